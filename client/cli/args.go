@@ -1,0 +1,130 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// valueAnnotation marks commands whose arguments after the first may start with
+// "-": "value" for NAME VALUE, "text" for TEXT….
+const valueAnnotation = "viewring-value"
+
+// settleArgs rewrites the arguments of commands that take values, so that a
+// value may start with "-" and a script may pass any value whatever:
+//
+//   - NAME VALUE: what follows NAME is the value, even "--json". Flags go before
+//     NAME or after VALUE. "--" before either is dropped.
+//   - TEXT…: what is not one of the command's flags is text; after "--" all is.
+//
+// For other commands nothing changes: "--" ends the flags.
+func (a *app) settleArgs(root *cobra.Command, args []string) []string {
+	at := commandAt(root, args)
+	if at < 0 {
+		return args
+	}
+	var cmd *cobra.Command
+	for _, c := range root.Commands() {
+		if c.Name() == args[at] || c.HasAlias(args[at]) {
+			cmd = c
+		}
+	}
+	if cmd == nil {
+		return args
+	}
+	head, rest := args[:at+1:at+1], args[at+1:]
+	known := func(arg string) *pflag.Flag { return lookup(arg, cmd.Flags(), root.PersistentFlags()) }
+	var flags, words []string
+	switch cmd.Annotations[valueAnnotation] {
+	case "value":
+		flags, words = settleValue(rest, known)
+	case "text":
+		flags, words = settleText(rest, known)
+	default:
+		return args
+	}
+	return append(append(append(head, flags...), "--"), words...)
+}
+
+// commandAt returns the index of the command's name, or -1.
+func commandAt(root *cobra.Command, args []string) int {
+	for i := 0; i < len(args); i++ {
+		if !strings.HasPrefix(args[i], "-") {
+			return i
+		}
+		if f := lookup(args[i], root.PersistentFlags()); takesNext(f, args[i]) {
+			i++
+		}
+	}
+	return -1
+}
+
+func settleValue(args []string, known func(string) *pflag.Flag) (flags, words []string) {
+	ended := false
+	for i := 0; i < len(args); i++ {
+		arg, more := args[i], i+1 < len(args)
+		switch {
+		case arg == "--" && more && len(words) < 2 && !ended:
+			ended = true
+		case len(words) == 1, ended, !strings.HasPrefix(arg, "-"), arg == stdinPath:
+			words = append(words, arg)
+			ended = false
+		default:
+			flags = append(flags, arg)
+			if more && takesNext(known(arg), arg) {
+				i++
+				flags = append(flags, args[i])
+			}
+		}
+	}
+	return flags, words
+}
+
+func settleText(args []string, known func(string) *pflag.Flag) (flags, words []string) {
+	for i := 0; i < len(args); i++ {
+		f := known(args[i])
+		switch {
+		case args[i] == "--":
+			return flags, append(words, args[i+1:]...)
+		case f == nil:
+			words = append(words, args[i])
+		default:
+			flags = append(flags, args[i])
+			if i+1 < len(args) && takesNext(f, args[i]) {
+				i++
+				flags = append(flags, args[i])
+			}
+		}
+	}
+	return flags, words
+}
+
+// lookup finds the flag that arg sets, or nil.
+func lookup(arg string, sets ...*pflag.FlagSet) *pflag.Flag {
+	name, long := strings.CutPrefix(arg, "--")
+	if !long {
+		if arg != "-h" {
+			return nil
+		}
+		name = "help"
+	}
+	name, _, _ = strings.Cut(name, "=")
+	if name == "" {
+		return nil
+	}
+	for _, set := range sets {
+		if f := set.Lookup(name); f != nil {
+			return f
+		}
+	}
+	if name == "help" {
+		return &pflag.Flag{Name: "help", NoOptDefVal: "true"}
+	}
+	return nil
+}
+
+// takesNext reports whether the flag's value is the argument after it.
+func takesNext(f *pflag.Flag, arg string) bool {
+	return f != nil && f.NoOptDefVal == "" && !strings.Contains(arg, "=")
+}

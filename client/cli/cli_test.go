@@ -1,0 +1,213 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// run runs a command line in this process.
+func run(t *testing.T, env map[string]string, stdin string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Main(t.Context(), args, Env{
+		Stdin: strings.NewReader(stdin), Stdout: &out, Stderr: &errs, Version: "test",
+		Getenv: func(key string) string { return env[key] },
+	}, Starters{
+		ViewLeader: func(context.Context, ViewLeaderOptions) error { return errors.New("started") },
+		Server:     func(context.Context, ServerOptions) error { return errors.New("started") },
+	})
+	return code, out.String(), errs.String()
+}
+
+func TestUsageErrors(t *testing.T) {
+	tests := []struct {
+		args string
+		want string // in what it says
+	}{
+		{"setx a b", "did you mean"},
+		{"frobnicate", `unknown command "frobnicate"`},
+		{"setr", "NAME and VALUE are missing"},
+		{"setr a", "VALUE is missing"},
+		{"setr a b c", `unexpected argument "c"`},
+		{"setr --nonsense a b", "unknown flag: --nonsense"},
+		{"getr", "NAME is missing"},
+		{"getr a b", `unexpected argument "b"`},
+		{"getr a --timeout nonsense", "invalid argument"},
+		{"getr a --timeout -1s", "--timeout must be above 0"},
+		{"getr a --viewleader nonsense", "must be HOST:PORT"},
+		{"getr a --log-level loud", "--log-level"},
+		{"set a b", "did you mean setr?"},
+		{"get a", "did you mean getr?"},
+		{"set a", "did you mean setr?"},
+		{"print hello", "--server ADDR is missing"},
+		{"query_all_keys", "--server ADDR is missing"},
+		{"get a --server nonsense", "--server must be HOST:PORT"},
+		{"lock_get a", "CLIENT is missing"},
+		{"lock_get a b --wait -1s", "cannot be negative"},
+		{"leave", "SERVER is missing"},
+		{"bulk", "load or verify is missing"},
+		{"bulk unload x", `unknown command "unload"`},
+		{"bulk load /nonexistent/folder", "no such file"},
+		{"run", "FILE is missing"},
+		{"up --servers 99", "--servers must be"},
+		{"bench --mode sideways", "--mode must be"},
+		{"viewleader --partitions 1000", "power of two"},
+		{"viewleader --min-copies 4", "--min-copies must be 1 to 3"},
+		{"viewleader --listen nonsense", "--listen must be HOST:PORT"},
+		{"server --listen 127.0.0.1:99999", "is not a port"},
+		{"server --listen :0", "needs --data"},
+		{"demo --dir /nonexistent/folder", "--dir"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.args, func(t *testing.T) {
+			code, stdout, stderr := run(t, nil, "", strings.Fields(tt.args)...)
+			if code != exitUsage || !strings.Contains(stderr, tt.want) || stdout != "" {
+				t.Errorf("exit %d, stdout %q, stderr %q; want exit 2 and %q", code, stdout, stderr, tt.want)
+			}
+		})
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"server", "--weight", "2"}, "--weight is not built yet"},
+		{[]string{"server", "--listen", "0.0.0.0:0", "--data", t.TempDir()}, "--insecure"},
+		{[]string{"viewleader", "--data", "/proc/nonsense"}, "data folder"},
+	}
+	for _, tt := range tests {
+		code, _, stderr := run(t, nil, "", tt.args...)
+		if code != exitRefused || !strings.Contains(stderr, tt.want) {
+			t.Errorf("%v: exit %d, %q; want exit 4 and %q", tt.args, code, stderr, tt.want)
+		}
+	}
+	if code, _, _ := run(t, nil, "", "run", file); code != exitNotFound {
+		t.Errorf("run of no file: exit %d, want 1", code)
+	}
+}
+
+func TestSettleArgs(t *testing.T) {
+	tests := []struct{ args, want string }{
+		{"setr a b", "setr -- a b"},
+		{"setr a -5", "setr -- a -5"},
+		{"setr a -", "setr -- a -"},
+		{"setr a --json", "setr -- a --json"},
+		{"setr a --help", "setr -- a --help"},
+		{"setr a b --json", "setr --json -- a b"},
+		{"setr a b --timeout 5s", "setr --timeout 5s -- a b"},
+		{"setr --json a -x", "setr --json -- a -x"},
+		{"setr --timeout 5s a -x", "setr --timeout 5s -- a -x"},
+		{"--json setr a -x", "--json setr -- a -x"},
+		{"--timeout 5s setr a -x", "--timeout 5s setr -- a -x"},
+		{"setr -- -a -x", "setr -- -a -x"},
+		{"setr a -- -x", "setr -- a -x"},
+		{"setr a --", "setr -- a --"},
+		{"setr a -- --", "setr -- a --"},
+		{"setr -h", "setr -h --"},
+		{"set a -1 --server x:1", "set --server x:1 -- a -1"},
+		{"set --server x:1 a -1", "set --server x:1 -- a -1"},
+		{"print hello -there --server x:1", "print --server x:1 -- hello -there"},
+		{"print --server=x:1 -- --json", "print --server=x:1 -- --json"},
+		{"getr --json a", "getr --json a"},
+		{"lock-get a b", "lock-get a b"},
+		{"nonsense -x", "nonsense -x"},
+		{"", ""},
+	}
+	for _, tt := range tests {
+		a := &app{env: Env{Getenv: func(string) string { return "" }}}
+		if got := a.settleArgs(a.root(), strings.Fields(tt.args)); !slices.Equal(got, strings.Fields(tt.want)) {
+			t.Errorf("settleArgs(%q) = %q, want %q", tt.args, got, tt.want)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	a := &app{env: Env{Getenv: func(string) string { return "" }}}
+	root := a.root()
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "completion" || cmd.Name() == "help" {
+			continue
+		}
+		if cmd.Example == "" || cmd.Short == "" {
+			t.Errorf("%s has no example or no short help", cmd.Name())
+		}
+		code, stdout, stderr := run(t, nil, "", cmd.Name(), "--help")
+		if code != exitOK || !strings.Contains(stdout, "Examples:") || stderr != "" {
+			t.Errorf("%s --help: exit %d, %q, %q", cmd.Name(), code, stdout, stderr)
+		}
+	}
+	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"version"}, {"--version"}, {"completion", "bash"}, {"lock-get", "--help"}, {"query-servers", "--no_color", "--help"}, {"run", "--list"}} {
+		if code, stdout, stderr := run(t, nil, "", args...); code != exitOK || stdout == "" {
+			t.Errorf("%v: exit %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+}
+
+// Flag over environment over default; unreachable is exit code 3, and named.
+func TestUnreachableIsNamed(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	env := map[string]string{leaderEnv: addr, "XDG_CACHE_HOME": t.TempDir()}
+	for _, args := range [][]string{{"getr", "x"}, {"query_servers"}, {"getr", "x", "--json"}, {"locks"}, {"get", "x", "--server", addr}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			code, stdout, stderr := run(t, env, "", args...)
+			if code != exitUnknown || !strings.Contains(stderr, addr) {
+				t.Errorf("%v: exit %d, %q; want exit 3 and %s named", args, code, stderr, addr)
+			}
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%v took %v", args, took)
+			}
+			if slices.Contains(args, "--json") {
+				var o struct{ Version, Exit int }
+				if err := json.Unmarshal([]byte(stdout), &o); err != nil || o.Version != 1 || o.Exit != 3 {
+					t.Errorf("%v printed %q", args, stdout)
+				}
+			}
+		})
+	}
+}
+
+func TestLeaders(t *testing.T) {
+	a := &app{env: Env{Getenv: func(string) string { return "env:1, env:2" }}}
+	if got := a.leaders(); !slices.Equal(got, []string{"env:1", "env:2"}) {
+		t.Errorf("leaders from the environment: %q", got)
+	}
+	a.flags.leaders = "flag:1"
+	if got := a.leaders(); !slices.Equal(got, []string{"flag:1"}) {
+		t.Errorf("leaders from the flag: %q", got)
+	}
+}
+
+func TestWords(t *testing.T) {
+	for name, want := range map[string]string{
+		"plain": "plain", "a/b.c-d": "a/b.c-d", "": `""`, "two words": `"two words"`, "line\nbreak": `"line\nbreak"`,
+		"\xff": `"\xff"`, `quo"te`: `"quo\"te"`, "größe": "größe",
+	} {
+		if got := quoted(name); got != want {
+			t.Errorf("quoted(%q) = %s, want %s", name, got, want)
+		}
+	}
+	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1 << 20: "1.0 MiB", 1<<20 - 1: "1.0 MiB"} {
+		if got := size(n); got != want {
+			t.Errorf("size(%d) = %s, want %s", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) getrCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "getr NAME",
+		Short: "get a replicated key",
+		Long: `Print the value of a replicated key: its bytes and nothing else, and a newline
+only on a terminal. An absent key is exit code 1.`,
+		Example: "  viewring getr greeting\n  viewring getr photo > photo.jpg",
+		Args:    wants("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := a.deadline(cmd.Context())
+			defer cancel()
+			c, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			value, err := c.Get(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0]), "value": value.Bytes, "bytes": len(value.Bytes),
+					"term": value.Version.Term, "seq": value.Version.Seq})
+				return nil
+			}
+			return a.printValue(value.Bytes)
+		},
+	}
+}
+
+// printValue writes raw bytes, and a newline to a terminal.
+func (a *app) printValue(value []byte) error {
+	if a.env.StdoutTerminal {
+		value = append(value[:len(value):len(value)], '\n')
+	}
+	if _, err := a.env.Stdout.Write(value); err != nil {
+		return fmt.Errorf("write the value: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"viewring/client"
+)
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitNotFound    = 1 // not found, or different
+	exitUsage       = 2
+	exitUnknown     = 3 // unreachable or timed out: the outcome is unknown
+	exitRefused     = 4
+	exitUnavailable = 5 // unavailable, too few copies, or corrupt
+)
+
+// Env is the world as a command sees it.
+type Env struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	StdoutTerminal bool
+	StderrTerminal bool
+	Getenv         func(string) string
+	Executable     string // the viewring binary, for commands that start children
+	Version        string
+}
+
+// Starters run the services, which this package must not know.
+type Starters struct {
+	ViewLeader func(context.Context, ViewLeaderOptions) error
+	Server     func(context.Context, ServerOptions) error
+}
+
+// Main runs one command and returns its exit code.
+func Main(ctx context.Context, args []string, env Env, starters Starters) int {
+	a := &app{env: env, starters: starters}
+	root := a.root()
+	root.SetArgs(a.settleArgs(root, args))
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := a.exitCode(ctx, err)
+	a.report(err, code)
+	return code
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+// codeError is an error with an exit code of its own.
+type codeError struct {
+	code int
+	err  error
+}
+
+func (e codeError) Error() string { return e.err.Error() }
+func (e codeError) Unwrap() error { return e.err }
+
+func (a *app) exitCode(ctx context.Context, err error) int {
+	var usage usageError
+	var coded codeError
+	switch {
+	case errors.As(err, &coded):
+		return coded.code
+	case !a.running || errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, client.ErrUnknownOutcome), errors.Is(err, client.ErrUnreachable):
+		return exitUnknown
+	case errors.Is(err, client.ErrNotFound):
+		return exitNotFound
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies),
+		errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrCorrupt):
+		return exitUnavailable
+	case errors.Is(err, client.ErrRefused), errors.Is(err, client.ErrTooLarge),
+		errors.Is(err, client.ErrCondition), errors.Is(err, client.ErrNotInteger):
+		return exitRefused
+	case ctx.Err() != nil, errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return exitUnknown
+	}
+	return exitRefused
+}
+
+// report tells the error to people, and with --json to programs.
+func (a *app) report(err error, code int) {
+	text := err.Error()
+	fmt.Fprintf(a.env.Stderr, "%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), text)
+	if code == exitUsage && !strings.Contains(text, "--help") {
+		fmt.Fprintf(a.env.Stderr, "Run '%s --help' for usage.\n", a.path())
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "error": text, "exit": code})
+	}
+}

@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+	"viewring/ring"
+)
+
+// serverFlag adds the --server that commands on one server's own things need.
+func serverFlag(cmd *cobra.Command, addr *string) {
+	cmd.Flags().StringVar(addr, "server", "", "the server's address `ADDR` (HOST:PORT), or its id like s1")
+}
+
+// dialServer connects to the server that --server names. instead is what people
+// meant who gave none, if anything.
+func (a *app) dialServer(ctx context.Context, addr, instead string) (*client.Server, error) {
+	if addr == "" {
+		hint := ""
+		if instead != "" {
+			hint = "; did you mean " + instead + "?"
+		}
+		return nil, usagef("%s: --server ADDR is missing%s", a.path(), hint)
+	}
+	if _, err := ring.ParseServerID(addr); err == nil {
+		resolved, err := a.resolve(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		addr = resolved
+	}
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, usagef("--server must be HOST:PORT or an id like s1, not %q", addr)
+	}
+	return client.DialServer(ctx, addr, nil)
+}
+
+// resolve finds the address of a server by its id.
+func (a *app) resolve(ctx context.Context, id string) (string, error) {
+	n, err := ring.ParseServerID(id)
+	if err != nil {
+		return "", err
+	}
+	c, err := a.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	m := c.View().Member(n)
+	if m == nil {
+		return "", fmt.Errorf("server %s: %w", id, client.ErrNotFound)
+	}
+	return m.Addr, nil
+}

@@ -1,0 +1,200 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"rsc.io/script"
+)
+
+// verb is the body of a script's command. What it returns is matched by stdout.
+type verb func(ctx context.Context, args []string) (string, error)
+
+// verbs are the script commands of the engine, those of the cluster, and the
+// command line's.
+func (p *Player) verbs() map[string]script.Cmd {
+	all := script.DefaultCmds()
+	wait := all["wait"]
+	add := func(name, args, summary string, do verb) {
+		all[name] = script.Command(script.CmdUsage{Summary: summary, Args: args}, func(s *script.State, args ...string) (script.WaitFunc, error) {
+			if name == "wait" && len(args) == 0 {
+				return wait.Run(s)
+			}
+			ctx, cancel := context.WithTimeout(s.Context(), patience)
+			defer cancel()
+			out, err := do(ctx, args)
+			return func(*script.State) (string, string, error) { return out, "", err }, nil
+		})
+	}
+	for _, name := range p.opts.Commands {
+		add(name, "…", "the command of the same name, on this cluster", func(ctx context.Context, args []string) (string, error) {
+			out, code := p.run(ctx, append([]string{name}, args...))
+			if code != 0 {
+				return out, fmt.Errorf("exit code %d", code)
+			}
+			return out, nil
+		})
+	}
+	add("exits", "CODE COMMAND…", "the command ends with this exit code", p.exits)
+	add("cluster", "servers N [VIEWLEADER-FLAG…]", "start a private cluster", p.clusterVerb)
+	add("join", "[N]", "start one more server, or N", p.join)
+	add("leave", "SERVER", "the server leaves, its process ends", p.leave)
+	add("kill", "SERVER|leader|all", "SIGKILL", p.on(func(_ context.Context, name string) error { return p.cluster.Kill(name) }, true))
+	add("restart", "SERVER|leader|all", "end it if it runs, start it on its data", p.on(func(ctx context.Context, name string) error { return p.cluster.Restart(ctx, name) }, true))
+	add("pause", "SERVER|leader|all", "SIGSTOP", p.on(func(_ context.Context, name string) error { return p.cluster.Pause(name) }, true))
+	add("resume", "SERVER|leader|all", "SIGCONT", p.on(func(_ context.Context, name string) error { return p.cluster.Resume(name) }, false))
+	add("fill", "N", "write N keys", p.fillVerb)
+	add("workload", "start [PER-SECOND] | N | stop", "write, append and read in the background; wait until N requests are made", p.workloadVerb)
+	add("load", "start DIR | PERCENT% | finish", "load a folder in the background, reading back at random", p.loadVerb)
+	add("wait", "[balanced | agreed | epoch N | SERVER STATE]", "wait for the cluster; without arguments for background commands", p.waitVerb)
+	add("expect", "lost N | failed N | copies N | delta SERVER [KEYS]", "check what the cluster did", p.expectVerb)
+	add("summary", "", "print the figures", p.summaryVerb)
+	return all
+}
+
+// exits runs a command line and compares its exit code.
+func (p *Player) exits(ctx context.Context, args []string) (string, error) {
+	if len(args) < 2 {
+		return "", script.ErrUsage
+	}
+	want, err := strconv.Atoi(args[0])
+	if err != nil {
+		return "", script.ErrUsage
+	}
+	out, code := p.run(ctx, args[1:])
+	if code != want {
+		return out, fmt.Errorf("exit code %d, not %d", code, want)
+	}
+	return out, nil
+}
+
+func (p *Player) clusterVerb(ctx context.Context, args []string) (string, error) {
+	if len(args) < 2 || args[0] != "servers" {
+		return "", script.ErrUsage
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil || n < 1 || n > 32 {
+		return "", script.ErrUsage
+	}
+	if err := p.start(ctx, n, args[2:]); err != nil {
+		return "", err
+	}
+	p.say("view leader at %s, servers %s", p.cluster.LeaderAddr(), strings.Join(p.cluster.names(), " "))
+	return "", nil
+}
+
+var errNoCluster = errors.New("no cluster yet: start with 'cluster servers N'")
+
+func (p *Player) join(ctx context.Context, args []string) (string, error) {
+	n, err := 1, error(nil)
+	if len(args) > 0 {
+		n, err = strconv.Atoi(args[0])
+	}
+	switch {
+	case p.cluster == nil:
+		return "", errNoCluster
+	case err != nil || len(args) > 1:
+		return "", script.ErrUsage
+	}
+	for range n {
+		name, err := p.cluster.Add(ctx)
+		if err != nil {
+			return "", err
+		}
+		p.change(name + " joined")
+		p.say("%s has joined", name)
+	}
+	return "", nil
+}
+
+func (p *Player) leave(ctx context.Context, args []string) (string, error) {
+	if p.cluster == nil {
+		return "", errNoCluster
+	}
+	if len(args) != 1 {
+		return "", script.ErrUsage
+	}
+	p.change(args[0] + " left")
+	out, code := p.run(ctx, []string{"leave", args[0]})
+	if code != 0 {
+		return out, fmt.Errorf("exit code %d", code)
+	}
+	return out, p.cluster.Forget(ctx, args[0])
+}
+
+// on is a verb on one process.
+func (p *Player) on(do func(context.Context, string) error, changes bool) verb {
+	return func(ctx context.Context, args []string) (string, error) {
+		if p.cluster == nil {
+			return "", errNoCluster
+		}
+		if len(args) != 1 {
+			return "", script.ErrUsage
+		}
+		if changes && args[0] != "leader" {
+			p.change(args[0] + " failed or restarted")
+		}
+		return "", do(ctx, args[0])
+	}
+}
+
+func (p *Player) fillVerb(ctx context.Context, args []string) (string, error) {
+	if p.cluster == nil {
+		return "", errNoCluster
+	}
+	if len(args) != 1 {
+		return "", script.ErrUsage
+	}
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return "", script.ErrUsage
+	}
+	fill(ctx, p.client, p.ledger, n)
+	return "", nil
+}
+
+func (p *Player) workloadVerb(ctx context.Context, args []string) (string, error) {
+	if p.cluster == nil {
+		return "", errNoCluster
+	}
+	if len(args) == 0 || len(args) > 2 {
+		return "", script.ErrUsage
+	}
+	if args[0] == "start" {
+		return "", p.startWorkload(args[1:])
+	}
+	n, err := strconv.Atoi(args[0])
+	switch {
+	case p.workload == nil:
+		return "", errors.New("the workload does not run")
+	case args[0] == "stop":
+		p.workload.end()
+		p.workload = nil
+		n, failed, wrong := p.ledger.sums()
+		st := p.client.Stats()
+		p.say("%d requests, %d retries, longest %v, %d failed, %d contradicted", n, st.Retries, st.Longest.Round(time.Millisecond), len(failed), len(wrong))
+		return "", nil
+	case err != nil:
+		return "", script.ErrUsage
+	}
+	return "", p.ledger.wait(ctx, n)
+}
+
+func (p *Player) startWorkload(args []string) error {
+	rate, err := normalRate, error(nil)
+	if len(args) > 0 {
+		rate, err = strconv.Atoi(args[0])
+	}
+	switch {
+	case err != nil || rate < 1:
+		return script.ErrUsage
+	case p.workload != nil:
+		return errors.New("the workload runs already")
+	}
+	p.workload = startWorkload(context.Background(), p.client, p.ledger, rate)
+	return nil
+}

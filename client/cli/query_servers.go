@@ -1,0 +1,230 @@
+package cli
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+)
+
+func (a *app) queryServersCmd() *cobra.Command {
+	var watch bool
+	cmd := &cobra.Command{
+		Use:   "query_servers",
+		Short: "show the servers, and whether the data is safe",
+		Long: `Show the view leader's picture: the epoch, every server with its partitions as
+primary, backup and learner, its keys and bytes (all copies that it holds), and
+one line that answers "is my data safe?". --watch shows it again when it changes.`,
+		Example: "  viewring query_servers\n  viewring query_servers --watch\n  viewring query_servers --json",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if watch {
+				return a.watchServers(cmd.Context())
+			}
+			ctx, cancel := a.deadline(cmd.Context())
+			defer cancel()
+			c, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			st, err := c.Status(ctx)
+			if err != nil {
+				return err
+			}
+			a.printStatus(st)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on until Ctrl-C")
+	return cmd
+}
+
+// watchInterval is how often --watch asks.
+const watchInterval = 500 * time.Millisecond
+
+func (a *app) watchServers(ctx context.Context) error {
+	c, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	last := ""
+	for {
+		st, err := c.Status(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil:
+			fmt.Fprintf(a.env.Stderr, "%v\n", err)
+		case a.flags.json:
+			a.printStatus(st)
+		default:
+			if now := changing(st); now != last || a.colored(a.env.Stdout) {
+				if a.colored(a.env.Stdout) {
+					a.printf("\x1b[H\x1b[2J") // a terminal shows one picture that changes
+				} else if last != "" {
+					a.printf("\n")
+				}
+				a.printStatus(st)
+				last = now
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// changing is what --watch compares: all but the heartbeats' ages.
+func changing(st *client.Status) string {
+	var b strings.Builder
+	fmt.Fprint(&b, st.View.Epoch, st.Safety())
+	for _, m := range st.View.Members {
+		fmt.Fprint(&b, m.State(), st.Server(m.ID).Stats.Keys, st.Server(m.ID).Stats.Bytes)
+	}
+	return b.String()
+}
+
+func (a *app) printStatus(st *client.Status) {
+	if a.flags.json {
+		a.printJSON(statusObject(st))
+		return
+	}
+	v := st.View
+	a.printf("cluster %s  epoch %d  %s  %d partitions\n", hex.EncodeToString(v.Cluster[:4]), v.Epoch, count(len(v.Members), "server"), len(v.Partitions))
+	var rows [][]string
+	for i := range v.Members {
+		m := &v.Members[i]
+		h := st.Server(m.ID)
+		heard := "never"
+		if h.Heard {
+			heard = span(h.Age) + " ago"
+		}
+		primary, backup, learner := st.Roles(m.ID)
+		rows = append(rows, []string{m.ID.String(), m.Addr, m.State(),
+			strconv.Itoa(primary), strconv.Itoa(backup), strconv.Itoa(learner),
+			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
+	}
+	a.table([]string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}, rows)
+	a.printSafety(st)
+}
+
+// printSafety answers "is my data safe?" in one line.
+func (a *app) printSafety(st *client.Status) {
+	s := st.Safety()
+	total := len(st.View.Partitions)
+	verdict, c := "", green
+	switch {
+	case len(st.View.Members) == 0:
+		verdict, c = "no server has joined yet", yellow
+	case s.Unavailable > 0:
+		verdict, c = fmt.Sprintf("NOT ALL SERVED: %d of %d partitions are unavailable, %d have too few copies, %d have all", s.Unavailable, total, s.TooFew, s.Whole), red
+	case s.TooFew > 0:
+		verdict, c = fmt.Sprintf("at risk: %d of %d partitions have too few copies (fewer than %d)", s.TooFew, total, max(s.Copies, int(st.View.MinCopies))), yellow
+		if s.ReadOnly > 0 {
+			verdict += fmt.Sprintf(", %d of them are read-only", s.ReadOnly)
+		}
+	case s.Copies < 3:
+		verdict, c = fmt.Sprintf("all %d partitions have %s; 3 servers would make it 3", total, copies(s.Copies)), yellow
+	default:
+		verdict = fmt.Sprintf("safe: all %d partitions have all 3 copies", total)
+	}
+	a.printf("%s; %s\n", a.paint(a.env.Stdout, c, verdict), rebalancing(s))
+}
+
+func copies(n int) string {
+	if n == 1 {
+		return "1 copy"
+	}
+	return fmt.Sprintf("%d copies", n)
+}
+
+func rebalancing(s client.Safety) string {
+	switch {
+	case s.Balanced:
+		return "rebalanced"
+	case s.Left == 0:
+		return "rebalancing: finishing"
+	}
+	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", count(int(s.Left), "partition copy"), size(s.LeftBytes), size(s.Rate))
+	text = strings.Replace(text, "copys", "copies", 1)
+	if d, ok := timeLeft(s); ok {
+		text += ", " + span(d) + " to go"
+	}
+	return text
+}
+
+func timeLeft(s client.Safety) (time.Duration, bool) {
+	if s.Rate == 0 {
+		return 0, false
+	}
+	return time.Duration(float64(s.LeftBytes) / float64(s.Rate) * float64(time.Second)), true
+}
+
+// serverObject is a server in the output of query_servers --json.
+type serverObject struct {
+	ID          string `json:"id"`
+	Address     string `json:"address"`
+	State       string `json:"state"`
+	Up          bool   `json:"up"`
+	Zone        string `json:"zone"`
+	Primary     int    `json:"primary"`
+	Backup      int    `json:"backup"`
+	Learner     int    `json:"learner"`
+	Stray       uint32 `json:"stray"`
+	Keys        uint64 `json:"keys"`
+	Bytes       uint64 `json:"bytes"`
+	Epoch       uint64 `json:"epoch"`
+	HeartbeatMS int64  `json:"heartbeat_ms"` // -1: never
+	CopiedKeys  uint64 `json:"copied_keys"`
+	Moved       uint64 `json:"moved_partitions"`
+	Delta       uint64 `json:"delta_partitions"`
+	DiskFree    uint64 `json:"disk_free"`
+}
+
+func statusObject(st *client.Status) map[string]any {
+	servers := []serverObject{}
+	for i := range st.View.Members {
+		m := &st.View.Members[i]
+		h := st.Server(m.ID)
+		age := int64(-1)
+		if h.Heard {
+			age = h.Age.Milliseconds()
+		}
+		primary, backup, learner := st.Roles(m.ID)
+		servers = append(servers, serverObject{
+			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Zone: m.Zone,
+			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
+			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
+			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree,
+		})
+	}
+	s := st.Safety()
+	left, known := timeLeft(s)
+	seconds := -1.0
+	if known {
+		seconds = left.Seconds()
+	}
+	return map[string]any{
+		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
+		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers,
+		"safety": map[string]any{
+			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0, "copies": s.Copies, "whole": s.Whole,
+			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
+		},
+		"rebalancing": map[string]any{
+			"balanced": s.Balanced, "left": s.Left, "left_bytes": s.LeftBytes, "rate": s.Rate, "seconds": seconds,
+		},
+	}
+}

@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/lmittmann/tint"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"viewring/client"
+)
+
+const (
+	defaultLeader  = "localhost:39000"
+	defaultTimeout = 30 * time.Second
+	leaderEnv      = "VIEWRING_VIEWLEADER"
+)
+
+// app is one run of the command line.
+type app struct {
+	env      Env
+	starters Starters
+	flags    struct {
+		leaders   string
+		timeout   time.Duration
+		json      bool
+		noColor   bool
+		logFormat string
+		logLevel  string
+	}
+	command *cobra.Command // the one that runs
+	running bool           // its arguments made sense
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "viewring",
+		Short: "a replicated key/value store that survives joins, crashes and leaves",
+		Long: `viewring keeps every key on three servers and goes on while servers join,
+crash and leave. Start a cluster with 'viewring up', then try setr and getr
+from another shell.`,
+		Example:       "  viewring up\n  viewring setr greeting hello\n  viewring getr greeting",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Version:       a.env.Version,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return cmd.Help()
+		},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			a.command = cmd
+			if err := a.checkFlags(); err != nil {
+				return err
+			}
+			a.running = true
+			return nil
+		},
+	}
+	root.SetIn(a.env.Stdin)
+	root.SetOut(a.env.Stdout)
+	root.SetErr(a.env.Stderr)
+	root.SetVersionTemplate("viewring {{.Version}}\n")
+	root.SetGlobalNormalizationFunc(hyphens)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		a.command = cmd
+		return usageError{err.Error()}
+	})
+	f := root.PersistentFlags()
+	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,…]` (default "+defaultLeader+", or $"+leaderEnv+")")
+	f.DurationVar(&a.flags.timeout, "timeout", defaultTimeout, "give up after this long")
+	f.BoolVar(&a.flags.json, "json", false, "print one JSON object (field version is 1)")
+	f.BoolVar(&a.flags.noColor, "no-color", false, "print without colors")
+	f.StringVar(&a.flags.logFormat, "log-format", "auto", "log as `text`, json, or auto: text on a terminal")
+	f.StringVar(&a.flags.logLevel, "log-level", "", "debug, info, warn or error `level` (default info for services, warn for commands)")
+	a.addCommands(root)
+	return root
+}
+
+func (a *app) addCommands(root *cobra.Command) {
+	root.AddGroup(
+		&cobra.Group{ID: groupCluster, Title: "Run a cluster:"},
+		&cobra.Group{ID: groupKeys, Title: "Keys and files:"},
+		&cobra.Group{ID: groupServers, Title: "Servers:"},
+		&cobra.Group{ID: groupLocks, Title: "Locks:"},
+		&cobra.Group{ID: groupPlay, Title: "Try and measure:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			if strings.Contains(c.Name(), "_") {
+				c.Aliases = append(c.Aliases, strings.ReplaceAll(c.Name(), "_", "-"))
+			}
+			root.AddCommand(c)
+		}
+	}
+	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.serverCmd())
+	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.bulkCmd())
+	add(groupServers, a.queryServersCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(),
+		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())
+	add(groupLocks, a.lockGetCmd(), a.lockReleaseCmd(), a.locksCmd())
+	add(groupPlay, a.demoCmd(), a.runCmd(), a.benchCmd())
+	root.AddCommand(a.versionCmd())
+}
+
+const (
+	groupCluster = "cluster"
+	groupKeys    = "keys"
+	groupServers = "servers"
+	groupLocks   = "locks"
+	groupPlay    = "play"
+)
+
+// hyphens lets people write flags with underscores.
+func hyphens(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+	return pflag.NormalizedName(strings.ReplaceAll(name, "_", "-"))
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	text := fmt.Sprintf("unknown command %q", name)
+	root.SuggestionsMinimumDistance = 2
+	if like := root.SuggestionsFor(strings.ReplaceAll(name, "-", "_")); len(like) > 0 {
+		text += "; did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return usageError{text}
+}
+
+// wants checks the number of arguments and names those that are missing.
+func wants(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < len(names) {
+			verb := "is"
+			if len(names)-len(args) > 1 {
+				verb = "are"
+			}
+			return usagef("%s: %s %s missing", cmd.CommandPath(), strings.Join(names[len(args):], " and "), verb)
+		}
+		if len(args) > len(names) {
+			return usagef("%s: unexpected argument %q", cmd.CommandPath(), args[len(names)])
+		}
+		return nil
+	}
+}
+
+func (a *app) checkFlags() error {
+	if a.flags.timeout <= 0 {
+		return usagef("--timeout must be above 0, not %v", a.flags.timeout)
+	}
+	switch a.flags.logFormat {
+	case "auto", "text", "json":
+	default:
+		return usagef("--log-format must be text, json or auto, not %q", a.flags.logFormat)
+	}
+	if _, err := a.level(slog.LevelInfo); err != nil {
+		return err
+	}
+	for _, addr := range a.leaders() {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return usagef("--viewleader must be HOST:PORT, not %q", addr)
+		}
+	}
+	return nil
+}
+
+// leaders returns the view leader's addresses: flag over environment over default.
+func (a *app) leaders() []string {
+	text := a.flags.leaders
+	if text == "" {
+		text = a.env.Getenv(leaderEnv)
+	}
+	if text == "" {
+		text = defaultLeader
+	}
+	var addrs []string
+	for addr := range strings.SplitSeq(text, ",") {
+		if addr = strings.TrimSpace(addr); addr != "" {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
+}
+
+// deadline bounds a command by --timeout.
+func (a *app) deadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.flags.timeout)
+}
+
+// longDeadline bounds a command that takes as long as it takes, if --timeout is given.
+func (a *app) longDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f := a.command.Flag("timeout"); f != nil && f.Changed {
+		return a.deadline(ctx)
+	}
+	return context.WithCancel(ctx)
+}
+
+// open connects to the cluster.
+func (a *app) open(ctx context.Context) (*client.Client, error) {
+	leaders := a.leaders()
+	opts := client.Options{Leaders: leaders, Logger: a.logger(slog.LevelWarn)}
+	if dir := a.env.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		opts.ViewCache = client.ViewCacheIn(dir, leaders)
+	}
+	c, err := client.Open(ctx, opts)
+	if err != nil && len(leaders) == 1 && leaders[0] == defaultLeader {
+		err = fmt.Errorf("%w ('viewring up' starts a cluster here)", err)
+	}
+	return c, err
+}
+
+func (a *app) level(normal slog.Level) (slog.Level, error) {
+	if a.flags.logLevel == "" {
+		return normal, nil
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(a.flags.logLevel)); err != nil {
+		return level, usagef("--log-level must be debug, info, warn or error, not %q", a.flags.logLevel)
+	}
+	return level, nil
+}
+
+// logger writes to stderr: for people on a terminal, JSON elsewhere.
+func (a *app) logger(normal slog.Level) *slog.Logger {
+	level, err := a.level(normal)
+	if err != nil {
+		level = normal // checkFlags has refused it already
+	}
+	if a.flags.logFormat == "json" || a.flags.logFormat == "auto" && !a.env.StderrTerminal {
+		return slog.New(slog.NewJSONHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
+	}
+	return slog.New(tint.NewTextHandler(a.env.Stderr, &tint.Options{
+		Level: level, TimeFormat: "15:04:05.000", NoColor: !a.colored(a.env.Stderr),
+	}))
+}
+
+// path is the command as typed, for hints.
+func (a *app) path() string {
+	if a.command == nil {
+		return "viewring"
+	}
+	return a.command.CommandPath()
+}
+
+// colored says whether w shows colors.
+func (a *app) colored(w io.Writer) bool {
+	if a.flags.noColor || a.env.Getenv("NO_COLOR") != "" || a.env.Getenv("TERM") == "dumb" {
+		return false
+	}
+	return w == a.env.Stdout && a.env.StdoutTerminal || w == a.env.Stderr && a.env.StderrTerminal
+}
+
+// stdinPath is the argument that stands for standard input.
+const stdinPath = "-"

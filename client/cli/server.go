@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client/cli/children"
+)
+
+// ServerOptions are the flags of viewring server.
+type ServerOptions struct {
+	Leaders       []string
+	Listen        string // "" : the first free port from FirstPort
+	Advertise     string // "" : where it listens
+	Data          string
+	Zone          string
+	RebalanceRate int64 // bytes/s; 0: no limit
+	Logger        *slog.Logger
+}
+
+// Servers look for a free port here unless told one.
+const (
+	firstPort = 38000
+	lastPort  = 38999
+)
+
+func (a *app) serverCmd() *cobra.Command {
+	var o ServerOptions
+	var weight int
+	var rate int64
+	var child, insecure bool
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "run a server",
+		Long: `Run a server until Ctrl-C: it joins the cluster of --viewleader and stores its
+share of the keys in its data folder. Started again on the same folder it is the
+same server; an empty folder makes a new one.`,
+		Example: "  viewring server --data /var/lib/viewring/s1\n  viewring server --listen :0 --data ./s2 --viewleader localhost:39000",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if child {
+				ctx = children.WithParent(ctx)
+			}
+			if weight != 1 {
+				return codeError{exitRefused, errors.New("--weight is not built yet: every server counts 1")}
+			}
+			if rate < 0 {
+				return usagef("--rebalance-rate cannot be negative")
+			}
+			if err := o.settle(insecure); err != nil {
+				return err
+			}
+			o.RebalanceRate = rate
+			o.Leaders = a.leaders()
+			o.Logger = a.logger(slog.LevelInfo)
+			return a.starters.Server(ctx, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "listen", "", "listen at `HOST:PORT`, port 0 for any (default the first free port from 38000)")
+	f.StringVar(&o.Advertise, "advertise", "", "tell others to reach it at `HOST:PORT` (default where it listens)")
+	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
+	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
+	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
+	f.Int64Var(&rate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
+	insecureFlag(cmd, &insecure)
+	childFlag(cmd, &child)
+	return cmd
+}
+
+// settle fills in what was not said. Without a folder the port makes the name of
+// one, so that the first server started always finds its own again.
+func (o *ServerOptions) settle(insecure bool) error {
+	if o.Listen == "" && o.Data == "" {
+		port, err := freePort()
+		if err != nil {
+			return codeError{exitRefused, err}
+		}
+		o.Listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+		o.Data = dataFolder("server-" + strconv.Itoa(port))
+	}
+	if o.Data == "" {
+		_, port, _ := net.SplitHostPort(o.Listen) // checked below
+		if port == "0" {
+			return usagef("server: --listen with port 0 needs --data FOLDER")
+		}
+		o.Data = dataFolder("server-" + port)
+	}
+	if o.Listen != "" {
+		listen, err := listenAddr(o.Listen, insecure)
+		if err != nil {
+			return err
+		}
+		o.Listen = listen
+	}
+	return makeFolder(o.Data)
+}
+
+func freePort() (int, error) {
+	var err error
+	for port := firstPort; port <= lastPort; port++ {
+		var l net.Listener
+		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
+	}
+	return 0, fmt.Errorf("no free port from %d to %d: %w", firstPort, lastPort, err)
+}
+
+// insecureFlag adds --insecure.
+func insecureFlag(cmd *cobra.Command, insecure *bool) {
+	cmd.Flags().BoolVar(insecure, "insecure", false, "listen beyond this machine although nothing is encrypted and nobody asked for a password")
+}
+
+// listenAddr checks an address to listen at. Without a host it is loopback; any
+// other than loopback wants --insecure.
+func listenAddr(listen string, insecure bool) (string, error) {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", usagef("--listen must be HOST:PORT, not %q", listen)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", usagef("--listen: %q is not a port", port)
+	} else if n == 0 && port != "0" {
+		return "", usagef("--listen: %q is not a port", port)
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	if ip := net.ParseIP(host); !insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", codeError{exitRefused, fmt.Errorf("listening at %s would let everyone in who can reach it: nothing is encrypted; say --insecure if that is meant", listen)}
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+// makeFolder makes a data folder, or says why it can't.
+func makeFolder(data string) error {
+	if err := os.MkdirAll(data, 0o700); err != nil {
+		return codeError{exitRefused, fmt.Errorf("data folder: %w", err)}
+	}
+	return nil
+}

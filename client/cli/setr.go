@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+)
+
+// valueReadMax is one byte more than the greatest value, so that a larger one shows.
+const valueReadMax = 16<<20 + 1
+
+func (a *app) setrCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "setr NAME VALUE",
+		Short: "set a replicated key",
+		Long: `Set a replicated key. When it returns, the value is on disk on every acting
+replica. VALUE - reads standard input. What follows NAME is the value, even if
+it starts with "-"; flags go before NAME or after VALUE.`,
+		Example: `  viewring setr greeting hello
+  viewring setr temperature -5
+  viewring setr photo - < photo.jpg`,
+		Args:        wants("NAME", "VALUE"),
+		Annotations: map[string]string{valueAnnotation: "value"},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			value, err := a.readValue(args[1])
+			if err != nil {
+				return err
+			}
+			ctx, cancel := a.deadline(cmd.Context())
+			defer cancel()
+			c, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			version, err := c.Set(ctx, args[0], value, client.Always())
+			if err != nil {
+				return err
+			}
+			if a.flags.json {
+				a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0]), "bytes": len(value), "term": version.Term, "seq": version.Seq})
+			}
+			return nil
+		},
+	}
+}
+
+// readValue returns the argument, or for "-" standard input.
+func (a *app) readValue(arg string) ([]byte, error) {
+	if arg != stdinPath {
+		return []byte(arg), nil
+	}
+	value, err := io.ReadAll(io.LimitReader(a.env.Stdin, valueReadMax))
+	if err != nil {
+		return nil, usagef("read standard input: %v", err)
+	}
+	if len(value) == valueReadMax {
+		return nil, fmt.Errorf("standard input: %w: at most %d bytes are allowed", client.ErrTooLarge, valueReadMax-1)
+	}
+	return value, nil
+}

@@ -1,0 +1,215 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+	"viewring/client/cli/play"
+)
+
+func (a *app) upCmd() *cobra.Command {
+	var servers int
+	var data string
+	var private bool
+	var flags []string
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "run a whole cluster on this machine",
+		Long: `Run a view leader and a few servers as child processes, until Ctrl-C. Their data
+is in --data: a folder that it makes, keeps and names. Given again, the cluster
+goes on where it was. The view leader listens where --viewleader says, the
+servers on the first free ports from 38000.`,
+		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if servers < 0 || servers > 32 {
+				return usagef("--servers must be 1 to 32, not %d", servers)
+			}
+			return a.up(cmd.Context(), servers, data, private, flags)
+		},
+	}
+	cmd.Flags().IntVar(&servers, "servers", 0, "how many servers (default 3, or as many as --data has)")
+	cmd.Flags().StringVar(&data, "data", "", "keep everything in this `folder` (default a new one)")
+	cmd.Flags().BoolVar(&private, "private", false, "use any free ports, beside other clusters")
+	cmd.Flags().StringArrayVar(&flags, "viewleader-flag", nil, "pass a `flag` like --out-after=10s on to the view leader")
+	return cmd
+}
+
+func (a *app) up(ctx context.Context, servers int, data string, private bool, flags []string) error {
+	data, known, err := clusterFolder(data)
+	if err != nil {
+		return codeError{exitRefused, err}
+	}
+	if servers == 0 && known == 0 {
+		servers = 3
+	}
+	servers = max(servers, known)
+	logs := &prefixed{to: a.env.Stderr, app: a}
+	cfg := play.Config{Binary: a.env.Executable, Dir: data, PublicPorts: !private, LeaderFlags: flags, Log: logs.named}
+	if !private {
+		cfg.LeaderAddr = a.leaders()[0]
+		if !play.Free(cfg.LeaderAddr) {
+			return codeError{exitRefused, fmt.Errorf("port in use: %s; is another cluster up? --viewleader or --private choose another", cfg.LeaderAddr)}
+		}
+	}
+	if a.env.StderrTerminal {
+		cfg.LeaderFlags = append(cfg.LeaderFlags, "--log-format=text")
+		cfg.ServerFlags = append(cfg.ServerFlags, "--log-format=text")
+	}
+	ended := make(chan string, 64) // more than there are starts
+	cfg.OnEnd = func(name string) { ended <- name }
+	cluster, err := play.Start(ctx, cfg)
+	if err == nil {
+		defer cluster.Close()
+		err = a.startServers(ctx, cluster, servers)
+	}
+	if ctx.Err() != nil {
+		return nil // Ctrl-C while starting
+	}
+	if err != nil {
+		return codeError{exitRefused, fmt.Errorf("up: %w", err)}
+	}
+	a.welcome(cluster, known > 0)
+	for {
+		select {
+		case <-ctx.Done():
+			fmt.Fprintf(a.env.Stderr, "ending all processes; the data stays in %s\n", data)
+			return nil
+		case name := <-ended:
+			fmt.Fprintf(a.env.Stderr, "%s has ended\n", name)
+			if name == "leader" {
+				return codeError{exitUnavailable, errors.New("up: the view leader has ended; so do all")}
+			}
+		}
+	}
+}
+
+// clusterFolder makes the folder, and counts the servers that it knows.
+func clusterFolder(data string) (dir string, known int, err error) {
+	if data == "" {
+		dir, err = os.MkdirTemp("", "viewring-")
+		return dir, 0, err
+	}
+	dir, err = filepath.Abs(data)
+	if err != nil {
+		return "", 0, fmt.Errorf("data folder: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", 0, fmt.Errorf("data folder: %w", err)
+	}
+	for {
+		info, err := os.Stat(filepath.Join(dir, "s"+strconv.Itoa(known+1)))
+		if errors.Is(err, os.ErrNotExist) {
+			return dir, known, nil
+		}
+		if err != nil || !info.IsDir() {
+			return "", 0, fmt.Errorf("data folder: %s is not a cluster's", dir)
+		}
+		known++
+	}
+}
+
+func (a *app) startServers(ctx context.Context, cluster *play.Cluster, n int) error {
+	for range n {
+		if _, err := cluster.Add(ctx); err != nil {
+			return err
+		}
+	}
+	ready, cancel := context.WithTimeout(ctx, upPatience)
+	defer cancel()
+	err := cluster.WaitStatus(ready, "until all copies are made", (*client.Status).Unbalanced)
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(a.env.Stderr, "the cluster goes on rebalancing: %v\n", err)
+	}
+	return nil
+}
+
+// upPatience is how long up waits for all copies before it says so.
+const upPatience = 15 * time.Second
+
+// welcome says what runs, and what to type next.
+func (a *app) welcome(cluster *play.Cluster, resumed bool) {
+	addrs := cluster.Addrs()
+	var list, names []string
+	for i := 1; len(list) < len(addrs); i++ {
+		if addr, ok := addrs["s"+strconv.Itoa(i)]; ok {
+			names = append(names, addr)
+			list = append(list, fmt.Sprintf("s%d %s", i, addr))
+		}
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "viewleader": cluster.LeaderAddr(), "servers": names, "data": cluster.Dir(), "resumed": resumed})
+		return
+	}
+	word := "is up"
+	if resumed {
+		word = "is up again"
+	}
+	to := ""
+	if cluster.LeaderAddr() != "127.0.0.1:39000" && cluster.LeaderAddr() != defaultLeader {
+		to = " --viewleader " + cluster.LeaderAddr()
+	}
+	a.printf("\n%s: view leader %s, %s\n", a.paint(a.env.Stdout, green, "the cluster "+word), cluster.LeaderAddr(), strings.Join(list, ", "))
+	a.printf("its data is in %s; 'viewring up --data %s' goes on with it\n\n", cluster.Dir(), cluster.Dir())
+	a.printf("from another shell:\n")
+	for _, line := range []string{"setr greeting hello", "getr greeting", "query_servers", "bulk load DIR"} {
+		name, rest, _ := strings.Cut(line, " ")
+		a.printf("  %s\n", strings.TrimSpace(self()+" "+name+to+" "+rest))
+	}
+	a.printf("  redis-cli -c -p %s GET greeting\n", names[0][strings.LastIndex(names[0], ":")+1:])
+	a.printf("\nCtrl-C ends it.\n\n")
+}
+
+// self is how the user called this program.
+func self() string {
+	if strings.Contains(os.Args[0], "go-build") {
+		return "go run ."
+	}
+	return os.Args[0]
+}
+
+// prefixed writes the children's logs line by line, each after its name.
+type prefixed struct {
+	mu  sync.Mutex // one line at a time
+	to  io.Writer
+	app *app
+}
+
+func (p *prefixed) named(name string) io.Writer {
+	return &prefixedLog{out: p, prefix: p.app.paint(p.to, dim, fmt.Sprintf("%-6s │", name)) + " "}
+}
+
+type prefixedLog struct {
+	out    *prefixed
+	prefix string
+	rest   []byte // of a line not ended yet
+}
+
+func (l *prefixedLog) Write(b []byte) (int, error) {
+	l.rest = append(l.rest, b...)
+	for {
+		i := bytes.IndexByte(l.rest, '\n')
+		if i < 0 {
+			return len(b), nil
+		}
+		l.out.mu.Lock()
+		_, err := fmt.Fprintf(l.out.to, "%s%s\n", l.prefix, l.rest[:i])
+		l.out.mu.Unlock()
+		if err != nil {
+			return 0, err
+		}
+		l.rest = l.rest[i+1:]
+	}
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client/cli/children"
+	"viewring/ring"
+)
+
+// ViewLeaderOptions are the flags of viewring viewleader.
+type ViewLeaderOptions struct {
+	Listen     string
+	Data       string
+	Partitions int
+	MinCopies  int
+	Heartbeat  time.Duration
+	DownAfter  time.Duration
+	OutAfter   time.Duration
+	Logger     *slog.Logger
+}
+
+func (a *app) viewleaderCmd() *cobra.Command {
+	var o ViewLeaderOptions
+	var child, insecure bool
+	cmd := &cobra.Command{
+		Use:   "viewleader",
+		Short: "run a view leader",
+		Long: `Run a view leader until Ctrl-C: it keeps the view (epoch, servers, who serves
+what) and the locks, in its data folder. No read or write of a key waits for it.`,
+		Example: "  viewring viewleader --data /var/lib/viewring/leader",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if child {
+				ctx = children.WithParent(ctx)
+			}
+			if o.Data == "" {
+				o.Data = dataFolder("viewleader")
+			}
+			listen, err := listenAddr(o.Listen, insecure)
+			if err != nil {
+				return err
+			}
+			o.Listen = listen
+			if err := makeFolder(o.Data); err != nil {
+				return err
+			}
+			if err := o.check(); err != nil {
+				return err
+			}
+			o.Logger = a.logger(slog.LevelInfo)
+			return a.starters.ViewLeader(ctx, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "listen", "127.0.0.1:39000", "listen at `HOST:PORT`")
+	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default below the user's data folder)")
+	f.IntVar(&o.Partitions, "partitions", 1024, "`number` of partitions, a power of two; fixed when the cluster is made")
+	f.IntVar(&o.MinCopies, "min-copies", 2, "acknowledge writes only with at least this `number` of copies on disk")
+	f.DurationVar(&o.Heartbeat, "heartbeat", 150*time.Millisecond, "servers send heartbeats this often")
+	f.DurationVar(&o.DownAfter, "down-after", 900*time.Millisecond, "a silent server is down after this long")
+	f.DurationVar(&o.OutAfter, "out-after", 5*time.Minute, "a server down for this long loses its place")
+	insecureFlag(cmd, &insecure)
+	childFlag(cmd, &child)
+	return cmd
+}
+
+func (o *ViewLeaderOptions) check() error {
+	switch {
+	case o.Partitions < 1 || o.Partitions > ring.Slots || o.Partitions&(o.Partitions-1) != 0:
+		return usagef("--partitions must be a power of two up to %d, not %d", ring.Slots, o.Partitions)
+	case o.MinCopies < 1 || o.MinCopies > ring.Copies:
+		return usagef("--min-copies must be 1 to %d, not %d", ring.Copies, o.MinCopies)
+	case o.Heartbeat <= 0 || o.DownAfter <= o.Heartbeat || o.OutAfter < o.DownAfter:
+		return usagef("--heartbeat %v, --down-after %v and --out-after %v must grow in this order", o.Heartbeat, o.DownAfter, o.OutAfter)
+	}
+	return nil
+}
+
+// childFlag adds the hidden flag that up gives to the processes that it starts.
+func childFlag(cmd *cobra.Command, child *bool) {
+	cmd.Flags().BoolVar(child, "exit-with-parent", false, "end when the pipe at file descriptor 3 ends")
+	_ = cmd.Flags().MarkHidden("exit-with-parent") // the flag was just added
+}
+
+// dataFolder is where a service keeps its data unless told otherwise.
+func dataFolder(name string) string {
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "viewring", name)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(home, ".local", "share", "viewring", name)
+	}
+	return filepath.Join(".", "viewring-data", name)
+}

@@ -1,0 +1,149 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+)
+
+// Options say where the cluster is. Leaders or Servers must name somebody.
+type Options struct {
+	Leaders []string // the view leader's addresses
+	Servers []string // servers to ask when no view leader answers
+	Dialer  DialFunc // default: net.Dialer
+	Logger  *slog.Logger
+	// ViewCache is the file that keeps the last view for when the view leader
+	// is gone. "" is DefaultViewCache, NoViewCache is none.
+	ViewCache string
+	// ConnectTimeout bounds how long Open tries to find anybody. Default 3 s.
+	ConnectTimeout time.Duration
+}
+
+// Client talks to one cluster. Any number of goroutines may use it.
+type Client struct {
+	opts     Options
+	id       [16]byte
+	leader   *wire.Leader
+	pool     *pool
+	views    *views
+	flights  flights
+	marks    marks
+	counters counters
+
+	stop  context.CancelFunc
+	ended sync.WaitGroup
+}
+
+// Open finds the cluster and returns a Client for it. Close it after use.
+func Open(ctx context.Context, opts Options) (*Client, error) {
+	if len(opts.Leaders)+len(opts.Servers) == 0 {
+		return nil, errors.New("open: neither a view leader nor a server is named")
+	}
+	setDefaults(&opts)
+	c := &Client{opts: opts}
+	if _, err := rand.Read(c.id[:]); err != nil {
+		return nil, fmt.Errorf("open: %w", err)
+	}
+	c.views = newViews(c.flights.reroute)
+	c.pool = newPool(opts.Dialer, c.greet)
+	c.leader = wire.NewLeader(opts.Leaders, wire.DialFunc(opts.Dialer))
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop = stop
+	if err := c.start(ctx); err != nil {
+		_ = c.Close()
+		return nil, &opError{op: "find the cluster", kind: ErrUnreachable, last: err}
+	}
+	if len(opts.Leaders) > 0 {
+		c.ended.Go(func() { c.watch(run) })
+	}
+	c.ended.Go(func() { c.keep(run) })
+	return c, nil
+}
+
+func setDefaults(o *Options) {
+	if o.Dialer == nil {
+		o.Dialer = (&net.Dialer{}).DialContext
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.ViewCache == "" {
+		o.ViewCache = DefaultViewCache(append(o.Leaders, o.Servers...))
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = 3 * time.Second
+	}
+}
+
+// Close ends the Client. Operations under way fail.
+func (c *Client) Close() error {
+	c.stop()
+	_ = c.leader.Close() // nobody waits for its answers any more
+	c.ended.Wait()
+	c.pool.close()
+	return nil
+}
+
+// View returns the newest view that the client knows. It must not be modified.
+func (c *Client) View() *ring.View { return c.views.view() }
+
+// ViewChanged returns a channel that is closed when a newer view than v is known.
+func (c *Client) ViewChanged(v *ring.View) <-chan struct{} {
+	s := c.views.current.Load()
+	if s.view != v {
+		over := make(chan struct{})
+		close(over)
+		return over
+	}
+	return s.changed
+}
+
+// serverAddrs lists the addresses to ask for a view, in random order: the
+// members that should be up, then the seeds.
+func (c *Client) serverAddrs() []string {
+	var addrs []string
+	if v := c.views.view(); v != nil {
+		for i := range v.Members {
+			if m := &v.Members[i]; m.Up {
+				addrs = append(addrs, m.Addr)
+			}
+		}
+		mathrand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
+	}
+	return append(addrs, c.opts.Servers...)
+}
+
+func (c *Client) leaderNames() string { return strings.Join(c.opts.Leaders, ", ") }
+
+// pause waits for d; it returns false when ctx ends first.
+func (c *Client) pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// jitter spreads d over [d/2, d*3/2), so that clients do not retry in step.
+func jitter(d time.Duration) time.Duration { return d/2 + mathrand.N(d+1) }
+
+// plain drops the wrapping of a context's end: "timed out" is what people read.
+func plain(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("no answer in time")
+	}
+	return err
+}

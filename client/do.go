@@ -1,0 +1,227 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+)
+
+const (
+	tryTimeoutMin   = 5 * time.Second // for one try; more for large values
+	tryBytesPerSec  = 1 << 20
+	backoffMin      = 5 * time.Millisecond
+	backoffMax      = 250 * time.Millisecond
+	complainAfter   = 2 * time.Second // of retrying
+	complainBetween = 5 * time.Second
+)
+
+// operation is one operation on one key over all its tries.
+type operation struct {
+	name      string // for errors: `set "key"`
+	partition ring.PartitionID
+	slot      uint16
+	payload   []byte
+	mutation  bool
+	timeout   time.Duration // of one try
+
+	tries    int
+	maybe    bool // a try may have taken effect without our knowing
+	last     error
+	lastKind error
+	reply    *wire.ServerError // the last error reply
+	began    time.Time
+	told     time.Time // when the log was last told
+}
+
+// do carries out q: it tries until there is an answer, an error that no retry
+// helps against, or the end of ctx.
+func (c *Client) do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
+	op := &operation{name: name, mutation: q.Op != wire.DoGet, began: time.Now()}
+	op.timeout = tryTimeoutMin + time.Duration(len(q.Value)/tryBytesPerSec)*time.Second
+	if err := checkSizes(op.name, q); err != nil {
+		return wire.DoReply{}, err
+	}
+	op.slot = ring.SlotOf(string(q.Key))
+	if op.mutation {
+		q.Client = c.id
+		q.Number, q.Mark, q.Born = c.marks.begin(op.began.UnixMilli())
+		defer c.marks.end(q.Number)
+	}
+	op.payload = wire.AppendDoRequest(make([]byte, 0, len(q.Key)+len(q.Value)+64), q)
+	reply, err := c.tryUntilDone(ctx, op)
+	c.counters.ended(time.Since(op.began), err != nil)
+	c.counters.retries.Add(uint64(max(op.tries-1, 0)))
+	return reply, err
+}
+
+func checkSizes(name string, q *wire.DoRequest) error {
+	switch {
+	case len(q.Key) == 0:
+		return &opError{op: name, kind: ErrRefused, last: errors.New("the name is empty")}
+	case len(q.Key) > wire.KeyBytesMax:
+		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the name has %d bytes, at most %d are allowed", len(q.Key), wire.KeyBytesMax)}
+	case len(q.Value) > wire.ValueBytesMax:
+		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the value has %d bytes, at most %d are allowed", len(q.Value), wire.ValueBytesMax)}
+	}
+	return nil
+}
+
+func (c *Client) tryUntilDone(ctx context.Context, op *operation) (wire.DoReply, error) {
+	backoff := backoffMin
+	for {
+		s := c.views.current.Load()
+		op.partition = ring.PartitionOf(op.slot, len(s.view.Partitions))
+		r, ok := routeIn(s.view, op.partition)
+		var reply wire.DoReply
+		err := error(&wire.ServerError{Code: wire.CodeUnavailable, Message: fmt.Sprintf("no server has partition %d", op.partition)})
+		if ok {
+			reply, err = c.try(ctx, op, r)
+		}
+		if err == nil {
+			return reply, nil
+		}
+		if final := op.judge(ctx, err); final != nil {
+			return wire.DoReply{}, final
+		}
+		c.complain(op)
+		if c.learn(ctx, op, r, s) {
+			backoff = backoffMin
+			continue // another route: no need to wait
+		}
+		c.wait(ctx, s, jitter(backoff))
+		if backoff *= 2; backoff > backoffMax {
+			backoff = backoffMax
+		}
+		if ctx.Err() != nil {
+			return wire.DoReply{}, op.giveUp(ctx)
+		}
+	}
+}
+
+// try sends the operation to one server and waits for the answer.
+func (c *Client) try(ctx context.Context, op *operation, r route) (wire.DoReply, error) {
+	op.tries++
+	tctx, cancel := context.WithTimeout(ctx, op.timeout)
+	defer cancel()
+	tctx, fl := c.flights.begin(tctx, r)
+	defer c.flights.end(fl)
+	if now, ok := routeIn(c.views.view(), op.partition); !ok || now != r {
+		return wire.DoReply{}, fmt.Errorf("%w: %w", errNotSent, errRerouted) // a view came in between: the flight may have missed it
+	}
+	conn, err := c.pool.get(tctx, laneOf(r.addr, op.partition, op.mutation))
+	if err != nil {
+		return wire.DoReply{}, fmt.Errorf("%w: %w", errNotSent, err)
+	}
+	value, err := conn.Do(tctx, []byte(wire.CmdDo), op.payload)
+	if err != nil {
+		return wire.DoReply{}, err
+	}
+	reply, err := wire.DecodeDoReply(value.Bytes)
+	if err != nil {
+		return reply, fmt.Errorf("%s: %w", r.addr, err)
+	}
+	return reply, nil
+}
+
+var errNotSent = errors.New("not connected")
+
+// judge decides what a failed try means: an error to return, or nil to go on.
+func (op *operation) judge(ctx context.Context, err error) error {
+	op.last, op.lastKind = err, kind(err)
+	var reply *wire.ServerError
+	if !errors.As(err, &reply) {
+		if op.mutation && !errors.Is(err, errNotSent) {
+			op.maybe = true
+		}
+		if errors.Is(err, ErrClosed) {
+			return &opError{op: op.name, kind: ErrClosed}
+		}
+		if ctx.Err() != nil {
+			return op.giveUp(ctx)
+		}
+		return nil
+	}
+	op.reply = reply
+	switch reply.Code {
+	case wire.CodeMoved, wire.CodeUnavailable, wire.CodeNotEnoughCopies, wire.CodeBusy:
+	case wire.CodeUnknownOutcome:
+		op.maybe = true
+	default:
+		return &opError{op: op.name, kind: op.lastKind, last: err}
+	}
+	if ctx.Err() != nil {
+		return op.giveUp(ctx)
+	}
+	return nil
+}
+
+// giveUp is the error of an operation whose context has ended.
+func (op *operation) giveUp(ctx context.Context) error {
+	k, last := op.lastKind, op.last
+	if op.reply != nil && !op.maybe { // says more than the silence after it
+		k, last = kind(op.reply), op.reply
+		if op.reply.Code == wire.CodeMoved {
+			k = ErrUnavailable
+		}
+	}
+	switch {
+	case op.maybe:
+		k = ErrUnknownOutcome
+	case last == nil:
+		k = ErrUnreachable
+	}
+	if last == nil || errors.Is(last, context.DeadlineExceeded) || errors.Is(last, context.Canceled) {
+		last = fmt.Errorf("no answer within %v", time.Since(op.began).Round(time.Millisecond))
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		last = fmt.Errorf("cancelled: %w", last)
+	}
+	return &opError{op: op.name, kind: k, last: last}
+}
+
+// learn looks for a newer view after a try that failed. It reports whether the
+// route is another one now.
+func (c *Client) learn(ctx context.Context, op *operation, tried route, s *snapshot) bool {
+	var reply *wire.ServerError
+	switch {
+	case errors.As(op.last, &reply) && (reply.Code == wire.CodeMoved || op.tries%4 == 0):
+		_ = c.askServer(ctx, tried.addr) // it may know; else the watcher will
+	case reply == nil && op.tries%4 == 3:
+		lctx, cancel := context.WithTimeout(ctx, leaderPatience)
+		defer cancel()
+		_ = c.askServersOnce(lctx) // the view leader may be gone; servers talk to each other
+	}
+	now := c.views.current.Load()
+	if now == s {
+		return false
+	}
+	r, ok := routeIn(now.view, op.partition)
+	return ok && r != tried
+}
+
+// wait pauses for d, or until a newer view than s is known.
+func (c *Client) wait(ctx context.Context, s *snapshot, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.changed:
+	case <-ctx.Done():
+	}
+}
+
+// complain tells the log about an operation that takes long.
+func (c *Client) complain(op *operation) {
+	now := time.Now()
+	if now.Sub(op.began) < complainAfter || now.Sub(op.told) < complainBetween {
+		return
+	}
+	op.told = now
+	c.opts.Logger.Warn("still trying", "operation", op.name, "for", now.Sub(op.began).Round(100*time.Millisecond),
+		"tries", strconv.Itoa(op.tries), "err", op.last)
+}

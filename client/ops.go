@@ -1,0 +1,105 @@
+package client
+
+import (
+	"context"
+	"fmt"
+
+	"viewring/internal/wire"
+)
+
+// Version orders the states of a key. The zero Version stands for "absent".
+type Version struct{ Term, Seq uint64 }
+
+// String returns the version as people read it.
+func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Term, v.Seq) }
+
+// Value is a key's value at one version.
+type Value struct {
+	Bytes   []byte
+	Version Version
+}
+
+// Condition is what must hold for a mutation to take effect.
+type Condition struct {
+	cond    wire.DoCond
+	version Version
+}
+
+// IfAbsent wants the key to be absent.
+func IfAbsent() Condition { return Condition{cond: wire.DoIfAbsent} }
+
+// IfPresent wants the key to be present.
+func IfPresent() Condition { return Condition{cond: wire.DoIfPresent} }
+
+// IfVersion wants the key to be at exactly this version.
+func IfVersion(v Version) Condition { return Condition{cond: wire.DoIfVersion, version: v} }
+
+// Always wants nothing.
+func Always() Condition { return Condition{} }
+
+// Get reads a key. An absent one is ErrNotFound.
+func (c *Client) Get(ctx context.Context, key string) (Value, error) {
+	name := fmt.Sprintf("get %q", key)
+	reply, err := c.do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
+	if err == nil {
+		err = outcome(name, reply)
+	}
+	if err != nil {
+		return Value{}, err
+	}
+	return Value{Bytes: reply.Value, Version: Version{reply.Term, reply.Seq}}, nil
+}
+
+// Set writes a key and returns its new version.
+func (c *Client) Set(ctx context.Context, key string, value []byte, cond Condition) (Version, error) {
+	reply, err := c.mutate(ctx, "set", key, &wire.DoRequest{Op: wire.DoSet, Value: value}, cond)
+	return Version{reply.Term, reply.Seq}, err
+}
+
+// Delete removes a key. An absent one is ErrNotFound.
+func (c *Client) Delete(ctx context.Context, key string, cond Condition) error {
+	_, err := c.mutate(ctx, "delete", key, &wire.DoRequest{Op: wire.DoDelete}, cond)
+	return err
+}
+
+// Append adds value at the end of the key's value, absent counting as empty,
+// and returns the new length.
+func (c *Client) Append(ctx context.Context, key string, value []byte) (int64, error) {
+	reply, err := c.mutate(ctx, "append to", key, &wire.DoRequest{Op: wire.DoAppend, Value: value}, Always())
+	return reply.Number, err
+}
+
+// Incr adds delta to the key's value, a decimal integer, absent counting as 0,
+// and returns the sum.
+func (c *Client) Incr(ctx context.Context, key string, delta int64) (int64, error) {
+	reply, err := c.mutate(ctx, "increment", key, &wire.DoRequest{Op: wire.DoIncr, Delta: delta}, Always())
+	return reply.Number, err
+}
+
+func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest, cond Condition) (wire.DoReply, error) {
+	name := fmt.Sprintf("%s %q", verb, key)
+	q.Key, q.Cond = []byte(key), cond.cond
+	q.Term, q.Seq = cond.version.Term, cond.version.Seq
+	reply, err := c.do(ctx, name, q)
+	if err != nil {
+		return wire.DoReply{}, err
+	}
+	return reply, outcome(name, reply)
+}
+
+// outcome turns the statuses that callers tell apart into errors.
+func outcome(name string, reply wire.DoReply) error {
+	switch reply.Status {
+	case wire.DoNotFound:
+		return &opError{op: name, kind: ErrNotFound}
+	case wire.DoCondFailed:
+		at := "the key is absent"
+		if v := (Version{reply.Term, reply.Seq}); v != (Version{}) {
+			at = "the key is at version " + v.String()
+		}
+		return &opError{op: name, kind: ErrCondition, last: fmt.Errorf("%s", at)}
+	case wire.DoNotInteger:
+		return &opError{op: name, kind: ErrNotInteger}
+	}
+	return nil
+}

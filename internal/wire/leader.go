@@ -1,0 +1,151 @@
+package wire
+
+import (
+	"time"
+
+	"viewring/ring"
+)
+
+// The commands of the view leader. Each carries one opaque bulk, encoded by the
+// type of the same name below, unless said otherwise.
+const (
+	CmdRegister  = "VL.REGISTER"  // Register → Registered
+	CmdHeartbeat = "VL.HEARTBEAT" // Heartbeat → HeartbeatReply
+	CmdView      = "VL.VIEW"      // args: since epoch (0 = has none), wait milliseconds → a view, whole or delta (ring.AppendView), or nil when none newer came in time; since 0 and wait 0 is always answered
+	CmdChange    = "VL.CHANGE"    // []Change → []ChangeResult: handoffs and ejects of servers, many in one
+	CmdConfirm   = "VL.CONFIRM"   // []Confirm → one byte each, 1 = still so
+	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, remove), server id or address → id; an operator's
+	CmdStatus    = "VL.STATUS"    // no argument → Status
+	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none) → [token, held since ms]; answers when granted
+	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client → OK
+	CmdLocks     = "VL.LOCKS"     // no argument → []Lock
+)
+
+// LeaderCommandBytesMax bounds a command or reply of the view leader: a whole
+// view of the largest cluster fits.
+const LeaderCommandBytesMax = 8 << 20
+
+// CodeDeadlock is the first word of the refusal of a lock whose waiter would
+// wait for itself; the text names the locks and clients.
+const CodeDeadlock = "DEADLOCK"
+
+// The verbs of CmdMember.
+const (
+	MemberLeave  = "leave"
+	MemberDrain  = "drain"
+	MemberRemove = "remove"
+)
+
+// Register asks to join, or to come back after a start.
+type Register struct {
+	Cluster     [16]byte      // zero when the data folder belongs to none yet
+	ID          ring.ServerID // 0 when the store never got one
+	Store       [16]byte      // the store id
+	Instance    uint64        // random per process: the same Register twice is one
+	Previous    uint64        // incarnation of the start before, 0 at the first
+	Incarnation uint64
+	Addr        string
+	Zone        string
+	Weight      uint32
+	Whole       bool // opened clean: nothing repaired, nothing rolled back
+}
+
+// Registered is the view leader's answer to Register.
+type Registered struct {
+	ID    ring.ServerID
+	Epoch uint64        // the epoch in which the incarnation stands; any view from here on lists it
+	View  []byte        // whole, as ring.AppendView wrote it
+	Every time.Duration // how often the view leader wants heartbeats
+}
+
+// Heartbeat is a server's word that it lives, kept in memory at the view leader.
+type Heartbeat struct {
+	ID          ring.ServerID
+	Instance    uint64
+	Incarnation uint64
+	Epoch       uint64 // adopted by every lane ("done")
+	Stats       ServerStats
+}
+
+// HeartbeatReply tells a server what the view leader thinks of it.
+type HeartbeatReply struct {
+	Epoch uint64
+	Known bool          // false: expired or replaced; register again
+	Every time.Duration // how often the view leader wants heartbeats
+}
+
+// ServerStats is what a server says of itself for the status view.
+type ServerStats struct {
+	Primaries, Backups, Learners, Strays uint32 // partitions
+	Keys                                 uint64 // user keys, all copies held here
+	Bytes                                uint64 // of their values
+	Left                                 uint32 // transfers still to make
+	LeftBytes                            uint64 // estimate
+	Rate                                 uint64 // bytes/s copied in, lately
+	DiskFree                             uint64
+	MovedPartitions                      uint64 // since start, copied whole into an empty range
+	DeltaPartitions                      uint64 // since start, copied by what changed
+	CopiedKeys                           uint64 // since start, by rebalancing
+}
+
+// ChangeKind says what a Change asks for.
+type ChangeKind uint8
+
+// The changes that servers ask for, each compare-and-set on the term.
+const (
+	ChangeHandoff ChangeKind = iota + 1 // Acting becomes the acting replicas
+	ChangeEject                         // Acting[0] leaves the acting (or proposed) replicas
+)
+
+// Incarnated is a server at one of its starts.
+type Incarnated struct {
+	ID          ring.ServerID
+	Incarnation uint64
+}
+
+// Change is one compare-and-set change of a partition by a server.
+type Change struct {
+	Kind      ChangeKind
+	From      Incarnated
+	Partition ring.PartitionID
+	Term      uint64
+	Acting    []Incarnated
+}
+
+// ChangeResult is the view leader's word on a Change. Only a higher term ends a
+// proposal, whatever Done says.
+type ChangeResult struct {
+	Done   bool
+	Epoch  uint64
+	Reason string // when not done
+}
+
+// Confirm asks whether the partition's term is still this one.
+type Confirm struct {
+	Partition ring.PartitionID
+	Term      uint64
+}
+
+// Status is the view leader's whole picture, for query_servers.
+type Status struct {
+	View    []byte // whole, as ring.AppendView wrote it
+	Servers []ServerStatus
+}
+
+// ServerStatus is the last heartbeat of a server.
+type ServerStatus struct {
+	ID    ring.ServerID
+	Age   time.Duration // since its last heartbeat; negative: none since this view leader started
+	Epoch uint64        // adopted by all its lanes
+	Stats ServerStats
+}
+
+// Lock is one named lock as the view leader holds it.
+type Lock struct {
+	Name    string
+	Holder  string
+	Token   uint64 // fencing token; only grows, over all locks
+	Since   time.Time
+	Expires time.Time // zero: until released
+	Waiters []string  // first come first
+}

@@ -1,0 +1,146 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"viewring/ring"
+)
+
+// Register registers a server.
+func (l *Leader) Register(ctx context.Context, q Register) (Registered, error) {
+	// It may wait until the process that it replaces has proved dead.
+	v, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second,
+		args: [][]byte{[]byte(CmdRegister), AppendRegister(nil, &q)}})
+	if err != nil {
+		return Registered{}, fmt.Errorf("register: %w", err)
+	}
+	return DecodeRegistered(v.Bytes)
+}
+
+// Heartbeat tells the view leader that a server lives.
+func (l *Leader) Heartbeat(ctx context.Context, q Heartbeat) (HeartbeatReply, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
+	if err != nil {
+		return HeartbeatReply{}, fmt.Errorf("heartbeat: %w", err)
+	}
+	return DecodeHeartbeatReply(v.Bytes)
+}
+
+// View waits for a view newer than base (nil: none yet) and returns it, or base
+// when none came in time. Without a base and with wait 0 the answer is the
+// present view.
+func (l *Leader) View(ctx context.Context, base *ring.View, wait time.Duration) (*ring.View, error) {
+	wait = max(0, wait)
+	v, err := l.view(ctx, base, wait)
+	if errors.Is(err, ring.ErrNeedWhole) {
+		v, err = l.view(ctx, nil, 0)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("view: %w", err)
+	}
+	return v, nil
+}
+
+func (l *Leader) view(ctx context.Context, base *ring.View, wait time.Duration) (*ring.View, error) {
+	var since uint64
+	if base != nil {
+		since = base.Epoch
+	}
+	v, _, err := l.ask(ctx, question{long: wait > 0, wait: wait, args: [][]byte{[]byte(CmdView),
+		strconv.AppendUint(nil, since, 10), strconv.AppendInt(nil, wait.Milliseconds(), 10)}})
+	if err != nil || v.IsNil() {
+		return base, err
+	}
+	return ring.DecodeView(v.Bytes, base)
+}
+
+// Change asks for changes of partitions. There is one result for each.
+func (l *Leader) Change(ctx context.Context, changes []Change) ([]ChangeResult, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdChange), AppendChanges(nil, changes)}})
+	if err != nil {
+		return nil, fmt.Errorf("change: %w", err)
+	}
+	results, err := DecodeChangeResults(v.Bytes)
+	if err == nil && len(results) != len(changes) {
+		err = fmt.Errorf("change: %d results for %d changes", len(results), len(changes))
+	}
+	return results, err
+}
+
+// Confirm asks whether partitions are still in these terms: one answer for each.
+func (l *Leader) Confirm(ctx context.Context, questions []Confirm) ([]bool, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdConfirm), AppendConfirms(nil, questions)}})
+	if err != nil {
+		return nil, fmt.Errorf("confirm: %w", err)
+	}
+	if len(v.Bytes) != len(questions) {
+		return nil, fmt.Errorf("confirm: %d answers to %d questions", len(v.Bytes), len(questions))
+	}
+	answers := make([]bool, len(questions))
+	for i, b := range v.Bytes {
+		answers[i] = b == 1
+	}
+	return answers, nil
+}
+
+// Member carries out an operator's verb on a server, named by id or address.
+func (l *Leader) Member(ctx context.Context, verb, server string) (ring.ServerID, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdMember), []byte(verb), []byte(server)}})
+	if err != nil {
+		return 0, fmt.Errorf("%s %s: %w", verb, server, err)
+	}
+	return ring.ParseServerID(v.Text())
+}
+
+// Status asks for the view and every server's last heartbeat.
+func (l *Leader) Status(ctx context.Context) (Status, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdStatus)}})
+	if err != nil {
+		return Status{}, fmt.Errorf("status: %w", err)
+	}
+	return DecodeStatus(v.Bytes)
+}
+
+// LockGet takes a lock for a client and returns the fencing token. It waits in
+// line: not at all with wait 0, until ctx ends with a negative one. A positive
+// ttl ends the lock by itself.
+func (l *Leader) LockGet(ctx context.Context, lock, client string, wait, ttl time.Duration) (uint64, error) {
+	waitMS := int64(-1)
+	if wait >= 0 {
+		waitMS = wait.Milliseconds()
+	}
+	v, _, err := l.ask(ctx, question{long: wait != 0, wait: wait, args: [][]byte{[]byte(CmdLockGet),
+		[]byte(lock), []byte(client), strconv.AppendInt(nil, waitMS, 10), strconv.AppendInt(nil, ttl.Milliseconds(), 10)}})
+	if err != nil {
+		return 0, fmt.Errorf("lock %q: %w", lock, err)
+	}
+	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
+		return 0, fmt.Errorf("lock %q: %w: unexpected answer", lock, ErrProtocol)
+	}
+	return uint64(v.Array[0].Int), nil
+}
+
+// LockFree releases a client's lock.
+func (l *Leader) LockFree(ctx context.Context, lock, client string) error {
+	_, again, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client)}})
+	if again && IsCode(err, CodeNotHeld) {
+		return nil // the try whose answer was lost has done it
+	}
+	if err != nil {
+		return fmt.Errorf("release lock %q: %w", lock, err)
+	}
+	return nil
+}
+
+// Locks lists all held locks.
+func (l *Leader) Locks(ctx context.Context) ([]Lock, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+	if err != nil {
+		return nil, fmt.Errorf("locks: %w", err)
+	}
+	return DecodeLocks(v.Bytes)
+}

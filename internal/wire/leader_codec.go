@@ -1,0 +1,326 @@
+package wire
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"viewring/internal/codec"
+	"viewring/ring"
+)
+
+// leaderFormat is the version of everything the view leader's commands carry.
+const leaderFormat = 1
+
+// leaderReader starts reading a bulk of the view leader's commands.
+func leaderReader(b []byte) (*codec.Reader, error) {
+	r := codec.NewReader(b)
+	if f := r.Byte(); r.Err() == nil && f != leaderFormat {
+		return nil, fmt.Errorf("format version %d, want %d", f, leaderFormat)
+	}
+	return r, nil
+}
+
+// decodeLeader reads one bulk with read and wants nothing left over.
+func decodeLeader[T any](what string, b []byte, read func(*codec.Reader) T) (T, error) {
+	var zero T
+	r, err := leaderReader(b)
+	if err != nil {
+		return zero, fmt.Errorf("%s: %w", what, err)
+	}
+	v := read(r)
+	if err := r.Done(); err != nil {
+		return zero, fmt.Errorf("%s: %w", what, err)
+	}
+	return v, nil
+}
+
+func readServerID(r *codec.Reader) ring.ServerID { return ring.ServerID(r.Uvarint()) }
+
+func readDuration(r *codec.Reader) time.Duration { return time.Duration(r.Uint64()) }
+
+func appendDuration(b []byte, d time.Duration) []byte {
+	return binary.BigEndian.AppendUint64(b, uint64(d))
+}
+
+// AppendRegister encodes q.
+func AppendRegister(b []byte, q *Register) []byte {
+	b = append(b, leaderFormat)
+	b = append(b, q.Cluster[:]...)
+	b = append(b, q.Store[:]...)
+	b = binary.AppendUvarint(b, uint64(q.ID))
+	b = binary.AppendUvarint(b, q.Instance)
+	b = binary.AppendUvarint(b, q.Previous)
+	b = binary.AppendUvarint(b, q.Incarnation)
+	b = codec.AppendString(b, q.Addr)
+	b = codec.AppendString(b, q.Zone)
+	b = binary.AppendUvarint(b, uint64(q.Weight))
+	return codec.AppendBool(b, q.Whole)
+}
+
+// DecodeRegister reads what AppendRegister wrote.
+func DecodeRegister(b []byte) (Register, error) {
+	return decodeLeader("register", b, func(r *codec.Reader) (q Register) {
+		r.Fixed(q.Cluster[:])
+		r.Fixed(q.Store[:])
+		q.ID = readServerID(r)
+		q.Instance, q.Previous, q.Incarnation = r.Uvarint(), r.Uvarint(), r.Uvarint()
+		q.Addr, q.Zone = r.String(), r.String()
+		q.Weight, q.Whole = uint32(r.Uvarint()), r.Bool()
+		return q
+	})
+}
+
+// AppendRegistered encodes p.
+func AppendRegistered(b []byte, p *Registered) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(p.ID))
+	b = binary.AppendUvarint(b, p.Epoch)
+	b = appendDuration(b, p.Every)
+	return codec.AppendBytes(b, p.View)
+}
+
+// DecodeRegistered reads what AppendRegistered wrote; View aliases b.
+func DecodeRegistered(b []byte) (Registered, error) {
+	return decodeLeader("registered", b, func(r *codec.Reader) Registered {
+		return Registered{ID: readServerID(r), Epoch: r.Uvarint(), Every: readDuration(r), View: r.Bytes()}
+	})
+}
+
+// AppendHeartbeat encodes q.
+func AppendHeartbeat(b []byte, q *Heartbeat) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(q.ID))
+	b = binary.AppendUvarint(b, q.Instance)
+	b = binary.AppendUvarint(b, q.Incarnation)
+	b = binary.AppendUvarint(b, q.Epoch)
+	return appendStats(b, &q.Stats)
+}
+
+// DecodeHeartbeat reads what AppendHeartbeat wrote.
+func DecodeHeartbeat(b []byte) (Heartbeat, error) {
+	return decodeLeader("heartbeat", b, func(r *codec.Reader) (q Heartbeat) {
+		q.ID = readServerID(r)
+		q.Instance, q.Incarnation, q.Epoch = r.Uvarint(), r.Uvarint(), r.Uvarint()
+		q.Stats = readStats(r)
+		return q
+	})
+}
+
+// AppendHeartbeatReply encodes p.
+func AppendHeartbeatReply(b []byte, p *HeartbeatReply) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, p.Epoch)
+	b = codec.AppendBool(b, p.Known)
+	return appendDuration(b, p.Every)
+}
+
+// DecodeHeartbeatReply reads what AppendHeartbeatReply wrote.
+func DecodeHeartbeatReply(b []byte) (HeartbeatReply, error) {
+	return decodeLeader("heartbeat reply", b, func(r *codec.Reader) HeartbeatReply {
+		return HeartbeatReply{Epoch: r.Uvarint(), Known: r.Bool(), Every: readDuration(r)}
+	})
+}
+
+// fields lists the numbers of s in the order in which they are sent.
+func (s *ServerStats) fields() [13]uint64 {
+	return [...]uint64{
+		uint64(s.Primaries), uint64(s.Backups), uint64(s.Learners), uint64(s.Strays),
+		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
+		s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys,
+	}
+}
+
+func appendStats(b []byte, s *ServerStats) []byte {
+	for _, n := range s.fields() {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+func readStats(r *codec.Reader) ServerStats {
+	u32 := func() uint32 { return uint32(r.Uvarint()) }
+	return ServerStats{
+		Primaries: u32(), Backups: u32(), Learners: u32(), Strays: u32(),
+		Keys: r.Uvarint(), Bytes: r.Uvarint(), Left: u32(), LeftBytes: r.Uvarint(),
+		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
+		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(),
+	}
+}
+
+// AppendChanges encodes a list of changes.
+func AppendChanges(b []byte, changes []Change) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(changes)))
+	for i := range changes {
+		c := &changes[i]
+		b = append(b, byte(c.Kind))
+		b = appendIncarnated(b, c.From)
+		b = binary.AppendUvarint(b, uint64(c.Partition))
+		b = binary.AppendUvarint(b, c.Term)
+		b = binary.AppendUvarint(b, uint64(len(c.Acting)))
+		for _, in := range c.Acting {
+			b = appendIncarnated(b, in)
+		}
+	}
+	return b
+}
+
+// DecodeChanges reads what AppendChanges wrote.
+func DecodeChanges(b []byte) ([]Change, error) {
+	return decodeLeader("changes", b, func(r *codec.Reader) []Change {
+		return readList(r, 6, func() Change {
+			return Change{
+				Kind:      ChangeKind(r.Byte()),
+				From:      readIncarnated(r),
+				Partition: ring.PartitionID(r.Uvarint()),
+				Term:      r.Uvarint(),
+				Acting:    readList(r, 2, func() Incarnated { return readIncarnated(r) }),
+			}
+		})
+	})
+}
+
+func appendIncarnated(b []byte, in Incarnated) []byte {
+	b = binary.AppendUvarint(b, uint64(in.ID))
+	return binary.AppendUvarint(b, in.Incarnation)
+}
+
+func readIncarnated(r *codec.Reader) Incarnated {
+	return Incarnated{ID: readServerID(r), Incarnation: r.Uvarint()}
+}
+
+// readList reads a count and that many elements, each of at least bytesMin
+// bytes. Memory grows with what is really there.
+func readList[T any](r *codec.Reader, bytesMin int, read func() T) []T {
+	n := r.Count(bytesMin)
+	if n == 0 {
+		return nil
+	}
+	list := make([]T, 0, min(n, 1024))
+	for range n {
+		v := read()
+		if r.Err() != nil {
+			return nil
+		}
+		list = append(list, v)
+	}
+	return list
+}
+
+// AppendChangeResults encodes the answers to a list of changes.
+func AppendChangeResults(b []byte, results []ChangeResult) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(results)))
+	for i := range results {
+		b = codec.AppendBool(b, results[i].Done)
+		b = binary.AppendUvarint(b, results[i].Epoch)
+		b = codec.AppendString(b, results[i].Reason)
+	}
+	return b
+}
+
+// DecodeChangeResults reads what AppendChangeResults wrote.
+func DecodeChangeResults(b []byte) ([]ChangeResult, error) {
+	return decodeLeader("change results", b, func(r *codec.Reader) []ChangeResult {
+		return readList(r, 3, func() ChangeResult {
+			return ChangeResult{Done: r.Bool(), Epoch: r.Uvarint(), Reason: r.String()}
+		})
+	})
+}
+
+// AppendConfirms encodes a list of questions.
+func AppendConfirms(b []byte, questions []Confirm) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(questions)))
+	for _, q := range questions {
+		b = binary.AppendUvarint(b, uint64(q.Partition))
+		b = binary.AppendUvarint(b, q.Term)
+	}
+	return b
+}
+
+// DecodeConfirms reads what AppendConfirms wrote.
+func DecodeConfirms(b []byte) ([]Confirm, error) {
+	return decodeLeader("confirms", b, func(r *codec.Reader) []Confirm {
+		return readList(r, 2, func() Confirm {
+			return Confirm{Partition: ring.PartitionID(r.Uvarint()), Term: r.Uvarint()}
+		})
+	})
+}
+
+// AppendStatus encodes s.
+func AppendStatus(b []byte, s *Status) []byte {
+	b = append(b, leaderFormat)
+	b = codec.AppendBytes(b, s.View)
+	b = binary.AppendUvarint(b, uint64(len(s.Servers)))
+	for i := range s.Servers {
+		v := &s.Servers[i]
+		b = binary.AppendUvarint(b, uint64(v.ID))
+		b = appendDuration(b, v.Age)
+		b = binary.AppendUvarint(b, v.Epoch)
+		b = appendStats(b, &v.Stats)
+	}
+	return b
+}
+
+// DecodeStatus reads what AppendStatus wrote; View aliases b.
+func DecodeStatus(b []byte) (Status, error) {
+	return decodeLeader("status", b, func(r *codec.Reader) Status {
+		return Status{
+			View: r.Bytes(),
+			Servers: readList(r, 23, func() ServerStatus {
+				return ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Stats: readStats(r)}
+			}),
+		}
+	})
+}
+
+// AppendLocks encodes a list of locks. Times are kept to the millisecond.
+func AppendLocks(b []byte, locks []Lock) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(locks)))
+	for i := range locks {
+		l := &locks[i]
+		b = codec.AppendString(b, l.Name)
+		b = codec.AppendString(b, l.Holder)
+		b = binary.AppendUvarint(b, l.Token)
+		b = appendTime(b, l.Since)
+		b = appendTime(b, l.Expires)
+		b = binary.AppendUvarint(b, uint64(len(l.Waiters)))
+		for _, w := range l.Waiters {
+			b = codec.AppendString(b, w)
+		}
+	}
+	return b
+}
+
+// DecodeLocks reads what AppendLocks wrote.
+func DecodeLocks(b []byte) ([]Lock, error) {
+	return decodeLeader("locks", b, func(r *codec.Reader) []Lock {
+		return readList(r, 20, func() Lock {
+			return Lock{
+				Name: r.String(), Holder: r.String(), Token: r.Uvarint(),
+				Since: readTime(r), Expires: readTime(r),
+				Waiters: readList(r, 1, r.String),
+			}
+		})
+	})
+}
+
+// appendTime writes unix milliseconds, 0 for the zero time.
+func appendTime(b []byte, t time.Time) []byte {
+	var ms int64
+	if !t.IsZero() {
+		ms = t.UnixMilli()
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(ms))
+}
+
+func readTime(r *codec.Reader) time.Time {
+	ms := int64(r.Uint64())
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}

@@ -1,0 +1,299 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"viewring/ring"
+)
+
+var leaderSamples = struct {
+	register   Register
+	registered Registered
+	heartbeat  Heartbeat
+	beat       HeartbeatReply
+	changes    []Change
+	results    []ChangeResult
+	confirms   []Confirm
+	status     Status
+	locks      []Lock
+}{
+	register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
+		Addr: "127.0.0.1:38000", Zone: "z", Weight: 1, Whole: true},
+	registered: Registered{ID: 3, Epoch: 9, View: []byte("view"), Every: 150 * time.Millisecond},
+	heartbeat: Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: ServerStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
+		11, 12, 13}},
+	beat: HeartbeatReply{Epoch: 7, Known: true, Every: time.Second},
+	changes: []Change{
+		{Kind: ChangeHandoff, From: Incarnated{1, 2}, Partition: 7, Term: 8, Acting: []Incarnated{{1, 2}, {3, 4}}},
+		{Kind: ChangeEject, From: Incarnated{1, 2}, Partition: 1023, Term: 9, Acting: []Incarnated{{5, 6}}},
+	},
+	results:  []ChangeResult{{Done: true, Epoch: 5}, {Epoch: 6, Reason: "no"}},
+	confirms: []Confirm{{1, 2}, {3, 4}},
+	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: ServerStats{Keys: 5}},
+		{ID: 2, Age: time.Second}}},
+	locks: []Lock{{Name: "l", Holder: "a", Token: 4, Since: time.UnixMilli(5000), Waiters: []string{"b", "c\n"}},
+		{Name: "m", Holder: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}},
+}
+
+type leaderCodec struct {
+	name  string
+	bytes []byte
+	want  any
+	again func([]byte) (any, []byte, error)
+}
+
+func codecOf[T any](name string, v T, enc func([]byte, T) []byte, dec func([]byte) (T, error)) leaderCodec {
+	return leaderCodec{name, enc(nil, v), v, func(b []byte) (any, []byte, error) {
+		got, err := dec(b)
+		if err != nil {
+			return nil, nil, err
+		}
+		return got, enc(nil, got), nil
+	}}
+}
+
+func leaderCodecs() []leaderCodec {
+	s := &leaderSamples
+	return []leaderCodec{
+		codecOf("register", s.register, func(b []byte, v Register) []byte { return AppendRegister(b, &v) }, DecodeRegister),
+		codecOf("registered", s.registered, func(b []byte, v Registered) []byte { return AppendRegistered(b, &v) }, DecodeRegistered),
+		codecOf("heartbeat", s.heartbeat, func(b []byte, v Heartbeat) []byte { return AppendHeartbeat(b, &v) }, DecodeHeartbeat),
+		codecOf("beat", s.beat, func(b []byte, v HeartbeatReply) []byte { return AppendHeartbeatReply(b, &v) }, DecodeHeartbeatReply),
+		codecOf("changes", s.changes, AppendChanges, DecodeChanges),
+		codecOf("results", s.results, AppendChangeResults, DecodeChangeResults),
+		codecOf("confirms", s.confirms, AppendConfirms, DecodeConfirms),
+		codecOf("status", s.status, func(b []byte, v Status) []byte { return AppendStatus(b, &v) }, DecodeStatus),
+		codecOf("locks", s.locks, AppendLocks, DecodeLocks),
+	}
+}
+
+func TestLeaderCodecs(t *testing.T) {
+	for _, c := range leaderCodecs() {
+		got, _, err := c.again(c.bytes)
+		if err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: got %+v, %v, want %+v", c.name, got, err, c.want)
+		}
+		for cut := range len(c.bytes) {
+			if _, _, err := c.again(c.bytes[:cut]); err == nil {
+				t.Errorf("%s: cut at %d was accepted", c.name, cut)
+			}
+		}
+		if _, _, err := c.again(append(bytes.Clone(c.bytes), 0)); err == nil {
+			t.Errorf("%s: a byte too many was accepted", c.name)
+		}
+		other := bytes.Clone(c.bytes)
+		other[0] = 9
+		if _, _, err := c.again(other); err == nil || !strings.Contains(err.Error(), "format version 9") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func FuzzLeaderCodecs(f *testing.F) {
+	for _, c := range leaderCodecs() {
+		f.Add(c.bytes)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, c := range leaderCodecs() {
+			v, enc, err := c.again(b)
+			if err != nil {
+				continue
+			}
+			if again, _, err := c.again(enc); err != nil || !reflect.DeepEqual(v, again) {
+				t.Fatalf("%s: %+v, then %+v, %v", c.name, v, again, err)
+			}
+		}
+	})
+}
+
+// fakeLeader answers on a real socket as told.
+type fakeLeader struct {
+	ln     net.Listener
+	answer func(args []string, w *Writer) bool // false: hang up without an answer
+	wg     sync.WaitGroup
+	mu     sync.Mutex
+	conns  []net.Conn
+}
+
+func newFakeLeader(t *testing.T, answer func(args []string, w *Writer) bool) *fakeLeader {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fakeLeader{ln: ln, answer: answer}
+	f.wg.Go(func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			f.mu.Lock()
+			f.conns = append(f.conns, c)
+			f.mu.Unlock()
+			f.wg.Go(func() { f.serve(c) })
+		}
+	})
+	t.Cleanup(f.stop)
+	return f
+}
+
+func (f *fakeLeader) stop() {
+	_ = f.ln.Close()
+	f.mu.Lock()
+	for _, c := range f.conns {
+		_ = c.Close()
+	}
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
+func (f *fakeLeader) serve(c net.Conn) {
+	defer c.Close()
+	r, w := NewReader(c, DefaultLimits), NewWriter(c)
+	for {
+		args, err := r.ReadCommand()
+		if err != nil {
+			return
+		}
+		words := make([]string, len(args))
+		for i, a := range args {
+			words[i] = string(a)
+		}
+		if !f.answer(words, w) || w.Flush() != nil {
+			return
+		}
+	}
+}
+
+func (f *fakeLeader) addr() string { return f.ln.Addr().String() }
+
+func TestLeaderFollowsNotHeadAndSurvivesBreaks(t *testing.T) {
+	var calls atomic.Int32
+	head := newFakeLeader(t, func(args []string, w *Writer) bool {
+		if calls.Add(1) < 3 {
+			return false
+		}
+		w.WriteBulk(AppendHeartbeatReply(nil, &leaderSamples.beat))
+		return true
+	})
+	follower := newFakeLeader(t, func(_ []string, w *Writer) bool {
+		w.WriteError(CodeNotHead + " " + head.addr())
+		return true
+	})
+	l := NewLeader([]string{follower.addr()}, nil)
+	defer l.Close()
+	got, err := l.Heartbeat(t.Context(), leaderSamples.heartbeat)
+	if err != nil || got != leaderSamples.beat {
+		t.Fatalf("%+v, %v", got, err)
+	}
+}
+
+func TestLeaderUnreachableIsNamed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := ln.Addr().String()
+	ln.Close()
+	l := NewLeader([]string{addr, "localhost:1"}, nil)
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = l.Status(ctx)
+	if !errors.Is(err, ErrLeaderUnreachable) || !strings.Contains(err.Error(), addr) {
+		t.Fatal(err)
+	}
+	if _, err := NewLeader(nil, nil).Locks(t.Context()); !errors.Is(err, ErrLeaderUnreachable) {
+		t.Fatal(err)
+	}
+}
+
+func TestLeaderGivesUpOnAHungOne(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts in the kernel, never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	l := NewLeader([]string{ln.Addr().String()}, nil)
+	defer l.Close()
+	began := time.Now()
+	_, err = l.Confirm(t.Context(), leaderSamples.confirms)
+	if !errors.Is(err, ErrLeaderUnreachable) || time.Since(began) > leaderPatience+2*leaderAnswerMax {
+		t.Fatalf("%v after %v", err, time.Since(began))
+	}
+}
+
+func TestLeaderLongCallsBlockNobody(t *testing.T) {
+	block := make(chan struct{})
+	f := newFakeLeader(t, func(args []string, w *Writer) bool {
+		switch args[0] {
+		case CmdLockGet:
+			<-block
+			w.WriteArray(2)
+			w.WriteInt(7)
+			w.WriteInt(1)
+		case CmdLockFree:
+			w.WriteError(CodeNotHeld + " no")
+		case CmdMember:
+			w.WriteBulkString("s4")
+		case CmdView:
+			w.WriteNil()
+		}
+		return true
+	})
+	l := NewLeader([]string{f.addr()}, nil)
+	defer l.Close()
+	token := make(chan uint64, 1)
+	go func() {
+		n, _ := l.LockGet(t.Context(), "l", "c", -1, 0)
+		token <- n
+	}()
+	if err := l.LockFree(t.Context(), "l", "c"); !IsCode(err, CodeNotHeld) {
+		t.Fatal(err)
+	}
+	if id, err := l.Member(t.Context(), MemberLeave, "s4"); id != 4 || err != nil {
+		t.Fatal(id, err)
+	}
+	base := &ring.View{Epoch: 3}
+	if v, err := l.View(t.Context(), base, time.Millisecond); v != base || err != nil {
+		t.Fatal(v, err)
+	}
+	close(block)
+	if n := <-token; n != 7 {
+		t.Fatal(n)
+	}
+}
+
+func TestLeaderCloseEndsCalls(t *testing.T) {
+	asked := make(chan struct{})
+	block := make(chan struct{})
+	f := newFakeLeader(t, func([]string, *Writer) bool {
+		close(asked)
+		<-block
+		return false
+	})
+	defer close(block)
+	l := NewLeader([]string{f.addr()}, nil)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.LockGet(t.Context(), "l", "c", -1, 0)
+		ended <- err
+	}()
+	<-asked
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrLeaderUnreachable) {
+		t.Fatal(err)
+	}
+}

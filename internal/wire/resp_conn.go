@@ -1,0 +1,234 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+)
+
+// Bounds of what waits on a Conn. Beyond them Do waits.
+const (
+	connCallsMax = 4 << 10
+	connBytesMax = 4 << 20
+)
+
+// ErrClosed is wrapped by the errors of a Conn that was closed on this side.
+var ErrClosed = errors.New("connection closed")
+
+// DialFunc opens a network connection, as (*net.Dialer).DialContext does.
+type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// Conn is the client's side of one RESP connection. Any number of goroutines may
+// call Do: their commands are pipelined, what gathers during one write goes out
+// with the next, and replies are matched in order. A call that waits long at the
+// server holds up those behind it: give such calls a Conn of their own.
+type Conn struct {
+	addr  string
+	nc    net.Conn
+	done  chan struct{} // closed when the connection is broken
+	wake  chan struct{} // something to write; capacity 1
+	ended sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		out   []byte        // encoded, not yet given to the network
+		calls []*call       // sent or in out, in order; answered from the front
+		room  chan struct{} // closed when either shrinks; nil while nobody waits
+		err   error         // why the connection is broken
+	}
+}
+
+// call is one Do that waits. reply has room for one, so that an abandoned call
+// does not hold up the reader.
+type call struct {
+	reply chan result
+}
+
+type result struct {
+	value Value
+	err   error
+}
+
+var calls = sync.Pool{New: func() any { return &call{reply: make(chan result, 1)} }}
+
+// Dial connects to addr. The context bounds the dialing alone.
+func Dial(ctx context.Context, addr string, dial DialFunc, limits Limits) (*Conn, error) {
+	nc, err := dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", addr, err)
+	}
+	return NewConn(nc, addr, limits), nil
+}
+
+// NewConn takes over a connection already made; addr is for error messages.
+func NewConn(nc net.Conn, addr string, limits Limits) *Conn {
+	c := &Conn{addr: addr, nc: nc, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+	c.ended.Add(2)
+	go c.write()
+	go c.read(NewReader(nc, limits))
+	return c
+}
+
+// Addr returns the address that the connection was made to.
+func (c *Conn) Addr() string { return c.addr }
+
+// Done is closed when the connection can no longer be used.
+func (c *Conn) Done() <-chan struct{} { return c.done }
+
+// Close breaks the connection, fails the calls that wait, and returns when the
+// Conn's goroutines have ended.
+func (c *Conn) Close() error {
+	c.fail(ErrClosed)
+	c.ended.Wait()
+	return nil
+}
+
+// Do sends a command and waits for its reply. It keeps no reference to args.
+//
+// An error reply is returned as the Value and as a *ServerError. Any other error
+// means that no reply came: whether the command was carried out is unknown. When
+// ctx ends first the connection stays usable and the late reply is dropped.
+func (c *Conn) Do(ctx context.Context, args ...[]byte) (Value, error) {
+	cl := calls.Get().(*call)
+	if err := c.enqueue(ctx, cl, args); err != nil {
+		calls.Put(cl)
+		return Value{}, fmt.Errorf("ask %s: %w", c.addr, err)
+	}
+	select {
+	case res := <-cl.reply:
+		calls.Put(cl)
+		if res.err != nil {
+			return Value{}, fmt.Errorf("ask %s: %w", c.addr, res.err)
+		}
+		return res.value, res.value.Err()
+	case <-ctx.Done(): // cl belongs to the reader now
+		return Value{}, fmt.Errorf("ask %s: %w", c.addr, context.Cause(ctx))
+	}
+}
+
+// enqueue puts the command in line, waiting for room if need be.
+func (c *Conn) enqueue(ctx context.Context, cl *call, args [][]byte) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for {
+		c.mu.Lock()
+		if c.mu.err != nil {
+			defer c.mu.Unlock()
+			return c.mu.err
+		}
+		if len(c.mu.calls) < connCallsMax && len(c.mu.out) < connBytesMax {
+			c.mu.out = AppendCommand(c.mu.out, args...)
+			c.mu.calls = append(c.mu.calls, cl)
+			c.mu.Unlock()
+			select {
+			case c.wake <- struct{}{}:
+			default: // the writer has been told
+			}
+			return nil
+		}
+		if c.mu.room == nil {
+			c.mu.room = make(chan struct{})
+		}
+		room := c.mu.room
+		c.mu.Unlock()
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// madeRoom lets waiting callers look again. The caller holds mu.
+func (c *Conn) madeRoom() {
+	if c.mu.room != nil {
+		close(c.mu.room)
+		c.mu.room = nil
+	}
+}
+
+// write hands the network what has gathered, in one piece each time.
+func (c *Conn) write() {
+	defer c.ended.Done()
+	var spare []byte
+	for {
+		select {
+		case <-c.wake:
+		case <-c.done:
+			return
+		}
+		c.mu.Lock()
+		out := c.mu.out
+		c.mu.out = spare[:0]
+		c.madeRoom()
+		c.mu.Unlock()
+		if _, err := c.nc.Write(out); err != nil {
+			c.fail(fmt.Errorf("write: %w", err))
+			return
+		}
+		if spare = out; cap(spare) > 2*writeBytesFlush {
+			spare = nil
+		}
+	}
+}
+
+// read matches replies with calls until the connection breaks.
+func (c *Conn) read(r *Reader) {
+	defer c.ended.Done()
+	for {
+		v, err := r.ReadValue()
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF // the other side hung up, whatever we wait for
+		}
+		if err != nil {
+			c.fail(fmt.Errorf("read: %w", err))
+			return
+		}
+		if v.Kind == KindPush {
+			continue
+		}
+		cl := c.first()
+		if cl == nil {
+			c.fail(fmt.Errorf("%w: a reply to no command", ErrProtocol))
+			return
+		}
+		cl.reply <- result{value: v}
+	}
+}
+
+// first takes the call in front, or returns nil.
+func (c *Conn) first() *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.mu.calls) == 0 {
+		return nil
+	}
+	cl := c.mu.calls[0]
+	c.mu.calls[0] = nil
+	c.mu.calls = c.mu.calls[1:]
+	c.madeRoom()
+	return cl
+}
+
+// fail breaks the connection once and answers everyone who waits.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	if c.mu.err != nil {
+		c.mu.Unlock()
+		return
+	}
+	c.mu.err = err
+	waiting := c.mu.calls
+	c.mu.calls, c.mu.out = nil, nil
+	c.madeRoom()
+	c.mu.Unlock()
+	close(c.done)
+	_ = c.nc.Close() // broken already, or closed on purpose
+	for _, cl := range waiting {
+		cl.reply <- result{err: err}
+	}
+}

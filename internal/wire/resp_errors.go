@@ -1,0 +1,68 @@
+package wire
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// The first words of error replies.
+const (
+	CodeErr             = "ERR"             // a bad command or argument; the text says what
+	CodeMoved           = "MOVED"           // slot and address of the primary (see MovedText)
+	CodeUnavailable     = "UNAVAILABLE"     // nothing was done; the partition can't serve now
+	CodeNotEnoughCopies = "NOTENOUGHCOPIES" // nothing was done; fewer than min-copies replicas act
+	CodeUnknownOutcome  = "UNKNOWNOUTCOME"  // it may or may not be done; ask again with the same request id
+	CodeBusy            = "BUSY"            // nothing was done; queues are full
+	CodeCorrupt         = "CORRUPT"         // the stored bytes fail their checksum
+	CodeTooLarge        = "TOOLARGE"        // a key or value over the limit
+	CodeLocked          = "LOCKED"          // somebody else holds the lock
+	CodeNotHeld         = "NOTHELD"         // the lock to release is not the client's
+	CodeRefused         = "REFUSED"         // the view leader says no; the text says why
+	CodeNotHead         = "NOTHEAD"         // this view leader is not the Raft leader; the text is the address of the one that is, if known
+)
+
+// ServerError is an error reply.
+type ServerError struct {
+	Code    string // the first word, one of the Code constants
+	Message string // the rest
+}
+
+// Error returns the reply's text, ready for WriteError.
+func (e *ServerError) Error() string {
+	if e.Message == "" {
+		return e.Code
+	}
+	return e.Code + " " + e.Message
+}
+
+// ParseServerError splits an error reply's text. A text whose first word is not
+// a code in capitals gets CodeErr.
+func ParseServerError(text string) *ServerError {
+	code, message, _ := strings.Cut(text, " ")
+	if code == "" || strings.Trim(code, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return &ServerError{Code: CodeErr, Message: text}
+	}
+	return &ServerError{Code: code, Message: message}
+}
+
+// IsCode reports whether err is, or wraps, a *ServerError with that code.
+func IsCode(err error, code string) bool {
+	var e *ServerError
+	return errors.As(err, &e) && e.Code == code
+}
+
+// MovedText is the error reply that sends a client to another server.
+func MovedText(slot uint16, addr string) string {
+	return CodeMoved + " " + strconv.FormatUint(uint64(slot), 10) + " " + addr
+}
+
+// ParseMoved reads what MovedText wrote, with or without its first word.
+func ParseMoved(text string) (slot uint16, addr string, ok bool) {
+	number, addr, ok := strings.Cut(strings.TrimPrefix(text, CodeMoved+" "), " ")
+	n, err := strconv.ParseUint(number, 10, 14)
+	if !ok || err != nil || addr == "" {
+		return 0, "", false
+	}
+	return uint16(n), addr, true
+}

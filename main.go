@@ -1,0 +1,77 @@
+// Command viewring runs the services and the commands of viewring. It only
+// dispatches: see client/cli, server and viewleader.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"viewring/client/cli"
+	"viewring/server"
+	"viewring/viewleader"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	executable, err := os.Executable()
+	if err != nil {
+		executable = os.Args[0]
+	}
+	env := cli.Env{
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())), StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
+		Getenv: os.Getenv, Executable: executable, Version: version(),
+	}
+	return cli.Main(ctx, os.Args[1:], env, cli.Starters{ViewLeader: runViewLeader, Server: runServer})
+}
+
+// version is what the build knows of itself.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
+}
+
+func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
+	s, err := viewleader.Start(ctx, viewleader.Options{
+		Listen: o.Listen, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
+		Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, Logger: o.Logger,
+	})
+	if err != nil {
+		return ended(ctx, "view leader", err)
+	}
+	return ended(ctx, "view leader", s.Wait())
+}
+
+func runServer(ctx context.Context, o cli.ServerOptions) error {
+	s, err := server.Start(ctx, server.Options{
+		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, Logger: o.Logger,
+	})
+	if err != nil {
+		return ended(ctx, "server", err)
+	}
+	if err := s.Wait(); !errors.Is(err, server.ErrLeft) { // its work is done then
+		return ended(ctx, "server", err)
+	}
+	return nil
+}
+
+// ended is the error of a service that has ended: none when it was told to.
+func ended(ctx context.Context, what string, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,94 @@
+package rebalance
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"viewring/ring"
+)
+
+// Move is what changing one set of members into another moves.
+type Move struct {
+	Partitions int // of the cluster
+	Moved      int // copies of partitions that land on a server that had none
+	// Fewest is the theoretical minimum of Moved: what newcomers gain, or leavers
+	// held and must be held elsewhere, whichever is more.
+	Fewest  int
+	Servers []ServerMove // sorted by id
+}
+
+// ServerMove is one server's part of a Move, in copies of partitions.
+type ServerMove struct {
+	ID            ring.ServerID
+	Before, After int
+	Gains         int // copies that it takes in
+}
+
+// SlotsMoved is Moved in copies of slots.
+func (m Move) SlotsMoved() int { return m.Moved * ring.Slots / m.Partitions }
+
+// SlotsFewest is Fewest in copies of slots.
+func (m Move) SlotsFewest() int { return m.Fewest * ring.Slots / m.Partitions }
+
+// Ratio is Moved over Fewest, or 1 when nothing has to move and nothing does.
+func (m Move) Ratio() float64 {
+	if m.Moved == m.Fewest {
+		return 1
+	}
+	return float64(m.Moved) / float64(max(m.Fewest, 1))
+}
+
+// Estimate says what moves when the members before become the members after.
+func Estimate(before, after []ring.Member, partitions int) (Move, error) {
+	old, err := ring.NewTable(before, partitions)
+	if err != nil {
+		return Move{}, fmt.Errorf("estimate: members before: %w", err)
+	}
+	now, err := ring.NewTable(after, partitions)
+	if err != nil {
+		return Move{}, fmt.Errorf("estimate: members after: %w", err)
+	}
+	return Compare(old, now), nil
+}
+
+// Compare says what moves when one table follows another of as many partitions.
+func Compare(old, now *ring.Table) Move {
+	m := Move{Partitions: now.Partitions()}
+	servers := make(map[ring.ServerID]*ServerMove)
+	of := func(id ring.ServerID) *ServerMove {
+		s := servers[id]
+		if s == nil {
+			s = &ServerMove{ID: id}
+			servers[id] = s
+		}
+		return s
+	}
+	for p := range ring.PartitionID(m.Partitions) {
+		for _, id := range old.Targets(p) {
+			of(id).Before++
+		}
+		for _, id := range now.Targets(p) {
+			s := of(id)
+			s.After++
+			if !old.IsTarget(p, id) {
+				s.Gains++
+				m.Moved++
+			}
+		}
+	}
+	// A leaver's copies need no new place where fewer copies are wanted.
+	gained, held := 0, -m.Partitions*max(0, old.Copies()-now.Copies())
+	for _, s := range servers {
+		switch {
+		case s.Before == 0:
+			gained += s.Gains
+		case s.After == 0:
+			held += s.Before
+		}
+		m.Servers = append(m.Servers, *s)
+	}
+	m.Fewest = max(gained, held, 0)
+	slices.SortFunc(m.Servers, func(a, b ServerMove) int { return cmp.Compare(a.ID, b.ID) })
+	return m
+}

@@ -1,0 +1,217 @@
+package rebalance
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"viewring/ring"
+)
+
+// Defaults and bounds of a Mover.
+const (
+	ParallelDefault = 32               // transfers going on at once
+	stallAfter      = 10 * time.Second // without a byte a transfer gives its place to another
+)
+
+// Learner is what a Mover drives: the part of a server that copies.
+type Learner interface {
+	// Learn starts copying p from a source, or changes the source of a copying
+	// that goes on. A call that comes too late is ignored.
+	Learn(p ring.PartitionID, source ring.ServerID)
+}
+
+// Config is what a Mover needs to know.
+type Config struct {
+	Self     ring.ServerID
+	Parallel int   // transfers at once; 0 means ParallelDefault
+	Rate     int64 // bytes/s; 0 means no limit
+	Clock    Clock
+}
+
+// Mover moves in what one server lacks. Its methods may be called from any
+// goroutine; it has none of its own.
+type Mover struct {
+	cfg     Config
+	learner Learner
+	limit   *limiter
+
+	mu struct {
+		sync.Mutex
+		view    *ring.View
+		table   *ring.Table
+		running map[ring.PartitionID]*transfer
+		left    int
+		meter   meter
+	}
+}
+
+// transfer is one that was started and has not ended.
+type transfer struct {
+	source ring.ServerID
+	bytes  uint64
+	moved  time.Duration // when it was started or last brought something
+	asked  time.Duration // when Learn was last called
+}
+
+// order is a call of Learn to be made once mu is free.
+type order struct {
+	partition ring.PartitionID
+	source    ring.ServerID
+}
+
+// NewMover makes a Mover without a view: it does nothing until Adopt.
+func NewMover(cfg Config, learner Learner) *Mover {
+	if cfg.Parallel <= 0 {
+		cfg.Parallel = ParallelDefault
+	}
+	m := &Mover{cfg: cfg, learner: learner, limit: newLimiter(cfg.Clock, cfg.Rate)}
+	m.mu.running = make(map[ring.PartitionID]*transfer)
+	return m
+}
+
+// Adopt takes a view and its table once the server's lanes have adopted it.
+// What the view no longer wants is dropped, what it still wants goes on, from
+// another source where the old one has gone, and new transfers start.
+func (m *Mover) Adopt(v *ring.View, t *ring.Table) {
+	m.mu.Lock()
+	if m.mu.view == nil || v.Epoch >= m.mu.view.Epoch {
+		m.mu.view, m.mu.table = v, t
+	}
+	orders := m.step()
+	m.mu.Unlock()
+	m.give(orders)
+}
+
+// Tick lets transfers that have stalled try another source and give their places
+// to others. Call it every second or so.
+func (m *Mover) Tick() {
+	m.mu.Lock()
+	orders := m.step()
+	m.mu.Unlock()
+	m.give(orders)
+}
+
+// give calls the learner without mu: it may wait for one who calls Copied.
+func (m *Mover) give(orders []order) {
+	for _, o := range orders {
+		m.learner.Learn(o.partition, o.source)
+	}
+}
+
+// step brings what runs in line with the view. The caller holds mu.
+func (m *Mover) step() (orders []order) {
+	if m.mu.view == nil {
+		return nil
+	}
+	now := m.cfg.Clock.Now()
+	wanted := missing(m.mu.view, m.mu.table, m.cfg.Self)
+	m.mu.left = len(wanted)
+	_, paused := m.limit.settings()
+	still := make(map[ring.PartitionID]*transfer, len(m.mu.running))
+	busy := 0
+	for i := range wanted {
+		p := wanted[i].Partition
+		tr := m.mu.running[p]
+		if tr == nil {
+			continue
+		}
+		still[p] = tr
+		stalled := now-tr.moved >= stallAfter && !paused
+		if !stalled {
+			busy++
+		}
+		if !m.mu.view.Partitions[p].IsActing(tr.source) || stalled && now-tr.asked >= stallAfter {
+			orders = append(orders, m.start(p, tr, now))
+		}
+	}
+	m.note(now, still)
+	m.mu.running = still
+	for i := 0; i < len(wanted) && busy < m.cfg.Parallel && !paused; i++ {
+		p := wanted[i].Partition
+		if still[p] == nil {
+			still[p] = &transfer{moved: now}
+			orders = append(orders, m.start(p, still[p], now))
+			busy++
+		}
+	}
+	return orders
+}
+
+// note counts the transfers that have ended with a copy that acts.
+func (m *Mover) note(now time.Duration, still map[ring.PartitionID]*transfer) {
+	for p, tr := range m.mu.running {
+		if still[p] == nil && m.mu.view.Partitions[p].IsActing(m.cfg.Self) {
+			m.mu.meter.finish(now, tr.bytes)
+		}
+	}
+}
+
+// start chooses a source: the nearest, but not the one that has just failed
+// while there is another.
+func (m *Mover) start(p ring.PartitionID, tr *transfer, now time.Duration) order {
+	acting := m.mu.view.Partitions[p].Acting
+	if len(acting) > 1 && tr.source != 0 {
+		acting = slices.DeleteFunc(slices.Clone(acting), func(id ring.ServerID) bool { return id == tr.source })
+	}
+	tr.source = m.mu.table.Neighbour(p, m.cfg.Self, acting)
+	tr.asked = now
+	return order{p, tr.source}
+}
+
+// Admit waits until the next page may be asked for: while the Mover is paused,
+// and as long as the rate demands. bytes is about what the page will bring. The
+// error is ctx's.
+func (m *Mover) Admit(ctx context.Context, bytes int) error { return m.limit.admit(ctx, bytes) }
+
+// Copied notes that a page of p has arrived.
+func (m *Mover) Copied(p ring.PartitionID, bytes int) {
+	now := m.cfg.Clock.Now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.meter.add(now, uint64(bytes))
+	if tr := m.mu.running[p]; tr != nil {
+		tr.bytes += uint64(bytes)
+		tr.moved = now
+	}
+}
+
+// Pause holds transfers back at their next page and starts no others.
+func (m *Mover) Pause() {
+	rate, _ := m.limit.settings()
+	m.limit.set(rate, true)
+}
+
+// Resume ends a Pause.
+func (m *Mover) Resume() {
+	rate, _ := m.limit.settings()
+	m.limit.set(rate, false)
+	now := m.cfg.Clock.Now()
+	m.mu.Lock()
+	for _, tr := range m.mu.running {
+		tr.moved = now // what stood still did so for us
+	}
+	m.mu.Unlock()
+	m.Tick()
+}
+
+// SetRate changes the limit, in bytes/s; 0 means none.
+func (m *Mover) SetRate(rate int64) {
+	_, paused := m.limit.settings()
+	m.limit.set(rate, paused)
+}
+
+// Progress tells how far the server is.
+func (m *Mover) Progress() Progress {
+	now := m.cfg.Clock.Now()
+	_, paused := m.limit.settings()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.mu.meter.progress(now, m.mu.left)
+	p.Running, p.Paused = len(m.mu.running), paused
+	for _, tr := range m.mu.running {
+		p.LeftBytes -= min(tr.bytes, p.LeftBytes)
+	}
+	return p
+}

@@ -1,0 +1,299 @@
+package rebalance
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"viewring/ring"
+)
+
+// fakeClock stands still until advanced.
+type fakeClock struct {
+	mu     sync.Mutex
+	now    time.Duration
+	timers map[chan time.Time]time.Duration
+	asked  chan time.Duration // each After
+}
+
+func newFakeClock() *fakeClock {
+	return &fakeClock{timers: map[chan time.Time]time.Duration{}, asked: make(chan time.Duration, 100)}
+}
+
+func (c *fakeClock) Now() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *fakeClock) After(d time.Duration) <-chan time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ch := make(chan time.Time)
+	c.timers[ch] = c.now + d
+	c.asked <- d
+	return ch
+}
+
+func (c *fakeClock) advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now += d
+	for ch, at := range c.timers {
+		if at <= c.now {
+			close(ch)
+			delete(c.timers, ch)
+		}
+	}
+}
+
+// learned records the calls of Learn.
+type learned map[ring.PartitionID][]ring.ServerID
+
+func (l learned) Learn(p ring.PartitionID, source ring.ServerID) { l[p] = append(l[p], source) }
+
+func (l learned) sorted() (ps []ring.PartitionID) {
+	for p := range l {
+		ps = append(ps, p)
+	}
+	slices.Sort(ps)
+	return ps
+}
+
+// act makes self act on p in a newer view.
+func act(v *ring.View, self ring.ServerID, ps ...ring.PartitionID) *ring.View {
+	next := v.Clone()
+	next.Epoch++
+	for _, p := range ps {
+		next.Partitions[p].Term = next.Epoch
+		next.Partitions[p].Acting = append(next.Partitions[p].Acting, self)
+	}
+	return next
+}
+
+func TestMoverToTheEnd(t *testing.T) {
+	v, _ := settled(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	plan := missing(v, tab, 5)
+	clock, l := newFakeClock(), learned{}
+	m := NewMover(Config{Self: 5, Parallel: 4, Clock: clock}, l)
+	m.Tick() // no view yet
+	m.Adopt(v, tab)
+	if got := m.Progress(); len(l) != 4 || got.Left != len(plan) || got.Running != 4 || got.TimeLeft >= 0 {
+		t.Fatalf("started %v, %+v", l, got)
+	}
+	for done := 0; done < len(plan); done++ {
+		if len(l) != min(done+4, len(plan)) {
+			t.Fatalf("%d of %d started with %d done", len(l), len(plan), done)
+		}
+		p := plan[done].Partition
+		if !v.Partitions[p].IsActing(l[p][0]) || len(l[p]) != 1 {
+			t.Fatalf("partition %d from %v", p, l[p])
+		}
+		clock.advance(100 * time.Millisecond)
+		m.Copied(p, 1000)
+		v = act(v, 5, p)
+		m.Adopt(v, tab)
+		m.Adopt(v, tab) // nothing new
+	}
+	got := m.Progress()
+	if got.Left != 0 || got.Running != 0 || got.Done != len(plan) || got.Bytes != uint64(1000*len(plan)) || got.TimeLeft != 0 {
+		t.Errorf("at the end: %+v", got)
+	}
+}
+
+func TestMoverFewestCopiesFirst(t *testing.T) {
+	v, _ := settled(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	last := missing(v, tab, 5)
+	urgent := last[len(last)-1].Partition
+	v.Partitions[urgent].Acting = v.Partitions[urgent].Acting[:1]
+	l := learned{}
+	NewMover(Config{Self: 5, Parallel: 1, Clock: newFakeClock()}, l).Adopt(v, tab)
+	if got := l.sorted(); !slices.Equal(got, []ring.PartitionID{urgent}) {
+		t.Errorf("started %v, want %d", got, urgent)
+	}
+}
+
+func TestMoverNewerViews(t *testing.T) {
+	v, oldTab := settled(t, 1, members(4), 64)
+	old := v
+	v, tab := joined(t, v)
+	l := learned{}
+	m := NewMover(Config{Self: 5, Parallel: 2, Clock: newFakeClock()}, l)
+	m.Adopt(v, tab)
+	first := l.sorted()
+	m.Adopt(old, oldTab) // an older view changes nothing
+	if got := m.Progress().Running; got != 2 {
+		t.Errorf("%d run after an older view", got)
+	}
+	// The source of one goes: another is found, the other goes on as it is.
+	next := v.Clone()
+	next.Epoch++
+	gone := l[first[0]][0]
+	p := &next.Partitions[first[0]]
+	p.Acting = slices.DeleteFunc(p.Acting, func(id ring.ServerID) bool { return id == gone })
+	m.Adopt(next, tab)
+	if calls := l[first[0]]; len(calls) != 2 || calls[1] == gone || len(l[first[1]]) != 1 {
+		t.Errorf("after %v went: %v, %v", gone, calls, l[first[1]])
+	}
+	// The ring wants nothing of us any more.
+	out := next.Clone()
+	out.Epoch++
+	out.Members[4].Standing = ring.Leaving
+	outTab, err := ring.TableOf(out, tab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Adopt(out, outTab)
+	if got := m.Progress(); got.Running != 0 || got.Left != 0 || got.Done != 0 {
+		t.Errorf("unwanted: %+v", got)
+	}
+	// And again it does: started anew.
+	back := next.Clone()
+	back.Epoch = out.Epoch + 1
+	m.Adopt(back, tab)
+	if got := m.Progress(); got.Running != 2 || len(l[first[1]]) != 2 {
+		t.Errorf("wanted again: %+v, %v", got, l)
+	}
+}
+
+func TestMoverStall(t *testing.T) {
+	v, _ := settled(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	clock, l := newFakeClock(), learned{}
+	m := NewMover(Config{Self: 5, Parallel: 2, Clock: clock}, l)
+	m.Adopt(v, tab)
+	both := l.sorted()
+	clock.advance(stallAfter - time.Second)
+	m.Copied(both[0], 1)
+	m.Tick()
+	if len(l) != 2 {
+		t.Fatalf("started early: %v", l)
+	}
+	clock.advance(time.Second)
+	m.Tick()
+	m.Tick()
+	if calls := l[both[1]]; len(l) != 3 || len(calls) != 2 || calls[0] == calls[1] || len(l[both[0]]) != 1 {
+		t.Errorf("after a stall: %v", l)
+	}
+}
+
+func TestMoverPause(t *testing.T) {
+	v, _ := settled(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	clock, l := newFakeClock(), learned{}
+	m := NewMover(Config{Self: 5, Parallel: 2, Clock: clock}, l)
+	m.Pause()
+	m.Adopt(v, tab)
+	if got := m.Progress(); len(l) != 0 || !got.Paused || got.Left == 0 {
+		t.Errorf("paused: %v, %+v", l, got)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	held := make(chan error, 2)
+	go func() { held <- m.Admit(ctx, 1) }()
+	why := errors.New("enough")
+	cancel(why)
+	if err := <-held; !errors.Is(err, why) {
+		t.Errorf("cancelled: %v", err)
+	}
+	go func() { held <- m.Admit(context.Background(), 1) }()
+	clock.advance(time.Hour)
+	m.Tick()
+	if len(l) != 0 {
+		t.Errorf("started while paused: %v", l)
+	}
+	m.Resume()
+	if err := <-held; err != nil || len(l) != 2 {
+		t.Errorf("resumed: %v, %v", err, l)
+	}
+}
+
+func TestLimiter(t *testing.T) {
+	clock := newFakeClock()
+	l := newLimiter(clock, 1000)
+	clock.advance(time.Hour)
+	ctx := context.Background()
+	// The burst is spent, and a page beyond it is lent.
+	for range 2 {
+		if err := l.admit(ctx, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	done := make(chan error)
+	go func() { done <- l.admit(ctx, 500) }()
+	if wait := <-clock.asked; wait != 100*time.Millisecond {
+		t.Errorf("waits %v for 100 bytes at 1000/s", wait)
+	}
+	clock.advance(100 * time.Millisecond)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	go func() { done <- l.admit(ctx, 1) }()
+	if wait := <-clock.asked; wait != 500*time.Millisecond {
+		t.Errorf("waits %v for 500 bytes", wait)
+	}
+	l.set(0, false) // no limit: at once
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if err := l.admit(ctx, 1<<30); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rate, paused := l.settings(); rate != 0 || paused {
+		t.Errorf("settings %d %v", rate, paused)
+	}
+}
+
+// Over a long time the bytes let through are the rate's, whatever the pages.
+func TestLimiterRate(t *testing.T) {
+	clock := newFakeClock()
+	l := newLimiter(clock, 1<<20)
+	sent := 0
+	for clock.Now() < 100*time.Second {
+		page := 1 + (sent*7919)%300_000
+		wait, _ := l.take(page)
+		if wait > 0 {
+			clock.advance(wait)
+			continue
+		}
+		sent += page
+	}
+	if want := 100 << 20; sent < want*99/100 || sent > want*101/100 {
+		t.Errorf("%d bytes in 100 s at 1 MiB/s", sent)
+	}
+}
+
+func TestProgressRate(t *testing.T) {
+	v, _ := settled(t, 1, members(4), 256)
+	v, tab := joined(t, v)
+	plan := missing(v, tab, 5)
+	clock := newFakeClock()
+	clock.advance(12345 * time.Millisecond)
+	m := NewMover(Config{Self: 5, Parallel: 100, Clock: clock}, learned{})
+	m.Adopt(v, tab)
+	// One transfer of 2000 bytes every half second.
+	for i := range 30 {
+		m.Copied(plan[i].Partition, 2000)
+		v = act(v, 5, plan[i].Partition)
+		m.Adopt(v, tab)
+		clock.advance(500 * time.Millisecond)
+	}
+	got := m.Progress()
+	left := len(plan) - 30
+	if got.Rate < 3800 || got.Rate > 4300 || got.LeftBytes != uint64(2000*left) {
+		t.Errorf("rate %d, %d bytes left for %d", got.Rate, got.LeftBytes, left)
+	}
+	if want := time.Duration(left) * time.Second / 2; got.TimeLeft < want*9/10 || got.TimeLeft > want*11/10 {
+		t.Errorf("time left %v, want about %v", got.TimeLeft, want)
+	}
+	clock.advance(time.Minute)
+	if got := m.Progress(); got.Rate != 0 || got.TimeLeft >= 0 {
+		t.Errorf("after a silent minute: %+v", got)
+	}
+}

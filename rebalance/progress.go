@@ -1,0 +1,87 @@
+package rebalance
+
+import "time"
+
+// Progress is how far a server's rebalancing is.
+type Progress struct {
+	Left      int // partitions that it should hold and does not yet
+	Running   int // of them, started
+	Done      int // transfers ended with an acting copy, since the start
+	Bytes     uint64
+	Rate      uint64        // bytes/s, over the last seconds
+	LeftBytes uint64        // a guess from the transfers done; 0 before the first
+	TimeLeft  time.Duration // a guess from the pace of the last seconds; negative: none yet
+	Paused    bool
+}
+
+// meterSeconds is how far back rate and pace look.
+const meterSeconds = 10
+
+// meter counts bytes and transfers in one bucket per second.
+type meter struct {
+	done      int
+	bytes     uint64
+	doneBytes uint64 // of the transfers done
+	began     time.Duration
+	second    int64 // of the bucket in use
+	buckets   [meterSeconds]struct {
+		bytes uint64
+		done  int
+	}
+}
+
+// turn empties the buckets of the seconds that have gone by since the last call.
+func (m *meter) turn(now time.Duration) {
+	second := int64(now / time.Second)
+	if m.bytes == 0 && m.done == 0 {
+		m.began, m.second = now, second
+	}
+	for range min(second-m.second, meterSeconds) {
+		m.second++
+		m.buckets[m.second%meterSeconds] = struct {
+			bytes uint64
+			done  int
+		}{}
+	}
+	m.second = second
+}
+
+func (m *meter) add(now time.Duration, bytes uint64) {
+	m.turn(now)
+	m.bytes += bytes
+	m.buckets[m.second%meterSeconds].bytes += bytes
+}
+
+func (m *meter) finish(now time.Duration, bytes uint64) {
+	m.turn(now)
+	m.done++
+	m.doneBytes += bytes
+	m.buckets[m.second%meterSeconds].done++
+}
+
+func (m *meter) progress(now time.Duration, left int) Progress {
+	m.turn(now)
+	p := Progress{Left: left, Done: m.done, Bytes: m.bytes}
+	var bytes uint64
+	done := 0
+	for _, b := range m.buckets {
+		bytes += b.bytes
+		done += b.done
+	}
+	// The oldest bucket is whole, the newest has just begun.
+	span := min(now-m.began, time.Duration(meterSeconds-1)*time.Second+now%time.Second)
+	span = max(span, time.Second)
+	p.Rate = uint64(float64(bytes) / span.Seconds())
+	if m.done > 0 {
+		p.LeftBytes = uint64(left) * (m.doneBytes / uint64(m.done))
+	}
+	switch {
+	case left == 0:
+		p.TimeLeft = 0
+	case done > 0:
+		p.TimeLeft = span / time.Duration(done) * time.Duration(left)
+	default:
+		p.TimeLeft = -1
+	}
+	return p
+}

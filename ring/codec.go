@@ -1,0 +1,253 @@
+package ring
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"viewring/internal/codec"
+)
+
+// viewFormat is the first byte of an encoded view.
+const viewFormat = 1
+
+// Bounds that a decoded view keeps to.
+const (
+	membersMax = 1 << 14
+	actingMax  = 16
+	textMax    = 1 << 10 // an address, a zone
+)
+
+// Fewest bytes of an encoded member and partition.
+const (
+	memberBytesMin    = 1 + 16 + 1 + 1 + 1 + 1 + 1 + 1
+	partitionBytesMin = 1 + 1 + 1 + 1
+)
+
+// ErrNeedWhole is wrapped when a delta does not fit the view that it was applied
+// to: ask again for the whole view.
+var ErrNeedWhole = errors.New("the whole view is needed")
+
+// AppendView appends the encoding of v: whole when since is 0, otherwise a delta
+// for whoever has a view of the same cluster and an epoch of at least since. A
+// delta has all members and those partitions whose term is above since: every
+// change of a partition raises its term.
+func AppendView(b []byte, v *View, since uint64) []byte {
+	b = append(b, viewFormat)
+	b = binary.AppendUvarint(b, since)
+	b = append(b, v.Cluster[:]...)
+	b = binary.AppendUvarint(b, v.Epoch)
+	b = binary.AppendUvarint(b, uint64(v.LeaseTTL))
+	b = append(b, v.MinCopies)
+	b = binary.AppendUvarint(b, uint64(len(v.Members)))
+	for i := range v.Members {
+		b = appendMember(b, &v.Members[i])
+	}
+	b = binary.AppendUvarint(b, uint64(len(v.Partitions)))
+	changed := 0
+	for i := range v.Partitions {
+		if since == 0 || v.Partitions[i].Term > since {
+			changed++
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(changed))
+	for i := range v.Partitions {
+		if p := &v.Partitions[i]; since == 0 || p.Term > since {
+			b = binary.AppendUvarint(b, uint64(i))
+			b = appendPartition(b, p)
+		}
+	}
+	return b
+}
+
+func appendMember(b []byte, m *Member) []byte {
+	b = binary.AppendUvarint(b, uint64(m.ID))
+	b = append(b, m.Store[:]...)
+	b = binary.AppendUvarint(b, m.Incarnation)
+	b = codec.AppendString(b, m.Addr)
+	b = codec.AppendString(b, m.Zone)
+	b = binary.AppendUvarint(b, uint64(m.Weight))
+	b = append(b, byte(m.Standing))
+	return codec.AppendBool(b, m.Up)
+}
+
+func appendPartition(b []byte, p *Partition) []byte {
+	b = binary.AppendUvarint(b, p.Term)
+	b = append(b, p.MinCopies)
+	b = appendIDs(b, p.Acting)
+	same := slices.Equal(p.Acting, p.Writable)
+	b = codec.AppendBool(b, same)
+	if !same {
+		b = appendIDs(b, p.Writable)
+	}
+	return b
+}
+
+func appendIDs(b []byte, ids []ServerID) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
+	return b
+}
+
+// DecodeView reads what AppendView wrote. For a delta, base is the view that the
+// receiver has; it is not changed, and the result shares memory with it. When
+// base is of the same cluster and not older than the encoded view, base itself
+// is returned. Without a fitting base the error wraps ErrNeedWhole.
+func DecodeView(b []byte, base *View) (*View, error) {
+	v, err := decodeView(codec.NewReader(b), base)
+	if err != nil {
+		return nil, fmt.Errorf("decode view: %w", err)
+	}
+	return v, nil
+}
+
+func decodeView(r *codec.Reader, base *View) (*View, error) {
+	if format := r.Byte(); r.Err() == nil && format != viewFormat {
+		return nil, fmt.Errorf("format %d, this build reads %d: %w", format, viewFormat, codec.ErrMalformed)
+	}
+	v := &View{}
+	since := r.Uvarint()
+	r.Fixed(v.Cluster[:])
+	v.Epoch = r.Uvarint()
+	v.LeaseTTL = time.Duration(r.Uvarint())
+	v.MinCopies = r.Byte()
+	if err := decodeMembers(r, v); err != nil {
+		return nil, err
+	}
+	partitions := r.Uvarint()
+	changed := r.Count(partitionBytesMin)
+	if err := r.Err(); err != nil {
+		return nil, err
+	}
+	if partitions > Slots || !ValidPartitions(int(partitions)) {
+		return nil, fmt.Errorf("%d partitions: %w", partitions, codec.ErrMalformed)
+	}
+	switch {
+	case since == 0:
+		if changed != int(partitions) {
+			return nil, fmt.Errorf("%d of %d partitions in a whole view: %w", changed, partitions, codec.ErrMalformed)
+		}
+		v.Partitions = make([]Partition, partitions)
+	case base == nil || base.Cluster != v.Cluster || base.Epoch < since || len(base.Partitions) != int(partitions):
+		return nil, ErrNeedWhole
+	default:
+		v.Partitions = slices.Clone(base.Partitions)
+	}
+	if err := decodePartitions(r, v, changed); err != nil {
+		return nil, err
+	}
+	if base != nil && base.Cluster == v.Cluster && base.Epoch >= v.Epoch {
+		return base, nil
+	}
+	return v, nil
+}
+
+func decodeMembers(r *codec.Reader, v *View) error {
+	n := r.Count(memberBytesMin)
+	if n > membersMax {
+		return fmt.Errorf("%d members: %w", n, codec.ErrMalformed)
+	}
+	v.Members = make([]Member, 0, n)
+	var last ServerID
+	for range n {
+		var m Member
+		var err error
+		if m.ID, err = decodeID(r); err != nil {
+			return err
+		}
+		r.Fixed(m.Store[:])
+		m.Incarnation = r.Uvarint()
+		m.Addr, m.Zone = r.String(), r.String()
+		weight := r.Uvarint()
+		m.Weight = uint32(weight)
+		m.Standing = Standing(r.Byte())
+		m.Up = r.Bool()
+		if err := r.Err(); err != nil {
+			return fmt.Errorf("member: %w", err)
+		}
+		if m.ID <= last || len(m.Addr) > textMax || len(m.Zone) > textMax ||
+			weight != uint64(m.Weight) || m.Standing < In || m.Standing > Out {
+			return fmt.Errorf("member %v: %w", m.ID, codec.ErrMalformed)
+		}
+		last = m.ID
+		v.Members = append(v.Members, m)
+	}
+	return r.Err()
+}
+
+func decodePartitions(r *codec.Reader, v *View, changed int) error {
+	next := uint64(0)
+	for range changed {
+		i := r.Uvarint()
+		p, err := decodePartition(r)
+		if err != nil {
+			return err
+		}
+		if i < next || i >= uint64(len(v.Partitions)) {
+			return fmt.Errorf("partition %d: %w", i, codec.ErrMalformed)
+		}
+		v.Partitions[i] = p
+		next = i + 1
+	}
+	return r.Done()
+}
+
+func decodePartition(r *codec.Reader) (p Partition, err error) {
+	p.Term = r.Uvarint()
+	p.MinCopies = r.Byte()
+	if p.Acting, err = decodeIDs(r); err != nil {
+		return p, err
+	}
+	if same := r.Bool(); same {
+		p.Writable = p.Acting
+	} else if p.Writable, err = decodeIDs(r); err != nil {
+		return p, err
+	}
+	return p, r.Err()
+}
+
+func decodeIDs(r *codec.Reader) ([]ServerID, error) {
+	n := r.Count(1)
+	if n > actingMax {
+		return nil, fmt.Errorf("%d replicas: %w", n, codec.ErrMalformed)
+	}
+	if n == 0 {
+		return nil, r.Err()
+	}
+	ids := make([]ServerID, n)
+	for i := range ids {
+		var err error
+		if ids[i], err = decodeID(r); err != nil {
+			return nil, err
+		}
+	}
+	return ids, nil
+}
+
+func decodeID(r *codec.Reader) (ServerID, error) {
+	n := r.Uvarint()
+	if err := r.Err(); err != nil {
+		return 0, err
+	}
+	if n == 0 || n != uint64(ServerID(n)) {
+		return 0, fmt.Errorf("server id %d: %w", n, codec.ErrMalformed)
+	}
+	return ServerID(n), nil
+}
+
+// Clone returns a copy that shares no memory with v.
+func (v *View) Clone() *View {
+	c := *v
+	c.Members = slices.Clone(v.Members)
+	c.Partitions = slices.Clone(v.Partitions)
+	for i := range c.Partitions {
+		p := &c.Partitions[i]
+		p.Acting = slices.Clone(p.Acting)
+		p.Writable = slices.Clone(p.Writable)
+	}
+	return &c
+}

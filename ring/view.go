@@ -1,0 +1,125 @@
+package ring
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Copies is how many replicas the ring wants for a partition.
+const Copies = 3
+
+// ServerID names a server for life. The view leader gives them out, counting
+// from 1; 0 names nobody.
+type ServerID uint32
+
+// String returns the id as people type it: s1, s2, …
+func (id ServerID) String() string { return "s" + strconv.FormatUint(uint64(id), 10) }
+
+// ParseServerID reads what String wrote.
+func ParseServerID(s string) (ServerID, error) {
+	rest, ok := strings.CutPrefix(s, "s")
+	n, err := strconv.ParseUint(rest, 10, 32)
+	if !ok || err != nil || n == 0 {
+		return 0, fmt.Errorf("%q is not a server id (like s1)", s)
+	}
+	return ServerID(n), nil
+}
+
+// PartitionID numbers the partitions of a cluster from 0.
+type PartitionID uint32
+
+// Standing says what part a member has in placement, whether or not it is up.
+type Standing uint8
+
+// The standings of a member.
+const (
+	In       Standing = iota + 1 // a target wherever the ring says so
+	Draining                     // a planned restart: still a target, acting nowhere until it registers again
+	Leaving                      // no target any more; gone once nothing acts on it
+	Out                          // silent for --out-after: no target until it returns
+)
+
+// String returns the word that tables and JSON use.
+func (s Standing) String() string {
+	switch s {
+	case In:
+		return "in"
+	case Draining:
+		return "draining"
+	case Leaving:
+		return "leaving"
+	case Out:
+		return "out"
+	}
+	return "unknown"
+}
+
+// Member is a server as a view lists it.
+type Member struct {
+	ID          ServerID
+	Store       [16]byte // the store id, kept inside the server's store
+	Incarnation uint64   // grows with every start of the server
+	Addr        string   // host:port where clients and servers reach it
+	Zone        string   // "" where zones are not used
+	Weight      uint32   // 1 unless weights are used
+	Standing    Standing
+	Up          bool // heartbeats arrive
+}
+
+// Target reports whether the ring may place partitions on m.
+func (m *Member) Target() bool { return m.Standing == In || m.Standing == Draining }
+
+// State is one word for tables: up, down, draining, leaving or out.
+func (m *Member) State() string {
+	switch {
+	case m.Standing != In:
+		return m.Standing.String()
+	case m.Up:
+		return "up"
+	}
+	return "down"
+}
+
+// Partition is what a view says of one partition. The targets are not in it:
+// everyone computes them from the members (see Table).
+type Partition struct {
+	Term      uint64     // epoch of its last change; fences older primaries
+	MinCopies uint8      // acting replicas below which nothing is acknowledged
+	Acting    []ServerID // first is the primary; empty before any server joined
+	Writable  []ServerID // W: acting of the last term that had MinCopies of them
+}
+
+// Primary returns the acting primary, or 0.
+func (p *Partition) Primary() ServerID {
+	if len(p.Acting) == 0 {
+		return 0
+	}
+	return p.Acting[0]
+}
+
+// IsActing reports whether id is among the acting replicas.
+func (p *Partition) IsActing(id ServerID) bool { return slices.Contains(p.Acting, id) }
+
+// View is the view leader's word on the cluster. A published View is immutable.
+type View struct {
+	Cluster    [16]byte
+	Epoch      uint64
+	LeaseTTL   time.Duration // L of the protocol
+	MinCopies  uint8         // --min-copies: the floor that partitions rise to
+	Members    []Member      // sorted by ID
+	Partitions []Partition   // indexed by PartitionID; its length is a power of two
+}
+
+// Member returns the member with that id, or nil.
+func (v *View) Member(id ServerID) *Member {
+	i, ok := slices.BinarySearchFunc(v.Members, id, func(m Member, id ServerID) int {
+		return int(int64(m.ID) - int64(id))
+	})
+	if !ok {
+		return nil
+	}
+	return &v.Members[i]
+}

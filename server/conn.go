@@ -1,0 +1,275 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// call is one command of a connection, from its arrival to its reply. Commands
+// that no lane is needed for are complete from the start.
+type call struct {
+	conn      *conn
+	partition ring.PartitionID
+	slot      uint16
+	isRead    bool
+	request   replica.Request // Key alone for a read
+	style     replyStyle
+	cost      int64              // bytes held, given back with the reply
+	write     func(*wire.Writer) // writes the reply, where style is replyWritten
+
+	answer replica.Answer
+	done   atomic.Bool // the fields above are set; from then on the connection's writer owns the call
+}
+
+var callPool = sync.Pool{New: func() any { return new(call) }}
+
+// complete hands the call back to its connection. An answer for which there is no
+// memory becomes "busy": reads did nothing, and writes carry no value.
+func (c *call) complete(a replica.Answer) {
+	if n := int64(len(a.Value)); n > 0 && !c.conn.take(c, n) {
+		a.Status, a.Value = replica.StatusBusy, nil
+	}
+	c.answer = a
+	c.request = replica.Request{}
+	c.done.Store(true)
+}
+
+// take counts n more bytes that a call holds; false when that would be too much,
+// for its connection or in all.
+func (c *conn) take(cl *call, n int64) bool {
+	if c.memory.Add(n) > connMemoryBytesMax {
+		c.memory.Add(-n)
+		return false
+	}
+	if c.s.memory.Add(n) > memoryBytesMax {
+		c.give(n)
+		return false
+	}
+	cl.cost += n
+	return true
+}
+
+// give returns bytes that take counted.
+func (c *conn) give(n int64) {
+	c.memory.Add(-n)
+	c.s.memory.Add(-n)
+}
+
+// conn is a client's connection. One goroutine reads commands and hands them to
+// the lanes, one writes the replies in the order of the commands.
+type conn struct {
+	s      *Server
+	nc     net.Conn
+	reader *wire.Reader
+	writer *wire.Writer
+	wake   chan struct{} // capacity 1: the first call may be complete, or reading has ended
+
+	memory atomic.Int64 // bytes of its requests and answers under way
+
+	gathered [][]event // by lane: read, not yet handed over
+
+	mu struct {
+		sync.Mutex
+		calls []*call // in the order of their arrival
+		ended bool    // no more will come
+		gone  bool    // nobody writes any more
+	}
+	room sync.Cond // calls were answered; its locker is mu
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{s: s, nc: nc, wake: make(chan struct{}, 1), gathered: make([][]event, len(s.lanes))}
+	c.room.L = &c.mu
+	c.reader = wire.NewReader(c, wire.DefaultLimits)
+	c.writer = wire.NewWriter(deadlineWriter{nc})
+	return c
+}
+
+// deadlineWriter cuts off who does not read.
+type deadlineWriter struct{ nc net.Conn }
+
+func (w deadlineWriter) Write(p []byte) (int, error) {
+	if err := w.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return w.nc.Write(p)
+}
+
+// Read is the Reader's source. Whoever is about to wait for the network first
+// hands over what it has gathered: a whole pipeline goes to a lane at once.
+func (c *conn) Read(p []byte) (int, error) {
+	c.submit()
+	return c.nc.Read(p)
+}
+
+func (c *conn) submit() {
+	for i, events := range c.gathered {
+		if len(events) > 0 {
+			c.s.lanes[i].inbox.put(events...)
+			clear(events)
+			c.gathered[i] = events[:0]
+		}
+	}
+}
+
+// serve reads commands until the connection ends, or becomes a link.
+func (c *conn) serve() {
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.writeReplies()
+	}()
+	err := c.readCommands()
+	c.submit()
+	var link *linkRequest
+	if !errors.As(err, &link) {
+		c.sayProtocolError(err)
+	}
+	c.end()
+	<-written
+	if link != nil {
+		c.s.serveLink(c, link)
+	}
+	_ = c.nc.Close() // over in any case
+}
+
+// errQuit ends a connection that asked for it.
+var errQuit = errors.New("quit")
+
+func (c *conn) readCommands() error {
+	for {
+		args, err := c.reader.ReadCommand()
+		if err != nil {
+			return err
+		}
+		if err := c.run(args); err != nil {
+			return err
+		}
+	}
+}
+
+// sayProtocolError answers what can't be understood before hanging up.
+func (c *conn) sayProtocolError(err error) {
+	switch {
+	case errors.Is(err, wire.ErrProtocol), errors.Is(err, wire.ErrTooLarge):
+		text := "ERR Protocol error: " + err.Error()
+		c.reply(func(w *wire.Writer) { w.WriteError(text) })
+	case err == io.EOF, errors.Is(err, errQuit):
+	default:
+		c.s.logger.Debug("a connection broke", "peer", c.nc.RemoteAddr(), "err", err)
+	}
+}
+
+// push adds a call at the end of the line, waiting while there are too many.
+func (c *conn) push(cl *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.mu.calls) >= callsMax && !c.mu.gone {
+		c.mu.Unlock()
+		c.submit() // or those that we wait for would never be answered
+		c.mu.Lock()
+		if len(c.mu.calls) >= callsMax {
+			c.room.Wait()
+		}
+	}
+	if c.mu.gone {
+		return
+	}
+	c.mu.calls = append(c.mu.calls, cl)
+}
+
+// reply answers a command at once, in its turn.
+func (c *conn) reply(write func(*wire.Writer)) {
+	cl := callPool.Get().(*call)
+	*cl = call{conn: c, style: replyWritten, write: write}
+	cl.done.Store(true)
+	c.push(cl)
+	c.notify()
+}
+
+func (c *conn) notify() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // told already
+	}
+}
+
+func (c *conn) end() {
+	c.mu.Lock()
+	c.mu.ended = true
+	c.mu.Unlock()
+	c.notify()
+}
+
+// takeDone takes the complete calls at the front of the line.
+func (c *conn) takeDone(spare []*call) (taken []*call, over bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := 0
+	for n < len(c.mu.calls) && c.mu.calls[n].done.Load() {
+		n++
+	}
+	taken = append(spare[:0], c.mu.calls[:n]...)
+	rest := copy(c.mu.calls, c.mu.calls[n:])
+	clear(c.mu.calls[rest:])
+	c.mu.calls = c.mu.calls[:rest]
+	if n > 0 {
+		c.room.Signal()
+	}
+	return taken, c.mu.ended && rest == 0
+}
+
+// writeReplies is the connection's second goroutine. When the other side is gone
+// it goes on taking answers, for the lanes still hold the calls.
+func (c *conn) writeReplies() {
+	broken := false
+	var taken []*call
+	for {
+		select {
+		case <-c.wake:
+		case <-c.s.ctx.Done():
+			_ = c.nc.Close() // lets the reader go
+			c.abandon()
+			return
+		}
+		for {
+			var over bool
+			taken, over = c.takeDone(taken)
+			for i, cl := range taken {
+				if !broken {
+					c.writeReply(cl)
+				}
+				c.give(cl.cost)
+				*cl = call{}
+				callPool.Put(cl)
+				taken[i] = nil
+			}
+			if over || len(taken) == 0 {
+				if err := c.writer.Flush(); err != nil && !broken {
+					broken = true
+					_ = c.nc.Close() // lets the reader go
+				}
+				if over {
+					return
+				}
+				break
+			}
+		}
+	}
+}
+
+// abandon forgets the calls under way: the server stops.
+func (c *conn) abandon() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.calls, c.mu.gone = nil, true
+	c.room.Broadcast()
+}

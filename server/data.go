@@ -1,0 +1,275 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strconv"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// replyStyle says in which form a call's answer is written.
+type replyStyle uint8
+
+const (
+	replyWritten replyStyle = iota // by call.write
+	replyDo                        // DoReply
+	replyValue                     // the value or nil
+	replyOK                        // OK, or nil when the condition failed
+	replyCount                     // how many keys there were: 0 or 1
+	replyNumber                    // Answer.Number
+	replyLength                    // of the value
+)
+
+// runDo is VR.DO.
+func (c *conn) runDo(args [][]byte) error {
+	q, err := wire.DecodeDoRequest(args[0])
+	if err != nil {
+		c.replyError(wire.CodeErr + " " + err.Error())
+		return nil
+	}
+	cl := c.newCall(replyDo, q.Key)
+	if q.Op == wire.DoGet {
+		c.read(cl)
+		return nil
+	}
+	r := &cl.request
+	r.ID = replica.RequestID{Client: q.Client, Number: q.Number, Born: q.Born}
+	r.Mark = q.Mark
+	r.Op = opCodes[q.Op]
+	r.Cond = conds[q.Cond]
+	r.Delta = q.Delta
+	r.Version = replica.Version{Term: q.Term, Seq: q.Seq}
+	c.write(cl, q.Value)
+	return nil
+}
+
+var opCodes = [...]replica.OpCode{
+	wire.DoSet: replica.OpSet, wire.DoDelete: replica.OpDelete, wire.DoAppend: replica.OpAppend, wire.DoIncr: replica.OpIncr,
+}
+
+var conds = [...]replica.Cond{
+	wire.DoAlways: replica.CondNone, wire.DoIfAbsent: replica.CondAbsent,
+	wire.DoIfPresent: replica.CondPresent, wire.DoIfVersion: replica.CondVersion,
+}
+
+// newCall starts a call on a user's key.
+func (c *conn) newCall(style replyStyle, key []byte) *call {
+	name := string(key)
+	cl := callPool.Get().(*call)
+	*cl = call{conn: c, style: style, slot: ring.SlotOf(name)}
+	cl.request.Key = replica.MakeKey(cl.slot, replica.SpaceUser, name)
+	return cl
+}
+
+func (c *conn) read(cl *call) {
+	cl.isRead = true
+	c.route(cl)
+}
+
+// write takes a copy of value: the reader's buffer is used again.
+func (c *conn) write(cl *call, value []byte) {
+	if len(value) > wire.ValueBytesMax {
+		c.refuse(cl, replica.StatusTooLarge)
+		return
+	}
+	if !c.take(cl, int64(len(value))) {
+		c.refuse(cl, replica.StatusBusy)
+		return
+	}
+	cl.request.Value = bytes.Clone(value)
+	c.route(cl)
+}
+
+// route hands a call to the lane of its partition.
+func (c *conn) route(cl *call) {
+	if n := len(cl.request.Key) - keyHeaderBytes; n > wire.KeyBytesMax {
+		c.refuse(cl, replica.StatusTooLarge)
+		return
+	}
+	v := c.s.views.current()
+	cl.partition = ring.PartitionOf(cl.slot, len(v.view.Partitions))
+	i := int(cl.partition) % len(c.s.lanes)
+	c.push(cl)
+	c.gathered[i] = append(c.gathered[i], event{kind: onCall, call: cl})
+	if len(c.gathered[i]) >= laneDrainMax {
+		c.submit()
+	}
+}
+
+// keyHeaderBytes is what a replica.Key has before the name.
+const keyHeaderBytes = 3
+
+// refuse answers a call without asking a lane.
+func (c *conn) refuse(cl *call, status replica.Status) {
+	cl.complete(replica.Answer{Status: status})
+	c.push(cl)
+	c.notify()
+}
+
+// writeReply writes a complete call's reply.
+func (c *conn) writeReply(cl *call) {
+	a, w := &cl.answer, c.writer
+	if cl.style == replyWritten {
+		cl.write(w)
+		return
+	}
+	if text := c.errorText(cl); text != "" {
+		w.WriteError(text)
+		return
+	}
+	switch cl.style {
+	case replyDo:
+		c.writeDoReply(a)
+	case replyValue:
+		if a.Status == replica.StatusOK {
+			w.WriteBulk(a.Value)
+		} else {
+			w.WriteNil()
+		}
+	case replyOK:
+		if a.Status == replica.StatusOK {
+			w.WriteSimple("OK")
+		} else {
+			w.WriteNil()
+		}
+	case replyCount:
+		n := int64(0)
+		if a.Status == replica.StatusOK {
+			n = 1
+		}
+		w.WriteInt(n)
+	case replyNumber:
+		if a.Status == replica.StatusNotInteger {
+			w.WriteError(wire.CodeErr + " value is not an integer or out of range")
+		} else {
+			w.WriteInt(a.Number)
+		}
+	case replyLength:
+		w.WriteInt(int64(len(a.Value)))
+	}
+}
+
+var doStatuses = [...]wire.DoStatus{
+	replica.StatusOK: wire.DoOK, replica.StatusNotFound: wire.DoNotFound,
+	replica.StatusCondFailed: wire.DoCondFailed, replica.StatusNotInteger: wire.DoNotInteger,
+}
+
+func (c *conn) writeDoReply(a *replica.Answer) {
+	buf := takeBuffer()
+	buf = wire.AppendDoReply(buf, &wire.DoReply{
+		Status: doStatuses[a.Status], Term: a.Version.Term, Seq: a.Version.Seq, Number: a.Number, Value: a.Value,
+	})
+	c.writer.WriteBulk(buf)
+	giveBuffer(buf)
+}
+
+// errorText is the error reply for an answer, "" when it is none.
+func (c *conn) errorText(cl *call) string {
+	switch cl.answer.Status {
+	case replica.StatusOK, replica.StatusNotFound, replica.StatusCondFailed, replica.StatusNotInteger:
+		return ""
+	case replica.StatusMoved:
+		return c.movedText(cl)
+	case replica.StatusUnavailable:
+		return fmt.Sprintf("%s partition %d can't serve now", wire.CodeUnavailable, cl.partition)
+	case replica.StatusTooFewCopies:
+		return fmt.Sprintf("%s partition %d has fewer acting copies than min-copies", wire.CodeNotEnoughCopies, cl.partition)
+	case replica.StatusUnknown:
+		return wire.CodeUnknownOutcome + " the write may or may not be done"
+	case replica.StatusBusy:
+		return wire.CodeBusy + " too many requests are waiting"
+	case replica.StatusCorrupt:
+		return wire.CodeCorrupt + " the stored value fails its checksum"
+	case replica.StatusTooLarge:
+		return fmt.Sprintf("%s at most %d bytes of value and %d of key", wire.CodeTooLarge, wire.ValueBytesMax, wire.KeyBytesMax)
+	case replica.StatusExpiredID:
+		return wire.CodeErr + " the request id was born too long ago (is the client's clock right?)"
+	}
+	return fmt.Sprintf("%s outcome %d", wire.CodeErr, cl.answer.Status)
+}
+
+// movedText sends the client to the primary, as the present view has it.
+func (c *conn) movedText(cl *call) string {
+	v := c.s.views.current().view
+	p := &v.Partitions[cl.partition]
+	m := v.Member(p.Primary())
+	if m == nil || m.Addr == "" || m.ID == c.s.id {
+		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
+	}
+	return wire.MovedText(cl.slot, m.Addr)
+}
+
+func (c *conn) runGet(args [][]byte) error {
+	c.read(c.newCall(replyValue, args[0]))
+	return nil
+}
+
+func (c *conn) runExists(args [][]byte) error {
+	c.read(c.newCall(replyCount, args[0]))
+	return nil
+}
+
+func (c *conn) runStrlen(args [][]byte) error {
+	c.read(c.newCall(replyLength, args[0]))
+	return nil
+}
+
+// runSet is SET with the options NX and XX.
+func (c *conn) runSet(args [][]byte) error {
+	cond := replica.CondNone
+	for _, option := range args[2:] {
+		switch {
+		case bytes.EqualFold(option, []byte("NX")) && cond == replica.CondNone:
+			cond = replica.CondAbsent
+		case bytes.EqualFold(option, []byte("XX")) && cond == replica.CondNone:
+			cond = replica.CondPresent
+		default:
+			c.replyError(wire.CodeErr + " SET takes NX or XX here, not " + quote(option))
+			return nil
+		}
+	}
+	cl := c.newCall(replyOK, args[0])
+	cl.request.Op, cl.request.Cond = replica.OpSet, cond
+	c.write(cl, args[1])
+	return nil
+}
+
+func (c *conn) runDel(args [][]byte) error {
+	cl := c.newCall(replyCount, args[0])
+	cl.request.Op = replica.OpDelete
+	c.write(cl, nil)
+	return nil
+}
+
+func (c *conn) runAppend(args [][]byte) error {
+	cl := c.newCall(replyNumber, args[0])
+	cl.request.Op = replica.OpAppend
+	c.write(cl, args[1])
+	return nil
+}
+
+func (c *conn) runIncr(args [][]byte) error { return c.increment(args[0], 1) }
+func (c *conn) runDecr(args [][]byte) error { return c.increment(args[0], -1) }
+
+func (c *conn) runIncrBy(args [][]byte) error { return c.incrementBy(args, 1) }
+func (c *conn) runDecrBy(args [][]byte) error { return c.incrementBy(args, -1) }
+
+func (c *conn) incrementBy(args [][]byte, sign int64) error {
+	n, err := strconv.ParseInt(string(args[1]), 10, 64)
+	if err != nil || n == math.MinInt64 && sign < 0 {
+		c.replyError(wire.CodeErr + " value is not an integer or out of range")
+		return nil
+	}
+	return c.increment(args[0], sign*n)
+}
+
+func (c *conn) increment(key []byte, delta int64) error {
+	cl := c.newCall(replyNumber, key)
+	cl.request.Op, cl.request.Delta = replica.OpIncr, delta
+	c.write(cl, nil)
+	return nil
+}

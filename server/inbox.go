@@ -1,0 +1,109 @@
+package server
+
+import (
+	"sync"
+	"time"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// eventKind says what an event is, and which of its fields are used.
+type eventKind uint8
+
+const (
+	onMessage   eventKind = iota + 1 // from, msg
+	onPeerDone                       // from, n
+	onPromise                        // promise
+	onCall                           // call
+	onSynced                         // n: the batch's number
+	onView                           // adoption
+	onLearn                          // from: the source; partition
+	onConfirmed                      // n: the token; ok
+)
+
+// event is one thing that a lane has to react to.
+type event struct {
+	kind      eventKind
+	ok        bool
+	from      ring.ServerID
+	partition ring.PartitionID
+	n         uint64
+	msg       *replica.Message
+	call      *call
+	promise   *replica.Promise
+	adoption  *adoption
+}
+
+// adoption is a view on its way to the lanes.
+type adoption struct {
+	view     *ring.View
+	table    *ring.Table
+	promised map[ring.ServerID]time.Duration
+}
+
+// inbox is a lane's queue: many put, the lane takes all at once.
+type inbox struct {
+	wake chan struct{} // capacity 1: events may be waiting
+
+	mu struct {
+		sync.Mutex
+		events []event
+		closed bool
+	}
+	room sync.Cond // events were taken, or the inbox closed; its locker is mu
+}
+
+func newInbox() *inbox {
+	b := &inbox{wake: make(chan struct{}, 1)}
+	b.room.L = &b.mu
+	return b
+}
+
+// put adds events in order, waiting while the inbox is full. Nothing that a lane
+// may wait for calls it.
+func (b *inbox) put(events ...event) {
+	b.mu.Lock()
+	for len(b.mu.events) >= laneEventsMax && !b.mu.closed {
+		b.room.Wait()
+	}
+	b.mu.events = append(b.mu.events, events...)
+	b.mu.Unlock()
+	b.notify()
+}
+
+// force adds an event even to a full inbox: of kinds whose number is bounded
+// elsewhere, and which a lane needs to go on.
+func (b *inbox) force(e event) {
+	b.mu.Lock()
+	b.mu.events = append(b.mu.events, e)
+	b.mu.Unlock()
+	b.notify()
+}
+
+func (b *inbox) notify() {
+	select {
+	case b.wake <- struct{}{}:
+	default: // told already
+	}
+}
+
+// take returns all events, and keeps spare for the next ones.
+func (b *inbox) take(spare []event) []event {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.mu.events
+	b.mu.events = spare[:0]
+	if len(taken) >= laneEventsMax {
+		b.room.Broadcast()
+	}
+	return taken
+}
+
+// close lets everyone go who waits for room; what is put later is never taken.
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.closed = true
+	b.room.Broadcast()
+}

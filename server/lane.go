@@ -1,0 +1,288 @@
+package server
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// lane is an event loop that owns the partitions with id % lanes == number. Its
+// goroutine alone touches the fields below the first group.
+type lane struct {
+	s       *Server
+	number  int
+	inbox   *inbox
+	commits chan commit
+	syncing atomic.Int32                  // batches handed out, not yet durable
+	synced  chan struct{}                 // capacity 1: one of them became durable
+	epoch   atomic.Uint64                 // adopted here
+	movedAt atomic.Int64                  // Mono of the last round, to notice a lane that hangs
+	stats   atomic.Pointer[replica.Stats] // as of the last tick
+
+	core    *replica.Core
+	calls   []*call // under way, by token-1
+	free    []uint64
+	out     map[ring.ServerID]*outgoing
+	touched []*conn // have answers that their writers don't know of
+}
+
+// outgoing is what one round sends to one server.
+type outgoing struct {
+	buf   []byte
+	count int
+}
+
+// commit is a batch on its way to the disk.
+type commit struct {
+	number uint64
+	wait   func() error
+}
+
+// lanesDefault leaves cores for the network and the store.
+func lanesDefault() int { return max(1, min(8, runtime.GOMAXPROCS(0)/2)) }
+
+func newLane(s *Server, number int, fresh bool) (*lane, error) {
+	id := s.store.Identity()
+	core, err := replica.NewCore(replica.Config{
+		Self: id.Server, Incarnation: id.Incarnation,
+		Lane: number, Lanes: s.opts.Lanes, Fresh: fresh, ValueBytesMax: valueBytesMax,
+		LeaseSeen: id.LeaseMax,
+	}, s.store, s.opts.Now())
+	if err != nil {
+		return nil, fmt.Errorf("start lane %d: %w", number, err)
+	}
+	l := &lane{
+		s: s, number: number, inbox: newInbox(), core: core,
+		commits: make(chan commit, commitsMax),
+		synced:  make(chan struct{}, 1),
+		out:     make(map[ring.ServerID]*outgoing),
+	}
+	l.stats.Store(&replica.Stats{})
+	return l, nil
+}
+
+// run is the lane's goroutine.
+func (l *lane) run() {
+	defer close(l.commits)
+	defer l.inbox.close()
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	pause := time.NewTimer(time.Hour)
+	defer pause.Stop()
+	var events []event
+	for {
+		ticked := false
+		select {
+		case <-l.inbox.wake:
+		case <-tick.C:
+			ticked = true
+		case <-l.s.ctx.Done():
+			return
+		}
+		l.gather(pause)
+		events = l.inbox.take(events)
+		for rest := events; ; {
+			n := min(len(rest), laneDrainMax)
+			if err := l.round(rest[:n], ticked); err != nil {
+				l.s.fail(err)
+				return
+			}
+			if rest = rest[n:]; len(rest) == 0 {
+				break
+			}
+			ticked = false
+		}
+		clear(events)
+	}
+}
+
+// gather lets events come together while a batch is on its way to the disk: the
+// next one then carries them all, which costs little more than carrying one. A
+// slow disk does not hold up reads for longer than gatherMax.
+func (l *lane) gather(pause *time.Timer) {
+	if l.syncing.Load() == 0 {
+		return
+	}
+	pause.Reset(gatherMax)
+	select {
+	case <-l.synced:
+	case <-pause.C:
+	case <-l.s.ctx.Done():
+	}
+}
+
+// round steps the core over some events and does what it then wants done.
+func (l *lane) round(events []event, ticked bool) error {
+	at := l.s.opts.Now()
+	for i := range events {
+		l.handle(at, &events[i])
+	}
+	if ticked {
+		l.core.Tick(at)
+		st := l.core.Stats()
+		l.stats.Store(&st)
+	}
+	l.movedAt.Store(int64(at.Mono))
+	for {
+		r, ok := l.core.Ready()
+		if err := l.core.Err(); err != nil {
+			return fmt.Errorf("lane %d: %w", l.number, err)
+		}
+		if !ok {
+			break
+		}
+		if err := l.perform(&r); err != nil {
+			return err
+		}
+	}
+	l.dispatch()
+	return nil
+}
+
+func (l *lane) handle(at replica.Instant, e *event) {
+	switch e.kind {
+	case onMessage:
+		l.core.Step(at, e.from, e.msg)
+	case onPeerDone:
+		l.core.PeerDone(at, e.from, e.n)
+	case onPromise:
+		l.core.Promised(at, *e.promise)
+	case onCall:
+		l.begin(at, e.call)
+	case onSynced:
+		l.core.Synced(at, e.n)
+	case onView:
+		l.core.Adopt(at, e.adoption.view, e.adoption.table, e.adoption.promised)
+		l.epoch.Store(e.adoption.view.Epoch)
+	case onLearn:
+		l.core.Learn(at, e.partition, e.from)
+	case onConfirmed:
+		l.core.Confirmed(at, e.n, e.ok)
+	}
+}
+
+// begin hands a client's request to the core under a token of its own.
+func (l *lane) begin(at replica.Instant, c *call) {
+	var slot uint64
+	if n := len(l.free); n > 0 {
+		slot, l.free = l.free[n-1], l.free[:n-1]
+		l.calls[slot] = c
+	} else {
+		slot = uint64(len(l.calls))
+		l.calls = append(l.calls, c)
+	}
+	if c.isRead {
+		l.core.Read(at, replica.Read{Token: slot + 1, Partition: c.partition, Key: c.request.Key})
+		return
+	}
+	c.request.Token, c.request.Partition = slot+1, c.partition
+	l.core.Propose(at, c.request)
+}
+
+// perform does one Ready. The batch comes first: it must be visible before the
+// core is called again, and reads of the same Ready see it.
+func (l *lane) perform(r *replica.Ready) error {
+	if r.Batch != nil {
+		wait, err := l.s.store.ApplyBatch(r.Batch)
+		if err != nil {
+			return err
+		}
+		l.syncing.Add(1)
+		select {
+		case <-l.synced: // of an earlier batch
+		default:
+		}
+		l.commits <- commit{number: r.Batch.Number, wait: wait}
+	}
+	for i := range r.Send {
+		l.send(&r.Send[i])
+	}
+	if len(r.Reads) > 0 {
+		for i := range r.Reads {
+			rd := &r.Reads[i]
+			rd.Item, rd.Err = l.s.store.Get(rd.Partition, rd.Key)
+		}
+		l.core.Served(l.s.opts.Now(), r.Reads) // a fresh instant: the lease is checked again
+	}
+	for i := range r.Answers {
+		l.answer(&r.Answers[i])
+	}
+	if len(r.ToLeader) > 0 {
+		l.s.asker.add(l.number, r.ToLeader)
+	}
+	return nil
+}
+
+// send encodes a message here, for messages share what they point to with the
+// core; it leaves with the round.
+func (l *lane) send(e *replica.Envelope) {
+	if e.Msg.Type == replica.MsgFetch {
+		l.s.mover.fetch(e.To, e.Msg)
+		return
+	}
+	o := l.out[e.To]
+	if o == nil {
+		o = &outgoing{}
+		l.out[e.To] = o
+	}
+	if o.buf == nil {
+		o.buf = takeBuffer()
+	}
+	o.buf = replica.AppendMessage(o.buf, e.Msg)
+	o.count++
+	if len(o.buf) >= frameBytesMax {
+		l.ship(e.To, o)
+	}
+}
+
+func (l *lane) ship(to ring.ServerID, o *outgoing) {
+	l.s.peers.send(to, o.buf, o.count)
+	o.buf, o.count = nil, 0
+}
+
+// dispatch lets go what the round gathered: one buffer per peer, one wake-up per
+// connection.
+func (l *lane) dispatch() {
+	for to, o := range l.out {
+		if o.count > 0 {
+			l.ship(to, o)
+		}
+	}
+	for i, c := range l.touched {
+		c.notify()
+		l.touched[i] = nil
+	}
+	l.touched = l.touched[:0]
+}
+
+func (l *lane) answer(a *replica.Answer) {
+	slot := a.Token - 1
+	c := l.calls[slot]
+	l.calls[slot] = nil
+	l.free = append(l.free, slot)
+	if n := len(l.touched); n == 0 || l.touched[n-1] != c.conn {
+		l.touched = append(l.touched, c.conn)
+	}
+	c.complete(*a) // from here on c belongs to its connection
+}
+
+// runCommits waits for the lane's batches in order and tells it when they are
+// durable. It ends when the lane has closed its channel.
+func (l *lane) runCommits() {
+	for c := range l.commits {
+		if err := c.wait(); err != nil {
+			l.s.fail(err)
+			continue // the others fail too
+		}
+		l.inbox.force(event{kind: onSynced, n: c.number})
+		l.syncing.Add(-1)
+		select {
+		case l.synced <- struct{}{}:
+		default: // told already
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/internal/wire"
+	"viewring/server/replica"
+	"viewring/server/store"
+)
+
+// Options of a Server. Data and LeaderAddrs are required.
+type Options struct {
+	Listen         string        // host:port; "" means loopback and the first free port from 38000
+	Advertise      string        // where others reach this server; "" means the address listened on
+	Data           string        // folder
+	Zone           string        // "" where zones are not used
+	LeaderAddrs    []string      // of the view leaders
+	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
+	HeartbeatEvery time.Duration // 0: as the view leader wants it
+	Lanes          int           // event loops; 0: chosen by the number of cores
+	Store          store.Options
+
+	Logger  *slog.Logger // nil: slog.Default
+	Console io.Writer    // where VR.PRINT prints; nil: standard output
+
+	// For tests.
+	FS   vfs.FS                 // nil: the disk
+	Dial wire.DialFunc          // nil: the network
+	Now  func() replica.Instant // nil: the machine's clocks
+}
+
+// Bounds and intervals of a server.
+const (
+	portFirst          = 38000
+	portLast           = 38999
+	heartbeatDefault   = 150 * time.Millisecond
+	tickEvery          = 25 * time.Millisecond
+	laneEventsMax      = 16 << 10         // waiting for a lane, beyond which connections and links wait
+	laneDrainMax       = 1024             // events between two batches
+	gatherMax          = time.Millisecond // that a lane waits for a sync before its next batch
+	commitsMax         = 64               // batches of a lane not yet durable, beyond which it waits
+	connsMax           = 10_000           // connections
+	callsMax           = 1024             // requests of one connection without an answer
+	memoryBytesMax     = 512 << 20        // requests and answers under way in all
+	connMemoryBytesMax = 128 << 20        // the same of one connection: who does not read harms nobody else
+	writeTimeout       = 10 * time.Second
+	linkTimeout        = 5 * time.Second // dialing, greeting, one frame
+	redialMin          = 20 * time.Millisecond
+	redialMax          = 500 * time.Millisecond
+	peerBytesMax       = 64 << 20 // waiting for a link, beyond which messages are dropped
+	peerIdleBytesMax   = 1 << 20  // the same while the link is down
+	frameBytesMax      = 4 << 20  // gathered into one frame; a single message may be longer
+	leaderTimeout      = 2 * time.Second
+	registerTimeout    = 15 * time.Second // the view leader may wait for a predecessor to prove dead
+	viewWait           = 10 * time.Second
+	leaderRequestsMax  = 64 << 10
+	hungAfter          = 2 * time.Second // a lane that stands still so long stops the heartbeats
+)
+
+// linkLimits bound what is read from another server: frames carry whole windows.
+var linkLimits = wire.Limits{
+	BulkBytesMax:  128 << 20,
+	LineBytesMax:  4 << 10,
+	ArgsMax:       4,
+	TotalBytesMax: 129 << 20,
+	DepthMax:      2,
+}
+
+func (o *Options) setDefaults() error {
+	if o.Data == "" {
+		return errors.New("a server needs a data folder")
+	}
+	if len(o.LeaderAddrs) == 0 {
+		return errors.New("a server needs the address of a view leader")
+	}
+	if o.Lanes == 0 {
+		o.Lanes = lanesDefault()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Console == nil {
+		o.Console = os.Stdout
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Dial == nil {
+		d := &net.Dialer{Timeout: linkTimeout}
+		o.Dial = d.DialContext
+	}
+	if o.Now == nil {
+		o.Now = func() replica.Instant {
+			return replica.Instant{Mono: monotonic(), Wall: time.Now().UnixMilli()}
+		}
+	}
+	return nil
+}
+
+// listen opens the listener and says under which address others find it.
+func listen(ctx context.Context, o *Options) (net.Listener, string, error) {
+	var lc net.ListenConfig
+	if o.Listen != "" {
+		l, err := lc.Listen(ctx, "tcp", o.Listen)
+		if err != nil {
+			return nil, "", fmt.Errorf("listen on %s: %w", o.Listen, err)
+		}
+		return advertised(l, o.Advertise)
+	}
+	var err error
+	for port := portFirst; port <= portLast; port++ {
+		var l net.Listener
+		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort("localhost", strconv.Itoa(port))); err == nil {
+			return advertised(l, o.Advertise)
+		}
+	}
+	return nil, "", fmt.Errorf("no free port from %d to %d: %w", portFirst, portLast, err)
+}
+
+func advertised(l net.Listener, advertise string) (net.Listener, string, error) {
+	if advertise != "" {
+		return l, advertise, nil
+	}
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		_ = l.Close() // unused
+		return nil, "", fmt.Errorf("listening on %s, every address of this machine: say by --advertise which one others should use", l.Addr())
+	}
+	return l, l.Addr().String(), nil
+}

@@ -1,0 +1,180 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"viewring/internal/invariant"
+	"viewring/ring"
+)
+
+// Adopt makes the lane believe a newer view. promised is what Node.Raise
+// returned for it; views come in order, each raised epoch once.
+func (c *Core) Adopt(at Instant, v *ring.View, t *ring.Table, promised map[ring.ServerID]time.Duration) {
+	c.enter(at)
+	first := c.view == nil
+	invariant.Check(first || v.Epoch > c.view.Epoch, "I6", "lane adopts epoch %d after another", v.Epoch)
+	c.view, c.table = v, t
+	for id := c.cfg.Lane; id < len(v.Partitions); id += c.cfg.Lanes {
+		c.adopt(c.partAt(ring.PartitionID(id)), promised)
+	}
+}
+
+func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
+	vp := &c.view.Partitions[p.id]
+	old := p.view
+	p.view, p.targets = vp, c.table.Targets(p.id)
+	newTerm := old == nil || vp.Term != old.Term
+	invariant.Check(old == nil || vp.Term >= old.Term, "I6", "partition %d: term fell from %d to %d", p.id, p.term, vp.Term)
+	if newTerm {
+		if old != nil {
+			c.hold(p, old.Primary(), promised)
+		}
+		c.leaveTerm(p, vp.Primary() == c.cfg.Self)
+		p.term = vp.Term
+	} else {
+		invariant.Check(slices.Equal(vp.Acting, old.Acting), "I1", "partition %d: acting changed within term %d", p.id, p.term)
+	}
+	was := p.role
+	p.role = c.roleIn(p)
+	if p.learn != nil && (p.role != roleLearner || newTerm) {
+		c.stopLearning(p, newTerm && p.role == roleLearner)
+	}
+	if newTerm {
+		c.enterTerm(p)
+	} else if p.role != was || p.role == rolePrimary {
+		c.reviewFollowers(p)
+	}
+	if p.state == learning && p.learn == nil && p.role != roleLearner {
+		invariant.Check(!vp.IsActing(c.cfg.Self), "I4", "partition %d: acting in term %d with an unfinished copy", p.id, p.term)
+		c.wipe(p)
+	}
+}
+
+// hold keeps this server from serving p while the primary x of the term that
+// ended may still count our promise.
+func (c *Core) hold(p *part, x ring.ServerID, promised map[ring.ServerID]time.Duration) {
+	until, given := promised[x]
+	if c.peer(x).done >= p.view.Term {
+		return // it serves no older term any more
+	}
+	if x != c.cfg.Self && given && until > c.now.Mono && !c.cfg.Bugs.on(BugNoHolds) {
+		p.holds[x] = max(p.holds[x], until)
+	}
+}
+
+func (c *Core) roleIn(p *part) role {
+	switch {
+	case p.view.Primary() == c.cfg.Self:
+		return rolePrimary
+	case p.view.IsActing(c.cfg.Self):
+		return roleBackup
+	case p.isTarget(c.cfg.Self):
+		return roleLearner
+	}
+	return roleNone
+}
+
+// leaveTerm answers what the ending term cannot finish. Requests not sequenced
+// yet go on when this server stays primary.
+func (c *Core) leaveTerm(p *part, staysPrimary bool) {
+	l := p.lead
+	p.lead = nil
+	p.stateOwed = false
+	p.held = nil
+	if l == nil {
+		return
+	}
+	for _, w := range l.waiting {
+		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+	}
+	keep := l.queue
+	for _, r := range slices.Concat(l.question, l.asks) {
+		keep = append(keep, queued{since: c.now.Mono, read: &r})
+	}
+	for _, key := range sortedKeys(l.readers) {
+		for _, r := range l.readers[key] {
+			keep = append(keep, queued{since: c.now.Mono, read: &r})
+		}
+	}
+	if staysPrimary {
+		p.lead = &lead{queue: keep}
+		return
+	}
+	for _, q := range keep {
+		c.answer(Answer{Token: q.token(), Status: StatusMoved})
+	}
+}
+
+func (q *queued) token() uint64 {
+	if q.write != nil {
+		return q.write.Token
+	}
+	return q.read.Token
+}
+
+func sortedKeys[V any](m map[Key]V) []Key {
+	keys := make([]Key, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// enterTerm takes up the role of the new term.
+func (c *Core) enterTerm(p *part) {
+	if p.state == absent && len(p.view.Acting) == 1 && p.view.Primary() == c.cfg.Self && slices.Equal(p.view.Acting, p.view.Writable) {
+		// The first server of a cluster acts on partitions that never held
+		// anything: the empty log is whole. Nobody else acts without a copy.
+		p.state = whole
+		c.touch(p)
+	}
+	if p.role != rolePrimary || p.state != whole {
+		p.lead = nil
+		return
+	}
+	l := p.lead
+	if l == nil {
+		l = &lead{}
+	}
+	p.lead = l
+	l.startedAt, l.askedAt = c.now.Mono, c.now.Mono
+	l.pending, l.readers = make(map[Key]uint64), make(map[Key][]Read)
+	for _, id := range p.view.Acting[1:] {
+		l.addFollower(&follower{id: id, incarnation: c.incarnation(id), acting: true, movedAt: c.now.Mono})
+		c.send(p, id, &Message{Type: MsgNewTerm})
+	}
+	c.tryReconcile(p)
+}
+
+func (c *Core) incarnation(id ring.ServerID) uint64 {
+	if m := c.view.Member(id); m != nil {
+		return m.Incarnation
+	}
+	return 0
+}
+
+// reviewFollowers drops learners that the view no longer wants; a proposed one
+// is ejected instead, because only a higher term ends a proposal.
+func (c *Core) reviewFollowers(p *part) {
+	l := p.lead
+	if l == nil {
+		return
+	}
+	for _, f := range slices.Clone(l.followers) {
+		if f.acting || f.proposed {
+			continue
+		}
+		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isTarget(f.id) {
+			l.dropFollower(f.id)
+		}
+	}
+	c.considerHandoff(p)
+}
+
+// proposedGone reports whether a proposed replica can no longer take part.
+func (c *Core) proposedGone(p *part, f *follower) bool {
+	m := c.view.Member(f.id)
+	return m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isTarget(f.id)
+}

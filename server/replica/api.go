@@ -1,0 +1,246 @@
+package replica
+
+import (
+	"cmp"
+	"errors"
+	"time"
+
+	"viewring/ring"
+)
+
+// Instant is a moment as the caller of the core sees it. The core has no clock.
+type Instant struct {
+	Mono time.Duration // monotonic, runs on in suspend; guards leases and timeouts
+	Wall int64         // unix milliseconds; dates request records
+}
+
+// Version orders the states of a key: by term, then by seq. The zero Version
+// stands for "absent".
+type Version struct{ Term, Seq uint64 }
+
+// Compare orders versions.
+func (v Version) Compare(w Version) int {
+	return cmp.Or(cmp.Compare(v.Term, w.Term), cmp.Compare(v.Seq, w.Seq))
+}
+
+// IsZero reports whether v stands for "absent".
+func (v Version) IsZero() bool { return v == Version{} }
+
+// Space tells apart what is stored under a slot.
+type Space byte
+
+// The spaces of the store. Only user keys are counted and listed to users.
+const (
+	SpaceUser   Space = 1
+	SpaceLocal  Space = 2 // one server's own; never replicated
+	SpaceFile   Space = 3
+	SpaceChunk  Space = 4
+	SpaceMeta   Space = 5
+	SpaceSystem Space = 6 // request records
+)
+
+// Key is slot (2 bytes, big endian), space (1 byte) and name: what follows the
+// partition in a store key.
+type Key string
+
+// MakeKey builds a Key.
+func MakeKey(slot uint16, space Space, name string) Key {
+	b := make([]byte, 0, 3+len(name))
+	b = append(b, byte(slot>>8), byte(slot), byte(space))
+	return Key(append(b, name...))
+}
+
+// Slot returns the key's slot.
+func (k Key) Slot() uint16 { return uint16(k[0])<<8 | uint16(k[1]) }
+
+// Space returns the key's space.
+func (k Key) Space() Space { return Space(k[2]) }
+
+// Name returns the key's name.
+func (k Key) Name() string { return string(k[3:]) }
+
+// ErrCorrupt is what a Storage wraps when stored bytes fail their checksum.
+var ErrCorrupt = errors.New("corrupt value")
+
+// Storage is what the core reads. A Batch handed out in a Ready must be visible
+// here before the core is called again; it need not be durable yet.
+// Items are encoded (see EncodeItem); returned slices are the caller's.
+type Storage interface {
+	// Get returns the encoded item at key, or nil when there is none. It
+	// verifies the checksum.
+	Get(p ring.PartitionID, key Key) ([]byte, error)
+	// Scan calls fn with the partition's items whose keys are > after, in key
+	// order, until fn returns false.
+	Scan(p ring.PartitionID, after Key, fn func(key Key, item []byte) bool) error
+	// Index calls fn with the change index's rows whose seq is > after, in
+	// order, until fn returns false.
+	Index(p ring.PartitionID, after uint64, fn func(seq uint64, row []byte) bool) error
+	// Metas calls fn with every partition's stored meta.
+	Metas(fn func(p ring.PartitionID, meta []byte) bool) error
+}
+
+// WriteKind says what a batch's operation does.
+type WriteKind uint8
+
+// The operations of a Batch, and which fields of StoreOp each uses.
+const (
+	PutItem       WriteKind = iota + 1 // Partition, Key, Value
+	DeleteItem                         // Partition, Key
+	PutIndex                           // Partition, Seq, Value
+	TrimIndex                          // Partition, Seq: drops rows with seq ≤ Seq
+	CutIndex                           // Partition, Seq: drops rows with seq > Seq
+	PutMeta                            // Partition, Value
+	WipePartition                      // Partition: drops items, index and meta
+)
+
+// StoreOp is one operation of a Batch.
+type StoreOp struct {
+	Kind      WriteKind
+	Partition ring.PartitionID
+	Seq       uint64
+	Key       Key
+	Value     []byte
+}
+
+// Batch is applied in order and atomically, then synced. Batches become durable
+// in the order of their numbers: a crash keeps a prefix.
+type Batch struct {
+	Number uint64
+	Ops    []StoreOp
+}
+
+// Ready is what the core wants done. The caller applies Batch (visible at
+// once), sends Send, performs Reads and hands them to Served, passes on
+// ToLeader and Answers, and calls Synced when the batch is durable; it may
+// collect further Readys meanwhile.
+type Ready struct {
+	Batch    *Batch
+	Send     []Envelope
+	Reads    []Read
+	Answers  []Answer
+	ToLeader []LeaderRequest
+}
+
+// Envelope is a message and the server it goes to. To may be the sending
+// server's own id: no core sends to itself, so that would be a bug.
+type Envelope struct {
+	To  ring.ServerID
+	Msg *Message
+}
+
+// RequestID names one operation of one client over all its tries.
+type RequestID struct {
+	Client [16]byte
+	Number uint64 // grows with each operation of the client
+	Born   int64  // unix milliseconds of the first try, by the client's clock
+}
+
+// IsZero reports whether the request carries no id.
+func (id RequestID) IsZero() bool { return id.Number == 0 }
+
+// OpCode says what a Request does.
+type OpCode uint8
+
+// The operations on one key.
+const (
+	OpSet    OpCode = iota + 1 // Value; Cond
+	OpDelete                   // Cond
+	OpAppend                   // Value is added at the end; answers the new length
+	OpIncr                     // Delta is added to a decimal integer; answers the sum
+)
+
+// Cond is a condition on the key's present state.
+type Cond uint8
+
+// The conditions of a Request.
+const (
+	CondNone Cond = iota
+	CondAbsent
+	CondPresent
+	CondVersion // the present version equals Request.Version
+)
+
+// Request is a client's mutation of one key.
+type Request struct {
+	Token     uint64 // comes back in the Answer
+	Partition ring.PartitionID
+	ID        RequestID
+	Mark      uint64 // the client has the answers of all its numbers ≤ Mark
+	Op        OpCode
+	Cond      Cond
+	Key       Key
+	Value     []byte
+	Delta     int64
+	Version   Version
+}
+
+// Read is a client's read of one key. In a Ready it asks the caller to fetch
+// the item; Served takes it back with Item and Err filled in.
+type Read struct {
+	Token     uint64
+	Partition ring.PartitionID
+	Key       Key
+
+	Term      uint64 // filled in by the core
+	Confirmed bool   // filled in by the core: the view leader vouched for Term
+	since     time.Duration
+
+	Item []byte // filled in by the caller before Served, with Err
+	Err  error
+}
+
+// Status is the outcome of a request.
+type Status uint8
+
+// The outcomes. From StatusMoved on nothing is recorded for retries.
+const (
+	StatusOK           Status = iota + 1
+	StatusNotFound            // read or delete of an absent key
+	StatusCondFailed          // the condition did not hold; Version is the present one
+	StatusNotInteger          // OpIncr on something else, or beyond 64 bits
+	StatusTooLarge            // the value would exceed the limit
+	StatusMoved               // not primary here; nothing was done
+	StatusUnavailable         // nothing was done; the partition can't serve now
+	StatusTooFewCopies        // nothing was done; fewer than min-copies replicas act
+	StatusUnknown             // the write was sequenced but its outcome is unknown
+	StatusBusy                // nothing was done; queues are full
+	StatusCorrupt             // the stored bytes fail their checksum
+	StatusExpiredID           // the request id is older than its record would be kept
+)
+
+// Answer is the outcome of a Request or Read.
+type Answer struct {
+	Token   uint64
+	Status  Status
+	Version Version
+	Number  int64  // new length (OpAppend), sum (OpIncr)
+	Value   []byte // reads: the value; aliases the item read
+
+	Confirmed bool // reads: the view leader vouched for the term, not the lease
+}
+
+// LeaderRequestKind says what a core asks of the view leader.
+type LeaderRequestKind uint8
+
+// The requests of a core to the view leader.
+const (
+	AskHandoff LeaderRequestKind = iota + 1 // Partition, Term, Acting
+	AskEject                                // Partition, Term, Acting[0] is who goes
+	AskConfirm                              // Partition, Term; answered through Confirmed
+)
+
+// Incarnated is a server at one of its starts.
+type Incarnated struct {
+	ID          ring.ServerID
+	Incarnation uint64
+}
+
+// LeaderRequest is a request to the view leader. Handoff and eject are repeated
+// by the core until a higher term is seen; confirm is answered once.
+type LeaderRequest struct {
+	Kind      LeaderRequestKind
+	Partition ring.PartitionID
+	Term      uint64
+	Acting    []Incarnated
+	Token     uint64 // AskConfirm: goes back to Confirmed
+}

@@ -1,0 +1,71 @@
+package replica
+
+import (
+	"viewring/internal/invariant"
+	"viewring/ring"
+)
+
+// onAppend takes entries, or a probe without any, from the term's primary.
+func (c *Core) onAppend(p *part, from ring.ServerID, m *Message) {
+	if from != p.view.Primary() && !c.cfg.Bugs.on(BugAcceptLowerTerm) {
+		return
+	}
+	switch {
+	case p.role == roleLearner:
+		c.learnerAppend(p, m)
+		return
+	case p.role != roleBackup || p.state != whole || m.Flags&flagGap != 0:
+		return
+	}
+	c.followLog(p, m)
+}
+
+// followLog applies entries to a whole copy strictly in order (I5).
+func (c *Core) followLog(p *part, m *Message) {
+	if m.Prev.Seq > p.log.last.Seq {
+		if p.gapSaid == 0 || c.now.Mono-p.gapSaid > resendAfter/4 {
+			p.gapSaid = c.now.Mono
+			c.sendAck(p, flagGap)
+		}
+		return
+	}
+	fresh := false
+	for _, e := range m.Entries {
+		if e.Version.Seq <= p.log.last.Seq {
+			continue // a repetition
+		}
+		invariant.Check(e.Version.Seq == p.log.last.Seq+1, "I5", "partition %d: entry %v after %v", p.id, e.Version, p.log.last)
+		c.applyEntry(p, e)
+		invariant.Check(e.Digest == p.log.digest || c.cfg.Bugs != 0, "I4", "partition %d term %d: digest %x after entry %v, the primary has %x",
+			p.id, p.term, p.log.digest, e.Version, e.Digest)
+		fresh = true
+	}
+	if m.Prev.Seq == p.log.last.Seq && len(m.Entries) == 0 {
+		invariant.Check(m.Prev == p.log.last || c.cfg.Bugs != 0, "I5", "partition %d term %d: our log ends at %v, the primary's at %v", p.id, p.term, p.log.last, m.Prev)
+	}
+	p.gapSaid = 0
+	c.learnCommit(p, m.Commit)
+	if !fresh && p.quiet() {
+		c.sendAck(p, 0)
+	}
+}
+
+// learnCommit notes what the primary has committed.
+func (c *Core) learnCommit(p *part, commit uint64) {
+	if commit = min(commit, p.log.last.Seq); commit > p.commit {
+		p.commit = commit
+		c.releaseHeld(p)
+	}
+}
+
+// sendAck tells the primary how far our log is durable.
+func (c *Core) sendAck(p *part, flags uint8) {
+	var sub uint64
+	if p.learn != nil {
+		sub = p.learn.sub
+		if p.learn.ready {
+			flags |= flagReady
+		}
+	}
+	c.send(p, p.view.Primary(), &Message{Type: MsgAck, Flags: flags, Sub: sub, Seq: p.durable, Digest: p.durableDigest})
+}

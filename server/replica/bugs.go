@@ -1,0 +1,38 @@
+package replica
+
+// Bugs is a set of planted bugs. The simulation switches one on at a time to
+// prove that its checkers would notice; everyone else leaves it zero.
+type Bugs uint64
+
+// The bugs that can be planted, named for what the core then does.
+const (
+	BugAckBeforeSync      Bugs = 1 << iota // durable is reported before the sync
+	BugCommitWithoutOne                    // one backup's acknowledgement is not waited for
+	BugNoSecondLeaseCheck                  // the lease is not checked again after the read
+	BugNoHolds                             // a new primary does not wait out its promises
+	BugAcceptLowerTerm                     // messages of other terms are taken
+	BugNoRecord                            // the request record is not written
+	BugPageOverwrites                      // a page item replaces a newer live one
+	BugTombstoneForgotten                  // a learner forgets deletes
+	BugSkipReconcile                       // a new primary serves without asking the others
+	BugHandoffEarly                        // learners are handed to before they are ready
+	BugCommitNotJoint                      // a proposed replica's acknowledgement is not waited for
+	BugDirtyRead                           // reads do not wait for uncommitted entries
+	BugPurgeEarly                          // strays are purged without the digests
+	BugSuffixNoDeletes                     // a suffix leaves keys that its log deleted
+	BugSuffixNoRows                        // a suffix does not bring its index rows
+	BugNotLevelled                         // shorter acting replicas are not brought level
+	BugTailCommitted                       // a tail that too few copies hold is called committed
+	BugNoStartWait                         // a restarted primary does not wait out what it promised before
+	BugLeaseBelowMin                       // a lease counts with too few copies
+	BugOwnKeysKept                         // a returner does not mend what it alone wrote
+	BugNeedIgnored                         // a page from before a missing key's last change settles it
+	BugReadyBeforeSync                     // a learner is ready before its swap is durable
+	BugUnfinishedWhole                     // an unfinished copy is whole after a restart
+	BugClientMarkIgnored                   // an id at or below its client's mark is executed
+	BugNoHorizon                           // records go for their age without a horizon
+	BugProposalTimesOut                    // a proposed replica that is silent is not waited for
+	BugEjectedNotAwaited                   // an acting replica that is being ejected is not waited for
+)
+
+func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

@@ -1,0 +1,383 @@
+package replica
+
+import (
+	"fmt"
+	"time"
+
+	"viewring/internal/invariant"
+	"viewring/ring"
+)
+
+// Bounds and timeouts of the core.
+const (
+	historyMax       = 64              // terms kept in a partition's history
+	indexRowsMax     = 8192            // rows kept in a partition's change index
+	indexTrimEvery   = 1024            // entries between two trims
+	windowBytesMax   = 4 << 20         // entries not yet committed, beyond which writes queue
+	windowKeptMax    = 16 << 20        // entries kept for a slow learner
+	stageBytesMax    = 32 << 20        // a delta staged in memory
+	pageBytesNormal  = 512 << 10       // items of a page
+	fetchKeysMax     = 512             // keys asked for in one Fetch
+	queueMax         = 4096            // requests waiting in one partition
+	queueTTL         = 2 * time.Second // a request waits so long for its partition to serve
+	writeTTL         = 5 * time.Second // then a sequenced write answers "unknown"
+	resendAfter      = 250 * time.Millisecond
+	resendsMax       = 3               // doublings of resendAfter
+	ejectAfter       = 2 * time.Second // a backup that stays silent so long is ejected …
+	slowBytesPerSec  = 4 << 20         // … plus what its unacknowledged entries may take
+	askAfter         = 200 * time.Millisecond
+	recordTTL        = 15 * time.Minute
+	bornAheadMax     = time.Hour // a client's clock may run ahead so far
+	recordGCEvery    = 5 * time.Second
+	recordGCMax      = 256
+	commitSaveAfter  = time.Second
+	heldPagesMax     = 16
+	strayAskEvery    = 500 * time.Millisecond
+	learnRetryAfter  = 500 * time.Millisecond
+	learnRetryMax    = 8 * time.Second // the retries of one fetch come at longer and longer intervals
+	learnerKeepAlive = 200 * time.Millisecond
+)
+
+// Config is what a core is told once.
+type Config struct {
+	Self          ring.ServerID
+	Incarnation   uint64
+	Lane, Lanes   int  // this core has the partitions with id % Lanes == Lane
+	Fresh         bool // the store was made in this start: no promise was given before
+	ValueBytesMax int  // a longer value is refused
+
+	// PageBytesMax bounds the items of a page to a learner; 0 = 512 KiB.
+	PageBytesMax uint64
+
+	Limits Limits // zero: the defaults
+
+	// LeaseSeen is the longest L that this store's server ever had: a promise
+	// given before the start may run so long.
+	LeaseSeen time.Duration
+
+	// Bugs is for the simulation's planted bugs; zero otherwise.
+	Bugs Bugs
+}
+
+// Core keeps the partitions of one lane. It is not safe for concurrent use.
+type Core struct {
+	cfg       Config
+	st        Storage
+	now       Instant
+	startedAt time.Duration
+	err       error
+
+	view  *ring.View
+	table *ring.Table
+	parts []*part // index: id / Lanes
+	peers map[ring.ServerID]*peer
+
+	batch   *Batch            // being filled; nil when empty
+	overlay map[itemID][]byte // what batch does to items, not yet in st
+	number  uint64            // of the last batch begun
+	dirty   []*part           // whose meta goes into batch
+	toSend  []*part           // primaries with entries to send
+	marks   []mark            // batches handed out, not yet durable
+
+	confirms     map[uint64]*part
+	confirmToken uint64
+	out          Ready
+	nonces       uint64
+	deferred     []deferredFetch
+	moved        struct{ full, delta, keys, mismatches uint64 }
+}
+
+type itemID struct {
+	p   ring.PartitionID
+	key Key
+}
+
+// peer is what a lane knows of another server.
+type peer struct {
+	promise Promise
+	done    uint64
+}
+
+// mark says what of a partition is durable once a batch is.
+type mark struct {
+	number     uint64
+	p          *part
+	generation uint64
+	last       Version
+	digest     uint64
+}
+
+// NewCore returns a core with the partitions that st has. It serves nothing
+// before its first view.
+func NewCore(cfg Config, st Storage, at Instant) (*Core, error) {
+	if cfg.PageBytesMax == 0 {
+		cfg.PageBytesMax = pageBytesNormal
+	}
+	cfg.Limits = cfg.Limits.orDefault()
+	c := &Core{
+		cfg: cfg, st: st, now: at, startedAt: at.Mono,
+		peers:    make(map[ring.ServerID]*peer),
+		overlay:  make(map[itemID][]byte),
+		confirms: make(map[uint64]*part),
+	}
+	var bad error
+	err := st.Metas(func(id ring.PartitionID, b []byte) bool {
+		if int(id)%cfg.Lanes != cfg.Lane {
+			return true
+		}
+		m, err := decodeMeta(b)
+		if err != nil {
+			bad = fmt.Errorf("partition %d: %w", id, err)
+			return false
+		}
+		if c.cfg.Bugs.on(BugUnfinishedWhole) {
+			m.state = whole
+		}
+		c.partAt(id).load(m)
+		return true
+	})
+	if err == nil {
+		err = bad
+	}
+	if err != nil {
+		return nil, fmt.Errorf("load partitions of lane %d: %w", cfg.Lane, err)
+	}
+	return c, nil
+}
+
+// Err returns the storage failure after which the core must not be used, or nil.
+func (c *Core) Err() error { return c.err }
+
+func (c *Core) fail(op string, err error) {
+	if c.err == nil && err != nil {
+		c.err = fmt.Errorf("%s: %w", op, err)
+	}
+}
+
+// partAt returns the lane's partition with that id, made if need be.
+func (c *Core) partAt(id ring.PartitionID) *part {
+	i := int(id) / c.cfg.Lanes
+	for len(c.parts) <= i {
+		c.parts = append(c.parts, newPart(ring.PartitionID(len(c.parts)*c.cfg.Lanes+c.cfg.Lane)))
+	}
+	return c.parts[i]
+}
+
+// part returns the lane's partition with that id, or nil when a message names
+// one that the view does not have.
+func (c *Core) part(id ring.PartitionID) *part {
+	if c.view == nil || int(id) >= len(c.view.Partitions) || int(id)%c.cfg.Lanes != c.cfg.Lane {
+		return nil
+	}
+	return c.parts[int(id)/c.cfg.Lanes]
+}
+
+func (c *Core) peer(id ring.ServerID) *peer {
+	q := c.peers[id]
+	if q == nil {
+		q = &peer{}
+		c.peers[id] = q
+	}
+	return q
+}
+
+// Promised notes a promise that a ping brought.
+func (c *Core) Promised(at Instant, pr Promise) {
+	c.enter(at)
+	q := c.peer(pr.From)
+	if pr.Epoch < q.promise.Epoch || pr.Epoch == q.promise.Epoch && pr.Until < q.promise.Until {
+		return // overtaken on the way
+	}
+	q.promise = pr
+}
+
+// PeerDone notes that from serves no term below done any more.
+func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
+	c.enter(at)
+	q := c.peer(from)
+	if done <= q.done {
+		return
+	}
+	q.done = done
+	for _, p := range c.parts {
+		if _, held := p.holds[from]; held && done >= p.term {
+			delete(p.holds, from)
+			c.tryActivate(p)
+		}
+	}
+}
+
+// Step takes a partition's message from another server.
+func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
+	c.enter(at)
+	p := c.part(m.Partition)
+	if p == nil || from == c.cfg.Self {
+		return
+	}
+	if m.Term != p.term && !c.cfg.Bugs.on(BugAcceptLowerTerm) {
+		return // I6: of a term that is over, or of one whose view is still to come
+	}
+	switch m.Type {
+	case MsgNewTerm:
+		c.onNewTerm(p, from)
+	case MsgState:
+		c.onState(p, from, m)
+	case MsgSuffixAsk:
+		c.onSuffixAsk(p, from, m)
+	case MsgSuffix:
+		c.onSuffix(p, from, m)
+	case MsgAppend:
+		c.onAppend(p, from, m)
+	case MsgAck:
+		c.onAck(p, from, m)
+	case MsgSubscribe:
+		c.onSubscribe(p, from, m)
+	case MsgSubscribed:
+		c.onSubscribed(p, from, m)
+	case MsgFetch:
+		c.onFetch(p, from, m)
+	case MsgPage:
+		c.onPage(p, from, m)
+	case MsgStray:
+		c.onStray(p, from, m)
+	case MsgPurge:
+		c.onPurge(p, from, m)
+	}
+}
+
+// send hands out a message of partition p.
+func (c *Core) send(p *part, to ring.ServerID, m *Message) {
+	m.Partition, m.Term = p.id, p.term
+	c.out.Send = append(c.out.Send, Envelope{To: to, Msg: m})
+}
+
+func (c *Core) answer(a Answer) { c.out.Answers = append(c.out.Answers, a) }
+
+// op adds an operation to the batch being filled.
+func (c *Core) op(o StoreOp) {
+	if c.batch == nil {
+		c.number++
+		c.batch = &Batch{Number: c.number}
+	}
+	c.batch.Ops = append(c.batch.Ops, o)
+}
+
+// put stores an item, or deletes it where item is nil.
+func (c *Core) put(p *part, key Key, item []byte) {
+	if item == nil {
+		c.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key})
+	} else {
+		c.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item})
+	}
+	c.overlay[itemID{p.id, key}] = item
+}
+
+// get returns the stored item at the head of the log.
+func (c *Core) get(p *part, key Key) ([]byte, error) {
+	if item, ok := c.overlay[itemID{p.id, key}]; ok {
+		return item, nil
+	}
+	if p.wiping == c.number && c.batch != nil && p.wiping > 0 {
+		return nil, nil // emptied by the batch being filled
+	}
+	return c.st.Get(p.id, key)
+}
+
+// putRow stores an index row.
+func (c *Core) putRow(p *part, row Row) {
+	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(nil, row)})
+}
+
+// touch makes p's meta part of the batch being filled.
+func (c *Core) touch(p *part) {
+	if !p.dirty {
+		p.dirty = true
+		c.dirty = append(c.dirty, p)
+	}
+}
+
+// wipe drops everything stored of p.
+func (c *Core) wipe(p *part) {
+	c.op(StoreOp{Kind: WipePartition, Partition: p.id})
+	for id := range c.overlay {
+		if id.p == p.id {
+			delete(c.overlay, id)
+		}
+	}
+	p.wiping = c.number
+	p.generation++
+	p.state, p.log, p.commit, p.floor = absent, logState{}, 0, 0
+	p.durable, p.durableDigest, p.commitSaved = 0, 0, 0
+	c.touch(p)
+}
+
+// Ready returns what there is to do since the last call; false when nothing.
+func (c *Core) Ready() (Ready, bool) {
+	for _, p := range c.toSend {
+		p.sending = false
+		c.sendEntries(p)
+	}
+	c.toSend = c.toSend[:0]
+	for _, p := range c.dirty {
+		c.flushMeta(p)
+	}
+	c.dirty = c.dirty[:0]
+	r := c.out
+	r.Batch = c.batch
+	c.out = Ready{}
+	c.batch = nil
+	clear(c.overlay)
+	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Answers != nil || r.ToLeader != nil
+	return r, ok
+}
+
+// flushMeta writes p's meta into the batch and notes what its sync will mean.
+func (c *Core) flushMeta(p *part) {
+	p.dirty = false
+	if p.state != absent {
+		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(nil, meta{
+			state: p.state, log: p.log, commit: p.commit, floor: p.floor})})
+	}
+	p.commitSaved, p.savedAt = p.commit, c.now.Mono
+	p.unsynced++
+	c.marks = append(c.marks, mark{number: c.number, p: p, generation: p.generation, last: p.log.last, digest: p.log.digest})
+	if c.cfg.Bugs.on(BugAckBeforeSync) {
+		c.durable(c.marks[len(c.marks)-1], true)
+	}
+}
+
+// Synced notes that batch number, and all before it, are durable.
+func (c *Core) Synced(at Instant, number uint64) {
+	c.enter(at)
+	i := 0
+	for ; i < len(c.marks) && c.marks[i].number <= number; i++ {
+		c.durable(c.marks[i], false)
+	}
+	c.marks = append(c.marks[:0], c.marks[i:]...)
+}
+
+// durable acts on a part of the log having become durable.
+func (c *Core) durable(k mark, early bool) {
+	p := k.p
+	if !early {
+		p.unsynced--
+	}
+	if k.generation != p.generation {
+		return
+	}
+	invariant.Check(k.last.Seq >= p.durable || early || c.cfg.Bugs != 0, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)
+	p.durable, p.durableDigest = k.last.Seq, k.digest
+	switch {
+	case p.learn != nil:
+		c.learnerDurable(p)
+	case p.role == rolePrimary:
+		c.tryReconcile(p)
+		c.advanceCommit(p)
+	case p.role == roleBackup:
+		if p.stateOwed {
+			c.sendState(p)
+		} else {
+			c.sendAck(p, 0)
+		}
+	}
+}

@@ -1,0 +1,522 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"viewring/ring"
+)
+
+type learnPhase uint8
+
+const (
+	subscribing learnPhase = iota // waiting for Subscribed
+	copying                       // live entries come, pages are fetched
+	swapping                      // the batch that makes the copy whole is under way
+	following                     // whole: entries are taken as a backup takes them
+)
+
+// learn is what a learner keeps until it acts. DESIGN.md, "Learner, exactly".
+type learn struct {
+	phase     learnPhase
+	source    ring.ServerID // a ring neighbour to copy from; the primary if it fails
+	startOver bool          // what is here can't be built upon: copy everything
+	ready     bool
+
+	// In place: log is the partition's own. Staged: log is staging, and rows,
+	// stage and cut say what the final batch does.
+	log     *logState
+	staging logState
+	staged  bool
+	stage   map[Key][]byte
+	rows    []Row
+	cut     uint64
+	bytes   int // staged
+
+	since      uint64 // S: pages from before it are of no use
+	missing    map[Key]uint64
+	wanted     []Key // missing keys in the order to be fetched; may list settled ones
+	tombs      map[Key]Version
+	cursor     Key
+	cursorDone bool
+	taken      uint64 // greatest q of a page taken
+	loose      uint64 // greatest q that its source did not know to be committed
+	headDigest uint64 // the primary's, at headSeq
+	headSeq    uint64
+
+	sub      uint64 // number of the subscription; unique over restarts
+	nonce    uint64 // of the Fetch under way, 0 = none
+	asked    *Message
+	askedAt  time.Duration
+	patience time.Duration // until it is sent again
+	ackedAt  time.Duration
+	failures int // fetches without an answer from source
+}
+
+// Learn makes this server follow a partition that it is a target of, copying
+// from source, a ring neighbour. Called again, it changes the source. It begins
+// only while the view has this start up: what may have begun to learn is not
+// restored, and the view leader tells that by who was up.
+func (c *Core) Learn(at Instant, id ring.PartitionID, source ring.ServerID) {
+	c.enter(at)
+	p := c.part(id)
+	me := c.selfInView()
+	if p == nil || p.role != roleLearner || me == nil || !me.Up || me.Incarnation != c.cfg.Incarnation {
+		return
+	}
+	if p.learn != nil {
+		p.learn.source = source
+		return
+	}
+	p.learn = &learn{source: source, startOver: p.state != whole}
+	c.subscribe(p)
+}
+
+func (c *Core) selfInView() *ring.Member {
+	if c.view == nil {
+		return nil
+	}
+	return c.view.Member(c.cfg.Self)
+}
+
+// subscribe asks the primary for live entries, telling it where our log ends.
+func (c *Core) subscribe(p *part) {
+	l := p.learn
+	l.phase, l.ready, l.nonce, l.askedAt = subscribing, false, 0, c.now.Mono
+	l.sub = c.nextNonce()
+	m := &Message{Type: MsgSubscribe, Sub: l.sub, Floor: p.floor}
+	if !l.startOver {
+		m.Flags, m.Last, m.History = flagBase, p.log.last, p.log.history
+	}
+	if primary := p.view.Primary(); primary != 0 {
+		c.send(p, primary, m)
+	}
+}
+
+// stopLearning ends or restarts learning when the view changed. again: we are
+// still a target, in a new term.
+func (c *Core) stopLearning(p *part, again bool) {
+	if !again {
+		p.learn = nil
+		return
+	}
+	if p.learn.phase != copying || p.learn.staged {
+		p.learn = &learn{source: p.learn.source, startOver: p.state != whole}
+	}
+	c.resubscribeAt(p)
+}
+
+// resubscribeAt makes the next tick subscribe: the view is being adopted, and
+// the primary may not have settled.
+func (c *Core) resubscribeAt(p *part) {
+	p.learn.phase, p.learn.nonce = subscribing, 0
+	p.learn.askedAt = c.now.Mono - learnRetryAfter
+}
+
+func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
+	l := p.learn
+	if l == nil || l.phase != subscribing || m.Sub != l.sub || from != p.view.Primary() {
+		return
+	}
+	switch full := m.Flags&flagFull != 0; {
+	case full && p.state == whole && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self):
+		// Our copy may be the one that the partition is restored from.
+		l.startOver = false
+		return
+	case full:
+		c.beginFull(p, m)
+	case p.state == learning && m.Floor < l.loose:
+		l.startOver = true
+		c.subscribe(p)
+		return
+	default:
+		if !c.beginDelta(p, m) {
+			return
+		}
+	}
+	l = p.learn
+	l.phase, l.since = copying, m.Seq
+	l.headSeq, l.headDigest = m.Last.Seq, m.Digest
+	c.fetch(p)
+	c.checkReady(p)
+}
+
+// beginFull empties the partition, in one batch with marking it unfinished.
+func (c *Core) beginFull(p *part, m *Message) {
+	c.wipe(p)
+	p.state = learning
+	p.log = logState{last: m.Last, history: m.History}
+	p.floor = m.Last.Seq
+	p.learn = &learn{source: p.learn.source, sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version),
+		cursorDone: m.Flags&flagDone != 0}
+	p.learn.log = &p.log
+	c.touch(p)
+	c.moved.full++
+}
+
+// beginDelta makes a list of the keys that differ: those changed there since
+// the common point, and those changed here.
+func (c *Core) beginDelta(p *part, m *Message) bool {
+	l, common := p.learn, m.Floor
+	var suspects []Key
+	if err := c.rows(p, common, p.log.last.Seq, func(row Row) { suspects = append(suspects, row.Keys...) }); err != nil {
+		c.fail("read own index", err)
+		return false
+	}
+	if p.state == whole {
+		p.learn = &learn{source: l.source, sub: m.Sub, staged: true, missing: make(map[Key]uint64), stage: make(map[Key][]byte),
+			rows: m.Rows, cut: common, staging: p.log, cursorDone: true}
+		l = p.learn
+		l.log = &l.staging
+		c.moved.delta++
+	} else {
+		for k := range l.missing {
+			l.missing[k] = m.Seq // an older need may name an entry that was dropped
+		}
+		c.op(StoreOp{Kind: CutIndex, Partition: p.id, Seq: common})
+		for _, row := range m.Rows {
+			c.putRow(p, row)
+		}
+		p.durable = min(p.durable, common)
+		p.generation++ // as for a staged delta
+		c.touch(p)
+	}
+	l.log.last, l.log.history = m.Last, m.History
+	for _, row := range m.Rows {
+		c.miss(l, row.Keys, m.Seq)
+	}
+	if !c.cfg.Bugs.on(BugOwnKeysKept) {
+		c.miss(l, suspects, m.Seq)
+	}
+	return true
+}
+
+// miss puts keys on the missing list: a page settles them from need on.
+func (c *Core) miss(l *learn, keys []Key, need uint64) {
+	for _, k := range keys {
+		if _, ok := l.missing[k]; !ok {
+			l.wanted = append(l.wanted, k)
+		}
+		l.missing[k] = max(l.missing[k], need)
+	}
+}
+
+// learnerAppend takes live entries.
+func (c *Core) learnerAppend(p *part, m *Message) {
+	l := p.learn
+	if l == nil || l.phase == subscribing {
+		return
+	}
+	if m.Flags&flagGap != 0 {
+		if m.Sub == l.sub {
+			c.stopLearning(p, true)
+		}
+		return
+	}
+	if l.phase != copying {
+		c.followLog(p, m)
+		return
+	}
+	if m.Prev.Seq > l.log.last.Seq {
+		c.keepAlive(p, flagGap)
+		return
+	}
+	for _, e := range m.Entries {
+		if e.Version.Seq == l.log.last.Seq+1 {
+			c.applyLive(p, e)
+		}
+	}
+	if l.log.last == m.Last {
+		l.headSeq, l.headDigest = m.Last.Seq, m.Digest
+	}
+	if l.staged && l.bytes > c.cfg.Limits.StageBytes {
+		l.startOver = true
+		c.subscribe(p)
+		return
+	}
+	if !l.staged {
+		c.learnCommit(p, m.Commit) // of the log that is being built, not of the one to be replaced
+	}
+	c.fetch(p)
+	c.checkReady(p)
+}
+
+// applyLive applies what of a live entry fits, key by key.
+func (c *Core) applyLive(p *part, e *Entry) {
+	l := p.learn
+	for i := range e.Writes {
+		w := &e.Writes[i]
+		if _, ok := l.missing[w.Key]; ok {
+			l.missing[w.Key] = e.Version.Seq
+			continue
+		}
+		stored, err := c.learned(p, w.Key)
+		v, verr := versionOf(stored)
+		switch {
+		case err != nil || verr != nil:
+			c.miss(l, []Key{w.Key}, e.Version.Seq)
+		case v.Compare(e.Version) >= 0:
+		case v == w.Before:
+			c.take(p, w.Key, stored, w.Item)
+			if w.Item == nil && !l.cursorDone && w.Key > l.cursor && !c.cfg.Bugs.on(BugTombstoneForgotten) {
+				l.tombs[w.Key] = e.Version
+			}
+		default:
+			c.miss(l, []Key{w.Key}, e.Version.Seq)
+		}
+	}
+	l.log.advance(e.Version)
+	if l.staged {
+		l.rows = append(l.rows, e.row())
+		return
+	}
+	c.putRow(p, e.row())
+	c.touch(p)
+}
+
+// learned returns the copy's present item at key.
+func (c *Core) learned(p *part, key Key) ([]byte, error) {
+	if p.learn.staged {
+		if item, ok := p.learn.stage[key]; ok {
+			return item, nil
+		}
+	}
+	return c.get(p, key)
+}
+
+// take makes item the copy's state of key.
+func (c *Core) take(p *part, key Key, old, item []byte) {
+	l := p.learn
+	c.accountItems(l.log, key, old, item)
+	if l.staged {
+		l.stage[key] = slices.Clone(item) // it may be a small part of a large frame
+		l.bytes += len(key) + len(item)
+		return
+	}
+	c.put(p, key, item)
+	c.touch(p)
+}
+
+// fetch asks for the next page: first along the cursor, then the missing keys.
+func (c *Core) fetch(p *part) {
+	l := p.learn
+	if l.nonce != 0 || l.cursorDone && len(l.missing) == 0 {
+		return
+	}
+	m := &Message{Type: MsgFetch, Seq: l.since, Cursor: l.cursor, Bytes: c.cfg.PageBytesMax}
+	if l.cursorDone {
+		m.Flags = flagKeys
+		m.Keys = l.nextWanted()
+		for _, k := range m.Keys {
+			m.Seq = max(m.Seq, l.missing[k])
+		}
+	}
+	l.nonce, l.patience = c.nextNonce(), learnRetryAfter
+	m.Digest = l.nonce
+	l.asked = m
+	c.sendFetch(p)
+}
+
+// sendFetch sends the Fetch under way, perhaps again. It keeps its nonce: a page
+// that only took long is as good as one asked for anew, and where every page takes
+// longer than our patience none would be taken otherwise.
+func (c *Core) sendFetch(p *part) {
+	l := p.learn
+	l.askedAt = c.now.Mono
+	to := l.source
+	if l.failures > 0 || !p.view.IsActing(to) {
+		to = p.view.Primary()
+	}
+	m := *l.asked
+	c.send(p, to, &m)
+}
+
+// nextNonce returns a number that no start of this server used before.
+func (c *Core) nextNonce() uint64 {
+	c.nonces++
+	return c.cfg.Incarnation<<32 | c.nonces
+}
+
+// nextWanted takes missing keys off the list; what the page does not settle is
+// put back by onPage or by the retry.
+func (l *learn) nextWanted() []Key {
+	var keys []Key
+	for len(l.wanted) > 0 && len(keys) < fetchKeysMax {
+		k := l.wanted[0]
+		l.wanted = l.wanted[1:]
+		if _, ok := l.missing[k]; ok {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) == 0 {
+		l.wanted = sortedKeys(l.missing)
+		n := min(len(l.wanted), fetchKeysMax)
+		keys = slices.Clone(l.wanted[:n])
+		l.wanted = l.wanted[n:]
+	}
+	return keys
+}
+
+// onPage takes what a source had at q.
+func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
+	l := p.learn
+	if l == nil || l.phase != copying || l.nonce == 0 || m.Digest != l.nonce {
+		return
+	}
+	l.nonce = 0
+	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
+		l.failures++
+		return // the retry asks the primary
+	}
+	l.failures = 0
+	for _, it := range m.Items {
+		if !c.takePaged(p, it, m.Seq) {
+			return
+		}
+	}
+	if m.Flags&flagKeys == 0 {
+		l.cursor = m.Cursor
+		l.cursorDone = m.Flags&flagDone != 0
+	}
+	l.taken = max(l.taken, m.Seq)
+	if m.Seq > m.Commit {
+		l.loose = max(l.loose, m.Seq)
+	}
+	if l.staged && l.bytes > c.cfg.Limits.StageBytes {
+		l.startOver = true
+		c.subscribe(p)
+		return
+	}
+	c.fetch(p)
+	c.checkReady(p)
+}
+
+func intact(items []PageItem) bool {
+	for _, it := range items {
+		if it.Item == nil {
+			continue
+		}
+		if _, err := DecodeItem(it.Key, it.Item); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// takePaged takes one item of a page at q, unless what is here is newer.
+func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
+	l := p.learn
+	old, err := c.learned(p, it.Key)
+	if err != nil && !isCorrupt(err) {
+		c.fail("read copy", err)
+		return false
+	}
+	if need, ok := l.missing[it.Key]; ok {
+		if q < need && !c.cfg.Bugs.on(BugNeedIgnored) {
+			l.wanted = append(l.wanted, it.Key)
+			return true
+		}
+		delete(l.missing, it.Key)
+	} else {
+		have, _ := versionOf(old)
+		if tomb := l.tombs[it.Key]; tomb.Compare(have) > 0 {
+			have = tomb
+		}
+		item, _ := versionOf(it.Item)
+		if item.Compare(have) <= 0 && !c.cfg.Bugs.on(BugPageOverwrites) {
+			return true
+		}
+	}
+	c.take(p, it.Key, old, it.Item)
+	if it.Key.Space() == SpaceUser { // what people count; request records come along
+		c.moved.keys++
+	}
+	return true
+}
+
+// checkReady makes the copy whole, in one batch, once nothing is missing and
+// its digest is the primary's at the same seq.
+func (c *Core) checkReady(p *part) {
+	l := p.learn
+	if l.phase != copying || !l.cursorDone || len(l.missing) > 0 ||
+		l.log.last.Seq < l.taken || l.headSeq != l.log.last.Seq {
+		return
+	}
+	if l.headDigest != l.log.digest {
+		c.moved.mismatches++
+		l.startOver = true
+		c.subscribe(p)
+		return
+	}
+	if l.staged {
+		c.op(StoreOp{Kind: CutIndex, Partition: p.id, Seq: l.cut})
+		for _, row := range l.rows {
+			c.putRow(p, row)
+		}
+		for _, k := range sortedKeys(l.stage) {
+			c.put(p, k, l.stage[k])
+		}
+		p.log = l.staging
+		p.commit, p.durable = min(p.commit, l.cut), min(p.durable, l.cut)
+	}
+	p.generation++ // the next mark is that of this batch: entries may keep coming, and quiet never come
+	p.state = whole
+	l.phase, l.stage, l.rows, l.tombs = swapping, nil, nil, nil
+	c.touch(p)
+	if c.cfg.Bugs.on(BugReadyBeforeSync) {
+		l.phase, l.ready, p.durable = following, true, p.log.last.Seq
+		c.sendAck(p, 0)
+	}
+}
+
+// learnerDurable acknowledges: a copy is ready once its being whole is durable.
+// Marks from before the swap do not come here.
+func (c *Core) learnerDurable(p *part) {
+	l := p.learn
+	if l.phase == swapping {
+		l.phase, l.ready = following, true
+	}
+	if l.phase == following {
+		c.sendAck(p, 0)
+	}
+}
+
+// keepAlive tells the primary how far the live entries have come.
+func (c *Core) keepAlive(p *part, flags uint8) {
+	l := p.learn
+	if flags != 0 && c.now.Mono-l.ackedAt < resendAfter/4 {
+		return
+	}
+	l.ackedAt = c.now.Mono
+	c.send(p, p.view.Primary(), &Message{Type: MsgAck, Flags: flags, Sub: l.sub, Seq: l.log.last.Seq})
+}
+
+// tickLearner repeats what got no answer.
+func (c *Core) tickLearner(p *part) {
+	l := p.learn
+	waited := c.now.Mono - l.askedAt
+	switch l.phase {
+	case subscribing:
+		if waited >= learnRetryAfter {
+			c.subscribe(p)
+		}
+	case copying:
+		switch {
+		case l.nonce != 0 && waited >= l.patience:
+			l.failures++
+			l.patience = min(2*l.patience, learnRetryMax)
+			c.sendFetch(p)
+		case l.nonce == 0 && waited >= learnRetryAfter && (len(l.missing) > 0 || !l.cursorDone):
+			l.failures++
+			c.fetch(p)
+		}
+		if c.now.Mono-l.ackedAt >= learnerKeepAlive {
+			c.keepAlive(p, 0)
+		}
+	case following:
+		if c.now.Mono-l.ackedAt >= learnerKeepAlive && p.quiet() {
+			l.ackedAt = c.now.Mono
+			c.sendAck(p, 0)
+		}
+	}
+}

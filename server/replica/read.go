@@ -1,0 +1,159 @@
+package replica
+
+// Read takes a client's read. It comes out of a Ready once the key may be read,
+// and is answered through Served.
+func (c *Core) Read(at Instant, r Read) {
+	c.enter(at)
+	p := c.part(r.Partition)
+	if p == nil || p.lead == nil {
+		c.answer(Answer{Token: r.Token, Status: c.notServing(p)})
+		return
+	}
+	if !p.lead.active {
+		c.enqueue(p, queued{since: at.Mono, read: &r})
+		return
+	}
+	c.startRead(p, r)
+}
+
+// startRead lets a read go on once nothing uncommitted lies on its key and the
+// partition may answer (rule 4).
+func (c *Core) startRead(p *part, r Read) {
+	l := p.lead
+	r.Confirmed, r.since = false, c.now.Mono
+	if _, uncommitted := l.pending[r.Key]; uncommitted && !c.cfg.Bugs.on(BugDirtyRead) {
+		l.readers[r.Key] = append(l.readers[r.Key], r)
+		return
+	}
+	r.Term = p.term
+	if c.leased(p) {
+		c.out.Reads = append(c.out.Reads, r)
+		return
+	}
+	l.asks = append(l.asks, r)
+	if len(l.question) == 0 {
+		c.askConfirm(p)
+	}
+}
+
+// readCommitted answers a read with what an entry wrote, in the moment in which
+// the entry is committed.
+func (c *Core) readCommitted(p *part, r *Read) {
+	if !c.leased(p) {
+		c.startRead(p, *r)
+		return
+	}
+	if r.Item == nil {
+		c.answer(Answer{Token: r.Token, Status: StatusNotFound})
+		return
+	}
+	it, _, err := header(r.Item)
+	c.fail("read entry", err)
+	c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value})
+}
+
+// leased reports whether this primary may answer reads by itself (rule 3): it
+// has enough copies, and every other acting or proposed replica promised to
+// help nobody else, while knowing this term.
+func (c *Core) leased(p *part) bool {
+	if !p.enoughCopies() && !c.cfg.Bugs.on(BugLeaseBelowMin) {
+		return false
+	}
+	for _, f := range p.lead.followers {
+		if !f.acting && !f.proposed {
+			continue
+		}
+		q := c.peer(f.id)
+		if known := p.term <= q.promise.Epoch && q.promise.Epoch <= c.view.Epoch; !known || c.now.Mono >= q.promise.Until {
+			return false
+		}
+	}
+	return true
+}
+
+// askConfirm asks the view leader whether the term still stands, for all reads
+// that arrived before now.
+func (c *Core) askConfirm(p *part) {
+	l := p.lead
+	l.question, l.asks = l.asks, nil
+	l.askedConfirm = c.now.Mono
+	c.confirmToken++
+	c.confirms[c.confirmToken] = p
+	l.confirmToken = c.confirmToken
+	c.out.ToLeader = append(c.out.ToLeader, LeaderRequest{Kind: AskConfirm, Partition: p.id, Term: p.term, Token: c.confirmToken})
+}
+
+// Confirmed takes the answer to AskConfirm; ok is false when the view leader
+// could not be asked.
+func (c *Core) Confirmed(at Instant, token uint64, ok bool) {
+	c.enter(at)
+	p := c.confirms[token]
+	delete(c.confirms, token)
+	if p == nil || p.lead == nil || p.lead.confirmToken != token {
+		return
+	}
+	l := p.lead
+	asked := l.question
+	l.question = nil
+	for _, r := range asked {
+		if !ok {
+			c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+			continue
+		}
+		r.Confirmed = true
+		c.out.Reads = append(c.out.Reads, r)
+	}
+	if len(l.asks) > 0 {
+		c.askConfirm(p)
+	}
+}
+
+// Served takes back reads with what the store had. at must be later than the
+// fetching: the term, the lease and the key are looked at again, and what does
+// not hold any more is read once more.
+func (c *Core) Served(at Instant, rs []Read) {
+	c.enter(at)
+	for i := range rs {
+		r := &rs[i]
+		p := c.part(r.Partition)
+		if p == nil || p.lead == nil {
+			c.answer(Answer{Token: r.Token, Status: StatusMoved})
+			continue
+		}
+		c.served(p, r)
+	}
+}
+
+func (c *Core) served(p *part, r *Read) {
+	l := p.lead
+	again := r.Term != p.term || !l.active
+	if !again && !r.Confirmed && !c.cfg.Bugs.on(BugNoSecondLeaseCheck) {
+		again = !c.leased(p)
+	}
+	var it Item
+	err := r.Err
+	if err == nil && r.Item != nil {
+		it, err = DecodeItem(r.Key, r.Item)
+	}
+	// What was read may be an entry that is not committed yet: the write came
+	// after the read was handed out.
+	_, uncommitted := l.pending[r.Key]
+	if (uncommitted || it.Version.Seq > p.commit) && !c.cfg.Bugs.on(BugDirtyRead) {
+		again = true
+	}
+	switch {
+	case again:
+		fresh := Read{Token: r.Token, Partition: r.Partition, Key: r.Key}
+		if !l.active {
+			c.enqueue(p, queued{since: c.now.Mono, read: &fresh})
+			return
+		}
+		c.startRead(p, fresh)
+	case err != nil:
+		c.answer(Answer{Token: r.Token, Status: StatusCorrupt})
+	case it.Version.IsZero():
+		c.answer(Answer{Token: r.Token, Status: StatusNotFound, Confirmed: r.Confirmed})
+	default:
+		c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value, Confirmed: r.Confirmed})
+	}
+}

@@ -1,0 +1,247 @@
+package replica
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"time"
+
+	"viewring/internal/codec"
+	"viewring/internal/invariant"
+	"viewring/ring"
+)
+
+// recordFormat is the first byte of a record's value.
+const recordFormat = 1
+
+// record is the answer to a request id (RIFL: Lee et al., SOSP 2015). Stored, it
+// is an item of the system space.
+type record struct {
+	id      RequestID
+	key     Key
+	version Version
+	mark    uint64
+	since   time.Duration // in memory here, by the monotonic clock
+	answer  Answer
+}
+
+// records are a partition's request records, all of them, in memory at its
+// primary.
+type records struct {
+	bugs    Bugs
+	slot    uint16 // all records of a partition lie under its first slot
+	clients map[[16]byte]*clientRecords
+	ids     map[recordID]*record
+	byAge   []*record // by birth, nearly; collected ones are skipped
+
+	// horizon is the latest birth of a record collected for its age. It is
+	// replicated like a record: whatever clocks do, an id born up to then
+	// that has no record is refused.
+	horizon        int64
+	horizonVersion Version
+}
+
+// horizonName is the name of the horizon's item, in the records' space.
+const horizonName = "horizon"
+
+type recordID struct {
+	client [16]byte
+	number uint64
+}
+
+type clientRecords struct {
+	mark uint64 // the client has the answers up to here
+	list []*record
+}
+
+func recordKey(slot uint16, id RequestID) Key {
+	b := make([]byte, 0, 24)
+	b = append(b, id.Client[:]...)
+	b = binary.BigEndian.AppendUint64(b, id.Number)
+	return MakeKey(slot, SpaceSystem, string(b))
+}
+
+// loadRecords reads the partition's records; false when it can't.
+func (c *Core) loadRecords(p *part) bool {
+	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
+	rs := &records{bugs: c.cfg.Bugs, slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
+	var bad error
+	err := c.st.Scan(p.id, MakeKey(first, SpaceSystem, ""), func(key Key, item []byte) bool {
+		if key.Slot() != first || key.Space() != SpaceSystem {
+			return false
+		}
+		if key.Name() == horizonName {
+			bad = rs.loadHorizon(key, item)
+			return bad == nil
+		}
+		rec, err := decodeRecord(key, item)
+		if err != nil {
+			bad = err
+			return false
+		}
+		rec.since = c.now.Mono
+		rs.insert(rec)
+		return true
+	})
+	if err == nil {
+		err = bad
+	}
+	if err != nil {
+		c.fail("load request records", err)
+		return false
+	}
+	slices.SortStableFunc(rs.byAge, func(a, b *record) int { return cmp.Compare(a.id.Born, b.id.Born) })
+	p.lead.records = rs
+	return true
+}
+
+func (rs *records) insert(rec *record) {
+	cl := rs.clients[rec.id.Client]
+	if cl == nil {
+		cl = &clientRecords{}
+		rs.clients[rec.id.Client] = cl
+	}
+	cl.mark = max(cl.mark, rec.mark)
+	cl.list = append(cl.list, rec)
+	rs.ids[recordID{rec.id.Client, rec.id.Number}] = rec
+	rs.byAge = append(rs.byAge, rec)
+	if len(rs.byAge) > 2*len(rs.ids)+64 {
+		rs.byAge = slices.DeleteFunc(rs.byAge, func(r *record) bool { return r.key == "" })
+	}
+}
+
+func (rs *records) find(id RequestID) *record { return rs.ids[recordID{id.Client, id.Number}] }
+
+// refuses reports whether the record of an id that has none may have been
+// collected: at or below the client's mark, or born before the horizon. An id
+// from too far in the future is refused as well: it would drag the horizon along.
+func (rs *records) refuses(id RequestID, wall int64) bool {
+	if cl := rs.clients[id.Client]; cl != nil && id.Number <= cl.mark && !rs.bugs.on(BugClientMarkIgnored) {
+		return true
+	}
+	return id.Born <= rs.horizon || id.Born > wall+bornAheadMax.Milliseconds()
+}
+
+// add makes the record of a request and returns the write that stores it.
+func (rs *records) add(r *Request, a Answer, v Version, mono time.Duration) Write {
+	rec := &record{id: r.ID, key: recordKey(rs.slot, r.ID), version: v, since: mono, mark: r.Mark, answer: a}
+	rec.answer.Token, rec.answer.Value = 0, nil
+	rs.insert(rec)
+	b := []byte{recordFormat, byte(a.Status)}
+	b = appendVersion(b, a.Version)
+	b = binary.AppendVarint(b, a.Number)
+	b = binary.AppendUvarint(b, uint64(r.ID.Born))
+	b = binary.AppendUvarint(b, r.Mark)
+	return Write{Key: rec.key, Item: AppendItem(nil, rec.key, Item{Version: v, Kind: KindRecord, Value: b})}
+}
+
+func decodeRecord(key Key, stored []byte) (*record, error) {
+	it, err := DecodeItem(key, stored)
+	if err != nil {
+		return nil, err
+	}
+	r := codec.NewReader(it.Value)
+	if f := r.Byte(); f != recordFormat {
+		return nil, fmt.Errorf("%w: request record format %d, this build reads %d", ErrCorrupt, f, recordFormat)
+	}
+	rec := &record{key: key, version: it.Version}
+	rec.answer = Answer{Status: Status(r.Byte()), Version: readVersion(r), Number: r.Varint()}
+	rec.id.Born = int64(r.Uvarint())
+	rec.mark = r.Uvarint()
+	name := key.Name()
+	if err := r.Done(); err != nil || len(name) != 24 {
+		return nil, fmt.Errorf("%w: request record: %v", ErrCorrupt, err)
+	}
+	copy(rec.id.Client[:], name)
+	rec.id.Number = binary.BigEndian.Uint64([]byte(name[16:]))
+	return rec, nil
+}
+
+// collect drops the records of a client up to its mark and returns the deletes
+// that do so on every replica.
+func (rs *records) collect(client [16]byte, mark uint64) []Write {
+	cl := rs.clients[client]
+	if cl == nil {
+		return nil
+	}
+	var writes []Write
+	kept := cl.list[:0]
+	for _, rec := range cl.list {
+		if rec.id.Number <= mark && len(writes) < recordGCMax {
+			writes = append(writes, Write{Key: rec.key, Before: rec.version})
+			delete(rs.ids, recordID{rec.id.Client, rec.id.Number})
+			rec.key = ""
+			continue
+		}
+		kept = append(kept, rec)
+	}
+	clear(cl.list[len(kept):])
+	cl.list = kept
+	return writes
+}
+
+// collectOld drops records that are older than ttl by both clocks, a
+// bounded number at a time, and moves the horizon over them. version is that of
+// the entry that will do so.
+func (rs *records) collectOld(at Instant, ttl time.Duration, version Version) []Write {
+	var writes []Write
+	horizon := rs.horizon
+	for len(rs.byAge) > 0 && len(writes) < recordGCMax {
+		rec := rs.byAge[0]
+		if rec.key != "" {
+			if rec.id.Born+ttl.Milliseconds() > at.Wall || rec.since+ttl > at.Mono {
+				break
+			}
+			horizon = max(horizon, rec.id.Born)
+			writes = append(writes, Write{Key: rec.key, Before: rec.version})
+			rs.forget(rec)
+		}
+		rs.byAge = rs.byAge[1:]
+	}
+	if horizon > rs.horizon && !rs.bugs.on(BugNoHorizon) {
+		writes = append(writes, rs.moveHorizon(horizon, version))
+	}
+	return writes
+}
+
+func (rs *records) moveHorizon(to int64, version Version) Write {
+	key := MakeKey(rs.slot, SpaceSystem, horizonName)
+	w := Write{Key: key, Before: rs.horizonVersion, Item: AppendItem(nil, key, Item{Version: version, Kind: KindRecord,
+		Value: binary.AppendUvarint([]byte{recordFormat}, uint64(to))})}
+	rs.horizon, rs.horizonVersion = to, version
+	return w
+}
+
+func (rs *records) loadHorizon(key Key, stored []byte) error {
+	it, err := DecodeItem(key, stored)
+	if err != nil {
+		return err
+	}
+	r := codec.NewReader(it.Value)
+	if f := r.Byte(); f != recordFormat {
+		return fmt.Errorf("%w: horizon format %d, this build reads %d", ErrCorrupt, f, recordFormat)
+	}
+	rs.horizon, rs.horizonVersion = int64(r.Uvarint()), it.Version
+	return r.Done()
+}
+
+func (rs *records) forget(rec *record) {
+	cl := rs.clients[rec.id.Client]
+	invariant.Check(cl != nil, "I7", "a record without its client")
+	cl.list = slices.DeleteFunc(cl.list, func(r *record) bool { return r == rec })
+	delete(rs.ids, recordID{rec.id.Client, rec.id.Number})
+	rec.key = ""
+	if len(cl.list) == 0 {
+		// Every id of the client that could still arrive is as old as this.
+		delete(rs.clients, rec.id.Client)
+	}
+}
+
+// collectRecords logs the deletion of old records (hole 17).
+func (c *Core) collectRecords(p *part) {
+	next := Version{Term: p.term, Seq: p.log.last.Seq + 1}
+	if writes := p.lead.records.collectOld(c.now, c.cfg.Limits.RecordTTL, next); len(writes) > 0 {
+		c.sequence(p, writes, nil)
+	}
+}

@@ -1,0 +1,184 @@
+package replica
+
+import (
+	"errors"
+	"slices"
+
+	"viewring/ring"
+)
+
+// heldPage is a page whose state its source does not know to be committed yet.
+type heldPage struct {
+	to   ring.ServerID
+	page *Message
+}
+
+// deferredFetch is a Fetch that came while the partition's newest entries were
+// in a batch not yet visible to Scan.
+type deferredFetch struct {
+	p    *part
+	term uint64
+	from ring.ServerID
+	m    *Message
+}
+
+// onSubscribe makes a target a follower, and tells it how much it must copy.
+func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
+	l := p.lead
+	if p.lead == nil || !l.active || !p.isTarget(from) || p.view.IsActing(from) {
+		return
+	}
+	f := l.follower(from)
+	if f != nil && (f.proposed || m.Sub <= f.sub) {
+		return // only a higher term ends a proposal; an older subscription is over
+	}
+	out := &Message{Type: MsgSubscribed, Sub: m.Sub, Seq: p.log.last.Seq, Last: p.log.last, Digest: p.log.digest,
+		Commit: p.commit, History: p.log.history}
+	common, ok := commonPoint(m.History, m.Last.Seq, p.log.history, p.log.last.Seq)
+	if !ok || m.Flags&flagBase == 0 || common < max(m.Floor, p.floor) {
+		out.Flags = flagFull
+		if p.log.last.Seq == 0 {
+			out.Flags |= flagDone // there is nothing to copy
+		}
+	} else {
+		out.Floor = common
+		if err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) }); err != nil {
+			c.fail("read index", err)
+			return
+		}
+	}
+	l.dropFollower(from)
+	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), sub: m.Sub, match: p.log.last.Seq, next: p.log.last.Seq + 1, movedAt: c.now.Mono})
+	if len(l.window) == 0 {
+		l.windowFirst = p.log.last.Seq + 1
+	}
+	c.send(p, from, out)
+}
+
+// onFetch reads a page for a learner.
+func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
+	if p.role != roleBackup && p.lead == nil || p.state != whole || p.log.last.Seq < m.Seq {
+		return // it asks again
+	}
+	if p.dirty {
+		c.deferred = append(c.deferred, deferredFetch{p: p, term: p.term, from: from, m: m})
+		return
+	}
+	page := &Message{Type: MsgPage, Seq: p.log.last.Seq, Digest: m.Digest, Flags: m.Flags & flagKeys}
+	var err error
+	if m.Flags&flagKeys != 0 {
+		err = c.pageKeys(p, m, page)
+	} else {
+		err = c.pageScan(p, m, page)
+	}
+	if isCorrupt(err) {
+		page.Items, page.Flags = nil, page.Flags|flagCorrupt
+	} else if err != nil {
+		c.fail("read page", err)
+		return
+	}
+	// Below min-copies the tail can't be committed before a learner has it.
+	if page.Seq <= p.commit || !p.enoughCopies() {
+		page.Commit = p.commit
+		c.send(p, from, page)
+		return
+	}
+	if len(p.held) < heldPagesMax {
+		p.held = append(p.held, heldPage{to: from, page: page})
+	}
+}
+
+func isCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
+
+func (c *Core) pageKeys(p *part, m, page *Message) error {
+	bytes := uint64(0)
+	for _, k := range m.Keys {
+		item, err := c.get(p, k)
+		if err != nil {
+			return err
+		}
+		page.Items = append(page.Items, PageItem{Key: k, Item: item})
+		if bytes += uint64(len(k) + len(item)); bytes >= min(m.Bytes, c.cfg.PageBytesMax) {
+			break // the learner asks again for the rest
+		}
+	}
+	return nil
+}
+
+func (c *Core) pageScan(p *part, m, page *Message) error {
+	bytes := uint64(0)
+	page.Flags |= flagDone
+	page.Cursor = m.Cursor
+	return c.st.Scan(p.id, m.Cursor, func(key Key, item []byte) bool {
+		if bytes >= min(m.Bytes, c.cfg.PageBytesMax) {
+			page.Flags &^= flagDone
+			return false
+		}
+		page.Items = append(page.Items, PageItem{Key: key, Item: slices.Clone(item)})
+		page.Cursor = key
+		bytes += uint64(len(key) + len(item))
+		return true
+	})
+}
+
+// releaseHeld sends the pages whose state has become committed.
+func (c *Core) releaseHeld(p *part) {
+	kept := p.held[:0]
+	for _, h := range p.held {
+		if h.page.Seq <= p.commit {
+			h.page.Commit = p.commit
+			c.send(p, h.to, h.page)
+			continue
+		}
+		kept = append(kept, h)
+	}
+	p.held = kept
+}
+
+// onStray answers a server that has a copy and no part in the partition: it may
+// delete it once the copies that the ring wants agree (I9).
+// Targets change without a new term, so both must speak of the same epoch: a
+// Purge that comes late finds its receiver at another one.
+func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {
+	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch ||
+		p.isTarget(from) || p.view.IsActing(from) || slices.Contains(p.view.Writable, from) {
+		return
+	}
+	if !c.cfg.Bugs.on(BugPurgeEarly) && !c.agreed(p) {
+		return
+	}
+	c.send(p, from, &Message{Type: MsgPurge, Seq: c.view.Epoch})
+}
+
+// agreed reports whether acting = targets = W, with everything durable and
+// equal at the head.
+func (c *Core) agreed(p *part) bool {
+	if !sameSet(p.view.Acting, p.targets) || !sameSet(p.view.Acting, p.view.Writable) || p.durable != p.log.last.Seq {
+		return false
+	}
+	for _, f := range p.lead.followers {
+		if f.acting && (f.match != p.log.last.Seq || f.matchDigest != p.log.digest) {
+			return false
+		}
+	}
+	return true
+}
+
+func sameSet(a, b []ring.ServerID) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for _, id := range a {
+		if !slices.Contains(b, id) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) onPurge(p *part, from ring.ServerID, m *Message) {
+	if p.role != roleNone || m.Seq != c.view.Epoch || from != p.view.Primary() || p.state == absent || slices.Contains(p.view.Writable, c.cfg.Self) {
+		return
+	}
+	c.wipe(p)
+}

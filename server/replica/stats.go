@@ -1,0 +1,104 @@
+package replica
+
+import (
+	"slices"
+
+	"viewring/ring"
+)
+
+// Stats is what a core says of its partitions.
+type Stats struct {
+	Primaries, Backups, Learners, Strays int
+	Inactive                             int    // primaries that do not serve yet
+	Keys, Bytes                          int64  // user keys and their values, all copies here
+	FullCopies, DeltaCopies              uint64 // begun since start
+	CopiedKeys                           uint64
+	DigestMismatches                     uint64 // learners that had to start over
+}
+
+// Stats counts. It does no I/O.
+func (c *Core) Stats() Stats {
+	s := Stats{FullCopies: c.moved.full, DeltaCopies: c.moved.delta, CopiedKeys: c.moved.keys, DigestMismatches: c.moved.mismatches}
+	for _, p := range c.parts {
+		s.Keys += p.log.keys
+		s.Bytes += p.log.bytes
+		switch {
+		case p.role == rolePrimary:
+			s.Primaries++
+			if p.lead != nil && !p.lead.active {
+				s.Inactive++
+			}
+		case p.role == roleBackup:
+			s.Backups++
+		case p.role == roleLearner:
+			s.Learners++
+		case p.state != absent:
+			s.Strays++
+		}
+	}
+	return s
+}
+
+// Copy is a partition's state for whoever inspects a core: tests and tools.
+type Copy struct {
+	Whole    bool
+	Acting   bool
+	Serving  bool // an active primary
+	Term     uint64
+	Last     Version
+	Durable  uint64
+	Commit   uint64
+	Digest   uint64
+	Keys     int64
+	Learning bool
+}
+
+// Inspect returns the state of a partition of this lane.
+func (c *Core) Inspect(id ring.PartitionID) Copy {
+	p := c.part(id)
+	if p == nil {
+		return Copy{}
+	}
+	return Copy{Whole: p.state == whole, Acting: p.role == rolePrimary || p.role == roleBackup,
+		Serving: p.lead != nil && p.lead.active, Term: p.term, Last: p.log.last, Durable: p.durable,
+		Commit: p.commit, Digest: p.log.digest, Keys: p.log.keys, Learning: p.learn != nil}
+}
+
+// Leased reports whether a read would be answered now without asking the view
+// leader.
+func (c *Core) Leased(at Instant, id ring.PartitionID) bool {
+	p := c.part(id)
+	if p == nil || p.lead == nil || !p.lead.active {
+		return false
+	}
+	c.now.Mono = max(c.now.Mono, at.Mono)
+	return c.leased(p)
+}
+
+// Committers returns the replicas that must have every committed entry: acting
+// and, once a handoff to them was asked for, proposed ones.
+func (c *Core) Committers(id ring.PartitionID) []ring.ServerID {
+	p := c.part(id)
+	if p == nil {
+		return nil
+	}
+	ids := slices.Clone(p.view.Acting)
+	if p.lead != nil {
+		for _, f := range p.lead.followers {
+			if f.asked {
+				ids = append(ids, f.id)
+			}
+		}
+	}
+	return ids
+}
+
+// MetaLast returns the seq of the last entry that a stored meta stands for; 0
+// for one that cannot be read, or of a copy that is not whole.
+func MetaLast(meta []byte) uint64 {
+	m, err := decodeMeta(meta)
+	if err != nil || m.state != whole {
+		return 0
+	}
+	return m.log.last.Seq
+}

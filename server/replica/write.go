@@ -1,0 +1,183 @@
+package replica
+
+import (
+	"math"
+	"slices"
+	"strconv"
+
+	"viewring/internal/invariant"
+)
+
+// Propose takes a client's mutation. It is answered once: after it is durable
+// on every acting replica, or with the reason why nothing was done, or with
+// StatusUnknown.
+func (c *Core) Propose(at Instant, r Request) {
+	c.enter(at)
+	p := c.part(r.Partition)
+	if p == nil || p.lead == nil {
+		c.answer(Answer{Token: r.Token, Status: c.notServing(p)})
+		return
+	}
+	if !p.enoughCopies() {
+		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
+		return
+	}
+	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes {
+		c.enqueue(p, queued{since: at.Mono, write: &r})
+		return
+	}
+	c.execute(p, &r)
+}
+
+// notServing says why a partition has no lead here.
+func (c *Core) notServing(p *part) Status {
+	if p != nil && (p.role == rolePrimary || p.view.Primary() == 0) {
+		return StatusUnavailable
+	}
+	return StatusMoved
+}
+
+func (c *Core) enqueue(p *part, q queued) {
+	if len(p.lead.queue) >= queueMax {
+		c.answer(Answer{Token: q.token(), Status: StatusBusy})
+		return
+	}
+	p.lead.queue = append(p.lead.queue, q)
+}
+
+// drainQueue serves what waited for the partition or for room in the window.
+func (c *Core) drainQueue(p *part) {
+	l := p.lead
+	for l.active && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes {
+		q := l.queue[0]
+		l.queue = l.queue[1:]
+		switch {
+		case q.read != nil:
+			c.startRead(p, *q.read)
+		case !p.enoughCopies():
+			c.answer(Answer{Token: q.write.Token, Status: StatusTooFewCopies})
+		default:
+			c.execute(p, q.write)
+		}
+	}
+}
+
+// execute evaluates a request at the head of the log and sequences its outcome.
+func (c *Core) execute(p *part, r *Request) {
+	l := p.lead
+	if !r.ID.IsZero() {
+		r.Mark = min(r.Mark, r.ID.Number-1) // else its record would be collected as it is made
+		if c.repeated(p, r) {
+			return
+		}
+		if l.records.refuses(r.ID, c.now.Wall) {
+			c.answer(Answer{Token: r.Token, Status: StatusExpiredID})
+			return
+		}
+	}
+	stored, err := c.get(p, r.Key)
+	var old Item
+	if err == nil && stored != nil {
+		old, err = DecodeItem(r.Key, stored)
+	}
+	if err != nil {
+		c.answer(Answer{Token: r.Token, Status: StatusCorrupt})
+		return
+	}
+	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
+	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
+	out.answer.Token = r.Token
+	if out.answer.Status == StatusTooLarge && r.Op == OpSet { // whatever is there, it is
+		c.answer(out.answer)
+		return
+	}
+	var writes []Write
+	if out.changes {
+		w := Write{Key: r.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
+		if !out.deletes {
+			w.Item = AppendItem(make([]byte, 0, len(out.value)+40), r.Key, Item{Version: version, Kind: KindValue, Value: out.value})
+		}
+		writes = append(writes, w)
+	}
+	if !r.ID.IsZero() && !c.cfg.Bugs.on(BugNoRecord) {
+		writes = append(writes, l.records.add(r, out.answer, version, c.now.Mono))
+		writes = append(writes, l.records.collect(r.ID.Client, r.Mark)...)
+	}
+	c.sequence(p, writes, &out.answer)
+}
+
+// repeated answers a request whose id has a record already, now or together
+// with the first try.
+func (c *Core) repeated(p *part, r *Request) bool {
+	rec := p.lead.records.find(r.ID)
+	if rec == nil {
+		return false
+	}
+	a := rec.answer
+	a.Token = r.Token
+	if rec.version.Seq <= p.commit {
+		c.answer(a)
+		return true
+	}
+	l := p.lead
+	i := len(l.waiting)
+	for i > 0 && l.waiting[i-1].seq > rec.version.Seq {
+		i--
+	}
+	l.waiting = slices.Insert(l.waiting, i, waitingWrite{seq: rec.version.Seq, since: c.now.Mono, answer: a})
+	return true
+}
+
+// outcome is what a request comes to.
+type outcome struct {
+	answer  Answer
+	changes bool // the key is written
+	deletes bool
+	value   []byte
+}
+
+// evaluate decides a request against the key's present state; a zero
+// old.Version means absent.
+func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome {
+	present := !old.Version.IsZero()
+	switch {
+	case r.Cond == CondAbsent && present,
+		r.Cond == CondPresent && !present,
+		r.Cond == CondVersion && old.Version != r.Version:
+		return outcome{answer: Answer{Status: StatusCondFailed, Version: old.Version}}
+	}
+	ok := Answer{Status: StatusOK, Version: version}
+	switch r.Op {
+	case OpSet:
+		if len(r.Value) > valueBytesMax {
+			return outcome{answer: Answer{Status: StatusTooLarge}}
+		}
+		return outcome{answer: ok, changes: true, value: r.Value}
+	case OpDelete:
+		if !present {
+			return outcome{answer: Answer{Status: StatusNotFound}}
+		}
+		return outcome{answer: ok, changes: true, deletes: true}
+	case OpAppend:
+		if len(old.Value)+len(r.Value) > valueBytesMax {
+			return outcome{answer: Answer{Status: StatusTooLarge}}
+		}
+		ok.Number = int64(len(old.Value) + len(r.Value))
+		return outcome{answer: ok, changes: true, value: slices.Concat(old.Value, r.Value)}
+	case OpIncr:
+		n := int64(0)
+		if present {
+			var err error
+			if n, err = strconv.ParseInt(string(old.Value), 10, 64); err != nil {
+				return outcome{answer: Answer{Status: StatusNotInteger, Version: old.Version}}
+			}
+		}
+		if r.Delta > 0 && n > math.MaxInt64-r.Delta || r.Delta < 0 && n < math.MinInt64-r.Delta {
+			return outcome{answer: Answer{Status: StatusNotInteger, Version: old.Version}}
+		}
+		ok.Number = n + r.Delta
+		return outcome{answer: ok, changes: true, value: strconv.AppendInt(nil, ok.Number, 10)}
+	}
+	invariant.Check(false, "op", "unknown operation %d", r.Op)
+	return outcome{}
+}

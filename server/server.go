@@ -1,0 +1,342 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/replica"
+	"viewring/server/store"
+)
+
+// valueBytesMax is the longest value that operations may make.
+const valueBytesMax = wire.ValueBytesMax
+
+var errStopped = errors.New("the server stops")
+
+func isCorrupt(err error) bool { return errors.Is(err, replica.ErrCorrupt) }
+
+// Server is a running server. It stops when its context ends, when Close is
+// called, or when it can't go on; Wait says which.
+type Server struct {
+	opts     Options
+	logger   *slog.Logger
+	id       ring.ServerID
+	instance uint64 // random: this process among those on copies of its folder
+	addr     string // advertised
+
+	ctx      context.Context // ends when the server begins to stop
+	cancel   context.CancelCauseFunc
+	listener net.Listener
+	store    *store.Store
+	node     *node
+	views    *views
+	peers    *peers
+	lanes    []*lane
+	asker    *asker
+	mover    *mover
+	console  *console
+	leader   *wire.Leader // for what is answered at once, and for long waits
+	confirms *wire.Leader // its own, so that reads do not wait behind changes
+
+	beatEvery atomic.Int64 // between heartbeats
+
+	memory atomic.Int64 // bytes of requests and answers under way
+	conns  atomic.Int64
+
+	running sync.WaitGroup
+	stopped chan struct{} // closed when everything has ended
+	err     error         // why; set before stopped is closed
+}
+
+// Start opens the store, listens, joins the cluster and serves. It waits for the
+// view leader as long as ctx allows; the server ends with ctx.
+func Start(ctx context.Context, opts Options) (*Server, error) {
+	if err := opts.setDefaults(); err != nil {
+		return nil, err
+	}
+	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{})}
+	s.ctx, s.cancel = context.WithCancelCause(ctx)
+	if err := s.open(); err != nil {
+		s.cancel(err)
+		s.release()
+		return nil, err
+	}
+	s.spawnAll()
+	go s.supervise()
+	return s, nil
+}
+
+// open does what can fail before any goroutine runs.
+func (s *Server) open() error {
+	var err error
+	if s.store, err = store.Open(s.opts.Data, s.opts.FS, s.opts.Store, s.logger); err != nil {
+		return err
+	}
+	if s.listener, s.addr, err = listen(s.ctx, &s.opts); err != nil {
+		return err
+	}
+	s.leader = wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial)
+	s.confirms = wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial)
+	view, err := s.join()
+	if err != nil {
+		return err
+	}
+	return s.assemble(view)
+}
+
+// newInstance tells this process from others that run on copies of its folder.
+func newInstance() uint64 {
+	var b [8]byte
+	for binary.BigEndian.Uint64(b[:]) == 0 {
+		if _, err := rand.Read(b[:]); err != nil {
+			panic(err) // documented never to happen
+		}
+	}
+	return binary.BigEndian.Uint64(b[:])
+}
+
+// join registers, waiting for the view leader, and returns the view in which this
+// start is a member.
+func (s *Server) join() (*ring.View, error) {
+	said := false
+	for {
+		r, err := s.register(s.leader)
+		if err == nil {
+			return s.joined(r)
+		}
+		if refusal(err) {
+			return nil, err
+		}
+		if s.ctx.Err() != nil {
+			return nil, fmt.Errorf("stopped before the view leader at %v answered: %w", s.opts.LeaderAddrs, context.Cause(s.ctx))
+		}
+		if !said {
+			s.logger.Info("waiting for the view leader", "addrs", s.opts.LeaderAddrs, "err", err)
+			said = true
+		}
+		sleep(s.ctx, redialMax)
+	}
+}
+
+// joined makes the registration durable.
+func (s *Server) joined(r wire.Registered) (*ring.View, error) {
+	v, err := ring.DecodeView(r.View, nil)
+	if err != nil {
+		return nil, fmt.Errorf("register: %w", err)
+	}
+	before := s.store.Identity()
+	if before.Cluster != ([16]byte{}) && before.Cluster != v.Cluster {
+		return nil, fmt.Errorf("the data folder %s belongs to cluster %x, the view leader's is %x", s.opts.Data, before.Cluster, v.Cluster)
+	}
+	if v.Epoch < before.Epoch {
+		return nil, fmt.Errorf("the view leader is at epoch %d, this server has seen %d: was it wiped or rolled back?", v.Epoch, before.Epoch)
+	}
+	m := v.Member(r.ID)
+	if m == nil || m.Incarnation != before.Incarnation {
+		return nil, fmt.Errorf("register: epoch %d does not list %v at incarnation %d", v.Epoch, r.ID, before.Incarnation)
+	}
+	err = s.store.Update(func(id *store.Identity) { id.Server, id.Cluster = r.ID, v.Cluster })
+	if err != nil {
+		return nil, err
+	}
+	s.id = r.ID
+	s.logger.Info("joined the cluster", "id", r.ID, "addr", s.addr, "incarnation", before.Incarnation, "epoch", v.Epoch)
+	return v, nil
+}
+
+// assemble makes the parts and gives them their first view.
+func (s *Server) assemble(v *ring.View) error {
+	s.node = &node{n: replica.NewNode(s.id, s.store.Identity().Incarnation)}
+	s.views = newViews(s)
+	s.peers = newPeers(s)
+	s.asker = newAsker(s)
+	s.mover = newMover(s)
+	s.console = newConsole(s.opts.Console)
+	for i := range s.opts.Lanes {
+		l, err := newLane(s, i, s.store.Fresh())
+		if err != nil {
+			return err
+		}
+		l.movedAt.Store(int64(s.opts.Now().Mono))
+		s.lanes = append(s.lanes, l)
+	}
+	return s.views.adopt(v)
+}
+
+func (s *Server) spawnAll() {
+	for _, l := range s.lanes {
+		s.spawn(l.run)
+		s.spawn(l.runCommits)
+	}
+	s.spawn(func() { s.runHeartbeats(s.leader) })
+	s.spawn(func() { s.views.runPolls(s.leader) })
+	s.spawn(func() { s.asker.runChanges(s.leader) })
+	s.spawn(func() { s.asker.runConfirms(s.confirms) })
+	s.spawn(s.views.runAdoption)
+	s.spawn(s.runPings)
+	s.spawn(s.mover.run)
+	s.spawn(s.mover.runFetches)
+	s.spawn(func() { s.console.run(s.ctx) })
+	s.spawn(s.watchStore)
+	s.spawn(s.runAccept)
+}
+
+// spawn runs fn as one of the goroutines that Close waits for.
+func (s *Server) spawn(fn func()) {
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		fn()
+	}()
+}
+
+// fail stops the server; the first reason counts.
+func (s *Server) fail(err error) { s.cancel(err) }
+
+// watchStore stops the server when its store has failed.
+func (s *Server) watchStore() {
+	select {
+	case <-s.store.Failed():
+		s.fail(s.store.Err())
+	case <-s.ctx.Done():
+	}
+}
+
+// stopMax bounds the stopping of a server whose store has failed: its goroutines
+// may be stuck in it.
+const stopMax = 5 * time.Second
+
+// supervise ends what has to end, in order.
+func (s *Server) supervise() {
+	<-s.ctx.Done()
+	cause := context.Cause(s.ctx)
+	_ = s.listener.Close() // no more connections
+	_ = s.leader.Close()   // ends the calls that wait
+	_ = s.confirms.Close()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	if s.store.Err() == nil {
+		<-ended
+	} else {
+		select {
+		case <-ended:
+		case <-time.After(stopMax):
+		}
+	}
+	if err := s.release(); err != nil && errors.Is(cause, context.Canceled) {
+		cause = err
+	}
+	if !errors.Is(cause, context.Canceled) {
+		s.err = cause
+	}
+	close(s.stopped)
+}
+
+// release closes what open has opened.
+func (s *Server) release() error {
+	for _, l := range []*wire.Leader{s.leader, s.confirms} {
+		if l != nil {
+			_ = l.Close() // never fails
+		}
+	}
+	if s.listener != nil {
+		_ = s.listener.Close() // closed already, or never used
+	}
+	if s.store != nil {
+		return s.store.Close()
+	}
+	return nil
+}
+
+// ID returns the server's id.
+func (s *Server) ID() ring.ServerID { return s.id }
+
+// Addr returns the address under which others reach the server.
+func (s *Server) Addr() string { return s.addr }
+
+// Wait returns when the server has stopped: nil after Close or the end of its
+// context, ErrLeft when it is no member any more, otherwise why it could not go on.
+func (s *Server) Wait() error {
+	<-s.stopped
+	return s.err
+}
+
+// Close stops the server and waits for it to end.
+func (s *Server) Close() error {
+	s.cancel(context.Canceled)
+	return s.Wait()
+}
+
+func (s *Server) laneOf(p ring.PartitionID) *lane { return s.lanes[int(p)%len(s.lanes)] }
+
+// done returns the epoch that all lanes have adopted.
+func (s *Server) done() uint64 {
+	epoch := s.lanes[0].epoch.Load()
+	for _, l := range s.lanes[1:] {
+		epoch = min(epoch, l.epoch.Load())
+	}
+	return epoch
+}
+
+// stats gathers what the heartbeat tells.
+func (s *Server) stats() wire.ServerStats {
+	var t wire.ServerStats
+	for _, l := range s.lanes {
+		c := l.stats.Load()
+		t.Primaries += uint32(c.Primaries)
+		t.Backups += uint32(c.Backups)
+		t.Learners += uint32(c.Learners)
+		t.Strays += uint32(c.Strays)
+		t.Keys += uint64(c.Keys)
+		t.Bytes += uint64(c.Bytes)
+		t.MovedPartitions += c.FullCopies
+		t.DeltaPartitions += c.DeltaCopies
+		t.CopiedKeys += c.CopiedKeys
+	}
+	t.DiskFree = s.store.DiskFree()
+	s.mover.report(&t)
+	return t
+}
+
+// runAccept takes connections until the listener is closed.
+func (s *Server) runAccept() {
+	for s.ctx.Err() == nil {
+		nc, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() == nil {
+				s.logger.Warn("a connection could not be accepted", "err", err)
+				sleep(s.ctx, redialMax) // out of file descriptors, most likely
+			}
+			continue
+		}
+		if s.conns.Add(1) > connsMax {
+			s.conns.Add(-1)
+			s.turnAway(nc)
+			continue
+		}
+		s.spawn(func() {
+			defer s.conns.Add(-1)
+			newConn(s, nc).serve()
+		})
+	}
+}
+
+// turnAway says why there is no service; whoever does not listen misses it.
+func (s *Server) turnAway(nc net.Conn) {
+	_ = nc.SetWriteDeadline(time.Now().Add(redialMin))
+	_, _ = nc.Write([]byte("-ERR too many connections\r\n"))
+	_ = nc.Close()
+}

@@ -1,0 +1,119 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"viewring/internal/codec"
+	"viewring/ring"
+)
+
+// Identity is what a server knows of itself over its starts.
+type Identity struct {
+	Store       [16]byte      // random, made with the store
+	Server      ring.ServerID // 0 until the view leader gave one
+	Incarnation uint64        // of this start, from 1
+	Previous    uint64        // of the start before, 0 at the first
+	Cluster     [16]byte      // zero until registered
+	Epoch       uint64        // the highest view ever used
+	LeaseMax    time.Duration // the largest L ever seen: how long promises given before this start may bind
+}
+
+const identityFormat = 1
+
+var identityKey = []byte{nsNode, 'i'}
+
+// Identity returns what the server knows of itself.
+func (s *Store) Identity() Identity {
+	s.identity.Lock()
+	defer s.identity.Unlock()
+	return s.identity.Identity
+}
+
+// Update changes the identity; it is durable when Update returns. One caller at a
+// time: changes made meanwhile by another would be lost.
+func (s *Store) Update(change func(*Identity)) error {
+	id := s.Identity()
+	change(&id)
+	if err := s.saveIdentity(id); err != nil {
+		return err
+	}
+	s.identity.Lock()
+	defer s.identity.Unlock()
+	s.identity.Identity = id
+	return nil
+}
+
+// start loads the identity, or makes one, and counts this start.
+func (s *Store) start() error {
+	b, closer, err := s.db.Get(identityKey)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		s.fresh = true
+		return s.Update(func(id *Identity) {
+			if _, err := rand.Read(id.Store[:]); err != nil {
+				panic(err) // documented never to happen
+			}
+			id.Incarnation = 1
+		})
+	case err != nil:
+		return fmt.Errorf("read identity: %w", s.tell(err))
+	}
+	id, err := decodeIdentity(b)
+	if cerr := closer.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("read identity: %w", err)
+	}
+	return s.Update(func(now *Identity) {
+		*now = id
+		now.Previous, now.Incarnation = id.Incarnation, id.Incarnation+1
+	})
+}
+
+func (s *Store) saveIdentity(id Identity) error {
+	b := s.db.NewBatch()
+	if err := b.Set(identityKey, appendIdentity(nil, id), nil); err != nil {
+		return fmt.Errorf("write identity: %w", err)
+	}
+	wait, err := s.apply(b)
+	if err == nil {
+		err = wait()
+	}
+	if err != nil {
+		return fmt.Errorf("write identity: %w", err)
+	}
+	return nil
+}
+
+func appendIdentity(b []byte, id Identity) []byte {
+	b = append(b, identityFormat)
+	b = append(b, id.Store[:]...)
+	b = append(b, id.Cluster[:]...)
+	for _, n := range []uint64{uint64(id.Server), id.Incarnation, id.Previous, id.Epoch, uint64(id.LeaseMax)} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+func decodeIdentity(b []byte) (Identity, error) {
+	var id Identity
+	r := codec.NewReader(b)
+	if f := r.Byte(); f != identityFormat {
+		return id, fmt.Errorf("%w: identity of format %d", ErrFormat, f)
+	}
+	r.Fixed(id.Store[:])
+	r.Fixed(id.Cluster[:])
+	id.Server = ring.ServerID(r.Uvarint())
+	id.Incarnation = r.Uvarint()
+	id.Previous = r.Uvarint()
+	id.Epoch = r.Uvarint()
+	id.LeaseMax = time.Duration(r.Uvarint())
+	return id, r.Done()
+}

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/internal/folder"
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// A data folder's database, and the format of the folder in this build.
+const (
+	pebbleName   = "pebble"
+	folderFormat = 1
+)
+
+// Errors of a data folder that can't be used.
+var (
+	ErrInUse  = folder.ErrInUse
+	ErrFormat = folder.ErrFormat
+)
+
+// Options of a Store. The zero value is a small server's.
+type Options struct {
+	CacheBytes    int64  // blocks kept in memory; 0: 64 MiB
+	MemTableBytes uint64 // 0: 16 MiB
+}
+
+// The defaults of Options, for several servers on one small machine. Memtables from
+// 8 to 32 MiB cost the same in all: the small ones fit the processor's cache, the
+// large ones are flushed more seldom.
+const (
+	cacheBytesDefault    = 64 << 20
+	memTableBytesDefault = 16 << 20
+)
+
+// Store is one server's storage. Its methods may be called by many goroutines;
+// the batches of one caller become durable in the order of its calls.
+type Store struct {
+	dir    string
+	fs     vfs.FS
+	db     *pebble.DB
+	lock   *pebble.Lock
+	logger *slog.Logger
+	fresh  bool
+
+	corruptions atomic.Uint64 // damaged files and items met since the start
+
+	trims trims
+
+	identity struct {
+		sync.Mutex
+		Identity
+	}
+
+	failure struct {
+		sync.Mutex
+		err  error
+		done chan struct{} // closed when err is set
+	}
+}
+
+// Open opens the store in dir, or makes one, and counts the start: a new
+// incarnation is durable when it returns.
+func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, error) {
+	lock, err := folder.Take(fs, dir, "server", folderFormat)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger}
+	s.failure.done = make(chan struct{})
+	s.trims.done = make(map[ring.PartitionID]uint64)
+	db, err := pebble.Open(fs.PathJoin(dir, pebbleName), s.pebbleOptions(opts))
+	if err != nil {
+		_ = lock.Close() // nothing was written through it
+		return nil, fmt.Errorf("open store in %s: %w", dir, s.tell(err))
+	}
+	s.db = db
+	if err := s.start(); err != nil {
+		_ = s.Close() // the first error matters
+		return nil, fmt.Errorf("open store in %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// pebbleOptions is tuned for many small values with synced batches on few cores.
+func (s *Store) pebbleOptions(opts Options) *pebble.Options {
+	if opts.CacheBytes == 0 {
+		opts.CacheBytes = cacheBytesDefault
+	}
+	if opts.MemTableBytes == 0 {
+		opts.MemTableBytes = memTableBytesDefault
+	}
+	o := &pebble.Options{
+		FS:        s.fs,
+		CacheSize: opts.CacheBytes,
+		// A fixed version: a newer library must not make the folder unreadable to us.
+		FormatMajorVersion:          pebble.FormatValueSeparation,
+		MemTableSize:                opts.MemTableBytes,
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       6,
+		L0StopWritesThreshold:       40,
+		MaxOpenFiles:                1000,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      pebbleLogger{s},
+		EventListener:               s.listener(),
+	}
+	for i := range o.Levels {
+		l := &o.Levels[i]
+		l.BlockSize = 16 << 10
+		l.IndexBlockSize = 64 << 10
+		l.FilterPolicy = bloom.FilterPolicy(10)
+		l.FilterType = pebble.TableFilter
+	}
+	return o
+}
+
+// Close ends the store. After a failure it leaves Pebble alone, which may hang.
+func (s *Store) Close() error {
+	if s.Err() != nil {
+		return nil
+	}
+	err := s.db.Close()
+	if lerr := s.lock.Close(); err == nil {
+		err = lerr
+	}
+	if err != nil {
+		return fmt.Errorf("close store in %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// Fresh reports whether this start made the store.
+func (s *Store) Fresh() bool { return s.fresh }
+
+// Corruptions returns how many damaged files and items were met since the start.
+func (s *Store) Corruptions() uint64 { return s.corruptions.Load() }
+
+// Failed is closed when a write or a sync has failed; then Err says why.
+func (s *Store) Failed() <-chan struct{} { return s.failure.done }
+
+// Err returns the failure that ended the store, or nil.
+func (s *Store) Err() error {
+	s.failure.Lock()
+	defer s.failure.Unlock()
+	return s.failure.err
+}
+
+// DiskFree returns the bytes that the file system has left, 0 if unknown.
+func (s *Store) DiskFree() uint64 {
+	u, err := s.fs.GetDiskUsage(s.dir)
+	if err != nil {
+		return 0 // a file system that can't tell, such as one in memory
+	}
+	return u.AvailBytes
+}
+
+// fail ends the store: nothing that was not synced so far can be trusted.
+func (s *Store) fail(err error) {
+	s.failure.Lock()
+	defer s.failure.Unlock()
+	if s.failure.err != nil {
+		return
+	}
+	s.failure.err = fmt.Errorf("store in %s failed: %w", s.dir, err)
+	close(s.failure.done)
+}
+
+// tell makes an error of Pebble one that callers know.
+func (s *Store) tell(err error) error {
+	if err != nil && pebble.IsCorruptionError(err) {
+		return fmt.Errorf("%w: %w", replica.ErrCorrupt, err)
+	}
+	return err
+}

@@ -1,0 +1,45 @@
+package process
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"testing"
+)
+
+// Each kind of change, played on real processes.
+func TestScripts(t *testing.T) {
+	for _, name := range []string{"join", "leave", "crash", "return", "pause", "drain", "remove", "leader", "restart-all", "churn4"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // they mostly wait for timeouts
+			newShell(t, "").ok("run", name)
+		})
+	}
+}
+
+func TestSlowScripts(t *testing.T) {
+	slow(t)
+	for _, name := range []string{"churn5", "churn7", "churn12"} {
+		t.Run(name, func(t *testing.T) { newShell(t, "").ok("run", name) })
+	}
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 12} {
+		t.Run(fmt.Sprintf("sizes/%d", n), func(t *testing.T) { newShell(t, "").ok("run", "sizes", "--set", fmt.Sprintf("N=%d", n)) })
+	}
+	t.Run("demo", func(t *testing.T) { newShell(t, "").ok("demo") })
+}
+
+// The demo, on a small folder.
+func TestDemo(t *testing.T) {
+	tree, err := filepath.Abs("../../client")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := newShell(t, "").ok("demo", "--dir", tree, "--json")
+	var summary struct{ Version, Files, Failed, Lost, Slots_Moved, Slots_Needed int }
+	if err := json.Unmarshal([]byte(out), &summary); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	if summary.Version != 1 || summary.Files == 0 || summary.Failed+summary.Lost > 0 || summary.Slots_Needed == 0 {
+		t.Errorf("summary %+v", summary)
+	}
+}

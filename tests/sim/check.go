@@ -1,0 +1,273 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"viewring/internal/invariant"
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// Result is what a run came to.
+type Result struct {
+	Seed       uint64
+	Violation  string // empty: none
+	Hash       uint64 // of the trace: equal for equal seeds
+	Operations int
+	Counts     map[string]int
+	Log        []string // with Options.Trace
+}
+
+// Run plays one seed.
+func Run(seed uint64, opt Options) (res Result) {
+	w := newWorld(seed, opt)
+	defer func() {
+		if r := recover(); r != nil {
+			v, ok := r.(invariant.Violation)
+			if !ok {
+				panic(r)
+			}
+			res = w.result(v.Error())
+		}
+	}()
+	w.run()
+	switch {
+	case !w.settled:
+		return w.result("not converged: " + w.unsettled())
+	case len(w.queue) > 0:
+		return w.result("the last reads were not answered")
+	}
+	return w.result(w.checkHistory())
+}
+
+func (w *world) result(violation string) Result {
+	return Result{Seed: w.seed, Violation: violation, Hash: w.trace.Sum64(), Operations: w.Counts["operations"], Counts: w.Counts, Log: w.log}
+}
+
+// checkServing is I1: one primary serves in a partition's term.
+func (w *world) checkServing(s *server, l *lane) {
+	invariant.Check(l.core.Stats().DigestMismatches == 0, "I4", "%v: a learner had everything, and another digest than its primary", s.id())
+	for p := l.id; p < partitions; p += lanes {
+		c := l.core.Inspect(ring.PartitionID(p))
+		invariant.Check(!c.Acting || !c.Whole || c.Durable <= s.disk.last(ring.PartitionID(p)), "I3",
+			"%v takes partition %d for durable up to %d, which is not", s.id(), p, c.Durable)
+		w.checkCommit(s, l, ring.PartitionID(p), c)
+		if !c.Serving {
+			continue
+		}
+		r := reign{ring.PartitionID(p), c.Term}
+		id, ok := w.serving[r]
+		invariant.Check(!ok || id == s.id(), "I1", "%v and %v serve partition %d in term %d", id, s.id(), p, c.Term)
+		w.serving[r] = s.id()
+		if w.newest[r.p] < r.term {
+			w.newest[r.p] = r.term
+			w.checkLeases(s, r)
+		}
+	}
+}
+
+// checkCommit is I3 when a primary's commit rises, whoever is answered then: the
+// log up to it is synced on all that must have it, and they are enough.
+func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Copy) {
+	rose := c.Commit > l.commits[p]
+	l.commits[p] = c.Commit
+	if !rose || !c.Serving || l.adoptedAt == w.now {
+		return
+	}
+	ids := l.core.Committers(p)
+	for _, id := range ids {
+		last := w.byID(id).disk.last(p)
+		invariant.Check(last >= c.Commit, "I3", "%v commits partition %d up to %d, %v has synced up to %d", s.id(), p, c.Commit, id, last)
+	}
+	if l.epoch == s.view.Epoch {
+		enough := int(s.view.Partitions[p].MinCopies)
+		invariant.Check(len(ids) >= enough, "I3", "%v commits partition %d up to %d on %v, min-copies is %d", s.id(), p, c.Commit, ids, enough)
+	}
+}
+
+// checkLeases is I8 without waiting for a read: when a term begins to be served,
+// nobody may answer reads by the lease of an earlier one.
+func (w *world) checkLeases(s *server, r reign) {
+	for _, o := range w.servers {
+		if o == s || !o.alive || o.node == nil {
+			continue
+		}
+		c := o.lanes[int(r.p)%lanes].core
+		invariant.Check(c.Inspect(r.p).Term >= r.term || !c.Leased(o.instant(), r.p), "I8",
+			"%v begins to serve partition %d in term %d, while %v holds a lease of term %d", s.id(), r.p, r.term, o.id(), c.Inspect(r.p).Term)
+	}
+}
+
+// standing is what held while a request was under way.
+type standing struct {
+	term   uint64 // the partition's, at the view leader, when the request came
+	leased bool   // its read did not come back from the disk just now without a lease
+}
+
+// checkRead is I8: who answers a read by its lease is followed by nobody yet.
+// Who answers because the view leader vouched for its term had it vouched for after
+// the read arrived, when the term was stood.
+func (w *world) checkRead(s *server, p ring.PartitionID, in input, a replica.Answer, stood standing) {
+	twice := dup(string(a.Value))
+	invariant.Check(twice == "", "I7", "key %s: %s twice in %q", in.key, twice, a.Value)
+	if a.Status != replica.StatusOK && a.Status != replica.StatusNotFound {
+		return
+	}
+	term := s.lanes[int(p)%lanes].core.Inspect(p).Term
+	if a.Confirmed {
+		invariant.Check(stood.term <= term, "I8", "%v reads partition %d in term %d, confirmed: term %d stood when the read came", s.id(), p, term, stood.term)
+		return
+	}
+	invariant.Check(stood.leased, "I8", "%v answers a read of partition %d that was neither confirmed nor under a lease when it came from the disk", s.id(), p)
+	invariant.Check(w.newest[p] <= term, "I8", "%v reads partition %d by its lease in term %d, while term %d is served", s.id(), p, term, w.newest[p])
+}
+
+// checkAnswer is I3: what is answered, written or read, lies on the disk of
+// every acting replica of its primary's term, synced.
+func (w *world) checkAnswer(s *server, p ring.PartitionID, in input, a replica.Answer, stood standing) {
+	if in.kind == opGet {
+		w.checkRead(s, p, in, a, stood)
+	}
+	if a.Status != replica.StatusOK {
+		return
+	}
+	l := s.lanes[int(p)%lanes]
+	c := l.core.Inspect(p)
+	invariant.Check(a.Version.Term <= c.Term, "I6", "answered version %v in term %d", a.Version, c.Term)
+	if a.Version.Term != c.Term && in.kind != opGet {
+		return // the record of an earlier term answered a retry
+	}
+	for _, id := range l.core.Committers(p) {
+		d := w.byID(id).disk
+		invariant.Check(d.last(p) >= a.Version.Seq, "I3", "partition %d: %v is answered, %v has synced up to %d", p, a.Version, id, d.last(p))
+	}
+}
+
+// checkHandoff is I4: a handoff names replicas that have, synced and whole, what
+// its primary has committed.
+func (w *world) checkHandoff(s *server, l *lane, q replica.LeaderRequest) {
+	if q.Kind != replica.AskHandoff {
+		return
+	}
+	commit := l.core.Inspect(q.Partition).Commit
+	for _, a := range q.Acting {
+		if o := w.byID(a.ID); o.disk.incarnation == a.Incarnation {
+			last := o.disk.last(q.Partition)
+			invariant.Check(last >= commit, "I4", "%v hands partition %d to %v, which has synced up to %d of %d", s.id(), q.Partition, a.ID, last, commit)
+		}
+	}
+}
+
+// checkPurge is I9: a copy is deleted only when the ring's replicas are acting,
+// and each has all that any other copy has.
+func (w *world) checkPurge(v *ring.View, m *replica.Message) {
+	p := &v.Partitions[m.Partition]
+	if p.Term != m.Term {
+		return // it will not be obeyed
+	}
+	targets := w.leader.table(v).Targets(m.Partition)
+	invariant.Check(same(p.Acting, targets) && same(p.Acting, p.Writable), "I9", "partition %d is purged at epoch %d: acting %v, targets %v, W %v",
+		m.Partition, v.Epoch, p.Acting, targets, p.Writable)
+}
+
+func same(a, b []ring.ServerID) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
+}
+
+// unsettled says what keeps the cluster from being as it should be: every
+// partition on exactly its targets, all whole and equal, nothing elsewhere.
+func (w *world) unsettled() string {
+	v := w.leader.state.View()
+	t := w.leader.table(v)
+	for _, s := range w.servers {
+		if s.gone || s.id() != 0 && w.stranded(s.id()) {
+			continue
+		}
+		if !s.alive || s.node == nil || s.done != v.Epoch {
+			return fmt.Sprintf("s%d is not at epoch %d", s.name, v.Epoch)
+		}
+	}
+	for p := range v.Partitions {
+		if why := w.unsettledPartition(v, ring.PartitionID(p), t.Targets(ring.PartitionID(p))); why != "" {
+			return fmt.Sprintf("partition %d (acting %v, targets %v, W %v): %s", p, v.Partitions[p].Acting,
+				t.Targets(ring.PartitionID(p)), v.Partitions[p].Writable, why)
+		}
+	}
+	return ""
+}
+
+func (w *world) unsettledPartition(v *ring.View, p ring.PartitionID, targets []ring.ServerID) string {
+	if !slices.Equal(v.Partitions[p].Acting, targets) {
+		return "acting is not the targets"
+	}
+	var first replica.Copy
+	for i, id := range targets {
+		c := w.byID(id).lanes[int(p)%lanes].core.Inspect(p)
+		if i == 0 {
+			first = c
+		}
+		if !c.Whole || c.Durable != c.Last.Seq || c.Last != first.Last || c.Digest != first.Digest || i == 0 && !c.Serving {
+			return fmt.Sprintf("%v has %+v, the primary %+v", id, c, first)
+		}
+	}
+	for _, s := range w.servers {
+		if s.gone || s.id() == 0 || w.stranded(s.id()) || slices.Contains(targets, s.id()) {
+			continue
+		}
+		if s.disk.syncedMeta(p) != nil {
+			return fmt.Sprintf("%v still has a copy", s.id())
+		}
+	}
+	return ""
+}
+
+// checkHistory looks for an order of the operations that explains every answer.
+func (w *world) checkHistory() string {
+	byKey := make(map[string][]porcupine.Operation)
+	for _, c := range w.clients {
+		for _, r := range c.ops {
+			if r.done == never && r.in.kind == opGet {
+				continue // a read nobody saw says nothing
+			}
+			byKey[r.in.key] = append(byKey[r.in.key], porcupine.Operation{ClientId: r.client, Input: r.in, Output: r.out,
+				Call: int64(r.call), Return: int64(r.done)})
+		}
+	}
+	for _, key := range hotKeys {
+		switch porcupine.CheckOperationsTimeout(model, byKey[key], 20*time.Second) {
+		case porcupine.Illegal:
+			return fmt.Sprintf("history of key %s is not linearizable", key)
+		case porcupine.Unknown:
+			w.count("histories too hard to check")
+		}
+	}
+	return ""
+}
+
+// state of one key: its value, and whether it exists.
+type keyState struct {
+	found bool
+	value string
+}
+
+var model = porcupine.Model{
+	Init: func() any { return keyState{} },
+	Step: func(state, in, out any) (bool, any) {
+		s, i, o := state.(keyState), in.(input), out.(output)
+		switch i.kind {
+		case opGet:
+			return o.found == s.found && o.value == s.value, s
+		case opSet:
+			return true, keyState{true, i.value}
+		case opAppend:
+			next := keyState{true, s.value + i.value}
+			return !o.known || o.size == int64(len(next.value)), next
+		}
+		return !o.known || o.found == s.found, keyState{}
+	},
+	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v -> %+v", in, out) },
+}

@@ -1,0 +1,175 @@
+package sim
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// space is what a disk has of one partition.
+type space struct {
+	items map[replica.Key][]byte
+	index map[uint64][]byte
+	meta  []byte
+}
+
+func (s *space) clone() *space {
+	return &space{items: maps.Clone(s.items), index: maps.Clone(s.index), meta: bytes.Clone(s.meta)}
+}
+
+// tables is the content of a disk.
+type tables map[ring.PartitionID]*space
+
+func (t tables) space(p ring.PartitionID) *space {
+	s := t[p]
+	if s == nil {
+		s = &space{items: make(map[replica.Key][]byte), index: make(map[uint64][]byte)}
+		t[p] = s
+	}
+	return s
+}
+
+func (t tables) apply(b *replica.Batch) {
+	for i := range b.Ops {
+		o := &b.Ops[i]
+		s := t.space(o.Partition)
+		switch o.Kind {
+		case replica.PutItem:
+			s.items[o.Key] = o.Value
+		case replica.DeleteItem:
+			delete(s.items, o.Key)
+		case replica.PutIndex:
+			s.index[o.Seq] = o.Value
+		case replica.TrimIndex:
+			maps.DeleteFunc(s.index, func(seq uint64, _ []byte) bool { return seq <= o.Seq })
+		case replica.CutIndex:
+			maps.DeleteFunc(s.index, func(seq uint64, _ []byte) bool { return seq > o.Seq })
+		case replica.PutMeta:
+			s.meta = o.Value
+		case replica.WipePartition:
+			delete(t, o.Partition)
+		}
+	}
+}
+
+// drive keeps a server's partitions: what was applied is visible at once, what
+// was synced survives a crash, and of what lies between, a crash keeps a part.
+type drive interface {
+	replica.Storage
+	apply(lane int, b *replica.Batch)
+	synced(lane int, number uint64)       // all batches of the lane up to number
+	crash(draw func(n int) int)           // draw decides what is kept of the rest
+	syncedMeta(p ring.PartitionID) []byte // the meta that a crash now would leave
+	boot()                                // after the start or a crash
+}
+
+// disk is what outlives a process: a drive, and what a real server keeps of its
+// own, always synced.
+type disk struct {
+	drive
+	id          ring.ServerID
+	store       [16]byte
+	incarnation uint64
+	epoch       uint64
+}
+
+// last returns the seq up to which the synced part of a disk has the log of p.
+func (d *disk) last(p ring.PartitionID) uint64 {
+	if m := d.syncedMeta(p); m != nil {
+		return replica.MetaLast(m)
+	}
+	return 0
+}
+
+// mapDrive is a drive of maps: quick, and the same in every run.
+type mapDrive struct {
+	visible tables
+	durable tables
+	pending [lanes][]*replica.Batch
+}
+
+func newMapDrive() *mapDrive { return &mapDrive{visible: make(tables), durable: make(tables)} }
+
+func (d *mapDrive) boot() {}
+
+func (d *mapDrive) apply(lane int, b *replica.Batch) {
+	d.visible.apply(b)
+	d.pending[lane] = append(d.pending[lane], b)
+}
+
+func (d *mapDrive) synced(lane int, number uint64) {
+	for len(d.pending[lane]) > 0 && d.pending[lane][0].Number <= number {
+		d.durable.apply(d.pending[lane][0])
+		d.pending[lane] = d.pending[lane][1:]
+	}
+}
+
+// crash loses what was not synced, except for a prefix of each lane's batches.
+func (d *mapDrive) crash(draw func(n int) int) {
+	for lane := range d.pending {
+		for _, b := range d.pending[lane][:draw(len(d.pending[lane])+1)] {
+			d.durable.apply(b)
+		}
+		d.pending[lane] = nil
+	}
+	d.visible = make(tables, len(d.durable))
+	for p, s := range d.durable {
+		d.visible[p] = s.clone()
+	}
+}
+
+func (d *mapDrive) syncedMeta(p ring.PartitionID) []byte {
+	if s := d.durable[p]; s != nil {
+		return s.meta
+	}
+	return nil
+}
+
+// Get implements replica.Storage.
+func (d *mapDrive) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
+	if s := d.visible[p]; s != nil {
+		return s.items[key], nil
+	}
+	return nil, nil
+}
+
+// Scan implements replica.Storage.
+func (d *mapDrive) Scan(p ring.PartitionID, after replica.Key, fn func(replica.Key, []byte) bool) error {
+	s := d.visible[p]
+	if s == nil {
+		return nil
+	}
+	for _, k := range slices.Sorted(maps.Keys(s.items)) {
+		if k > after && !fn(k, s.items[k]) {
+			break
+		}
+	}
+	return nil
+}
+
+// Index implements replica.Storage.
+func (d *mapDrive) Index(p ring.PartitionID, after uint64, fn func(uint64, []byte) bool) error {
+	s := d.visible[p]
+	if s == nil {
+		return nil
+	}
+	for _, seq := range slices.Sorted(maps.Keys(s.index)) {
+		if seq > after && !fn(seq, s.index[seq]) {
+			break
+		}
+	}
+	return nil
+}
+
+// Metas implements replica.Storage.
+func (d *mapDrive) Metas(fn func(ring.PartitionID, []byte) bool) error {
+	for _, p := range slices.Sorted(maps.Keys(d.visible)) {
+		if m := d.visible[p].meta; m != nil && !fn(p, m) {
+			break
+		}
+	}
+	return nil
+}

@@ -1,0 +1,274 @@
+package sim
+
+import (
+	"time"
+
+	"viewring/ring"
+	"viewring/viewleader/roster"
+)
+
+const serversMax = 7
+
+// fault does one of the things that go wrong, or that operators do.
+func (w *world) fault() {
+	if w.quiet {
+		return
+	}
+	s := w.servers[w.rng.IntN(len(w.servers))]
+	switch k := w.rng.IntN(24); {
+	case k < 4:
+		w.crashFor(s, w.between(100*time.Millisecond, 12*time.Second))
+	case k < 5:
+		w.powerCycle()
+	case k < 8:
+		w.pause(s)
+	case k < 12:
+		w.partition(s)
+	case k < 14:
+		w.lossyFor(w.between(time.Second, 8*time.Second))
+	case k < 15:
+		w.leaderOutage()
+	case k < 17:
+		w.join()
+	case k < 19:
+		w.leave(s)
+	case k < 21:
+		w.slowLink(s)
+	case k < 23:
+		w.lonely()
+	default:
+		w.count("fault drain")
+		w.note("drain s%d", s.name)
+		w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
+		w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
+	}
+}
+
+func (w *world) crashFor(s *server, d time.Duration) {
+	if !s.alive || w.quiet {
+		return
+	}
+	w.count("fault crash")
+	s.crash()
+	w.after(d, s.start)
+}
+
+func (w *world) powerCycle() {
+	w.count("fault power cycle")
+	for _, s := range w.servers {
+		if s.alive {
+			s.crash()
+			w.after(w.between(500*time.Millisecond, 3*time.Second), s.start)
+		}
+	}
+}
+
+func (w *world) pause(s *server) {
+	if !s.alive || s.paused {
+		return
+	}
+	d := w.between(100*time.Millisecond, 4*time.Second)
+	w.count("fault pause")
+	w.note("s%d is paused for %v", s.name, d)
+	s.paused = true
+	life := s.life
+	w.after(d, func() {
+		if s.life == life {
+			s.paused = false
+		}
+	})
+}
+
+// slowLink makes what a server sends to another one, or what the view leader
+// sends to it, come late and out of order.
+func (w *world) slowLink(s *server) {
+	w.count("fault slow link")
+	l := link{s.id(), w.servers[w.rng.IntN(len(w.servers))].id()}
+	if w.chance(0.4) {
+		l = link{0, s.id()}
+	}
+	w.note("slow %v", l)
+	w.slow[l] = true
+	w.after(w.between(500*time.Millisecond, 5*time.Second), func() { delete(w.slow, l) })
+}
+
+// lonely takes a primary's backups from it, and the rest of the world: while they
+// are away for long, or as they come back at once after it lost the view leader.
+func (w *world) lonely() {
+	v := w.leader.state.View()
+	p := &v.Partitions[w.rng.IntN(len(v.Partitions))]
+	primary := w.byID(p.Primary())
+	if p.Primary() == 0 || !primary.alive {
+		return
+	}
+	w.count("fault lonely")
+	down := 2200*time.Millisecond + time.Duration(w.rng.Int64N(int64(2*time.Second)))
+	alone := time.Second + time.Duration(w.rng.Int64N(int64(time.Second)))
+	crash := func() {
+		for _, id := range p.Acting[1:] {
+			w.crashFor(w.byID(id), down)
+		}
+	}
+	if w.chance(0.5) {
+		crash()
+		w.after(alone, func() { w.isolate(primary) })
+		return
+	}
+	down = w.between(10*time.Millisecond, 200*time.Millisecond)
+	w.cutFor([]link{{primary.id(), 0}, {0, primary.id()}}, 3*time.Second)
+	w.after(alone-300*time.Millisecond, func() {
+		w.isolate(primary)
+		crash()
+	})
+}
+
+// partition cuts a server off: from all, from another one, one way, or from the
+// view leader.
+func (w *world) partition(s *server) {
+	other := w.servers[w.rng.IntN(len(w.servers))]
+	var links []link
+	switch w.rng.IntN(4) {
+	case 0:
+		w.isolate(s)
+		if w.chance(0.5) {
+			// An operator takes it out before its leases have run out: its
+			// clients must not go on reading what others overwrite.
+			w.count("fault drained while isolated")
+			w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
+			if other != s {
+				w.crashFor(other, w.between(10*time.Millisecond, time.Second))
+			}
+		}
+		return
+	case 1:
+		w.count("fault bridge")
+		links = append(links, link{s.id(), other.id()}, link{other.id(), s.id()})
+	case 2:
+		w.count("fault one way")
+		links = append(links, link{s.id(), other.id()})
+	case 3:
+		w.count("fault no view leader")
+		links = append(links, link{s.id(), 0}, link{0, s.id()})
+	}
+	w.cutFor(links, w.between(300*time.Millisecond, 6*time.Second))
+}
+
+// isolate cuts a server off from everyone but the clients.
+func (w *world) isolate(s *server) {
+	w.count("fault isolated")
+	links := []link{{s.id(), 0}, {0, s.id()}}
+	for _, o := range w.servers {
+		links = append(links, link{s.id(), o.id()}, link{o.id(), s.id()})
+	}
+	w.cutFor(links, w.between(300*time.Millisecond, 6*time.Second))
+}
+
+func (w *world) cutFor(links []link, d time.Duration) {
+	if w.quiet {
+		return
+	}
+	w.note("cut %v", links)
+	for _, l := range links {
+		w.cut[l] = true
+	}
+	w.after(d, func() {
+		for _, l := range links {
+			delete(w.cut, l)
+		}
+	})
+}
+
+func (w *world) lossyFor(d time.Duration) {
+	w.count("fault lossy")
+	w.lossy = true
+	w.after(d, func() { w.lossy = false })
+}
+
+func (w *world) leaderOutage() {
+	if !w.leader.up {
+		return
+	}
+	w.count("fault view leader out")
+	w.note("the view leader is out")
+	w.leader.up = false
+	w.after(w.between(200*time.Millisecond, 4*time.Second), w.leaderBack)
+}
+
+// leaderBack gives everyone a full timeout first.
+func (w *world) leaderBack() {
+	w.leader.up = true
+	for _, s := range w.servers {
+		w.leader.heard[s.id()] = w.now
+	}
+}
+
+func (w *world) join() {
+	if len(w.servers) >= serversMax {
+		return
+	}
+	w.count("fault join")
+	w.addServer().start()
+}
+
+func (w *world) leave(s *server) {
+	staying := 0
+	for _, m := range w.leader.state.View().Members {
+		if m.Target() {
+			staying++
+		}
+	}
+	if staying < 3 || s.id() == 0 {
+		return
+	}
+	w.count("fault leave")
+	w.note("leave s%d", s.name)
+	w.leader.propose(roster.Command{Kind: roster.KindLeave, ID: s.id()}, nil)
+}
+
+// calm ends the faults; from here on everything must come right by itself.
+func (w *world) calm() {
+	w.note("calm")
+	w.quiet = true
+	w.cut, w.slow = make(map[link]bool), make(map[link]bool)
+	w.lossy = false
+	w.leaderBack()
+	for _, s := range w.servers {
+		s.paused = false
+		s.start()
+	}
+	w.after(time.Second, w.settle)
+}
+
+// settle waits until the cluster has converged, then reads every key once more.
+func (w *world) settle() {
+	for _, s := range w.servers {
+		if m := w.leader.state.View().Member(s.id()); m != nil && m.Standing == ring.Draining && s.done == w.leader.state.View().Epoch {
+			s.crash() // a drained server waits for its restart
+			s.start()
+		}
+	}
+	if why := w.unsettled(); why != "" {
+		w.note("not settled: %s", why)
+		w.after(500*time.Millisecond, w.settle)
+		return
+	}
+	w.settled = true
+	w.Counts["settled after ms"] = int((w.now - quietAt).Milliseconds())
+	c := newClient(w, 99)
+	c.final, c.finals = true, hotKeys
+	w.clients = append(w.clients, c)
+	c.next()
+	w.awaitFinal(c)
+}
+
+func (w *world) awaitFinal(c *client) {
+	if len(c.finals) == 0 && c.op.done != never {
+		w.queue = nil
+		return
+	}
+	w.after(100*time.Millisecond, func() { w.awaitFinal(c) })
+}
+
+// stranded reports whether a member has left the view: its process may have
+// gone on without noticing.
+func (w *world) stranded(id ring.ServerID) bool { return w.leader.state.View().Member(id) == nil }

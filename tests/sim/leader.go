@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"viewring/internal/invariant"
+	"viewring/ring"
+	"viewring/server/replica"
+	"viewring/viewleader/roster"
+)
+
+// leader is a simulated view leader: a roster with a failure detector.
+type leader struct {
+	w       *world
+	up      bool
+	state   *roster.State
+	heard   map[ring.ServerID]time.Duration
+	pending []proposal
+	tables  map[uint64]*ring.Table
+}
+
+type proposal struct {
+	cmd  roster.Command
+	then func(roster.Result, *ring.View)
+}
+
+// table returns the ring of a view; servers compute the same.
+func (l *leader) table(v *ring.View) *ring.Table {
+	if t := l.tables[v.Epoch]; t != nil {
+		return t
+	}
+	t, err := ring.NewTable(v.Members, len(v.Partitions))
+	invariant.Check(err == nil, "ring", "%v", err)
+	if l.tables == nil {
+		l.tables = make(map[uint64]*ring.Table)
+	}
+	l.tables[v.Epoch] = t
+	return t
+}
+
+// propose adds a command to the batch that is applied next.
+func (l *leader) propose(cmd roster.Command, then func(roster.Result, *ring.View)) {
+	if !l.up {
+		return
+	}
+	cmd.At = l.w.now.Milliseconds()
+	l.pending = append(l.pending, proposal{cmd, then})
+	if len(l.pending) == 1 {
+		pace := l.w.between(time.Millisecond, 8*time.Millisecond)
+		if l.w.chance(0.05) && !l.w.quiet {
+			pace = l.w.between(100*time.Millisecond, 2*time.Second) // its disk hangs, or another takes over
+		}
+		l.w.after(pace, l.apply)
+	}
+}
+
+func (l *leader) apply() {
+	batch := l.pending
+	l.pending = nil
+	cmds := make([]roster.Command, len(batch))
+	for i := range batch {
+		cmds[i] = batch[i].cmd
+	}
+	before := l.state.View().Epoch
+	results := l.state.Apply(cmds)
+	v := l.state.View()
+	for i, r := range results {
+		l.w.note("roster: kind %d %v: code %d %s", cmds[i].Kind, cmds[i].Who, r.Code, r.Reason)
+		if batch[i].then != nil {
+			batch[i].then(r, v)
+		}
+	}
+	if v.Epoch == before {
+		return
+	}
+	l.w.note("epoch %d: %v", v.Epoch, v.Partitions)
+	l.w.count("epochs")
+	for _, s := range l.w.servers {
+		l.push(s, v)
+	}
+}
+
+// push sends a view to a server. Heartbeats bring the next one if it is lost.
+func (l *leader) push(s *server, v *ring.View) {
+	l.w.deliver(0, s.id(), func() {
+		if s.alive && s.view != nil {
+			s.later(0, func() { s.adopt(v) })
+		}
+	})
+}
+
+// heartbeat notes that a server lives, and brings it up again when it was taken
+// for dead.
+func (l *leader) heartbeat(s *server) {
+	if !l.up {
+		return
+	}
+	v := l.state.View()
+	m := v.Member(s.id())
+	if m == nil || m.Incarnation != s.disk.incarnation || s.view == nil {
+		return
+	}
+	l.heard[s.id()] = l.w.now
+	if !m.Up {
+		l.propose(roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
+			Instance: s.instance, Incarnation: s.disk.incarnation, Addr: m.Addr, Whole: true}}, nil)
+	}
+	if s.view.Epoch < v.Epoch {
+		l.push(s, v)
+	}
+}
+
+// watch expires who is silent, and puts out who was down too long.
+func (l *leader) watch() {
+	l.w.after(100*time.Millisecond, l.watch)
+	if !l.up {
+		return
+	}
+	var silent []roster.Incarnated
+	for _, m := range l.state.View().Members {
+		quiet := l.w.now - l.heard[m.ID]
+		if _, ok := l.heard[m.ID]; !ok {
+			l.heard[m.ID] = l.w.now
+			continue
+		}
+		if quiet > 900*time.Millisecond && (m.Up || l.actsSomewhere(m.ID)) {
+			silent = append(silent, roster.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
+		}
+		if quiet > 8*time.Second && !m.Up && m.Standing == ring.In {
+			l.propose(roster.Command{Kind: roster.KindOut, ID: m.ID}, nil)
+		}
+	}
+	if len(silent) > 0 {
+		l.propose(roster.Command{Kind: roster.KindExpire, Who: silent}, nil)
+	}
+}
+
+// actsSomewhere reports whether a member acts where somebody else does too.
+func (l *leader) actsSomewhere(id ring.ServerID) bool {
+	return slices.ContainsFunc(l.state.View().Partitions, func(p ring.Partition) bool {
+		return len(p.Acting) > 1 && p.IsActing(id)
+	})
+}
+
+// request serves what a core asks of the view leader.
+func (l *leader) request(s *server, q replica.LeaderRequest, then func(ok bool)) {
+	if !l.up {
+		return
+	}
+	cmd := roster.Command{Partition: q.Partition, Term: q.Term,
+		From: roster.Incarnated{ID: s.id(), Incarnation: s.disk.incarnation}}
+	for _, a := range q.Acting {
+		cmd.Who = append(cmd.Who, roster.Incarnated(a))
+	}
+	switch q.Kind {
+	case replica.AskConfirm:
+		then(l.state.View().Partitions[q.Partition].Term == q.Term)
+		return
+	case replica.AskHandoff:
+		cmd.Kind = roster.KindHandoff
+		l.w.count("handoffs asked")
+	case replica.AskEject:
+		cmd.Kind = roster.KindEject
+		l.w.count("ejects asked")
+	}
+	l.propose(cmd, func(roster.Result, *ring.View) { then(true) })
+}

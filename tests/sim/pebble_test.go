@@ -1,0 +1,126 @@
+package sim
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/ring"
+	"viewring/server/replica"
+	"viewring/server/store"
+)
+
+// pebbleDrive is a server's real store on a file system in memory that loses
+// what was not synced when it crashes.
+type pebbleDrive struct {
+	*store.Store
+	t     *testing.T
+	mem   *vfs.MemFS
+	rng   *rand.Rand
+	waits [lanes][]pebbleWait
+	metas [lanes]map[uint64]map[ring.PartitionID][]byte // not synced yet, by batch
+	meta  map[ring.PartitionID][]byte                   // synced
+}
+
+type pebbleWait struct {
+	number uint64
+	wait   func() error
+}
+
+func (d *pebbleDrive) boot() {
+	if d.Store != nil {
+		return
+	}
+	s, err := store.Open("data", d.mem, store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.Store = s
+	d.meta = make(map[ring.PartitionID][]byte)
+	err = s.Metas(func(p ring.PartitionID, meta []byte) bool {
+		d.meta[p] = append([]byte(nil), meta...)
+		return true
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *pebbleDrive) apply(lane int, b *replica.Batch) {
+	metas := make(map[ring.PartitionID][]byte)
+	for _, o := range b.Ops {
+		switch o.Kind {
+		case replica.PutMeta:
+			metas[o.Partition] = o.Value
+		case replica.WipePartition:
+			metas[o.Partition] = nil
+		}
+	}
+	wait, err := d.ApplyBatch(b)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.waits[lane] = append(d.waits[lane], pebbleWait{b.Number, wait})
+	if d.metas[lane] == nil {
+		d.metas[lane] = make(map[uint64]map[ring.PartitionID][]byte)
+	}
+	d.metas[lane][b.Number] = metas
+}
+
+func (d *pebbleDrive) synced(lane int, number uint64) {
+	for len(d.waits[lane]) > 0 && d.waits[lane][0].number <= number {
+		w := d.waits[lane][0]
+		d.waits[lane] = d.waits[lane][1:]
+		if err := w.wait(); err != nil {
+			d.t.Fatal(err)
+		}
+		for p, m := range d.metas[lane][w.number] {
+			if m == nil {
+				delete(d.meta, p)
+				continue
+			}
+			d.meta[p] = m
+		}
+		delete(d.metas[lane], w.number)
+	}
+}
+
+func (d *pebbleDrive) crash(draw func(n int) int) {
+	lost := d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: draw(101), RNG: d.rng})
+	for lane := range d.waits {
+		for _, w := range d.waits[lane] {
+			_ = w.wait() // the process is dead: nobody learns of it
+		}
+		d.waits[lane], d.metas[lane] = nil, nil
+	}
+	if err := d.Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	d.Store, d.mem = nil, lost
+}
+
+func (d *pebbleDrive) syncedMeta(p ring.PartitionID) []byte { return d.meta[p] }
+
+// TestOnPebble plays seeds over the real store: an acknowledged write survives
+// the crash of a file system that keeps its promises and no more.
+func TestOnPebble(t *testing.T) {
+	for seed := uint64(1); seed <= envInt(t, "VIEWRING_SIM_PEBBLE_SEEDS", 15); seed++ {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		var drives []*pebbleDrive
+		r := Run(seed, Options{Drive: func() drive {
+			d := &pebbleDrive{t: t, mem: vfs.NewCrashableMem(), rng: rng}
+			drives = append(drives, d)
+			return d
+		}})
+		for _, d := range drives {
+			if d.Store != nil {
+				_ = d.Close() // in memory, and done with
+			}
+		}
+		if r.Violation != "" {
+			t.Errorf("seed %d: %s", seed, r.Violation)
+		}
+	}
+}

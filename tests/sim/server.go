@@ -1,0 +1,375 @@
+package sim
+
+import (
+	"time"
+
+	"viewring/internal/codec"
+	"viewring/internal/invariant"
+	"viewring/ring"
+	"viewring/server/replica"
+	"viewring/viewleader/roster"
+)
+
+// server is a simulated process: a node, its lanes, and the disk that outlives
+// them.
+type server struct {
+	w    *world
+	name byte
+	disk *disk
+	gone bool // left for good
+
+	// Of the running process.
+	alive    bool
+	paused   bool
+	life     int // counts starts and deaths; what was scheduled before is void
+	instance uint64
+	bootAt   time.Duration
+	drift    float64
+	node     *replica.Node
+	lanes    [lanes]*lane
+	view     *ring.View
+	done     uint64
+	asks     map[uint64]func(replica.Answer)
+	tokens   uint64
+	unleased map[uint64]time.Duration // by token: when what was read came back without a lease
+}
+
+type lane struct {
+	s     *server
+	id    int
+	core  *replica.Core
+	inbox []func(at replica.Instant, c *replica.Core)
+	awake bool
+	epoch uint64
+
+	adoptedAt time.Duration
+	commits   [partitions]uint64 // as of the last round
+}
+
+// frame is a message with what every frame carries.
+type frame struct {
+	from        ring.ServerID
+	incarnation uint64
+	epoch, done uint64
+	view        *ring.View // the sender's, for a receiver that is behind
+	msg         []byte
+}
+
+func (w *world) addServer() *server {
+	s := &server{w: w, name: byte(len(w.servers) + 1)}
+	s.disk = &disk{drive: w.opt.drive(), store: [16]byte{s.name}}
+	w.servers = append(w.servers, s)
+	return s
+}
+
+func (s *server) id() ring.ServerID { return s.disk.id }
+
+// instant is the server's own idea of the time.
+func (s *server) instant() replica.Instant {
+	return replica.Instant{
+		Mono: time.Duration(float64(s.w.now-s.bootAt) * s.drift),
+		Wall: s.w.now.Milliseconds() + 1_000_000,
+	}
+}
+
+// later runs do unless the process died meanwhile; a paused one does it when it
+// goes on.
+func (s *server) later(d time.Duration, do func()) {
+	life := s.life
+	var try func()
+	try = func() {
+		switch {
+		case s.life != life:
+		case s.paused:
+			s.w.after(10*time.Millisecond, try)
+		default:
+			do()
+		}
+	}
+	s.w.after(d, try)
+}
+
+// start boots the process and registers it.
+func (s *server) start() {
+	if s.alive || s.gone {
+		return
+	}
+	s.alive, s.paused = true, false
+	s.life++
+	s.bootAt = s.w.now - time.Duration(s.w.rng.Int64N(int64(time.Hour)))
+	s.drift = 0.95 + 0.1*s.w.rng.Float64()
+	s.instance = s.w.rng.Uint64() | 1
+	s.disk.boot()
+	previous := s.disk.incarnation
+	s.disk.incarnation++
+	s.view, s.done, s.node = nil, 0, nil
+	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
+	s.w.note("s%d starts as incarnation %d", s.name, s.disk.incarnation)
+	s.register(previous)
+}
+
+func (s *server) register(previous uint64) {
+	if s.view != nil {
+		return
+	}
+	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{
+		ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
+		Incarnation: s.disk.incarnation, Addr: string(rune('a' + s.name)), Whole: true,
+	}}
+	s.w.deliver(s.id(), 0, func() {
+		s.w.leader.propose(cmd, func(r roster.Result, v *ring.View) {
+			s.w.deliver(0, s.id(), func() { s.registered(r, v, cmd.Register.Instance) })
+		})
+	})
+	s.later(300*time.Millisecond, func() { s.register(previous) })
+}
+
+func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
+	if !s.alive || s.view != nil || s.instance != instance {
+		return
+	}
+	if r.Code != roster.Done {
+		s.w.note("s%d is refused: %s", s.name, r.Reason)
+		s.alive, s.gone = false, true
+		s.life++
+		return
+	}
+	fresh := s.disk.id == 0
+	s.disk.id = r.ID
+	s.node = replica.NewNode(r.ID, s.disk.incarnation)
+	at := s.instant()
+	for i := range s.lanes {
+		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
+			Fresh: fresh, ValueBytesMax: 1 << 20, PageBytesMax: 100, Limits: s.w.limits, Bugs: s.w.opt.Bugs}, s.disk, at)
+		invariant.Check(err == nil, "disk", "s%d: %v", s.name, err)
+		s.lanes[i] = &lane{s: s, id: i, core: core}
+	}
+	s.adopt(v)
+	s.later(0, s.tick)
+	s.later(0, s.beat)
+}
+
+// adopt raises the server's epoch and passes the view to every lane.
+func (s *server) adopt(v *ring.View) {
+	if s.view != nil && v.Epoch <= s.view.Epoch {
+		return
+	}
+	invariant.Check(v.Epoch >= s.disk.epoch, "I6", "s%d knew epoch %d and is given %d", s.name, s.disk.epoch, v.Epoch)
+	s.disk.epoch = v.Epoch
+	s.view = v
+	promised, ok := s.node.Raise(v.Epoch, v.LeaseTTL)
+	invariant.Check(ok, "I6", "s%d raises its epoch to %d", s.name, v.Epoch)
+	t := s.w.leader.table(v)
+	for _, l := range s.lanes {
+		l.post(func(at replica.Instant, c *replica.Core) {
+			c.Adopt(at, v, t, promised)
+			l.epoch, l.adoptedAt = v.Epoch, s.w.now
+			s.learnAll(l, v, t, at)
+			s.done = v.Epoch
+			for _, other := range s.lanes {
+				s.done = min(s.done, other.epoch)
+			}
+		})
+	}
+}
+
+// learnAll does the mover's work: it starts all that is to be learned.
+func (s *server) learnAll(l *lane, v *ring.View, t *ring.Table, at replica.Instant) {
+	for p := l.id; p < len(v.Partitions); p += lanes {
+		acting := v.Partitions[p].Acting
+		if len(acting) > 0 {
+			l.core.Learn(at, ring.PartitionID(p), acting[s.w.rng.IntN(len(acting))])
+		}
+	}
+}
+
+// post puts work into a lane's inbox.
+func (l *lane) post(do func(at replica.Instant, c *replica.Core)) {
+	l.inbox = append(l.inbox, do)
+	if !l.awake {
+		l.awake = true
+		l.s.later(l.s.w.between(10*time.Microsecond, 2*time.Millisecond), l.run)
+	}
+}
+
+func (l *lane) run() {
+	l.awake = false
+	work := l.inbox
+	l.inbox = nil
+	for _, do := range work {
+		do(l.s.instant(), l.core)
+	}
+	l.ready()
+}
+
+// ready does what the core wants done.
+func (l *lane) ready() {
+	s := l.s
+	for {
+		r, ok := l.core.Ready()
+		if !ok {
+			break
+		}
+		invariant.Check(l.core.Err() == nil, "disk", "s%d: %v", s.name, l.core.Err())
+		if r.Batch != nil {
+			s.disk.apply(l.id, r.Batch)
+			number := r.Batch.Number
+			s.later(s.w.between(100*time.Microsecond, 10*time.Millisecond), func() {
+				s.disk.synced(l.id, number)
+				l.post(func(at replica.Instant, c *replica.Core) { c.Synced(at, number) })
+			})
+		}
+		for _, e := range r.Send {
+			s.send(e.To, e.Msg)
+		}
+		if len(r.Reads) > 0 {
+			l.read(r.Reads)
+		}
+		for _, a := range r.Answers {
+			s.answer(l, a)
+		}
+		for _, q := range r.ToLeader {
+			s.askLeader(l, q)
+		}
+	}
+	s.w.checkServing(s, l)
+}
+
+// read fetches items at once and hands them back a while later.
+func (l *lane) read(rs []replica.Read) {
+	for i := range rs {
+		rs[i].Item, rs[i].Err = l.s.disk.Get(rs[i].Partition, rs[i].Key)
+	}
+	pace := l.s.w.between(0, 3*time.Millisecond)
+	hangs := 0.04
+	if l.s.w.cut[link{l.s.id(), 0}] {
+		hangs = 0.5 // trouble seldom comes alone
+	}
+	if l.s.w.chance(hangs) && !l.s.w.quiet {
+		pace = l.s.w.between(0, 3*time.Second) // a disk that hangs
+	}
+	l.s.later(pace, func() {
+		l.post(func(at replica.Instant, c *replica.Core) {
+			for i := range rs {
+				if !c.Leased(at, rs[i].Partition) {
+					l.s.unleased[rs[i].Token] = l.s.w.now
+				}
+			}
+			c.Served(at, rs)
+		})
+	})
+}
+
+func (s *server) send(to ring.ServerID, m *replica.Message) {
+	f := &frame{from: s.id(), incarnation: s.disk.incarnation, epoch: s.node.Epoch(), done: s.done, view: s.view,
+		msg: replica.AppendMessage(nil, m)}
+	s.w.count(m.Type.String())
+	target := s.w.byID(to)
+	if target == nil {
+		return
+	}
+	pace := time.Duration(0)
+	if m.Type == replica.MsgFetch || m.Type == replica.MsgPage {
+		pace = s.w.between(0, 400*time.Millisecond) // copies are throttled
+	}
+	s.w.deliver(s.id(), to, func() {
+		if target.alive && target.node != nil {
+			target.later(pace, func() { target.receive(f) })
+		}
+	})
+}
+
+// receive takes a frame as a real server does: view first, then the header,
+// then the message.
+func (s *server) receive(f *frame) {
+	if f.epoch > s.node.Epoch() {
+		s.adopt(f.view)
+	}
+	if m := s.view.Member(f.from); m == nil || m.Incarnation != f.incarnation {
+		return
+	}
+	msg, err := replica.DecodeMessage(codec.NewReader(f.msg))
+	invariant.Check(err == nil, "wire", "%v", err)
+	for _, l := range s.lanes {
+		l.post(func(at replica.Instant, c *replica.Core) { c.PeerDone(at, f.from, f.done) })
+	}
+	switch msg.Type {
+	case replica.MsgPing:
+		s.send(f.from, s.node.OnPing(s.instant(), f.from, msg))
+	case replica.MsgPurge:
+		s.w.checkPurge(f.view, msg)
+		s.lanes[int(msg.Partition)%lanes].post(func(at replica.Instant, c *replica.Core) { c.Step(at, f.from, msg) })
+	case replica.MsgPromise:
+		if pr, ok := s.node.OnPromise(f.from, msg); ok {
+			for _, l := range s.lanes {
+				l.post(func(at replica.Instant, c *replica.Core) { c.Promised(at, pr) })
+			}
+		}
+	default:
+		s.w.note("%v gets %v of %d/%d from %v: flags %x last %v seq %d floor %d commit %d history %v", s.id(), msg.Type,
+			msg.Partition, msg.Term, f.from, msg.Flags, msg.Last, msg.Seq, msg.Floor, msg.Commit, msg.History)
+		l := s.lanes[int(msg.Partition)%lanes]
+		l.post(func(at replica.Instant, c *replica.Core) { c.Step(at, f.from, msg) })
+	}
+}
+
+func (s *server) tick() {
+	for _, l := range s.lanes {
+		l.post(func(at replica.Instant, c *replica.Core) { c.Tick(at) })
+	}
+	s.later(30*time.Millisecond, s.tick)
+}
+
+// beat sends the heartbeat and the pings.
+func (s *server) beat() {
+	s.w.deliver(s.id(), 0, func() { s.w.leader.heartbeat(s) })
+	for i := range s.view.Members {
+		if m := &s.view.Members[i]; m.Up && m.ID != s.id() {
+			s.send(m.ID, s.node.Ping(s.instant()))
+		}
+	}
+	s.later(150*time.Millisecond, s.beat)
+}
+
+func (s *server) askLeader(l *lane, q replica.LeaderRequest) {
+	s.w.checkHandoff(s, l, q)
+	s.w.deliver(s.id(), 0, func() {
+		s.w.leader.request(s, q, func(ok bool) {
+			s.w.deliver(0, s.id(), func() {
+				s.later(s.w.answerPace(), func() {
+					if q.Kind == replica.AskConfirm {
+						l.post(func(at replica.Instant, c *replica.Core) { c.Confirmed(at, q.Token, ok) })
+					}
+				})
+			})
+		})
+	})
+}
+
+// answerPace is how long an answer of the view leader waits for whoever passes it on.
+func (w *world) answerPace() time.Duration {
+	if w.quiet || !w.chance(0.15) {
+		return 0
+	}
+	return time.Duration(w.rng.Int64N(int64(2 * time.Second)))
+}
+
+// crash kills the process; its disk loses what was not synced, but for a prefix.
+func (s *server) crash() {
+	if !s.alive {
+		return
+	}
+	s.w.note("s%d crashes", s.name)
+	s.alive = false
+	s.life++
+	s.disk.crash(s.w.rng.IntN)
+}
+
+func (w *world) byID(id ring.ServerID) *server {
+	for _, s := range w.servers {
+		if s.disk.id == id {
+			return s
+		}
+	}
+	return nil
+}

@@ -1,0 +1,308 @@
+package viewleader
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"viewring/internal/folder"
+)
+
+// The keys of the log: 'h' the hard state, 's' the snapshot, 'e' and the index
+// (8 bytes, big endian) an entry.
+var (
+	hardKey     = []byte{'h'}
+	snapshotKey = []byte{'s'}
+)
+
+const entryPrefix = 'e'
+
+// The log's database in a data folder, and the format of the folder in this build.
+const (
+	raftName     = "raft"
+	folderFormat = 1
+)
+
+// Errors of a data folder that can't be used.
+var (
+	ErrInUse  = folder.ErrInUse
+	ErrFormat = folder.ErrFormat
+)
+
+// entriesKept stay in the log behind a snapshot, for members that lag a little.
+const entriesKept = 1000
+
+// disk keeps what Raft must not forget: entries, hard state and snapshot, all
+// written with a sync. Raft reads from a copy in memory, which the log's
+// truncation keeps short.
+type disk struct {
+	memory *raft.MemoryStorage
+	db     *pebble.DB
+	lock   *pebble.Lock
+	logger *slog.Logger
+	broken chan struct{} // closed at the first failure of the disk
+
+	mu struct {
+		sync.Mutex
+		err error // that failure
+	}
+}
+
+// openDisk opens the log in dir. first is asked for the snapshot to start from
+// when the folder is new.
+func openDisk(dir string, fs vfs.FS, logger *slog.Logger, first func() (*pb.Snapshot, error)) (*disk, error) {
+	lock, err := folder.Take(fs, dir, "viewleader", folderFormat)
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{memory: raft.NewMemoryStorage(), lock: lock, logger: logger, broken: make(chan struct{})}
+	d.db, err = pebble.Open(fs.PathJoin(dir, raftName), &pebble.Options{
+		FS:                 fs,
+		FormatMajorVersion: pebble.FormatValueSeparation,
+		MemTableSize:       4 << 20,
+		Logger:             diskLogger{d},
+		EventListener: &pebble.EventListener{
+			// The default kills the process without a word.
+			DataCorruption: func(i pebble.DataCorruptionInfo) {
+				d.fail(fmt.Errorf("file %s is damaged: %w", i.Path, i.Details))
+			},
+		},
+	})
+	if err != nil {
+		_ = lock.Close() // nothing was written
+		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
+	}
+	if err := d.load(first); err != nil {
+		_ = d.close() // the first error matters
+		return nil, fmt.Errorf("read the log in %s: %w", dir, err)
+	}
+	return d, nil
+}
+
+// load fills the copy in memory.
+func (d *disk) load(first func() (*pb.Snapshot, error)) error {
+	snapshot := &pb.Snapshot{}
+	switch err := d.read(snapshotKey, snapshot); {
+	case errors.Is(err, pebble.ErrNotFound):
+		if snapshot, err = first(); err != nil {
+			return err
+		}
+		if err := d.saveFirst(snapshot); err != nil {
+			return err
+		}
+	case err != nil:
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if err := d.memory.ApplySnapshot(snapshot); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	hard := &pb.HardState{}
+	if err := d.read(hardKey, hard); err != nil {
+		return fmt.Errorf("hard state: %w", err)
+	}
+	if err := d.memory.SetHardState(hard); err != nil {
+		return err
+	}
+	entries, err := d.entries(snapshot.GetMetadata().GetIndex() + 1)
+	if err != nil {
+		return err
+	}
+	return d.memory.Append(entries)
+}
+
+// saveFirst writes the snapshot that a new cluster starts from.
+func (d *disk) saveFirst(s *pb.Snapshot) error {
+	term, index := s.GetMetadata().GetTerm(), s.GetMetadata().GetIndex()
+	b := d.db.NewBatch()
+	if err := put(b, snapshotKey, s); err != nil {
+		return err
+	}
+	if err := put(b, hardKey, &pb.HardState{Term: &term, Commit: &index, Vote: new(uint64)}); err != nil {
+		return err
+	}
+	return d.commit(b)
+}
+
+func (d *disk) read(key []byte, m proto.Message) error {
+	value, closer, err := d.db.Get(key)
+	if err != nil {
+		return err
+	}
+	err = proto.Unmarshal(value, m)
+	if cerr := closer.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// entries reads the log from index from on.
+func (d *disk) entries(from uint64) (entries []*pb.Entry, err error) {
+	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(from), UpperBound: []byte{entryPrefix + 1}})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if cerr := it.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	for ok := it.First(); ok; ok = it.Next() {
+		e := &pb.Entry{}
+		value, err := it.ValueAndErr()
+		if err == nil {
+			err = proto.Unmarshal(value, e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", from, err)
+		}
+		if e.GetIndex() != from {
+			return nil, fmt.Errorf("entry %d is missing: the next is %d", from, e.GetIndex())
+		}
+		entries = append(entries, e)
+		from++
+	}
+	return entries, it.Error()
+}
+
+func entryKey(index uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{entryPrefix}, index)
+}
+
+func put(b *pebble.Batch, key []byte, m proto.Message) error {
+	value, err := proto.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return b.Set(key, value, nil)
+}
+
+// append makes entries and the hard state durable. New entries replace those at
+// and after their index.
+func (d *disk) append(hard *pb.HardState, entries []*pb.Entry) error {
+	b := d.db.NewBatch()
+	if !raft.IsEmptyHardState(hard) {
+		if err := put(b, hardKey, hard); err != nil {
+			return err
+		}
+	}
+	if len(entries) > 0 {
+		last, err := d.memory.LastIndex()
+		if err != nil {
+			return err
+		}
+		if first := entries[0].GetIndex(); first <= last {
+			if err := b.DeleteRange(entryKey(first), entryKey(last+1), nil); err != nil {
+				return err
+			}
+		}
+		for _, e := range entries {
+			if err := put(b, entryKey(e.GetIndex()), e); err != nil {
+				return err
+			}
+		}
+	}
+	if err := d.commit(b); err != nil {
+		return err
+	}
+	return d.memory.Append(entries)
+}
+
+// compact replaces the log up to index by a snapshot. hard goes with it: what is
+// on disk may be behind index, for a commit alone is not written.
+func (d *disk) compact(index uint64, hard *pb.HardState, conf *pb.ConfState, data []byte) error {
+	snapshot, err := d.memory.CreateSnapshot(index, conf, data)
+	if err != nil {
+		return err
+	}
+	b := d.db.NewBatch()
+	if err := put(b, snapshotKey, snapshot); err != nil {
+		return err
+	}
+	if err := put(b, hardKey, hard); err != nil {
+		return err
+	}
+	// On disk nothing before the snapshot is needed: a restart begins there.
+	if err := b.DeleteRange(entryKey(0), entryKey(index+1), nil); err != nil {
+		return err
+	}
+	if err := d.commit(b); err != nil {
+		return err
+	}
+	first, err := d.memory.FirstIndex()
+	if err != nil || index < first+entriesKept {
+		return err
+	}
+	return d.memory.Compact(index - entriesKept)
+}
+
+// commit writes b with a sync. It never writes without: mixed, a damaged log
+// was seen to drop what had been synced.
+func (d *disk) commit(b *pebble.Batch) error {
+	done := make(chan error, 1)
+	go func() {
+		// Pebble's logger ends this goroutine when a sync fails.
+		done <- b.Commit(pebble.Sync)
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("write the log: %w", err)
+		}
+		return b.Close()
+	case <-d.broken: // b may still be in Pebble's hands
+		return fmt.Errorf("write the log: %w", d.failure())
+	}
+}
+
+func (d *disk) fail(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.err == nil {
+		d.mu.err = err
+		close(d.broken)
+	}
+}
+
+func (d *disk) failure() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.err
+}
+
+// close leaves Pebble alone after a failure, when it may hang.
+func (d *disk) close() error {
+	if d.failure() != nil {
+		return nil
+	}
+	err := d.db.Close()
+	if lerr := d.lock.Close(); err == nil {
+		err = lerr
+	}
+	return err
+}
+
+// diskLogger passes on what Pebble says.
+type diskLogger struct{ d *disk }
+
+func (l diskLogger) Infof(format string, args ...any) {
+	l.d.logger.Debug("pebble", "says", fmt.Sprintf(format, args...))
+}
+
+func (l diskLogger) Errorf(format string, args ...any) {
+	l.d.logger.Error("pebble", "says", fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: Pebble goes on as if the write had been made.
+func (l diskLogger) Fatalf(format string, args ...any) {
+	l.d.fail(fmt.Errorf(format, args...))
+	runtime.Goexit()
+}

@@ -1,0 +1,271 @@
+package viewleader
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/viewleader/roster"
+)
+
+// handler serves one command: it must not wait, and finishes the reply when it
+// can. args alias the reader's buffer.
+type handler struct {
+	argsMin, argsMax int
+	serve            func(c *conn, r *reply, args [][]byte)
+}
+
+var handlers = map[string]handler{
+	wire.CmdRegister:  {1, 1, (*conn).register},
+	wire.CmdHeartbeat: {1, 1, (*conn).heartbeat},
+	wire.CmdView:      {2, 2, (*conn).view},
+	wire.CmdChange:    {1, 1, (*conn).change},
+	wire.CmdConfirm:   {1, 1, (*conn).confirm},
+	wire.CmdMember:    {2, 2, (*conn).member},
+	wire.CmdStatus:    {0, 0, (*conn).status},
+	wire.CmdLockGet:   {4, 4, (*conn).lockGet},
+	wire.CmdLockFree:  {2, 2, (*conn).lockFree},
+	wire.CmdLocks:     {0, 0, (*conn).locks},
+	"PING":            {0, 1, (*conn).ping},
+	"QUIT":            {0, 0, (*conn).quit},
+	"COMMAND":         {0, limits.ArgsMax, (*conn).command},
+}
+
+// refuse answers with what the roster said.
+func refuse(r *reply, res roster.Result) {
+	code := wire.CodeRefused
+	switch res.Code {
+	case roster.Locked:
+		code = wire.CodeLocked
+	case roster.NotHeld:
+		code = wire.CodeNotHeld
+	case roster.Deadlock:
+		code = wire.CodeDeadlock
+	}
+	r.fail(code, res.Reason)
+}
+
+// failed answers a command that was not decided. One that the service stops
+// under gets no answer: its client asks again.
+func failed(r *reply, err error) {
+	switch {
+	case errors.Is(err, errStopped):
+	case errors.Is(err, errNotHead):
+		r.fail(wire.CodeNotHead, "")
+	default:
+		r.fail(wire.CodeErr, err.Error())
+	}
+}
+
+func (c *conn) ping(r *reply, args [][]byte) {
+	if len(args) == 1 {
+		r.bulk(append([]byte(nil), args[0]...))
+		return
+	}
+	r.finish(func(w *wire.Writer) { w.WriteSimple("PONG") })
+}
+
+func (c *conn) quit(r *reply, _ [][]byte) {
+	r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
+}
+
+// command satisfies redis-cli, which asks for the list of commands first.
+func (c *conn) command(r *reply, _ [][]byte) {
+	r.finish(func(w *wire.Writer) { w.WriteArray(0) })
+}
+
+func (c *conn) heartbeat(r *reply, args [][]byte) {
+	h, err := wire.DecodeHeartbeat(args[0])
+	if err != nil {
+		r.fail(wire.CodeErr, err.Error())
+		return
+	}
+	p := c.s.published.Load()
+	m := p.member(h.ID)
+	present := m != nil && m.Incarnation == h.Incarnation && m.Instance == h.Instance
+	if present {
+		c.s.beats.heard(c, &h)
+	}
+	answer := wire.HeartbeatReply{Epoch: p.view.Epoch, Known: present && m.Up, Every: c.s.opts.Heartbeat}
+	r.bulk(wire.AppendHeartbeatReply(nil, &answer))
+}
+
+func (c *conn) view(r *reply, args [][]byte) {
+	since, err := strconv.ParseUint(string(args[0]), 10, 64)
+	wait, werr := milliseconds(args[1])
+	if err != nil || werr != nil {
+		r.fail(wire.CodeErr, "want an epoch and milliseconds")
+		return
+	}
+	c.s.views.wait(r, since, wait, c.s.opts.Now())
+}
+
+// milliseconds reads a time, which may be negative; a very long one counts as a year.
+func milliseconds(arg []byte) (time.Duration, error) {
+	ms, err := strconv.ParseInt(string(arg), 10, 64)
+	if err != nil {
+		return 0, err
+	}
+	const year = 365 * 24 * time.Hour
+	return time.Duration(max(-1, min(ms, year.Milliseconds()))) * time.Millisecond, nil
+}
+
+func (c *conn) change(r *reply, args [][]byte) {
+	changes, err := wire.DecodeChanges(args[0])
+	if err != nil {
+		r.fail(wire.CodeErr, err.Error())
+		return
+	}
+	if len(changes) > roster.PartitionsMax {
+		r.fail(wire.CodeErr, fmt.Sprintf("%d changes: want at most %d", len(changes), roster.PartitionsMax))
+		return
+	}
+	if len(changes) == 0 {
+		r.bulk(wire.AppendChangeResults(nil, nil))
+		return
+	}
+	results := make([]wire.ChangeResult, len(changes))
+	left := len(changes) // the Raft loop's from the first submit on
+	for i := range changes {
+		cmd := changeCommand(&changes[i])
+		c.s.submit(proposal{cmd: cmd, linger: true, done: func(res roster.Result, err error) {
+			if err != nil {
+				failed(r, err)
+				return
+			}
+			results[i] = wire.ChangeResult{Done: res.Code == roster.Done, Epoch: res.Epoch, Reason: res.Reason}
+			if left--; left == 0 {
+				r.bulk(wire.AppendChangeResults(nil, results))
+			}
+		}})
+	}
+}
+
+func changeCommand(ch *wire.Change) roster.Command {
+	cmd := roster.Command{Kind: roster.KindHandoff, From: roster.Incarnated(ch.From), Partition: ch.Partition, Term: ch.Term}
+	if ch.Kind == wire.ChangeEject {
+		cmd.Kind = roster.KindEject
+	}
+	for _, in := range ch.Acting {
+		cmd.Who = append(cmd.Who, roster.Incarnated(in))
+	}
+	return cmd
+}
+
+func (c *conn) confirm(r *reply, args [][]byte) {
+	questions, err := wire.DecodeConfirms(args[0])
+	if err != nil {
+		r.fail(wire.CodeErr, err.Error())
+		return
+	}
+	c.s.ask(func(s *roster.State, err error) {
+		if err != nil {
+			failed(r, err)
+			return
+		}
+		v := s.View()
+		answers := make([]byte, len(questions))
+		for i, q := range questions {
+			if int64(q.Partition) < int64(len(v.Partitions)) && v.Partitions[q.Partition].Term == q.Term {
+				answers[i] = 1
+			}
+		}
+		r.bulk(answers)
+	})
+}
+
+func (c *conn) member(r *reply, args [][]byte) {
+	kinds := map[string]roster.Kind{
+		wire.MemberLeave: roster.KindLeave, wire.MemberDrain: roster.KindDrain, wire.MemberRemove: roster.KindRemove,
+	}
+	kind, ok := kinds[string(args[0])]
+	if !ok {
+		r.fail(wire.CodeErr, "unknown verb '"+printable(args[0])+"': want leave, drain or remove")
+		return
+	}
+	id, err := c.s.resolve(string(args[1]))
+	if err != nil {
+		r.fail(wire.CodeRefused, err.Error())
+		return
+	}
+	logger := c.s.opts.Logger.With("verb", string(args[0]), "server", id)
+	c.s.submit(proposal{cmd: roster.Command{Kind: kind, ID: id}, done: func(res roster.Result, err error) {
+		switch {
+		case err != nil:
+			failed(r, err)
+		case res.Code != roster.Done:
+			refuse(r, res)
+		default:
+			logger.Info("an operator changed a member")
+			r.finish(func(w *wire.Writer) { w.WriteBulkString(id.String()) })
+		}
+	}})
+}
+
+// resolve finds a member by id or address.
+func (s *Service) resolve(name string) (ring.ServerID, error) {
+	v := s.view()
+	if id, err := ring.ParseServerID(name); err == nil {
+		if v.Member(id) == nil {
+			return 0, fmt.Errorf("%v is not a member", id)
+		}
+		return id, nil
+	}
+	for i := range v.Members {
+		if v.Members[i].Addr == name {
+			return v.Members[i].ID, nil
+		}
+	}
+	return 0, fmt.Errorf("no server %q: want an id like s1 or an address of query_servers", printable([]byte(name)))
+}
+
+func (c *conn) status(r *reply, _ [][]byte) {
+	p := c.s.published.Load()
+	st := wire.Status{View: ring.AppendView(nil, p.view, 0), Servers: c.s.beats.status(p.members)}
+	r.bulk(wire.AppendStatus(nil, &st))
+}
+
+func (c *conn) lockGet(r *reply, args [][]byte) {
+	wait, err := milliseconds(args[2])
+	ttl, terr := milliseconds(args[3])
+	if err != nil || terr != nil || ttl < 0 {
+		r.fail(wire.CodeErr, "want a lock, a client and two times in milliseconds")
+		return
+	}
+	c.s.lines.get(r, lineKey{string(args[0]), string(args[1])}, wait, ttl)
+}
+
+func (c *conn) lockFree(r *reply, args [][]byte) {
+	cmd := roster.Command{Kind: roster.KindLockFree, Lock: string(args[0]), Client: string(args[1])}
+	c.s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
+		switch {
+		case err != nil:
+			failed(r, err)
+		case res.Code != roster.Done:
+			refuse(r, res)
+		default:
+			r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
+		}
+	}})
+}
+
+func (c *conn) locks(r *reply, _ [][]byte) {
+	c.s.ask(func(s *roster.State, err error) {
+		if err != nil {
+			failed(r, err)
+			return
+		}
+		states := s.Locks()
+		locks := make([]wire.Lock, len(states))
+		for i, l := range states {
+			locks[i] = wire.Lock{Name: l.Name, Holder: l.Holder, Token: l.Token, Since: time.UnixMilli(l.Since), Waiters: l.Waiters}
+			if l.Expires != 0 {
+				locks[i].Expires = time.UnixMilli(l.Expires)
+			}
+		}
+		r.bulk(wire.AppendLocks(nil, locks))
+	})
+}

@@ -1,0 +1,250 @@
+package viewleader
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/viewleader/roster"
+)
+
+// claimGrace is how long a grant waits for a client whose connection broke, and
+// a place in line after a start, before they go to the next.
+const claimGrace = 5 * time.Second
+
+// lines knows which connections wait for locks. The order of waiters is in the
+// roster; here is only whom to tell, in memory.
+type lines struct {
+	s       *Service
+	started time.Time
+	swept   bool // the Raft loop's
+
+	mu struct {
+		sync.Mutex
+		waiting map[lineKey][]*lockWaiter
+		orphans map[lineKey]orphan
+		left    []lineKey // clients whose last connection broke; for the Raft loop's next tick
+	}
+}
+
+type lineKey struct{ lock, client string }
+
+// lockWaiter is one VL.LOCKGET that waits. One client may have several.
+type lockWaiter struct {
+	key   lineKey
+	reply *reply
+	until time.Time // zero: for ever
+	grant *granting // once it has the lock
+}
+
+// granting follows a grant until some connection of the client has been told.
+type granting struct {
+	token     uint64
+	told      int // answers that are still under way
+	delivered bool
+}
+
+// orphan is a grant that its client may not know of.
+type orphan struct {
+	token uint64
+	at    time.Time
+}
+
+func (l *lines) init(s *Service) {
+	l.s, l.started = s, s.opts.Now()
+	l.mu.waiting = make(map[lineKey][]*lockWaiter)
+	l.mu.orphans = make(map[lineKey]orphan)
+}
+
+// get asks for a lock on behalf of r, which is answered when the lock is
+// granted, refused, or the wait is over. A negative wait has no end.
+func (l *lines) get(r *reply, key lineKey, wait, ttl time.Duration) {
+	cmd := roster.Command{Kind: roster.KindLockGet, Lock: key.lock, Client: key.client, Wait: wait != 0, TTL: ttl.Milliseconds()}
+	l.s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
+		if err != nil {
+			failed(r, err)
+			return
+		}
+		switch res.Code {
+		case roster.Done:
+			l.got(r, key, res)
+		case roster.Waiting:
+			w := &lockWaiter{key: key, reply: r}
+			if wait > 0 {
+				w.until = l.s.opts.Now().Add(wait)
+			}
+			l.join(w)
+		default:
+			refuse(r, res)
+		}
+	}})
+}
+
+// got answers with a lock that was free, or held by the client already.
+func (l *lines) got(r *reply, key lineKey, res roster.Result) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.mu.orphans, key)
+	defer r.finish(grantReply(res.Token, res.Since))
+	if res.Held {
+		return
+	}
+	lost := func(delivered bool) {
+		if !delivered {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.mu.orphans[key] = orphan{res.Token, l.s.opts.Now()}
+		}
+	}
+	if !r.onEnd(lost) {
+		l.mu.orphans[key] = orphan{res.Token, l.s.opts.Now()}
+	}
+}
+
+func grantReply(token uint64, since int64) func(*wire.Writer) {
+	return func(w *wire.Writer) {
+		w.WriteArray(2)
+		w.WriteInt(int64(token))
+		w.WriteInt(since)
+	}
+}
+
+func (l *lines) join(w *lockWaiter) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.waiting[w.key] = append(l.mu.waiting[w.key], w)
+	if !w.reply.onEnd(func(delivered bool) { l.ended(w, delivered) }) {
+		l.leave(w)
+	}
+}
+
+// ended follows a waiter whose answer was delivered, or whose connection broke.
+func (l *lines) ended(w *lockWaiter, delivered bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	g := w.grant
+	if g == nil {
+		l.leave(w)
+		return
+	}
+	g.told--
+	g.delivered = g.delivered || delivered
+	if g.told == 0 && !g.delivered {
+		l.mu.orphans[w.key] = orphan{g.token, l.s.opts.Now()}
+	}
+}
+
+// leave takes a waiter away, and the client out of line with its last one. The
+// caller holds mu.
+func (l *lines) leave(w *lockWaiter) {
+	if l.drop(w) && len(l.mu.waiting[w.key]) == 0 {
+		l.mu.left = append(l.mu.left, w.key)
+	}
+}
+
+func dequeue(key lineKey) roster.Command {
+	return roster.Command{Kind: roster.KindLockDequeue, Lock: key.lock, Client: key.client}
+}
+
+// drop takes w out of waiting; false when it was not there.
+func (l *lines) drop(w *lockWaiter) bool {
+	ws := l.mu.waiting[w.key]
+	for i := range ws {
+		if ws[i] == w {
+			ws = append(ws[:i:i], ws[i+1:]...)
+			if len(ws) == 0 {
+				delete(l.mu.waiting, w.key)
+			} else {
+				l.mu.waiting[w.key] = ws
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// granted tells whoever waits for it of a grant. The Raft loop calls it.
+func (l *lines) granted(g roster.Grant) {
+	key := lineKey{g.Lock, g.Client}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ws := l.mu.waiting[key]
+	delete(l.mu.waiting, key)
+	if len(ws) == 0 {
+		l.mu.orphans[key] = orphan{g.Token, l.s.opts.Now()}
+		return
+	}
+	grant := &granting{token: g.Token, told: len(ws)}
+	for _, w := range ws {
+		w.grant = grant
+		w.reply.finish(grantReply(g.Token, g.Since))
+	}
+}
+
+// tick ends waits whose time is over and frees what nobody claimed. The Raft
+// loop calls it.
+func (l *lines) tick(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var later []roster.Command
+	for _, key := range l.mu.left {
+		if len(l.mu.waiting[key]) == 0 { // otherwise it came back, to its old place
+			later = append(later, dequeue(key))
+		}
+	}
+	l.mu.left = nil
+	for key, o := range l.mu.orphans {
+		if now.Sub(o.at) >= claimGrace {
+			delete(l.mu.orphans, key)
+			later = append(later, roster.Command{Kind: roster.KindLockFree, Lock: key.lock, Client: key.client, Token: o.token})
+		}
+	}
+	if !l.swept && now.Sub(l.started) >= claimGrace {
+		l.swept = true
+		later = append(later, l.absent()...)
+	}
+	for _, cmd := range later {
+		l.s.group.enqueue(proposal{cmd: cmd, done: func(roster.Result, error) {}})
+	}
+	for _, ws := range l.mu.waiting {
+		for _, w := range ws {
+			if !w.until.IsZero() && !now.Before(w.until) {
+				w.until = time.Time{}
+				l.giveUp(w)
+			}
+		}
+	}
+}
+
+// giveUp takes a waiter out of line and tells it so, unless the lock comes
+// first. The caller holds mu and is the Raft loop.
+func (l *lines) giveUp(w *lockWaiter) {
+	over := func(roster.Result, error) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.drop(w) {
+			w.reply.fail(wire.CodeLocked, fmt.Sprintf("%q is still held by another client", w.key.lock))
+		}
+	}
+	if len(l.mu.waiting[w.key]) == 1 {
+		l.s.group.enqueue(proposal{cmd: dequeue(w.key), done: over})
+		return
+	}
+	// Others of this client wait on: only this answer ends, at the next chance.
+	l.s.group.enqueue(proposal{cmd: roster.Command{Kind: roster.KindLockTick}, done: over})
+}
+
+// absent lists the places in line that nobody came back for since the start.
+// The caller holds mu and is the Raft loop.
+func (l *lines) absent() (cmds []roster.Command) {
+	for _, lock := range l.s.group.state.Locks() {
+		for _, client := range lock.Waiters {
+			key := lineKey{lock.Name, client}
+			if len(l.mu.waiting[key]) == 0 {
+				cmds = append(cmds, dequeue(key))
+			}
+		}
+	}
+	return cmds
+}

@@ -1,0 +1,133 @@
+package viewleader
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"viewring/internal/wire"
+)
+
+func TestLocks(t *testing.T) {
+	s := start(t, testOptions(t))
+	l := leaderOf(t, s)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel() // before wg.Wait, also when the test fails
+	first, err := l.LockGet(ctx, "l", "a", 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := l.LockGet(ctx, "l", "a", 0, 0); again != first || err != nil {
+		t.Fatal(again, err)
+	}
+	if _, err := l.LockGet(ctx, "l", "b", 0, 0); !wire.IsCode(err, wire.CodeLocked) {
+		t.Fatal(err)
+	}
+	if _, err := l.LockGet(ctx, "l", "b", 30*time.Millisecond, 0); !wire.IsCode(err, wire.CodeLocked) {
+		t.Fatal(err)
+	}
+	if err := l.LockFree(ctx, "l", "b"); !wire.IsCode(err, wire.CodeNotHeld) {
+		t.Fatal(err)
+	}
+	grants := make(chan uint64, 8)
+	wait := func(ctx context.Context, client string) {
+		if token, err := l.LockGet(ctx, "l", client, -1, 0); err == nil {
+			grants <- token
+		}
+	}
+	gone, leave := context.WithCancel(ctx)
+	for i, client := range []string{"b", "c", "d"} {
+		c := ctx
+		if client == "c" {
+			c = gone
+		}
+		wg.Go(func() { wait(c, client) })
+		waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks) == 1 && len(locks[0].Waiters) == i+1 })
+	}
+	leave() // c's connection breaks
+	waitLocks(t, l, func(locks []wire.Lock) bool { return slices.Equal(locks[0].Waiters, []string{"b", "d"}) })
+	if err := l.LockFree(ctx, "l", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if token := <-grants; token != first+1 {
+		t.Fatal(token)
+	}
+	if err := l.LockFree(ctx, "l", "b"); err != nil {
+		t.Fatal(err)
+	}
+	if token := <-grants; token != first+2 {
+		t.Fatal(token)
+	}
+}
+
+func waitLocks(t *testing.T, l *wire.Leader, ok func([]wire.Lock) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		locks, err := l.Locks(ctx)
+		if err != nil {
+			t.Fatalf("%v; last %+v", err, locks)
+		}
+		if ok(locks) {
+			return
+		}
+	}
+}
+
+func TestLockTTLAndDeadlock(t *testing.T) {
+	s := start(t, testOptions(t))
+	l := leaderOf(t, s)
+	ctx := t.Context()
+	if _, err := l.LockGet(ctx, "L1", "a", 0, 80*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.LockGet(ctx, "L1", "b", -1, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.LockGet(ctx, "L2", "a", 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	waiting, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _, _ = l.LockGet(waiting, "L1", "a", -1, 0) })
+	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
+	_, err := l.LockGet(ctx, "L2", "b", -1, 0)
+	if !wire.IsCode(err, wire.CodeDeadlock) || !strings.Contains(err.Error(), "L1") || !strings.Contains(err.Error(), "L2") {
+		t.Fatal(err)
+	}
+}
+
+func TestCloseWhileClientsWait(t *testing.T) {
+	o := testOptions(t)
+	s := start(t, o)
+	l := leaderOf(t, s)
+	if _, err := l.LockGet(t.Context(), "l", "a", 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	token := make(chan uint64, 1)
+	go func() {
+		n, _ := l.LockGet(t.Context(), "l", "b", -1, 0)
+		token <- n
+	}()
+	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.Listen = s.Addr()
+	s = start(t, o) // b comes back by itself and keeps its place
+	l2 := leaderOf(t, s)
+	if err := l2.LockFree(t.Context(), "l", "a"); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-token; n != 2 {
+		t.Fatal(n)
+	}
+}

@@ -1,0 +1,103 @@
+package viewleader
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/viewleader/roster"
+)
+
+// Options of a view leader. The zero value of a field means its default.
+type Options struct {
+	Listen   string       // host:port; default 127.0.0.1:39000
+	Listener net.Listener // instead of Listen
+	Data     string       // folder that keeps everything; required
+
+	Partitions int // a power of two, fixed when the cluster is made; default 1024
+	MinCopies  int // default 2
+
+	Heartbeat time.Duration // how often servers send one; default 150 ms
+	DownAfter time.Duration // silence after which a server is down; default 900 ms
+	OutAfter  time.Duration // time down after which others take over; default 5 min
+	LeaseTTL  time.Duration // L of the protocol; default 600 ms
+	// ColdGrace is how long after a start nobody is declared down while nobody
+	// has been heard at all; default 30 s.
+	ColdGrace time.Duration
+	// ReturnGrace is how long after the first was heard the others may take;
+	// default 5 s.
+	ReturnGrace time.Duration
+
+	SnapshotEvery  int // entries between snapshots of the roster; default 10000
+	ConnectionsMax int // default 20000
+
+	FS     vfs.FS           // default: the disk
+	Now    func() time.Time // stamps and silence; default time.Now
+	Logger *slog.Logger     // default: none
+}
+
+func (o *Options) fill() {
+	def(&o.Listen, "127.0.0.1:39000")
+	def(&o.Partitions, 1024)
+	def(&o.MinCopies, 2)
+	def(&o.Heartbeat, 150*time.Millisecond)
+	def(&o.DownAfter, 900*time.Millisecond)
+	def(&o.OutAfter, 5*time.Minute)
+	def(&o.LeaseTTL, 600*time.Millisecond)
+	def(&o.ColdGrace, 30*time.Second)
+	def(&o.ReturnGrace, 5*time.Second)
+	def(&o.SnapshotEvery, 10_000)
+	def(&o.ConnectionsMax, 20_000)
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func (o *Options) validate() error {
+	if o.Data == "" {
+		return errors.New("no data folder given")
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"heartbeat", o.Heartbeat}, {"down-after", o.DownAfter}, {"out-after", o.OutAfter}, {"lease", o.LeaseTTL},
+		{"cold grace", o.ColdGrace}, {"return grace", o.ReturnGrace},
+	} {
+		if d.value < time.Millisecond {
+			return fmt.Errorf("%s %v: want at least 1ms", d.name, d.value)
+		}
+	}
+	if o.DownAfter < 2*o.Heartbeat {
+		return fmt.Errorf("down-after %v: want at least two heartbeats of %v", o.DownAfter, o.Heartbeat)
+	}
+	if o.OutAfter < o.DownAfter {
+		return fmt.Errorf("out-after %v: want at least down-after %v", o.OutAfter, o.DownAfter)
+	}
+	if o.SnapshotEvery < 1 || o.ConnectionsMax < 1 {
+		return fmt.Errorf("snapshot every %d entries, at most %d connections: want more", o.SnapshotEvery, o.ConnectionsMax)
+	}
+	c := o.rosterConfig([16]byte{})
+	return c.Validate()
+}
+
+func (o *Options) rosterConfig(cluster [16]byte) roster.Config {
+	return roster.Config{Cluster: cluster, Partitions: o.Partitions, MinCopies: o.MinCopies, LeaseTTL: o.LeaseTTL}
+}

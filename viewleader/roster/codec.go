@@ -1,0 +1,169 @@
+package roster
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"viewring/internal/codec"
+	"viewring/ring"
+)
+
+// The format versions of what Raft stores. Another one is refused by name.
+const (
+	commandsFormat = 1
+	snapshotFormat = 1
+)
+
+// ErrFormat is wrapped when stored bytes carry a format this program does not know.
+var ErrFormat = errors.New("unknown format version")
+
+// AppendCommands encodes a batch.
+func AppendCommands(b []byte, cmds []Command) []byte {
+	b = append(b, commandsFormat)
+	b = binary.AppendUvarint(b, uint64(len(cmds)))
+	for i := range cmds {
+		b = appendCommand(b, &cmds[i])
+	}
+	return b
+}
+
+// DecodeCommands reads what AppendCommands wrote.
+func DecodeCommands(b []byte) ([]Command, error) {
+	r := codec.NewReader(b)
+	if f := r.Byte(); r.Err() == nil && f != commandsFormat {
+		return nil, fmt.Errorf("roster commands: %w %d, want %d", ErrFormat, f, commandsFormat)
+	}
+	n := r.Count(2)
+	cmds := make([]Command, 0, min(n, 1024))
+	for range n {
+		c, err := readCommand(r)
+		if err != nil {
+			return nil, fmt.Errorf("roster commands: %w", err)
+		}
+		cmds = append(cmds, c)
+	}
+	if err := r.Done(); err != nil {
+		return nil, fmt.Errorf("roster commands: %w", err)
+	}
+	return cmds, nil
+}
+
+func appendCommand(b []byte, c *Command) []byte {
+	b = append(b, byte(c.Kind))
+	b = binary.AppendVarint(b, c.At)
+	switch c.Kind {
+	case KindRegister:
+		b = appendRegister(b, &c.Register)
+	case KindExpire:
+		b = appendIncarnated(b, c.Who)
+	case KindOut, KindLeave, KindDrain, KindRemove:
+		b = binary.AppendUvarint(b, uint64(c.ID))
+	case KindHandoff, KindEject:
+		b = binary.AppendUvarint(b, uint64(c.From.ID))
+		b = binary.AppendUvarint(b, c.From.Incarnation)
+		b = binary.AppendUvarint(b, uint64(c.Partition))
+		b = binary.AppendUvarint(b, c.Term)
+		b = appendIncarnated(b, c.Who)
+	case KindConfigure:
+		b = binary.AppendUvarint(b, uint64(c.LeaseTTL))
+		b = binary.AppendUvarint(b, uint64(c.MinCopies))
+	case KindLockGet, KindLockFree, KindLockDequeue:
+		b = codec.AppendString(b, c.Lock)
+		b = codec.AppendString(b, c.Client)
+		b = codec.AppendBool(b, c.Wait)
+		b = binary.AppendVarint(b, c.TTL)
+		b = binary.AppendUvarint(b, c.Token)
+	}
+	return b
+}
+
+func readCommand(r *codec.Reader) (Command, error) {
+	c := Command{Kind: Kind(r.Byte()), At: varint(r)}
+	switch c.Kind {
+	case KindRegister:
+		c.Register = readRegister(r)
+	case KindExpire:
+		c.Who = readIncarnated(r)
+	case KindOut, KindLeave, KindDrain, KindRemove:
+		c.ID = serverID(r)
+	case KindHandoff, KindEject:
+		c.From = Incarnated{ID: serverID(r), Incarnation: r.Uvarint()}
+		c.Partition = ring.PartitionID(r.Uvarint())
+		c.Term = r.Uvarint()
+		c.Who = readIncarnated(r)
+	case KindConfigure:
+		c.LeaseTTL = time.Duration(r.Uvarint())
+		c.MinCopies = int(r.Uvarint())
+	case KindLockGet, KindLockFree, KindLockDequeue:
+		c.Lock = r.String()
+		c.Client = r.String()
+		c.Wait = r.Bool()
+		c.TTL = varint(r)
+		c.Token = r.Uvarint()
+	case KindLockTick:
+	default:
+		if r.Err() == nil {
+			return c, fmt.Errorf("%w: command kind %d", ErrFormat, c.Kind)
+		}
+	}
+	return c, r.Err()
+}
+
+func appendRegister(b []byte, r *Register) []byte {
+	b = append(b, r.Cluster[:]...)
+	b = append(b, r.Store[:]...)
+	b = binary.AppendUvarint(b, uint64(r.ID))
+	b = binary.AppendUvarint(b, r.Instance)
+	b = binary.AppendUvarint(b, r.Previous)
+	b = binary.AppendUvarint(b, r.Incarnation)
+	b = codec.AppendString(b, r.Addr)
+	b = codec.AppendString(b, r.Zone)
+	b = binary.AppendUvarint(b, uint64(r.Weight))
+	return codec.AppendBool(b, r.Whole)
+}
+
+func readRegister(r *codec.Reader) Register {
+	var g Register
+	r.Fixed(g.Cluster[:])
+	r.Fixed(g.Store[:])
+	g.ID = serverID(r)
+	g.Instance = r.Uvarint()
+	g.Previous = r.Uvarint()
+	g.Incarnation = r.Uvarint()
+	g.Addr = r.String()
+	g.Zone = r.String()
+	g.Weight = uint32(r.Uvarint())
+	g.Whole = r.Bool()
+	return g
+}
+
+func appendIncarnated(b []byte, who []Incarnated) []byte {
+	b = binary.AppendUvarint(b, uint64(len(who)))
+	for _, in := range who {
+		b = binary.AppendUvarint(b, uint64(in.ID))
+		b = binary.AppendUvarint(b, in.Incarnation)
+	}
+	return b
+}
+
+func readIncarnated(r *codec.Reader) []Incarnated {
+	n := r.Count(2)
+	if n == 0 {
+		return nil
+	}
+	who := make([]Incarnated, n)
+	for i := range who {
+		who[i] = Incarnated{ID: serverID(r), Incarnation: r.Uvarint()}
+	}
+	return who
+}
+
+func serverID(r *codec.Reader) ring.ServerID { return ring.ServerID(r.Uvarint()) }
+
+// varint reads a signed varint (zig-zag, as binary.AppendVarint writes it).
+func varint(r *codec.Reader) int64 {
+	u := r.Uvarint()
+	return int64(u>>1) ^ -int64(u&1)
+}

@@ -1,0 +1,102 @@
+package roster
+
+import (
+	"time"
+
+	"viewring/ring"
+)
+
+// Kind says what a Command does. The numbers are stored: never reuse one.
+type Kind uint8
+
+// The commands. DESIGN.md states for each what it requires and does.
+const (
+	KindRegister    Kind = 1  // Register
+	KindExpire      Kind = 2  // Who
+	KindOut         Kind = 3  // ID
+	KindHandoff     Kind = 4  // From, Partition, Term, Who
+	KindEject       Kind = 5  // From, Partition, Term, Who[0]
+	KindLeave       Kind = 6  // ID
+	KindDrain       Kind = 7  // ID
+	KindRemove      Kind = 8  // ID
+	KindConfigure   Kind = 9  // LeaseTTL, MinCopies
+	KindLockGet     Kind = 10 // Lock, Client, Wait, TTL
+	KindLockFree    Kind = 11 // Lock, Client, Token
+	KindLockDequeue Kind = 12 // Lock, Client
+	KindLockTick    Kind = 13
+)
+
+// Command is one change of the state. Which fields count depends on its kind.
+type Command struct {
+	Kind Kind
+	At   int64 // unix ms by the clock of who proposed it
+
+	Register  Register
+	ID        ring.ServerID
+	From      Incarnated
+	Who       []Incarnated
+	Partition ring.PartitionID
+	Term      uint64
+
+	LeaseTTL  time.Duration
+	MinCopies int
+
+	Lock, Client string
+	Wait         bool  // join the queue when the lock is held
+	TTL          int64 // ms from the grant; 0 = until released
+	Token        uint64
+}
+
+// Incarnated is a server at one of its starts.
+type Incarnated struct {
+	ID          ring.ServerID
+	Incarnation uint64
+}
+
+// Register is a server's request to join, or to come back after a start.
+type Register struct {
+	Cluster     [16]byte      // zero when the data folder belongs to none yet
+	ID          ring.ServerID // 0 when the store never got one
+	Store       [16]byte
+	Instance    uint64 // random per process
+	Previous    uint64 // incarnation of the start before, 0 at the first
+	Incarnation uint64
+	Addr        string
+	Zone        string
+	Weight      uint32
+	Whole       bool // as found when this process opened its store
+}
+
+// Code says how a command ended.
+type Code uint8
+
+// The outcomes of a command.
+const (
+	Done     Code = iota + 1
+	Refused       // Reason says why; nothing changed
+	Waiting       // LockGet: in the queue; a Grant follows
+	Locked        // LockGet without Wait: held by another
+	NotHeld       // LockFree: held by another, or by nobody
+	Deadlock      // LockGet: waiting would close a cycle, told in Reason
+)
+
+// Result is what a command came to.
+type Result struct {
+	Code   Code
+	Reason string
+	ID     ring.ServerID // Register; the member of Leave, Drain and Remove
+	Epoch  uint64        // after the batch
+	Token  uint64        // LockGet
+	Since  int64         // LockGet: unix ms
+	Held   bool          // LockGet: the client had it before
+	Grants []Grant       // locks that went to waiters because of this command
+}
+
+// Grant is a lock that a waiter got.
+type Grant struct {
+	Lock, Client string
+	Token        uint64
+	Since        int64
+}
+
+func refused(err error) Result { return Result{Code: Refused, Reason: err.Error()} }

@@ -1,0 +1,228 @@
+package roster
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"viewring/internal/codec"
+	"viewring/ring"
+)
+
+// AppendSnapshot encodes the whole state. Equal states give equal bytes.
+func (s *State) AppendSnapshot(b []byte) []byte {
+	b = append(b, snapshotFormat)
+	b = append(b, s.cluster[:]...)
+	b = binary.AppendUvarint(b, uint64(s.leaseTTL))
+	b = binary.AppendUvarint(b, uint64(s.patience))
+	b = binary.AppendUvarint(b, uint64(s.minCopies))
+	b = binary.AppendUvarint(b, s.epoch)
+	b = binary.AppendUvarint(b, uint64(s.nextID))
+	b = binary.AppendUvarint(b, uint64(len(s.members)))
+	for i := range s.members {
+		b = appendMember(b, &s.members[i])
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.gone)))
+	for _, g := range s.gone {
+		b = binary.AppendUvarint(b, uint64(g.ID))
+		b = append(b, g.Store[:]...)
+		b = binary.AppendUvarint(b, g.Incarnation)
+		b = codec.AppendBool(b, g.Removed)
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.parts)))
+	for i := range s.parts {
+		p := &s.parts[i]
+		b = binary.AppendUvarint(b, p.Term)
+		b = append(b, p.MinCopies)
+		b = appendIDs(b, p.Acting)
+		b = appendIDs(b, p.Writable)
+		b = binary.AppendUvarint(b, uint64(p.tainted))
+	}
+	b = binary.AppendUvarint(b, uint64(len(s.asked)))
+	for _, a := range s.asked {
+		b = binary.AppendUvarint(b, uint64(a.Partition))
+		b = binary.AppendUvarint(b, a.Term)
+		b = binary.AppendUvarint(b, uint64(a.From))
+		b = binary.AppendUvarint(b, uint64(a.Who))
+		b = binary.AppendVarint(b, a.First)
+		b = binary.AppendVarint(b, a.Last)
+	}
+	return s.locks.append(b)
+}
+
+// Restore reads what AppendSnapshot wrote.
+func Restore(b []byte) (*State, error) {
+	r := codec.NewReader(b)
+	if f := r.Byte(); r.Err() == nil && f != snapshotFormat {
+		return nil, fmt.Errorf("roster snapshot: %w %d, want %d", ErrFormat, f, snapshotFormat)
+	}
+	s := &State{}
+	r.Fixed(s.cluster[:])
+	s.leaseTTL = time.Duration(r.Uvarint())
+	s.patience = time.Duration(r.Uvarint())
+	s.minCopies = int(r.Uvarint())
+	s.epoch = r.Uvarint()
+	s.nextID = serverID(r)
+	for range r.Count(20) {
+		s.members = append(s.members, readMember(r))
+	}
+	for range r.Count(19) {
+		g := gone{ID: serverID(r)}
+		r.Fixed(g.Store[:])
+		g.Incarnation, g.Removed = r.Uvarint(), r.Bool()
+		s.gone = append(s.gone, g)
+	}
+	s.parts = make([]partition, r.Count(5))
+	for i := range s.parts {
+		p := &s.parts[i]
+		p.Term, p.MinCopies = r.Uvarint(), r.Byte()
+		p.Acting, p.Writable = readIDs(r), readIDs(r)
+		p.tainted = uint16(r.Uvarint())
+	}
+	for range r.Count(6) {
+		s.asked = append(s.asked, ask{ring.PartitionID(r.Uvarint()), r.Uvarint(),
+			serverID(r), serverID(r), varint(r), varint(r)})
+	}
+	s.locks = readLocks(r)
+	if err := r.Done(); err != nil {
+		return nil, fmt.Errorf("roster snapshot: %w", err)
+	}
+	if err := s.validRestored(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// validRestored refuses a snapshot that decodes but can't have been written.
+func (s *State) validRestored() error {
+	c := Config{Partitions: len(s.parts), MinCopies: s.minCopies, LeaseTTL: s.leaseTTL, EjectPatience: s.patience}
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("roster snapshot: %w", err)
+	}
+	for i := range s.parts {
+		p := &s.parts[i]
+		if p.Term > s.epoch || p.MinCopies == 0 || len(p.Acting) > actingMax || len(p.Writable) > actingMax {
+			return fmt.Errorf("roster snapshot: partition %d is malformed", i)
+		}
+	}
+	for client, names := range s.locks.waiting {
+		for _, name := range names {
+			if s.locks.held[name] == nil {
+				return fmt.Errorf("roster snapshot: %q waits for %q, which nobody holds", client, name)
+			}
+		}
+	}
+	for _, a := range s.asked {
+		if int64(a.Partition) >= int64(len(s.parts)) {
+			return fmt.Errorf("roster snapshot: an eject from partition %d of %d", a.Partition, len(s.parts))
+		}
+	}
+	return nil
+}
+
+func appendMember(b []byte, m *member) []byte {
+	b = binary.AppendUvarint(b, uint64(m.ID))
+	b = append(b, m.Store[:]...)
+	b = binary.AppendUvarint(b, m.Incarnation)
+	b = codec.AppendString(b, m.Addr)
+	b = codec.AppendString(b, m.Zone)
+	b = binary.AppendUvarint(b, uint64(m.Weight))
+	b = append(b, byte(m.Standing))
+	b = codec.AppendBool(b, m.Up)
+	b = binary.AppendUvarint(b, m.Instance)
+	b = binary.AppendVarint(b, m.DownAt)
+	b = codec.AppendBool(b, m.Doubted)
+	return codec.AppendBool(b, m.Removed)
+}
+
+func readMember(r *codec.Reader) member {
+	var m member
+	m.ID = serverID(r)
+	r.Fixed(m.Store[:])
+	m.Incarnation = r.Uvarint()
+	m.Addr = r.String()
+	m.Zone = r.String()
+	m.Weight = uint32(r.Uvarint())
+	m.Standing = ring.Standing(r.Byte())
+	m.Up = r.Bool()
+	m.Instance = r.Uvarint()
+	m.DownAt = varint(r)
+	m.Doubted = r.Bool()
+	m.Removed = r.Bool()
+	return m
+}
+
+func appendIDs(b []byte, ids []ring.ServerID) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.AppendUvarint(b, uint64(id))
+	}
+	return b
+}
+
+func readIDs(r *codec.Reader) []ring.ServerID {
+	n := r.Count(1)
+	if n == 0 {
+		return nil
+	}
+	ids := make([]ring.ServerID, n)
+	for i := range ids {
+		ids[i] = serverID(r)
+	}
+	return ids
+}
+
+func (t *lockTable) append(b []byte) []byte {
+	b = binary.AppendUvarint(b, t.token)
+	b = binary.AppendUvarint(b, uint64(len(t.held)))
+	for _, name := range slices.Sorted(maps.Keys(t.held)) {
+		l := t.held[name]
+		b = codec.AppendString(b, name)
+		b = codec.AppendString(b, l.Holder)
+		b = binary.AppendUvarint(b, l.Token)
+		b = binary.AppendVarint(b, l.Since)
+		b = binary.AppendVarint(b, l.Expires)
+		b = binary.AppendUvarint(b, uint64(len(l.Waiters)))
+		for _, w := range l.Waiters {
+			b = codec.AppendString(b, w.Client)
+			b = binary.AppendVarint(b, w.TTL)
+		}
+	}
+	// The order in which a client came to wait decides what a cycle's report
+	// names first, so it is kept too.
+	b = binary.AppendUvarint(b, uint64(len(t.waiting)))
+	for _, client := range slices.Sorted(maps.Keys(t.waiting)) {
+		b = codec.AppendString(b, client)
+		b = binary.AppendUvarint(b, uint64(len(t.waiting[client])))
+		for _, name := range t.waiting[client] {
+			b = codec.AppendString(b, name)
+		}
+	}
+	return b
+}
+
+func readLocks(r *codec.Reader) lockTable {
+	t := newLockTable()
+	t.token = r.Uvarint()
+	for range r.Count(6) {
+		name := r.String()
+		l := &lock{Holder: r.String(), Token: r.Uvarint(), Since: varint(r), Expires: varint(r)}
+		for range r.Count(2) {
+			l.Waiters = append(l.Waiters, waiter{Client: r.String(), TTL: varint(r)})
+			t.waiters++
+		}
+		t.held[name] = l
+		if l.Expires != 0 {
+			t.timed[name] = true
+		}
+	}
+	for range r.Count(2) {
+		client := r.String()
+		for range r.Count(1) {
+			t.waiting[client] = append(t.waiting[client], r.String())
+		}
+	}
+	return t
+}
