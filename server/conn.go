@@ -45,7 +45,7 @@ func (c *call) complete(a replica.Answer) {
 // take counts n more bytes that a call holds; false when that would be too much,
 // for its connection or in all.
 func (c *conn) take(cl *call, n int64) bool {
-	if c.memory.Add(n) > connMemoryBytesMax {
+	if c.memory.Add(n) > c.s.opts.ConnMemory {
 		c.memory.Add(-n)
 		return false
 	}

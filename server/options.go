@@ -28,6 +28,7 @@ type Options struct {
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
 	HeartbeatEvery time.Duration // 0: as the view leader wants it
 	Lanes          int           // event loops; 0: chosen by the number of cores
+	ConnMemory     int64         // bytes of requests and answers that one connection may have under way; 0: 128 MiB
 	Store          store.Options
 
 	Logger  *slog.Logger // nil: slog.Default
@@ -41,30 +42,30 @@ type Options struct {
 
 // Bounds and intervals of a server.
 const (
-	portFirst          = 38000
-	portLast           = 38999
-	heartbeatDefault   = 150 * time.Millisecond
-	tickEvery          = 25 * time.Millisecond
-	laneEventsMax      = 16 << 10         // waiting for a lane, beyond which connections and links wait
-	laneDrainMax       = 1024             // events between two batches
-	gatherMax          = time.Millisecond // that a lane waits for a sync before its next batch
-	commitsMax         = 64               // batches of a lane not yet durable, beyond which it waits
-	connsMax           = 10_000           // connections
-	callsMax           = 1024             // requests of one connection without an answer
-	memoryBytesMax     = 512 << 20        // requests and answers under way in all
-	connMemoryBytesMax = 128 << 20        // the same of one connection: who does not read harms nobody else
-	writeTimeout       = 10 * time.Second
-	linkTimeout        = 5 * time.Second // dialing, greeting, one frame
-	redialMin          = 20 * time.Millisecond
-	redialMax          = 500 * time.Millisecond
-	peerBytesMax       = 64 << 20 // waiting for a link, beyond which messages are dropped
-	peerIdleBytesMax   = 1 << 20  // the same while the link is down
-	frameBytesMax      = 4 << 20  // gathered into one frame; a single message may be longer
-	leaderTimeout      = 2 * time.Second
-	registerTimeout    = 15 * time.Second // the view leader may wait for a predecessor to prove dead
-	viewWait           = 10 * time.Second
-	leaderRequestsMax  = 64 << 10
-	hungAfter          = 2 * time.Second // a lane that stands still so long stops the heartbeats
+	portFirst         = 38000
+	portLast          = 38999
+	heartbeatDefault  = 150 * time.Millisecond
+	tickEvery         = 25 * time.Millisecond
+	laneEventsMax     = 16 << 10         // waiting for a lane, beyond which connections and links wait
+	laneDrainMax      = 1024             // events between two batches
+	gatherMax         = time.Millisecond // that a lane waits for a sync before its next batch
+	commitsMax        = 64               // batches of a lane not yet durable, beyond which it waits
+	connsMax          = 10_000           // connections
+	callsMax          = 1024             // requests of one connection without an answer
+	memoryBytesMax    = 512 << 20        // requests and answers under way in all
+	connMemoryDefault = 128 << 20        // the same of one connection: who does not read harms nobody else
+	writeTimeout      = 10 * time.Second
+	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
+	redialMin         = 20 * time.Millisecond
+	redialMax         = 500 * time.Millisecond
+	peerBytesMax      = 64 << 20 // waiting for a link, beyond which messages are dropped
+	peerIdleBytesMax  = 1 << 20  // the same while the link is down
+	frameBytesMax     = 4 << 20  // gathered into one frame; a single message may be longer
+	leaderTimeout     = 2 * time.Second
+	registerTimeout   = 15 * time.Second // the view leader may wait for a predecessor to prove dead
+	viewWait          = 10 * time.Second
+	leaderRequestsMax = 64 << 10
+	hungAfter         = 2 * time.Second // a lane that stands still so long stops the heartbeats
 )
 
 // linkLimits bound what is read from another server: frames carry whole windows.
@@ -85,6 +86,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Lanes == 0 {
 		o.Lanes = lanesDefault()
+	}
+	if o.ConnMemory == 0 {
+		o.ConnMemory = connMemoryDefault
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
