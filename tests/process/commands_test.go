@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"viewring/tests/harness"
 )
 
 // Every command as a new user tries it on a fresh cluster, exit codes included.
 func TestCommands(t *testing.T) {
-	s, d := up(t)
+	s, d := harness.Up(t)
 	t.Run("values", func(t *testing.T) { testValues(t, s) })
 	t.Run("names", func(t *testing.T) { testNames(t, s) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, s) })
@@ -28,46 +30,46 @@ func TestCommands(t *testing.T) {
 	t.Run("refused", func(t *testing.T) { testRefusedServers(t, s) })
 }
 
-func testValues(t *testing.T, s *shell) {
+func testValues(t *testing.T, s *harness.Shell) {
 	random := make([]byte, 1<<20)
 	_, _ = rand.Read(random)
 	for _, value := range []string{"", "-", "-5", "--json", "plain", "\x00\xff\n", string(random)} {
 		if value == "-" || len(value) > 1000 || strings.Contains(value, "\x00") {
-			if r := s.run(value, "setr", "value", "-"); r.code != 0 {
-				t.Fatalf("setr of %d bytes from a pipe: exit %d, %s", len(value), r.code, r.stderr)
+			if r := s.Run(value, "setr", "value", "-"); r.Code != 0 {
+				t.Fatalf("setr of %d bytes from a pipe: exit %d, %s", len(value), r.Code, r.Stderr)
 			}
 		} else {
-			s.ok("setr", "value", value)
+			s.OK("setr", "value", value)
 		}
-		if got := s.ok("getr", "value"); got != value {
+		if got := s.OK("getr", "value"); got != value {
 			t.Errorf("getr returned %d bytes, %.20q; want %d, %.20q", len(got), got, len(value), value)
 		}
 	}
-	large := s.run(strings.Repeat("x", 16<<20), "setr", "large", "-")
-	if large.code != 0 || len(s.ok("getr", "large")) != 16<<20 {
-		t.Errorf("16 MiB: exit %d, %s", large.code, large.stderr)
+	large := s.Run(strings.Repeat("x", 16<<20), "setr", "large", "-")
+	if large.Code != 0 || len(s.OK("getr", "large")) != 16<<20 {
+		t.Errorf("16 MiB: exit %d, %s", large.Code, large.Stderr)
 	}
-	if r := s.run(strings.Repeat("x", 16<<20+1), "setr", "large", "-"); r.code != 4 || !strings.Contains(r.stderr, "too large") {
-		t.Errorf("over the limit: exit %d, %s", r.code, r.stderr)
+	if r := s.Run(strings.Repeat("x", 16<<20+1), "setr", "large", "-"); r.Code != 4 || !strings.Contains(r.Stderr, "too large") {
+		t.Errorf("over the limit: exit %d, %s", r.Code, r.Stderr)
 	}
-	s.ok("delr", "large")
-	s.fails(1, "not found", "getr", "large")
-	s.fails(1, "not found", "delr", "large")
-	s.fails(4, "empty", "setr", "", "x")
+	s.OK("delr", "large")
+	s.Fails(1, "not found", "getr", "large")
+	s.Fails(1, "not found", "delr", "large")
+	s.Fails(4, "empty", "setr", "", "x")
 }
 
-func testNames(t *testing.T, s *shell) {
+func testNames(t *testing.T, s *harness.Shell) {
 	for _, name := range []string{"two words", "line\nbreak", "\xff\xfe", "{tag}x", "größe"} {
-		s.ok("setr", name, "v")
-		if got := s.ok("getr", name); got != "v" {
+		s.OK("setr", name, "v")
+		if got := s.OK("getr", name); got != "v" {
 			t.Errorf("getr %q = %q", name, got)
 		}
 		var o struct{ Name, Value string }
-		if err := json.Unmarshal([]byte(s.ok("getr", name, "--json")), &o); err != nil || o.Name != base64.StdEncoding.EncodeToString([]byte(name)) {
+		if err := json.Unmarshal([]byte(s.OK("getr", name, "--json")), &o); err != nil || o.Name != base64.StdEncoding.EncodeToString([]byte(name)) {
 			t.Errorf("getr %q --json = %+v, %v", name, o, err)
 		}
 	}
-	keys := s.ok("query_all_keys", "--server", "s1")
+	keys := s.OK("query_all_keys", "--server", "s1")
 	for _, want := range []string{`"two words"`, `"line\nbreak"`, `"\xff\xfe"`, "{tag}x", "größe"} {
 		if !strings.Contains(keys, want) {
 			t.Errorf("query_all_keys does not show %s:\n%s", want, keys)
@@ -75,32 +77,32 @@ func testNames(t *testing.T, s *shell) {
 	}
 }
 
-func testLocks(t *testing.T, s *shell) {
-	first := s.ok("lock_get", "l", "alice")
-	if again := s.ok("lock-get", "l", "alice"); again != first {
+func testLocks(t *testing.T, s *harness.Shell) {
+	first := s.OK("lock_get", "l", "alice")
+	if again := s.OK("lock-get", "l", "alice"); again != first {
 		t.Errorf("asking again gave token %s, not %s", again, first)
 	}
-	s.fails(4, "alice", "lock_get", "l", "bob", "--wait", "0")
-	s.fails(3, "not granted", "lock_get", "l", "bob", "--timeout", "300ms")
-	s.fails(4, "", "lock_release", "l", "bob")
-	waiting := s.start("lock_get", "l", "carol")
-	eventually(t, "carol waits", func() bool { return strings.Contains(s.ok("locks"), "carol") })
-	s.ok("lock_release", "l", "alice")
-	<-waiting.done
-	if got := waiting.stdout.text(); got == "" || got == first || waiting.cmd.ProcessState.ExitCode() != 0 {
+	s.Fails(4, "alice", "lock_get", "l", "bob", "--wait", "0")
+	s.Fails(3, "not granted", "lock_get", "l", "bob", "--timeout", "300ms")
+	s.Fails(4, "", "lock_release", "l", "bob")
+	waiting := s.Start("lock_get", "l", "carol")
+	harness.Eventually(t, "carol waits", func() bool { return strings.Contains(s.OK("locks"), "carol") })
+	s.OK("lock_release", "l", "alice")
+	<-waiting.Done
+	if got := waiting.Stdout.Text(); got == "" || got == first || waiting.Cmd.ProcessState.ExitCode() != 0 {
 		t.Errorf("carol got token %q after %q", got, first)
 	}
-	s.ok("lock_release", "l", "carol")
-	s.ok("lock_get", "short", "dave", "--ttl", "100ms")
-	s.ok("lock_get", "short", "erin", "--timeout", "10s")
-	s.ok("lock_release", "short", "erin")
-	if got := s.ok("locks"); !strings.Contains(got, "no lock is held") {
+	s.OK("lock_release", "l", "carol")
+	s.OK("lock_get", "short", "dave", "--ttl", "100ms")
+	s.OK("lock_get", "short", "erin", "--timeout", "10s")
+	s.OK("lock_release", "short", "erin")
+	if got := s.OK("locks"); !strings.Contains(got, "no lock is held") {
 		t.Errorf("locks: %s", got)
 	}
 }
 
-func testServers(t *testing.T, s *shell, d *daemon) {
-	text := s.ok("query_servers")
+func testServers(t *testing.T, s *harness.Shell, d *harness.Daemon) {
+	text := s.OK("query_servers")
 	for _, want := range []string{"PRIMARY", "s1", "s2", "s3", "safe: all 1024 partitions"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("query_servers does not show %q:\n%s", want, text)
@@ -111,38 +113,38 @@ func testServers(t *testing.T, s *shell, d *daemon) {
 		Servers             []struct{ ID, Address, State string }
 		Safety              struct{ Safe bool }
 	}
-	if err := json.Unmarshal([]byte(s.ok("query-servers", "--json")), &o); err != nil || o.Version != 1 || len(o.Servers) != 3 || !o.Safety.Safe {
+	if err := json.Unmarshal([]byte(s.OK("query-servers", "--json")), &o); err != nil || o.Version != 1 || len(o.Servers) != 3 || !o.Safety.Safe {
 		t.Errorf("query_servers --json: %+v, %v", o, err)
 	}
-	if !strings.Contains(d.stdout.text(), o.Servers[0].Address) {
+	if !strings.Contains(d.Stdout.Text(), o.Servers[0].Address) {
 		t.Errorf("up did not print the address %s", o.Servers[0].Address)
 	}
-	s.fails(4, "", "leave", "s99")
-	s.fails(4, "", "remove", "nobody:1")
+	s.Fails(4, "", "leave", "s99")
+	s.Fails(4, "", "remove", "nobody:1")
 }
 
-func testOneServersOwn(t *testing.T, s *shell, d *daemon) {
-	s.ok("print", "hello", "-there", "--server", "s1")
-	d.stderr.wait(t, "hello -there", d.done)
-	s.ok("setr", "same", "replicated")
-	s.ok("set", "same", "local", "--server", "s2")
-	if got := s.ok("get", "same", "--server", "s2"); got != "local" {
+func testOneServersOwn(t *testing.T, s *harness.Shell, d *harness.Daemon) {
+	s.OK("print", "hello", "-there", "--server", "s1")
+	d.Stderr.Wait(t, "hello -there", d.Done)
+	s.OK("setr", "same", "replicated")
+	s.OK("set", "same", "local", "--server", "s2")
+	if got := s.OK("get", "same", "--server", "s2"); got != "local" {
 		t.Errorf("get = %q", got)
 	}
-	if got := s.ok("getr", "same"); got != "replicated" {
+	if got := s.OK("getr", "same"); got != "replicated" {
 		t.Errorf("getr = %q: a local name touched a replicated key", got)
 	}
-	s.fails(1, "not found", "get", "same", "--server", "s1")
-	keys := s.ok("query_all_keys", "--server", "s2")
+	s.Fails(1, "not found", "get", "same", "--server", "s1")
+	keys := s.OK("query_all_keys", "--server", "s2")
 	if !strings.Contains(keys, "local       same") || !strings.Contains(keys, "replicated  same") {
 		t.Errorf("query_all_keys:\n%s", keys)
 	}
-	s.fails(2, "did you mean setr?", "set", "same", "x")
-	s.fails(2, "did you mean getr?", "get", "same")
+	s.Fails(2, "did you mean setr?", "set", "same", "x")
+	s.Fails(2, "did you mean getr?", "get", "same")
 }
 
-func testBulk(t *testing.T, s *shell) {
-	dir := filepath.Join(s.dir, "tree")
+func testBulk(t *testing.T, s *harness.Shell) {
+	dir := filepath.Join(s.Dir, "tree")
 	for name, content := range map[string]string{"a": "", "sub/b": "b", "sub/deep/c d": strings.Repeat("c", 100_000)} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
@@ -152,24 +154,24 @@ func testBulk(t *testing.T, s *shell) {
 			t.Fatal(err)
 		}
 	}
-	s.ok("bulk", "load", dir)
-	s.ok("bulk", "verify", dir)
-	s.ok("setr", "sub/b", "changed")
-	s.ok("delr", "a")
-	r := s.run("", "bulk", "verify", dir)
-	if r.code != 1 || !strings.Contains(r.stderr, "sub/b: different") || !strings.Contains(r.stderr, "a: missing") {
-		t.Errorf("verify of changed keys: exit %d, %s%s", r.code, r.stdout, r.stderr)
+	s.OK("bulk", "load", dir)
+	s.OK("bulk", "verify", dir)
+	s.OK("setr", "sub/b", "changed")
+	s.OK("delr", "a")
+	r := s.Run("", "bulk", "verify", dir)
+	if r.Code != 1 || !strings.Contains(r.Stderr, "sub/b: different") || !strings.Contains(r.Stderr, "a: missing") {
+		t.Errorf("verify of changed keys: exit %d, %s%s", r.Code, r.Stdout, r.Stderr)
 	}
 }
 
-func testBench(t *testing.T, s *shell) {
+func testBench(t *testing.T, s *harness.Shell) {
 	var o struct {
 		Results []struct {
 			Mode               string
 			Operations, Errors int
 		}
 	}
-	out := s.ok("bench", "--seconds", "0.3", "--keys", "100", "--connections", "8", "--json")
+	out := s.OK("bench", "--seconds", "0.3", "--keys", "100", "--connections", "8", "--json")
 	if err := json.Unmarshal([]byte(out), &o); err != nil || len(o.Results) != 2 {
 		t.Fatalf("bench: %s, %v", out, err)
 	}
@@ -181,7 +183,7 @@ func testBench(t *testing.T, s *shell) {
 }
 
 // redis-cli -c works against each server.
-func testRedis(t *testing.T, s *shell) {
+func testRedis(t *testing.T, s *harness.Shell) {
 	cli, err := exec.LookPath("redis-cli")
 	if err != nil {
 		t.Skip("no redis-cli here")
@@ -189,7 +191,7 @@ func testRedis(t *testing.T, s *shell) {
 	for i, addr := range serverAddrs(t, s) {
 		_, port, _ := net.SplitHostPort(addr)
 		redis := func(args ...string) string {
-			return strings.TrimSpace(s.finish(exec.Command(cli, append([]string{"-c", "-p", port}, args...)...), "").stdout)
+			return strings.TrimSpace(s.Finish(exec.Command(cli, append([]string{"-c", "-p", port}, args...)...), "").Stdout)
 		}
 		key := "redis" + port
 		if got := redis("SET", key, "v"); got != "OK" {
@@ -198,7 +200,7 @@ func testRedis(t *testing.T, s *shell) {
 		if got := redis("GET", key); got != "v" {
 			t.Errorf("s%d: GET = %q", i+1, got)
 		}
-		if got := s.ok("getr", key); got != "v" {
+		if got := s.OK("getr", key); got != "v" {
 			t.Errorf("s%d: getr = %q", i+1, got)
 		}
 		if got := redis("DEL", key); got != "1" {
@@ -210,10 +212,10 @@ func testRedis(t *testing.T, s *shell) {
 	}
 }
 
-func serverAddrs(t *testing.T, s *shell) []string {
+func serverAddrs(t *testing.T, s *harness.Shell) []string {
 	t.Helper()
 	var o struct{ Servers []struct{ Address string } }
-	if err := json.Unmarshal([]byte(s.ok("query_servers", "--json")), &o); err != nil {
+	if err := json.Unmarshal([]byte(s.OK("query_servers", "--json")), &o); err != nil {
 		t.Fatal(err)
 	}
 	var addrs []string
@@ -224,10 +226,10 @@ func serverAddrs(t *testing.T, s *shell) []string {
 }
 
 // Garbage on any port disturbs nobody.
-func testGarbage(t *testing.T, s *shell) {
+func testGarbage(t *testing.T, s *harness.Shell) {
 	noise := make([]byte, 10_000)
 	_, _ = rand.Read(noise)
-	for _, addr := range append(serverAddrs(t, s), s.leader) {
+	for _, addr := range append(serverAddrs(t, s), s.Leader) {
 		for _, garbage := range [][]byte{noise, []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), []byte("*1000000000\r\n"), []byte("*1\r\n$99999999999\r\n"), bytes.Repeat([]byte("*"), 1000)} {
 			conn, err := net.Dial("tcp", addr)
 			if err != nil {
@@ -237,27 +239,27 @@ func testGarbage(t *testing.T, s *shell) {
 			conn.Close()
 		}
 	}
-	s.ok("setr", "after", "garbage")
-	if got := s.ok("getr", "after"); got != "garbage" {
+	s.OK("setr", "after", "garbage")
+	if got := s.OK("getr", "after"); got != "garbage" {
 		t.Errorf("getr = %q", got)
 	}
 }
 
 // Servers that must not join, each with a clear error, and nothing changed.
-func testRefusedServers(t *testing.T, s *shell) {
-	before := s.ok("query_servers", "--json")
+func testRefusedServers(t *testing.T, s *harness.Shell) {
+	before := s.OK("query_servers", "--json")
 	used := serverAddrs(t, s)[0]
-	s.fails(4, "in use", "server", "--listen", used, "--data", filepath.Join(s.dir, "x"))
-	s.fails(4, "data folder", "server", "--data", "/proc/nonsense")
-	running := filepath.Join(s.dir, "cluster", "s1")
-	s.fails(4, "in use", "server", "--listen", ":0", "--data", running)
-	s.fails(4, "in use", "viewleader", "--listen", "127.0.0.1:0", "--data", filepath.Join(s.dir, "cluster", "leader"))
-	clone := filepath.Join(s.dir, "clone")
+	s.Fails(4, "in use", "server", "--listen", used, "--data", filepath.Join(s.Dir, "x"))
+	s.Fails(4, "data folder", "server", "--data", "/proc/nonsense")
+	running := filepath.Join(s.Dir, "cluster", "s1")
+	s.Fails(4, "in use", "server", "--listen", ":0", "--data", running)
+	s.Fails(4, "in use", "viewleader", "--listen", "127.0.0.1:0", "--data", filepath.Join(s.Dir, "cluster", "leader"))
+	clone := filepath.Join(s.Dir, "clone")
 	if err := os.CopyFS(clone, os.DirFS(running)); err != nil {
 		t.Fatal(err)
 	}
-	s.fails(4, "", "server", "--listen", ":0", "--data", clone)
-	if !strings.Contains(before, `"s3"`) || strings.Contains(s.ok("query_servers", "--json"), `"s4"`) {
+	s.Fails(4, "", "server", "--listen", ":0", "--data", clone)
+	if !strings.Contains(before, `"s3"`) || strings.Contains(s.OK("query_servers", "--json"), `"s4"`) {
 		t.Error("a refused server is in the view")
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"viewring/tests/harness"
 )
 
 // Every command in the README's console blocks says what the README says it
@@ -15,7 +17,7 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, _ := up(t)
+	s, _ := harness.Up(t)
 	commands := 0
 	for block := range strings.SplitSeq(string(text), "```console\n") {
 		block, _, ok := strings.Cut(block, "```")
@@ -25,8 +27,8 @@ func TestReadme(t *testing.T) {
 		for _, step := range strings.Split(strings.TrimPrefix(block, "$ "), "\n$ ") {
 			command, want, _ := strings.Cut(strings.TrimSuffix(step, "\n"), "\n")
 			commands++
-			r := s.finish(exec.Command("sh", "-c", "exec 2>&1; "+command), "")
-			if got := strings.TrimSpace(r.stdout); !like(got, want) {
+			r := s.Finish(exec.Command("sh", "-c", "exec 2>&1; "+command), "")
+			if got := strings.TrimSpace(r.Stdout); !like(got, want) {
 				t.Errorf("$ %s\n%s\nwant\n%s", command, got, want)
 			}
 		}

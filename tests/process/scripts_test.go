@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+
+	"viewring/tests/harness"
 )
 
 // Each kind of change, played on real processes.
@@ -12,20 +14,20 @@ func TestScripts(t *testing.T) {
 	for _, name := range []string{"join", "leave", "crash", "return", "pause", "drain", "remove", "leader", "restart-all", "churn4"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel() // they mostly wait for timeouts
-			newShell(t, "").ok("run", name)
+			harness.NewShell(t, "").OK("run", name)
 		})
 	}
 }
 
 func TestSlowScripts(t *testing.T) {
-	slow(t)
+	harness.Slow(t)
 	for _, name := range []string{"churn5", "churn7", "churn12"} {
-		t.Run(name, func(t *testing.T) { newShell(t, "").ok("run", name) })
+		t.Run(name, func(t *testing.T) { harness.NewShell(t, "").OK("run", name) })
 	}
 	for _, n := range []int{1, 2, 3, 4, 5, 7, 12} {
-		t.Run(fmt.Sprintf("sizes/%d", n), func(t *testing.T) { newShell(t, "").ok("run", "sizes", "--set", fmt.Sprintf("N=%d", n)) })
+		t.Run(fmt.Sprintf("sizes/%d", n), func(t *testing.T) { harness.NewShell(t, "").OK("run", "sizes", "--set", fmt.Sprintf("N=%d", n)) })
 	}
-	t.Run("demo", func(t *testing.T) { newShell(t, "").ok("demo") })
+	t.Run("demo", func(t *testing.T) { harness.NewShell(t, "").OK("demo") })
 }
 
 // The demo, on a small folder.
@@ -34,7 +36,7 @@ func TestDemo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := newShell(t, "").ok("demo", "--dir", tree, "--json")
+	out := harness.NewShell(t, "").OK("demo", "--dir", tree, "--json")
 	var summary struct{ Version, Files, Failed, Lost, Slots_Moved, Slots_Needed int }
 	if err := json.Unmarshal([]byte(out), &summary); err != nil {
 		t.Fatalf("%v in %s", err, out)

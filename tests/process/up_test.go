@@ -7,23 +7,25 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"viewring/tests/harness"
 )
 
 // up's children end with it, however it ends, and its folder can be resumed.
 func TestUpEndsAndResumes(t *testing.T) {
-	s, d := up(t, "--servers", "2")
-	s.ok("setr", "kept", "value")
-	addrs := append(serverAddrs(t, s), s.leader)
-	if err := d.cmd.Process.Kill(); err != nil {
+	s, d := harness.Up(t, "--servers", "2")
+	s.OK("setr", "kept", "value")
+	addrs := append(serverAddrs(t, s), s.Leader)
+	if err := d.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-d.done
+	<-d.Done
 	for _, addr := range addrs {
-		eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
+		harness.Eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
 	}
-	again := s.start("up", "--data", filepath.Join(s.dir, "cluster"))
-	again.stdout.wait(t, "is up again", again.done)
-	if got := s.ok("getr", "kept"); got != "value" {
+	again := s.Start("up", "--data", filepath.Join(s.Dir, "cluster"))
+	again.Stdout.Wait(t, "is up again", again.Done)
+	if got := s.OK("getr", "kept"); got != "value" {
 		t.Errorf("getr = %q after resuming", got)
 	}
 	if n := len(serverAddrs(t, s)); n != 2 {
@@ -46,25 +48,25 @@ func TestRunLeavesNothing(t *testing.T) {
 	script := "cluster servers 2\nquery_servers\npause s1\nsetr never answered\n"
 	for _, sig := range []os.Signal{os.Interrupt, os.Kill} {
 		t.Run(sig.String(), func(t *testing.T) {
-			s := newShell(t, "")
-			path := filepath.Join(s.dir, "script.txt")
+			s := harness.NewShell(t, "")
+			path := filepath.Join(s.Dir, "script.txt")
 			if err := os.WriteFile(path, []byte(script), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			d := s.start("run", path)
-			d.stdout.wait(t, "> setr", d.done)
-			addrs := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(d.stdout.text(), -1)
+			d := s.Start("run", path)
+			d.Stdout.Wait(t, "> setr", d.Done)
+			addrs := regexp.MustCompile(`127\.0\.0\.1:\d+`).FindAllString(d.Stdout.Text(), -1)
 			if len(addrs) != 3 {
-				t.Fatalf("addresses %q in\n%s", addrs, d.stdout.text())
+				t.Fatalf("addresses %q in\n%s", addrs, d.Stdout.Text())
 			}
-			if err := d.cmd.Process.Signal(sig); err != nil {
+			if err := d.Cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
-			<-d.done
+			<-d.Done
 			for _, addr := range addrs {
-				eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
+				harness.Eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
 			}
-			if code := d.cmd.ProcessState.ExitCode(); sig == os.Interrupt && code != 3 {
+			if code := d.Cmd.ProcessState.ExitCode(); sig == os.Interrupt && code != 3 {
 				t.Errorf("exit %d after Ctrl-C, want 3", code)
 			}
 		})
@@ -77,15 +79,15 @@ func TestUpRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	s := newShell(t, l.Addr().String())
-	s.fails(4, "port in use", "up", "--data", filepath.Join(s.dir, "c"))
-	file := filepath.Join(s.dir, "file")
+	s := harness.NewShell(t, l.Addr().String())
+	s.Fails(4, "port in use", "up", "--data", filepath.Join(s.Dir, "c"))
+	file := filepath.Join(s.Dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.fails(4, "data folder", "up", "--data", file, "--private")
-	r := s.run("", "up", "--data", "/proc/nonsense", "--private")
-	if r.code != 4 || !strings.Contains(r.stderr, "data folder") {
-		t.Errorf("exit %d, %s", r.code, r.stderr)
+	s.Fails(4, "data folder", "up", "--data", file, "--private")
+	r := s.Run("", "up", "--data", "/proc/nonsense", "--private")
+	if r.Code != 4 || !strings.Contains(r.Stderr, "data folder") {
+		t.Errorf("exit %d, %s", r.Code, r.Stderr)
 	}
 }

@@ -1,0 +1,177 @@
+package harness
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// binary is viewring, built once for all tests of a package.
+var binary string
+
+// Main builds viewring, runs a package's tests and returns their exit code. It
+// is for TestMain.
+func Main(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "viewring-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "viewring")
+	build := exec.Command("go", "build", "-o", binary, "viewring")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build viewring: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// IsSlow reports whether tests that take long are wanted.
+func IsSlow() bool { return os.Getenv("VIEWRING_SLOW") != "" }
+
+// Slow skips a test that takes long, unless such tests are wanted.
+func Slow(t *testing.T) {
+	t.Helper()
+	if !IsSlow() {
+		t.Skip("takes minutes: VIEWRING_SLOW=1 runs it")
+	}
+}
+
+// Shell is the world that commands run in.
+type Shell struct {
+	Leader string // the view leader's address
+	Dir    string // the test's own
+	t      *testing.T
+	env    []string
+}
+
+// NewShell returns a shell whose commands talk to the view leader at an address.
+func NewShell(t *testing.T, leader string) *Shell {
+	t.Helper()
+	dir := t.TempDir()
+	env := append(os.Environ(), "VIEWRING_VIEWLEADER="+leader, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
+		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	return &Shell{t: t, Leader: leader, env: env, Dir: dir}
+}
+
+// Result is how a command ended.
+type Result struct {
+	Code           int
+	Stdout, Stderr string
+}
+
+// Run runs viewring to its end.
+func (s *Shell) Run(stdin string, args ...string) Result {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
+	defer cancel()
+	return s.Finish(exec.CommandContext(ctx, binary, args...), stdin)
+}
+
+// Finish runs any command to its end.
+func (s *Shell) Finish(cmd *exec.Cmd, stdin string) Result {
+	s.t.Helper()
+	var out, errs bytes.Buffer
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = s.env, s.Dir, strings.NewReader(stdin), &out, &errs
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		s.t.Fatalf("%v: %v", cmd.Args, err)
+	}
+	return Result{cmd.ProcessState.ExitCode(), out.String(), errs.String()}
+}
+
+// OK runs viewring and wants success; it returns the output.
+func (s *Shell) OK(args ...string) string {
+	s.t.Helper()
+	r := s.Run("", args...)
+	if r.Code != 0 {
+		s.t.Fatalf("viewring %q: exit %d: %s%s", args, r.Code, r.Stdout, r.Stderr)
+	}
+	return r.Stdout
+}
+
+// Fails runs viewring and wants an exit code and a text on standard error.
+func (s *Shell) Fails(code int, text string, args ...string) {
+	s.t.Helper()
+	r := s.Run("", args...)
+	if r.Code != code || !strings.Contains(r.Stderr, text) {
+		s.t.Errorf("viewring %q: exit %d, %q; want exit %d and %q", args, r.Code, r.Stderr, code, text)
+	}
+}
+
+// Daemon is a viewring process that runs until it is ended.
+type Daemon struct {
+	Cmd    *exec.Cmd
+	Stdout *Lines
+	Stderr *Lines
+	Done   chan struct{} // closed when it has ended
+}
+
+// Start starts viewring in the background; the test's end ends it.
+func (s *Shell) Start(args ...string) *Daemon {
+	s.t.Helper()
+	d := &Daemon{Cmd: exec.Command(binary, args...), Stdout: newLines(), Stderr: newLines(), Done: make(chan struct{})}
+	d.Cmd.Env, d.Cmd.Dir, d.Cmd.Stdout, d.Cmd.Stderr = s.env, s.Dir, d.Stdout, d.Stderr
+	if err := d.Cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	go func() {
+		_ = d.Cmd.Wait() // the exit code is in ProcessState
+		close(d.Done)
+	}()
+	s.t.Cleanup(func() {
+		_ = d.Cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-d.Done:
+		case <-time.After(20 * time.Second):
+			_ = d.Cmd.Process.Kill()
+			<-d.Done
+			s.t.Errorf("%v did not end in 20 s", d.Cmd.Args)
+		}
+		if s.t.Failed() {
+			s.t.Logf("%v said:\n%s%s", d.Cmd.Args, d.Stdout.Text(), d.Stderr.Text())
+		}
+	})
+	return d
+}
+
+// Up starts a cluster by "viewring up" and returns a shell for it.
+func Up(t *testing.T, args ...string) (*Shell, *Daemon) {
+	t.Helper()
+	s := NewShell(t, FreeAddr(t))
+	d := s.Start(append([]string{"up", "--data", filepath.Join(s.Dir, "cluster")}, args...)...)
+	d.Stdout.Wait(t, "Ctrl-C ends it", d.Done)
+	return s, d
+}
+
+// nextPort is where FreeAddr looks next: an address that it gave away stays free
+// until its process listens.
+var nextPort atomic.Int32
+
+// FreeAddr finds a free port below those of outgoing connections.
+func FreeAddr(t *testing.T) string {
+	t.Helper()
+	const first, count = 30000, 2700
+	for range count {
+		port := first + (os.Getpid()*37+int(nextPort.Add(1)))%count
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
+	}
+	t.Fatal("no free port")
+	return ""
+}
