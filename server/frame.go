@@ -10,7 +10,7 @@ import (
 )
 
 // frameFormat is the first byte of every frame.
-const frameFormat = 1
+const frameFormat = 2 // 2: promises carry the wall clock
 
 // frameHeader is what a frame says before its messages. Cluster, sender and
 // incarnation are those of the Hello that opened the link.

@@ -122,7 +122,7 @@ func (l *link) sort(from ring.ServerID, m *replica.Message) {
 	case m.Type == replica.MsgPing:
 		l.s.sendMessage(from, l.s.node.onPing(l.s.opts.Now, from, m))
 	case m.Type == replica.MsgPromise:
-		if p, ok := l.s.node.onPromise(from, m); ok {
+		if p, ok := l.s.node.onPromise(l.s.opts.Now(), from, m); ok {
 			for i := range l.lanes {
 				l.lanes[i] = append(l.lanes[i], event{kind: onPromise, promise: &p})
 			}

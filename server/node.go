@@ -41,10 +41,10 @@ func (d *node) onPing(now func() replica.Instant, from ring.ServerID, m *replica
 	return d.n.OnPing(now(), from, m)
 }
 
-func (d *node) onPromise(from ring.ServerID, m *replica.Message) (replica.Promise, bool) {
+func (d *node) onPromise(at replica.Instant, from ring.ServerID, m *replica.Message) (replica.Promise, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.n.OnPromise(from, m)
+	return d.n.OnPromise(at, from, m)
 }
 
 // runPings asks every member that is up for its promise, often enough that a lost

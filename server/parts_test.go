@@ -25,7 +25,7 @@ func TestFrameCodec(t *testing.T) {
 		}
 	}
 	b[0]++
-	if _, _, err := decodeFrame(b); err == nil || !strings.Contains(err.Error(), "format 2") {
+	if _, _, err := decodeFrame(b); err == nil || !strings.Contains(err.Error(), "format 3, this build speaks 2") {
 		t.Errorf("another format: %v", err)
 	}
 }

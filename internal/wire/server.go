@@ -28,7 +28,7 @@ const (
 const (
 	doFormat    = 1
 	pageFormat  = 1
-	helloFormat = 1
+	helloFormat = 2
 )
 
 // PageItemsMax bounds the limit of a KEYS or COPIES page.

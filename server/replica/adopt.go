@@ -15,6 +15,7 @@ func (c *Core) Adopt(at Instant, v *ring.View, t *ring.Table, promised map[ring.
 	first := c.view == nil
 	invariant.Check(first || v.Epoch > c.view.Epoch, "I6", "lane adopts epoch %d after another", v.Epoch)
 	c.view, c.table = v, t
+	c.forgetClocks()
 	for id := c.cfg.Lane; id < len(v.Partitions); id += c.cfg.Lanes {
 		c.adopt(c.partAt(ring.PartitionID(id)), promised)
 	}

@@ -147,6 +147,7 @@ const (
 	OpDelete                   // Cond
 	OpAppend                   // Value is added at the end; answers the new length
 	OpIncr                     // Delta is added to a decimal integer; answers the sum
+	OpExpire                   // sets Expiry of a present key, 0 takes it away; answers 1, or 0 when there was none to take away
 )
 
 // Cond is a condition on the key's present state.
@@ -172,6 +173,12 @@ type Request struct {
 	Value     []byte
 	Delta     int64
 	Version   Version
+
+	// Expiry is when the key goes, unix milliseconds; 0 = never. OpSet and
+	// OpExpire set it; appends and increments keep what is there, and so does
+	// an OpSet with KeepExpiry.
+	Expiry     int64
+	KeepExpiry bool
 }
 
 // Read is a client's read of one key. In a Ready it asks the caller to fetch
@@ -195,7 +202,7 @@ type Status uint8
 // The outcomes. From StatusMoved on nothing is recorded for retries.
 const (
 	StatusOK           Status = iota + 1
-	StatusNotFound            // read or delete of an absent key
+	StatusNotFound            // read, delete or OpExpire of an absent key
 	StatusCondFailed          // the condition did not hold; Version is the present one
 	StatusNotInteger          // OpIncr on something else, or beyond 64 bits
 	StatusTooLarge            // the value would exceed the limit
@@ -213,8 +220,9 @@ type Answer struct {
 	Token   uint64
 	Status  Status
 	Version Version
-	Number  int64  // new length (OpAppend), sum (OpIncr)
+	Number  int64  // new length (OpAppend), sum (OpIncr), 0 or 1 (OpExpire)
 	Value   []byte // reads: the value; aliases the item read
+	Expiry  int64  // reads: unix milliseconds, 0 = never
 
 	Confirmed bool // reads: the view leader vouched for the term, not the lease
 }

@@ -33,6 +33,8 @@ const (
 	BugNoHorizon                           // records go for their age without a horizon
 	BugProposalTimesOut                    // a proposed replica that is silent is not waited for
 	BugEjectedNotAwaited                   // an acting replica that is being ejected is not waited for
+	BugClockUnchecked                      // a server expires keys however far off its clock is
+	BugExpiryNotLogged                     // an expired key is called absent without a logged delete
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

@@ -20,7 +20,7 @@ func sampleMessages() []*Message {
 	history := []TermStart{{1, 1}, {3, 8}}
 	return []*Message{
 		{Type: MsgPing, SentAt: time.Second, Incarnation: 4, Epoch: 5},
-		{Type: MsgPromise, SentAt: time.Second, Incarnation: 4, Epoch: 5, Granted: 600 * time.Millisecond},
+		{Type: MsgPromise, SentAt: time.Second, Incarnation: 4, Epoch: 5, Granted: 600 * time.Millisecond, Wall: 1_700_000_000_000},
 		{Type: MsgNewTerm, Partition: 5, Term: 3},
 		{Type: MsgState, Partition: 5, Term: 3, Last: v, Commit: 8, Floor: 2, Digest: 77, History: history},
 		{Type: MsgSuffix, Partition: 5, Term: 3, Prev: Version{Term: 1, Seq: 7}, Last: v, History: history,

@@ -96,6 +96,7 @@ type itemID struct {
 type peer struct {
 	promise Promise
 	done    uint64
+	clock   clock
 }
 
 // mark says what of a partition is durable once a batch is.
@@ -185,6 +186,7 @@ func (c *Core) peer(id ring.ServerID) *peer {
 func (c *Core) Promised(at Instant, pr Promise) {
 	c.enter(at)
 	q := c.peer(pr.From)
+	q.noteClock(&pr)
 	if pr.Epoch < q.promise.Epoch || pr.Epoch == q.promise.Epoch && pr.Until < q.promise.Until {
 		return // overtaken on the way
 	}

@@ -100,6 +100,7 @@ type Message struct {
 	Incarnation uint64        // Ping, Promise: the pinger's
 	Epoch       uint64        // Promise: the giver's E
 	Granted     time.Duration // Promise: from its receipt of the ping, by its clock
+	Wall        int64         // Promise: the giver's wall clock, unix milliseconds
 }
 
 // AppendMessage appends the encoding of m. Its reader checks the length first.
@@ -109,7 +110,8 @@ func AppendMessage(b []byte, m *Message) []byte {
 		b = binary.AppendUvarint(b, uint64(m.SentAt))
 		b = binary.AppendUvarint(b, m.Incarnation)
 		b = binary.AppendUvarint(b, m.Epoch)
-		return binary.AppendUvarint(b, uint64(m.Granted))
+		b = binary.AppendUvarint(b, uint64(m.Granted))
+		return binary.AppendVarint(b, m.Wall)
 	}
 	b = binary.AppendUvarint(b, uint64(m.Partition))
 	b = binary.AppendUvarint(b, m.Term)
@@ -150,6 +152,7 @@ func DecodeMessage(r *codec.Reader) (*Message, error) {
 		m.Incarnation = r.Uvarint()
 		m.Epoch = r.Uvarint()
 		m.Granted = time.Duration(r.Uvarint())
+		m.Wall = r.Varint()
 		return m, wrapDecode(m, r.Err())
 	}
 	m.Partition = ring.PartitionID(r.Uvarint())

@@ -13,6 +13,12 @@ type Promise struct {
 	From  ring.ServerID
 	Epoch uint64        // the giver's E when it promised
 	Until time.Duration // by our clock: 0.8 L after we asked
+
+	// ClockBase is what the giver's wall clock shows at instant 0 of our
+	// monotonic clock, unix milliseconds, give or take half of a round trip that
+	// is at most clockRoundTripMax; 0 = not measured. Heard is when.
+	ClockBase int64
+	Heard     time.Duration
 }
 
 // Node is what a server's lanes have in common: its epoch E and the promises
@@ -55,14 +61,18 @@ func (n *Node) Ping(at Instant) *Message {
 func (n *Node) OnPing(at Instant, from ring.ServerID, m *Message) *Message {
 	invariant.Check(from != n.self, "I8", "a promise to oneself")
 	n.promised[from] = max(n.promised[from], at.Mono+n.lease)
-	return &Message{Type: MsgPromise, SentAt: m.SentAt, Incarnation: m.Incarnation, Epoch: n.epoch, Granted: n.lease}
+	return &Message{Type: MsgPromise, SentAt: m.SentAt, Incarnation: m.Incarnation, Epoch: n.epoch, Granted: n.lease, Wall: at.Wall}
 }
 
 // OnPromise turns an answer to a ping into a promise that lanes can count. It
 // returns false for an answer to an earlier start of this server.
-func (n *Node) OnPromise(from ring.ServerID, m *Message) (Promise, bool) {
+func (n *Node) OnPromise(at Instant, from ring.ServerID, m *Message) (Promise, bool) {
 	if m.Incarnation != n.incarnation {
 		return Promise{}, false
 	}
-	return Promise{From: from, Epoch: m.Epoch, Until: m.SentAt + m.Granted*8/10}, true
+	pr := Promise{From: from, Epoch: m.Epoch, Until: m.SentAt + m.Granted*8/10}
+	if trip := at.Mono - m.SentAt; trip <= clockRoundTripMax {
+		pr.ClockBase, pr.Heard = m.Wall-(m.SentAt+trip/2).Milliseconds(), at.Mono
+	}
+	return pr, true
 }

@@ -49,7 +49,11 @@ func (c *Core) readCommitted(p *part, r *Read) {
 	}
 	it, _, err := header(r.Item)
 	c.fail("read entry", err)
-	c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value})
+	if c.expired(&it) {
+		c.startRead(p, *r)
+		return
+	}
+	c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry})
 }
 
 // leased reports whether this primary may answer reads by itself (rule 3): it
@@ -153,7 +157,9 @@ func (c *Core) served(p *part, r *Read) {
 		c.answer(Answer{Token: r.Token, Status: StatusCorrupt})
 	case it.Version.IsZero():
 		c.answer(Answer{Token: r.Token, Status: StatusNotFound, Confirmed: r.Confirmed})
+	case c.expired(&it):
+		c.readExpired(p, r)
 	default:
-		c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value, Confirmed: r.Confirmed})
+		c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry, Confirmed: r.Confirmed})
 	}
 }

@@ -84,6 +84,7 @@ func (c *Core) execute(p *part, r *Request) {
 		c.answer(Answer{Token: r.Token, Status: StatusCorrupt})
 		return
 	}
+	old = c.live(p, r.Key, old)
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
 	out.answer.Token = r.Token
@@ -95,7 +96,7 @@ func (c *Core) execute(p *part, r *Request) {
 	if out.changes {
 		w := Write{Key: r.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
 		if !out.deletes {
-			w.Item = AppendItem(make([]byte, 0, len(out.value)+40), r.Key, Item{Version: version, Kind: KindValue, Value: out.value})
+			w.Item = AppendItem(make([]byte, 0, len(out.value)+40), r.Key, Item{Version: version, Kind: KindValue, Expiry: out.expiry, Value: out.value})
 		}
 		writes = append(writes, w)
 	}
@@ -134,6 +135,7 @@ type outcome struct {
 	changes bool // the key is written
 	deletes bool
 	value   []byte
+	expiry  int64
 }
 
 // evaluate decides a request against the key's present state; a zero
@@ -152,7 +154,11 @@ func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome 
 		if len(r.Value) > valueBytesMax {
 			return outcome{answer: Answer{Status: StatusTooLarge}}
 		}
-		return outcome{answer: ok, changes: true, value: r.Value}
+		expiry := r.Expiry
+		if r.KeepExpiry {
+			expiry = old.Expiry
+		}
+		return outcome{answer: ok, changes: true, value: r.Value, expiry: expiry}
 	case OpDelete:
 		if !present {
 			return outcome{answer: Answer{Status: StatusNotFound}}
@@ -163,7 +169,7 @@ func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome 
 			return outcome{answer: Answer{Status: StatusTooLarge}}
 		}
 		ok.Number = int64(len(old.Value) + len(r.Value))
-		return outcome{answer: ok, changes: true, value: slices.Concat(old.Value, r.Value)}
+		return outcome{answer: ok, changes: true, value: slices.Concat(old.Value, r.Value), expiry: old.Expiry}
 	case OpIncr:
 		n := int64(0)
 		if present {
@@ -176,7 +182,16 @@ func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome 
 			return outcome{answer: Answer{Status: StatusNotInteger, Version: old.Version}}
 		}
 		ok.Number = n + r.Delta
-		return outcome{answer: ok, changes: true, value: strconv.AppendInt(nil, ok.Number, 10)}
+		return outcome{answer: ok, changes: true, value: strconv.AppendInt(nil, ok.Number, 10), expiry: old.Expiry}
+	case OpExpire:
+		switch {
+		case !present:
+			return outcome{answer: Answer{Status: StatusNotFound}}
+		case r.Expiry == 0 && old.Expiry == 0:
+			return outcome{answer: Answer{Status: StatusOK, Version: old.Version}}
+		}
+		ok.Number = 1
+		return outcome{answer: ok, changes: true, value: old.Value, expiry: r.Expiry}
 	}
 	invariant.Check(false, "op", "unknown operation %d", r.Op)
 	return outcome{}

@@ -300,7 +300,7 @@ func (s *server) receive(f *frame) {
 		s.w.checkPurge(f.view, msg)
 		s.lanes[int(msg.Partition)%lanes].post(func(at replica.Instant, c *replica.Core) { c.Step(at, f.from, msg) })
 	case replica.MsgPromise:
-		if pr, ok := s.node.OnPromise(f.from, msg); ok {
+		if pr, ok := s.node.OnPromise(s.instant(), f.from, msg); ok {
 			for _, l := range s.lanes {
 				l.post(func(at replica.Instant, c *replica.Core) { c.Promised(at, pr) })
 			}

@@ -1,0 +1,134 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"viewring/ring"
+)
+
+// Time to live. An item is past its expiry by the primary's wall clock, and only
+// there: the primary logs a delete, and "absent" is answered when that delete is
+// committed (hole 18). Replicas never expire alone, so a new primary whose clock
+// lags cannot bring back what was said to be gone. A clock that disagrees with
+// the other servers' expires nothing: what it would delete reads as alive.
+const (
+	clockOffMax       = time.Second            // off the median of the servers' clocks
+	clockRoundTripMax = 500 * time.Millisecond // a slower answer says too little of the clock
+	clockKeptMin      = 3 * time.Second        // how long what was heard of a clock counts, or L if that is longer
+)
+
+// clock is what a lane knows of another server's wall clock.
+type clock struct {
+	base  int64         // what it shows at instant 0 of our monotonic clock, unix ms; 0 = unknown
+	heard time.Duration // when that was measured
+}
+
+// noteClock keeps what a promise said of its giver's clock.
+func (q *peer) noteClock(pr *Promise) {
+	if pr.ClockBase != 0 && pr.Heard >= q.clock.heard {
+		q.clock = clock{base: pr.ClockBase, heard: pr.Heard}
+	}
+}
+
+// forgetClocks drops the clocks of servers that the view has no longer up.
+func (c *Core) forgetClocks() {
+	for id, q := range c.peers {
+		if m := c.view.Member(id); m == nil || !m.Up {
+			q.clock = clock{}
+		}
+	}
+}
+
+// clockSane reports whether this server's wall clock is within clockOffMax of the
+// median of all that are up. It must know more than half of them, itself
+// included: a server that is cut off cannot tell whether it jumped. Clocks are
+// compared by way of the monotonic clock, so a jump of our own shows at once.
+func (c *Core) clockSane() bool {
+	up, offsets := 1, []int64{0}
+	for i := range c.view.Members {
+		m := &c.view.Members[i]
+		if m.ID == c.cfg.Self || !m.Up {
+			continue
+		}
+		up++
+		q := c.peers[m.ID]
+		if q != nil && q.clock.base != 0 && c.now.Mono-q.clock.heard <= max(clockKeptMin, c.view.LeaseTTL) {
+			offsets = append(offsets, q.clock.base+c.now.Mono.Milliseconds()-c.now.Wall)
+		}
+	}
+	if 2*len(offsets) <= up {
+		return false
+	}
+	slices.Sort(offsets)
+	// Of an even number the two in the middle count half each: where two camps of
+	// clocks are equally large, neither can know that it is right.
+	median := (offsets[(len(offsets)-1)/2] + offsets[len(offsets)/2]) / 2
+	return max(median, -median) <= clockOffMax.Milliseconds()
+}
+
+// expired reports whether an item is past its expiry and our clock may say so.
+func (c *Core) expired(it *Item) bool {
+	return it.Expiry != 0 && it.Expiry <= c.now.Wall && (c.cfg.Bugs.on(BugClockUnchecked) || c.clockSane())
+}
+
+// live returns the state of a key that a request at the head of the log meets:
+// an expired item's delete is logged first, as an entry of its own, and the
+// request meets an absent key.
+func (c *Core) live(p *part, key Key, it Item) Item {
+	if it.Version.IsZero() || !c.expired(&it) {
+		return it
+	}
+	c.sequence(p, []Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value))}}, nil)
+	return Item{}
+}
+
+// readExpired goes on with a read that met an expired item: it waits for the
+// commit of the delete, like any reader.
+func (c *Core) readExpired(p *part, r *Read) {
+	if !p.enoughCopies() {
+		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
+		return
+	}
+	if c.cfg.Bugs.on(BugExpiryNotLogged) {
+		c.answer(Answer{Token: r.Token, Status: StatusNotFound, Confirmed: r.Confirmed})
+		return
+	}
+	c.expire(p, r.Key)
+	c.startRead(p, Read{Token: r.Token, Partition: r.Partition, Key: r.Key})
+}
+
+// expire logs the delete of a key that is expired at the head of the log.
+func (c *Core) expire(p *part, key Key) {
+	stored, err := c.get(p, key)
+	if err != nil || stored == nil {
+		return // whoever reads it next says so
+	}
+	if it, err := DecodeItem(key, stored); err == nil {
+		c.live(p, key, it)
+	}
+}
+
+// Expire takes the sweeper's word that a key's expiry has passed; the core looks
+// again. It does nothing where writes would wait.
+func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
+	c.enter(at)
+	p := c.part(id)
+	if p == nil || p.lead == nil || !p.enoughCopies() {
+		return
+	}
+	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes {
+		return
+	}
+	c.expire(p, key)
+}
+
+// ItemExpiry returns the expiry of an encoded item without verifying it, unix
+// milliseconds, 0 for one that has none or cannot be read.
+func ItemExpiry(stored []byte) int64 {
+	it, _, err := header(stored)
+	if err != nil {
+		return 0
+	}
+	return it.Expiry
+}
