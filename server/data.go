@@ -15,13 +15,17 @@ import (
 type replyStyle uint8
 
 const (
-	replyWritten replyStyle = iota // by call.write
-	replyDo                        // DoReply
-	replyValue                     // the value or nil
-	replyOK                        // OK, or nil when the condition failed
-	replyCount                     // how many keys there were: 0 or 1
-	replyNumber                    // Answer.Number
-	replyLength                    // of the value
+	replyWritten     replyStyle = iota // by call.write
+	replyDo                            // DoReply
+	replyValue                         // the value or nil
+	replyOK                            // OK, or nil when the condition failed
+	replyCount                         // how many keys there were: 0 or 1
+	replyNumber                        // Answer.Number
+	replyLength                        // of the value
+	replyTTL                           // seconds until the expiry, rounded
+	replyPTTL                          // milliseconds until the expiry
+	replyExpireTime                    // the expiry in seconds
+	replyPExpireTime                   // the expiry in milliseconds
 )
 
 // runDo is VR.DO.
@@ -43,12 +47,14 @@ func (c *conn) runDo(args [][]byte) error {
 	r.Cond = conds[q.Cond]
 	r.Delta = q.Delta
 	r.Version = replica.Version{Term: q.Term, Seq: q.Seq}
+	r.Expiry, r.TTL, r.KeepExpiry = q.Expiry, q.TTL, q.KeepExpiry
 	c.write(cl, q.Value)
 	return nil
 }
 
 var opCodes = [...]replica.OpCode{
 	wire.DoSet: replica.OpSet, wire.DoDelete: replica.OpDelete, wire.DoAppend: replica.OpAppend, wire.DoIncr: replica.OpIncr,
+	wire.DoExpire: replica.OpExpire,
 }
 
 var conds = [...]replica.Cond{
@@ -150,6 +156,8 @@ func (c *conn) writeReply(cl *call) {
 		}
 	case replyLength:
 		w.WriteInt(int64(len(a.Value)))
+	default:
+		w.WriteInt(expiryNumber(cl.style, a, c.s.opts.Now().Wall))
 	}
 }
 
@@ -161,7 +169,7 @@ var doStatuses = [...]wire.DoStatus{
 func (c *conn) writeDoReply(a *replica.Answer) {
 	buf := takeBuffer()
 	buf = wire.AppendDoReply(buf, &wire.DoReply{
-		Status: doStatuses[a.Status], Term: a.Version.Term, Seq: a.Version.Seq, Number: a.Number, Value: a.Value,
+		Status: doStatuses[a.Status], Term: a.Version.Term, Seq: a.Version.Seq, Number: a.Number, Value: a.Value, Expiry: a.Expiry,
 	})
 	c.writer.WriteBulk(buf)
 	giveBuffer(buf)
@@ -215,26 +223,6 @@ func (c *conn) runExists(args [][]byte) error {
 
 func (c *conn) runStrlen(args [][]byte) error {
 	c.read(c.newCall(replyLength, args[0]))
-	return nil
-}
-
-// runSet is SET with the options NX and XX.
-func (c *conn) runSet(args [][]byte) error {
-	cond := replica.CondNone
-	for _, option := range args[2:] {
-		switch {
-		case bytes.EqualFold(option, []byte("NX")) && cond == replica.CondNone:
-			cond = replica.CondAbsent
-		case bytes.EqualFold(option, []byte("XX")) && cond == replica.CondNone:
-			cond = replica.CondPresent
-		default:
-			c.replyError(wire.CodeErr + " SET takes NX or XX here, not " + quote(option))
-			return nil
-		}
-	}
-	cl := c.newCall(replyOK, args[0])
-	cl.request.Op, cl.request.Cond = replica.OpSet, cond
-	c.write(cl, args[1])
 	return nil
 }
 

@@ -20,6 +20,7 @@ const (
 	onView                           // adoption
 	onLearn                          // from: the source; partition
 	onConfirmed                      // n: the token; ok
+	onExpired                        // found
 )
 
 // event is one thing that a lane has to react to.
@@ -33,6 +34,7 @@ type event struct {
 	call      *call
 	promise   *replica.Promise
 	adoption  *adoption
+	found     *found
 }
 
 // adoption is a view on its way to the lanes.

@@ -160,6 +160,10 @@ func (l *lane) handle(at replica.Instant, e *event) {
 		l.epoch.Store(e.adoption.view.Epoch)
 	case onLearn:
 		l.core.Learn(at, e.partition, e.from)
+	case onExpired:
+		for _, key := range e.found.keys {
+			l.core.Expire(at, e.found.partition, key)
+		}
 	case onConfirmed:
 		l.core.Confirmed(at, e.n, e.ok)
 	}
@@ -187,6 +191,7 @@ func (l *lane) begin(at replica.Instant, c *call) {
 // core is called again, and reads of the same Ready see it.
 func (l *lane) perform(r *replica.Ready) error {
 	if r.Batch != nil {
+		l.s.sweeper.note(r.Batch)
 		wait, err := l.s.store.ApplyBatch(r.Batch)
 		if err != nil {
 			return err

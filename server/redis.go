@@ -131,6 +131,8 @@ var keyCommands = []struct {
 	{"get", 2, "readonly"}, {"exists", 2, "readonly"}, {"strlen", 2, "readonly"},
 	{"set", -3, "write"}, {"del", 2, "write"}, {"append", 3, "write"}, {"incr", 2, "write"},
 	{"decr", 2, "write"}, {"incrby", 3, "write"}, {"decrby", 3, "write"},
+	{"ttl", 2, "readonly"}, {"pttl", 2, "readonly"}, {"expiretime", 2, "readonly"}, {"pexpiretime", 2, "readonly"},
+	{"expire", -3, "write"}, {"pexpire", -3, "write"}, {"expireat", -3, "write"}, {"pexpireat", -3, "write"}, {"persist", 2, "write"},
 }
 
 func (c *conn) runInfo([][]byte) error {

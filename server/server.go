@@ -44,6 +44,7 @@ type Server struct {
 	lanes    []*lane
 	asker    *asker
 	mover    *mover
+	sweeper  *sweeper
 	console  *console
 	leader   *wire.Leader // for what is answered at once, and for long waits
 	confirms *wire.Leader // its own, so that reads do not wait behind changes
@@ -161,6 +162,7 @@ func (s *Server) assemble(v *ring.View) error {
 	s.peers = newPeers(s)
 	s.asker = newAsker(s)
 	s.mover = newMover(s)
+	s.sweeper = newSweeper(s, len(v.Partitions))
 	s.console = newConsole(s.opts.Console)
 	for i := range s.opts.Lanes {
 		l, err := newLane(s, i, s.store.Fresh())
@@ -186,6 +188,7 @@ func (s *Server) spawnAll() {
 	s.spawn(s.runPings)
 	s.spawn(s.mover.run)
 	s.spawn(s.mover.runFetches)
+	s.spawn(s.sweeper.run)
 	s.spawn(func() { s.console.run(s.ctx) })
 	s.spawn(s.watchStore)
 	s.spawn(s.runAccept)

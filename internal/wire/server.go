@@ -26,7 +26,7 @@ const (
 // doFormat is the version of DoRequest and DoReply; pageFormat that of the pages;
 // helloFormat that of Hello and of the frames that follow it.
 const (
-	doFormat    = 1
+	doFormat    = 2
 	pageFormat  = 1
 	helloFormat = 2
 )
@@ -44,6 +44,7 @@ const (
 	DoDelete             // Cond
 	DoAppend             // Value is added at the end; answers the new length
 	DoIncr               // Delta is added to a decimal integer; answers the sum
+	DoExpire             // TTL or Expiry of a present key, both 0: none; answers 1, or 0 when there was none before either
 	doOpEnd
 )
 
@@ -73,6 +74,13 @@ type DoRequest struct {
 	Delta  int64
 	Term   uint64 // DoIfVersion
 	Seq    uint64
+
+	// When the key goes: Expiry is absolute, unix milliseconds, 0 = never. TTL, if
+	// not 0, is counted in milliseconds from when the primary takes the request
+	// up, and goes before Expiry. A DoSet with KeepExpiry keeps what is there.
+	Expiry     int64
+	TTL        int64
+	KeepExpiry bool
 }
 
 // AppendDoRequest encodes q.
@@ -88,7 +96,13 @@ func AppendDoRequest(b []byte, q *DoRequest) []byte {
 	b = codec.AppendBytes(b, q.Value)
 	b = binary.AppendUvarint(b, uint64(q.Delta))
 	b = binary.AppendUvarint(b, q.Term)
-	return binary.AppendUvarint(b, q.Seq)
+	b = binary.AppendUvarint(b, q.Seq)
+	b = binary.AppendVarint(b, q.Expiry)
+	b = binary.AppendVarint(b, q.TTL)
+	if q.KeepExpiry {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 // DecodeDoRequest parses what AppendDoRequest wrote. Key and Value alias b.
@@ -111,10 +125,14 @@ func DecodeDoRequest(b []byte) (DoRequest, error) {
 	q.Delta = int64(r.Uvarint())
 	q.Term = r.Uvarint()
 	q.Seq = r.Uvarint()
+	q.Expiry = r.Varint()
+	q.TTL = r.Varint()
+	keep := r.Byte()
+	q.KeepExpiry = keep == 1
 	if err := r.Done(); err != nil {
 		return q, fmt.Errorf("request: %w", err)
 	}
-	if q.Op >= doOpEnd || q.Cond >= doCondEnd {
+	if q.Op >= doOpEnd || q.Cond >= doCondEnd || keep > 1 {
 		return q, fmt.Errorf("request: %w: operation %d, condition %d", codec.ErrMalformed, q.Op, q.Cond)
 	}
 	return q, nil
@@ -127,7 +145,7 @@ type DoStatus uint8
 // The outcomes of a DoReply.
 const (
 	DoOK         DoStatus = iota + 1
-	DoNotFound            // get or delete of an absent key
+	DoNotFound            // get, delete or expire of an absent key
 	DoCondFailed          // the condition did not hold; Term and Seq are the present version
 	DoNotInteger          // DoIncr on something else, or beyond 64 bits
 	doStatusEnd
@@ -138,8 +156,9 @@ type DoReply struct {
 	Status DoStatus
 	Term   uint64 // the version; 0, 0 when absent
 	Seq    uint64
-	Number int64  // new length (DoAppend), sum (DoIncr)
+	Number int64  // new length (DoAppend), sum (DoIncr), 0 or 1 (DoExpire)
 	Value  []byte // DoGet
+	Expiry int64  // DoGet: unix milliseconds, 0 = never
 }
 
 // AppendDoReply encodes p.
@@ -148,6 +167,7 @@ func AppendDoReply(b []byte, p *DoReply) []byte {
 	b = binary.AppendUvarint(b, p.Term)
 	b = binary.AppendUvarint(b, p.Seq)
 	b = binary.AppendUvarint(b, uint64(p.Number))
+	b = binary.AppendVarint(b, p.Expiry)
 	return codec.AppendBytes(b, p.Value)
 }
 
@@ -162,6 +182,7 @@ func DecodeDoReply(b []byte) (DoReply, error) {
 	p.Term = r.Uvarint()
 	p.Seq = r.Uvarint()
 	p.Number = int64(r.Uvarint())
+	p.Expiry = r.Varint()
 	p.Value = r.Bytes()
 	if err := r.Done(); err != nil {
 		return p, fmt.Errorf("reply: %w", err)

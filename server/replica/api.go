@@ -179,6 +179,11 @@ type Request struct {
 	// an OpSet with KeepExpiry.
 	Expiry     int64
 	KeepExpiry bool
+
+	// TTL stands for an Expiry that many milliseconds from when the primary
+	// takes the request up; 0 = Expiry counts. One that is past makes a key that
+	// is expired at once.
+	TTL int64
 }
 
 // Read is a client's read of one key. In a Ready it asks the caller to fetch

@@ -45,7 +45,20 @@ func (c *Core) forgetClocks() {
 // included: a server that is cut off cannot tell whether it jumped. Clocks are
 // compared by way of the monotonic clock, so a jump of our own shows at once.
 func (c *Core) clockSane() bool {
-	up, offsets := 1, []int64{0}
+	offsets, up := c.clockOffsets()
+	if 2*len(offsets) <= up {
+		return false
+	}
+	// Of an even number the two in the middle count half each: where two camps of
+	// clocks are equally large, neither can know that it is right.
+	median := (offsets[(len(offsets)-1)/2] + offsets[len(offsets)/2]) / 2
+	return max(median, -median) <= clockOffMax.Milliseconds()
+}
+
+// clockOffsets returns, in order, how far the clocks that are known are ahead of
+// this server's, in ms, its own 0 included; and how many servers are up.
+func (c *Core) clockOffsets() (offsets []int64, up int) {
+	up, offsets = 1, []int64{0}
 	for i := range c.view.Members {
 		m := &c.view.Members[i]
 		if m.ID == c.cfg.Self || !m.Up {
@@ -57,14 +70,19 @@ func (c *Core) clockSane() bool {
 			offsets = append(offsets, q.clock.base+c.now.Mono.Milliseconds()-c.now.Wall)
 		}
 	}
-	if 2*len(offsets) <= up {
-		return false
-	}
 	slices.Sort(offsets)
-	// Of an even number the two in the middle count half each: where two camps of
-	// clocks are equally large, neither can know that it is right.
-	median := (offsets[(len(offsets)-1)/2] + offsets[len(offsets)/2]) / 2
-	return max(median, -median) <= clockOffMax.Milliseconds()
+	return offsets, up
+}
+
+// deadline is the expiry of what lives for ttl ms from now: by this server's
+// clock, or by the others' where it is off theirs. In doubt it is the later one.
+func (c *Core) deadline(ttl int64) int64 {
+	now := c.now.Wall
+	offsets, _ := c.clockOffsets()
+	if off := offsets[len(offsets)/2]; max(off, -off) > clockOffMax.Milliseconds() {
+		now += off
+	}
+	return max(1, now+ttl)
 }
 
 // expired reports whether an item is past its expiry and our clock may say so.

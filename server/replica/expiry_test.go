@@ -274,3 +274,31 @@ func TestSlowPromiseSaysNothingOfClocks(t *testing.T) {
 		t.Errorf("%+v, %v", pr, ok)
 	}
 }
+
+// TestDeadlineOfAClockThatIsOff: a time to live ends by the clocks of most servers.
+func TestDeadlineOfAClockThatIsOff(t *testing.T) {
+	for _, c := range []struct {
+		what  string
+		skews []int64
+		late  int64
+	}{
+		{"right", []int64{0, 0, 0}, 0},
+		{"a little off", []int64{-800, 0, 0}, -800},
+		{"an hour behind", []int64{-3_600_000, 0, 0}, 0},
+		{"an hour ahead", []int64{3_600_000, 0, 0}, 0},
+		{"in doubt, behind", []int64{-3_600_000, 0}, 0},
+		{"in doubt, ahead", []int64{3_600_000, 0}, 3_600_000},
+	} {
+		r := acting(t, len(c.skews), 2, 0)
+		for i, h := range r.hosts {
+			h.skew = c.skews[i]
+		}
+		r.pings()
+		r.do(1, Request{Op: OpSet, Key: name("k"), TTL: 5000})
+		token := r.read(1, name("k"))
+		r.run()
+		if got := r.answered(token).Expiry; got != r.wall+5000+c.late {
+			t.Errorf("%s: expires %d ms from now", c.what, got-r.wall)
+		}
+	}
+}

@@ -85,6 +85,9 @@ func (c *Core) execute(p *part, r *Request) {
 		return
 	}
 	old = c.live(p, r.Key, old)
+	if r.TTL != 0 {
+		r.Expiry = c.deadline(r.TTL)
+	}
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
 	out.answer.Token = r.Token

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"sync/atomic"
+	"time"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// Expired keys that nobody reads are found by a slow walk over the partitions that
+// this server is primary of. What it finds it tells the lane, whose core looks
+// again and logs the delete.
+const (
+	sweepEvery     = 2 * time.Second
+	sweepPause     = 50 * time.Millisecond // after each page
+	sweepPageKeys  = 512
+	sweepPageBytes = 256 << 10 // with the pause: at most 5 MiB/s
+)
+
+// sweeper remembers which partitions may hold a key that expires, so that the
+// others cost nothing.
+type sweeper struct {
+	s   *Server
+	may []atomic.Bool // by partition; true until a whole walk has found none
+}
+
+// found is what a page held of a partition's expired keys.
+type found struct {
+	partition ring.PartitionID
+	keys      []replica.Key
+}
+
+func newSweeper(s *Server, partitions int) *sweeper {
+	w := &sweeper{s: s, may: make([]atomic.Bool, partitions)}
+	for i := range w.may {
+		w.may[i].Store(true) // the store may hold anything
+	}
+	return w
+}
+
+// note looks at what a lane is about to store.
+func (w *sweeper) note(b *replica.Batch) {
+	for i := range b.Ops {
+		o := &b.Ops[i]
+		if o.Kind == replica.PutItem && int(o.Partition) < len(w.may) && !w.may[o.Partition].Load() && replica.ItemExpiry(o.Value) != 0 {
+			w.may[o.Partition].Store(true)
+		}
+	}
+}
+
+func (w *sweeper) run() {
+	for sleep(w.s.ctx, sweepEvery) {
+		v := w.s.views.current().view
+		for i := range v.Partitions {
+			if v.Partitions[i].Primary() == w.s.id && i < len(w.may) && w.may[i].Load() {
+				if !w.walk(ring.PartitionID(i)) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// walk looks through one partition, page by page; false when the server stops.
+func (w *sweeper) walk(p ring.PartitionID) bool {
+	w.may[p].Store(false) // before looking: what is stored meanwhile says so itself
+	expiring := false
+	after, more := replica.Key(""), true
+	for more {
+		f := &found{partition: p}
+		keys, bytes := 0, 0
+		more = false
+		now := w.s.opts.Now().Wall
+		err := w.s.store.Scan(p, after, func(key replica.Key, item []byte) bool {
+			if more = keys == sweepPageKeys || bytes >= sweepPageBytes; more {
+				return false
+			}
+			after = key
+			keys++
+			bytes += len(key) + len(item)
+			if expiry := replica.ItemExpiry(item); expiry != 0 {
+				expiring = true
+				if expiry <= now {
+					f.keys = append(f.keys, key)
+				}
+			}
+			return true
+		})
+		if err != nil {
+			expiring = true // the rest was not seen; the scrub says what is wrong
+			more = false
+		}
+		if len(f.keys) > 0 {
+			w.s.laneOf(p).inbox.put(event{kind: onExpired, found: f})
+		}
+		if keys > 0 && !sleep(w.s.ctx, sweepPause) {
+			return false
+		}
+	}
+	if expiring {
+		w.may[p].Store(true)
+	}
+	return true
+}
