@@ -12,48 +12,12 @@ import (
 	"viewring/server/replica"
 )
 
-// Result is what a run came to.
-type Result struct {
-	Seed       uint64
-	Violation  string // empty: none
-	Hash       uint64 // of the trace: equal for equal seeds
-	Operations int
-	Counts     map[string]int
-	Log        []string // with Options.Trace
-}
-
-// Run plays one seed.
-func Run(seed uint64, opt Options) (res Result) {
-	w := newWorld(seed, opt)
-	defer func() {
-		if r := recover(); r != nil {
-			v, ok := r.(invariant.Violation)
-			if !ok {
-				panic(r)
-			}
-			res = w.result(v.Error())
-		}
-	}()
-	w.run()
-	switch {
-	case !w.settled:
-		return w.result("not converged: " + w.unsettled())
-	case len(w.queue) > 0:
-		return w.result("the last reads were not answered")
-	}
-	return w.result(w.checkHistory())
-}
-
-func (w *world) result(violation string) Result {
-	return Result{Seed: w.seed, Violation: violation, Hash: w.trace.Sum64(), Operations: w.Counts["operations"], Counts: w.Counts, Log: w.log}
-}
-
 // checkServing is I1: one primary serves in a partition's term.
 func (w *world) checkServing(s *server, l *lane) {
 	invariant.Check(l.core.Stats().DigestMismatches == 0, "I4", "%v: a learner had everything, and another digest than its primary", s.id())
 	for p := l.id; p < partitions; p += lanes {
 		c := l.core.Inspect(ring.PartitionID(p))
-		invariant.Check(!c.Acting || !c.Whole || c.Durable <= s.disk.last(ring.PartitionID(p)), "I3",
+		invariant.Check(!c.Acting || !c.Whole || c.Durable <= s.disk.syncedLast(ring.PartitionID(p)), "I3",
 			"%v takes partition %d for durable up to %d, which is not", s.id(), p, c.Durable)
 		w.checkCommit(s, l, ring.PartitionID(p), c)
 		if !c.Serving {
@@ -80,7 +44,7 @@ func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Co
 	}
 	ids := l.core.Committers(p)
 	for _, id := range ids {
-		last := w.byID(id).disk.last(p)
+		last := w.byID(id).disk.syncedLast(p)
 		invariant.Check(last >= c.Commit, "I3", "%v commits partition %d up to %d, %v has synced up to %d", s.id(), p, c.Commit, id, last)
 	}
 	if l.epoch == s.view.Epoch {
@@ -143,7 +107,7 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, in input, a replica.A
 	}
 	for _, id := range l.core.Committers(p) {
 		d := w.byID(id).disk
-		invariant.Check(d.last(p) >= a.Version.Seq, "I3", "partition %d: %v is answered, %v has synced up to %d", p, a.Version, id, d.last(p))
+		invariant.Check(d.syncedLast(p) >= a.Version.Seq, "I3", "partition %d: %v is answered, %v has synced up to %d", p, a.Version, id, d.syncedLast(p))
 	}
 }
 
@@ -156,15 +120,17 @@ func (w *world) checkHandoff(s *server, l *lane, q replica.LeaderRequest) {
 	commit := l.core.Inspect(q.Partition).Commit
 	for _, a := range q.Acting {
 		if o := w.byID(a.ID); o.disk.incarnation == a.Incarnation {
-			last := o.disk.last(q.Partition)
+			last := o.disk.syncedLast(q.Partition)
 			invariant.Check(last >= commit, "I4", "%v hands partition %d to %v, which has synced up to %d of %d", s.id(), q.Partition, a.ID, last, commit)
 		}
 	}
 }
 
 // checkPurge is I9: a copy is deleted only when the ring's replicas are acting,
-// and each has all that any other copy has.
-func (w *world) checkPurge(v *ring.View, m *replica.Message) {
+// and each has all that any other copy has. The view is that of the epoch that the
+// message names: it is obeyed in no other.
+func (w *world) checkPurge(m *replica.Message) {
+	v := w.leader.views[m.Seq]
 	p := &v.Partitions[m.Partition]
 	if p.Term != m.Term {
 		return // it will not be obeyed
@@ -206,7 +172,11 @@ func (w *world) unsettledPartition(v *ring.View, p ring.PartitionID, targets []r
 	}
 	var first replica.Copy
 	for i, id := range targets {
-		c := w.byID(id).lanes[int(p)%lanes].core.Inspect(p)
+		o := w.byID(id)
+		if o == nil || o.node == nil {
+			return fmt.Sprintf("%v is not there", id)
+		}
+		c := o.lanes[int(p)%lanes].core.Inspect(p)
 		if i == 0 {
 			first = c
 		}

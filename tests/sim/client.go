@@ -193,7 +193,17 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	c.op.done, c.lost = c.w.now, false
 	c.tries++
 	c.w.count("operations")
-	c.w.after(c.w.between(time.Millisecond, 120*time.Millisecond), c.next)
+	c.w.done++
+	c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
+}
+
+// thinkMax is how long clients wait between operations at most: less when so far
+// there were few, for the partitions could not serve.
+func (w *world) thinkMax() time.Duration {
+	if w.done < int(30*w.now.Seconds()) {
+		return 15 * time.Millisecond
+	}
+	return 120 * time.Millisecond
 }
 
 // dup reports a token that a value holds twice: an append done more than once.

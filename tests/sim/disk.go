@@ -14,6 +14,8 @@ type space struct {
 	items map[replica.Key][]byte
 	index map[uint64][]byte
 	meta  []byte
+	last  uint64 // as meta says, once asked for
+	known bool
 }
 
 func (s *space) clone() *space {
@@ -48,7 +50,7 @@ func (t tables) apply(b *replica.Batch) {
 		case replica.CutIndex:
 			maps.DeleteFunc(s.index, func(seq uint64, _ []byte) bool { return seq > o.Seq })
 		case replica.PutMeta:
-			s.meta = o.Value
+			s.meta, s.known = o.Value, false
 		case replica.WipePartition:
 			delete(t, o.Partition)
 		}
@@ -63,6 +65,7 @@ type drive interface {
 	synced(lane int, number uint64)       // all batches of the lane up to number
 	crash(draw func(n int) int)           // draw decides what is kept of the rest
 	syncedMeta(p ring.PartitionID) []byte // the meta that a crash now would leave
+	syncedLast(p ring.PartitionID) uint64 // the head of the log that it stands for
 	boot()                                // after the start or a crash
 }
 
@@ -74,14 +77,6 @@ type disk struct {
 	store       [16]byte
 	incarnation uint64
 	epoch       uint64
-}
-
-// last returns the seq up to which the synced part of a disk has the log of p.
-func (d *disk) last(p ring.PartitionID) uint64 {
-	if m := d.syncedMeta(p); m != nil {
-		return replica.MetaLast(m)
-	}
-	return 0
 }
 
 // mapDrive is a drive of maps: quick, and the same in every run.
@@ -126,6 +121,17 @@ func (d *mapDrive) syncedMeta(p ring.PartitionID) []byte {
 		return s.meta
 	}
 	return nil
+}
+
+func (d *mapDrive) syncedLast(p ring.PartitionID) uint64 {
+	s := d.durable[p]
+	if s == nil || s.meta == nil {
+		return 0
+	}
+	if !s.known {
+		s.last, s.known = replica.MetaLast(s.meta), true
+	}
+	return s.last
 }
 
 // Get implements replica.Storage.

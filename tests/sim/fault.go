@@ -9,11 +9,13 @@ import (
 
 const serversMax = 7
 
-// fault does one of the things that go wrong, or that operators do.
+// fault does one of the things that go wrong, or that operators do. What finds
+// nothing to go wrong with is followed by another.
 func (w *world) fault() {
-	if w.quiet {
+	if w.calm {
 		return
 	}
+	before := w.faults
 	s := w.servers[w.rng.IntN(len(w.servers))]
 	switch k := w.rng.IntN(24); {
 	case k < 4:
@@ -37,29 +39,42 @@ func (w *world) fault() {
 	case k < 23:
 		w.lonely()
 	default:
-		w.count("fault drain")
-		w.note("drain s%d", s.name)
+		w.hit("drain")
+		w.note(global, "drain s%d", s.name)
 		w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
 		w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
 	}
+	if w.faults == before {
+		w.after(20*time.Millisecond, w.fault)
+	}
+}
+
+// hit counts a fault that happens.
+func (w *world) hit(what string) {
+	w.faults++
+	w.count("fault " + what)
 }
 
 func (w *world) crashFor(s *server, d time.Duration) {
-	if !s.alive || w.quiet {
+	if !s.alive || w.calm {
 		return
 	}
-	w.count("fault crash")
+	w.hit("crash")
 	s.crash()
 	w.after(d, s.start)
 }
 
 func (w *world) powerCycle() {
-	w.count("fault power cycle")
+	hit := false
 	for _, s := range w.servers {
 		if s.alive {
+			hit = true
 			s.crash()
 			w.after(w.between(500*time.Millisecond, 3*time.Second), s.start)
 		}
+	}
+	if hit {
+		w.hit("power cycle")
 	}
 }
 
@@ -68,13 +83,13 @@ func (w *world) pause(s *server) {
 		return
 	}
 	d := w.between(100*time.Millisecond, 4*time.Second)
-	w.count("fault pause")
-	w.note("s%d is paused for %v", s.name, d)
+	w.hit("pause")
+	w.note(global, "s%d is paused for %v", s.name, d)
 	s.paused = true
 	life := s.life
 	w.after(d, func() {
 		if s.life == life {
-			s.paused = false
+			s.resume()
 		}
 	})
 }
@@ -82,12 +97,13 @@ func (w *world) pause(s *server) {
 // slowLink makes what a server sends to another one, or what the view leader
 // sends to it, come late and out of order.
 func (w *world) slowLink(s *server) {
-	w.count("fault slow link")
-	l := link{s.id(), w.servers[w.rng.IntN(len(w.servers))].id()}
-	if w.chance(0.4) {
-		l = link{0, s.id()}
+	other := w.otherThan(s)
+	l := link{0, s.id()}
+	if other != nil && w.chance(0.6) {
+		l = link{s.id(), other.id()}
 	}
-	w.note("slow %v", l)
+	w.hit("slow link")
+	w.note(global, "slow %v", l)
 	w.slow[l] = true
 	w.after(w.between(500*time.Millisecond, 5*time.Second), func() { delete(w.slow, l) })
 }
@@ -98,10 +114,10 @@ func (w *world) lonely() {
 	v := w.leader.state.View()
 	p := &v.Partitions[w.rng.IntN(len(v.Partitions))]
 	primary := w.byID(p.Primary())
-	if p.Primary() == 0 || !primary.alive {
+	if primary == nil || !primary.alive {
 		return
 	}
-	w.count("fault lonely")
+	w.hit("lonely")
 	down := 2200*time.Millisecond + time.Duration(w.rng.Int64N(int64(2*time.Second)))
 	alone := time.Second + time.Duration(w.rng.Int64N(int64(time.Second)))
 	crash := func() {
@@ -122,40 +138,57 @@ func (w *world) lonely() {
 	})
 }
 
+// otherThan draws another server that runs; nil when there is none.
+func (w *world) otherThan(s *server) *server {
+	var others []*server
+	for _, o := range w.servers {
+		if o != s && o.alive && o.node != nil {
+			others = append(others, o)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	return others[w.rng.IntN(len(others))]
+}
+
 // partition cuts a server off: from all, from another one, one way, or from the
 // view leader.
 func (w *world) partition(s *server) {
-	other := w.servers[w.rng.IntN(len(w.servers))]
+	other := w.otherThan(s)
+	if !s.alive {
+		return
+	}
 	var links []link
-	switch w.rng.IntN(4) {
-	case 0:
+	switch k := w.rng.IntN(4); {
+	case k == 0:
 		w.isolate(s)
 		if w.chance(0.5) {
 			// An operator takes it out before its leases have run out: its
 			// clients must not go on reading what others overwrite.
-			w.count("fault drained while isolated")
+			w.hit("drained while isolated")
 			w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
-			if other != s {
+			if other != nil {
 				w.crashFor(other, w.between(10*time.Millisecond, time.Second))
 			}
 		}
 		return
-	case 1:
-		w.count("fault bridge")
-		links = append(links, link{s.id(), other.id()}, link{other.id(), s.id()})
-	case 2:
-		w.count("fault one way")
-		links = append(links, link{s.id(), other.id()})
-	case 3:
-		w.count("fault no view leader")
+	case k == 3 || other == nil:
+		w.hit("no view leader")
 		links = append(links, link{s.id(), 0}, link{0, s.id()})
+	case k == 1:
+		w.hit("bridge")
+		links = append(links, link{s.id(), other.id()}, link{other.id(), s.id()})
+	default:
+		w.hit("one way")
+		links = append(links, link{s.id(), other.id()})
 	}
 	w.cutFor(links, w.between(300*time.Millisecond, 6*time.Second))
 }
 
 // isolate cuts a server off from everyone but the clients.
 func (w *world) isolate(s *server) {
-	w.count("fault isolated")
+	w.hit("isolated")
 	links := []link{{s.id(), 0}, {0, s.id()}}
 	for _, o := range w.servers {
 		links = append(links, link{s.id(), o.id()}, link{o.id(), s.id()})
@@ -164,10 +197,10 @@ func (w *world) isolate(s *server) {
 }
 
 func (w *world) cutFor(links []link, d time.Duration) {
-	if w.quiet {
+	if w.calm {
 		return
 	}
-	w.note("cut %v", links)
+	w.note(global, "cut %v", links)
 	for _, l := range links {
 		w.cut[l] = true
 	}
@@ -179,7 +212,7 @@ func (w *world) cutFor(links []link, d time.Duration) {
 }
 
 func (w *world) lossyFor(d time.Duration) {
-	w.count("fault lossy")
+	w.hit("lossy")
 	w.lossy = true
 	w.after(d, func() { w.lossy = false })
 }
@@ -188,8 +221,8 @@ func (w *world) leaderOutage() {
 	if !w.leader.up {
 		return
 	}
-	w.count("fault view leader out")
-	w.note("the view leader is out")
+	w.hit("view leader out")
+	w.note(global, "the view leader is out")
 	w.leader.up = false
 	w.after(w.between(200*time.Millisecond, 4*time.Second), w.leaderBack)
 }
@@ -206,7 +239,7 @@ func (w *world) join() {
 	if len(w.servers) >= serversMax {
 		return
 	}
-	w.count("fault join")
+	w.hit("join")
 	w.addServer().start()
 }
 
@@ -220,23 +253,36 @@ func (w *world) leave(s *server) {
 	if staying < 3 || s.id() == 0 {
 		return
 	}
-	w.count("fault leave")
-	w.note("leave s%d", s.name)
+	w.hit("leave")
+	w.note(global, "leave s%d", s.name)
 	w.leader.propose(roster.Command{Kind: roster.KindLeave, ID: s.id()}, nil)
 }
 
-// calm ends the faults; from here on everything must come right by itself.
-func (w *world) calm() {
-	w.note("calm")
+// calmDown ends the faults, and the clients once there were enough operations.
+func (w *world) calmDown() {
+	if !w.calm {
+		w.heal()
+	}
+	if w.done < opsMin {
+		w.after(100*time.Millisecond, w.calmDown)
+		return
+	}
 	w.quiet = true
+	w.calmAt = w.now
+	w.after(time.Second, w.settle)
+}
+
+// heal ends all faults; from here on everything must come right by itself.
+func (w *world) heal() {
+	w.note(global, "calm")
+	w.calm = true
 	w.cut, w.slow = make(map[link]bool), make(map[link]bool)
 	w.lossy = false
 	w.leaderBack()
 	for _, s := range w.servers {
-		s.paused = false
+		s.resume()
 		s.start()
 	}
-	w.after(time.Second, w.settle)
 }
 
 // settle waits until the cluster has converged, then reads every key once more.
@@ -248,12 +294,12 @@ func (w *world) settle() {
 		}
 	}
 	if why := w.unsettled(); why != "" {
-		w.note("not settled: %s", why)
+		w.note(global, "not settled: %s", why)
 		w.after(500*time.Millisecond, w.settle)
 		return
 	}
 	w.settled = true
-	w.Counts["settled after ms"] = int((w.now - quietAt).Milliseconds())
+	w.Counts["settled after ms"] = int((w.now - w.calmAt).Milliseconds())
 	c := newClient(w, 99)
 	c.final, c.finals = true, hotKeys
 	w.clients = append(w.clients, c)
@@ -263,7 +309,7 @@ func (w *world) settle() {
 
 func (w *world) awaitFinal(c *client) {
 	if len(c.finals) == 0 && c.op.done != never {
-		w.queue = nil
+		w.queue.clear()
 		return
 	}
 	w.after(100*time.Millisecond, func() { w.awaitFinal(c) })

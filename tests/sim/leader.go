@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"viewring/internal/invariant"
@@ -18,6 +20,7 @@ type leader struct {
 	heard   map[ring.ServerID]time.Duration
 	pending []proposal
 	tables  map[uint64]*ring.Table
+	views   map[uint64]*ring.View // all there ever were, by epoch
 }
 
 type proposal struct {
@@ -30,12 +33,27 @@ func (l *leader) table(v *ring.View) *ring.Table {
 	if t := l.tables[v.Epoch]; t != nil {
 		return t
 	}
-	t, err := ring.NewTable(v.Members, len(v.Partitions))
-	invariant.Check(err == nil, "ring", "%v", err)
-	if l.tables == nil {
-		l.tables = make(map[uint64]*ring.Table)
-	}
+	t := tableOf(v.Members, len(v.Partitions))
 	l.tables[v.Epoch] = t
+	return t
+}
+
+// rings keeps the tables of all worlds: the same few members make most of them,
+// and a table takes long to build.
+var rings sync.Map
+
+func tableOf(members []ring.Member, partitions int) *ring.Table {
+	key := fmt.Appendf(nil, "%d", partitions)
+	for i := range members {
+		m := &members[i]
+		key = fmt.Appendf(key, " %d %s %t", m.ID, m.Zone, m.Target())
+	}
+	if t, ok := rings.Load(string(key)); ok {
+		return t.(*ring.Table)
+	}
+	t, err := ring.NewTable(members, partitions)
+	invariant.Check(err == nil, "ring", "%v", err)
+	rings.Store(string(key), t)
 	return t
 }
 
@@ -48,7 +66,7 @@ func (l *leader) propose(cmd roster.Command, then func(roster.Result, *ring.View
 	l.pending = append(l.pending, proposal{cmd, then})
 	if len(l.pending) == 1 {
 		pace := l.w.between(time.Millisecond, 8*time.Millisecond)
-		if l.w.chance(0.05) && !l.w.quiet {
+		if l.w.chance(0.05) && !l.w.calm {
 			pace = l.w.between(100*time.Millisecond, 2*time.Second) // its disk hangs, or another takes over
 		}
 		l.w.after(pace, l.apply)
@@ -66,7 +84,7 @@ func (l *leader) apply() {
 	results := l.state.Apply(cmds)
 	v := l.state.View()
 	for i, r := range results {
-		l.w.note("roster: kind %d %v: code %d %s", cmds[i].Kind, cmds[i].Who, r.Code, r.Reason)
+		l.w.note(int(cmds[i].Partition), "roster: kind %d %v: code %d %s", cmds[i].Kind, cmds[i].Who, r.Code, r.Reason)
 		if batch[i].then != nil {
 			batch[i].then(r, v)
 		}
@@ -74,8 +92,9 @@ func (l *leader) apply() {
 	if v.Epoch == before {
 		return
 	}
-	l.w.note("epoch %d: %v", v.Epoch, v.Partitions)
+	l.w.note(global, "epoch %d: %v", v.Epoch, v.Partitions)
 	l.w.count("epochs")
+	l.views[v.Epoch] = v
 	for _, s := range l.w.servers {
 		l.push(s, v)
 	}

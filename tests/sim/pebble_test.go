@@ -103,6 +103,13 @@ func (d *pebbleDrive) crash(draw func(n int) int) {
 
 func (d *pebbleDrive) syncedMeta(p ring.PartitionID) []byte { return d.meta[p] }
 
+func (d *pebbleDrive) syncedLast(p ring.PartitionID) uint64 {
+	if m := d.meta[p]; m != nil {
+		return replica.MetaLast(m)
+	}
+	return 0
+}
+
 // TestOnPebble plays seeds over the real store: an acknowledged write survives
 // the crash of a file system that keeps its promises and no more.
 func TestOnPebble(t *testing.T) {

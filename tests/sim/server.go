@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"time"
 
 	"viewring/internal/codec"
@@ -19,19 +20,21 @@ type server struct {
 	gone bool // left for good
 
 	// Of the running process.
-	alive    bool
-	paused   bool
-	life     int // counts starts and deaths; what was scheduled before is void
-	instance uint64
-	bootAt   time.Duration
-	drift    float64
-	node     *replica.Node
-	lanes    [lanes]*lane
-	view     *ring.View
-	done     uint64
-	asks     map[uint64]func(replica.Answer)
-	tokens   uint64
-	unleased map[uint64]time.Duration // by token: when what was read came back without a lease
+	alive     bool
+	paused    bool
+	stalled   []func() // what would have happened during the pause
+	life      int      // counts starts and deaths; what was scheduled before is void
+	instance  uint64
+	bootAt    time.Duration
+	drift     float64
+	node      *replica.Node
+	lanes     [lanes]*lane
+	view      *ring.View
+	done      uint64
+	peersDone map[ring.ServerID]uint64
+	asks      map[uint64]func(replica.Answer)
+	tokens    uint64
+	unleased  map[uint64]time.Duration // by token: when what was read came back without a lease
 }
 
 type lane struct {
@@ -75,18 +78,17 @@ func (s *server) instant() replica.Instant {
 // later runs do unless the process died meanwhile; a paused one does it when it
 // goes on.
 func (s *server) later(d time.Duration, do func()) {
-	life := s.life
-	var try func()
-	try = func() {
-		switch {
-		case s.life != life:
-		case s.paused:
-			s.w.after(10*time.Millisecond, try)
-		default:
-			do()
-		}
+	s.w.queue.push(s.w.now+d, event{do: do, s: s, life: s.life})
+}
+
+// resume ends a pause: what should have happened happens at once, in its order.
+func (s *server) resume() {
+	s.paused = false
+	stalled := s.stalled
+	s.stalled = nil
+	for _, do := range stalled {
+		s.later(0, do)
 	}
-	s.w.after(d, try)
 }
 
 // start boots the process and registers it.
@@ -94,7 +96,7 @@ func (s *server) start() {
 	if s.alive || s.gone {
 		return
 	}
-	s.alive, s.paused = true, false
+	s.alive, s.paused, s.stalled = true, false, nil
 	s.life++
 	s.bootAt = s.w.now - time.Duration(s.w.rng.Int64N(int64(time.Hour)))
 	s.drift = 0.95 + 0.1*s.w.rng.Float64()
@@ -103,8 +105,9 @@ func (s *server) start() {
 	previous := s.disk.incarnation
 	s.disk.incarnation++
 	s.view, s.done, s.node = nil, 0, nil
+	s.peersDone = make(map[ring.ServerID]uint64)
 	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
-	s.w.note("s%d starts as incarnation %d", s.name, s.disk.incarnation)
+	s.w.note(global, "s%d starts as incarnation %d", s.name, s.disk.incarnation)
 	s.register(previous)
 }
 
@@ -129,7 +132,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 		return
 	}
 	if r.Code != roster.Done {
-		s.w.note("s%d is refused: %s", s.name, r.Reason)
+		s.w.note(global, "s%d is refused: %s", s.name, r.Reason)
 		s.alive, s.gone = false, true
 		s.life++
 		return
@@ -212,6 +215,7 @@ func (l *lane) ready() {
 		}
 		invariant.Check(l.core.Err() == nil, "disk", "s%d: %v", s.name, l.core.Err())
 		if r.Batch != nil {
+			s.w.mixBatch(s, r.Batch)
 			s.disk.apply(l.id, r.Batch)
 			number := r.Batch.Number
 			s.later(s.w.between(100*time.Microsecond, 10*time.Millisecond), func() {
@@ -225,8 +229,9 @@ func (l *lane) ready() {
 		if len(r.Reads) > 0 {
 			l.read(r.Reads)
 		}
-		for _, a := range r.Answers {
-			s.answer(l, a)
+		for i := range r.Answers {
+			s.w.mixAnswer(&r.Answers[i])
+			s.answer(l, r.Answers[i])
 		}
 		for _, q := range r.ToLeader {
 			s.askLeader(l, q)
@@ -245,7 +250,7 @@ func (l *lane) read(rs []replica.Read) {
 	if l.s.w.cut[link{l.s.id(), 0}] {
 		hangs = 0.5 // trouble seldom comes alone
 	}
-	if l.s.w.chance(hangs) && !l.s.w.quiet {
+	if l.s.w.chance(hangs) && !l.s.w.calm {
 		pace = l.s.w.between(0, 3*time.Second) // a disk that hangs
 	}
 	l.s.later(pace, func() {
@@ -282,6 +287,7 @@ func (s *server) send(to ring.ServerID, m *replica.Message) {
 // receive takes a frame as a real server does: view first, then the header,
 // then the message.
 func (s *server) receive(f *frame) {
+	s.w.mixFrame(s.id(), f)
 	if f.epoch > s.node.Epoch() {
 		s.adopt(f.view)
 	}
@@ -290,14 +296,17 @@ func (s *server) receive(f *frame) {
 	}
 	msg, err := replica.DecodeMessage(codec.NewReader(f.msg))
 	invariant.Check(err == nil, "wire", "%v", err)
-	for _, l := range s.lanes {
-		l.post(func(at replica.Instant, c *replica.Core) { c.PeerDone(at, f.from, f.done) })
+	if f.done > s.peersDone[f.from] {
+		s.peersDone[f.from] = f.done
+		for _, l := range s.lanes {
+			l.post(func(at replica.Instant, c *replica.Core) { c.PeerDone(at, f.from, f.done) })
+		}
 	}
 	switch msg.Type {
 	case replica.MsgPing:
 		s.send(f.from, s.node.OnPing(s.instant(), f.from, msg))
 	case replica.MsgPurge:
-		s.w.checkPurge(f.view, msg)
+		s.w.checkPurge(msg)
 		s.lanes[int(msg.Partition)%lanes].post(func(at replica.Instant, c *replica.Core) { c.Step(at, f.from, msg) })
 	case replica.MsgPromise:
 		if pr, ok := s.node.OnPromise(s.instant(), f.from, msg); ok {
@@ -306,8 +315,10 @@ func (s *server) receive(f *frame) {
 			}
 		}
 	default:
-		s.w.note("%v gets %v of %d/%d from %v: flags %x last %v seq %d floor %d commit %d history %v", s.id(), msg.Type,
-			msg.Partition, msg.Term, f.from, msg.Flags, msg.Last, msg.Seq, msg.Floor, msg.Commit, msg.History)
+		if s.w.opt.Trace {
+			s.w.say(int(msg.Partition), fmt.Sprintf("%v gets %v of %d/%d from %v: flags %x last %v seq %d floor %d commit %d history %v",
+				s.id(), msg.Type, msg.Partition, msg.Term, f.from, msg.Flags, msg.Last, msg.Seq, msg.Floor, msg.Commit, msg.History))
+		}
 		l := s.lanes[int(msg.Partition)%lanes]
 		l.post(func(at replica.Instant, c *replica.Core) { c.Step(at, f.from, msg) })
 	}
@@ -348,7 +359,7 @@ func (s *server) askLeader(l *lane, q replica.LeaderRequest) {
 
 // answerPace is how long an answer of the view leader waits for whoever passes it on.
 func (w *world) answerPace() time.Duration {
-	if w.quiet || !w.chance(0.15) {
+	if w.calm || !w.chance(0.15) {
 		return 0
 	}
 	return time.Duration(w.rng.Int64N(int64(2 * time.Second)))
@@ -359,15 +370,15 @@ func (s *server) crash() {
 	if !s.alive {
 		return
 	}
-	s.w.note("s%d crashes", s.name)
-	s.alive = false
+	s.w.note(global, "s%d crashes", s.name)
+	s.alive, s.paused, s.stalled = false, false, nil
 	s.life++
 	s.disk.crash(s.w.rng.IntN)
 }
 
 func (w *world) byID(id ring.ServerID) *server {
 	for _, s := range w.servers {
-		if s.disk.id == id {
+		if id != 0 && s.disk.id == id {
 			return s
 		}
 	}

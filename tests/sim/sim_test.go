@@ -1,10 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
-	"maps"
+	"io/fs"
 	"os"
-	"slices"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,48 +25,71 @@ func envInt(t *testing.T, name string, fallback uint64) uint64 {
 	return n
 }
 
-// TestSeeds plays seeds with no bug planted: 200, or 1,000 with VIEWRING_SLOW=1.
-// VIEWRING_SIM_SEEDS says how many,
-// VIEWRING_SIM_SEED_FIRST where to begin; VIEWRING_SIM_SEED replays one, with
-// VIEWRING_SIM_TRACE=1 in full.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400) // worlds are small and live shortly
+	os.Exit(m.Run())
+}
+
+// TestSeeds plays seeds with no bug planted: 120, or 2,000 with VIEWRING_SLOW=1.
+// VIEWRING_SIM_SEEDS says how many, VIEWRING_SIM_SEED_FIRST where to begin;
+// VIEWRING_SIM_SEED replays one, with VIEWRING_SIM_TRACE=1 in full.
 func TestSeeds(t *testing.T) {
-	few := uint64(200)
+	few := uint64(120)
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		few = 1000
+		few = 2000
 	}
 	first, n := envInt(t, "VIEWRING_SIM_SEED_FIRST", 1), envInt(t, "VIEWRING_SIM_SEEDS", few)
 	if one := envInt(t, "VIEWRING_SIM_SEED", 0); one != 0 {
 		first, n = one, 1
 	}
-	trace := os.Getenv("VIEWRING_SIM_TRACE") != ""
-	counts, bad := make(map[string]int), 0
-	for seed := first; seed < first+n; seed++ {
-		r := Run(seed, Options{Trace: trace})
-		for k, v := range r.Counts {
-			counts[k] += v
+	opt := Options{Trace: os.Getenv("VIEWRING_SIM_TRACE") != ""}
+	tally := newTally(n)
+	Play(first, n, opt, func(r Result) bool {
+		if opt.Trace {
+			fmt.Println(r.Trace(anyPartition, 0))
 		}
-		if trace {
-			fmt.Println(strings.Join(r.Log, "\n"))
+		tally.add(r)
+		if r.Faults < faultsMin || r.Operations < opsMin {
+			t.Errorf("seed %d falls short: %d faults, %d operations", r.Seed, r.Faults, r.Operations)
 		}
 		if r.Violation != "" {
-			t.Errorf("seed %d: %s", seed, r.Violation)
-			if bad++; bad == 10 {
-				t.Fatal("that is enough")
-			}
+			t.Error(r.Report())
 		}
-	}
-	for _, k := range slices.Sorted(maps.Keys(counts)) {
-		t.Logf("%-28s %d", k, counts[k])
-	}
+		return tally.violations < 10
+	})
+	t.Log(tally.table())
 }
 
-// TestSameSeedSameRun is what makes a seed worth reporting.
+// TestSameSeedSameRun is what makes a seed worth reporting. The hashes go to a
+// file named by VIEWRING_SIM_HASHES, or are compared with it when it is there:
+// the race detector's build must come to the same.
 func TestSameSeedSameRun(t *testing.T) {
-	for seed := uint64(1); seed <= 5; seed++ {
-		a, b := Run(seed, Options{}), Run(seed, Options{})
-		if a.Hash != b.Hash || a.Operations != b.Operations {
-			t.Errorf("seed %d: two runs differ: %x with %d operations, %x with %d", seed, a.Hash, a.Operations, b.Hash, b.Operations)
+	var hashes strings.Builder
+	for seed := uint64(1); seed <= 6; seed++ {
+		a := Run(seed, Options{})
+		for range 2 {
+			if b := Run(seed, Options{}); a.Hash != b.Hash || a.Operations != b.Operations {
+				t.Errorf("seed %d: two runs differ: %x with %d operations, %x with %d", seed, a.Hash, a.Operations, b.Hash, b.Operations)
+			}
 		}
+		if b := Run(seed, Options{Trace: true}); a.Hash != b.Hash {
+			t.Errorf("seed %d: a traced run is another run: %x, %x", seed, a.Hash, b.Hash)
+		}
+		fmt.Fprintf(&hashes, "seed %d: %016x\n", seed, a.Hash)
+	}
+	name := os.Getenv("VIEWRING_SIM_HASHES")
+	if name == "" {
+		return
+	}
+	before, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := os.WriteFile(name, []byte(hashes.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if err != nil || string(before) != hashes.String() {
+		t.Errorf("another build came to other runs: %v\n%snow\n%s", err, before, &hashes)
 	}
 }
 
@@ -74,14 +98,17 @@ func TestSameSeedSameRun(t *testing.T) {
 func TestPlantedBugs(t *testing.T) {
 	for name, bug := range plantedBugs {
 		t.Run(name, func(t *testing.T) {
-			seeds := envInt(t, "VIEWRING_SIM_BUG_SEEDS", 60)
-			for seed := uint64(1); seed <= seeds; seed++ {
-				if r := Run(seed, Options{Bugs: bug}); r.Violation != "" {
-					t.Logf("caught by seed %d: %s", seed, r.Violation)
-					return
+			seeds := envInt(t, "VIEWRING_SIM_BUG_SEEDS", 200)
+			caught := false
+			Play(1, seeds, Options{Bugs: bug}, func(r Result) bool {
+				if caught = r.Violation != ""; caught {
+					t.Logf("caught by seed %d: %s", r.Seed, r.Violation)
 				}
+				return !caught
+			})
+			if !caught {
+				t.Errorf("not caught within %d seeds", seeds)
 			}
-			t.Errorf("not caught within %d seeds", seeds)
 		})
 	}
 }

@@ -1,10 +1,6 @@
 package sim
 
 import (
-	"container/heap"
-	"fmt"
-	"hash"
-	"hash/fnv"
 	"math/rand/v2"
 	"time"
 
@@ -17,7 +13,9 @@ const (
 	lanes      = 2
 	partitions = 4
 	leaseTTL   = 600 * time.Millisecond
-	quietAt    = 20 * time.Second // faults and clients end
+	quietAt    = 20 * time.Second // faults and clients end, once there were enough of them
+	faultsMin  = 5
+	opsMin     = 300
 	deadline   = 60 * time.Second // by then everything must have converged
 )
 
@@ -42,42 +40,22 @@ func (o *Options) drive() drive {
 	return o.Drive()
 }
 
-// event is something that happens at a time; seq breaks ties in the order of
-// scheduling.
-type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
-}
-
-type events []event
-
-func (h events) Len() int { return len(h) }
-func (h events) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].seq < h[j].seq
-}
-func (h events) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *events) Push(x any)   { *h = append(*h, x.(event)) }
-func (h *events) Pop() any {
-	old := *h
-	e := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return e
-}
-
 // world is one simulated cluster with its clients.
 type world struct {
 	seed    uint64
 	opt     Options
 	rng     *rand.Rand
 	now     time.Duration
-	queue   events
-	seq     uint64
+	queue   queue
 	leader  *leader
 	servers []*server
 	clients []*client
-	quiet   bool // faults are over
+	calm    bool // faults are over
+	quiet   bool // clients, too
 	settled bool // and everything has come right
+	faults  int  // that happened
+	done    int  // operations whose outcome is known
+	calmAt  time.Duration
 
 	cut     map[link]bool // links that lose everything
 	slow    map[link]bool // links that take long, and longer for some
@@ -85,8 +63,8 @@ type world struct {
 	limits  replica.Limits
 	serving map[reign]ring.ServerID
 	newest  [partitions]uint64 // the highest term that was served
-	trace   hash.Hash64
-	log     []string
+	trace   uint64             // hash of everything that happened
+	log     []line
 	Counts  map[string]int
 }
 
@@ -106,10 +84,11 @@ func newWorld(seed uint64, opt Options) *world {
 	w := &world{
 		seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x76696577)),
 		cut: make(map[link]bool), slow: make(map[link]bool), serving: make(map[reign]ring.ServerID),
-		trace: fnv.New64a(), Counts: make(map[string]int),
+		Counts: make(map[string]int),
 	}
-	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration), state: roster.New(roster.Config{
-		Cluster: [16]byte{1}, Partitions: partitions, MinCopies: 2, LeaseTTL: leaseTTL})}
+	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
+		tables: make(map[uint64]*ring.Table), views: make(map[uint64]*ring.View), state: roster.New(roster.Config{
+			Cluster: [16]byte{1}, Partitions: partitions, MinCopies: 2, LeaseTTL: leaseTTL})}
 	if w.chance(0.5) {
 		w.limits = tight
 	}
@@ -124,10 +103,7 @@ func newWorld(seed uint64, opt Options) *world {
 }
 
 // after runs do once d has passed.
-func (w *world) after(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, event{at: w.now + d, seq: w.seq, do: do})
-}
+func (w *world) after(d time.Duration, do func()) { w.queue.push(w.now+d, event{do: do}) }
 
 // between draws a duration, mostly near lo.
 func (w *world) between(lo, hi time.Duration) time.Duration {
@@ -139,24 +115,6 @@ func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
 
 func (w *world) count(what string) { w.Counts[what]++ }
 
-// note adds a line to the run's trace: always to its hash, and to the readable
-// log when that is wanted.
-func (w *world) note(format string, args ...any) {
-	if w.opt.Trace {
-		line := fmt.Sprintf("%10.4fs ", w.now.Seconds()) + fmt.Sprintf(format, args...)
-		w.log = append(w.log, line)
-		_, _ = w.trace.Write([]byte(line))
-		return
-	}
-	var b [8]byte
-	v := uint64(w.now)
-	for i := range b {
-		b[i] = byte(v >> (8 * i))
-	}
-	_, _ = w.trace.Write(b[:])
-	_, _ = w.trace.Write([]byte(format))
-}
-
 // deliver carries something from one process to another, as the network
 // pleases: late, twice, or not at all.
 func (w *world) deliver(from, to ring.ServerID, do func()) {
@@ -165,7 +123,7 @@ func (w *world) deliver(from, to ring.ServerID, do func()) {
 		return
 	}
 	loss, twice := 0.0, 0.0
-	if w.lossy && !w.quiet {
+	if w.lossy && !w.calm {
 		loss, twice = 0.03, 0.03
 	}
 	if w.chance(loss) {
@@ -186,9 +144,20 @@ func (w *world) deliver(from, to ring.ServerID, do func()) {
 // run plays the world until it has converged after the faults, or its deadline.
 func (w *world) run() {
 	w.schedule()
-	for len(w.queue) > 0 && w.now < deadline {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
+	for w.queue.len() > 0 && w.now < deadline {
+		at, seq, e := w.queue.pop()
+		if e.s != nil {
+			if e.s.life != e.life {
+				continue
+			}
+			if e.s.paused {
+				e.s.stalled = append(e.s.stalled, e.do)
+				continue
+			}
+		}
+		w.now = at
+		w.mix(uint64(at))
+		w.mix(seq)
 		e.do()
 	}
 }
@@ -204,9 +173,8 @@ func (w *world) schedule() {
 		w.clients = append(w.clients, c)
 		w.after(w.between(0, 100*time.Millisecond), c.next)
 	}
-	faults := 5 + w.rng.IntN(10)
-	for range faults {
-		w.after(time.Duration(w.rng.Int64N(int64(quietAt))), w.fault)
+	for range faultsMin + w.rng.IntN(10) {
+		w.after(time.Duration(w.rng.Int64N(int64(quietAt-time.Second))), w.fault)
 	}
-	w.after(quietAt, w.calm)
+	w.after(quietAt, w.calmDown)
 }

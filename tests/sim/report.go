@@ -1,0 +1,164 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"viewring/internal/invariant"
+	"viewring/ring"
+)
+
+// Result is what a run came to.
+type Result struct {
+	Seed       uint64
+	Violation  string // empty: none
+	Hash       uint64 // of everything that happened: equal for equal seeds
+	Operations int
+	Faults     int
+	Virtual    time.Duration
+	Counts     map[string]int
+
+	opt Options
+	log []line // with Options.Trace
+}
+
+// Run plays one seed.
+func Run(seed uint64, opt Options) (res Result) {
+	w := newWorld(seed, opt)
+	defer func() {
+		if r := recover(); r != nil {
+			if v, ok := r.(invariant.Violation); ok {
+				res = w.result(v.Error())
+				return
+			}
+			res = w.result(fmt.Sprintf("panic: %v\n%s", r, debug.Stack()))
+		}
+	}()
+	w.run()
+	switch {
+	case !w.settled:
+		return w.result("not converged: " + w.unsettled())
+	case w.queue.len() > 0:
+		return w.result("the last reads were not answered")
+	}
+	return w.result(w.checkHistory())
+}
+
+func (w *world) result(violation string) Result {
+	if violation != "" {
+		w.note(global, "VIOLATION: %s", violation)
+	}
+	return Result{Seed: w.seed, Violation: violation, Hash: w.trace, Operations: w.done, Faults: w.faults, Virtual: w.now,
+		Counts: w.Counts, opt: w.opt, log: w.log}
+}
+
+const (
+	anyPartition = -2
+	reportLines  = 60
+)
+
+// Trace is the readable trace of one partition, or of all: the last lines of it,
+// or the whole where most is 0.
+func (r *Result) Trace(partition, most int) string {
+	var lines []string
+	for _, l := range r.log {
+		if partition == anyPartition || l.partition == global || l.partition == partition {
+			lines = append(lines, l.text)
+		}
+	}
+	if most > 0 && len(lines) > most {
+		lines = lines[len(lines)-most:]
+	}
+	return strings.Join(lines, "\n")
+}
+
+var partitionNamed = regexp.MustCompile(`partition (\d+)`)
+var keyNamed = regexp.MustCompile(`key (\S+)`)
+
+// concerned is the partition that a violation speaks of.
+func (r *Result) concerned() int {
+	if m := partitionNamed.FindStringSubmatch(r.Violation); m != nil {
+		p, err := strconv.Atoi(m[1])
+		if err == nil {
+			return p
+		}
+	}
+	if m := keyNamed.FindStringSubmatch(r.Violation); m != nil {
+		return int(ring.PartitionOf(ring.SlotOf(strings.TrimRight(m[1], ":")), partitions))
+	}
+	return anyPartition
+}
+
+// Report is what there is to know of a violation: it plays the seed again to
+// show what happened to the partition that it concerns.
+func (r *Result) Report() string {
+	opt := r.opt
+	opt.Trace = true
+	again := Run(r.Seed, opt)
+	var b strings.Builder
+	p := r.concerned()
+	fmt.Fprintf(&b, "seed %d: %s\n", r.Seed, r.Violation)
+	if p != anyPartition {
+		fmt.Fprintf(&b, "what happened last to partition %d:\n", p)
+	}
+	b.WriteString(again.Trace(p, reportLines))
+	if again.Violation != r.Violation {
+		fmt.Fprintf(&b, "\nplayed again it was something else: %q", again.Violation)
+	}
+	fmt.Fprintf(&b, "\nreplay: VIEWRING_SIM_SEED=%d VIEWRING_SIM_TRACE=1 go test ./tests/sim -run TestSeeds", r.Seed)
+	return b.String()
+}
+
+// tally adds up results, and says now and then how far they are.
+type tally struct {
+	wanted     uint64
+	seeds      int
+	violations int
+	operations int
+	faults     int
+	virtual    time.Duration
+	counts     map[string]int
+	began      time.Time
+	said       time.Time
+}
+
+func newTally(wanted uint64) *tally {
+	now := time.Now()
+	return &tally{wanted: wanted, counts: make(map[string]int), began: now, said: now}
+}
+
+func (t *tally) add(r Result) {
+	t.seeds++
+	t.operations += r.Operations
+	t.faults += r.Faults
+	t.virtual += r.Virtual
+	if r.Violation != "" {
+		t.violations++
+	}
+	for k, v := range r.Counts {
+		t.counts[k] += v
+	}
+	if now := time.Now(); now.Sub(t.said) > 5*time.Second {
+		t.said = now
+		fmt.Fprintf(os.Stderr, "sim: %d of %d seeds, %.0f a minute, %d violations\n", t.seeds, t.wanted,
+			float64(t.seeds)/now.Sub(t.began).Minutes(), t.violations)
+	}
+}
+
+func (t *tally) table() string {
+	var b strings.Builder
+	wall := time.Since(t.began)
+	fmt.Fprintf(&b, "%d seeds, %d violations, %d operations, %d faults, %.1f simulated hours in %v (%.0f seeds a minute)\n", t.seeds, t.violations,
+		t.operations, t.faults, t.virtual.Hours(), wall.Round(time.Millisecond), float64(t.seeds)/wall.Minutes())
+	for _, k := range slices.Sorted(maps.Keys(t.counts)) {
+		fmt.Fprintf(&b, "%-40s %10d\n", k, t.counts[k])
+	}
+	return b.String()
+}
