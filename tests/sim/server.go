@@ -344,9 +344,13 @@ func (s *server) beat() {
 
 func (s *server) askLeader(l *lane, q replica.LeaderRequest) {
 	s.w.checkHandoff(s, l, q)
+	life := s.life
 	s.w.deliver(s.id(), 0, func() {
 		s.w.leader.request(s, q, func(ok bool) {
 			s.w.deliver(0, s.id(), func() {
+				if s.life != life {
+					return // who asked is dead
+				}
 				s.later(s.w.answerPace(), func() {
 					if q.Kind == replica.AskConfirm {
 						l.post(func(at replica.Instant, c *replica.Core) { c.Confirmed(at, q.Token, ok) })

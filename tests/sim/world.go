@@ -147,7 +147,7 @@ func (w *world) run() {
 	for w.queue.len() > 0 && w.now < deadline {
 		at, seq, e := w.queue.pop()
 		if e.s != nil {
-			if e.s.life != e.life {
+			if e.s.life != e.life || !e.s.alive {
 				continue
 			}
 			if e.s.paused {
