@@ -133,6 +133,7 @@ func (s *Shell) Start(args ...string) *Daemon {
 	}()
 	s.t.Cleanup(func() {
 		_ = d.Cmd.Process.Signal(syscall.SIGTERM)
+		_ = d.Cmd.Process.Signal(syscall.SIGCONT) // a test may have failed while it stood still
 		select {
 		case <-d.Done:
 		case <-time.After(20 * time.Second):

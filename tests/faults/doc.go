@@ -1,0 +1,6 @@
+// Package faults breaks clusters of real processes, on real disks and sockets,
+// while clients that record everything go on: crashes, pauses, partitions, power
+// cuts, damaged files. Each fault is judged by what the clients saw and by what
+// lies in the stores afterwards. VIEWRING_SLOW=1 plays them all; without it one
+// of each kind is played.
+package faults

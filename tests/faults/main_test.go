@@ -1,0 +1,10 @@
+package faults
+
+import (
+	"os"
+	"testing"
+
+	"viewring/tests/harness"
+)
+
+func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }

@@ -1,0 +1,152 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"viewring/client"
+	"viewring/tests/harness"
+	"viewring/tests/history"
+)
+
+// scene is one kind of fault.
+type scene struct {
+	name    string
+	quick   bool // played without VIEWRING_SLOW too
+	servers int
+	flags   []string      // of the view leader
+	most    time.Duration // no key may be without a write or a read for longer; 0: any time
+	play    func(p *play)
+}
+
+// play is a scene under way.
+type play struct {
+	*harness.Cluster
+	t    *testing.T
+	load *history.Load
+}
+
+// hot is a key that is asked for all the time.
+const hot = "log/0"
+
+const (
+	keysOfEachSort = 3
+	pace           = 10 * time.Millisecond // of each client
+	opPatience     = 40 * time.Second      // longer than any fault
+	someOps        = 400
+	doneWithin     = time.Minute
+)
+
+// ops waits until the clients have done some more.
+func (p *play) ops(n int) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), doneWithin)
+	defer cancel()
+	if err := p.load.Wait(ctx, n); err != nil {
+		p.t.Error(err)
+	}
+}
+
+// row is a line of the table of results.
+type row struct {
+	name    string
+	verdict history.Verdict
+	keys    int // in the stores
+	took    time.Duration
+}
+
+func (r row) String() string {
+	v := r.verdict
+	return fmt.Sprintf("%-34s %7d ops %7d acked writes %3d lost %4d unknown  longest without a write %-30v a read %-30v %5d keys, took %.1f s",
+		r.name, v.Operations, v.Acked, v.Lost, v.Unknown, v.WriteGap, v.ReadGap, r.keys, r.took.Seconds())
+}
+
+// TestFaults plays the scenes one after the other, so that what is measured is
+// the fault's doing, and prints what came of each.
+func TestFaults(t *testing.T) {
+	var rows []row
+	for _, s := range scenes {
+		t.Run(s.name, func(t *testing.T) {
+			if !s.quick {
+				harness.Slow(t)
+			}
+			r := s.run(t)
+			t.Log(r)
+			rows = append(rows, r)
+		})
+	}
+	var table strings.Builder
+	for _, r := range rows {
+		fmt.Fprintln(&table, r)
+	}
+	t.Logf("results\n%s", &table)
+}
+
+func (s *scene) run(t *testing.T) row {
+	began := time.Now()
+	p := &play{Cluster: harness.NewCluster(t, s.servers, s.flags...), t: t}
+	p.load = p.start()
+	defer p.load.Stop() // when the test fails
+	p.ops(someOps)
+	s.play(p)
+	p.Net.Heal()
+	p.WaitBalanced()
+	p.ops(someOps)
+	p.load.Stop()
+	r := row{name: s.name, verdict: p.judge()}
+	r.keys, r.took = p.CheckCopies(), time.Since(began)
+	if long := max(r.verdict.WriteGap.Long(), r.verdict.ReadGap.Long()); s.most > 0 && long > s.most {
+		t.Errorf("a key was unavailable for %v, at most %v is allowed", long, s.most)
+	}
+	return r
+}
+
+// start starts the clients: every other one is the library, two of which share
+// the loops; the rest speak plain RESP.
+func (p *play) start() *history.Load {
+	libraries := []*client.Client{p.Open(), p.Open()}
+	dial := (&net.Dialer{Timeout: 2 * time.Second}).DialContext
+	return history.Start(p.t.Context(), history.Options{
+		Seed: 1, Keys: keysOfEachSort, Pause: pace, Patience: opPatience,
+		Targets: func(loop int) history.Target {
+			if loop%2 == 0 {
+				return &history.Library{Client: libraries[loop/2%2]}
+			}
+			return &history.Plain{Addrs: p.Addrs, Dial: dial, Rand: rand.New(rand.NewPCG(2, uint64(loop)))}
+		},
+	})
+}
+
+// judge reads everything back and looks at what the clients saw.
+func (p *play) judge() history.Verdict {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), doneWithin)
+	defer cancel()
+	final, err := p.load.ReadBack(ctx, func(ctx context.Context, key string) (string, bool, error) {
+		v, err := p.Client.Get(ctx, key)
+		if errors.Is(err, client.ErrNotFound) {
+			return "", false, nil
+		}
+		return string(v.Bytes), true, err
+	})
+	if err != nil {
+		p.t.Error(err)
+	}
+	v := p.load.History.Judge(final)
+	for _, problem := range v.Problems {
+		p.t.Error(problem)
+	}
+	for _, e := range p.load.Errors() {
+		p.t.Errorf("a client was told: %s", e)
+	}
+	if v.Hard > 0 {
+		p.t.Errorf("the history of %d keys was too hard to check", v.Hard)
+	}
+	return v
+}

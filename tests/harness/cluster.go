@@ -1,0 +1,306 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"viewring/client"
+	"viewring/ring"
+)
+
+// Leader is the name of the view leader among the nodes.
+const Leader = "leader"
+
+// Cluster is a view leader and servers, each a process of its own, which reach
+// each other through a Network.
+type Cluster struct {
+	Net     *Network
+	Leader  *Node
+	Servers []*Node
+	Client  *client.Client // outside; made when the servers are up
+
+	t     *testing.T
+	shell *Shell
+	addr  string // where servers find the view leader: through the network
+}
+
+// Node is one process of a cluster, over all its starts.
+type Node struct {
+	Name string
+	Data string // its folder
+	Addr string // where the others reach it
+
+	c    *Cluster
+	args []string
+	d    *Daemon
+}
+
+// NewCluster starts a cluster and waits until every copy is where it belongs.
+func NewCluster(t *testing.T, servers int, leaderFlags ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, Net: NewNetwork(t)}
+	listen := FreeAddr(t)
+	c.shell = NewShell(t, listen)
+	c.Leader = &Node{Name: Leader, Data: filepath.Join(c.shell.Dir, Leader), Addr: listen, c: c}
+	c.Leader.args = append([]string{"viewleader", "--listen", listen, "--data", c.Leader.Data}, leaderFlags...)
+	c.addr = c.Net.Listen(Leader, listen)
+	c.Leader.Start()
+	for range servers {
+		c.Add()
+	}
+	var err error
+	c.Client, err = client.Open(t.Context(), client.Options{Leaders: []string{listen}, ViewCache: client.NoViewCache, ConnectTimeout: patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Client.Close() })
+	c.WaitBalanced()
+	return c
+}
+
+// Add starts one more server.
+func (c *Cluster) Add() *Node {
+	c.t.Helper()
+	name := fmt.Sprintf("s%d", len(c.Servers)+1)
+	n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), c: c}
+	listen := FreeAddr(c.t)
+	n.Addr = c.Net.Listen(name, listen)
+	n.args = []string{"server", "--viewleader", c.addr, "--listen", listen, "--advertise", n.Addr, "--data", n.Data}
+	c.Servers = append(c.Servers, n)
+	n.Start()
+	return n
+}
+
+// Open makes another client, outside.
+func (c *Cluster) Open() *client.Client {
+	c.t.Helper()
+	cl, err := client.Open(c.t.Context(), client.Options{Leaders: []string{c.Leader.Addr}, ViewCache: client.NoViewCache, ConnectTimeout: patience})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { cl.Close() })
+	return cl
+}
+
+// Addrs are the servers' addresses.
+func (c *Cluster) Addrs() []string {
+	var addrs []string
+	for _, n := range c.Servers {
+		addrs = append(addrs, n.Addr)
+	}
+	return addrs
+}
+
+// Names are the names of nodes.
+func Names(nodes ...*Node) []string {
+	var names []string
+	for _, n := range nodes {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+// Others are the servers but those named.
+func (c *Cluster) Others(but ...*Node) []*Node {
+	var others []*Node
+	for _, n := range c.Servers {
+		named := false
+		for _, b := range but {
+			named = named || b == n
+		}
+		if !named {
+			others = append(others, n)
+		}
+	}
+	return others
+}
+
+// Acting are the servers that act for a key now, its primary first.
+func (c *Cluster) Acting(key string) []*Node {
+	c.t.Helper()
+	v := c.Client.View()
+	var acting []*Node
+	for _, id := range v.Partitions[ring.PartitionOf(ring.SlotOf(key), len(v.Partitions))].Acting {
+		for _, n := range c.Servers {
+			if v.Member(id).Addr == n.Addr {
+				acting = append(acting, n)
+			}
+		}
+	}
+	if len(acting) == 0 {
+		c.t.Fatalf("nobody acts for %s", key)
+	}
+	return acting
+}
+
+// WaitView waits until the view is as wanted.
+func (c *Cluster) WaitView(what string, ok func(*ring.View) bool) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	if _, err := c.Client.WaitView(ctx, ok); err != nil {
+		c.t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// WaitDown waits until the view leader takes a server for down.
+func (c *Cluster) WaitDown(n *Node) {
+	c.t.Helper()
+	c.WaitView(n.Name+" down", func(v *ring.View) bool { return !n.up(v) })
+}
+
+// WaitUp waits until it takes it for up.
+func (c *Cluster) WaitUp(n *Node) {
+	c.t.Helper()
+	c.WaitView(n.Name+" up", n.up)
+}
+
+func (n *Node) up(v *ring.View) bool {
+	for i := range v.Members {
+		if v.Members[i].Addr == n.Addr {
+			return v.Members[i].Up
+		}
+	}
+	return false
+}
+
+// WaitBalanced waits until all servers are up, each partition is on exactly its
+// targets, and every server knows it.
+func (c *Cluster) WaitBalanced() {
+	c.t.Helper()
+	why := ""
+	over := time.After(patience)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		st, err := c.Client.Status(c.t.Context())
+		if why = c.unbalanced(st, err); why == "" {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-over:
+			c.t.Fatalf("not balanced within %v: %s", patience, why)
+		}
+	}
+}
+
+func (c *Cluster) unbalanced(st *client.Status, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	for _, n := range c.Servers {
+		if !n.up(st.View) {
+			return n.Name + " is not up"
+		}
+	}
+	return st.Unbalanced()
+}
+
+// CheckCopies looks into every server's store: each key is on exactly its
+// targets, with equal copies. It returns how many keys there are.
+func (c *Cluster) CheckCopies() int {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	a, err := c.Client.Audit(ctx)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, p := range a.Problems {
+		c.t.Errorf("copies of %s: %s", p.Key, p.What)
+	}
+	if want := min(ring.Copies, len(c.Servers)); a.Copies != want*a.Keys {
+		c.t.Errorf("%d copies of %d keys, want %d of each", a.Copies, a.Keys, want)
+	}
+	return a.Keys
+}
+
+// Start starts the process, again on its data.
+func (n *Node) Start() {
+	n.c.t.Helper()
+	n.d = n.c.shell.Start(n.args...)
+	n.c.Net.Is(n.Name, n.d.Cmd.Process.Pid)
+}
+
+// Kill ends the process as a crash does.
+func (n *Node) Kill() { KillAll(n) }
+
+// KillAll does so with many at once.
+func KillAll(nodes ...*Node) {
+	for _, n := range nodes {
+		_ = n.d.Cmd.Process.Kill() // it may have ended
+	}
+	for _, n := range nodes {
+		<-n.d.Done
+	}
+}
+
+// Stop ends the process in order.
+func (n *Node) Stop() {
+	_ = n.d.Cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	<-n.d.Done
+}
+
+// Pause makes the process stand still until Resume.
+func (n *Node) Pause() { n.signal(syscall.SIGSTOP) }
+
+// Resume lets it go on.
+func (n *Node) Resume() { n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(s syscall.Signal) {
+	n.c.t.Helper()
+	if err := n.d.Cmd.Process.Signal(s); err != nil {
+		n.c.t.Fatalf("%v to %s: %v", s, n.Name, err)
+	}
+}
+
+// Daemon is the process of the last start.
+func (n *Node) Daemon() *Daemon { return n.d }
+
+// Files lists the files of a node's data whose names match.
+func (n *Node) Files(match func(name string) bool) []string {
+	n.c.t.Helper()
+	var found []string
+	err := filepath.WalkDir(n.Data, func(path string, d os.DirEntry, err error) error {
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		}
+		if err == nil && !d.IsDir() && match(d.Name()) {
+			found = append(found, path)
+		}
+		return err
+	})
+	if err != nil {
+		n.c.t.Fatal(err)
+	}
+	return found
+}
+
+// Ended says whether the process of the last start has ended, and its last words.
+func (n *Node) Ended() (bool, string) {
+	select {
+	case <-n.d.Done:
+		return true, strings.TrimSpace(n.d.Stderr.Text())
+	default:
+		return false, ""
+	}
+}
+
+// Pass lets time pass in which a fault lasts.
+func Pass(t *testing.T, d time.Duration) {
+	t.Helper()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.Context().Done():
+	}
+}

@@ -1,0 +1,196 @@
+package history
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"viewring/client"
+	"viewring/internal/wire"
+)
+
+// Library is a loop's use of the client library, with its request ids: it knows
+// the outcome of almost everything. A Client may serve many loops.
+type Library struct {
+	Client *client.Client
+
+	seen client.Version // by the last Get
+}
+
+// Do carries out one operation.
+func (c *Library) Do(ctx context.Context, in Input) (Output, error) {
+	var out Output
+	var err error
+	switch in.Kind {
+	case Get:
+		var v client.Value
+		if v, err = c.Client.Get(ctx, in.Key); err == nil {
+			out.Content = ContentOf(string(v.Bytes))
+			c.seen = v.Version
+		}
+	case Append:
+		out.Number, err = c.Client.Append(ctx, in.Key, []byte(in.Text))
+	case Incr:
+		out.Number, err = c.Client.Incr(ctx, in.Key, 1)
+	case Delete:
+		err = c.Client.Delete(ctx, in.Key, client.Always())
+		out.Done = err == nil
+	default:
+		_, err = c.Client.Set(ctx, in.Key, []byte(in.Text), c.condition(in))
+		out.Done = err == nil
+	}
+	switch {
+	case err == nil, errors.Is(err, client.ErrNotFound), errors.Is(err, client.ErrCondition):
+		return out, nil
+	case errors.Is(err, client.ErrUnknownOutcome):
+		return out, fmt.Errorf("%w: %w", ErrUnknown, err)
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies), errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrUnreachable):
+		return out, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	return out, err
+}
+
+func (c *Library) condition(in Input) client.Condition {
+	switch in.Kind {
+	case SetAbsent:
+		return client.IfAbsent()
+	case SetPresent:
+		return client.IfPresent()
+	case SetSame:
+		return client.IfVersion(c.seen)
+	}
+	return client.Always()
+}
+
+// Plain is a client that speaks RESP as any Redis client does, without request
+// ids: whatever breaks off has an unknown outcome. It belongs to one loop.
+type Plain struct {
+	Addrs func() []string // of the servers
+	Dial  wire.DialFunc
+	Rand  *rand.Rand
+
+	conn *wire.Conn
+}
+
+const (
+	plainAnswerMax = 3 * time.Second
+	plainPause     = 20 * time.Millisecond
+)
+
+// Do carries out one operation.
+func (c *Plain) Do(ctx context.Context, in Input) (Output, error) {
+	args := command(in)
+	if args == nil { // RESP has no such operation
+		return Output{}, ErrRefused
+	}
+	addr := ""
+	for {
+		v, sent, err := c.ask(ctx, addr, args)
+		addr = ""
+		var reply *wire.ServerError
+		switch {
+		case err == nil:
+			return parse(in, v), nil
+		case errors.As(err, &reply):
+			switch reply.Code {
+			case wire.CodeMoved:
+				if _, to, ok := wire.ParseMoved(reply.Message); ok {
+					addr = to
+				}
+			case wire.CodeUnavailable, wire.CodeNotEnoughCopies, wire.CodeBusy:
+			case wire.CodeUnknownOutcome:
+				return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+			default:
+				return Output{}, err
+			}
+		case sent && in.Kind != Get:
+			return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		if !rest(ctx, plainPause) {
+			return Output{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+	}
+}
+
+// ask asks the server at addr, or the one asked last, or any.
+func (c *Plain) ask(ctx context.Context, addr string, args []string) (v wire.Value, sent bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, plainAnswerMax)
+	defer cancel()
+	if c.conn != nil && addr != "" && c.conn.Addr() != addr {
+		c.drop()
+	}
+	if c.conn == nil {
+		if addrs := c.Addrs(); addr == "" && len(addrs) > 0 {
+			addr = addrs[c.Rand.IntN(len(addrs))]
+		}
+		if c.conn, err = wire.Dial(ctx, addr, c.Dial, wire.DefaultLimits); err != nil {
+			c.conn = nil
+			return v, false, err
+		}
+	}
+	all := make([][]byte, len(args))
+	for i, a := range args {
+		all[i] = []byte(a)
+	}
+	v, err = c.conn.Do(ctx, all...)
+	var reply *wire.ServerError
+	if err != nil && (!errors.As(err, &reply) || reply.Code != wire.CodeMoved) {
+		c.drop()
+	}
+	return v, true, err
+}
+
+func (c *Plain) drop() {
+	_ = c.conn.Close() // never fails
+	c.conn = nil
+}
+
+// command is an operation in Redis's words; nil when there are none.
+func command(in Input) []string {
+	switch in.Kind {
+	case Get:
+		return []string{"GET", in.Key}
+	case Set:
+		return []string{"SET", in.Key, in.Text}
+	case SetAbsent:
+		return []string{"SET", in.Key, in.Text, "NX"}
+	case SetPresent:
+		return []string{"SET", in.Key, in.Text, "XX"}
+	case Append:
+		return []string{"APPEND", in.Key, in.Text}
+	case Delete:
+		return []string{"DEL", in.Key}
+	case Incr:
+		return []string{"INCR", in.Key}
+	}
+	return nil
+}
+
+func parse(in Input, v wire.Value) Output {
+	switch in.Kind {
+	case Get:
+		if v.IsNil() {
+			return Output{}
+		}
+		return Output{Content: ContentOf(string(v.Bytes))}
+	case Append, Incr:
+		return Output{Number: v.Int}
+	case Delete:
+		return Output{Done: v.Int == 1}
+	}
+	return Output{Done: strings.EqualFold(v.Text(), "OK")}
+}
+
+func rest(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
