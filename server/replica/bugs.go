@@ -34,6 +34,7 @@ const (
 	BugProposalTimesOut                    // a proposed replica that is silent is not waited for
 	BugEjectedNotAwaited                   // an acting replica that is being ejected is not waited for
 	BugClockUnchecked                      // a server expires keys however far off its clock is
+	BugNewestForgotten                     // a record does not vouch for its client's earlier births
 	BugExpiryNotLogged                     // an expired key is called absent without a logged delete
 )
 

@@ -29,7 +29,8 @@ const (
 	recordTTL        = 15 * time.Minute
 	bornAheadMax     = time.Hour // a client's clock may run ahead so far
 	recordGCEvery    = 5 * time.Second
-	recordGCMax      = 256
+	recordGCMax      = 256  // records collected by one entry
+	recordAgeMax     = 4096 // records looked at for their age at a time
 	commitSaveAfter  = time.Second
 	heldPagesMax     = 16
 	strayAskEvery    = 500 * time.Millisecond

@@ -31,7 +31,7 @@ type learn struct {
 	stage   map[Key][]byte
 	rows    []Row
 	cut     uint64
-	bytes   int // staged
+	bytes   int // staged, rows included
 
 	since      uint64 // S: pages from before it are of no use
 	missing    map[Key]uint64
@@ -137,6 +137,9 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 	l = p.learn
 	l.phase, l.since = copying, m.Seq
 	l.headSeq, l.headDigest = m.Last.Seq, m.Digest
+	if c.stageFull(p) {
+		return
+	}
 	c.fetch(p)
 	c.checkReady(p)
 }
@@ -165,7 +168,7 @@ func (c *Core) beginDelta(p *part, m *Message) bool {
 	}
 	if p.state == whole {
 		p.learn = &learn{source: l.source, sub: m.Sub, staged: true, missing: make(map[Key]uint64), stage: make(map[Key][]byte),
-			rows: m.Rows, cut: common, staging: p.log, cursorDone: true}
+			rows: m.Rows, bytes: rowsBytes(m.Rows), cut: common, staging: p.log, cursorDone: true}
 		l = p.learn
 		l.log = &l.staging
 		c.moved.delta++
@@ -229,9 +232,7 @@ func (c *Core) learnerAppend(p *part, m *Message) {
 	if l.log.last == m.Last {
 		l.headSeq, l.headDigest = m.Last.Seq, m.Digest
 	}
-	if l.staged && l.bytes > c.cfg.Limits.StageBytes {
-		l.startOver = true
-		c.subscribe(p)
+	if c.stageFull(p) {
 		return
 	}
 	if !l.staged {
@@ -267,7 +268,9 @@ func (c *Core) applyLive(p *part, e *Entry) {
 	}
 	l.log.advance(e.Version)
 	if l.staged {
-		l.rows = append(l.rows, e.row())
+		row := e.row()
+		l.rows = append(l.rows, row)
+		l.bytes += rowsBytes([]Row{row})
 		return
 	}
 	c.putRow(p, e.row())
@@ -382,13 +385,33 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 	if m.Seq > m.Commit {
 		l.loose = max(l.loose, m.Seq)
 	}
-	if l.staged && l.bytes > c.cfg.Limits.StageBytes {
-		l.startOver = true
-		c.subscribe(p)
+	if c.stageFull(p) {
 		return
 	}
 	c.fetch(p)
 	c.checkReady(p)
+}
+
+// stageFull gives a staged delta up, for a full copy, when it has outgrown its bound.
+func (c *Core) stageFull(p *part) bool {
+	l := p.learn
+	if !l.staged || l.bytes <= c.cfg.Limits.StageBytes {
+		return false
+	}
+	l.startOver = true
+	c.subscribe(p)
+	return true
+}
+
+// rowsBytes is about what rows take in memory.
+func rowsBytes(rows []Row) (n int) {
+	for _, row := range rows {
+		n += 40
+		for _, k := range row.Keys {
+			n += 16 + len(k)
+		}
+	}
+	return n
 }
 
 func intact(items []PageItem) bool {

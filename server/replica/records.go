@@ -1,7 +1,7 @@
 package replica
 
 import (
-	"cmp"
+	"container/heap"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -12,8 +12,9 @@ import (
 	"viewring/ring"
 )
 
-// recordFormat is the first byte of a record's value.
-const recordFormat = 1
+// recordFormat is the first byte of a record's value. Format 1, which is still
+// read, had no newest birth.
+const recordFormat = 2
 
 // record is the answer to a request id (RIFL: Lee et al., SOSP 2015). Stored, it
 // is an item of the system space.
@@ -22,6 +23,7 @@ type record struct {
 	key     Key
 	version Version
 	mark    uint64
+	newest  int64         // the latest birth among the client's requests up to this one; ≥ id.Born
 	since   time.Duration // in memory here, by the monotonic clock
 	answer  Answer
 }
@@ -33,11 +35,16 @@ type records struct {
 	slot    uint16 // all records of a partition lie under its first slot
 	clients map[[16]byte]*clientRecords
 	ids     map[recordID]*record
-	byAge   []*record // by birth, nearly; collected ones are skipped
 
-	// horizon is the latest birth of a record collected for its age. It is
-	// replicated like a record: whatever clocks do, an id born up to then
-	// that has no record is refused.
+	// Records by how long they have been here; those that have been for long
+	// enough but are too young by the wall clock go on to ahead, so that one born
+	// in the future holds up nobody. Collected ones are skipped.
+	byArrival []*record
+	ahead     youngest
+
+	// horizon is the latest birth that a record collected for its age vouched
+	// for. It is replicated like a record: whatever clocks do, an id born up to
+	// then that has no record is refused.
 	horizon        int64
 	horizonVersion Version
 }
@@ -45,14 +52,33 @@ type records struct {
 // horizonName is the name of the horizon's item, in the records' space.
 const horizonName = "horizon"
 
+// horizonFormat is the first byte of the horizon's value.
+const horizonFormat = 1
+
 type recordID struct {
 	client [16]byte
 	number uint64
 }
 
 type clientRecords struct {
-	mark uint64 // the client has the answers up to here
-	list []*record
+	mark   uint64 // the client has the answers up to here
+	newest int64  // the latest birth among its requests
+	list   []*record
+}
+
+// youngest is a heap of records, the one of the least newest birth first.
+type youngest []*record
+
+func (h youngest) Len() int           { return len(h) }
+func (h youngest) Less(i, j int) bool { return h[i].newest < h[j].newest }
+func (h youngest) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *youngest) Push(x any)        { *h = append(*h, x.(*record)) }
+func (h *youngest) Pop() any {
+	old := *h
+	rec := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return rec
 }
 
 func recordKey(slot uint16, id RequestID) Key {
@@ -91,7 +117,6 @@ func (c *Core) loadRecords(p *part) bool {
 		c.fail("load request records", err)
 		return false
 	}
-	slices.SortStableFunc(rs.byAge, func(a, b *record) int { return cmp.Compare(a.id.Born, b.id.Born) })
 	p.lead.records = rs
 	return true
 }
@@ -103,11 +128,14 @@ func (rs *records) insert(rec *record) {
 		rs.clients[rec.id.Client] = cl
 	}
 	cl.mark = max(cl.mark, rec.mark)
+	cl.newest = max(cl.newest, rec.newest)
 	cl.list = append(cl.list, rec)
 	rs.ids[recordID{rec.id.Client, rec.id.Number}] = rec
-	rs.byAge = append(rs.byAge, rec)
-	if len(rs.byAge) > 2*len(rs.ids)+64 {
-		rs.byAge = slices.DeleteFunc(rs.byAge, func(r *record) bool { return r.key == "" })
+	rs.byArrival = append(rs.byArrival, rec)
+	if gone := func(r *record) bool { return r.key == "" }; len(rs.byArrival)+len(rs.ahead) > 2*len(rs.ids)+64 {
+		rs.byArrival = slices.DeleteFunc(rs.byArrival, gone)
+		rs.ahead = slices.DeleteFunc(rs.ahead, gone)
+		heap.Init(&rs.ahead)
 	}
 }
 
@@ -123,9 +151,15 @@ func (rs *records) refuses(id RequestID, wall int64) bool {
 	return id.Born <= rs.horizon || id.Born > wall+bornAheadMax.Milliseconds()
 }
 
-// add makes the record of a request and returns the write that stores it.
+// add makes the record of a request and returns the write that stores it. The
+// record made last vouches for the births of all that the client did before, also
+// where its clock went back since: when it goes for its age the horizon passes
+// them all, so the mark that is lost with a client's last record is not missed.
 func (rs *records) add(r *Request, a Answer, v Version, mono time.Duration) Write {
-	rec := &record{id: r.ID, key: recordKey(rs.slot, r.ID), version: v, since: mono, mark: r.Mark, answer: a}
+	rec := &record{id: r.ID, key: recordKey(rs.slot, r.ID), version: v, since: mono, mark: r.Mark, newest: r.ID.Born, answer: a}
+	if cl := rs.clients[r.ID.Client]; cl != nil && !rs.bugs.on(BugNewestForgotten) {
+		rec.newest = max(rec.newest, cl.newest)
+	}
 	rec.answer.Token, rec.answer.Value = 0, nil
 	rs.insert(rec)
 	b := []byte{recordFormat, byte(a.Status)}
@@ -133,6 +167,7 @@ func (rs *records) add(r *Request, a Answer, v Version, mono time.Duration) Writ
 	b = binary.AppendVarint(b, a.Number)
 	b = binary.AppendUvarint(b, uint64(r.ID.Born))
 	b = binary.AppendUvarint(b, r.Mark)
+	b = binary.AppendUvarint(b, uint64(rec.newest))
 	return Write{Key: rec.key, Item: AppendItem(nil, rec.key, Item{Version: v, Kind: KindRecord, Value: b})}
 }
 
@@ -142,13 +177,18 @@ func decodeRecord(key Key, stored []byte) (*record, error) {
 		return nil, err
 	}
 	r := codec.NewReader(it.Value)
-	if f := r.Byte(); f != recordFormat {
-		return nil, fmt.Errorf("%w: request record format %d, this build reads %d", ErrCorrupt, f, recordFormat)
+	f := r.Byte()
+	if f == 0 || f > recordFormat {
+		return nil, fmt.Errorf("%w: request record format %d, this build reads up to %d", ErrCorrupt, f, recordFormat)
 	}
 	rec := &record{key: key, version: it.Version}
 	rec.answer = Answer{Status: Status(r.Byte()), Version: readVersion(r), Number: r.Varint()}
 	rec.id.Born = int64(r.Uvarint())
 	rec.mark = r.Uvarint()
+	rec.newest = rec.id.Born
+	if f > 1 {
+		rec.newest = int64(r.Uvarint())
+	}
 	name := key.Name()
 	if err := r.Done(); err != nil || len(name) != 24 {
 		return nil, fmt.Errorf("%w: request record: %v", ErrCorrupt, err)
@@ -185,19 +225,21 @@ func (rs *records) collect(client [16]byte, mark uint64) []Write {
 // bounded number at a time, and moves the horizon over them. version is that of
 // the entry that will do so.
 func (rs *records) collectOld(at Instant, ttl time.Duration, version Version) []Write {
+	for n := 0; n < recordAgeMax && len(rs.byArrival) > 0 && rs.byArrival[0].since+ttl <= at.Mono; n++ {
+		if rec := rs.byArrival[0]; rec.key != "" {
+			heap.Push(&rs.ahead, rec)
+		}
+		rs.byArrival = rs.byArrival[1:]
+	}
 	var writes []Write
 	horizon := rs.horizon
-	for len(rs.byAge) > 0 && len(writes) < recordGCMax {
-		rec := rs.byAge[0]
+	for len(rs.ahead) > 0 && len(writes) < recordGCMax && rs.ahead[0].newest+ttl.Milliseconds() <= at.Wall {
+		rec := heap.Pop(&rs.ahead).(*record)
 		if rec.key != "" {
-			if rec.id.Born+ttl.Milliseconds() > at.Wall || rec.since+ttl > at.Mono {
-				break
-			}
-			horizon = max(horizon, rec.id.Born)
+			horizon = max(horizon, rec.newest)
 			writes = append(writes, Write{Key: rec.key, Before: rec.version})
 			rs.forget(rec)
 		}
-		rs.byAge = rs.byAge[1:]
 	}
 	if horizon > rs.horizon && !rs.bugs.on(BugNoHorizon) {
 		writes = append(writes, rs.moveHorizon(horizon, version))
@@ -208,7 +250,7 @@ func (rs *records) collectOld(at Instant, ttl time.Duration, version Version) []
 func (rs *records) moveHorizon(to int64, version Version) Write {
 	key := MakeKey(rs.slot, SpaceSystem, horizonName)
 	w := Write{Key: key, Before: rs.horizonVersion, Item: AppendItem(nil, key, Item{Version: version, Kind: KindRecord,
-		Value: binary.AppendUvarint([]byte{recordFormat}, uint64(to))})}
+		Value: binary.AppendUvarint([]byte{horizonFormat}, uint64(to))})}
 	rs.horizon, rs.horizonVersion = to, version
 	return w
 }
@@ -219,8 +261,8 @@ func (rs *records) loadHorizon(key Key, stored []byte) error {
 		return err
 	}
 	r := codec.NewReader(it.Value)
-	if f := r.Byte(); f != recordFormat {
-		return fmt.Errorf("%w: horizon format %d, this build reads %d", ErrCorrupt, f, recordFormat)
+	if f := r.Byte(); f != horizonFormat {
+		return fmt.Errorf("%w: horizon format %d, this build reads %d", ErrCorrupt, f, horizonFormat)
 	}
 	rs.horizon, rs.horizonVersion = int64(r.Uvarint()), it.Version
 	return r.Done()
@@ -233,7 +275,7 @@ func (rs *records) forget(rec *record) {
 	delete(rs.ids, recordID{rec.id.Client, rec.id.Number})
 	rec.key = ""
 	if len(cl.list) == 0 {
-		// Every id of the client that could still arrive is as old as this.
+		// Every id of the client that could still arrive was born before the horizon.
 		delete(rs.clients, rec.id.Client)
 	}
 }

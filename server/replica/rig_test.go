@@ -50,14 +50,17 @@ type host struct {
 	unsynced  []uint64
 }
 
-// newRig starts n servers that never held anything: s1 acts alone.
-func newRig(t *testing.T, n int, bugs Bugs) *rig {
+// newRig starts n servers that never held anything and know no view.
+func newRig(t *testing.T, n int, bugs Bugs, limits ...Limits) *rig {
 	r := &rig{t: t, wall: 1_000_000_000, mono: time.Hour, got: make(map[uint64]Answer), bugs: bugs}
+	for _, l := range limits {
+		r.limits = l
+	}
 	r.view = &ring.View{LeaseTTL: time.Second, MinCopies: 1, Partitions: make([]ring.Partition, 1)}
 	for i := range n {
 		h := &host{r: r, id: ring.ServerID(i + 1), store: newMemory()}
 		r.hosts = append(r.hosts, h)
-		r.view.Members = append(r.view.Members, ring.Member{ID: h.id, Standing: ring.In, Up: true})
+		r.view.Members = append(r.view.Members, ring.Member{ID: h.id, Incarnation: 1, Standing: ring.In, Up: true})
 		h.boot(true)
 	}
 	return r
@@ -65,8 +68,8 @@ func newRig(t *testing.T, n int, bugs Bugs) *rig {
 
 // acting starts a rig whose first n servers act with equal logs, and lets all
 // that is due happen.
-func acting(t *testing.T, n, min int, bugs Bugs) *rig {
-	r := newRig(t, n, bugs)
+func acting(t *testing.T, n, min int, bugs Bugs, limits ...Limits) *rig {
+	r := newRig(t, n, bugs, limits...)
 	ids := make([]ring.ServerID, n)
 	for i, h := range r.hosts {
 		ids[i] = h.id
@@ -89,10 +92,9 @@ func (h *host) at() Instant { return Instant{Mono: h.r.mono, Wall: h.r.wall + h.
 
 // boot starts the server's next process on what its disk kept.
 func (h *host) boot(fresh bool) {
-	h.inc++
+	h.inc = h.r.view.Member(h.id).Incarnation
 	h.down, h.unsynced, h.reads = false, nil, nil
 	h.store.crash()
-	h.r.view.Member(h.id).Incarnation = h.inc
 	core, err := NewCore(Config{Self: h.id, Incarnation: h.inc, Lanes: 1, Fresh: fresh, ValueBytesMax: 1 << 10,
 		PageBytesMax: 64, Limits: h.r.limits, Bugs: h.r.bugs}, h.store, h.at())
 	if err != nil {
@@ -269,6 +271,64 @@ func (r *rig) ticks() {
 
 // crash ends the server's process; what was not synced is lost.
 func (h *host) crash() { h.down = true }
+
+// restart begins the server's next process, at a new incarnation, in a view of
+// which edit makes a new term.
+func (r *rig) restart(id ring.ServerID, edit func(*ring.Partition)) {
+	r.nextView(func(v *ring.View) {
+		v.Members[id-1].Incarnation++
+		edit(&v.Partitions[0])
+		v.Partitions[0].Term = v.Epoch
+	})
+	r.host(id).boot(false)
+	for _, h := range r.hosts {
+		h.adopt()
+	}
+}
+
+// returner starts a rig whose s1 acts, with s2 where n is 3, and whose last server
+// has missed what missed wrote, and is back. With its disk lost it copies
+// everything, else what changed; it has not begun to learn.
+func returner(t *testing.T, n int, diskLost bool, bugs Bugs, missed func(r *rig), limits ...Limits) *rig {
+	r := acting(t, n, 1, bugs, limits...)
+	r.set(1, "old", "1")
+	r.set(1, "gone", "1")
+	last := ring.ServerID(n)
+	r.host(last).crash()
+	staying := []ring.ServerID{1, 2}[:n-1]
+	r.change(actingAre(staying...))
+	r.pass(r.view.LeaseTTL)
+	missed(r)
+	if diskLost {
+		r.host(last).store = newMemory()
+	}
+	r.restart(last, actingAre(staying...))
+	r.pass(2 * r.view.LeaseTTL)
+	return r
+}
+
+// learn lets a server begin to copy from a source, up to the first message that
+// it waits for.
+func (r *rig) learn(id, source ring.ServerID) {
+	h := r.host(id)
+	h.core.Learn(h.at(), 0, source)
+}
+
+// handoff carries out the last handoff that was asked for; false when none was.
+func (r *rig) handoff() bool {
+	for _, q := range slices.Backward(r.asked) {
+		if q.Kind != AskHandoff || q.Term != r.view.Partitions[0].Term {
+			continue
+		}
+		var ids []ring.ServerID
+		for _, a := range q.Acting {
+			ids = append(ids, a.ID)
+		}
+		r.change(actingAre(ids...))
+		return true
+	}
+	return false
+}
 
 // write gives a request to a server and returns its token.
 func (r *rig) write(to ring.ServerID, q Request) uint64 {
