@@ -27,6 +27,11 @@ type Options struct {
 	ViewCache string
 	// ConnectTimeout bounds how long Open tries to find anybody. Default 3 s.
 	ConnectTimeout time.Duration
+	// Persist makes operations wait, until their contexts end, for servers to
+	// return to a partition that nobody serves, or that has too few copies for a
+	// write and gets no more. Without it they fail at once, with ErrUnavailable
+	// or ErrTooFewCopies.
+	Persist bool
 }
 
 // Client talks to one cluster. Any number of goroutines may use it.

@@ -23,6 +23,7 @@ type fakeServer struct {
 	lis  net.Listener
 
 	mu   sync.Mutex
+	mute bool // answers nothing any more
 	view *ring.View
 	asks []wire.DoRequest
 	// answer writes the reply to the n-th VR.DO, from 0.
@@ -60,15 +61,16 @@ func (f *fakeServer) serve(conn net.Conn) {
 			return
 		}
 		f.mu.Lock()
-		switch string(args[0]) {
-		case wire.CmdViewOf:
+		switch {
+		case f.mute:
+		case string(args[0]) == wire.CmdViewOf:
 			since, _ := strconv.ParseUint(string(args[1]), 10, 64)
 			if f.view == nil || f.view.Epoch <= since {
 				w.WriteNil()
 			} else {
 				w.WriteBulk(ring.AppendView(nil, f.view, since))
 			}
-		case wire.CmdDo:
+		case string(args[0]) == wire.CmdDo:
 			q, err := wire.DecodeDoRequest(args[1])
 			if err != nil {
 				f.t.Errorf("bad request: %v", err)

@@ -76,10 +76,13 @@ func (c *Client) tryUntilDone(ctx context.Context, op *operation) (wire.DoReply,
 	for {
 		s := c.views.current.Load()
 		op.partition = ring.PartitionOf(op.slot, len(s.view.Partitions))
-		r, ok := routeIn(s.view, op.partition)
+		err, final := c.hopeless(ctx, op, s)
+		if final {
+			return wire.DoReply{}, op.abandon(err)
+		}
+		r, _ := routeIn(s.view, op.partition)
 		var reply wire.DoReply
-		err := error(&wire.ServerError{Code: wire.CodeUnavailable, Message: fmt.Sprintf("no server has partition %d", op.partition)})
-		if ok {
+		if err == nil {
 			reply, err = c.try(ctx, op, r)
 		}
 		if err == nil {
@@ -184,11 +187,22 @@ func (op *operation) giveUp(ctx context.Context) error {
 	return &opError{op: op.name, kind: k, last: last}
 }
 
+// abandon is the error of an operation that no further try can help.
+func (op *operation) abandon(why error) error {
+	k := kind(why)
+	if op.maybe {
+		k = ErrUnknownOutcome
+	}
+	return &opError{op: op.name, kind: k, last: why}
+}
+
 // learn looks for a newer view after a try that failed. It reports whether the
 // route is another one now.
 func (c *Client) learn(ctx context.Context, op *operation, tried route, s *snapshot) bool {
 	var reply *wire.ServerError
 	switch {
+	case s.view.Unserved(op.partition):
+		c.confirmed(ctx, s) // for the newer view that it may bring
 	case errors.As(op.last, &reply) && (reply.Code == wire.CodeMoved || op.tries%4 == 0):
 		_ = c.askServer(ctx, tried.addr) // it may know; else the watcher will
 	case reply == nil && op.tries%4 == 3:

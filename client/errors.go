@@ -33,6 +33,7 @@ var (
 // kindOfCode maps the first word of an error reply to the sentinel it stands for.
 var kindOfCode = map[string]error{
 	wire.CodeUnavailable:     ErrUnavailable,
+	wire.CodeClusterDown:     ErrUnavailable,
 	wire.CodeNotEnoughCopies: ErrTooFewCopies,
 	wire.CodeUnknownOutcome:  ErrUnknownOutcome,
 	wire.CodeBusy:            ErrBusy,

@@ -67,7 +67,8 @@ func (f *flights) end(fl *flight) {
 	fl.cancel(nil)
 }
 
-// reroute cuts short the tries that v sends elsewhere.
+// reroute cuts short the tries that v sends elsewhere, and those to a server
+// that is the last one and down.
 func (f *flights) reroute(v *ring.View) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -75,7 +76,8 @@ func (f *flights) reroute(v *ring.View) {
 		if int(fl.route.partition) >= len(v.Partitions) {
 			continue // another cluster's; its servers will say so
 		}
-		if r, ok := routeIn(v, fl.route.partition); (ok && r == fl.route) || fl.timer != nil {
+		r, ok := routeIn(v, fl.route.partition)
+		if fl.timer != nil || ok && r == fl.route && !v.Unserved(fl.route.partition) {
 			continue
 		}
 		m := v.Member(fl.route.server)

@@ -22,7 +22,13 @@ const (
 // snapshot is one view as the client uses it.
 type snapshot struct {
 	view    *ring.View
-	changed chan struct{} // closed when a newer snapshot stands
+	changed chan struct{}               // closed when a newer snapshot stands
+	table   func() (*ring.Table, error) // computed when first asked for
+}
+
+func newSnapshot(v *ring.View) *snapshot {
+	return &snapshot{view: v, changed: make(chan struct{}),
+		table: sync.OnceValues(func() (*ring.Table, error) { return TableOf(v) })}
 }
 
 // views holds the newest view known.
@@ -58,7 +64,7 @@ func (s *views) adopt(v *ring.View) error {
 		return nil
 	}
 	s.trusted.Store(true)
-	s.current.Store(&snapshot{view: v, changed: make(chan struct{})})
+	s.current.Store(newSnapshot(v))
 	close(old.changed)
 	s.onNew(v)
 	return nil
@@ -66,7 +72,7 @@ func (s *views) adopt(v *ring.View) error {
 
 // assume takes a view from the file: to be used until someone who lives says more.
 func (s *views) assume(v *ring.View) {
-	s.current.Store(&snapshot{view: v, changed: make(chan struct{})})
+	s.current.Store(newSnapshot(v))
 }
 
 // greet asks a server just connected to for its view: a server of another

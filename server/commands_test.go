@@ -20,6 +20,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/viewleader/roster"
 )
 
 func ask(t *testing.T, c *wire.Conn, args ...string) (wire.Value, error) {
@@ -385,5 +386,35 @@ func TestStopsWhileWaiting(t *testing.T) {
 	cancel()
 	if err := <-started; err == nil || !strings.Contains(err.Error(), "view leader") {
 		t.Errorf("stopped: %v", err)
+	}
+}
+
+// TestUnserved takes both holders of a partition for dead: the third server says
+// so, and sends nobody to their addresses.
+func TestUnserved(t *testing.T) {
+	c := startCluster(t, 2, 16, 1)
+	v, _ := c.leader.view()
+	var dead []roster.Incarnated
+	for id := ring.ServerID(1); id <= 2; id++ {
+		dead = append(dead, roster.Incarnated{ID: id, Incarnation: v.Member(id).Incarnation})
+	}
+	c.leader.apply(roster.Command{Kind: roster.KindExpire, Who: dead})
+	third := c.join(vfs.NewMem())
+	key := "k"
+	conn := dial(t, third.Addr())
+	c.wait("the third server knows", func() bool {
+		_, err := ask(t, conn, "GET", key)
+		return wire.IsCode(err, wire.CodeClusterDown)
+	})
+	var reply *wire.ServerError
+	if _, err := ask(t, conn, "SET", key, "v"); !errors.As(err, &reply) || reply.Code != wire.CodeClusterDown || !strings.Contains(reply.Message, "held last by s") {
+		t.Errorf("SET: %v", err)
+	}
+	q := wire.DoRequest{Key: []byte(key), Op: wire.DoGet}
+	if _, err := ask(t, conn, wire.CmdDo, string(wire.AppendDoRequest(nil, &q))); !wire.IsCode(err, wire.CodeUnavailable) {
+		t.Errorf("%s: %v", wire.CmdDo, err)
+	}
+	if v, err := ask(t, conn, "CLUSTER", "INFO"); err != nil || !strings.Contains(v.Text(), "cluster_state:fail") {
+		t.Errorf("CLUSTER INFO: %v, %v", v.Text(), err)
 	}
 }

@@ -183,6 +183,9 @@ func (c *conn) errorText(cl *call) string {
 	case replica.StatusMoved:
 		return c.movedText(cl)
 	case replica.StatusUnavailable:
+		if v := c.s.views.current().view; v.Partitions[cl.partition].Primary() == 0 && v.Unserved(cl.partition) {
+			return unservedText(cl, v)
+		}
 		return fmt.Sprintf("%s partition %d can't serve now", wire.CodeUnavailable, cl.partition)
 	case replica.StatusTooFewCopies:
 		return fmt.Sprintf("%s partition %d has fewer acting copies than min-copies", wire.CodeNotEnoughCopies, cl.partition)
@@ -200,11 +203,24 @@ func (c *conn) errorText(cl *call) string {
 	return fmt.Sprintf("%s outcome %d", wire.CodeErr, cl.answer.Status)
 }
 
+// unservedText says that nobody serves a call's partition, in Redis's word to
+// Redis clients.
+func unservedText(cl *call, v *ring.View) string {
+	code := wire.CodeClusterDown
+	if cl.style == replyDo {
+		code = wire.CodeUnavailable
+	}
+	return code + " " + v.WhyUnserved(cl.partition)
+}
+
 // movedText sends the client to the primary, as the present view has it.
 func (c *conn) movedText(cl *call) string {
 	v := c.s.views.current().view
 	p := &v.Partitions[cl.partition]
 	m := v.Member(p.Primary())
+	if v.Unserved(cl.partition) && (m == nil || m.ID != c.s.id) {
+		return unservedText(cl, v)
+	}
 	if m == nil || m.Addr == "" || m.ID == c.s.id {
 		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
 	}

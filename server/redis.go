@@ -312,8 +312,10 @@ func clusterInfo(v *ring.View) string {
 		assigned += int(r.last-r.first) + 1
 	}
 	state := "ok"
-	if assigned < ring.Slots {
-		state = "fail"
+	for p := range v.Partitions {
+		if assigned < ring.Slots || v.Unserved(ring.PartitionID(p)) {
+			state = "fail"
+		}
 	}
 	return fmt.Sprintf("cluster_state:%s\r\ncluster_slots_assigned:%d\r\ncluster_known_nodes:%d\r\ncluster_size:%d\r\ncluster_current_epoch:%d\r\n",
 		state, assigned, len(v.Members), len(v.Members), v.Epoch)

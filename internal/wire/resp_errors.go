@@ -12,6 +12,7 @@ const (
 	CodeMoved           = "MOVED"           // slot and address of the primary (see MovedText)
 	CodeUnavailable     = "UNAVAILABLE"     // nothing was done; the partition can't serve now
 	CodeNotEnoughCopies = "NOTENOUGHCOPIES" // nothing was done; fewer than min-copies replicas act
+	CodeClusterDown     = "CLUSTERDOWN"     // UNAVAILABLE, to Redis clients: nobody who is up holds the partition
 	CodeUnknownOutcome  = "UNKNOWNOUTCOME"  // it may or may not be done; ask again with the same request id
 	CodeBusy            = "BUSY"            // nothing was done; queues are full
 	CodeCorrupt         = "CORRUPT"         // the stored bytes fail their checksum

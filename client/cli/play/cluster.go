@@ -136,7 +136,7 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 func (c *Cluster) connect(ctx context.Context) error {
 	ctx, cancel := c.whileRunning(ctx, c.leader)
 	defer cancel()
-	cl, err := client.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, ViewCache: client.NoViewCache, ConnectTimeout: startPatience})
+	cl, err := client.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
 	if err != nil {
 		return c.explain(c.leader, err)
 	}

@@ -174,7 +174,7 @@ func (p *Player) start(ctx context.Context, servers int, leaderFlags []string) e
 	if err := p.cluster.WaitBalanced(ctx); err != nil {
 		return err
 	}
-	p.client, err = client.Open(ctx, client.Options{Leaders: []string{p.cluster.LeaderAddr()}, ViewCache: filepath.Join(p.dir, "view")})
+	p.client, err = client.Open(ctx, client.Options{Leaders: []string{p.cluster.LeaderAddr()}, ViewCache: filepath.Join(p.dir, "view"), Persist: true})
 	if err != nil {
 		return err
 	}
