@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 
 	"golang.org/x/term"
@@ -21,8 +22,22 @@ import (
 func main() { os.Exit(run()) }
 
 func run() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	terms := make(chan struct{}, 1)
+	var drains atomic.Bool
+	go func() { // ends with the process
+		for sig := range signals {
+			if sig == syscall.SIGTERM && drains.CompareAndSwap(true, false) {
+				terms <- struct{}{}
+				continue
+			}
+			stop()
+		}
+	}()
 	executable, err := os.Executable()
 	if err != nil {
 		executable = os.Args[0]
@@ -32,7 +47,9 @@ func run() int {
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())), StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Getenv: os.Getenv, Executable: executable, Version: version(),
 	}
-	return cli.Main(ctx, os.Args[1:], env, cli.Starters{ViewLeader: runViewLeader, Server: runServer})
+	return cli.Main(ctx, os.Args[1:], env, cli.Starters{ViewLeader: runViewLeader, Server: func(ctx context.Context, o cli.ServerOptions) error {
+		return runServer(ctx, o, &drains, terms)
+	}})
 }
 
 // version is what the build knows of itself.
@@ -54,7 +71,9 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	return ended(ctx, "view leader", s.Wait())
 }
 
-func runServer(ctx context.Context, o cli.ServerOptions) error {
+// runServer runs a server. While drains is set, a SIGTERM comes through terms
+// instead of ending ctx: the server then hands over what it serves before it ends.
+func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, Logger: o.Logger,
@@ -62,10 +81,28 @@ func runServer(ctx context.Context, o cli.ServerOptions) error {
 	if err != nil {
 		return ended(ctx, "server", err)
 	}
+	drains.Store(true)
+	go func() { // ends with the process
+		<-terms
+		drain(ctx, s, o)
+		_ = s.Close() // Wait has its error
+	}()
 	if err := s.Wait(); !errors.Is(err, server.ErrLeft) { // its work is done then
 		return ended(ctx, "server", err)
 	}
 	return nil
+}
+
+// drain has the server hand over what it serves; SIGINT or another SIGTERM ends it.
+func drain(ctx context.Context, s *server.Server, o cli.ServerOptions) {
+	o.Logger.Info("draining before the end", "timeout", o.DrainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, o.DrainTimeout)
+	defer cancel()
+	if err := s.Drain(ctx); err != nil {
+		o.Logger.Warn("this server ends without a hand-over", "err", err)
+		return
+	}
+	o.Logger.Info("drained: other servers serve what this one served")
 }
 
 // ended is the error of a service that has ended: none when it was told to.

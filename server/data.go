@@ -213,9 +213,11 @@ func unservedText(cl *call, v *ring.View) string {
 	return code + " " + v.WhyUnserved(cl.partition)
 }
 
-// movedText sends the client to the primary, as the present view has it.
+// movedText sends the client to the primary, as the present view has it, once that
+// one knows.
 func (c *conn) movedText(cl *call) string {
-	v := c.s.views.current().view
+	k := c.s.views.current()
+	v := k.view
 	p := &v.Partitions[cl.partition]
 	m := v.Member(p.Primary())
 	if v.Unserved(cl.partition) && (m == nil || m.ID != c.s.id) {
@@ -224,6 +226,7 @@ func (c *conn) movedText(cl *call) string {
 	if m == nil || m.Addr == "" || m.ID == c.s.id {
 		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
 	}
+	c.s.heard.await(c.s.ctx, m.ID, p.Term, k.since.Add(movedWaitMax))
 	return wire.MovedText(cl.slot, m.Addr)
 }
 

@@ -158,6 +158,9 @@ func (l *lane) handle(at replica.Instant, e *event) {
 	case onView:
 		l.core.Adopt(at, e.adoption.view, e.adoption.table, e.adoption.promised)
 		l.epoch.Store(e.adoption.view.Epoch)
+		if l.s.done() == e.adoption.view.Epoch {
+			l.s.pingAll(e.adoption.view) // new primaries wait for our word that we serve no older term
+		}
 	case onLearn:
 		l.core.Learn(at, e.partition, e.from)
 	case onExpired:

@@ -99,6 +99,7 @@ func (l *link) receive(frame []byte) error {
 	}
 	if h.done > l.done {
 		l.done = h.done
+		l.s.heard.note(from, h.done)
 		for i := range l.lanes {
 			l.lanes[i] = append(l.lanes[i], event{kind: onPeerDone, from: from, n: h.done})
 		}

@@ -55,11 +55,14 @@ func (s *Server) runPings() {
 		if !sleep(s.ctx, max(v.LeaseTTL/4, time.Millisecond)) {
 			return
 		}
-		v = s.views.current().view
-		for i := range v.Members {
-			if m := &v.Members[i]; m.ID != s.id && m.Up {
-				s.sendMessage(m.ID, s.node.ping(s.opts.Now()))
-			}
+		s.pingAll(s.views.current().view)
+	}
+}
+
+func (s *Server) pingAll(v *ring.View) {
+	for i := range v.Members {
+		if m := &v.Members[i]; m.ID != s.id && m.Up {
+			s.sendMessage(m.ID, s.node.ping(s.opts.Now()))
 		}
 	}
 }

@@ -41,6 +41,7 @@ type Server struct {
 	node     *node
 	views    *views
 	peers    *peers
+	heard    *heard
 	lanes    []*lane
 	asker    *asker
 	mover    *mover
@@ -159,7 +160,7 @@ func (s *Server) joined(r wire.Registered) (*ring.View, error) {
 func (s *Server) assemble(v *ring.View) error {
 	s.node = &node{n: replica.NewNode(s.id, s.store.Identity().Incarnation)}
 	s.views = newViews(s)
-	s.peers = newPeers(s)
+	s.peers, s.heard = newPeers(s), newHeard()
 	s.asker = newAsker(s)
 	s.mover = newMover(s)
 	s.sweeper = newSweeper(s, len(v.Partitions))

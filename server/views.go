@@ -22,6 +22,7 @@ var ErrLeft = errors.New("this server has left the cluster")
 type known struct {
 	view  *ring.View
 	table *ring.Table
+	since time.Time // adopted
 }
 
 // views keeps the server's view. One goroutine adopts, whoever brought the view.
@@ -99,7 +100,7 @@ func (vs *views) adopt(v *ring.View) error {
 	if !ok {
 		return fmt.Errorf("adopt epoch %d: this server is at %d", v.Epoch, s.node.epoch())
 	}
-	k := &known{view: v, table: table}
+	k := &known{view: v, table: table, since: time.Now()}
 	vs.present.Store(k)
 	s.peers.update(v)
 	a := &adoption{view: v, table: table, promised: promised}

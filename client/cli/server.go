@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +21,8 @@ type ServerOptions struct {
 	Advertise     string // "" : where it listens
 	Data          string
 	Zone          string
-	RebalanceRate int64 // bytes/s; 0: no limit
+	RebalanceRate int64         // bytes/s; 0: no limit
+	DrainTimeout  time.Duration // that a SIGTERM may take to hand over
 	Logger        *slog.Logger
 }
 
@@ -40,7 +42,12 @@ func (a *app) serverCmd() *cobra.Command {
 		Short: "run a server",
 		Long: `Run a server until Ctrl-C: it joins the cluster of --viewleader and stores its
 share of the keys in its data folder. Started again on the same folder it is the
-same server; an empty folder makes a new one.`,
+same server; an empty folder makes a new one.
+
+SIGTERM drains it first: others take over what it serves, unnoticed by clients,
+then it ends with exit code 0. It waits for that up to --drain-timeout, and not at
+all when the view leader can't be asked or nobody can take over. Ctrl-C (SIGINT),
+or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 		Example: "  viewring server --data /var/lib/viewring/s1\n  viewring server --listen :0 --data ./s2 --viewleader localhost:39000",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,6 +60,9 @@ same server; an empty folder makes a new one.`,
 			}
 			if rate < 0 {
 				return usagef("--rebalance-rate cannot be negative")
+			}
+			if o.DrainTimeout <= 0 {
+				return usagef("--drain-timeout must be above 0, not %v", o.DrainTimeout)
 			}
 			if err := o.settle(insecure); err != nil {
 				return err
@@ -70,6 +80,7 @@ same server; an empty folder makes a new one.`,
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
 	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
 	f.Int64Var(&rate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
+	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd

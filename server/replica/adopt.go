@@ -16,6 +16,7 @@ func (c *Core) Adopt(at Instant, v *ring.View, t *ring.Table, promised map[ring.
 	invariant.Check(first || v.Epoch > c.view.Epoch, "I6", "lane adopts epoch %d after another", v.Epoch)
 	c.view, c.table = v, t
 	c.forgetClocks()
+	c.draining = c.drains()
 	for id := c.cfg.Lane; id < len(v.Partitions); id += c.cfg.Lanes {
 		c.adopt(c.partAt(ring.PartitionID(id)), promised)
 	}
@@ -46,6 +47,7 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 	} else if p.role != was || p.role == rolePrimary {
 		c.reviewFollowers(p)
 	}
+	c.retire(p)
 	if p.state == learning && p.learn == nil && p.role != roleLearner {
 		invariant.Check(!vp.IsActing(c.cfg.Self), "I4", "partition %d: acting in term %d with an unfinished copy", p.id, p.term)
 		c.wipe(p)
@@ -76,18 +78,17 @@ func (c *Core) roleIn(p *part) role {
 	return roleNone
 }
 
-// leaveTerm answers what the ending term cannot finish. Requests not sequenced
-// yet go on when this server stays primary.
+// leaveTerm answers what the ending term cannot finish. When this server stays
+// primary requests go on: those not sequenced yet, and those that are, for an
+// acting replica undoes nothing and the next activation commits its log.
 func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 	l := p.lead
 	p.lead = nil
 	p.stateOwed = false
 	p.held = nil
+	p.retireAskedAt = 0
 	if l == nil {
 		return
-	}
-	for _, w := range l.waiting {
-		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
 	}
 	keep := l.queue
 	for _, r := range slices.Concat(l.question, l.asks) {
@@ -99,8 +100,11 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 		}
 	}
 	if staysPrimary {
-		p.lead = &lead{queue: keep}
+		p.lead = &lead{queue: keep, waiting: l.waiting}
 		return
+	}
+	for _, w := range l.waiting {
+		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
 	}
 	for _, q := range keep {
 		c.answer(Answer{Token: q.token(), Status: StatusMoved})

@@ -63,7 +63,8 @@ func (c *Core) sendAck(p *part, flags uint8) {
 	var sub uint64
 	if p.learn != nil {
 		sub = p.learn.sub
-		if p.learn.ready {
+		if p.learn.ready && c.mayBeReady(p) {
+			p.learn.saidReady = true
 			flags |= flagReady
 		}
 	}

@@ -22,6 +22,7 @@ type learn struct {
 	source    ring.ServerID // a ring neighbour to copy from; the primary if it fails
 	startOver bool          // what is here can't be built upon: copy everything
 	ready     bool
+	saidReady bool
 
 	// In place: log is the partition's own. Staged: log is staging, and rows,
 	// stage and cut say what the final batch does.
@@ -82,7 +83,7 @@ func (c *Core) selfInView() *ring.Member {
 // subscribe asks the primary for live entries, telling it where our log ends.
 func (c *Core) subscribe(p *part) {
 	l := p.learn
-	l.phase, l.ready, l.nonce, l.askedAt = subscribing, false, 0, c.now.Mono
+	l.phase, l.ready, l.saidReady, l.nonce, l.askedAt = subscribing, false, false, 0, c.now.Mono
 	l.sub = c.nextNonce()
 	m := &Message{Type: MsgSubscribe, Sub: l.sub, Floor: p.floor}
 	if !l.startOver {
@@ -537,7 +538,8 @@ func (c *Core) tickLearner(p *part) {
 			c.keepAlive(p, 0)
 		}
 	case following:
-		if c.now.Mono-l.ackedAt >= learnerKeepAlive && p.quiet() {
+		first := c.mayBeReady(p) && !l.saidReady
+		if (first || c.now.Mono-l.ackedAt >= learnerKeepAlive) && p.quiet() {
 			l.ackedAt = c.now.Mono
 			c.sendAck(p, 0)
 		}

@@ -51,6 +51,8 @@ type part struct {
 	held      []heldPage
 	sending   bool // in Core.toSend
 	strayAt   time.Duration
+
+	retireAskedAt time.Duration // draining: 0 = not in this term
 }
 
 func newPart(id ring.PartitionID) *part {
@@ -94,6 +96,8 @@ type lead struct {
 	confirmToken   uint64         // of the question under way
 	askedConfirm   time.Duration  // when it was sent
 	handoffAskedAt time.Duration  // 0 = never
+	hushUntil      time.Duration  // new writes wait, see hush
+	hushes         int            // how often they did
 	collectedAt    time.Duration  // old records were last looked for
 
 	records *records // loaded with activation

@@ -163,19 +163,26 @@ func (c *Core) advanceCommit(p *part) {
 	readers := c.release(p, commit)
 	p.commit = commit
 	l.notice = true
-	n := 0
-	for n < len(l.waiting) && l.waiting[n].seq <= commit {
-		c.answer(l.waiting[n].answer)
-		n++
-	}
-	l.waiting = l.waiting[n:]
+	c.answerCommitted(p)
 	for i := range readers {
 		c.readCommitted(p, &readers[i])
 	}
 	c.trimWindow(p)
 	c.releaseHeld(p)
 	c.considerHandoff(p)
+	c.retire(p)
 	c.drainQueue(p)
+}
+
+// answerCommitted answers the writes that are committed.
+func (c *Core) answerCommitted(p *part) {
+	l := p.lead
+	n := 0
+	for n < len(l.waiting) && l.waiting[n].seq <= p.commit {
+		c.answer(l.waiting[n].answer)
+		n++
+	}
+	l.waiting = l.waiting[n:]
 }
 
 // release drops the pending marks of the entries up to commit and returns the

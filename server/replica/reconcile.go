@@ -121,7 +121,7 @@ func (c *Core) tryActivate(p *part) {
 	if l == nil || !l.settled || l.active {
 		return
 	}
-	if !c.cfg.Fresh && !c.cfg.Bugs.on(BugNoStartWait) && c.now.Mono < c.startedAt+max(c.view.LeaseTTL, c.cfg.LeaseSeen) {
+	if !c.startWaited() {
 		return
 	}
 	for x, until := range p.holds {
@@ -140,6 +140,7 @@ func (c *Core) tryActivate(p *part) {
 	if p.enoughCopies() || c.cfg.Bugs.on(BugTailCommitted) {
 		// Durable on every acting replica, and enough of them: committed.
 		p.commit = p.log.last.Seq
+		c.answerCommitted(p)
 	} else {
 		c.pendTail(p)
 	}

@@ -11,6 +11,7 @@ func (c *Core) Tick(at Instant) {
 		if int(p.id) >= len(c.view.Partitions) {
 			break
 		}
+		c.retire(p)
 		switch {
 		case p.lead != nil:
 			c.tickPrimary(p)
@@ -45,6 +46,7 @@ func (c *Core) enter(at Instant) {
 func (c *Core) tickPrimary(p *part) {
 	l := p.lead
 	c.expireQueue(p)
+	c.expireWaiting(p)
 	if !l.settled {
 		c.tickReconcile(p)
 		return
@@ -53,7 +55,7 @@ func (c *Core) tickPrimary(p *part) {
 		c.tryActivate(p)
 		return
 	}
-	c.expireWaiting(p)
+	c.drainQueue(p)
 	for _, f := range l.followers {
 		if c.tickFollower(p, f) {
 			return

@@ -22,7 +22,7 @@ func (c *Core) Propose(at Instant, r Request) {
 		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
 		return
 	}
-	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes {
+	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
 		c.enqueue(p, queued{since: at.Mono, write: &r})
 		return
 	}
@@ -48,7 +48,7 @@ func (c *Core) enqueue(p *part, q queued) {
 // drainQueue serves what waited for the partition or for room in the window.
 func (c *Core) drainQueue(p *part) {
 	l := p.lead
-	for l.active && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes {
+	for l.active && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes && !c.hushed(l) {
 		q := l.queue[0]
 		l.queue = l.queue[1:]
 		switch {

@@ -164,10 +164,12 @@ func (w *world) partition(s *server) {
 	case k == 0:
 		w.isolate(s)
 		if w.chance(0.5) {
-			// An operator takes it out before its leases have run out: its
-			// clients must not go on reading what others overwrite.
-			w.hit("drained while isolated")
-			w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
+			// It is taken out before its leases have run out: its clients must
+			// not go on reading what others overwrite.
+			w.hit("expired while isolated")
+			if m := w.leader.state.View().Member(s.id()); m != nil {
+				w.leader.propose(roster.Command{Kind: roster.KindExpire, Who: []roster.Incarnated{{ID: s.id(), Incarnation: m.Incarnation}}}, nil)
+			}
 			if other != nil {
 				w.crashFor(other, w.between(10*time.Millisecond, time.Second))
 			}

@@ -107,8 +107,9 @@ func (s *State) remove(c *Command) Result {
 	return Result{Code: Done, ID: c.ID}
 }
 
-// drain takes a server out of acting for a planned restart. It is refused
-// where too few copies would be left: those must be handed off first.
+// drain begins a planned restart: the server leaves its acting sets by itself,
+// each as soon as enough others act (hole 28: a set at min-copies is handed off
+// first). It is refused where that can never be.
 func (s *State) drain(c *Command) Result {
 	m := s.member(c.ID)
 	switch {
@@ -121,19 +122,37 @@ func (s *State) drain(c *Command) Result {
 	case m.Standing == ring.Leaving:
 		return refused(fmt.Errorf("%v is leaving", c.ID))
 	}
+	table, err := s.ringTable()
+	if err != nil {
+		return refused(err)
+	}
 	short := 0
 	for i := range s.parts {
-		p := &s.parts[i]
-		if p.IsActing(c.ID) && s.countUp(withoutOne(p.Acting, c.ID)) < int(p.MinCopies) {
+		if p := &s.parts[i]; p.IsActing(c.ID) && s.countOthers(p, table.Targets(ring.PartitionID(i)), c.ID) < int(p.MinCopies) {
 			short++
 		}
 	}
 	if short > 0 {
 		return refused(fmt.Errorf("%d partitions would have fewer copies than min-copies without %v: "+
-			"wait until other servers hold them, or add one", short, c.ID))
+			"wait until other servers are up, or add one", short, c.ID))
 	}
 	m.Standing = ring.Draining
 	s.membersChanged(false)
-	s.stopActing(func(id ring.ServerID) bool { return id == c.ID })
 	return Result{Code: Done, ID: m.ID}
+}
+
+// countOthers counts who can act for p without id: who acts, is up and does not
+// drain, and who is a target that will.
+func (s *State) countOthers(p *partition, targets []ring.ServerID, id ring.ServerID) (n int) {
+	for _, other := range p.Acting {
+		if m := s.member(other); other != id && m.Up && m.Standing != ring.Draining {
+			n++
+		}
+	}
+	for _, other := range targets {
+		if m := s.member(other); other != id && !p.IsActing(other) && m.Up && m.Standing == ring.In {
+			n++
+		}
+	}
+	return n
 }

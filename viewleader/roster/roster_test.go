@@ -372,11 +372,17 @@ func TestRemove(t *testing.T) {
 func TestDrain(t *testing.T) {
 	w := newWorld(t, 2)
 	w.join(3)
-	w.refuse(Command{Kind: KindDrain, ID: 1}, "16 partitions would have fewer copies")
 	for p := range w.s.View().Partitions {
-		w.must(w.handoff(ring.PartitionID(p), 1, 2, 3))
+		w.must(w.handoff(ring.PartitionID(p), 1, 2))
 	}
-	w.must(Command{Kind: KindDrain, ID: 1})
+	w.must(Command{Kind: KindDrain, ID: 1}) // at min-copies: it acts until others do
+	w.part(ids{1, 2}, ids{1, 2})
+	w.refuse(Command{Kind: KindDrain, ID: 2}, "16 partitions would have fewer copies")
+	for p := range w.s.View().Partitions {
+		p := ring.PartitionID(p)
+		w.must(w.handoff(p, 1, 2, 3))
+		w.must(w.eject(p, 1, 1))
+	}
 	w.part(ids{2, 3}, ids{2, 3})
 	w.refuse(Command{Kind: KindDrain, ID: 2}, "min-copies")
 	w.refuse(w.handoff(0, 2, 3, 1), "draining")

@@ -17,7 +17,7 @@ import (
 // it that its parent is gone.
 const PipeFD = 3
 
-// stopGrace is how long a child gets between SIGTERM and SIGKILL.
+// stopGrace is how long a child gets between SIGINT and SIGKILL.
 const stopGrace = 10 * time.Second
 
 // Spec says what to start.
@@ -148,11 +148,11 @@ func (c *Child) Kill() {
 	<-c.done
 }
 
-// Stop asks the child to end (SIGTERM), waits, and kills it when it does not in
+// Stop asks the child to end at once (SIGINT: a SIGTERM would drain a server), waits, and kills it when it does not in
 // time or when ctx ends.
 func (c *Child) Stop(ctx context.Context) {
 	_ = c.cmd.Process.Signal(syscall.SIGCONT) // a stopped process would not hear the next one
-	_ = c.cmd.Process.Signal(syscall.SIGTERM)
+	_ = c.cmd.Process.Signal(syscall.SIGINT)
 	grace := time.NewTimer(stopGrace)
 	defer grace.Stop()
 	select {

@@ -145,6 +145,8 @@ func (p *Player) expectVerb(ctx context.Context, args []string) (string, error) 
 		return "", expectCount("requests failed", failed, n)
 	case "copies":
 		return "", p.expectCopies(ctx, n)
+	case "stall":
+		return "", p.expectStall(time.Duration(n) * time.Millisecond)
 	}
 	return "", script.ErrUsage
 }

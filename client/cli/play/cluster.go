@@ -348,6 +348,27 @@ func (c *Cluster) signal(name string, sig syscall.Signal, paused bool) error {
 	return nil
 }
 
+// Terminate ends a server by SIGTERM, which drains it, and waits for its end.
+func (c *Cluster) Terminate(ctx context.Context, name string) error {
+	nodes, err := c.find(name)
+	if err != nil {
+		return err
+	}
+	n := nodes[0]
+	if len(nodes) > 1 || !n.running() {
+		return fmt.Errorf("terminate wants one process that runs, not %s", name)
+	}
+	if err := n.child.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	select {
+	case <-n.child.Done():
+		return n.child.Err()
+	case <-ctx.Done():
+		return fmt.Errorf("%s did not end: %w", name, context.Cause(ctx))
+	}
+}
+
 // Restart starts processes again on their data, ending in order those that run.
 func (c *Cluster) Restart(ctx context.Context, name string) error {
 	nodes, err := c.find(name)

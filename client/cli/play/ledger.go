@@ -178,6 +178,14 @@ func (l *ledger) wait(ctx context.Context, n int) error {
 	}
 }
 
+// note adds what others have found.
+func (l *ledger) note(count int, failed, wrong []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count += count
+	l.failed, l.wrong = append(l.failed, failed...), append(l.wrong, wrong...)
+}
+
 // sums returns how many requests, failures and contradictions there were.
 func (l *ledger) sums() (count int, failed, wrong []string) {
 	l.mu.Lock()

@@ -44,6 +44,8 @@ type Player struct {
 	client   *client.Client // for workload and load: its counts are the summary's
 	workload *workload
 	load     *treeLoad
+	traffic  *traffic
+	stalls   time.Duration // the traffic's longest request
 	recorder *recorder
 	spans    []balanced
 	summary  *Summary
@@ -97,6 +99,9 @@ func (p *Player) close() error {
 	}
 	if p.load != nil {
 		p.load.abort()
+	}
+	if p.traffic != nil {
+		p.traffic.end()
 	}
 	if p.recorder != nil {
 		p.recorder.end()

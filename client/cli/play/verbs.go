@@ -44,14 +44,17 @@ func (p *Player) verbs() map[string]script.Cmd {
 	add("join", "[N]", "start one more server, or N", p.join)
 	add("leave", "SERVER", "the server leaves, its process ends", p.leave)
 	add("kill", "SERVER|leader|all", "SIGKILL", p.on(func(_ context.Context, name string) error { return p.cluster.Kill(name) }, true))
+	add("terminate", "SERVER", "SIGTERM, and wait for its end", p.terminateVerb)
+	add("outage", "SERVER", "SIGKILL, and measure until all keys of the traffic can be written again", p.outageVerb)
 	add("restart", "SERVER|leader|all", "end it if it runs, start it on its data", p.on(func(ctx context.Context, name string) error { return p.cluster.Restart(ctx, name) }, true))
 	add("pause", "SERVER|leader|all", "SIGSTOP", p.on(func(_ context.Context, name string) error { return p.cluster.Pause(name) }, true))
 	add("resume", "SERVER|leader|all", "SIGCONT", p.on(func(_ context.Context, name string) error { return p.cluster.Resume(name) }, false))
 	add("fill", "N", "write N keys", p.fillVerb)
 	add("workload", "start [PER-SECOND] | N | stop", "write, append and read in the background; wait until N requests are made", p.workloadVerb)
+	add("traffic", "start [PER-SECOND] [plain] | stop", "write at an even pace and note each request's time", p.trafficVerb)
 	add("load", "start DIR | PERCENT% | finish", "load a folder in the background, reading back at random", p.loadVerb)
 	add("wait", "[balanced | agreed | epoch N | SERVER STATE]", "wait for the cluster; without arguments for background commands", p.waitVerb)
-	add("expect", "lost N | failed N | copies N | delta SERVER [KEYS]", "check what the cluster did", p.expectVerb)
+	add("expect", "lost N | failed N | copies N | stall MILLISECONDS | delta SERVER [KEYS]", "check what the cluster did", p.expectVerb)
 	add("summary", "", "print the figures", p.summaryVerb)
 	return all
 }

@@ -1,0 +1,114 @@
+package play
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"rsc.io/script"
+)
+
+// trafficVerb begins and ends traffic; at its end all its keys are read back.
+func (p *Player) trafficVerb(ctx context.Context, args []string) (string, error) {
+	switch {
+	case p.cluster == nil:
+		return "", errNoCluster
+	case len(args) == 0:
+		return "", script.ErrUsage
+	case args[0] == "start" && p.traffic == nil:
+		return "", p.startTraffic(args[1:])
+	case args[0] != "stop" || len(args) != 1 || p.traffic == nil:
+		return "", script.ErrUsage
+	}
+	t := p.traffic
+	p.traffic = nil
+	t.end()
+	byClient, plain, requests, failed := t.longest(time.Time{})
+	p.stalls = max(byClient, plain)
+	wrong, err := t.lost(ctx)
+	if err != nil {
+		return "", err
+	}
+	p.ledger.note(requests, failed, wrong)
+	p.say("traffic: %d requests, %d failed, longest %d ms, %d lost", requests, len(failed), p.stalls.Milliseconds(), len(wrong))
+	return "", nil
+}
+
+func (p *Player) startTraffic(args []string) error {
+	rate, plain, err := trafficRate, false, error(nil)
+	if n := len(args); n > 0 && args[n-1] == "plain" {
+		plain, args = true, args[:n-1]
+	}
+	if len(args) > 0 {
+		rate, err = strconv.Atoi(args[0])
+	}
+	if err != nil || rate < 1 || len(args) > 1 {
+		return script.ErrUsage
+	}
+	p.traffic = startTraffic(context.Background(), p.client, rate, plain)
+	return nil
+}
+
+// terminateVerb ends a server as an operator does before a restart.
+func (p *Player) terminateVerb(ctx context.Context, args []string) (string, error) {
+	if p.cluster == nil {
+		return "", errNoCluster
+	}
+	if len(args) != 1 {
+		return "", script.ErrUsage
+	}
+	p.change(args[0] + " was terminated")
+	began := time.Now()
+	if err := p.cluster.Terminate(ctx, args[0]); err != nil {
+		return "", err
+	}
+	took := time.Since(began)
+	if p.traffic == nil {
+		p.say("%s ended after %d ms", args[0], took.Milliseconds())
+		return "", nil
+	}
+	byClient, plain, _, failed := p.traffic.longest(began)
+	p.say("%s ended after %d ms: longest request %d ms by the client, %d ms by a plain one, %d failed so far",
+		args[0], took.Milliseconds(), byClient.Milliseconds(), plain.Milliseconds(), len(failed))
+	return "", nil
+}
+
+// outageVerb kills a server and measures for how long its keys can't be written.
+func (p *Player) outageVerb(ctx context.Context, args []string) (string, error) {
+	switch {
+	case p.cluster == nil:
+		return "", errNoCluster
+	case len(args) != 1:
+		return "", script.ErrUsage
+	case p.traffic == nil:
+		return "", errors.New("an outage is measured by traffic: start it first")
+	}
+	nodes, err := p.cluster.find(args[0])
+	if err != nil {
+		return "", err
+	}
+	if len(nodes) != 1 || nodes[0] == p.cluster.leader {
+		return "", script.ErrUsage
+	}
+	p.change(args[0] + " was killed")
+	o, err := p.traffic.measureOutage(ctx, nodes[0].id, func() error { return p.cluster.Kill(args[0]) })
+	if err != nil {
+		return "", err
+	}
+	p.say("outage %s: %d keys, down in the view after %d ms, written again from %d to %d ms",
+		args[0], o.keys, o.down.Milliseconds(), o.first.Milliseconds(), o.all.Milliseconds())
+	return "", nil
+}
+
+// expectStall checks the longest request of the traffic that has ended.
+func (p *Player) expectStall(most time.Duration) error {
+	if p.traffic != nil {
+		return errors.New("stop the traffic first")
+	}
+	if p.stalls > most {
+		return fmt.Errorf("the longest request took %v, not %v at most", p.stalls.Round(time.Millisecond), most)
+	}
+	return nil
+}
