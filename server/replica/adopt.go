@@ -52,6 +52,9 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 		invariant.Check(!vp.IsActing(c.cfg.Self), "I4", "partition %d: acting in term %d with an unfinished copy", p.id, p.term)
 		c.wipe(p)
 	}
+	if p.state == absent && p.damage == unfit && p.role == roleNone && !slices.Contains(vp.Writable, c.cfg.Self) {
+		c.wipe(p) // a copy that cannot be loaded, and that nobody waits for
+	}
 }
 
 // hold keeps this server from serving p while the primary x of the term that
@@ -87,10 +90,11 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 	p.stateOwed = false
 	p.held = nil
 	p.retireAskedAt = 0
+	unmended := p.dropMends()
 	if l == nil {
 		return
 	}
-	keep := l.queue
+	keep := append(l.queue, unmended...)
 	for _, r := range slices.Concat(l.question, l.asks) {
 		keep = append(keep, queued{since: c.now.Mono, read: &r})
 	}
@@ -129,7 +133,7 @@ func sortedKeys[V any](m map[Key]V) []Key {
 
 // enterTerm takes up the role of the new term.
 func (c *Core) enterTerm(p *part) {
-	if p.state == absent && len(p.view.Acting) == 1 && p.view.Primary() == c.cfg.Self && slices.Equal(p.view.Acting, p.view.Writable) {
+	if p.state == absent && p.damage == sound && len(p.view.Acting) == 1 && p.view.Primary() == c.cfg.Self && slices.Equal(p.view.Acting, p.view.Writable) {
 		// The first server of a cluster acts on partitions that never held
 		// anything: the empty log is whole. Nobody else acts without a copy.
 		p.state = whole

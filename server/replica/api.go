@@ -216,7 +216,7 @@ const (
 	StatusTooFewCopies        // nothing was done; fewer than min-copies replicas act
 	StatusUnknown             // the write was sequenced but its outcome is unknown
 	StatusBusy                // nothing was done; queues are full
-	StatusCorrupt             // the stored bytes fail their checksum
+	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could mend them so far
 	StatusExpiredID           // the request id is older than its record would be kept
 )
 

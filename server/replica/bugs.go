@@ -36,6 +36,9 @@ const (
 	BugClockUnchecked                      // a server expires keys however far off its clock is
 	BugNewestForgotten                     // a record does not vouch for its client's earlier births
 	BugExpiryNotLogged                     // an expired key is called absent without a logged delete
+	BugMendOverNewer                       // a mended item replaces what an entry wrote since it was asked for
+	BugMendFromBehind                      // a source whose log is shorter mends
+	BugCorruptServed                       // an item that fails its checksum is answered
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

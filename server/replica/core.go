@@ -87,6 +87,7 @@ type Core struct {
 	nonces       uint64
 	deferred     []deferredFetch
 	moved        struct{ full, delta, keys, mismatches uint64 }
+	mending      struct{ found, mended, lost uint64 }
 }
 
 type itemID struct {
@@ -123,26 +124,7 @@ func NewCore(cfg Config, st Storage, at Instant) (*Core, error) {
 		overlay:  make(map[itemID][]byte),
 		confirms: make(map[uint64]*part),
 	}
-	var bad error
-	err := st.Metas(func(id ring.PartitionID, b []byte) bool {
-		if int(id)%cfg.Lanes != cfg.Lane {
-			return true
-		}
-		m, err := decodeMeta(b)
-		if err != nil {
-			bad = fmt.Errorf("partition %d: %w", id, err)
-			return false
-		}
-		if c.cfg.Bugs.on(BugUnfinishedWhole) {
-			m.state = whole
-		}
-		c.partAt(id).load(m)
-		return true
-	})
-	if err == nil {
-		err = bad
-	}
-	if err != nil {
+	if err := c.loadMetas(); err != nil {
 		return nil, fmt.Errorf("load partitions of lane %d: %w", cfg.Lane, err)
 	}
 	return c, nil
@@ -246,6 +228,10 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 		c.onStray(p, from, m)
 	case MsgPurge:
 		c.onPurge(p, from, m)
+	case MsgMendAsk:
+		c.onMendAsk(p, from, m)
+	case MsgMend:
+		c.onMend(p, from, m)
 	}
 }
 
@@ -312,6 +298,7 @@ func (c *Core) wipe(p *part) {
 	p.generation++
 	p.state, p.log, p.commit, p.floor = absent, logState{}, 0, 0
 	p.durable, p.durableDigest, p.commitSaved = 0, 0, 0
+	p.damage, p.mends = sound, nil
 	c.touch(p)
 }
 
@@ -340,7 +327,7 @@ func (c *Core) flushMeta(p *part) {
 	p.dirty = false
 	if p.state != absent {
 		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(nil, meta{
-			state: p.state, log: p.log, commit: p.commit, floor: p.floor})})
+			state: p.state, damage: p.damage, log: p.log, commit: p.commit, floor: p.floor})})
 	}
 	p.commitSaved, p.savedAt = p.commit, c.now.Mono
 	p.unsynced++

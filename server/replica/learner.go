@@ -69,7 +69,7 @@ func (c *Core) Learn(at Instant, id ring.PartitionID, source ring.ServerID) {
 		p.learn.source = source
 		return
 	}
-	p.learn = &learn{source: source, startOver: p.state != whole}
+	p.learn = &learn{source: source, startOver: p.state != whole || p.damage != sound}
 	c.subscribe(p)
 }
 
@@ -102,7 +102,7 @@ func (c *Core) stopLearning(p *part, again bool) {
 		return
 	}
 	if p.learn.phase != copying || p.learn.staged {
-		p.learn = &learn{source: p.learn.source, startOver: p.state != whole}
+		p.learn = &learn{source: p.learn.source, startOver: p.state != whole || p.damage != sound}
 	}
 	c.resubscribeAt(p)
 }
@@ -164,7 +164,7 @@ func (c *Core) beginDelta(p *part, m *Message) bool {
 	l, common := p.learn, m.Floor
 	var suspects []Key
 	if err := c.rows(p, common, p.log.last.Seq, func(row Row) { suspects = append(suspects, row.Keys...) }); err != nil {
-		c.fail("read own index", err)
+		c.startAgain(p, "read own index", err)
 		return false
 	}
 	if p.state == whole {
@@ -226,8 +226,8 @@ func (c *Core) learnerAppend(p *part, m *Message) {
 		return
 	}
 	for _, e := range m.Entries {
-		if e.Version.Seq == l.log.last.Seq+1 {
-			c.applyLive(p, e)
+		if e.Version.Seq == l.log.last.Seq+1 && !c.applyLive(p, e) {
+			return
 		}
 	}
 	if l.log.last == m.Last {
@@ -244,7 +244,7 @@ func (c *Core) learnerAppend(p *part, m *Message) {
 }
 
 // applyLive applies what of a live entry fits, key by key.
-func (c *Core) applyLive(p *part, e *Entry) {
+func (c *Core) applyLive(p *part, e *Entry) bool {
 	l := p.learn
 	for i := range e.Writes {
 		w := &e.Writes[i]
@@ -253,10 +253,15 @@ func (c *Core) applyLive(p *part, e *Entry) {
 			continue
 		}
 		stored, err := c.learned(p, w.Key)
-		v, verr := versionOf(stored)
+		var v Version
+		if err == nil {
+			v, err = versionOf(stored)
+		}
+		if err != nil {
+			c.startAgain(p, "read copy", err)
+			return false
+		}
 		switch {
-		case err != nil || verr != nil:
-			c.miss(l, []Key{w.Key}, e.Version.Seq)
 		case v.Compare(e.Version) >= 0:
 		case v == w.Before:
 			c.take(p, w.Key, stored, w.Item)
@@ -272,10 +277,23 @@ func (c *Core) applyLive(p *part, e *Entry) {
 		row := e.row()
 		l.rows = append(l.rows, row)
 		l.bytes += rowsBytes([]Row{row})
-		return
+		return true
 	}
 	c.putRow(p, e.row())
 	c.touch(p)
+	return true
+}
+
+// startAgain copies everything anew when our own copy cannot be read: its digest
+// can't be kept. Other errors end the core.
+func (c *Core) startAgain(p *part, op string, err error) {
+	if !isCorrupt(err) {
+		c.fail(op, err)
+		return
+	}
+	c.mending.found++
+	p.learn.startOver = true
+	c.resubscribeAt(p)
 }
 
 // learned returns the copy's present item at key.
@@ -328,8 +346,8 @@ func (c *Core) sendFetch(p *part) {
 	l := p.learn
 	l.askedAt = c.now.Mono
 	to := l.source
-	if l.failures > 0 || !p.view.IsActing(to) {
-		to = p.view.Primary()
+	if n := len(p.view.Acting); n > 0 && (l.failures > 0 || !p.view.IsActing(to)) {
+		to = p.view.Acting[max(0, l.failures-1)%n] // the primary first
 	}
 	m := *l.asked
 	c.send(p, to, &m)
@@ -369,8 +387,7 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 	}
 	l.nonce = 0
 	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
-		l.failures++
-		return // the retry asks the primary
+		return // the retry asks another one
 	}
 	l.failures = 0
 	for _, it := range m.Items {
@@ -431,8 +448,11 @@ func intact(items []PageItem) bool {
 func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
 	l := p.learn
 	old, err := c.learned(p, it.Key)
-	if err != nil && !isCorrupt(err) {
-		c.fail("read copy", err)
+	if err == nil {
+		_, err = versionOf(old)
+	}
+	if err != nil {
+		c.startAgain(p, "read copy", err)
 		return false
 	}
 	if need, ok := l.missing[it.Key]; ok {

@@ -29,13 +29,15 @@ const (
 	MsgPage
 	MsgStray
 	MsgPurge
+	MsgMendAsk
+	MsgMend
 	msgTypeEnd
 )
 
 // String returns the name that DESIGN.md uses.
 func (t MsgType) String() string {
 	names := [...]string{"?", "Ping", "Promise", "NewTerm", "State", "SuffixAsk", "Suffix", "Append",
-		"Ack", "Subscribe", "Subscribed", "Fetch", "Page", "Stray", "Purge"}
+		"Ack", "Subscribe", "Subscribed", "Fetch", "Page", "Stray", "Purge", "MendAsk", "Mend"}
 	if int(t) < len(names) {
 		return names[t]
 	}
@@ -53,7 +55,7 @@ const (
 	flagDone                // Page: the cursor is at the end
 	flagKeys                // Fetch, Page: these keys, not the cursor
 	flagBase                // Subscribe: what the learner has can be built upon
-	flagCorrupt             // Page: the source cannot read its copy
+	flagCorrupt             // Page, Mend: the source cannot read its copy
 )
 
 // TermStart says that a term wrote the entries from First on, until the next
@@ -84,7 +86,7 @@ type Message struct {
 	Prev    Version // Append: of the entry before the first; SuffixAsk, Suffix: from
 	Last    Version // State, Suffix, Subscribe, Stray: head of the log
 	Sub     uint64  // of a subscription: Subscribe, Subscribed, Ack, Append that ends it
-	Seq     uint64  // Ack: durable; Subscribed: S; Fetch: least applied; Page: q
+	Seq     uint64  // Ack: durable; Subscribed: S; Fetch, MendAsk: least applied; Page, Mend: q
 	Commit  uint64  // Append, State
 	Floor   uint64  // State, Subscribe, Subscribed: common point
 	Digest  uint64  // at Last, or at Seq (Ack)
@@ -94,7 +96,7 @@ type Message struct {
 	Entries []*Entry
 	Rows    []Row
 	Items   []PageItem
-	Keys    []Key // Fetch
+	Keys    []Key // Fetch, MendAsk
 
 	SentAt      time.Duration // Ping, Promise: the pinger's clock
 	Incarnation uint64        // Ping, Promise: the pinger's

@@ -11,6 +11,9 @@ import (
 // metaFormat is the first byte of every stored meta.
 const metaFormat = 1
 
+// metaDamageShift is where in a meta's second byte the damage stands, above the state.
+const metaDamageShift = 4
+
 // copyState says what a server has of a partition.
 type copyState byte
 
@@ -57,13 +60,14 @@ func (l *logState) account(key Key, before, after Version, bytesBefore, bytesAft
 // meta is what is stored beside a partition's items.
 type meta struct {
 	state  copyState
+	damage damage
 	log    logState
 	commit uint64 // commitKnown
 	floor  uint64 // the index has rows for seq > floor
 }
 
 func appendMeta(b []byte, m meta) []byte {
-	b = append(b, metaFormat, byte(m.state))
+	b = append(b, metaFormat, byte(m.state)|byte(m.damage)<<metaDamageShift)
 	b = appendVersion(b, m.log.last)
 	b = binary.BigEndian.AppendUint64(b, m.log.digest)
 	b = binary.AppendUvarint(b, uint64(m.log.keys))
@@ -78,7 +82,8 @@ func decodeMeta(b []byte) (meta, error) {
 	if f := r.Byte(); r.Err() == nil && f != metaFormat {
 		return meta{}, fmt.Errorf("partition meta format %d, this build reads %d", f, metaFormat)
 	}
-	m := meta{state: copyState(r.Byte())}
+	state := r.Byte()
+	m := meta{state: copyState(state & (1<<metaDamageShift - 1)), damage: damage(state >> metaDamageShift)}
 	m.log.last = readVersion(r)
 	m.log.digest = r.Uint64()
 	m.log.keys = int64(r.Uvarint())
@@ -87,7 +92,7 @@ func decodeMeta(b []byte) (meta, error) {
 	m.floor = r.Uvarint()
 	m.log.history = readHistory(r)
 	if err := r.Done(); err != nil {
-		return meta{}, fmt.Errorf("partition meta: %w", err)
+		return meta{}, fmt.Errorf("%w: partition meta: %w", ErrCorrupt, err)
 	}
 	return m, nil
 }

@@ -53,6 +53,9 @@ type part struct {
 	strayAt   time.Duration
 
 	retireAskedAt time.Duration // draining: 0 = not in this term
+
+	mends  map[Key]*mend // whole and acting: keys that cannot be read
+	damage damage        // of a whole copy, or of one that cannot be loaded
 }
 
 func newPart(id ring.PartitionID) *part {
@@ -61,7 +64,7 @@ func newPart(id ring.PartitionID) *part {
 
 // load takes over what a former process left behind.
 func (p *part) load(m meta) {
-	p.state, p.log, p.commit, p.floor = m.state, m.log, m.commit, m.floor
+	p.state, p.damage, p.log, p.commit, p.floor = m.state, m.damage, m.log, m.commit, m.floor
 	p.durable, p.durableDigest, p.commitSaved = m.log.last.Seq, m.log.digest, m.commit
 }
 
@@ -69,6 +72,8 @@ func (p *part) load(m meta) {
 func (p *part) enoughCopies() bool { return len(p.view.Acting) >= int(p.view.MinCopies) }
 
 func (p *part) isTarget(id ring.ServerID) bool { return slices.Contains(p.targets, id) }
+
+func (p *part) isActing() bool { return p.role == rolePrimary || p.role == roleBackup }
 
 // quiet reports whether everything applied is durable.
 func (p *part) quiet() bool { return p.unsynced == 0 && !p.dirty }
@@ -100,8 +105,9 @@ type lead struct {
 	hushes         int            // how often they did
 	collectedAt    time.Duration  // old records were last looked for
 
-	records *records // loaded with activation
-	notice  bool     // followers do not know the commit yet
+	records    *records      // loaded with activation
+	unloadedAt time.Duration // when one of them could not be read
+	notice     bool          // followers do not know the commit yet
 }
 
 // waitingWrite is a sequenced request without an answer yet.

@@ -42,6 +42,7 @@ func (c *Core) applyEntry(p *part, e *Entry) {
 		}
 		p.log.account(w.Key, w.Before, after, int(w.Shrinks), grows)
 		c.put(p, w.Key, w.Item)
+		c.healed(p, w.Key)
 	}
 	p.log.advance(e.Version)
 	c.putRow(p, e.row())

@@ -132,30 +132,33 @@ func (c *Core) tryActivate(p *part) {
 	if len(p.holds) > 0 {
 		return
 	}
-	if !c.loadRecords(p) {
+	// Durable on every acting replica, and enough of them: committed.
+	committed := p.enoughCopies() || c.cfg.Bugs.on(BugTailCommitted)
+	if !c.loadRecords(p) || !committed && !c.pendTail(p) {
 		return
 	}
 	l.active = true
 	l.notice = true
-	if p.enoughCopies() || c.cfg.Bugs.on(BugTailCommitted) {
-		// Durable on every acting replica, and enough of them: committed.
+	if committed {
 		p.commit = p.log.last.Seq
 		c.answerCommitted(p)
-	} else {
-		c.pendTail(p)
 	}
 	c.considerHandoff(p)
 	c.drainQueue(p)
 }
 
 // pendTail marks the keys of entries that too few copies hold, so that reads of
-// them wait.
-func (c *Core) pendTail(p *part) {
-	c.fail("read index", c.rows(p, p.commit, p.log.last.Seq, func(row Row) {
+// them wait; false when it can't.
+func (c *Core) pendTail(p *part) bool {
+	err := c.rows(p, p.commit, p.log.last.Seq, func(row Row) {
 		for _, k := range row.Keys {
 			p.lead.pending[k] = row.Seq
 		}
-	}))
+	})
+	if err != nil {
+		c.spoiled(p, "read index", err)
+	}
+	return err == nil
 }
 
 // rows calls fn with the index rows after < seq ≤ to, those of the batch being
@@ -206,13 +209,13 @@ func (c *Core) suffix(p *part, from Version) *Message {
 		}
 	})
 	if err != nil {
-		c.fail("build suffix", err)
+		c.spoiled(p, "build suffix", err)
 		return nil
 	}
 	for _, k := range sortedKeys(touched) {
 		item, err := c.get(p, k)
 		if err != nil {
-			c.fail("build suffix", err)
+			c.spoiled(p, "build suffix", err)
 			return nil
 		}
 		m.Items = append(m.Items, PageItem{Key: k, Item: item})
@@ -250,6 +253,12 @@ func (c *Core) onSuffix(p *part, from ring.ServerID, m *Message) {
 
 func (c *Core) applySuffix(p *part, m *Message) {
 	for _, it := range m.Items {
+		if _, err := c.get(p, it.Key); err != nil {
+			c.spoiled(p, "read for replacement", err)
+			return // what is replaced counts for the digest
+		}
+	}
+	for _, it := range m.Items {
 		if it.Item == nil && c.cfg.Bugs.on(BugSuffixNoDeletes) {
 			continue
 		}
@@ -257,6 +266,7 @@ func (c *Core) applySuffix(p *part, m *Message) {
 			return
 		}
 		c.put(p, it.Key, it.Item)
+		c.healed(p, it.Key)
 	}
 	for _, row := range m.Rows {
 		if c.cfg.Bugs.on(BugSuffixNoRows) {

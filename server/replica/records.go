@@ -88,15 +88,20 @@ func recordKey(slot uint16, id RequestID) Key {
 	return MakeKey(slot, SpaceSystem, string(b))
 }
 
-// loadRecords reads the partition's records; false when it can't.
+// loadRecords reads the partition's records; false when it can't, or can't yet.
 func (c *Core) loadRecords(p *part) bool {
+	if at := p.lead.unloadedAt; at != 0 && c.now.Mono-at < askAfter {
+		return false // one of them is being mended
+	}
 	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
 	rs := &records{bugs: c.cfg.Bugs, slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
 	var bad error
+	var badKey Key
 	err := c.st.Scan(p.id, MakeKey(first, SpaceSystem, ""), func(key Key, item []byte) bool {
 		if key.Slot() != first || key.Space() != SpaceSystem {
 			return false
 		}
+		badKey = key
 		if key.Name() == horizonName {
 			bad = rs.loadHorizon(key, item)
 			return bad == nil
@@ -113,8 +118,13 @@ func (c *Core) loadRecords(p *part) bool {
 	if err == nil {
 		err = bad
 	}
+	if isCorrupt(bad) {
+		c.mendKey(p, badKey)
+		p.lead.unloadedAt = c.now.Mono
+		return false
+	}
 	if err != nil {
-		c.fail("load request records", err)
+		c.spoiled(p, "load request records", err)
 		return false
 	}
 	p.lead.records = rs

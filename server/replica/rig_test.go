@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -395,12 +396,15 @@ func lost(types ...MsgType) func(parcel) bool {
 
 // memory is a store that forgets in a crash what was not synced.
 type memory struct {
-	batches []Batch
-	synced  int
-	items   map[Key][]byte
-	rows    map[uint64][]byte
-	meta    []byte
-	corrupt map[Key]bool
+	batches  []Batch
+	synced   int
+	items    map[Key][]byte
+	rows     map[uint64][]byte
+	meta     []byte
+	corrupt  map[Key]bool // these items cannot be read
+	badBlock bool         // nor a range with one of them
+	badRows  bool         // the index cannot be read
+	badMeta  bool
 }
 
 func newMemory() *memory { return &memory{items: map[Key][]byte{}, rows: map[uint64][]byte{}} }
@@ -412,10 +416,13 @@ func (m *memory) keep(b Batch) {
 
 func (m *memory) crash() {
 	kept := m.batches[:m.synced]
-	*m = memory{batches: kept, synced: len(kept), items: map[Key][]byte{}, rows: map[uint64][]byte{}, corrupt: m.corrupt}
+	corrupt := maps.Clone(m.corrupt) // what heals them below happened before
+	badMeta := m.badMeta
+	*m = memory{batches: kept, synced: len(kept), items: map[Key][]byte{}, rows: map[uint64][]byte{}, badBlock: m.badBlock, badRows: m.badRows}
 	for _, b := range kept {
 		m.apply(b)
 	}
+	m.corrupt, m.badMeta = corrupt, badMeta
 }
 
 func (m *memory) apply(b Batch) {
@@ -423,8 +430,10 @@ func (m *memory) apply(b Batch) {
 		switch o.Kind {
 		case PutItem:
 			m.items[o.Key] = o.Value
+			delete(m.corrupt, o.Key)
 		case DeleteItem:
 			delete(m.items, o.Key)
+			delete(m.corrupt, o.Key)
 		case PutIndex:
 			m.rows[o.Seq] = o.Value
 		case TrimIndex:
@@ -440,10 +449,12 @@ func (m *memory) apply(b Batch) {
 				}
 			}
 		case PutMeta:
-			m.meta = o.Value
+			m.meta, m.badMeta = o.Value, false
 		case WipePartition:
 			clear(m.items)
 			clear(m.rows)
+			clear(m.corrupt)
+			m.badRows = false
 			m.meta = nil
 		}
 	}
@@ -458,14 +469,21 @@ func (m *memory) Get(_ ring.PartitionID, key Key) ([]byte, error) {
 
 func (m *memory) Scan(_ ring.PartitionID, after Key, fn func(Key, []byte) bool) error {
 	for _, k := range sortedKeys(m.items) {
-		if k > after && !fn(k, m.items[k]) {
-			break
+		switch {
+		case k <= after:
+		case m.corrupt[k] && m.badBlock:
+			return ErrCorrupt
+		case m.corrupt[k] && !fn(k, []byte("nonsense")), !m.corrupt[k] && !fn(k, m.items[k]):
+			return nil
 		}
 	}
 	return nil
 }
 
 func (m *memory) Index(_ ring.PartitionID, after uint64, fn func(uint64, []byte) bool) error {
+	if m.badRows {
+		return ErrCorrupt
+	}
 	seqs := make([]uint64, 0, len(m.rows))
 	for seq := range m.rows {
 		seqs = append(seqs, seq)
@@ -480,7 +498,10 @@ func (m *memory) Index(_ ring.PartitionID, after uint64, fn func(uint64, []byte)
 }
 
 func (m *memory) Metas(fn func(ring.PartitionID, []byte) bool) error {
-	if m.meta != nil {
+	switch {
+	case m.badMeta:
+		fn(0, nil)
+	case m.meta != nil:
 		fn(0, m.meta)
 	}
 	return nil

@@ -42,9 +42,10 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 		}
 	} else {
 		out.Floor = common
-		if err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) }); err != nil {
-			c.fail("read index", err)
-			return
+		err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })
+		if err != nil {
+			c.spoiled(p, "read index", err)
+			out.Flags, out.Floor, out.Rows = flagFull, 0, nil
 		}
 	}
 	l.dropFollower(from)
@@ -71,11 +72,15 @@ func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
 	} else {
 		err = c.pageScan(p, m, page)
 	}
-	if isCorrupt(err) {
-		page.Items, page.Flags = nil, page.Flags|flagCorrupt
-	} else if err != nil {
+	if err != nil && !isCorrupt(err) {
 		c.fail("read page", err)
 		return
+	}
+	if err != nil {
+		page.Flags &^= flagDone
+	}
+	if err != nil && len(page.Items) == 0 {
+		page.Flags |= flagCorrupt // else what comes before the damage is a page too
 	}
 	// Below min-copies the tail can't be committed before a learner has it.
 	if page.Seq <= p.commit || !p.enoughCopies() {
@@ -92,8 +97,14 @@ func isCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
 
 func (c *Core) pageKeys(p *part, m, page *Message) error {
 	bytes := uint64(0)
+	var bad error
 	for _, k := range m.Keys {
 		item, err := c.get(p, k)
+		if isCorrupt(err) {
+			bad = err
+			c.mendKey(p, k)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -102,16 +113,23 @@ func (c *Core) pageKeys(p *part, m, page *Message) error {
 			break // the learner asks again for the rest
 		}
 	}
-	return nil
+	return bad
 }
 
+// pageScan reads along the cursor, up to what cannot be read: nothing corrupt is
+// copied.
 func (c *Core) pageScan(p *part, m, page *Message) error {
 	bytes := uint64(0)
 	page.Flags |= flagDone
 	page.Cursor = m.Cursor
-	return c.st.Scan(p.id, m.Cursor, func(key Key, item []byte) bool {
+	var bad error
+	err := c.st.Scan(p.id, m.Cursor, func(key Key, item []byte) bool {
 		if bytes >= min(m.Bytes, c.cfg.PageBytesMax) {
 			page.Flags &^= flagDone
+			return false
+		}
+		if _, bad = DecodeItem(key, item); bad != nil {
+			c.mendKey(p, key)
 			return false
 		}
 		page.Items = append(page.Items, PageItem{Key: key, Item: slices.Clone(item)})
@@ -119,6 +137,10 @@ func (c *Core) pageScan(p *part, m, page *Message) error {
 		bytes += uint64(len(key) + len(item))
 		return true
 	})
+	if isCorrupt(err) {
+		c.spoil(p, damaged)
+	}
+	return errors.Join(err, bad)
 }
 
 // releaseHeld sends the pages whose state has become committed.

@@ -12,6 +12,12 @@ func (c *Core) Tick(at Instant) {
 			break
 		}
 		c.retire(p)
+		if len(p.mends) > 0 {
+			c.tickMends(p)
+		}
+		if p.damage != sound {
+			c.tickDamaged(p)
+		}
 		switch {
 		case p.lead != nil:
 			c.tickPrimary(p)

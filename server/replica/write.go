@@ -81,7 +81,7 @@ func (c *Core) execute(p *part, r *Request) {
 		old, err = DecodeItem(r.Key, stored)
 	}
 	if err != nil {
-		c.answer(Answer{Token: r.Token, Status: StatusCorrupt})
+		c.awaitMend(p, r.Key, queued{since: c.now.Mono, write: r})
 		return
 	}
 	old = c.live(p, r.Key, old)

@@ -1,0 +1,88 @@
+package replica
+
+import (
+	"fmt"
+
+	"viewring/ring"
+)
+
+// damage is what is known to be wrong with the bytes of a copy as a whole.
+type damage byte
+
+const (
+	sound   damage = iota
+	damaged        // a range cannot be read: keys are mended one by one, until others can do without the copy
+	unfit          // meta, index or log cannot be read: nothing can be built on the copy
+)
+
+// Damaged notes that a range of a partition's items cannot be read, as after a
+// bad block. The copy serves on, key by key, until enough others act; then it is
+// given up and copied anew.
+func (c *Core) Damaged(at Instant, id ring.PartitionID) {
+	c.enter(at)
+	if p := c.part(id); p != nil {
+		c.spoil(p, damaged)
+	}
+}
+
+// spoil notes damage; with the meta it is remembered over restarts.
+func (c *Core) spoil(p *part, d damage) {
+	if p.state == absent || d <= p.damage {
+		return
+	}
+	p.damage = d
+	c.touch(p)
+}
+
+// spoiled reports whether err is damage, and notes it; other errors end the core.
+func (c *Core) spoiled(p *part, op string, err error) {
+	if isCorrupt(err) {
+		c.spoil(p, unfit)
+		return
+	}
+	c.fail(op, err)
+}
+
+// tickDamaged asks to be taken out of a partition whose copy is damaged: at once
+// where nothing can be built on it, else when enough replicas remain.
+func (c *Core) tickDamaged(p *part) {
+	acting := len(p.view.Acting)
+	if !p.isActing() || p.state != whole || c.now.Mono-p.strayAt < strayAskEvery {
+		return
+	}
+	if acting > int(p.view.MinCopies) || p.damage == unfit && acting > 1 {
+		p.strayAt = c.now.Mono
+		c.askEject(p, c.cfg.Self)
+	}
+}
+
+// loadMetas takes over what a former process left behind. A meta that cannot be
+// read makes its partition unfit: the copy is there, and worth nothing.
+func (c *Core) loadMetas() error {
+	var bad error
+	err := c.st.Metas(func(id ring.PartitionID, b []byte) bool {
+		if int(id)%c.cfg.Lanes != c.cfg.Lane {
+			return true
+		}
+		p := c.partAt(id)
+		m, err := decodeMeta(b)
+		switch {
+		case b == nil || isCorrupt(err):
+			p.damage = unfit
+			c.mending.found++
+			return true
+		case err != nil:
+			bad = fmt.Errorf("partition %d: %w", id, err)
+			return false
+		}
+		if c.cfg.Bugs.on(BugUnfinishedWhole) {
+			m.state = whole
+		}
+		p.load(m)
+		return true
+	})
+	if err == nil {
+		err = bad
+	}
+	return err
+}
