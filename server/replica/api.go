@@ -75,7 +75,8 @@ type Storage interface {
 	// Index calls fn with the change index's rows whose seq is > after, in
 	// order, until fn returns false.
 	Index(p ring.PartitionID, after uint64, fn func(seq uint64, row []byte) bool) error
-	// Metas calls fn with every partition's stored meta.
+	// Metas calls fn with every partition's stored meta, nil for one that
+	// cannot be read, perhaps because there is none.
 	Metas(fn func(p ring.PartitionID, meta []byte) bool) error
 }
 

@@ -13,7 +13,9 @@ func (s *Store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
 			s.corruptions.Add(1)
-			s.logger.Error("a file of the store is damaged", "path", info.Path, "details", info.Details)
+			if _, said := s.damagedFiles.LoadOrStore(info.Path, true); !said { // once: every touch comes here
+				s.logger.Error("a file of the store is damaged", "path", info.Path, "details", info.Details)
+			}
 		},
 		BackgroundError: func(err error) {
 			s.logger.Error("the store's background work failed, it will be tried again", "err", err)

@@ -72,12 +72,52 @@ func (s *Store) Index(p ring.PartitionID, after uint64, fn func(seq uint64, row 
 
 // Metas implements replica.Storage.
 func (s *Store) Metas(fn func(p ring.PartitionID, meta []byte) bool) error {
-	return s.iterate("metas", []byte{nsMeta}, []byte{nsMeta + 1}, func(k, v []byte) (bool, error) {
+	type row struct {
+		p    ring.PartitionID
+		meta []byte
+	}
+	var rows []row
+	err := s.iterate("metas", []byte{nsMeta}, []byte{nsMeta + 1}, func(k, v []byte) (bool, error) {
 		if len(k) != prefixBytes {
 			return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
 		}
-		return fn(partitionIn(k), bytes.Clone(v)), nil
+		rows = append(rows, row{partitionIn(k), bytes.Clone(v)})
+		return true, nil
 	})
+	if errors.Is(err, replica.ErrCorrupt) {
+		return s.metasOneByOne(fn)
+	}
+	for i := range rows {
+		if err != nil || !fn(rows[i].p, rows[i].meta) {
+			break
+		}
+	}
+	return err
+}
+
+// metasOneByOne reads the metas where a block that holds some cannot be read:
+// newer versions of others may lie elsewhere.
+func (s *Store) metasOneByOne(fn func(p ring.PartitionID, meta []byte) bool) error {
+	for p := ring.PartitionID(0); p < localPartition; p++ {
+		b, closer, err := s.db.Get(appendPrefix(nil, nsMeta, p))
+		var meta []byte
+		switch err = s.tell(err); {
+		case errors.Is(err, pebble.ErrNotFound):
+			continue
+		case errors.Is(err, replica.ErrCorrupt):
+		case err != nil:
+			return fmt.Errorf("meta of partition %d: %w", p, err)
+		default:
+			meta = bytes.Clone(b)
+			if err := closer.Close(); err != nil {
+				return fmt.Errorf("meta of partition %d: %w", p, s.tell(err))
+			}
+		}
+		if !fn(p, meta) {
+			break
+		}
+	}
+	return nil
 }
 
 // iterate calls fn with the rows in [lower, upper) until it returns false or an

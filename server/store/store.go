@@ -51,7 +51,8 @@ type Store struct {
 	logger *slog.Logger
 	fresh  bool
 
-	corruptions atomic.Uint64 // damaged files and items met since the start
+	corruptions  atomic.Uint64 // damaged files and items met since the start
+	damagedFiles sync.Map      // paths that were told of
 
 	trims trims
 
@@ -99,7 +100,7 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 		opts.MemTableBytes = memTableBytesDefault
 	}
 	o := &pebble.Options{
-		FS:        s.fs,
+		FS:        blockFS{s.fs},
 		CacheSize: opts.CacheBytes,
 		// A fixed version: a newer library must not make the folder unreadable to us.
 		FormatMajorVersion:          pebble.FormatValueSeparation,
