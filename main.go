@@ -63,7 +63,7 @@ func version() string {
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	s, err := viewleader.Start(ctx, viewleader.Options{
 		Listen: o.Listen, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
-		Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, Logger: o.Logger,
+		Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "view leader", err)

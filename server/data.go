@@ -223,8 +223,11 @@ func (c *conn) movedText(cl *call) string {
 	if v.Unserved(cl.partition) && (m == nil || m.ID != c.s.id) {
 		return unservedText(cl, v)
 	}
-	if m == nil || m.Addr == "" || m.ID == c.s.id {
+	if m == nil || m.Addr == "" {
 		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
+	}
+	if m.ID == c.s.id { // its lane does not know yet: once more
+		return wire.MovedText(cl.slot, m.Addr)
 	}
 	c.s.heard.await(c.s.ctx, m.ID, p.Term, k.since.Add(movedWaitMax))
 	return wire.MovedText(cl.slot, m.Addr)

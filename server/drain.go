@@ -23,7 +23,10 @@ func (s *Server) Drain(ctx context.Context) error {
 	defer context.AfterFunc(s.ctx, cancel)()
 	leader := wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial) // its own: the others' calls may wait
 	defer leader.Close()
-	if _, err := leader.Member(ctx, wire.MemberDrain, s.id.String()); err != nil {
+	actx, done := context.WithTimeout(ctx, leaderTimeout)
+	_, err := leader.Member(actx, wire.MemberDrain, s.id.String())
+	done()
+	if err != nil {
 		return fmt.Errorf("drain: %w", err)
 	}
 	if err := s.awaitRetired(ctx); err != nil {

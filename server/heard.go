@@ -10,7 +10,7 @@ import (
 
 // movedWaitMax is how long after a new view clients are not yet sent to a primary
 // that may not know it: it would send them back, again and again.
-const movedWaitMax = 50 * time.Millisecond
+const movedWaitMax = 100 * time.Millisecond
 
 // heard is which epoch each other server is known to have adopted, all its lanes.
 type heard struct {

@@ -29,6 +29,7 @@ type known struct {
 type views struct {
 	s       *Server
 	present atomic.Pointer[known]
+	handed  atomic.Uint64 // epoch that is in the lanes' inboxes: what is put there later comes after it
 	offers  chan *ring.View
 
 	mu struct {
@@ -107,6 +108,7 @@ func (vs *views) adopt(v *ring.View) error {
 	for _, l := range s.lanes {
 		l.inbox.force(event{kind: onView, adoption: a})
 	}
+	vs.handed.Store(v.Epoch)
 	vs.mu.Lock()
 	close(vs.mu.adopted)
 	vs.mu.adopted = make(chan struct{})
@@ -173,10 +175,11 @@ const (
 	needMax   = 10 * time.Second
 )
 
-// need returns once this server's view is of that epoch or higher. When the view
+// need returns once the lanes have a view of that epoch or higher, or find it before
+// whatever they are given next: they drop messages of terms to come. When the view
 // leader does not bring it, the server at addr, which has it, is asked.
 func (vs *views) need(ctx context.Context, epoch uint64, addr string) error {
-	if vs.current().view.Epoch >= epoch {
+	if vs.handed.Load() >= epoch {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, needMax)
@@ -203,7 +206,7 @@ func (vs *views) await(ctx context.Context, epoch uint64, wait time.Duration) er
 	defer t.Stop()
 	for {
 		adopted := vs.next()
-		if vs.current().view.Epoch >= epoch {
+		if vs.handed.Load() >= epoch {
 			return nil
 		}
 		select {

@@ -9,8 +9,9 @@ import (
 	"viewring/viewleader/roster"
 )
 
-// hintAfter is the silence that a server gets whose heartbeat connection broke.
-const hintAfter = 300 * time.Millisecond
+// hintShare is the part of DownAfter that a server gets whose heartbeat connection
+// broke: time to connect again.
+const hintShare = 3
 
 // beats are the servers' heartbeats, in memory only.
 type beats struct {
@@ -82,7 +83,7 @@ func (b *beats) registered(id ring.ServerID, q *wire.Register) {
 
 // broke notes that a connection ended: a strong hint that its server did.
 func (b *beats) broke(c *conn) {
-	soon := b.opts.Now().Add(min(hintAfter, b.opts.DownAfter))
+	soon := b.opts.Now().Add(b.opts.DownAfter / hintShare)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, last := range b.mu.last {

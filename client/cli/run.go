@@ -35,14 +35,18 @@ shown; ! before a command wants it to fail. The commands:
   join [N]                    one more server, or N
   leave s2                    a server leaves
   kill, restart, pause, resume   s3, leader or all
+  terminate s3                SIGTERM, and wait for its end
   fill N                      write N keys
   workload start [RATE]|N|stop   write, append and read in the background; N: wait for so many requests
+  traffic start [RATE] [plain]|round|stop   write at an even pace, half of it by plain Redis clients; time each request
+  outage s3                   kill it; measure until each key of the traffic can be written again
   load start DIR|50%|finish   load a folder, reading back at random
   wait balanced               until every partition is on exactly its targets
   wait agreed                 … and every store agrees at the moment when the cluster says so
   wait epoch N, wait s3 down  … for a view
   expect lost 0               all that was acknowledged reads back byte for byte
   expect failed 0             no request went without an answer for 10 s
+  expect stall 100            no request of the traffic took longer, in milliseconds
   expect copies 3             every key is on exactly its targets, equal copies
   expect delta s2 [N]         back again, s2 has copied only what changed: N keys at most
   exits CODE COMMAND…         the command ends with this exit code

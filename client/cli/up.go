@@ -22,20 +22,24 @@ import (
 func (a *app) upCmd() *cobra.Command {
 	var servers int
 	var data string
-	var private bool
+	var private, fast bool
 	var flags []string
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "run a whole cluster on this machine",
 		Long: `Run a view leader and a few servers as child processes, until Ctrl-C. Their data
 is in --data: a folder that it makes, keeps and names. Given again, the cluster
-goes on where it was. The view leader listens where --viewleader says, the
-servers on the first free ports from 38000.`,
+goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining. The
+view leader listens where --viewleader says, the servers on the first free ports
+from 38000.`,
 		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if servers < 0 || servers > 32 {
 				return usagef("--servers must be 1 to 32, not %d", servers)
+			}
+			if fast {
+				flags = append(flags, "--fast")
 			}
 			return a.up(cmd.Context(), servers, data, private, flags)
 		},
@@ -43,6 +47,7 @@ servers on the first free ports from 38000.`,
 	cmd.Flags().IntVar(&servers, "servers", 0, "how many servers (default 3, or as many as --data has)")
 	cmd.Flags().StringVar(&data, "data", "", "keep everything in this `folder` (default a new one)")
 	cmd.Flags().BoolVar(&private, "private", false, "use any free ports, beside other clusters")
+	cmd.Flags().BoolVar(&fast, "fast", false, "notice dead servers sooner, see 'viewring viewleader --help'")
 	cmd.Flags().StringArrayVar(&flags, "viewleader-flag", nil, "pass a `flag` like --out-after=10s on to the view leader")
 	return cmd
 }

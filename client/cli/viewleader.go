@@ -21,18 +21,25 @@ type ViewLeaderOptions struct {
 	Heartbeat  time.Duration
 	DownAfter  time.Duration
 	OutAfter   time.Duration
+	LeaseTTL   time.Duration // 0: the usual
 	Logger     *slog.Logger
 }
 
 func (a *app) viewleaderCmd() *cobra.Command {
 	var o ViewLeaderOptions
-	var child, insecure bool
+	var child, insecure, fast bool
 	cmd := &cobra.Command{
 		Use:   "viewleader",
 		Short: "run a view leader",
 		Long: `Run a view leader until Ctrl-C: it keeps the view (epoch, servers, who serves
-what) and the locks, in its data folder. No read or write of a key waits for it.`,
-		Example: "  viewring viewleader --data /var/lib/viewring/leader",
+what) and the locks, in its data folder. No read or write of a key waits for it.
+
+--fast halves the time until others serve what a dead server served, from about
+0.7 to 0.3 s: heartbeats every 50 ms, down after 300 ms, leases of 300 ms. The price:
+three times the heartbeats, and a server that stands still for 0.3 s, on a busy
+machine or disk, already loses its part until it has copied what it missed. Nothing
+acknowledged is at stake: leases are waited out, however long they are.`,
+		Example: "  viewring viewleader --data /var/lib/viewring/leader\n  viewring viewleader --fast",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -50,6 +57,9 @@ what) and the locks, in its data folder. No read or write of a key waits for it.
 			if err := makeFolder(o.Data); err != nil {
 				return err
 			}
+			if fast {
+				o.hasten(cmd.Flags().Changed)
+			}
 			if err := o.check(); err != nil {
 				return err
 			}
@@ -65,9 +75,21 @@ what) and the locks, in its data folder. No read or write of a key waits for it.
 	f.DurationVar(&o.Heartbeat, "heartbeat", 150*time.Millisecond, "servers send heartbeats this often")
 	f.DurationVar(&o.DownAfter, "down-after", 900*time.Millisecond, "a silent server is down after this long")
 	f.DurationVar(&o.OutAfter, "out-after", 5*time.Minute, "a server down for this long loses its place")
+	f.BoolVar(&fast, "fast", false, "notice dead servers sooner: shorter --heartbeat, --down-after and leases")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
+}
+
+// hasten is --fast; what was given stays.
+func (o *ViewLeaderOptions) hasten(given func(string) bool) {
+	if !given("heartbeat") {
+		o.Heartbeat = 50 * time.Millisecond
+	}
+	if !given("down-after") {
+		o.DownAfter = 300 * time.Millisecond
+	}
+	o.LeaseTTL = 300 * time.Millisecond
 }
 
 func (o *ViewLeaderOptions) check() error {

@@ -83,6 +83,7 @@ type Core struct {
 	confirms     map[uint64]*part
 	confirmToken uint64
 	draining     bool // the view wants this server to retire
+	turns        []turn
 	out          Ready
 	nonces       uint64
 	deferred     []deferredFetch

@@ -40,7 +40,7 @@ func (c *Core) considerHandoff(p *part) {
 	if !durable || l.handoffAskedAt != 0 && c.now.Mono-l.handoffAskedAt < askAfter {
 		return
 	}
-	if want[0] != c.cfg.Self && !c.hush(p) {
+	if want[0] != c.cfg.Self && !(c.takeTurn(p) && c.hush(p)) {
 		return // asked for as soon as the writes under way are answered
 	}
 	l.handoffAskedAt = c.now.Mono

@@ -14,7 +14,33 @@ import (
 const (
 	hushMax   = 80 * time.Millisecond // that writes wait for a change of primary
 	hushesMax = 3                     // in one term: afterwards the change is asked for all the same
+	turnsMax  = 64                    // partitions of a lane that change hands at once: each new term takes its time
 )
+
+// turn is a partition's in changing hands; over with its term, or after askAfter.
+type turn struct {
+	p     *part
+	term  uint64
+	until time.Duration
+}
+
+// takeTurn reports whether p may change hands now.
+func (c *Core) takeTurn(p *part) bool {
+	kept := c.turns[:0]
+	mine := false
+	for _, t := range c.turns {
+		if t.term == t.p.term && c.now.Mono < t.until {
+			kept = append(kept, t)
+			mine = mine || t.p == p
+		}
+	}
+	c.turns = kept
+	if mine || len(kept) >= turnsMax {
+		return mine
+	}
+	c.turns = append(c.turns, turn{p, p.term, c.now.Mono + askAfter})
+	return true
+}
 
 // hush lets no new write be sequenced for a moment and reports whether none is
 // under way, or that nobody wants to wait for it any longer.
@@ -38,7 +64,7 @@ func (c *Core) retire(p *part) {
 	if p.retireAskedAt != 0 && c.now.Mono-p.retireAskedAt < askAfter {
 		return
 	}
-	if p.lead != nil && p.lead.active && !c.hush(p) {
+	if !c.takeTurn(p) || p.lead != nil && p.lead.active && !c.hush(p) {
 		return
 	}
 	p.retireAskedAt = c.now.Mono

@@ -19,6 +19,9 @@ func (p *Player) trafficVerb(ctx context.Context, args []string) (string, error)
 		return "", script.ErrUsage
 	case args[0] == "start" && p.traffic == nil:
 		return "", p.startTraffic(args[1:])
+	case args[0] == "round" && len(args) == 1 && p.traffic != nil:
+		p.trafficRound()
+		return "", nil
 	case args[0] != "stop" || len(args) != 1 || p.traffic == nil:
 		return "", script.ErrUsage
 	}
@@ -48,7 +51,16 @@ func (p *Player) startTraffic(args []string) error {
 		return script.ErrUsage
 	}
 	p.traffic = startTraffic(context.Background(), p.client, rate, plain)
+	p.round = time.Now()
 	return nil
+}
+
+// trafficRound tells how the traffic fared since the last round.
+func (p *Player) trafficRound() {
+	byClient, plain, requests, failed := p.traffic.longest(p.round)
+	p.round = time.Now()
+	p.say("round: longest request %d ms by the client, %d ms by a plain one, %d failed of %d so far",
+		byClient.Milliseconds(), plain.Milliseconds(), len(failed), requests)
 }
 
 // terminateVerb ends a server as an operator does before a restart.
@@ -65,13 +77,7 @@ func (p *Player) terminateVerb(ctx context.Context, args []string) (string, erro
 		return "", err
 	}
 	took := time.Since(began)
-	if p.traffic == nil {
-		p.say("%s ended after %d ms", args[0], took.Milliseconds())
-		return "", nil
-	}
-	byClient, plain, _, failed := p.traffic.longest(began)
-	p.say("%s ended after %d ms: longest request %d ms by the client, %d ms by a plain one, %d failed so far",
-		args[0], took.Milliseconds(), byClient.Milliseconds(), plain.Milliseconds(), len(failed))
+	p.say("%s ended after %d ms", args[0], took.Milliseconds())
 	return "", nil
 }
 

@@ -45,7 +45,8 @@ type Player struct {
 	workload *workload
 	load     *treeLoad
 	traffic  *traffic
-	stalls   time.Duration // the traffic's longest request
+	round    time.Time     // of the traffic: since when
+	stalls   time.Duration // the longest request of the traffic that has ended
 	recorder *recorder
 	spans    []balanced
 	summary  *Summary

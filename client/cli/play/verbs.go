@@ -51,7 +51,7 @@ func (p *Player) verbs() map[string]script.Cmd {
 	add("resume", "SERVER|leader|all", "SIGCONT", p.on(func(_ context.Context, name string) error { return p.cluster.Resume(name) }, false))
 	add("fill", "N", "write N keys", p.fillVerb)
 	add("workload", "start [PER-SECOND] | N | stop", "write, append and read in the background; wait until N requests are made", p.workloadVerb)
-	add("traffic", "start [PER-SECOND] [plain] | stop", "write at an even pace and note each request's time", p.trafficVerb)
+	add("traffic", "start [PER-SECOND] [plain] | round | stop", "write at an even pace and note each request's time", p.trafficVerb)
 	add("load", "start DIR | PERCENT% | finish", "load a folder in the background, reading back at random", p.loadVerb)
 	add("wait", "[balanced | agreed | epoch N | SERVER STATE]", "wait for the cluster; without arguments for background commands", p.waitVerb)
 	add("expect", "lost N | failed N | copies N | stall MILLISECONDS | delta SERVER [KEYS]", "check what the cluster did", p.expectVerb)
