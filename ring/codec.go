@@ -11,7 +11,14 @@ import (
 )
 
 // viewFormat is the first byte of an encoded view.
-const viewFormat = 1
+const viewFormat = 2
+
+// The flags of an encoded partition.
+const (
+	flagSame   = 1 << iota // Writable is Acting
+	flagReborn             // Reborn follows
+	flagsAll   = flagSame | flagReborn
+)
 
 // Bounds that a decoded view keeps to.
 const (
@@ -77,10 +84,19 @@ func appendPartition(b []byte, p *Partition) []byte {
 	b = binary.AppendUvarint(b, p.Term)
 	b = append(b, p.MinCopies)
 	b = appendIDs(b, p.Acting)
-	same := slices.Equal(p.Acting, p.Writable)
-	b = codec.AppendBool(b, same)
-	if !same {
+	flags := byte(0)
+	if slices.Equal(p.Acting, p.Writable) {
+		flags |= flagSame
+	}
+	if p.Reborn > 0 {
+		flags |= flagReborn
+	}
+	b = append(b, flags)
+	if flags&flagSame == 0 {
 		b = appendIDs(b, p.Writable)
+	}
+	if flags&flagReborn != 0 {
+		b = binary.AppendUvarint(b, p.Reborn)
 	}
 	return b
 }
@@ -202,10 +218,20 @@ func decodePartition(r *codec.Reader) (p Partition, err error) {
 	if p.Acting, err = decodeIDs(r); err != nil {
 		return p, err
 	}
-	if same := r.Bool(); same {
+	flags := r.Byte()
+	if flags > flagsAll {
+		return p, fmt.Errorf("partition flags %x: %w", flags, codec.ErrMalformed)
+	}
+	if flags&flagSame != 0 {
 		p.Writable = p.Acting
 	} else if p.Writable, err = decodeIDs(r); err != nil {
 		return p, err
+	}
+	if flags&flagReborn != 0 {
+		p.Reborn = r.Uvarint()
+		if r.Err() == nil && (p.Reborn == 0 || p.Reborn > p.Term) {
+			return p, fmt.Errorf("reborn in term %d of %d: %w", p.Reborn, p.Term, codec.ErrMalformed)
+		}
 	}
 	return p, r.Err()
 }

@@ -35,6 +35,9 @@ func changeTestPartition(rnd *rand.Rand, v *View, i int, term uint64) {
 	if rnd.IntN(3) == 0 {
 		p.Writable = []ServerID{1, 2}
 	}
+	if rnd.IntN(3) == 0 {
+		p.Reborn = 1 + rnd.Uint64N(term)
+	}
 	v.Partitions[i] = p
 }
 
@@ -109,6 +112,7 @@ func TestDecodeViewRefuses(t *testing.T) {
 		"member 0":             func(v *View) { v.Members[0].ID = 0 },
 		"a bad standing":       func(v *View) { v.Members[0].Standing = 9 },
 		"three partitions":     func(v *View) { v.Partitions = v.Partitions[:3] },
+		"reborn later":         func(v *View) { v.Partitions[0].Reborn = v.Partitions[0].Term + 1 },
 		"acting 0":             func(v *View) { v.Partitions[0].Acting = []ServerID{0} },
 		"seventeen acting":     func(v *View) { v.Partitions[0].Acting = make([]ServerID, 17) },
 		"an endless address":   func(v *View) { v.Members[0].Addr = string(make([]byte, 2000)) },

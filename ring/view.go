@@ -90,6 +90,10 @@ type Partition struct {
 	MinCopies uint8      // acting replicas below which nothing is acknowledged
 	Acting    []ServerID // first is the primary; empty before any server joined
 	Writable  []ServerID // W: acting of the last term that had MinCopies of them
+	// Reborn is the term in which an operator gave up what was lost and the
+	// partition was made anew, empty; 0: never. Copies from before are worth
+	// nothing.
+	Reborn uint64
 }
 
 // Primary returns the acting primary, or 0.

@@ -34,6 +34,7 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 		}
 		c.leaveTerm(p, vp.Primary() == c.cfg.Self)
 		p.term = vp.Term
+		c.forgetFormerLife(p)
 	} else {
 		invariant.Check(slices.Equal(vp.Acting, old.Acting), "I1", "partition %d: acting changed within term %d", p.id, p.term)
 	}
@@ -54,6 +55,25 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 	}
 	if p.state == absent && p.damage == unfit && p.role == roleNone && !slices.Contains(vp.Writable, c.cfg.Self) {
 		c.wipe(p) // a copy that cannot be loaded, and that nobody waits for
+	}
+}
+
+// forgetFormerLife drops a copy from before an operator gave up the partition's
+// data and it was made anew, before anything else is done with it: it has no
+// common point with the new log, whatever their histories look like.
+func (c *Core) forgetFormerLife(p *part) {
+	reborn := p.view.Reborn
+	invariant.Check(p.reborn <= reborn, "I6", "partition %d: a copy of the life that began in term %d, the view has %d", p.id, p.reborn, reborn)
+	if p.reborn == reborn {
+		return
+	}
+	p.reborn = reborn
+	if p.state == absent && (p.damage == sound || p.term != reborn) {
+		return // of a copy that cannot be loaded nobody knows which life it is of
+	}
+	c.wipe(p)
+	if p.learn != nil {
+		p.learn = &learn{source: p.learn.source, startOver: true}
 	}
 }
 
@@ -108,11 +128,7 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 		return
 	}
 	for _, w := range l.waiting {
-		status := StatusUnknown
-		if c.cfg.Bugs.on(BugMovedAfterSequencing) {
-			status = StatusMoved
-		}
-		c.answer(Answer{Token: w.answer.Token, Status: status})
+		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
 	}
 	for _, q := range keep {
 		c.answer(Answer{Token: q.token(), Status: StatusMoved})
@@ -176,7 +192,7 @@ func (c *Core) reviewFollowers(p *part) {
 		return
 	}
 	for _, f := range slices.Clone(l.followers) {
-		if f.acting || f.proposed && !c.cfg.Bugs.on(BugProposalDropped) {
+		if f.acting || f.proposed {
 			continue
 		}
 		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isTarget(f.id) {

@@ -187,7 +187,7 @@ func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
 	}
 	q.done = done
 	for _, p := range c.parts {
-		if _, held := p.holds[from]; held && (done >= p.term || c.cfg.Bugs.on(BugHoldsEndEarly)) {
+		if _, held := p.holds[from]; held && done >= p.term {
 			delete(p.holds, from)
 			c.tryActivate(p)
 		}
@@ -328,7 +328,7 @@ func (c *Core) flushMeta(p *part) {
 	p.dirty = false
 	if p.state != absent {
 		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(nil, meta{
-			state: p.state, damage: p.damage, log: p.log, commit: p.commit, floor: p.floor})})
+			state: p.state, damage: p.damage, log: p.log, commit: p.commit, floor: p.floor, reborn: p.reborn})})
 	}
 	p.commitSaved, p.savedAt = p.commit, c.now.Mono
 	p.unsynced++
@@ -354,7 +354,7 @@ func (c *Core) durable(k mark, early bool) {
 	if !early {
 		p.unsynced--
 	}
-	if k.generation != p.generation && !c.cfg.Bugs.on(BugOldMarks) {
+	if k.generation != p.generation {
 		return
 	}
 	invariant.Check(k.last.Seq >= p.durable || early || c.cfg.Bugs != 0, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)

@@ -9,7 +9,10 @@ import (
 )
 
 // metaFormat is the first byte of every stored meta.
-const metaFormat = 1
+const metaFormat = 2
+
+// metaFormatFirst had no rebirths; it is still read.
+const metaFormatFirst = 1
 
 // metaDamageShift is where in a meta's second byte the damage stands, above the state.
 const metaDamageShift = 4
@@ -64,6 +67,7 @@ type meta struct {
 	log    logState
 	commit uint64 // commitKnown
 	floor  uint64 // the index has rows for seq > floor
+	reborn uint64 // of the view for which the copy was made
 }
 
 func appendMeta(b []byte, m meta) []byte {
@@ -74,12 +78,14 @@ func appendMeta(b []byte, m meta) []byte {
 	b = binary.AppendUvarint(b, uint64(m.log.bytes))
 	b = binary.AppendUvarint(b, m.commit)
 	b = binary.AppendUvarint(b, m.floor)
+	b = binary.AppendUvarint(b, m.reborn)
 	return appendHistory(b, m.log.history)
 }
 
 func decodeMeta(b []byte) (meta, error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != metaFormat {
+	format := r.Byte()
+	if f := format; r.Err() == nil && f != metaFormat && f != metaFormatFirst {
 		return meta{}, fmt.Errorf("partition meta format %d, this build reads %d", f, metaFormat)
 	}
 	state := r.Byte()
@@ -90,6 +96,9 @@ func decodeMeta(b []byte) (meta, error) {
 	m.log.bytes = int64(r.Uvarint())
 	m.commit = r.Uvarint()
 	m.floor = r.Uvarint()
+	if format > metaFormatFirst {
+		m.reborn = r.Uvarint()
+	}
 	m.log.history = readHistory(r)
 	if err := r.Done(); err != nil {
 		return meta{}, fmt.Errorf("%w: partition meta: %w", ErrCorrupt, err)

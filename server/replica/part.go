@@ -26,6 +26,7 @@ type part struct {
 	log    logState // what has been applied, durable or in a batch under way
 	commit uint64   // commitKnown: never above log.last.Seq
 	floor  uint64   // index rows exist for floor < seq ≤ last
+	reborn uint64   // the partition's life that the copy is of: View's Reborn
 
 	// How much of the above is durable.
 	durable       uint64
@@ -64,7 +65,7 @@ func newPart(id ring.PartitionID) *part {
 
 // load takes over what a former process left behind.
 func (p *part) load(m meta) {
-	p.state, p.damage, p.log, p.commit, p.floor = m.state, m.damage, m.log, m.commit, m.floor
+	p.state, p.damage, p.log, p.commit, p.floor, p.reborn = m.state, m.damage, m.log, m.commit, m.floor, m.reborn
 	p.durable, p.durableDigest, p.commitSaved = m.log.last.Seq, m.log.digest, m.commit
 }
 

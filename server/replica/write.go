@@ -91,8 +91,7 @@ func (c *Core) execute(p *part, r *Request) {
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
 	out.answer.Token = r.Token
-	if out.answer.Status == StatusTooLarge && r.Op == OpSet || // whatever is there, it is
-		!out.changes && c.cfg.Bugs.on(BugNegativeUnlogged) {
+	if out.answer.Status == StatusTooLarge && r.Op == OpSet { // whatever is there, it is
 		c.answer(out.answer)
 		return
 	}
@@ -120,7 +119,7 @@ func (c *Core) repeated(p *part, r *Request) bool {
 	}
 	a := rec.answer
 	a.Token = r.Token
-	if rec.version.Seq <= p.commit || c.cfg.Bugs.on(BugRecordUncommitted) {
+	if rec.version.Seq <= p.commit {
 		c.answer(a)
 		return true
 	}

@@ -44,6 +44,8 @@ func (s *State) applyOne(c *Command) Result {
 		return s.remove(c)
 	case KindConfigure:
 		return s.configure(c)
+	case KindAcceptLoss:
+		return s.acceptLoss(c)
 	case KindLockGet:
 		return s.locks.get(c)
 	case KindLockFree:
@@ -117,15 +119,22 @@ func (s *State) lowerMinCopies(p *partition, limit int) {
 // was ever acknowledged, becomes acting. It must be up, and not have been up
 // since it acted last without acting: then it may have begun to learn.
 func (s *State) restoreLast(p *partition) {
+	if id := s.restorable(p); id != 0 {
+		s.setActing(p, []ring.ServerID{id})
+	}
+}
+
+// restorable returns who restoreLast would make acting, or 0.
+func (s *State) restorable(p *partition) ring.ServerID {
 	if len(p.Acting) >= int(p.MinCopies) || s.anyUp(p.Acting) {
-		return
+		return 0
 	}
 	for _, id := range p.Writable {
 		if s.isUp(id) && !p.IsActing(id) && !p.isTainted(id) {
-			s.setActing(p, []ring.ServerID{id})
-			return
+			return id
 		}
 	}
+	return 0
 }
 
 // taint notes which of W are up without acting: from the moment that they see

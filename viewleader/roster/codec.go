@@ -10,10 +10,12 @@ import (
 	"viewring/ring"
 )
 
-// The format versions of what Raft stores. Another one is refused by name.
+// The format versions of what Raft stores. Another one is refused by name, but
+// for a snapshot of the first, which had no rebirths.
 const (
-	commandsFormat = 1
-	snapshotFormat = 1
+	commandsFormat      = 1
+	snapshotFormat      = 2
+	snapshotFormatFirst = 1
 )
 
 // ErrFormat is wrapped when stored bytes carry a format this program does not know.
@@ -66,6 +68,11 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = binary.AppendUvarint(b, uint64(c.Partition))
 		b = binary.AppendUvarint(b, c.Term)
 		b = appendIncarnated(b, c.Who)
+	case KindAcceptLoss:
+		b = binary.AppendUvarint(b, uint64(len(c.Partitions)))
+		for _, p := range c.Partitions {
+			b = binary.AppendUvarint(b, uint64(p))
+		}
 	case KindConfigure:
 		b = binary.AppendUvarint(b, uint64(c.LeaseTTL))
 		b = binary.AppendUvarint(b, uint64(c.MinCopies))
@@ -93,6 +100,10 @@ func readCommand(r *codec.Reader) (Command, error) {
 		c.Partition = ring.PartitionID(r.Uvarint())
 		c.Term = r.Uvarint()
 		c.Who = readIncarnated(r)
+	case KindAcceptLoss:
+		for range r.Count(1) {
+			c.Partitions = append(c.Partitions, ring.PartitionID(r.Uvarint()))
+		}
 	case KindConfigure:
 		c.LeaseTTL = time.Duration(r.Uvarint())
 		c.MinCopies = int(r.Uvarint())

@@ -24,6 +24,7 @@ const (
 	KindLockFree    Kind = 11 // Lock, Client, Token
 	KindLockDequeue Kind = 12 // Lock, Client
 	KindLockTick    Kind = 13
+	KindAcceptLoss  Kind = 14 // Partitions
 )
 
 // Command is one change of the state. Which fields count depends on its kind.
@@ -37,6 +38,8 @@ type Command struct {
 	Who       []Incarnated
 	Partition ring.PartitionID
 	Term      uint64
+
+	Partitions []ring.PartitionID
 
 	LeaseTTL  time.Duration
 	MinCopies int

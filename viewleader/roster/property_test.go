@@ -57,6 +57,13 @@ func (d *driver) command() Command {
 		c.Kind, c.ID = KindDrain, d.id()
 	case n < 66:
 		c.Kind, c.ID = KindRemove, d.id()
+	case n < 67 && d.r.IntN(2) == 0:
+		c.Kind = KindAcceptLoss
+		for i := range d.s.parts {
+			if p := &d.s.parts[i]; !d.s.anyUp(p.Acting) || d.r.IntN(200) == 0 {
+				c.Partitions = append(c.Partitions, ring.PartitionID(i))
+			}
+		}
 	case n < 67:
 		c.Kind, c.MinCopies, c.LeaseTTL = KindConfigure, 1+d.r.IntN(3), time.Second
 	case n < 85:
@@ -128,6 +135,7 @@ func newDriver(seed uint64) *driver {
 }
 
 func TestProperties(t *testing.T) {
+	reborn := 0
 	for seed := range uint64(150) {
 		d := newDriver(seed)
 		twin := New(Config{Partitions: 16, MinCopies: 2})
@@ -152,11 +160,19 @@ func TestProperties(t *testing.T) {
 					notWhole++
 				}
 			}
+			for i, p := range d.s.View().Partitions {
+				if p.Reborn != before.Partitions[i].Reborn {
+					reborn++
+				}
+			}
 			twin = replay(t, twin, batch, d.r.IntN(20) == 0)
 			if !bytes.Equal(twin.AppendSnapshot(nil), d.s.AppendSnapshot(nil)) {
 				t.Fatalf("seed %d step %d: the replay differs", seed, step)
 			}
 		}
+	}
+	if reborn < 100 {
+		t.Errorf("only %d partitions were made anew", reborn)
 	}
 }
 
@@ -194,6 +210,9 @@ func checkStep(before, after *ring.View, batch []Command, results []Result, sets
 		}
 	}
 	for i := range after.Partitions {
+		if err := checkRebirth(before, after, i, batch, results); err != nil {
+			return fmt.Errorf("partition %d: %w (%+v -> %+v)", i, err, before.Partitions[i], after.Partitions[i])
+		}
 		if err := checkPartition(before, after, i, notWhole); err != nil {
 			return fmt.Errorf("partition %d: %w (%+v -> %+v)", i, err, before.Partitions[i], after.Partitions[i])
 		}
@@ -204,6 +223,32 @@ func checkStep(before, after *ring.View, batch []Command, results []Result, sets
 			return fmt.Errorf("partition %d has two configurations in term %d: %s and %s", i, p.Term, old, set)
 		}
 		sets[key] = set
+	}
+	return nil
+}
+
+// checkRebirth: a partition is made anew by an operator's command alone, in a term
+// of its own, and only when nobody up held it.
+func checkRebirth(before, after *ring.View, i int, batch []Command, results []Result) error {
+	old, p := &before.Partitions[i], &after.Partitions[i]
+	if p.Reborn == old.Reborn {
+		return nil
+	}
+	named := false
+	for j, c := range batch {
+		named = named || c.Kind == KindAcceptLoss && results[j].Code == Done && slices.Contains(c.Partitions, ring.PartitionID(i))
+	}
+	switch {
+	case !named:
+		return fmt.Errorf("reborn by nobody's word")
+	case p.Reborn != after.Epoch || p.Term != after.Epoch:
+		return fmt.Errorf("reborn in term %d, epoch %d", p.Reborn, after.Epoch)
+	case len(batch) == 1 && before.Member(p.Primary()) == nil:
+		return fmt.Errorf("reborn on %v", p.Acting)
+	case len(batch) == 1 && !before.Unserved(ring.PartitionID(i)):
+		return fmt.Errorf("reborn although somebody up held it")
+	case len(batch) == 1 && (len(p.Acting) != 1 || !slices.Equal(p.Writable, p.Acting) || p.MinCopies != old.MinCopies):
+		return fmt.Errorf("reborn as %+v", *p)
 	}
 	return nil
 }
@@ -226,7 +271,7 @@ func checkPartition(before, after *ring.View, i int, registered map[ring.ServerI
 		}
 	}
 	// The last acting replica goes only when it comes back without its data.
-	if len(p.Acting) == 0 && len(old.Acting) > 0 {
+	if len(p.Acting) == 0 && len(old.Acting) > 0 && p.Reborn == old.Reborn {
 		for _, id := range old.Acting {
 			if !registered[id] && len(old.Acting) == 1 {
 				return fmt.Errorf("the last acting replica was removed")
@@ -234,7 +279,7 @@ func checkPartition(before, after *ring.View, i int, registered map[ring.ServerI
 		}
 	}
 	// Whoever acts now acted before, or was handed the partition, or is restored from W.
-	if len(p.Acting) > 0 && len(old.Acting) > 0 {
+	if len(p.Acting) > 0 && len(old.Acting) > 0 && p.Reborn == old.Reborn {
 		kept := slices.ContainsFunc(p.Acting, old.IsActing)
 		restored := len(p.Acting) == 1 && slices.Contains(old.Writable, p.Acting[0])
 		if !kept && !restored && len(p.Acting) < int(old.MinCopies) {

@@ -39,6 +39,7 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 		b = appendIDs(b, p.Acting)
 		b = appendIDs(b, p.Writable)
 		b = binary.AppendUvarint(b, uint64(p.tainted))
+		b = binary.AppendUvarint(b, p.Reborn)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.asked)))
 	for _, a := range s.asked {
@@ -55,7 +56,8 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 // Restore reads what AppendSnapshot wrote.
 func Restore(b []byte) (*State, error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != snapshotFormat {
+	format := r.Byte()
+	if f := format; r.Err() == nil && f != snapshotFormat && f != snapshotFormatFirst {
 		return nil, fmt.Errorf("roster snapshot: %w %d, want %d", ErrFormat, f, snapshotFormat)
 	}
 	s := &State{}
@@ -80,6 +82,9 @@ func Restore(b []byte) (*State, error) {
 		p.Term, p.MinCopies = r.Uvarint(), r.Byte()
 		p.Acting, p.Writable = readIDs(r), readIDs(r)
 		p.tainted = uint16(r.Uvarint())
+		if format > snapshotFormatFirst {
+			p.Reborn = r.Uvarint()
+		}
 	}
 	for range r.Count(6) {
 		s.asked = append(s.asked, ask{ring.PartitionID(r.Uvarint()), r.Uvarint(),
@@ -103,7 +108,7 @@ func (s *State) validRestored() error {
 	}
 	for i := range s.parts {
 		p := &s.parts[i]
-		if p.Term > s.epoch || p.MinCopies == 0 || len(p.Acting) > actingMax || len(p.Writable) > actingMax {
+		if p.Term > s.epoch || p.Reborn > p.Term || p.MinCopies == 0 || len(p.Acting) > actingMax || len(p.Writable) > actingMax {
 			return fmt.Errorf("roster snapshot: partition %d is malformed", i)
 		}
 	}

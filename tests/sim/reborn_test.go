@@ -1,0 +1,155 @@
+package sim
+
+import (
+	"fmt"
+	"os"
+	"runtime/debug"
+	"slices"
+	"testing"
+	"time"
+
+	"viewring/ring"
+	"viewring/viewleader/roster"
+)
+
+// TestReborn plays worlds in which, beside all other faults, every acting replica
+// of a partition dies, an operator gives up what it held, and the dead return
+// with their old copies. To the history that is a delete of all its keys; all
+// checks stay, and nothing of the old copies may be seen again.
+func TestReborn(t *testing.T) {
+	seeds := envInt(t, "VIEWRING_SIM_SEEDS", 60)
+	first := envInt(t, "VIEWRING_SIM_SEED_FIRST", 1)
+	born := 0
+	for seed := first; seed < first+seeds; seed++ {
+		n, why := runReborn(seed)
+		if born += n; why != "" {
+			t.Errorf("seed %d: %s", seed, why)
+		}
+	}
+	t.Logf("%d partitions were made anew in %d seeds", born, seeds)
+	if born < int(seeds)/4 {
+		t.Errorf("only %d partitions were made anew", born)
+	}
+}
+
+// loss is an operator who gives up partitions of a world.
+type loss struct {
+	w    *world
+	born int
+	dead []*server // whose return this operator decides
+}
+
+func runReborn(seed uint64) (born int, violation string) {
+	w := newWorld(seed, Options{Servers: 4 + int(seed%2), Trace: os.Getenv("VIEWRING_SIM_TRACE") != ""})
+	l := &loss{w: w}
+	defer func() {
+		if r := w.result(violation); w.opt.Trace {
+			fmt.Println(r.Trace(anyPartition, 0))
+		}
+	}()
+	defer func() {
+		if r := recover(); r != nil {
+			born, violation = l.born, fmt.Sprintf("%v\n%s", r, debug.Stack())
+		}
+	}()
+	for range 3 {
+		w.after(3*time.Second+time.Duration(w.rng.Int64N(int64(12*time.Second))), l.begin)
+	}
+	w.run()
+	switch {
+	case !w.settled:
+		return l.born, "not converged: " + w.unsettled()
+	case w.queue.len() > 0:
+		return l.born, "the last reads were not answered"
+	}
+	return l.born, w.checkHistory()
+}
+
+// begin kills whoever acts for a partition of a key, and then some operator's
+// patience is put to the test.
+func (l *loss) begin() {
+	w := l.w
+	if w.calm || len(l.dead) > 0 {
+		return
+	}
+	p := ring.PartitionOf(ring.SlotOf(hotKeys[w.rng.IntN(len(hotKeys))]), partitions)
+	for _, id := range w.leader.state.View().Partitions[p].Acting {
+		if s := w.byID(id); s != nil && !s.gone {
+			s.crash()
+			l.dead = append(l.dead, s)
+		}
+	}
+	l.await(p, w.now+6*time.Second)
+}
+
+// await gives p up once it is out of service, and lets the dead return.
+func (l *loss) await(p ring.PartitionID, until time.Duration) {
+	w := l.w
+	v := w.leader.state.View()
+	if w.calm || w.now > until {
+		l.release()
+		return
+	}
+	// What an operator must make sure of: who acts is dead, not only cut off.
+	dead := !slices.ContainsFunc(v.Partitions[p].Acting, func(id ring.ServerID) bool { return w.byID(id).alive })
+	if !v.Unserved(p) || !dead || !w.leader.up {
+		w.after(100*time.Millisecond, func() { l.await(p, until) })
+		return
+	}
+	w.leader.propose(roster.Command{Kind: roster.KindAcceptLoss, Partitions: []ring.PartitionID{p}}, func(r roster.Result, v *ring.View) {
+		if r.Code != roster.Done {
+			w.after(100*time.Millisecond, func() { l.await(p, until) })
+			return
+		}
+		l.born++
+		w.note(int(p), "partition %d is given up: %+v", p, v.Partitions[p])
+		l.forget(p, v.Partitions[p].Reborn)
+		l.release()
+	})
+}
+
+func (l *loss) release() {
+	for _, s := range l.dead {
+		l.w.after(l.w.between(0, 5*time.Second), s.start)
+	}
+	l.dead = nil
+}
+
+// underWay lists what may have been done to a key before it was given up, by
+// requests that are still without an answer: their records are gone with it, so
+// a retry is done again. Once in each life is all that is promised.
+func (l *loss) underWay(end *record) []*record {
+	var first []*record
+	for _, c := range l.w.clients {
+		for _, op := range c.ops {
+			if op.in.key == end.in.key && op.in.kind != opGet && op.done == never && op.client < 100 {
+				first = append(first, &record{client: 200 + l.born, in: op.in, call: op.call, done: end.done})
+			}
+		}
+	}
+	return first
+}
+
+// forget makes the rebirth part of the history: the keys go at some time from now
+// until the new term is served.
+func (l *loss) forget(p ring.PartitionID, term uint64) {
+	c := &client{w: l.w, id: byte(100 + l.born)}
+	for _, key := range hotKeys {
+		if ring.PartitionOf(ring.SlotOf(key), partitions) == p {
+			c.ops = append(c.ops, &record{client: int(c.id), in: input{kind: opDelete, key: key}, call: l.w.now, done: never})
+		}
+	}
+	l.w.clients = append(l.w.clients, c)
+	var served func()
+	served = func() {
+		if l.w.newest[p] < term {
+			l.w.after(time.Millisecond, served)
+			return
+		}
+		for _, op := range slices.Clone(c.ops) {
+			op.done = l.w.now
+			c.ops = append(c.ops, l.underWay(op)...)
+		}
+	}
+	served()
+}
