@@ -128,7 +128,11 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 		return
 	}
 	for _, w := range l.waiting {
-		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+		status := StatusUnknown
+		if c.cfg.Bugs.on(BugMovedAfterSequencing) {
+			status = StatusMoved
+		}
+		c.answer(Answer{Token: w.answer.Token, Status: status})
 	}
 	for _, q := range keep {
 		c.answer(Answer{Token: q.token(), Status: StatusMoved})
@@ -192,7 +196,7 @@ func (c *Core) reviewFollowers(p *part) {
 		return
 	}
 	for _, f := range slices.Clone(l.followers) {
-		if f.acting || f.proposed {
+		if f.acting || f.proposed && !c.cfg.Bugs.on(BugProposalDropped) {
 			continue
 		}
 		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isTarget(f.id) {

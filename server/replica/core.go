@@ -187,7 +187,7 @@ func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
 	}
 	q.done = done
 	for _, p := range c.parts {
-		if _, held := p.holds[from]; held && done >= p.term {
+		if _, held := p.holds[from]; held && (done >= p.term || c.cfg.Bugs.on(BugHoldsEndEarly)) {
 			delete(p.holds, from)
 			c.tryActivate(p)
 		}
@@ -354,7 +354,7 @@ func (c *Core) durable(k mark, early bool) {
 	if !early {
 		p.unsynced--
 	}
-	if k.generation != p.generation {
+	if k.generation != p.generation && !c.cfg.Bugs.on(BugOldMarks) {
 		return
 	}
 	invariant.Check(k.last.Seq >= p.durable || early || c.cfg.Bugs != 0, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)

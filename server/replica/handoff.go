@@ -65,6 +65,9 @@ func (c *Core) wantedActing(p *part) []ring.ServerID {
 	if all {
 		return p.targets
 	}
+	if c.cfg.Bugs.on(BugAllOrNothing) {
+		return p.view.Acting
+	}
 	return add
 }
 

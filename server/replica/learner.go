@@ -116,7 +116,7 @@ func (c *Core) resubscribeAt(p *part) {
 
 func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 	l := p.learn
-	if l == nil || l.phase != subscribing || m.Sub != l.sub || from != p.view.Primary() {
+	if l == nil || l.phase != subscribing || m.Sub != l.sub && !c.cfg.Bugs.on(BugOldSubscription) || from != p.view.Primary() {
 		return
 	}
 	switch full := m.Flags&flagFull != 0; {
@@ -147,7 +147,9 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 
 // beginFull empties the partition, in one batch with marking it unfinished.
 func (c *Core) beginFull(p *part, m *Message) {
-	c.wipe(p)
+	if !c.cfg.Bugs.on(BugNoWipe) {
+		c.wipe(p)
+	}
 	p.state = learning
 	p.log = logState{last: m.Last, history: m.History}
 	p.floor = m.Last.Seq
@@ -400,7 +402,7 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 		l.cursorDone = m.Flags&flagDone != 0
 	}
 	l.taken = max(l.taken, m.Seq)
-	if m.Seq > m.Commit {
+	if m.Seq > m.Commit && !c.cfg.Bugs.on(BugLooseForgotten) {
 		l.loose = max(l.loose, m.Seq)
 	}
 	if c.stageFull(p) {
@@ -461,6 +463,10 @@ func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
 			return true
 		}
 		delete(l.missing, it.Key)
+		have, _ := versionOf(old)
+		if item, _ := versionOf(it.Item); have.Compare(item) > 0 && c.cfg.Bugs.on(BugVersionWins) {
+			return true
+		}
 	} else {
 		have, _ := versionOf(old)
 		if tomb := l.tombs[it.Key]; tomb.Compare(have) > 0 {

@@ -30,6 +30,10 @@ func (c *Core) startRead(p *part, r Read) {
 		c.out.Reads = append(c.out.Reads, r)
 		return
 	}
+	if len(l.question) > 0 && c.cfg.Bugs.on(BugConfirmShared) {
+		l.question = append(l.question, r)
+		return
+	}
 	l.asks = append(l.asks, r)
 	if len(l.question) == 0 {
 		c.askConfirm(p)
@@ -39,7 +43,7 @@ func (c *Core) startRead(p *part, r Read) {
 // readCommitted answers a read with what an entry wrote, in the moment in which
 // the entry is committed.
 func (c *Core) readCommitted(p *part, r *Read) {
-	if !c.leased(p) {
+	if !c.leased(p) && !c.cfg.Bugs.on(BugReaderNoLease) {
 		c.startRead(p, *r)
 		return
 	}
@@ -64,11 +68,12 @@ func (c *Core) leased(p *part) bool {
 		return false
 	}
 	for _, f := range p.lead.followers {
-		if !f.acting && !f.proposed {
+		if !f.acting && (!f.proposed || c.cfg.Bugs.on(BugLeaseNotJoint)) {
 			continue
 		}
 		q := c.peer(f.id)
-		if known := p.term <= q.promise.Epoch && q.promise.Epoch <= c.view.Epoch; !known || c.now.Mono >= q.promise.Until {
+		known := p.term <= q.promise.Epoch && (q.promise.Epoch <= c.view.Epoch || c.cfg.Bugs.on(BugPromiseOtherEpoch))
+		if !known || c.now.Mono >= q.promise.Until {
 			return false
 		}
 	}

@@ -164,9 +164,13 @@ func (r *rig) ping(to, from ring.ServerID) {
 }
 
 // run does what the cores want, and delivers what they send, until nothing is
-// left to do.
+// left to do. It panics where that is never.
 func (r *rig) run() {
-	for busy := true; busy; {
+	rounds := 0
+	for busy := true; busy; rounds++ {
+		if rounds > 2000 {
+			panic("the cores go round in circles")
+		}
 		busy = false
 		for _, h := range r.hosts {
 			for h.step() {
@@ -528,4 +532,58 @@ func (r *rig) confirmAll(id ring.ServerID) {
 		}
 	}
 	r.run()
+}
+
+// nextTerm makes a new term that only some servers learn of.
+func (r *rig) nextTerm(edit func(*ring.Partition), adopters ...ring.ServerID) {
+	r.nextView(func(v *ring.View) {
+		edit(&v.Partitions[0])
+		v.Partitions[0].Term = v.Epoch
+	})
+	for _, id := range adopters {
+		r.host(id).adopt()
+	}
+}
+
+// syncFirst makes the oldest batch that is not durable durable.
+func (h *host) syncFirst() {
+	h.store.synced += len(h.store.batches) - len(h.unsynced) - h.store.synced + 1
+	h.core.Synced(h.at(), h.unsynced[0])
+	h.unsynced = h.unsynced[1:]
+}
+
+// planted plays a transcript that returns whether what it is about held: it must
+// without a bug, and must not with each of these.
+func planted(t *testing.T, holds func(t *testing.T, bugs Bugs) bool, bugs ...Bugs) {
+	t.Helper()
+	if !holds(t, 0) {
+		t.Error("it does not hold")
+	}
+	for _, bug := range bugs {
+		if held := func() (held bool) {
+			defer func() {
+				if e := recover(); e != nil {
+					t.Logf("with bug %b: %v", bug, e)
+				}
+			}()
+			return holds(t, bug)
+		}(); held {
+			t.Errorf("nothing shows with bug %b planted", bug)
+		}
+	}
+}
+
+// reads reports whether a read that was begun has returned that value.
+func (r *rig) reads(token uint64, value string) bool {
+	a, ok := r.got[token]
+	return ok && a.Status == StatusOK && string(a.Value) == value
+}
+
+// stored returns the value in a server's store, "" for none.
+func (r *rig) stored(id ring.ServerID, key string) string {
+	it, _, err := header(r.host(id).store.items[name(key)])
+	if err != nil {
+		return ""
+	}
+	return string(it.Value)
 }

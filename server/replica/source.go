@@ -58,7 +58,8 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 
 // onFetch reads a page for a learner.
 func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
-	if p.role != roleBackup && p.lead == nil || p.state != whole || p.log.last.Seq < m.Seq {
+	behind := p.log.last.Seq < m.Seq && !c.cfg.Bugs.on(BugPageTooEarly)
+	if p.role != roleBackup && p.lead == nil || p.state != whole || behind {
 		return // it asks again
 	}
 	if p.dirty {
@@ -83,7 +84,7 @@ func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
 		page.Flags |= flagCorrupt // else what comes before the damage is a page too
 	}
 	// Below min-copies the tail can't be committed before a learner has it.
-	if page.Seq <= p.commit || !p.enoughCopies() {
+	if page.Seq <= p.commit || !p.enoughCopies() || c.cfg.Bugs.on(BugPageUncommitted) {
 		page.Commit = p.commit
 		c.send(p, from, page)
 		return

@@ -91,7 +91,8 @@ func (c *Core) execute(p *part, r *Request) {
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
 	out.answer.Token = r.Token
-	if out.answer.Status == StatusTooLarge && r.Op == OpSet { // whatever is there, it is
+	if out.answer.Status == StatusTooLarge && r.Op == OpSet || // whatever is there, it is
+		!out.changes && c.cfg.Bugs.on(BugNegativeUnlogged) {
 		c.answer(out.answer)
 		return
 	}
@@ -119,7 +120,7 @@ func (c *Core) repeated(p *part, r *Request) bool {
 	}
 	a := rec.answer
 	a.Token = r.Token
-	if rec.version.Seq <= p.commit {
+	if rec.version.Seq <= p.commit || c.cfg.Bugs.on(BugRecordUncommitted) {
 		c.answer(a)
 		return true
 	}

@@ -1,0 +1,462 @@
+package replica
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"viewring/ring"
+)
+
+// TestH12: a page comes from a source that has all that the learner's subscription
+// takes for granted.
+func TestH12(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := returner(t, 3, true, bugs, func(r *rig) { r.set(1, "k", "old") })
+		r.drop = func(p parcel) bool { return p.msg.Type == MsgAppend && p.to == 2 }
+		r.write(1, setTo("k", "new"))
+		r.run()
+		r.learn(3, 2)
+		r.run()
+		r.drop = nil
+		r.pass(2 * time.Second)
+		s := r.host(3).core.Stats()
+		return r.handoff() && s.FullCopies == 1 && s.DigestMismatches == 0 && r.stored(3, "k") == "new"
+	}, BugPageTooEarly)
+}
+
+// TestH13: an append reaches a learner that has not copied its key, and a page
+// from before the append after it.
+func TestH13(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := returner(t, 2, true, bugs, func(r *rig) { r.set(1, "k", "a") })
+		var pages []parcel
+		r.drop = func(p parcel) bool {
+			if p.msg.Type == MsgPage {
+				pages = append(pages, p)
+			}
+			return p.msg.Type == MsgPage
+		}
+		r.learn(2, 1)
+		r.run()
+		r.do(1, Request{Op: OpAppend, Key: name("k"), Value: []byte("b")})
+		r.drop = nil
+		for _, p := range pages {
+			r.deliver(p)
+		}
+		r.pass(2 * time.Second)
+		s := r.host(2).core.Stats()
+		return r.handoff() && r.stored(2, "k") == "ab" && s.FullCopies == 1 && s.DigestMismatches == 0
+	}, BugNeedIgnored)
+}
+
+// TestH13NewerStays: what a live entry made is not replaced by a page from before it.
+func TestH13NewerStays(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := returner(t, 2, true, bugs, func(*rig) {})
+		r.drop = lost(MsgFetch)
+		r.learn(2, 1)
+		r.run()
+		r.set(1, "k", "first") // absent there as here: applied as it comes
+		var pages []parcel
+		r.drop = func(p parcel) bool {
+			if p.msg.Type == MsgPage {
+				pages = append(pages, p)
+			}
+			return p.msg.Type == MsgPage
+		}
+		r.pass(learnRetryAfter + 50*time.Millisecond)
+		r.set(1, "k", "second")
+		r.drop = nil
+		for _, p := range pages {
+			r.deliver(p)
+		}
+		r.pass(2 * time.Second)
+		s := r.host(2).core.Stats()
+		return len(pages) > 0 && r.handoff() && r.stored(2, "k") == "second" && s.FullCopies == 1 && s.DigestMismatches == 0
+	}, BugPageOverwrites)
+}
+
+// TestDeletedStays: a deleted key does not come back with a page from before.
+func TestDeletedStays(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := returner(t, 2, true, bugs, func(*rig) {})
+		r.drop = lost(MsgFetch)
+		r.learn(2, 1)
+		r.run()
+		r.set(1, "k", "first")
+		var pages []parcel
+		r.drop = func(p parcel) bool {
+			if p.msg.Type == MsgPage {
+				pages = append(pages, p)
+			}
+			return p.msg.Type == MsgPage
+		}
+		r.pass(learnRetryAfter + 50*time.Millisecond)
+		r.do(1, Request{Op: OpDelete, Key: name("k")})
+		r.drop = nil
+		for _, p := range pages {
+			r.deliver(p)
+		}
+		r.pass(2 * time.Second)
+		s := r.host(2).core.Stats()
+		return len(pages) > 0 && r.handoff() && r.stored(2, "k") == "" && s.FullCopies == 1 && s.DigestMismatches == 0
+	}, BugTombstoneForgotten)
+}
+
+// TestH14: histories decide what is old, not versions alone: a dropped write of a
+// later term must not survive an older one that counts.
+func TestH14(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 1, bugs)
+		r.set(1, "k", "counts")
+		r.change(actingAre(1, 2))
+		r.pass(2 * r.view.LeaseTTL)
+		r.drop = lost(MsgAppend)
+		r.write(1, setTo("k", "dropped"))
+		r.run()
+		r.drop = nil
+		r.change(actingAre(2))
+		r.pass(2 * r.view.LeaseTTL)
+		r.learn(1, 2)
+		r.pass(time.Second)
+		s := r.host(1).core.Stats()
+		return r.handoff() && r.stored(1, "k") == "counts" && s.FullCopies == 0 && s.DigestMismatches == 0
+	}, BugVersionWins, BugOwnKeysKept)
+}
+
+// TestH14Uncommitted: a page shows what is committed; should one not, the learner
+// remembers, and starts over where it could have been dropped.
+func TestH14Uncommitted(t *testing.T) {
+	for _, c := range []struct {
+		bugs Bugs
+		full uint64
+		want string
+	}{
+		{0, 1, ""},
+		{BugPageUncommitted, 2, ""}, // remembered: everything is copied again
+		{BugPageUncommitted | BugLooseForgotten, 1, "tail"},
+	} {
+		r := returner(t, 3, true, c.bugs, func(r *rig) {
+			for i := range 5 {
+				r.set(1, fmt.Sprint("key", i), "v")
+			}
+		})
+		r.change(func(p *ring.Partition) {
+			actingAre(1, 2)(p)
+			p.MinCopies = 2
+		})
+		r.pass(2 * r.view.LeaseTTL)
+		r.drop = lost(MsgFetch)
+		r.learn(3, 1)
+		r.run()
+		r.drop = lost(MsgAppend)
+		r.write(1, setTo("a first key", "tail"))
+		r.pass(2 * learnRetryAfter)
+		r.host(1).crash()
+		r.drop = nil
+		r.change(actingAre(2))
+		r.pass(3 * r.view.LeaseTTL)
+		if s := r.host(3).core.Stats(); s.FullCopies != c.full || s.DigestMismatches != 0 {
+			t.Errorf("bugs %b: %+v", c.bugs, s)
+		}
+		if got := r.stored(3, "a first key"); r.stored(3, "key0") != "v" || got != c.want {
+			t.Errorf("bugs %b: what was dropped reads %q, want %q", c.bugs, got, c.want)
+		}
+	}
+}
+
+// TestH15: a full copy begins empty: what was deleted beyond the index does not
+// come back.
+func TestH15(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := returner(t, 2, false, bugs, func(r *rig) {
+			r.do(1, Request{Op: OpDelete, Key: name("gone")})
+			for i := range 20 {
+				r.set(1, fmt.Sprint("key", i), "v")
+			}
+		}, Limits{IndexRows: 4, IndexTrimEvery: 2})
+		r.learn(2, 1)
+		r.pass(2 * time.Second)
+		s := r.host(2).core.Stats()
+		return r.handoff() && s.FullCopies == 1 && s.DigestMismatches == 0 && r.stored(2, "gone") == ""
+	}, BugNoWipe)
+}
+
+// TestH16: a negative answer under a request id is logged: its late duplicate
+// answers the same, though it could succeed now.
+func TestH16(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 2, bugs)
+		r.set(1, "k", "v")
+		q := request(1, 1, 0)
+		q.Op, q.Cond = OpSet, CondAbsent
+		if a := r.do(1, q); a.Status != StatusCondFailed {
+			t.Fatalf("%+v", a)
+		}
+		r.do(1, Request{Op: OpDelete, Key: name("k")})
+		return r.do(1, q).Status == StatusCondFailed && r.get(1, "k") == ""
+	}, BugNegativeUnlogged)
+}
+
+// TestH16Deposed: without an id, too, a negative answer needs more than a belief
+// in one's own term.
+func TestH16Deposed(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 1, bugs)
+		r.set(1, "k", "v")
+		r.nextTerm(actingAre(2), 2)
+		r.pass(2 * r.view.LeaseTTL)
+		r.do(2, Request{Op: OpDelete, Key: name("k")})
+		token := r.write(1, Request{Op: OpSet, Cond: CondAbsent, Key: name("k")})
+		r.run()
+		_, answered := r.got[token]
+		return !answered
+	}, BugNegativeUnlogged)
+}
+
+// TestH17: a retry is answered together with the first try.
+func TestH17(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 2, bugs)
+		r.drop = lost(MsgAck)
+		first := r.write(1, request(1, 1, 0))
+		again := r.write(1, request(1, 1, 0))
+		r.run()
+		_, early := r.got[again]
+		r.drop = nil
+		r.pass(time.Second)
+		return !early && r.answered(first).Number == 1 && r.answered(again).Number == 1
+	}, BugRecordUncommitted, BugNoRecord)
+}
+
+// TestH17Collected: an id whose record is gone is refused, whether the client's
+// mark or its age took it.
+func TestH17Collected(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 2, bugs)
+		r.do(1, request(1, 1, 0))
+		r.do(1, request(1, 2, 0))
+		a := r.do(1, request(1, 1, 0))
+		return a.Status == StatusExpiredID && r.get(1, "k") == "xx"
+	}, BugClientMarkIgnored)
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 2, bugs)
+		r.do(1, request(1, 1, 0))
+		r.age()
+		a := r.do(1, request(1, 1, 0))
+		return a.Status == StatusExpiredID && r.get(1, "k") == "x"
+	}, BugNoHorizon)
+}
+
+// TestH22: one target that cannot be reached does not keep another from acting.
+func TestH22(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 3, 1, bugs)
+		r.host(2).crash()
+		r.host(3).crash()
+		r.change(actingAre(1))
+		r.pass(2 * r.view.LeaseTTL)
+		r.restart(3, actingAre(1))
+		r.pass(2 * r.view.LeaseTTL)
+		r.learn(3, 1)
+		r.pass(time.Second)
+		return r.handoff() && slices.Equal(r.view.Partitions[0].Acting, []ring.ServerID{1, 3})
+	}, BugAllOrNothing)
+}
+
+// TestH25: a restarted server forgot what it promised; it waits as long as that
+// could hold.
+func TestH25(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 1, bugs)
+		r.set(1, "k", "old")
+		r.nextView(func(v *ring.View) {
+			v.Members[1].Incarnation++
+			actingAre(2)(&v.Partitions[0])
+			v.Partitions[0].Term = v.Epoch
+		})
+		r.host(2).boot(false)
+		r.host(2).adopt()
+		r.write(2, setTo("k", "new"))
+		r.run()
+		written := r.stored(2, "k") == "new"
+		if r.get(1, "k") != "old" {
+			t.Error("s1 has a lease and does not use it")
+		}
+		r.pass(r.view.LeaseTTL)
+		if r.stored(2, "k") != "new" {
+			t.Error("the wait is longer than a lease")
+		}
+		return !written
+	}, BugNoStartWait)
+}
+
+// TestH25LongestLease: the wait after a start is for the longest L that was ever
+// promised, and a promise to an earlier start counts for nothing.
+func TestH25LongestLease(t *testing.T) {
+	r := newRig(t, 1, 0)
+	h := r.host(1)
+	core, err := NewCore(Config{Self: 1, Incarnation: 1, Lanes: 1, LeaseSeen: 10 * time.Second}, h.store, h.at())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.core = core
+	r.change(actingAre(1))
+	r.pass(9900 * time.Millisecond)
+	if core.Inspect(0).Serving {
+		t.Error("serves before the longest lease is over")
+	}
+	r.pass(100 * time.Millisecond)
+	if !core.Inspect(0).Serving {
+		t.Error("does not serve after it")
+	}
+	later := NewNode(1, 2)
+	if _, ok := later.OnPromise(h.at(), 2, NewNode(2, 1).OnPing(h.at(), 1, h.node.Ping(h.at()))); ok {
+		t.Error("a promise to an earlier start counts")
+	}
+}
+
+// TestH26: digests are compared at the head of the log with everything durable,
+// never while writes are under way; then, and only then, a stray may go.
+func TestH26(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 4, 2, bugs)
+		targets := r.host(1).core.table.Targets(0)
+		stray := ring.ServerID(10)
+		for _, id := range targets {
+			stray -= id
+		}
+		r.drop = func(p parcel) bool { return p.from == stray }
+		r.change(actingAre(targets...))
+		r.pass(2 * r.view.LeaseTTL)
+		r.drop = lost(MsgAck)
+		r.write(targets[0], setTo("k", "v"))
+		r.pass(2 * strayAskEvery)
+		kept := r.host(stray).core.Inspect(0).Whole
+		r.drop = nil
+		r.pass(2 * time.Second)
+		if r.host(stray).core.Inspect(0).Whole {
+			t.Error("a stray is kept though all that count agree")
+		}
+		return kept
+	}, BugPurgeEarly)
+}
+
+// TestH30: a read that waited for a commit looks at the lease before it is
+// answered: the acknowledgement may have been on its way for long.
+func TestH30(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 1, bugs)
+		var acks []parcel
+		r.drop = func(p parcel) bool {
+			if p.msg.Type == MsgAck && p.to == 1 {
+				acks = append(acks, p)
+			}
+			return p.msg.Type == MsgAck
+		}
+		r.write(1, setTo("k", "older"))
+		r.run()
+		r.nextTerm(actingAre(2), 2)
+		r.pass(r.view.LeaseTTL)
+		r.set(2, "k", "new")
+		token := r.read(1, name("k"))
+		r.run()
+		for _, p := range acks {
+			r.deliver(p)
+		}
+		r.run()
+		if r.host(1).core.Inspect(0).Commit == 0 {
+			t.Error("the acknowledgements came to nothing")
+		}
+		return !r.reads(token, "older")
+	}, BugReaderNoLease)
+}
+
+// TestH30Deposed: a read that waits when its primary is deposed goes elsewhere.
+func TestH30Deposed(t *testing.T) {
+	r := acting(t, 2, 2, 0)
+	r.drop = lost(MsgAck)
+	r.write(1, setTo("k", "v"))
+	token := r.read(1, name("k"))
+	r.run()
+	r.change(actingAre(2, 1))
+	r.run()
+	if a := r.answered(token); a.Status != StatusMoved {
+		t.Errorf("%+v", a)
+	}
+}
+
+// TestOldSubscription: a "ready" from before a learner lost its copy is no word on
+// the copy that it makes now.
+func TestOldSubscription(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := returner(t, 2, false, bugs, func(r *rig) { r.set(1, "k", "v") })
+		var ready []parcel
+		r.drop = func(p parcel) bool {
+			if p.msg.Type == MsgAck && p.msg.Flags&flagReady != 0 {
+				ready = append(ready, p)
+				return true
+			}
+			return false
+		}
+		r.learn(2, 1)
+		r.pass(500 * time.Millisecond)
+		if len(ready) == 0 {
+			t.Fatal("the learner is not ready")
+		}
+		r.host(2).store = newMemory()
+		r.nextView(func(v *ring.View) { v.Members[1].Incarnation++ }) // it does not act: the term stays
+		r.host(2).boot(false)
+		for _, h := range r.hosts {
+			h.adopt()
+		}
+		r.drop = lost(MsgPage)
+		r.learn(2, 1)
+		r.run()
+		for _, p := range ready {
+			r.deliver(p)
+		}
+		r.pass(200 * time.Millisecond)
+		return !r.handoff()
+	}, BugOldSubscription)
+}
+
+// TestOldMarks: what was synced of a log that was replaced meanwhile says nothing
+// of the one that took its place.
+func TestOldMarks(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 1, bugs, Limits{StageBytes: 1})
+		r.host(2).slowDisk = true
+		r.set2(1, "k", "v")
+		r.change(actingAre(1))
+		r.pass(2 * r.view.LeaseTTL)
+		r.set(1, "k", "w")
+		r.learn(2, 1)
+		r.pass(time.Second) // a delta is too large for the stage: everything is copied
+		ready := false
+		r.drop = func(p parcel) bool {
+			ready = ready || p.from == 2 && p.msg.Type == MsgAck && p.msg.Flags&flagReady != 0
+			return false
+		}
+		if n := len(r.host(2).unsynced); n < 2 {
+			t.Fatalf("%d batches are not durable", n)
+		}
+		r.host(2).syncFirst()
+		r.run()
+		early := ready
+		r.host(2).sync()
+		r.run()
+		if !ready {
+			t.Error("not ready when everything is durable")
+		}
+		return !early
+	}, BugOldMarks)
+}
+
+// set2 writes without waiting for the answer.
+func (r *rig) set2(to ring.ServerID, key, value string) {
+	r.write(to, setTo(key, value))
+	r.run()
+}
