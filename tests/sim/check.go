@@ -111,11 +111,11 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, in input, a replica.A
 	}
 }
 
-// checkHandoff is I4: a handoff names replicas that have, synced and whole, what
+// checkHandoff is I4: a handoff that may be done names replicas that have, synced and whole, what
 // its primary has committed.
 func (w *world) checkHandoff(s *server, l *lane, q replica.LeaderRequest) {
-	if q.Kind != replica.AskHandoff {
-		return
+	if q.Kind != replica.AskHandoff || w.leader.state.View().Partitions[q.Partition].Term != q.Term {
+		return // of a term that is over: it will be refused
 	}
 	commit := l.core.Inspect(q.Partition).Commit
 	for _, a := range q.Acting {
@@ -154,7 +154,7 @@ func (w *world) unsettled() string {
 			continue
 		}
 		if !s.alive || s.node == nil || s.done != v.Epoch {
-			return fmt.Sprintf("s%d is not at epoch %d", s.name, v.Epoch)
+			return fmt.Sprintf("%v is not at epoch %d", s, v.Epoch)
 		}
 	}
 	for p := range v.Partitions {

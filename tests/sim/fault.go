@@ -40,7 +40,7 @@ func (w *world) fault() {
 		w.lonely()
 	default:
 		w.hit("drain")
-		w.note(global, "drain s%d", s.name)
+		w.note(global, "drain %v", s)
 		w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
 		w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
 	}
@@ -84,7 +84,7 @@ func (w *world) pause(s *server) {
 	}
 	d := w.between(100*time.Millisecond, 4*time.Second)
 	w.hit("pause")
-	w.note(global, "s%d is paused for %v", s.name, d)
+	w.note(global, "%v is paused for %v", s, d)
 	s.paused = true
 	life := s.life
 	w.after(d, func() {
@@ -256,7 +256,7 @@ func (w *world) leave(s *server) {
 		return
 	}
 	w.hit("leave")
-	w.note(global, "leave s%d", s.name)
+	w.note(global, "leave %v", s)
 	w.leader.propose(roster.Command{Kind: roster.KindLeave, ID: s.id()}, nil)
 }
 
@@ -265,6 +265,7 @@ func (w *world) calmDown() {
 	if !w.calm {
 		w.heal()
 	}
+	w.restartDrained()
 	if w.done < opsMin {
 		w.after(100*time.Millisecond, w.calmDown)
 		return
@@ -287,14 +288,20 @@ func (w *world) heal() {
 	}
 }
 
-// settle waits until the cluster has converged, then reads every key once more.
-func (w *world) settle() {
+// restartDrained does what an operator does with a drained server.
+func (w *world) restartDrained() {
+	v := w.leader.state.View()
 	for _, s := range w.servers {
-		if m := w.leader.state.View().Member(s.id()); m != nil && m.Standing == ring.Draining && s.done == w.leader.state.View().Epoch {
-			s.crash() // a drained server waits for its restart
+		if m := v.Member(s.id()); m != nil && m.Standing == ring.Draining && s.done == v.Epoch {
+			s.crash()
 			s.start()
 		}
 	}
+}
+
+// settle waits until the cluster has converged, then reads every key once more.
+func (w *world) settle() {
+	w.restartDrained()
 	if why := w.unsettled(); why != "" {
 		w.note(global, "not settled: %s", why)
 		w.after(500*time.Millisecond, w.settle)

@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -92,12 +93,22 @@ func (l *leader) apply() {
 	if v.Epoch == before {
 		return
 	}
-	l.w.note(global, "epoch %d: %v", v.Epoch, v.Partitions)
+	l.w.note(global, "epoch %d: %s%v", v.Epoch, memberList(v), v.Partitions)
 	l.w.count("epochs")
 	l.views[v.Epoch] = v
 	for _, s := range l.w.servers {
 		l.push(s, v)
 	}
+}
+
+// memberList is who is in a view, as traces show it.
+func memberList(v *ring.View) string {
+	var b strings.Builder
+	for i := range v.Members {
+		m := &v.Members[i]
+		fmt.Fprintf(&b, "%v.%d %s up %t, ", m.ID, m.Incarnation, m.Standing, m.Up)
+	}
+	return b.String()
 }
 
 // push sends a view to a server. Heartbeats bring the next one if it is lost.

@@ -67,6 +67,14 @@ func (w *world) addServer() *server {
 
 func (s *server) id() ring.ServerID { return s.disk.id }
 
+// String names a server as the view does, once it has an id.
+func (s *server) String() string {
+	if id := s.id(); id != 0 {
+		return id.String()
+	}
+	return fmt.Sprintf("a new server (%d)", s.name)
+}
+
 // instant is the server's own idea of the time.
 func (s *server) instant() replica.Instant {
 	return replica.Instant{
@@ -107,7 +115,7 @@ func (s *server) start() {
 	s.view, s.done, s.node = nil, 0, nil
 	s.peersDone = make(map[ring.ServerID]uint64)
 	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
-	s.w.note(global, "s%d starts as incarnation %d", s.name, s.disk.incarnation)
+	s.w.note(global, "%v starts as incarnation %d", s, s.disk.incarnation)
 	s.register(previous)
 }
 
@@ -132,7 +140,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 		return
 	}
 	if r.Code != roster.Done {
-		s.w.note(global, "s%d is refused: %s", s.name, r.Reason)
+		s.w.note(global, "%v is refused: %s", s, r.Reason)
 		s.alive, s.gone = false, true
 		s.life++
 		return
@@ -144,7 +152,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 	for i := range s.lanes {
 		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
 			Fresh: fresh, ValueBytesMax: 1 << 20, PageBytesMax: 100, Limits: s.w.limits, Bugs: s.w.opt.Bugs}, s.disk, at)
-		invariant.Check(err == nil, "disk", "s%d: %v", s.name, err)
+		invariant.Check(err == nil, "disk", "%v: %v", s, err)
 		s.lanes[i] = &lane{s: s, id: i, core: core}
 	}
 	s.adopt(v)
@@ -157,11 +165,11 @@ func (s *server) adopt(v *ring.View) {
 	if s.view != nil && v.Epoch <= s.view.Epoch {
 		return
 	}
-	invariant.Check(v.Epoch >= s.disk.epoch, "I6", "s%d knew epoch %d and is given %d", s.name, s.disk.epoch, v.Epoch)
+	invariant.Check(v.Epoch >= s.disk.epoch, "I6", "%v knew epoch %d and is given %d", s, s.disk.epoch, v.Epoch)
 	s.disk.epoch = v.Epoch
 	s.view = v
 	promised, ok := s.node.Raise(v.Epoch, v.LeaseTTL)
-	invariant.Check(ok, "I6", "s%d raises its epoch to %d", s.name, v.Epoch)
+	invariant.Check(ok, "I6", "%v raises its epoch to %d", s, v.Epoch)
 	t := s.w.leader.table(v)
 	for _, l := range s.lanes {
 		l.post(func(at replica.Instant, c *replica.Core) {
@@ -213,7 +221,7 @@ func (l *lane) ready() {
 		if !ok {
 			break
 		}
-		invariant.Check(l.core.Err() == nil, "disk", "s%d: %v", s.name, l.core.Err())
+		invariant.Check(l.core.Err() == nil, "disk", "%v: %v", s, l.core.Err())
 		if r.Batch != nil {
 			s.w.mixBatch(s, r.Batch)
 			s.disk.apply(l.id, r.Batch)
@@ -374,7 +382,7 @@ func (s *server) crash() {
 	if !s.alive {
 		return
 	}
-	s.w.note(global, "s%d crashes", s.name)
+	s.w.note(global, "%v crashes", s)
 	s.alive, s.paused, s.stalled = false, false, nil
 	s.life++
 	s.disk.crash(s.w.rng.IntN)
