@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/anishathalye/porcupine"
-
 	"viewring/internal/invariant"
 	"viewring/ring"
 	"viewring/server/replica"
@@ -15,7 +13,7 @@ import (
 // checkServing is I1: one primary serves in a partition's term.
 func (w *world) checkServing(s *server, l *lane) {
 	invariant.Check(l.core.Stats().DigestMismatches == 0, "I4", "%v: a learner had everything, and another digest than its primary", s.id())
-	for p := l.id; p < partitions; p += lanes {
+	for p := l.id; p < w.partitions; p += lanes {
 		c := l.core.Inspect(ring.PartitionID(p))
 		invariant.Check(!c.Acting || !c.Whole || c.Durable <= s.disk.syncedLast(ring.PartitionID(p)), "I3",
 			"%v takes partition %d for durable up to %d, which is not", s.id(), p, c.Durable)
@@ -75,7 +73,7 @@ type standing struct {
 // checkRead is I8: who answers a read by its lease is followed by nobody yet.
 // Who answers because the view leader vouched for its term had it vouched for after
 // the read arrived, when the term was stood.
-func (w *world) checkRead(s *server, p ring.PartitionID, in input, a replica.Answer, stood standing) {
+func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.Answer, stood standing) {
 	twice := dup(string(a.Value))
 	invariant.Check(twice == "", "I7", "key %s: %s twice in %q", in.key, twice, a.Value)
 	if a.Status != replica.StatusOK && a.Status != replica.StatusNotFound {
@@ -91,9 +89,11 @@ func (w *world) checkRead(s *server, p ring.PartitionID, in input, a replica.Ans
 }
 
 // checkAnswer is I3: what is answered, written or read, lies on the disk of
-// every acting replica of its primary's term, synced.
-func (w *world) checkAnswer(s *server, p ring.PartitionID, in input, a replica.Answer, stood standing) {
-	if in.kind == opGet {
+// every acting replica of its primary's term, synced; and I7, with the record of
+// its request.
+func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *replica.Answer, stood standing) {
+	in := &try.rec.in
+	if in.op == 0 {
 		w.checkRead(s, p, in, a, stood)
 	}
 	if a.Status != replica.StatusOK {
@@ -101,13 +101,47 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, in input, a replica.A
 	}
 	l := s.lanes[int(p)%lanes]
 	c := l.core.Inspect(p)
-	invariant.Check(a.Version.Term <= c.Term, "I6", "answered version %v in term %d", a.Version, c.Term)
-	if a.Version.Term != c.Term && in.kind != opGet {
+	invariant.Check(a.Version.Term <= c.Term, "I6", "partition %d: answered version %v in term %d", p, a.Version, c.Term)
+	if a.Version.Term != c.Term && in.op != 0 {
 		return // the record of an earlier term answered a retry
 	}
+	record := w.recordKey(p, try.id)
+	// The client waits for this answer, and it is too young to have gone for its age.
+	kept := in.op != 0 && try.current() && w.now-try.rec.call < time.Second
 	for _, id := range l.core.Committers(p) {
 		d := w.byID(id).disk
 		invariant.Check(d.syncedLast(p) >= a.Version.Seq, "I3", "partition %d: %v is answered, %v has synced up to %d", p, a.Version, id, d.syncedLast(p))
+		invariant.Check(!kept || d.hasSynced(p, record), "I7", "partition %d: %v is answered, %v has no record of request %d", p, a.Version, id, try.id.Number)
+	}
+	if in.op != 0 && a.Version.Compare(w.acked[p]) > 0 {
+		w.acked[p] = a.Version
+	}
+}
+
+// checkRetry is I7: a request that comes again answers what it answered first, or
+// is refused.
+func (w *world) checkRetry(rec *record, a *replica.Answer) {
+	if rec.in.op == 0 || rec.done == never || !recorded(a.Status) || rec.out.status == replica.StatusTooLarge {
+		return
+	}
+	w.count("retries answered by a record")
+	invariant.Check(a.Status == rec.out.status && a.Version == rec.out.ver && a.Number == rec.out.number, "I7",
+		"key %s : a retry of %+v answers %s %v %d", rec.in.key, *rec, statusName(a.Status), a.Version, a.Number)
+}
+
+// checkActing is I4: whoever acts has synced every acknowledged write, unless its
+// disk has lost what it had, which it says when it registers.
+func (w *world) checkActing(v *ring.View) {
+	for p := range v.Partitions {
+		for _, id := range v.Partitions[p].Acting {
+			o := w.byID(id)
+			if o == nil || o.disk.rolledBack {
+				continue
+			}
+			last := o.disk.syncedLast(ring.PartitionID(p))
+			invariant.Check(last >= w.acked[p].Seq, "I4", "partition %d: %v acts from epoch %d on and has synced up to %d, %v was acknowledged",
+				p, id, v.Epoch, last, w.acked[p])
+		}
 	}
 }
 
@@ -193,51 +227,4 @@ func (w *world) unsettledPartition(v *ring.View, p ring.PartitionID, targets []r
 		}
 	}
 	return ""
-}
-
-// checkHistory looks for an order of the operations that explains every answer.
-func (w *world) checkHistory() string {
-	byKey := make(map[string][]porcupine.Operation)
-	for _, c := range w.clients {
-		for _, r := range c.ops {
-			if r.done == never && r.in.kind == opGet {
-				continue // a read nobody saw says nothing
-			}
-			byKey[r.in.key] = append(byKey[r.in.key], porcupine.Operation{ClientId: r.client, Input: r.in, Output: r.out,
-				Call: int64(r.call), Return: int64(r.done)})
-		}
-	}
-	for _, key := range hotKeys {
-		switch porcupine.CheckOperationsTimeout(model, byKey[key], 20*time.Second) {
-		case porcupine.Illegal:
-			return fmt.Sprintf("history of key %s is not linearizable", key)
-		case porcupine.Unknown:
-			w.count("histories too hard to check")
-		}
-	}
-	return ""
-}
-
-// state of one key: its value, and whether it exists.
-type keyState struct {
-	found bool
-	value string
-}
-
-var model = porcupine.Model{
-	Init: func() any { return keyState{} },
-	Step: func(state, in, out any) (bool, any) {
-		s, i, o := state.(keyState), in.(input), out.(output)
-		switch i.kind {
-		case opGet:
-			return o.found == s.found && o.value == s.value, s
-		case opSet:
-			return true, keyState{true, i.value}
-		case opAppend:
-			next := keyState{true, s.value + i.value}
-			return !o.known || o.size == int64(len(next.value)), next
-		}
-		return !o.known || o.found == s.found, keyState{}
-	},
-	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v -> %+v", in, out) },
 }

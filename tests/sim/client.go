@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,41 +12,12 @@ import (
 	"viewring/server/replica"
 )
 
-// hotKeys are few, so that operations meet.
-var hotKeys = []string{"a", "b", "c", "d", "e", "f"}
+// hotKeys are few, so that operations meet. Those that begin with n are counted
+// up and down, those that begin with t are given a time to live.
+var hotKeys = []string{"a", "b", "c", "d", "e", "n1", "n2", "t1", "t2", "t3"}
 
-type opKind uint8
-
-const (
-	opGet opKind = iota
-	opSet
-	opAppend
-	opDelete
-)
-
-// input and output are what the linearizability checker sees.
-type input struct {
-	kind  opKind
-	key   string
-	value string
-}
-
-type output struct {
-	known bool
-	found bool
-	value string // opGet
-	size  int64  // opAppend
-}
-
-// record is one operation of the history.
-type record struct {
-	client     int
-	in         input
-	out        output
-	call, done time.Duration // done is far away when the outcome is unknown
-}
-
-const never = 24 * time.Hour
+func counts(key string) bool  { return key[0] == 'n' }
+func expires(key string) bool { return key[0] == 't' }
 
 // client does one operation after the other, each under one request id over all
 // its tries, and gives up after a while without knowing the outcome.
@@ -57,44 +30,102 @@ type client struct {
 	since  time.Duration
 	tries  uint64
 	serial int
-	ops    []*record
-	finals []string // keys left to read at the end
+	open   map[uint64]bool            // numbers given up
+	seen   map[string]replica.Version // last version of a key that it was shown
+	finals []string                   // keys left to read at the end
 
 	patience time.Duration // with one try
+	clock    time.Duration // that it is ahead of the true time
+	careful  bool          // its mark waits for what was given up
 	lost     bool          // the last try was not answered: the view may be old
 	final    bool
 }
 
 func newClient(w *world, id byte) *client {
-	patience := 500 * time.Millisecond
+	c := &client{w: w, id: id, patience: 500 * time.Millisecond, careful: id%3 == 0,
+		open: make(map[uint64]bool), seen: make(map[string]replica.Version)}
 	if id%2 == 0 {
-		patience = 2500 * time.Millisecond
+		c.patience = 2500 * time.Millisecond
 	}
-	return &client{w: w, id: id, patience: patience}
+	if w.clocks {
+		c.clock = time.Duration(w.rng.Int64N(int64(4*time.Second))) - 2*time.Second
+	}
+	return c
+}
+
+// attempt is a request as it goes out: all tries of an operation are equal but for
+// the mark and the time.
+type attempt struct {
+	rec     *record
+	id      replica.RequestID
+	mark    uint64
+	current func() bool // whether its client still waits for it
 }
 
 func (c *client) next() {
 	if c.w.quiet && !c.final {
 		return
 	}
-	in := input{key: hotKeys[c.w.rng.IntN(len(hotKeys))]}
+	in := input{}
 	if c.final {
 		if len(c.finals) == 0 {
 			return
 		}
 		in.key, c.finals = c.finals[0], c.finals[1:]
-	} else if r := c.w.rng.Float64(); r < 0.35 {
-		in.kind, in.value = opSet, c.unique()
-	} else if r < 0.6 {
-		in.kind, in.value = opAppend, c.unique()
-	} else if r < 0.68 {
-		in.kind = opDelete
+	} else {
+		in = c.draw(hotKeys[c.w.rng.IntN(len(hotKeys))])
 	}
 	c.number++
 	c.since = c.w.now
 	c.op = &record{client: int(c.id), in: in, call: c.w.now, done: never}
-	c.ops = append(c.ops, c.op)
+	c.w.history = append(c.w.history, c.op)
 	c.try()
+}
+
+// draw decides what to do with a key.
+func (c *client) draw(key string) input {
+	w := c.w
+	in := input{key: key, value: c.unique()}
+	if counts(key) {
+		in.value = fmt.Sprint(w.rng.IntN(100))
+	}
+	switch r := w.rng.Float64(); {
+	case r < 0.3:
+		in.value = ""
+		return in
+	case r < 0.5:
+		in.op = replica.OpSet
+	case r < 0.9:
+		in.op = replica.OpAppend
+		if counts(key) || w.chance(0.01) {
+			in.op, in.delta = replica.OpIncr, int64(w.rng.IntN(9))-3
+		}
+	default:
+		in.op = replica.OpDelete
+	}
+	if w.chance(0.25) {
+		in.cond = replica.Cond(1 + w.rng.IntN(3))
+		in.version = c.seen[key]
+	}
+	if expires(key) && w.chance(0.6) {
+		switch {
+		case in.op == replica.OpSet && w.chance(0.3):
+			in.keep = true
+		case in.op == replica.OpSet:
+			in.expiry = c.deadline()
+		default:
+			in.op, in.expiry = replica.OpExpire, c.deadline()
+			if w.chance(0.3) {
+				in.expiry = 0
+			}
+		}
+	}
+	return in
+}
+
+// deadline is soon, and now and then past already.
+func (c *client) deadline() int64 {
+	return c.w.wall() - 100 + int64(c.w.between(0, 5*time.Second)/time.Millisecond)
 }
 
 func (c *client) unique() string {
@@ -102,11 +133,21 @@ func (c *client) unique() string {
 	return fmt.Sprintf("%c%d;", 'A'+c.id, c.serial)
 }
 
+// mark is the number up to which the client has all answers, or wants none.
+func (c *client) mark() uint64 {
+	m := c.number - 1
+	if c.careful {
+		for n := range c.open {
+			m = min(m, n-1)
+		}
+	}
+	return m
+}
+
 // try sends the operation to who it thinks is the primary.
 func (c *client) try() {
 	if c.w.now-c.since > 4*time.Second && !c.final {
-		c.w.count("given up")
-		c.w.after(c.w.between(time.Millisecond, 50*time.Millisecond), c.next)
+		c.giveUp()
 		return
 	}
 	c.tries++
@@ -115,11 +156,10 @@ func (c *client) try() {
 		c.view = c.w.leader.state.View()
 	}
 	c.lost = true // until an answer comes
-	slot := ring.SlotOf(c.op.in.key)
-	p := ring.PartitionOf(slot, partitions)
-	if s := c.w.byID(c.view.Partitions[p].Primary()); s != nil {
-		c.request(s, p, slot, try)
-	}
+	number := c.number
+	a := c.attempt(c.op)
+	a.current = func() bool { return c.number == number && c.op.done == never }
+	c.send(a, func(ans replica.Answer) { c.answered(number, try, ans) })
 	c.w.after(c.patience, func() {
 		if c.tries == try {
 			c.try()
@@ -127,36 +167,117 @@ func (c *client) try() {
 	})
 }
 
-func (c *client) request(s *server, p ring.PartitionID, slot uint16, try uint64) {
-	in := c.op.in
-	key := replica.MakeKey(slot, replica.SpaceUser, in.key)
-	id := replica.RequestID{Client: [16]byte{c.id}, Number: c.number, Born: c.since.Milliseconds() + 1_000_000}
-	number := c.number
-	c.w.deliver(outside, s.id(), func() {
-		if !s.alive || s.node == nil {
+func (c *client) attempt(rec *record) attempt {
+	born := epoch0 + (c.since + c.clock).Milliseconds()
+	return attempt{rec: rec, mark: c.mark(), id: replica.RequestID{Client: [16]byte{c.id}, Number: c.number, Born: born},
+		current: func() bool { return false }}
+}
+
+// giveUp goes on without the outcome. The same id may be tried again much later.
+func (c *client) giveUp() {
+	c.w.count("given up")
+	c.open[c.number] = true
+	c.later(c.op, c.number, c.attempt(c.op), 0.7)
+	c.w.after(c.w.between(time.Millisecond, 50*time.Millisecond), c.next)
+}
+
+// later tries an operation again long after, perhaps at a server that never saw
+// it: what it did must not be done twice, and its answer must be the first one.
+func (c *client) later(rec *record, number uint64, a attempt, chance float64) {
+	if rec.in.op == 0 || !c.w.chance(chance) {
+		return
+	}
+	c.w.after(c.w.between(100*time.Millisecond, 12*time.Second), func() {
+		if c.w.quiet {
 			return
 		}
-		s.later(0, func() {
-			s.tokens++
-			token := s.tokens
-			life, stood := s.life, standing{term: c.w.leader.state.View().Partitions[p].Term}
-			s.asks[token] = func(a replica.Answer) {
-				if s.life == life {
-					stood.leased = s.unleased[token] != s.w.now || s.lanes[int(p)%lanes].core.Leased(s.instant(), p)
-					s.w.checkAnswer(s, p, in, a, stood)
-					c.w.deliver(s.id(), outside, func() { c.answered(number, try, a) })
-				}
+		c.w.count("late retries")
+		c.send(a, func(ans replica.Answer) {
+			c.w.checkRetry(rec, &ans)
+			if rec.done == never && recorded(ans.Status) {
+				c.w.count("late retries answered")
+				rec.note(&ans, c.w.now)
+				delete(c.open, number)
 			}
-			s.lanes[int(p)%lanes].post(func(at replica.Instant, core *replica.Core) {
-				if in.kind == opGet {
-					core.Read(at, replica.Read{Token: token, Partition: p, Key: key})
-					return
-				}
-				op := map[opKind]replica.OpCode{opSet: replica.OpSet, opAppend: replica.OpAppend, opDelete: replica.OpDelete}[in.kind]
-				core.Propose(at, replica.Request{Token: token, Partition: p, ID: id, Mark: number - 1, Op: op, Key: key, Value: []byte(in.value)})
-			})
 		})
 	})
+}
+
+// recorded reports whether an answer is what a request came to: it is the same at
+// every retry.
+func recorded(s replica.Status) bool { return s <= replica.StatusTooLarge }
+
+// send brings a request to the partition's primary, as the client knows it. The
+// network may bring it again much later.
+func (c *client) send(a attempt, then func(replica.Answer)) {
+	p := c.w.partitionOf(a.rec.in.key)
+	s := c.w.byID(c.view.Partitions[p].Primary())
+	if s == nil {
+		return
+	}
+	c.w.deliver(outside, s.id(), func() { c.arrive(s, p, a, then) })
+	if c.w.lossy && !c.w.calm && c.w.chance(0.04) {
+		c.w.count("requests come twice, late")
+		c.w.after(c.w.between(300*time.Millisecond, 10*time.Second), func() {
+			a.current = func() bool { return false }
+			c.arrive(s, p, a, func(ans replica.Answer) { c.w.checkRetry(a.rec, &ans) })
+		})
+	}
+}
+
+// arrive hands a request to a server that runs.
+func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(replica.Answer)) {
+	if !s.alive || s.node == nil {
+		return
+	}
+	s.later(0, func() {
+		s.tokens++
+		token := s.tokens
+		life, stood := s.life, standing{term: c.w.leader.state.View().Partitions[p].Term}
+		s.asks[token] = func(ans replica.Answer) {
+			if s.life != life {
+				return
+			}
+			stood.leased = s.unleased[token] != s.w.now || s.lanes[int(p)%lanes].core.Leased(s.instant(), p)
+			delete(s.unleased, token)
+			if c.w.opt.Trace {
+				c.w.say(int(p), fmt.Sprintf("%v answers client %d number %d: %s %v %d %q", s, c.id, a.id.Number, statusName(ans.Status), ans.Version, ans.Number, ans.Value))
+			}
+			s.w.checkAnswer(s, p, &a, &ans, stood)
+			c.w.deliver(s.id(), outside, func() { then(ans) })
+		}
+		req := a.request(token, p)
+		if c.w.opt.Trace {
+			c.w.say(int(p), fmt.Sprintf("%v is asked by client %d number %d mark %d born %d: %+v", s, c.id, a.id.Number, a.mark, a.id.Born-epoch0, a.rec.in))
+		}
+		s.lanes[int(p)%lanes].post(func(at replica.Instant, core *replica.Core) {
+			if a.rec.in.op == 0 {
+				core.Read(at, replica.Read{Token: token, Partition: p, Key: req.Key})
+				return
+			}
+			core.Propose(at, req)
+		})
+	})
+}
+
+func (a *attempt) request(token uint64, p ring.PartitionID) replica.Request {
+	in := &a.rec.in
+	return replica.Request{Token: token, Partition: p, ID: a.id, Mark: a.mark, Op: in.op, Cond: in.cond, Version: in.version,
+		Key: userKey(in.key), Value: []byte(in.value), Delta: in.delta, Expiry: in.expiry, KeepExpiry: in.keep}
+}
+
+func userKey(key string) replica.Key {
+	return replica.MakeKey(ring.SlotOf(key), replica.SpaceUser, key)
+}
+
+// recordKey is where the record of a request id lies.
+func (w *world) recordKey(p ring.PartitionID, id replica.RequestID) replica.Key {
+	first, _ := ring.SlotRange(p, w.partitions)
+	return replica.MakeKey(first, replica.SpaceSystem, string(binary.BigEndian.AppendUint64(slices.Clone(id.Client[:]), id.Number)))
+}
+
+func (w *world) partitionOf(key string) ring.PartitionID {
+	return ring.PartitionOf(ring.SlotOf(key), w.partitions)
 }
 
 func (s *server) answer(_ *lane, a replica.Answer) {
@@ -166,34 +287,43 @@ func (s *server) answer(_ *lane, a replica.Answer) {
 	}
 }
 
+// note makes an answer the outcome of an operation.
+func (r *record) note(a *replica.Answer, at time.Duration) {
+	r.out = output{status: a.Status, value: string(a.Value), ver: a.Version, number: a.Number, expiry: a.Expiry}
+	r.done = at
+}
+
 // answered takes the answer to a try; those of earlier operations are late.
 func (c *client) answered(number, try uint64, a replica.Answer) {
 	if number != c.number || c.op.done != never {
 		return
 	}
-	c.w.count(fmt.Sprintf("answer %d", a.Status))
-	switch a.Status {
-	case replica.StatusOK:
-		c.op.out = output{known: true, found: true, value: string(a.Value), size: a.Number}
-	case replica.StatusNotFound:
-		c.op.out = output{known: true}
-	case replica.StatusExpiredID:
+	c.w.count("answer " + statusName(a.Status))
+	switch {
+	case recorded(a.Status):
+		c.op.note(&a, c.w.now)
+		if a.Status == replica.StatusOK || a.Status == replica.StatusCondFailed {
+			c.seen[c.op.in.key] = a.Version
+		}
+	case a.Status == replica.StatusExpiredID:
 		c.tries++
-		c.w.after(time.Millisecond, c.next)
+		c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
 		return
-	case replica.StatusMoved, replica.StatusUnavailable, replica.StatusTooFewCopies, replica.StatusUnknown, replica.StatusBusy:
+	case a.Status == replica.StatusCorrupt:
+		invariant.Check(c.w.flips, "answer", "key %s is corrupt: %+v", c.op.in.key, a)
+		fallthrough
+	default:
 		if try == c.tries {
 			c.tries++
 			c.w.after(c.w.between(5*time.Millisecond, 150*time.Millisecond), c.try)
 		}
 		return
-	default:
-		invariant.Check(false, "answer", "%+v", a)
 	}
-	c.op.done, c.lost = c.w.now, false
+	c.lost = false
 	c.tries++
 	c.w.count("operations")
 	c.w.done++
+	c.later(c.op, number, c.attempt(c.op), 0.03)
 	c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
 }
 
@@ -216,4 +346,14 @@ func dup(value string) string {
 		seen[t] = true
 	}
 	return ""
+}
+
+// statusName is how the table of a run names an answer.
+func statusName(s replica.Status) string {
+	names := []string{"?", "ok", "not found", "condition failed", "not an integer", "too large", "moved", "unavailable",
+		"too few copies", "unknown outcome", "busy", "corrupt", "expired id", "full"}
+	if int(s) < len(names) {
+		return names[s]
+	}
+	return fmt.Sprintf("status %d", s)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"time"
 
 	"viewring/ring"
 	"viewring/server/replica"
@@ -66,7 +67,8 @@ type drive interface {
 	crash(draw func(n int) int)           // draw decides what is kept of the rest
 	syncedMeta(p ring.PartitionID) []byte // the meta that a crash now would leave
 	syncedLast(p ring.PartitionID) uint64 // the head of the log that it stands for
-	boot()                                // after the start or a crash
+	hasSynced(p ring.PartitionID, key replica.Key) bool
+	boot() // after the start or a crash
 }
 
 // disk is what outlives a process: a drive, and what a real server keeps of its
@@ -77,6 +79,8 @@ type disk struct {
 	store       [16]byte
 	incarnation uint64
 	epoch       uint64
+	lease       time.Duration // the longest L seen
+	rolledBack  bool          // it has lost what it had, and nobody knows yet
 }
 
 // mapDrive is a drive of maps: quick, and the same in every run.
@@ -132,6 +136,11 @@ func (d *mapDrive) syncedLast(p ring.PartitionID) uint64 {
 		s.last, s.known = replica.MetaLast(s.meta), true
 	}
 	return s.last
+}
+
+func (d *mapDrive) hasSynced(p ring.PartitionID, key replica.Key) bool {
+	s := d.durable[p]
+	return s != nil && s.items[key] != nil
 }
 
 // Get implements replica.Storage.

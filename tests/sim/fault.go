@@ -7,7 +7,7 @@ import (
 	"viewring/viewleader/roster"
 )
 
-const serversMax = 7
+const serversMax = 12
 
 // fault does one of the things that go wrong, or that operators do. What finds
 // nothing to go wrong with is followed by another.
@@ -307,7 +307,7 @@ func (w *world) settle() {
 		w.after(500*time.Millisecond, w.settle)
 		return
 	}
-	w.settled = true
+	w.settled, w.settledAt = true, w.now
 	w.Counts["settled after ms"] = int((w.now - w.calmAt).Milliseconds())
 	c := newClient(w, 99)
 	c.final, c.finals = true, hotKeys

@@ -63,7 +63,7 @@ func (l *leader) propose(cmd roster.Command, then func(roster.Result, *ring.View
 	if !l.up {
 		return
 	}
-	cmd.At = l.w.now.Milliseconds()
+	cmd.At = l.w.wall()
 	l.pending = append(l.pending, proposal{cmd, then})
 	if len(l.pending) == 1 {
 		pace := l.w.between(time.Millisecond, 8*time.Millisecond)
@@ -96,6 +96,7 @@ func (l *leader) apply() {
 	l.w.note(global, "epoch %d: %s%v", v.Epoch, memberList(v), v.Partitions)
 	l.w.count("epochs")
 	l.views[v.Epoch] = v
+	l.w.checkActing(v)
 	for _, s := range l.w.servers {
 		l.push(s, v)
 	}

@@ -110,6 +110,15 @@ func (d *pebbleDrive) syncedLast(p ring.PartitionID) uint64 {
 	return 0
 }
 
+// hasSynced looks at what is visible: this drive does not know what it would lose.
+func (d *pebbleDrive) hasSynced(p ring.PartitionID, key replica.Key) bool {
+	if d.Store == nil {
+		return true
+	}
+	item, err := d.Get(p, key)
+	return err == nil && item != nil
+}
+
 // TestOnPebble plays seeds over the real store: an acknowledged write survives
 // the crash of a file system that keeps its promises and no more.
 func TestOnPebble(t *testing.T) {

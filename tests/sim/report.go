@@ -25,8 +25,9 @@ type Result struct {
 	Virtual    time.Duration
 	Counts     map[string]int
 
-	opt Options
-	log []line // with Options.Trace
+	opt        Options
+	partitions int
+	log        []line // with Options.Trace
 }
 
 // Run plays one seed.
@@ -56,7 +57,7 @@ func (w *world) result(violation string) Result {
 		w.note(global, "VIOLATION: %s", violation)
 	}
 	return Result{Seed: w.seed, Violation: violation, Hash: w.trace, Operations: w.done, Faults: w.faults, Virtual: w.now,
-		Counts: w.Counts, opt: w.opt, log: w.log}
+		Counts: w.Counts, opt: w.opt, partitions: w.partitions, log: w.log}
 }
 
 const (
@@ -91,7 +92,7 @@ func (r *Result) concerned() int {
 		}
 	}
 	if m := keyNamed.FindStringSubmatch(r.Violation); m != nil {
-		return int(ring.PartitionOf(ring.SlotOf(strings.TrimRight(m[1], ":")), partitions))
+		return int(ring.PartitionOf(ring.SlotOf(strings.TrimRight(m[1], ":")), r.partitions))
 	}
 	return anyPartition
 }

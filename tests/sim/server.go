@@ -25,8 +25,7 @@ type server struct {
 	stalled   []func() // what would have happened during the pause
 	life      int      // counts starts and deaths; what was scheduled before is void
 	instance  uint64
-	bootAt    time.Duration
-	drift     float64
+	clock     clock // goes on between processes
 	node      *replica.Node
 	lanes     [lanes]*lane
 	view      *ring.View
@@ -46,7 +45,7 @@ type lane struct {
 	epoch uint64
 
 	adoptedAt time.Duration
-	commits   [partitions]uint64 // as of the last round
+	commits   []uint64 // as of the last round, by partition
 }
 
 // frame is a message with what every frame carries.
@@ -60,6 +59,8 @@ type frame struct {
 
 func (w *world) addServer() *server {
 	s := &server{w: w, name: byte(len(w.servers) + 1)}
+	s.clock.setRate(w.now, rateMin+(rateMax-rateMin)*w.rng.Float64())
+	s.clock.setWall(w.now, w.sane())
 	s.disk = &disk{drive: w.opt.drive(), store: [16]byte{s.name}}
 	w.servers = append(w.servers, s)
 	return s
@@ -77,10 +78,7 @@ func (s *server) String() string {
 
 // instant is the server's own idea of the time.
 func (s *server) instant() replica.Instant {
-	return replica.Instant{
-		Mono: time.Duration(float64(s.w.now-s.bootAt) * s.drift),
-		Wall: s.w.now.Milliseconds() + 1_000_000,
-	}
+	return replica.Instant{Mono: s.clock.mono(s.w.now), Wall: s.clock.wall(s.w.now)}
 }
 
 // later runs do unless the process died meanwhile; a paused one does it when it
@@ -106,8 +104,9 @@ func (s *server) start() {
 	}
 	s.alive, s.paused, s.stalled = true, false, nil
 	s.life++
-	s.bootAt = s.w.now - time.Duration(s.w.rng.Int64N(int64(time.Hour)))
-	s.drift = 0.95 + 0.1*s.w.rng.Float64()
+	if s.w.chance(0.5) { // the machine starts anew
+		s.clock.base, s.clock.since = time.Duration(s.w.rng.Int64N(int64(time.Hour))), s.w.now
+	}
 	s.instance = s.w.rng.Uint64() | 1
 	s.disk.boot()
 	previous := s.disk.incarnation
@@ -151,9 +150,9 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 	at := s.instant()
 	for i := range s.lanes {
 		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
-			Fresh: fresh, ValueBytesMax: 1 << 20, PageBytesMax: 100, Limits: s.w.limits, Bugs: s.w.opt.Bugs}, s.disk, at)
+			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease, Bugs: s.w.opt.Bugs}, s.disk, at)
 		invariant.Check(err == nil, "disk", "%v: %v", s, err)
-		s.lanes[i] = &lane{s: s, id: i, core: core}
+		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions)}
 	}
 	s.adopt(v)
 	s.later(0, s.tick)
@@ -167,6 +166,7 @@ func (s *server) adopt(v *ring.View) {
 	}
 	invariant.Check(v.Epoch >= s.disk.epoch, "I6", "%v knew epoch %d and is given %d", s, s.disk.epoch, v.Epoch)
 	s.disk.epoch = v.Epoch
+	s.disk.lease = max(s.disk.lease, v.LeaseTTL)
 	s.view = v
 	promised, ok := s.node.Raise(v.Epoch, v.LeaseTTL)
 	invariant.Check(ok, "I6", "%v raises its epoch to %d", s, v.Epoch)

@@ -10,13 +10,12 @@ import (
 )
 
 const (
-	lanes      = 2
-	partitions = 4
-	leaseTTL   = 600 * time.Millisecond
-	quietAt    = 20 * time.Second // faults and clients end, once there were enough of them
-	faultsMin  = 5
-	opsMin     = 300
-	deadline   = 60 * time.Second // by then everything must have converged
+	lanes     = 2
+	leaseTTL  = 600 * time.Millisecond
+	quietAt   = 20 * time.Second // faults and clients end, once there were enough of them
+	faultsMin = 5
+	opsMin    = 300
+	deadline  = 60 * time.Second // by then everything must have converged
 )
 
 // tight limits are met all the time: half of the worlds have them.
@@ -57,13 +56,23 @@ type world struct {
 	done    int  // operations whose outcome is known
 	calmAt  time.Duration
 
+	settledAt time.Duration
+
+	// What the seed decides for the whole run.
+	partitions int
+	valueMax   int
+	clocks     bool // wall clocks are set wrong, now and then
+	flips      bool // disks flip bits
+
 	cut     map[link]bool // links that lose everything
 	slow    map[link]bool // links that take long, and longer for some
 	lossy   bool
 	limits  replica.Limits
 	serving map[reign]ring.ServerID
-	newest  [partitions]uint64 // the highest term that was served
-	trace   uint64             // hash of everything that happened
+	newest  []uint64          // by partition: the highest term that was served
+	acked   []replica.Version // by partition: the last acknowledged write
+	history []*record
+	trace   uint64 // hash of everything that happened
 	log     []line
 	Counts  map[string]int
 }
@@ -86,20 +95,40 @@ func newWorld(seed uint64, opt Options) *world {
 		cut: make(map[link]bool), slow: make(map[link]bool), serving: make(map[reign]ring.ServerID),
 		Counts: make(map[string]int),
 	}
+	n := w.size()
+	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
 	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
 		tables: make(map[uint64]*ring.Table), views: make(map[uint64]*ring.View), state: roster.New(roster.Config{
-			Cluster: [16]byte{1}, Partitions: partitions, MinCopies: 2, LeaseTTL: leaseTTL})}
+			Cluster: [16]byte{1}, Partitions: w.partitions, MinCopies: 2, LeaseTTL: leaseTTL})}
 	if w.chance(0.5) {
 		w.limits = tight
 	}
-	n := opt.Servers
-	if n == 0 {
-		n = 1 + w.rng.IntN(5)
+	w.clocks = w.chance(0.3)
+	w.valueMax = 1 << 20
+	if w.chance(0.2) {
+		w.valueMax = 40
 	}
 	for range n {
 		w.addServer()
 	}
 	return w
+}
+
+// size draws how many servers there are, and partitions to match: there are never
+// more members than partitions.
+func (w *world) size() int {
+	n := w.opt.Servers
+	if n == 0 {
+		n = []int{1, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 6}[w.rng.IntN(12)]
+		if w.chance(0.04) {
+			n = 7 + w.rng.IntN(6)
+		}
+	}
+	w.partitions = 4
+	for w.partitions < n {
+		w.partitions *= 2
+	}
+	return n
 }
 
 // after runs do once d has passed.

@@ -1,0 +1,78 @@
+package sim
+
+import "time"
+
+// epoch0 is the true time at which every world begins, in unix milliseconds.
+const epoch0 = 1_000_000_000_000
+
+// wall is the true time; clients live by it, nearly.
+func (w *world) wall() int64 { return epoch0 + w.now.Milliseconds() }
+
+// clock is a server's: a monotonic one that runs at its own rate, and a wall clock
+// that may be set.
+type clock struct {
+	base  time.Duration // monotonic, at since
+	since time.Duration // true time of the last change of rate
+	rate  float64
+	off   []setting // how far the wall clock is ahead, in ms, since when
+}
+
+type setting struct {
+	from time.Duration
+	off  int64
+}
+
+const (
+	rateMin = 0.9 // what the protocol allows
+	rateMax = 1.1
+)
+
+func (c *clock) mono(now time.Duration) time.Duration {
+	return c.base + time.Duration(float64(now-c.since)*c.rate)
+}
+
+func (c *clock) setRate(now time.Duration, rate float64) {
+	c.base, c.since, c.rate = c.mono(now), now, rate
+}
+
+func (c *clock) wall(now time.Duration) int64 {
+	return epoch0 + now.Milliseconds() + c.off[len(c.off)-1].off
+}
+
+func (c *clock) setWall(now time.Duration, off int64) { c.off = append(c.off, setting{now, off}) }
+
+// reached reports whether the wall clock showed t at some moment until then.
+func (c *clock) reached(t int64, until time.Duration) bool {
+	for i, s := range c.off {
+		end := until
+		if i+1 < len(c.off) {
+			end = min(end, c.off[i+1].from)
+		}
+		if s.from <= until && epoch0+end.Milliseconds()+s.off >= t {
+			return true
+		}
+	}
+	return false
+}
+
+// sane draws how far a healthy wall clock is off, in ms.
+func (w *world) sane() int64 { return int64(w.rng.IntN(400)) - 200 }
+
+// mayExpire implements times: the clock of some server has reached expiry.
+func (w *world) mayExpire(expiry int64, by time.Duration) bool {
+	if by == never {
+		by = w.now
+	}
+	for _, s := range w.servers {
+		if s.clock.reached(expiry, by) {
+			return true
+		}
+	}
+	return false
+}
+
+// mustExpire implements times: all servers are well, agree on the time and are past
+// expiry. Before that one may not know whether its own clock is the one to trust.
+func (w *world) mustExpire(expiry int64, since time.Duration) bool {
+	return w.settledAt > 0 && since >= w.settledAt && epoch0+since.Milliseconds() > expiry+1000
+}
