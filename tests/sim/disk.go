@@ -81,6 +81,15 @@ type disk struct {
 	epoch       uint64
 	lease       time.Duration // the longest L seen
 	rolledBack  bool          // it has lost what it had, and nobody knows yet
+	old         *oldDisk      // what it was once
+	lostBefore  uint64        // the incarnation from which on nothing was lost
+}
+
+// oldDisk is a copy of a disk.
+type oldDisk struct {
+	tables      tables
+	incarnation uint64
+	epoch       uint64
 }
 
 // mapDrive is a drive of maps: quick, and the same in every run.

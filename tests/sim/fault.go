@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"viewring/ring"
@@ -9,44 +10,67 @@ import (
 
 const serversMax = 12
 
-// fault does one of the things that go wrong, or that operators do. What finds
-// nothing to go wrong with is followed by another.
+// faultKind is one of the things that go wrong, or that operators do. It reports
+// whether it found something to go wrong with.
+type faultKind struct {
+	weight int
+	name   string
+	do     func(w *world, s *server) bool
+}
+
+// faultKinds are drawn by weight. Their names are in the table of a run.
+func faultKinds() []faultKind {
+	return []faultKind{
+		{8, "crash", func(w *world, s *server) bool { return w.crashFor(s, w.between(100*time.Millisecond, 12*time.Second)) }},
+		{2, "power cycle", func(w *world, _ *server) bool { return w.powerCycle() }},
+		{6, "pause", (*world).pause},
+		{3, "isolated", (*world).isolated},
+		{3, "bridge", (*world).bridge},
+		{3, "one way", (*world).oneWay},
+		{3, "no view leader", (*world).noLeader},
+		{4, "lossy", func(w *world, _ *server) bool { return w.lossyFor(w.between(time.Second, 8*time.Second)) }},
+		{4, "slow link", (*world).slowLink},
+		{3, "slow disk", (*world).slowDisk},
+		{2, "view leader out", func(w *world, _ *server) bool { return w.leaderOut(w.between(200*time.Millisecond, 4*time.Second)) }},
+		{3, "view leader fails over", func(w *world, _ *server) bool { return w.failover() }},
+		{4, "join", func(w *world, _ *server) bool { return w.join() }},
+		{4, "leave", (*world).leave},
+		{3, "drain", (*world).drain},
+		{2, "remove", (*world).remove},
+		{2, "configure", func(w *world, _ *server) bool { return w.configure() }},
+		{4, "lonely", func(w *world, _ *server) bool { return w.lonely() }},
+		{2, "clock drifts", (*world).drift},
+		{3, "clock jumps", (*world).jump},
+		{2, "disk rolled back", (*world).rollBack},
+	}
+}
+
+var kinds = faultKinds()
+
+// fault does something to a server. What finds nothing to go wrong with is
+// followed by another.
 func (w *world) fault() {
 	if w.calm {
 		return
 	}
-	before := w.faults
+	total := 0
+	for i := range kinds {
+		total += kinds[i].weight
+	}
+	draw := w.rng.IntN(total)
 	s := w.servers[w.rng.IntN(len(w.servers))]
-	switch k := w.rng.IntN(24); {
-	case k < 4:
-		w.crashFor(s, w.between(100*time.Millisecond, 12*time.Second))
-	case k < 5:
-		w.powerCycle()
-	case k < 8:
-		w.pause(s)
-	case k < 12:
-		w.partition(s)
-	case k < 14:
-		w.lossyFor(w.between(time.Second, 8*time.Second))
-	case k < 15:
-		w.leaderOutage()
-	case k < 17:
-		w.join()
-	case k < 19:
-		w.leave(s)
-	case k < 21:
-		w.slowLink(s)
-	case k < 23:
-		w.lonely()
-	default:
-		w.hit("drain")
-		w.note(global, "drain %v", s)
-		w.leader.propose(roster.Command{Kind: roster.KindDrain, ID: s.id()}, nil)
-		w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
+	for i := range kinds {
+		if draw -= kinds[i].weight; draw >= 0 {
+			continue
+		}
+		if k := &kinds[i]; k.do(w, s) {
+			w.hit(k.name)
+			w.note(global, "fault: %s (%v)", k.name, s)
+			return
+		}
+		break
 	}
-	if w.faults == before {
-		w.after(20*time.Millisecond, w.fault)
-	}
+	w.after(20*time.Millisecond, w.fault)
 }
 
 // hit counts a fault that happens.
@@ -55,80 +79,83 @@ func (w *world) hit(what string) {
 	w.count("fault " + what)
 }
 
-func (w *world) crashFor(s *server, d time.Duration) {
+func (w *world) crashFor(s *server, d time.Duration) bool {
 	if !s.alive || w.calm {
-		return
+		return false
 	}
-	w.hit("crash")
 	s.crash()
 	w.after(d, s.start)
+	return true
 }
 
-func (w *world) powerCycle() {
+func (w *world) powerCycle() bool {
 	hit := false
 	for _, s := range w.servers {
-		if s.alive {
-			hit = true
-			s.crash()
-			w.after(w.between(500*time.Millisecond, 3*time.Second), s.start)
-		}
+		hit = w.crashFor(s, w.between(500*time.Millisecond, 3*time.Second)) || hit
 	}
-	if hit {
-		w.hit("power cycle")
-	}
+	return hit
 }
 
-func (w *world) pause(s *server) {
+func (w *world) pause(s *server) bool {
 	if !s.alive || s.paused {
-		return
+		return false
 	}
-	d := w.between(100*time.Millisecond, 4*time.Second)
-	w.hit("pause")
-	w.note(global, "%v is paused for %v", s, d)
 	s.paused = true
 	life := s.life
-	w.after(d, func() {
+	w.after(w.between(100*time.Millisecond, 4*time.Second), func() {
 		if s.life == life {
 			s.resume()
 		}
 	})
+	return true
 }
 
 // slowLink makes what a server sends to another one, or what the view leader
 // sends to it, come late and out of order.
-func (w *world) slowLink(s *server) {
+func (w *world) slowLink(s *server) bool {
 	other := w.otherThan(s)
 	l := link{0, s.id()}
 	if other != nil && w.chance(0.6) {
 		l = link{s.id(), other.id()}
 	}
-	w.hit("slow link")
 	w.note(global, "slow %v", l)
 	w.slow[l] = true
 	w.after(w.between(500*time.Millisecond, 5*time.Second), func() { delete(w.slow, l) })
+	return true
+}
+
+// slowDisk makes a server's syncs and reads take long; at times they hang.
+func (w *world) slowDisk(s *server) bool {
+	if !s.alive || s.diskPace > 0 {
+		return false
+	}
+	s.diskPace = w.between(20*time.Millisecond, 2500*time.Millisecond)
+	w.after(w.between(500*time.Millisecond, 6*time.Second), func() { s.diskPace = 0 })
+	return true
 }
 
 // lonely takes a primary's backups from it, and the rest of the world: while they
 // are away for long, or as they come back at once after it lost the view leader.
-func (w *world) lonely() {
+func (w *world) lonely() bool {
 	v := w.leader.state.View()
 	p := &v.Partitions[w.rng.IntN(len(v.Partitions))]
 	primary := w.byID(p.Primary())
 	if primary == nil || !primary.alive {
-		return
+		return false
 	}
-	w.hit("lonely")
 	down := 2200*time.Millisecond + time.Duration(w.rng.Int64N(int64(2*time.Second)))
 	alone := time.Second + time.Duration(w.rng.Int64N(int64(time.Second)))
 	crash := func() {
 		for _, id := range p.Acting[1:] {
-			w.crashFor(w.byID(id), down)
+			if o := w.byID(id); o != nil {
+				w.crashFor(o, down)
+			}
 		}
 	}
 	if w.chance(0.5) {
 		crash()
 		w.after(alone, func() { w.isolate(primary) })
-		return
+		return true
 	}
 	down = w.between(10*time.Millisecond, 200*time.Millisecond)
 	w.cutFor([]link{{primary.id(), 0}, {0, primary.id()}}, 3*time.Second)
@@ -136,6 +163,7 @@ func (w *world) lonely() {
 		w.isolate(primary)
 		crash()
 	})
+	return true
 }
 
 // otherThan draws another server that runs; nil when there is none.
@@ -152,45 +180,48 @@ func (w *world) otherThan(s *server) *server {
 	return others[w.rng.IntN(len(others))]
 }
 
-// partition cuts a server off: from all, from another one, one way, or from the
-// view leader.
-func (w *world) partition(s *server) {
-	other := w.otherThan(s)
+// isolated cuts a server off from everyone but the clients.
+func (w *world) isolated(s *server) bool {
 	if !s.alive {
-		return
+		return false
 	}
-	var links []link
-	switch k := w.rng.IntN(4); {
-	case k == 0:
-		w.isolate(s)
-		if w.chance(0.5) {
-			// It is taken out before its leases have run out: its clients must
-			// not go on reading what others overwrite.
-			w.hit("expired while isolated")
-			if m := w.leader.state.View().Member(s.id()); m != nil {
-				w.leader.propose(roster.Command{Kind: roster.KindExpire, Who: []roster.Incarnated{{ID: s.id(), Incarnation: m.Incarnation}}}, nil)
-			}
-			if other != nil {
-				w.crashFor(other, w.between(10*time.Millisecond, time.Second))
-			}
+	w.isolate(s)
+	if w.chance(0.5) {
+		// It is taken out before its leases have run out: its clients must
+		// not go on reading what others overwrite.
+		w.hit("expired while isolated")
+		if m := w.leader.state.View().Member(s.id()); m != nil {
+			w.command(roster.Command{Kind: roster.KindExpire, Who: []roster.Incarnated{{ID: s.id(), Incarnation: m.Incarnation}}})
 		}
-		return
-	case k == 3 || other == nil:
-		w.hit("no view leader")
-		links = append(links, link{s.id(), 0}, link{0, s.id()})
-	case k == 1:
-		w.hit("bridge")
-		links = append(links, link{s.id(), other.id()}, link{other.id(), s.id()})
-	default:
-		w.hit("one way")
-		links = append(links, link{s.id(), other.id()})
+		if other := w.otherThan(s); other != nil {
+			w.crashFor(other, w.between(10*time.Millisecond, time.Second))
+		}
 	}
-	w.cutFor(links, w.between(300*time.Millisecond, 6*time.Second))
+	return true
 }
 
-// isolate cuts a server off from everyone but the clients.
+// bridge lets two servers not reach each other, while both reach the rest.
+func (w *world) bridge(s *server) bool {
+	other := w.otherThan(s)
+	return other != nil && s.alive && w.cutFor([]link{{s.id(), other.id()}, {other.id(), s.id()}}, w.between(300*time.Millisecond, 6*time.Second))
+}
+
+func (w *world) oneWay(s *server) bool {
+	l := link{s.id(), 0}
+	if other := w.otherThan(s); other != nil && w.chance(0.7) {
+		l.to = other.id()
+	}
+	if w.chance(0.5) {
+		l.from, l.to = l.to, l.from
+	}
+	return s.alive && w.cutFor([]link{l}, w.between(300*time.Millisecond, 6*time.Second))
+}
+
+func (w *world) noLeader(s *server) bool {
+	return s.alive && w.cutFor([]link{{s.id(), 0}, {0, s.id()}}, w.between(300*time.Millisecond, 6*time.Second))
+}
+
 func (w *world) isolate(s *server) {
-	w.hit("isolated")
 	links := []link{{s.id(), 0}, {0, s.id()}}
 	for _, o := range w.servers {
 		links = append(links, link{s.id(), o.id()}, link{o.id(), s.id()})
@@ -198,9 +229,9 @@ func (w *world) isolate(s *server) {
 	w.cutFor(links, w.between(300*time.Millisecond, 6*time.Second))
 }
 
-func (w *world) cutFor(links []link, d time.Duration) {
+func (w *world) cutFor(links []link, d time.Duration) bool {
 	if w.calm {
-		return
+		return false
 	}
 	w.note(global, "cut %v", links)
 	for _, l := range links {
@@ -211,68 +242,72 @@ func (w *world) cutFor(links []link, d time.Duration) {
 			delete(w.cut, l)
 		}
 	})
+	return true
 }
 
-func (w *world) lossyFor(d time.Duration) {
-	w.hit("lossy")
+func (w *world) lossyFor(d time.Duration) bool {
 	w.lossy = true
 	w.after(d, func() { w.lossy = false })
+	return true
 }
 
-func (w *world) leaderOutage() {
-	if !w.leader.up {
-		return
+// drift changes the rate of a server's monotonic clock, within what the protocol
+// allows.
+func (w *world) drift(s *server) bool {
+	rate := rateMin + (rateMax-rateMin)*w.rng.Float64()
+	if w.chance(0.5) {
+		rate = []float64{rateMin, rateMax}[w.rng.IntN(2)]
 	}
-	w.hit("view leader out")
-	w.note(global, "the view leader is out")
-	w.leader.up = false
-	w.after(w.between(200*time.Millisecond, 4*time.Second), w.leaderBack)
+	s.clock.setRate(w.now, rate)
+	return true
 }
 
-// leaderBack gives everyone a full timeout first.
-func (w *world) leaderBack() {
-	w.leader.up = true
-	for _, s := range w.servers {
-		w.leader.heard[s.id()] = w.now
+// jump sets a server's wall clock wrong by seconds to hours, and later right again.
+func (w *world) jump(s *server) bool {
+	if !w.clocks {
+		return false
 	}
-}
-
-func (w *world) join() {
-	if len(w.servers) >= serversMax {
-		return
+	off := int64(w.between(time.Second, 3*time.Hour) / time.Millisecond)
+	if w.chance(0.6) {
+		off = int64(w.between(time.Second, 30*time.Second) / time.Millisecond)
 	}
-	w.hit("join")
-	w.addServer().start()
+	if w.chance(0.5) {
+		off = -off
+	}
+	s.clock.setWall(w.now, off)
+	w.after(w.between(time.Second, 12*time.Second), func() { s.clock.setWall(w.now, w.sane()) })
+	return true
 }
 
-func (w *world) leave(s *server) {
-	staying := 0
-	for _, m := range w.leader.state.View().Members {
-		if m.Target() {
-			staying++
+// spare reports whether every partition on which s acts has another acting replica
+// that runs: then the loss of what s has is one that the cluster must survive.
+func (w *world) spare(s *server) bool {
+	v := w.leader.state.View()
+	for i := range v.Partitions {
+		p := &v.Partitions[i]
+		if p.IsActing(s.id()) && !slices.ContainsFunc(p.Acting, func(id ring.ServerID) bool {
+			o := w.byID(id)
+			return id != s.id() && o != nil && o.alive && !o.disk.rolledBack && !o.doomed
+		}) {
+			return false
 		}
 	}
-	if staying < 3 || s.id() == 0 {
-		return
-	}
-	w.hit("leave")
-	w.note(global, "leave %v", s)
-	w.leader.propose(roster.Command{Kind: roster.KindLeave, ID: s.id()}, nil)
+	return true
 }
 
-// calmDown ends the faults, and the clients once there were enough operations.
-func (w *world) calmDown() {
-	if !w.calm {
-		w.heal()
+// rollBack kills a server and brings it up on an older state of its disk.
+func (w *world) rollBack(s *server) bool {
+	m, ok := s.disk.drive.(*mapDrive)
+	if !ok || !s.alive || s.node == nil || s.disk.old == nil || !w.spare(s) || s.doomed {
+		return false
 	}
-	w.restartDrained()
-	if w.done < opsMin {
-		w.after(100*time.Millisecond, w.calmDown)
-		return
-	}
-	w.quiet = true
-	w.calmAt = w.now
-	w.after(time.Second, w.settle)
+	s.crash()
+	old := s.disk.old
+	s.disk.rolledBack, s.disk.lostBefore = true, s.disk.incarnation
+	m.durable, s.disk.incarnation, s.disk.epoch, s.disk.old = old.tables, old.incarnation, old.epoch, nil
+	m.crash(func(int) int { return 0 })
+	w.after(w.between(100*time.Millisecond, 3*time.Second), s.start)
+	return true
 }
 
 // heal ends all faults; from here on everything must come right by itself.
@@ -283,47 +318,22 @@ func (w *world) heal() {
 	w.lossy = false
 	w.leaderBack()
 	for _, s := range w.servers {
+		s.diskPace = 0
+		s.clock.setWall(w.now, w.sane())
 		s.resume()
 		s.start()
 	}
 }
 
-// restartDrained does what an operator does with a drained server.
-func (w *world) restartDrained() {
-	v := w.leader.state.View()
-	for _, s := range w.servers {
-		if m := v.Member(s.id()); m != nil && m.Standing == ring.Draining && s.done == v.Epoch {
-			s.crash()
-			s.start()
-		}
-	}
-}
-
-// settle waits until the cluster has converged, then reads every key once more.
-func (w *world) settle() {
-	w.restartDrained()
-	if why := w.unsettled(); why != "" {
-		w.note(global, "not settled: %s", why)
-		w.after(500*time.Millisecond, w.settle)
+// keepOld remembers what a server's disk has, now and then, for rollBack.
+func (w *world) keepOld(s *server) {
+	m, ok := s.disk.drive.(*mapDrive)
+	if !ok || s.disk.id == 0 || !w.chance(0.3) {
 		return
 	}
-	w.settled, w.settledAt = true, w.now
-	w.Counts["settled after ms"] = int((w.now - w.calmAt).Milliseconds())
-	c := newClient(w, 99)
-	c.final, c.finals = true, hotKeys
-	w.clients = append(w.clients, c)
-	c.next()
-	w.awaitFinal(c)
-}
-
-func (w *world) awaitFinal(c *client) {
-	if len(c.finals) == 0 && c.op.done != never {
-		w.queue.clear()
-		return
+	old := &oldDisk{incarnation: s.disk.incarnation, epoch: s.disk.epoch, tables: make(tables)}
+	for p, sp := range m.durable {
+		old.tables[p] = sp.clone()
 	}
-	w.after(100*time.Millisecond, func() { w.awaitFinal(c) })
+	s.disk.old = old
 }
-
-// stranded reports whether a member has left the view: its process may have
-// gone on without noticing.
-func (w *world) stranded(id ring.ServerID) bool { return w.leader.state.View().Member(id) == nil }

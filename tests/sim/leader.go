@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,6 +73,15 @@ func (l *leader) propose(cmd roster.Command, then func(roster.Result, *ring.View
 		}
 		l.w.after(pace, l.apply)
 	}
+}
+
+// restore gives a new head the state that it has from a snapshot.
+func (l *leader) restore() {
+	snapshot := l.state.AppendSnapshot(nil)
+	state, err := roster.Restore(snapshot)
+	invariant.Check(err == nil, "roster", "restore: %v", err)
+	invariant.Check(bytes.Equal(snapshot, state.AppendSnapshot(nil)), "roster", "a restored state is another one")
+	l.state = state
 }
 
 func (l *leader) apply() {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"viewring/internal/invariant"
@@ -127,12 +128,22 @@ type tally struct {
 	virtual    time.Duration
 	counts     map[string]int
 	began      time.Time
+	spent      time.Duration // of the processors' time, before
 	said       time.Time
 }
 
 func newTally(wanted uint64) *tally {
 	now := time.Now()
-	return &tally{wanted: wanted, counts: make(map[string]int), began: now, said: now}
+	return &tally{wanted: wanted, counts: make(map[string]int), began: now, said: now, spent: processorTime()}
+}
+
+// processorTime is what this process has used: the machine may have other work.
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func (t *tally) add(r Result) {
@@ -158,6 +169,9 @@ func (t *tally) table() string {
 	wall := time.Since(t.began)
 	fmt.Fprintf(&b, "%d seeds, %d violations, %d operations, %d faults, %.1f simulated hours in %v (%.0f seeds a minute)\n", t.seeds, t.violations,
 		t.operations, t.faults, t.virtual.Hours(), wall.Round(time.Millisecond), float64(t.seeds)/wall.Minutes())
+	spent := processorTime() - t.spent
+	fmt.Fprintf(&b, "%v of processor time a seed: %.0f seeds a minute and core\n", (spent / time.Duration(max(1, t.seeds))).Round(10*time.Microsecond),
+		float64(t.seeds)/spent.Minutes())
 	for _, k := range slices.Sorted(maps.Keys(t.counts)) {
 		fmt.Fprintf(&b, "%-40s %10d\n", k, t.counts[k])
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"viewring/internal/codec"
@@ -18,6 +19,9 @@ type server struct {
 	name byte
 	disk *disk
 	gone bool // left for good
+
+	doomed   bool          // crashed, and to be removed
+	diskPace time.Duration // how long syncs and reads may take more
 
 	// Of the running process.
 	alive     bool
@@ -99,7 +103,7 @@ func (s *server) resume() {
 
 // start boots the process and registers it.
 func (s *server) start() {
-	if s.alive || s.gone {
+	if s.alive || s.gone || s.doomed {
 		return
 	}
 	s.alive, s.paused, s.stalled = true, false, nil
@@ -124,7 +128,7 @@ func (s *server) register(previous uint64) {
 	}
 	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{
 		ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
-		Incarnation: s.disk.incarnation, Addr: string(rune('a' + s.name)), Whole: true,
+		Incarnation: s.disk.incarnation, Addr: s.addr(), Whole: true,
 	}}
 	s.w.deliver(s.id(), 0, func() {
 		s.w.leader.propose(cmd, func(r roster.Result, v *ring.View) {
@@ -134,16 +138,17 @@ func (s *server) register(previous uint64) {
 	s.later(300*time.Millisecond, func() { s.register(previous) })
 }
 
+func (s *server) addr() string { return string(rune('a' + s.name)) }
+
 func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 	if !s.alive || s.view != nil || s.instance != instance {
 		return
 	}
 	if r.Code != roster.Done {
-		s.w.note(global, "%v is refused: %s", s, r.Reason)
-		s.alive, s.gone = false, true
-		s.life++
+		s.refused(r.Reason)
 		return
 	}
+	s.disk.rolledBack = false
 	fresh := s.disk.id == 0
 	s.disk.id = r.ID
 	s.node = replica.NewNode(r.ID, s.disk.incarnation)
@@ -157,6 +162,19 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 	s.adopt(v)
 	s.later(0, s.tick)
 	s.later(0, s.beat)
+}
+
+// refused ends the process. Where its disk is older than what the view leader saw
+// of it, somebody starts it again.
+func (s *server) refused(reason string) {
+	s.w.note(global, "%v is refused: %s", s, reason)
+	s.alive = false
+	s.life++
+	if s.disk.rolledBack || strings.Contains(reason, "is not newer") {
+		s.w.after(200*time.Millisecond, s.start)
+		return
+	}
+	s.gone = true
 }
 
 // adopt raises the server's epoch and passes the view to every lane.
@@ -226,7 +244,7 @@ func (l *lane) ready() {
 			s.w.mixBatch(s, r.Batch)
 			s.disk.apply(l.id, r.Batch)
 			number := r.Batch.Number
-			s.later(s.w.between(100*time.Microsecond, 10*time.Millisecond), func() {
+			s.later(s.diskTime(100*time.Microsecond, 10*time.Millisecond), func() {
 				s.disk.synced(l.id, number)
 				l.post(func(at replica.Instant, c *replica.Core) { c.Synced(at, number) })
 			})
@@ -248,12 +266,17 @@ func (l *lane) ready() {
 	s.w.checkServing(s, l)
 }
 
+// diskTime is how long the disk takes for something; in order, as syncs are.
+func (s *server) diskTime(lo, hi time.Duration) time.Duration {
+	return s.w.between(lo, hi) + s.w.between(0, s.diskPace)
+}
+
 // read fetches items at once and hands them back a while later.
 func (l *lane) read(rs []replica.Read) {
 	for i := range rs {
 		rs[i].Item, rs[i].Err = l.s.disk.Get(rs[i].Partition, rs[i].Key)
 	}
-	pace := l.s.w.between(0, 3*time.Millisecond)
+	pace := l.s.diskTime(0, 3*time.Millisecond)
 	hangs := 0.04
 	if l.s.w.cut[link{l.s.id(), 0}] {
 		hangs = 0.5 // trouble seldom comes alone
@@ -383,6 +406,7 @@ func (s *server) crash() {
 		return
 	}
 	s.w.note(global, "%v crashes", s)
+	s.w.keepOld(s)
 	s.alive, s.paused, s.stalled = false, false, nil
 	s.life++
 	s.disk.crash(s.w.rng.IntN)

@@ -1,0 +1,153 @@
+package sim
+
+import (
+	"time"
+
+	"viewring/ring"
+	"viewring/viewleader/roster"
+)
+
+// command proposes what an operator asks of the view leader.
+func (w *world) command(cmd roster.Command) { w.leader.propose(cmd, nil) }
+
+func (w *world) join() bool {
+	members := len(w.leader.state.View().Members)
+	if len(w.servers) >= serversMax || members >= w.partitions && !w.chance(0.1) {
+		return false
+	}
+	w.addServer().start()
+	return true
+}
+
+func (w *world) leave(s *server) bool {
+	staying := 0
+	for _, m := range w.leader.state.View().Members {
+		if m.Target() {
+			staying++
+		}
+	}
+	if s.id() == 0 || staying < 3 && !w.chance(0.05) {
+		return false
+	}
+	w.command(roster.Command{Kind: roster.KindLeave, ID: s.id()})
+	return true
+}
+
+// drain takes a server out for a restart, which comes a while later.
+func (w *world) drain(s *server) bool {
+	if s.id() == 0 {
+		return false
+	}
+	w.command(roster.Command{Kind: roster.KindDrain, ID: s.id()})
+	w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
+	return true
+}
+
+// remove loses a server for good, when others have all that it had. It may turn up
+// again all the same, and is refused then.
+func (w *world) remove(s *server) bool {
+	v := w.leader.state.View()
+	if !s.alive || s.node == nil || !w.spare(s) || len(v.Members) < 3 || v.Member(s.id()) == nil || w.doomedOnes() > 0 {
+		return false
+	}
+	s.crash()
+	s.doomed = true
+	w.after(w.between(500*time.Millisecond, 4*time.Second), func() { w.removeDoomed(s) })
+	return true
+}
+
+func (w *world) doomedOnes() (n int) {
+	for _, s := range w.servers {
+		if s.doomed && !s.gone {
+			n++
+		}
+	}
+	return n
+}
+
+// removeDoomed tells the view leader, once it has noticed, that a server is lost;
+// or brings it back, when it turned out to be needed.
+func (w *world) removeDoomed(s *server) {
+	v := w.leader.state.View()
+	for i := range v.Partitions {
+		if v.Partitions[i].IsActing(s.id()) {
+			s.doomed = false
+			s.start()
+			return
+		}
+	}
+	if m := v.Member(s.id()); m != nil && m.Up && !w.calm {
+		w.after(500*time.Millisecond, func() { w.removeDoomed(s) })
+		return
+	}
+	w.note(global, "remove %v", s)
+	s.gone = true
+	w.leader.propose(roster.Command{Kind: roster.KindRemove, ID: s.id()}, func(r roster.Result, _ *ring.View) {
+		if r.Code != roster.Done {
+			s.doomed, s.gone = false, false
+			s.start()
+			return
+		}
+		if w.chance(0.5) {
+			w.after(w.between(time.Second, 6*time.Second), s.haunt)
+		}
+	})
+}
+
+// haunt lets a removed server ask to come back.
+func (s *server) haunt() {
+	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
+		Instance: s.w.rng.Uint64() | 1, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation + 1, Addr: s.addr(), Whole: true}}
+	s.w.command(cmd)
+}
+
+// configure changes min-copies and the lease of the running cluster.
+func (w *world) configure() bool {
+	w.command(roster.Command{Kind: roster.KindConfigure, MinCopies: 1 + w.rng.IntN(3),
+		LeaseTTL: time.Duration(300+w.rng.IntN(700)) * time.Millisecond})
+	return true
+}
+
+func (w *world) leaderOut(d time.Duration) bool {
+	if !w.leader.up {
+		return false
+	}
+	w.leader.up = false
+	w.after(d, w.leaderBack)
+	return true
+}
+
+// leaderBack gives everyone a full timeout first.
+func (w *world) leaderBack() {
+	w.leader.up = true
+	for _, s := range w.servers {
+		w.leader.heard[s.id()] = w.now
+	}
+}
+
+// failover gives the view leader a new head. It has the state by its log and its
+// snapshot; heartbeats are forgotten; a command under way was lost, or done
+// without its sender being told, or is done by the new head.
+func (w *world) failover() bool {
+	l := w.leader
+	if !l.up {
+		return false
+	}
+	var kept []proposal
+	for _, p := range l.pending {
+		switch w.rng.IntN(3) {
+		case 0:
+			w.count("view leader lost a command")
+		case 1:
+			w.count("view leader did a command unanswered")
+			p.then = nil
+			kept = append(kept, p)
+		default:
+			kept = append(kept, p)
+		}
+	}
+	l.pending = kept
+	l.restore()
+	clear(l.heard)
+	return w.leaderOut(w.between(50*time.Millisecond, 2*time.Second))
+}
