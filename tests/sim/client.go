@@ -77,7 +77,7 @@ func (c *client) next() {
 	}
 	c.number++
 	c.since = c.w.now
-	c.op = &record{client: int(c.id), in: in, call: c.w.now, done: never}
+	c.op = &record{client: int(c.id), number: c.number, in: in, call: c.w.now, done: never}
 	c.w.history = append(c.w.history, c.op)
 	c.try()
 }

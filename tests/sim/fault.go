@@ -264,17 +264,18 @@ func (w *world) drift(s *server) bool {
 
 // jump sets a server's wall clock wrong by seconds to hours, and later right again.
 func (w *world) jump(s *server) bool {
-	if !w.clocks {
+	if !w.clocks || w.strict && slices.ContainsFunc(w.servers, func(o *server) bool { return o != s && o.clock.wrong() }) {
 		return false
 	}
-	off := int64(w.between(time.Second, 3*time.Hour) / time.Millisecond)
+	off := int64(w.between(3*time.Second, 3*time.Hour) / time.Millisecond)
 	if w.chance(0.6) {
-		off = int64(w.between(time.Second, 30*time.Second) / time.Millisecond)
+		off = int64(w.between(3*time.Second, 30*time.Second) / time.Millisecond)
 	}
 	if w.chance(0.5) {
 		off = -off
 	}
 	s.clock.setWall(w.now, off)
+	w.wrongClocks()
 	w.after(w.between(time.Second, 12*time.Second), func() { s.clock.setWall(w.now, w.sane()) })
 	return true
 }

@@ -107,6 +107,7 @@ func (l *leader) apply() {
 	l.w.count("epochs")
 	l.views[v.Epoch] = v
 	l.w.checkActing(v)
+	l.w.wrongClocks()
 	for _, s := range l.w.servers {
 		l.push(s, v)
 	}

@@ -35,6 +35,7 @@ type output struct {
 // record is one operation of the history.
 type record struct {
 	client     int
+	number     uint64
 	in         input
 	out        output
 	call, done time.Duration // done is far away when the outcome is unknown
@@ -233,6 +234,15 @@ func unchanged(s keyState, out *output, want replica.Status, shown bool) []keySt
 	return []keyState{s}
 }
 
+func hashState(state any) uint64 {
+	s := state.(keyState)
+	h := s.ver.Seq ^ s.ver.Term<<40 ^ uint64(s.expiry)<<20 ^ uint64(len(s.value))<<32
+	if s.found {
+		h = ^h
+	}
+	return h * 0x9e3779b97f4a7c15
+}
+
 // model is the checker's idea of one key; forks says that one state is not enough.
 func (w *world) model(forks bool) porcupine.Model {
 	describe := func(in, _ any) string { return fmt.Sprintf("%+v", in) }
@@ -245,6 +255,7 @@ func (w *world) model(forks bool) porcupine.Model {
 				}
 				return next
 			},
+			Hash:              hashState,
 			DescribeOperation: describe,
 		}
 		return m.ToModel()
@@ -258,6 +269,7 @@ func (w *world) model(forks bool) porcupine.Model {
 			}
 			return true, next[0]
 		},
+		Hash:              hashState,
 		DescribeOperation: describe,
 	}
 }
@@ -266,8 +278,8 @@ func (w *world) model(forks bool) porcupine.Model {
 func (w *world) checkHistory() string {
 	byKey, forks := make(map[string][]porcupine.Operation), make(map[string]bool)
 	for _, r := range w.history {
-		if r.done == never && r.in.op == 0 {
-			continue // a read nobody saw says nothing
+		if r.done == never && (r.in.op == 0 || !w.sequenced[requestName{byte(r.client), r.number}]) {
+			continue // a read nobody saw says nothing; what was never in a log did nothing
 		}
 		if r.done == never && r.in.cond == replica.CondVersion {
 			forks[r.in.key] = true // nobody knows whether it did something

@@ -141,4 +141,6 @@ var plantedBugs = map[string]replica.Bugs{
 	"no horizon":                             replica.BugNoHorizon,
 	"silent proposed replica not awaited":    replica.BugProposalTimesOut,
 	"ejected replica not awaited":            replica.BugEjectedNotAwaited,
+	"clock unchecked":                        replica.BugClockUnchecked,
+	"expiry not logged":                      replica.BugExpiryNotLogged,
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
@@ -52,6 +53,13 @@ func (w *world) mixFrame(to ring.ServerID, f *frame) {
 	w.mixBytes(f.msg)
 }
 
+// requestName is a request id as the clients of a world choose it.
+type requestName struct {
+	client byte
+	number uint64
+}
+
+// mixBatch covers a batch, and notes which requests it has the records of.
 func (w *world) mixBatch(s *server, b *replica.Batch) {
 	w.mix(uint64(s.name)<<56 | b.Number)
 	for i := range b.Ops {
@@ -60,6 +68,11 @@ func (w *world) mixBatch(s *server, b *replica.Batch) {
 		w.mix(o.Seq)
 		w.mixString(string(o.Key))
 		w.mixBytes(o.Value)
+		if o.Kind == replica.PutItem && o.Key.Space() == replica.SpaceSystem {
+			if name := o.Key.Name(); len(name) == 24 {
+				w.sequenced[requestName{name[0], binary.BigEndian.Uint64([]byte(name[16:]))}] = true
+			}
+		}
 	}
 }
 

@@ -62,19 +62,21 @@ type world struct {
 	partitions int
 	valueMax   int
 	clocks     bool // wall clocks are set wrong, now and then
+	strict     bool // who can tell that its wall clock is wrong lets no key expire
 	flips      bool // disks flip bits
 
-	cut     map[link]bool // links that lose everything
-	slow    map[link]bool // links that take long, and longer for some
-	lossy   bool
-	limits  replica.Limits
-	serving map[reign]ring.ServerID
-	newest  []uint64          // by partition: the highest term that was served
-	acked   []replica.Version // by partition: the last acknowledged write
-	history []*record
-	trace   uint64 // hash of everything that happened
-	log     []line
-	Counts  map[string]int
+	cut       map[link]bool // links that lose everything
+	slow      map[link]bool // links that take long, and longer for some
+	lossy     bool
+	limits    replica.Limits
+	serving   map[reign]ring.ServerID
+	newest    []uint64          // by partition: the highest term that was served
+	acked     []replica.Version // by partition: the last acknowledged write
+	history   []*record
+	sequenced map[requestName]bool // requests that reached a log
+	trace     uint64               // hash of everything that happened
+	log       []line
+	Counts    map[string]int
 }
 
 type link struct{ from, to ring.ServerID } // 0 stands for the view leader
@@ -93,7 +95,7 @@ func newWorld(seed uint64, opt Options) *world {
 	w := &world{
 		seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x76696577)),
 		cut: make(map[link]bool), slow: make(map[link]bool), serving: make(map[reign]ring.ServerID),
-		Counts: make(map[string]int),
+		Counts: make(map[string]int), sequenced: make(map[requestName]bool),
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
@@ -104,6 +106,7 @@ func newWorld(seed uint64, opt Options) *world {
 		w.limits = tight
 	}
 	w.clocks = w.chance(0.3)
+	w.strict = w.clocks && w.chance(0.7)
 	w.valueMax = 1 << 20
 	if w.chance(0.2) {
 		w.valueMax = 40
