@@ -184,7 +184,7 @@ func (c *client) giveUp() {
 // later tries an operation again long after, perhaps at a server that never saw
 // it: what it did must not be done twice, and its answer must be the first one.
 func (c *client) later(rec *record, number uint64, a attempt, chance float64) {
-	if rec.in.op == 0 || !c.w.chance(chance) {
+	if rec.in.op == 0 || c.w.opt.Once || !c.w.chance(chance) {
 		return
 	}
 	c.w.after(c.w.between(100*time.Millisecond, 12*time.Second), func() {
@@ -216,7 +216,7 @@ func (c *client) send(a attempt, then func(replica.Answer)) {
 		return
 	}
 	c.w.deliver(outside, s.id(), func() { c.arrive(s, p, a, then) })
-	if c.w.lossy && !c.w.calm && c.w.chance(0.04) {
+	if c.w.lossy && !c.w.calm && !c.w.opt.Once && c.w.chance(0.04) {
 		c.w.count("requests come twice, late")
 		c.w.after(c.w.between(300*time.Millisecond, 10*time.Second), func() {
 			a.current = func() bool { return false }

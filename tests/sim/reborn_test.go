@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/server/replica"
 	"viewring/viewleader/roster"
 )
 
@@ -40,7 +41,7 @@ type loss struct {
 }
 
 func runReborn(seed uint64) (born int, violation string) {
-	w := newWorld(seed, Options{Servers: 4 + int(seed%2), Trace: os.Getenv("VIEWRING_SIM_TRACE") != ""})
+	w := newWorld(seed, Options{Servers: 4 + int(seed%2), Once: true, Trace: os.Getenv("VIEWRING_SIM_TRACE") != ""})
 	l := &loss{w: w}
 	defer func() {
 		if r := w.result(violation); w.opt.Trace {
@@ -72,7 +73,7 @@ func (l *loss) begin() {
 	if w.calm || len(l.dead) > 0 {
 		return
 	}
-	p := ring.PartitionOf(ring.SlotOf(hotKeys[w.rng.IntN(len(hotKeys))]), partitions)
+	p := w.partitionOf(hotKeys[w.rng.IntN(len(hotKeys))])
 	for _, id := range w.leader.state.View().Partitions[p].Acting {
 		if s := w.byID(id); s != nil && !s.gone {
 			s.crash()
@@ -120,11 +121,9 @@ func (l *loss) release() {
 // a retry is done again. Once in each life is all that is promised.
 func (l *loss) underWay(end *record) []*record {
 	var first []*record
-	for _, c := range l.w.clients {
-		for _, op := range c.ops {
-			if op.in.key == end.in.key && op.in.kind != opGet && op.done == never && op.client < 100 {
-				first = append(first, &record{client: 200 + l.born, in: op.in, call: op.call, done: end.done})
-			}
+	for _, op := range l.w.history {
+		if op.in.key == end.in.key && op.in.op != 0 && op.done == never && op.client < 100 {
+			first = append(first, &record{client: 200 + l.born, in: op.in, call: op.call, done: end.done})
 		}
 	}
 	return first
@@ -133,22 +132,24 @@ func (l *loss) underWay(end *record) []*record {
 // forget makes the rebirth part of the history: the keys go at some time from now
 // until the new term is served.
 func (l *loss) forget(p ring.PartitionID, term uint64) {
-	c := &client{w: l.w, id: byte(100 + l.born)}
+	w := l.w
+	w.acked[p] = replica.Version{}
+	var ends []*record
 	for _, key := range hotKeys {
-		if ring.PartitionOf(ring.SlotOf(key), partitions) == p {
-			c.ops = append(c.ops, &record{client: int(c.id), in: input{kind: opDelete, key: key}, call: l.w.now, done: never})
+		if w.partitionOf(key) == p {
+			ends = append(ends, &record{client: 100 + l.born, in: input{op: replica.OpDelete, key: key}, call: w.now, done: never})
 		}
 	}
-	l.w.clients = append(l.w.clients, c)
 	var served func()
 	served = func() {
-		if l.w.newest[p] < term {
-			l.w.after(time.Millisecond, served)
+		if w.newest[p] < term {
+			w.after(time.Millisecond, served)
 			return
 		}
-		for _, op := range slices.Clone(c.ops) {
-			op.done = l.w.now
-			c.ops = append(c.ops, l.underWay(op)...)
+		for _, end := range ends {
+			end.done = w.now
+			w.history = append(w.history, l.underWay(end)...)
+			w.history = append(w.history, end)
 		}
 	}
 	served()

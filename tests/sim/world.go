@@ -28,6 +28,10 @@ type Options struct {
 	Trace   bool
 	Servers int // 0: the seed decides
 
+	// Once leaves out the retries that come long after: where an operator gives
+	// up what a partition held, its records go with it.
+	Once bool
+
 	// Drive makes a server's drive; nil: one of maps.
 	Drive func() drive
 }
