@@ -91,7 +91,7 @@ const (
 	TrimIndex                          // Partition, Seq: drops rows with seq ≤ Seq
 	CutIndex                           // Partition, Seq: drops rows with seq > Seq
 	PutMeta                            // Partition, Value
-	WipePartition                      // Partition: drops items, index and meta
+	WipePartition                      // Partition, Damaged: drops items, index and meta
 )
 
 // StoreOp is one operation of a Batch.
@@ -101,6 +101,7 @@ type StoreOp struct {
 	Seq       uint64
 	Key       Key
 	Value     []byte
+	Damaged   bool // WipePartition: it cannot all be read
 }
 
 // Batch is applied in order and atomically, then synced. Batches become durable

@@ -289,7 +289,7 @@ func (c *Core) touch(p *part) {
 
 // wipe drops everything stored of p.
 func (c *Core) wipe(p *part) {
-	c.op(StoreOp{Kind: WipePartition, Partition: p.id})
+	c.op(StoreOp{Kind: WipePartition, Partition: p.id, Damaged: p.damage != sound})
 	for id := range c.overlay {
 		if id.p == p.id {
 			delete(c.overlay, id)

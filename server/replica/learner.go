@@ -294,6 +294,7 @@ func (c *Core) startAgain(p *part, op string, err error) {
 		return
 	}
 	c.mending.found++
+	p.damage = max(p.damage, damaged)
 	p.learn.startOver = true
 	c.resubscribeAt(p)
 }

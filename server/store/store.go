@@ -44,12 +44,13 @@ const (
 // Store is one server's storage. Its methods may be called by many goroutines;
 // the batches of one caller become durable in the order of its calls.
 type Store struct {
-	dir    string
-	fs     vfs.FS
-	db     *pebble.DB
-	lock   *pebble.Lock
-	logger *slog.Logger
-	fresh  bool
+	dir     string
+	fs      vfs.FS
+	db      *pebble.DB
+	options *pebble.Options
+	lock    *pebble.Lock
+	logger  *slog.Logger
+	fresh   bool
 
 	corruptions  atomic.Uint64 // damaged files and items met since the start
 	damagedFiles sync.Map      // paths that were told of
@@ -78,7 +79,8 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger}
 	s.failure.done = make(chan struct{})
 	s.trims.done = make(map[ring.PartitionID]uint64)
-	db, err := pebble.Open(fs.PathJoin(dir, pebbleName), s.pebbleOptions(opts))
+	s.options = s.pebbleOptions(opts)
+	db, err := pebble.Open(fs.PathJoin(dir, pebbleName), s.options)
 	if err != nil {
 		_ = lock.Close() // nothing was written through it
 		return nil, fmt.Errorf("open store in %s: %w", dir, s.tell(err))

@@ -1,0 +1,184 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// noise is a value that no compression shortens.
+func noise(seed byte, n int) string {
+	b := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{seed})
+	_, _ = rng.Read(b)
+	return string(b)
+}
+
+// flipText flips a byte of every table that holds text.
+func flipText(t *testing.T, fs vfs.FS, text string) {
+	t.Helper()
+	names, err := fs.List("data/" + pebbleName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if !strings.HasSuffix(n, ".sst") {
+			continue
+		}
+		path := "data/" + pebbleName + "/" + n
+		f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, info.Size())
+		if _, err := f.ReadAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		if i := strings.Index(string(b), text); i >= 0 {
+			if _, err := f.WriteAt([]byte{b[i] ^ 0x10}, int64(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// scrub runs one and returns what it found, by partition: the keys, "" for ranges.
+func scrub(t *testing.T, s *Store, only ...ring.PartitionID) (found map[ring.PartitionID]string, bytes int) {
+	t.Helper()
+	found = make(map[ring.PartitionID]string)
+	err := s.Scrub(context.Background(), &Scrub{Only: only,
+		Pace: func(n int) error { bytes += n; return nil },
+		Found: func(f Finding) {
+			name := ""
+			if f.Key != "" {
+				name = f.Key.Name()
+			}
+			found[f.Partition] += name + ";"
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found, bytes
+}
+
+// TestScrubReadsTheDisk: what the cache hides is found, in the partition where it
+// is; a corrupt item by its key. The scrub leaves nothing out and takes no time.
+func TestScrubReadsTheDisk(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	defer mustClose(t, s)
+	const parts, keys = 8, 6
+	values := make(map[string]string)
+	for p := ring.PartitionID(0); p < parts; p++ {
+		for k := range keys {
+			name := fmt.Sprintf("%d-%d", p, k)
+			values[name] = noise(byte(p*keys)+byte(k), 10_000)
+			mustApply(t, s, put(p, user(uint16(p), name), values[name]))
+		}
+	}
+	bad := put(6, user(6, "6-9"), "value")
+	bad.Value[len(bad.Value)-1] ^= 1
+	mustApply(t, s, bad)
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for name := range values { // now in the cache
+		p := ring.PartitionID(name[0] - '0')
+		if value(t, s, p, user(uint16(p), name)) != values[name] {
+			t.Fatal(name)
+		}
+	}
+	if found, n := scrub(t, s); len(found) != 1 || found[6] != "6-9;" || n < parts*keys*10_000 {
+		t.Fatalf("before: %v, %d bytes", found, n)
+	}
+	flipText(t, fs, values["3-2"][5000:5100])
+	if found, _ := scrub(t, s); len(found) != 2 || found[6] != "6-9;" || found[3] != ";" {
+		t.Errorf("after: %v", found)
+	}
+	if found, _ := scrub(t, s, 2, 4); len(found) != 0 {
+		t.Errorf("partitions 2 and 4: %v", found)
+	}
+	if found, _ := scrub(t, s, 3); len(found) != 1 || found[3] != ";" {
+		t.Errorf("partition 3: %v", found)
+	}
+}
+
+// TestCutOut: a damaged partition that is wiped is out of the tables: later
+// compactions and scrubs do not meet it, nor does the next start; its neighbours
+// and what is written to it afterwards are there.
+func TestCutOut(t *testing.T) {
+	for _, damaged := range []bool{false, true} {
+		fs := vfs.NewMem()
+		s := mustOpen(t, fs)
+		values := make(map[ring.PartitionID]string)
+		for p := ring.PartitionID(0); p < 5; p++ {
+			for k := range 5 {
+				values[p] = noise(byte(p*5)+byte(k), 20_000)
+				mustApply(t, s, put(p, user(uint16(p), fmt.Sprint(k)), values[p]))
+			}
+			mustApply(t, s, replica.StoreOp{Kind: replica.PutMeta, Partition: p, Value: []byte("meta")})
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		flipText(t, fs, noise(2*5+2, 20_000)[5000:5100])
+		mustApply(t, s, put(4, user(4, "later"), "x"))
+		mustApply(t, s, replica.StoreOp{Kind: replica.WipePartition, Partition: 2, Damaged: damaged},
+			put(2, user(2, "new"), "y"))
+		mustClose(t, s)
+		s = mustOpen(t, fs)
+		if value(t, s, 2, user(2, "new")) != "y" || value(t, s, 4, user(4, "later")) != "x" || value(t, s, 2, user(2, "2")) != "(none)" {
+			t.Error("what was written after the wipe")
+		}
+		for p, v := range values {
+			if want := v; p != 2 && value(t, s, p, user(uint16(p), "4")) != want {
+				t.Errorf("partition %d", p)
+			}
+		}
+		found, _ := scrub(t, s)
+		err := s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false)
+		if clean := len(found) == 0 && err == nil; clean != damaged {
+			t.Errorf("damaged %v: found %v, compaction: %v", damaged, slices.Collect(maps.Keys(found)), err)
+		}
+		mustClose(t, s)
+	}
+}
+
+// TestLargeBadBlock: Pebble alone would look for the flipped bit for minutes.
+func TestLargeBadBlock(t *testing.T) {
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	long := noise(1, 8<<20)
+	mustApply(t, s, put(1, user(1, "k"), long))
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	flipText(t, fs, long[1000:1100])
+	s = mustOpen(t, fs)
+	defer mustClose(t, s)
+	start := time.Now()
+	if _, err := s.Get(1, user(1, "k")); err == nil {
+		t.Error("read")
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("a bad block of 8 MiB takes %v", took)
+	}
+}
