@@ -28,6 +28,7 @@ func init() {
 		wire.CmdCopies: {3, 3, (*conn).runCopies},
 		wire.CmdParts:  {0, 0, (*conn).runParts},
 		wire.CmdLink:   {1, 1, (*conn).runLink},
+		wire.CmdScrub:  {1, 1, (*conn).runScrub},
 
 		"GET":         {1, 1, (*conn).runGet},
 		"SET":         {2, 8, (*conn).runSet},

@@ -21,6 +21,7 @@ const (
 	onLearn                          // from: the source; partition
 	onConfirmed                      // n: the token; ok
 	onExpired                        // found
+	onCorrupt                        // found; without keys, a range
 )
 
 // event is one thing that a lane has to react to.

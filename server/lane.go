@@ -167,6 +167,13 @@ func (l *lane) handle(at replica.Instant, e *event) {
 		for _, key := range e.found.keys {
 			l.core.Expire(at, e.found.partition, key)
 		}
+	case onCorrupt:
+		for _, key := range e.found.keys {
+			l.core.Mend(at, e.found.partition, key)
+		}
+		if len(e.found.keys) == 0 {
+			l.core.Damaged(at, e.found.partition)
+		}
 	case onConfirmed:
 		l.core.Confirmed(at, e.n, e.ok)
 	}

@@ -27,6 +27,7 @@ type Options struct {
 	LeaderAddrs    []string      // of the view leaders
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
 	HeartbeatEvery time.Duration // 0: as the view leader wants it
+	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores
 	ConnMemory     int64         // bytes of requests and answers that one connection may have under way; 0: 128 MiB
 	Store          store.Options

@@ -46,6 +46,7 @@ type Server struct {
 	asker    *asker
 	mover    *mover
 	sweeper  *sweeper
+	scrubber *scrubber
 	console  *console
 	leader   *wire.Leader // for what is answered at once, and for long waits
 	confirms *wire.Leader // its own, so that reads do not wait behind changes
@@ -164,6 +165,7 @@ func (s *Server) assemble(v *ring.View) error {
 	s.asker = newAsker(s)
 	s.mover = newMover(s)
 	s.sweeper = newSweeper(s, len(v.Partitions))
+	s.scrubber = newScrubber(s)
 	s.console = newConsole(s.opts.Console)
 	for i := range s.opts.Lanes {
 		l, err := newLane(s, i, s.store.Fresh())
@@ -190,6 +192,7 @@ func (s *Server) spawnAll() {
 	s.spawn(s.mover.run)
 	s.spawn(s.mover.runFetches)
 	s.spawn(s.sweeper.run)
+	s.spawn(s.scrubber.run)
 	s.spawn(func() { s.console.run(s.ctx) })
 	s.spawn(s.watchStore)
 	s.spawn(s.runAccept)

@@ -25,7 +25,8 @@ type sweeper struct {
 	may []atomic.Bool // by partition; true until a whole walk has found none
 }
 
-// found is what a page held of a partition's expired keys.
+// found are keys of a partition that its lane should look at: what a page held of
+// expired ones, or what a scrub met of corrupt ones.
 type found struct {
 	partition ring.PartitionID
 	keys      []replica.Key

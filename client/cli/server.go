@@ -22,6 +22,7 @@ type ServerOptions struct {
 	Data          string
 	Zone          string
 	RebalanceRate int64         // bytes/s; 0: no limit
+	ScrubEvery    time.Duration // 0: when asked to
 	DrainTimeout  time.Duration // that a SIGTERM may take to hand over
 	Logger        *slog.Logger
 }
@@ -61,6 +62,9 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			if rate < 0 {
 				return usagef("--rebalance-rate cannot be negative")
 			}
+			if o.ScrubEvery < 0 {
+				return usagef("--scrub-every cannot be negative")
+			}
 			if o.DrainTimeout <= 0 {
 				return usagef("--drain-timeout must be above 0, not %v", o.DrainTimeout)
 			}
@@ -80,6 +84,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
 	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
 	f.Int64Var(&rate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
+	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)

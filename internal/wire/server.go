@@ -19,6 +19,7 @@ const (
 	CmdKeys   = "VR.KEYS"   // args: cursor ("" first), limit → KeysPage
 	CmdCopies = "VR.COPIES" // args: partition, cursor ("" first), limit → CopiesPage
 	CmdParts  = "VR.PARTS"  // no argument → the partitions that the store holds any key of (DecodeParts)
+	CmdScrub  = "VR.SCRUB"  // args: start → the number of the scrub; or status → ScrubReport, of the last one
 	CmdLink   = "VR.LINK"   // Hello → OK, then a one-way stream of frames
 	CmdFrame  = "VR.FRAME"  // one bulk, on a link only, without a reply: server to server
 )

@@ -20,7 +20,13 @@ const (
 // given up and copied anew.
 func (c *Core) Damaged(at Instant, id ring.PartitionID) {
 	c.enter(at)
-	if p := c.part(id); p != nil {
+	p := c.part(id)
+	switch {
+	case p == nil:
+	case p.state == absent && p.damage == sound:
+		p.damage = damaged // what is left of a copy that was wiped: compactions should not meet it
+		c.wipe(p)
+	default:
 		c.spoil(p, damaged)
 	}
 }

@@ -1,0 +1,227 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/replica"
+	"viewring/server/store"
+)
+
+// A scrub reads everything that the store has in its tables, once a cycle or when
+// asked to, and tells the lanes of what is corrupt.
+const (
+	scrubRate      = 16 << 20  // bytes/s of a cycle's own scrub
+	scrubRateAsked = 128 << 20 // of one that somebody waits for
+	scrubChunk     = 1 << 20   // read between two pauses
+	scrubFoundMax  = 10_000    // keys that one scrub follows up; the next finds the others
+	scrubRepeat    = 500 * time.Millisecond
+	scrubPatience  = 30 * time.Second // for what was found to be mended
+)
+
+// scrubber runs the scrubs, one at a time.
+type scrubber struct {
+	s    *Server
+	wake chan struct{} // capacity 1: one is wanted now
+
+	mu struct {
+		sync.Mutex
+		report wire.ScrubReport
+		asked  uint64 // the scrub that somebody waits for
+	}
+}
+
+func newScrubber(s *Server) *scrubber { return &scrubber{s: s, wake: make(chan struct{}, 1)} }
+
+// ask wants a scrub that begins after now and returns its number.
+func (b *scrubber) ask() uint64 {
+	b.mu.Lock()
+	b.mu.asked = b.mu.report.Number + 1
+	number := b.mu.asked
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default: // told already
+	}
+	return number
+}
+
+func (b *scrubber) report() wire.ScrubReport {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.mu.report
+}
+
+func (b *scrubber) change(edit func(r *wire.ScrubReport)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	edit(&b.mu.report)
+}
+
+// run begins a scrub whenever one is due.
+func (b *scrubber) run() {
+	every := b.s.opts.ScrubEvery
+	var due <-chan time.Time // never, unless a cycle is set
+	if every > 0 {
+		cycle := time.NewTicker(every)
+		defer cycle.Stop()
+		due = cycle.C
+	}
+	for {
+		select {
+		case <-due:
+		case <-b.wake:
+		case <-b.s.ctx.Done():
+			return
+		}
+		b.scrub()
+	}
+}
+
+func (b *scrubber) scrub() {
+	rate := scrubRate
+	b.mu.Lock()
+	b.mu.report = wire.ScrubReport{Number: b.mu.report.Number + 1, Running: true}
+	if b.mu.asked >= b.mu.report.Number {
+		rate = scrubRateAsked
+	}
+	b.mu.Unlock()
+	found := &scrubFound{keys: make(map[corruptKey]bool), parts: make(map[ring.PartitionID]bool)}
+	err := b.read(found, nil, rate)
+	if err == nil && found.count() > 0 {
+		err = b.followUp(found)
+	}
+	b.change(func(r *wire.ScrubReport) {
+		r.Running = false
+		r.Unmendable = r.Corrupt - r.Mended
+		if err != nil {
+			r.Failed = err.Error()
+		}
+	})
+	if r := b.report(); r.Corrupt > 0 || err != nil && b.s.ctx.Err() == nil {
+		b.s.logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "mended", r.Mended, "err", err)
+	}
+}
+
+// corruptKey is a key whose item fails its checksum.
+type corruptKey struct {
+	p   ring.PartitionID
+	key replica.Key
+}
+
+// scrubFound is what a scrub found and is not mended yet.
+type scrubFound struct {
+	keys  map[corruptKey]bool
+	parts map[ring.PartitionID]bool // have a range that cannot be read
+}
+
+func (f *scrubFound) count() int { return len(f.keys) + len(f.parts) }
+
+// read looks at everything, or at some partitions again.
+func (b *scrubber) read(found *scrubFound, only []ring.PartitionID, rate int) error {
+	items, bytes := 0, 0
+	flush := func() {
+		if only == nil {
+			b.change(func(r *wire.ScrubReport) {
+				r.Items += uint64(items)
+				r.Bytes += uint64(bytes)
+			})
+		}
+		items, bytes = 0, 0
+	}
+	err := b.s.store.Scrub(b.s.ctx, &store.Scrub{Only: only,
+		Pace: func(n int) error {
+			items, bytes = items+1, bytes+n
+			if bytes < scrubChunk {
+				return nil
+			}
+			pause := time.Duration(bytes) * time.Second / time.Duration(rate)
+			flush()
+			if !sleep(b.s.ctx, pause) { // traffic goes first
+				return context.Cause(b.s.ctx)
+			}
+			return nil
+		},
+		Found: func(f store.Finding) {
+			if f.Key == "" {
+				if int(f.Partition) < len(b.s.views.current().view.Partitions) {
+					found.parts[f.Partition] = true
+				}
+				return
+			}
+			// What has been overwritten since, or wiped, is nobody's any more.
+			if _, err := b.s.store.Get(f.Partition, f.Key); isCorrupt(err) && len(found.keys) < scrubFoundMax {
+				found.keys[corruptKey{f.Partition, f.Key}] = true
+			}
+		},
+	})
+	flush()
+	return err
+}
+
+// followUp tells the lanes of what was found, until it is mended or nobody
+// expects it any more. A partition with an unreadable range is copied anew where
+// others can do without this copy meanwhile.
+func (b *scrubber) followUp(found *scrubFound) error {
+	total := uint64(found.count())
+	b.change(func(r *wire.ScrubReport) { r.Corrupt = total })
+	for end := b.s.opts.Now().Mono + scrubPatience; found.count() > 0 && b.s.opts.Now().Mono < end; {
+		var again []ring.PartitionID
+		for k := range found.keys {
+			b.tell(k.p, k.key)
+		}
+		for p := range found.parts {
+			again = append(again, p)
+			b.tell(p, "")
+		}
+		if !sleep(b.s.ctx, scrubRepeat) {
+			return context.Cause(b.s.ctx)
+		}
+		for k := range found.keys {
+			if _, err := b.s.store.Get(k.p, k.key); !isCorrupt(err) {
+				delete(found.keys, k)
+			}
+		}
+		clear(found.parts)
+		if len(again) > 0 {
+			if err := b.read(found, again, scrubRateAsked); err != nil {
+				return err
+			}
+		}
+		b.change(func(r *wire.ScrubReport) { r.Mended = total - min(total, uint64(found.count())) })
+	}
+	return nil
+}
+
+// tell lets the partition's lane know of a corrupt key, or of a range.
+func (b *scrubber) tell(p ring.PartitionID, key replica.Key) {
+	f := &found{partition: p}
+	if key != "" {
+		f.keys = []replica.Key{key}
+	}
+	b.s.laneOf(p).inbox.put(event{kind: onCorrupt, found: f})
+}
+
+// runScrub starts a scrub, or says how the last one went.
+func (c *conn) runScrub(args [][]byte) error {
+	var err error
+	switch strings.ToLower(string(args[0])) {
+	case wire.ScrubStart:
+		number := c.s.scrubber.ask()
+		c.reply(func(w *wire.Writer) { w.WriteInt(int64(number)) })
+		return nil
+	case wire.ScrubStatus:
+		r := c.s.scrubber.report()
+		c.replyBulk(wire.AppendScrubReport(nil, &r))
+		return nil
+	default:
+		err = errors.New("start or status, not " + quote(args[0]))
+	}
+	c.replyFailed(err)
+	return nil
+}

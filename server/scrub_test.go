@@ -1,0 +1,207 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// noise is a value that no compression shortens.
+func noise(seed byte, n int) []byte {
+	b := make([]byte, n)
+	rng := rand.NewChaCha8([32]byte{seed})
+	_, _ = rng.Read(b)
+	return b
+}
+
+// corruptItem changes a byte of what a server stores at a key, past its core.
+func corruptItem(t *testing.T, s *Server, name string) {
+	t.Helper()
+	slot := ring.SlotOf(name)
+	p := ring.PartitionOf(slot, len(s.views.current().view.Partitions))
+	key := replica.MakeKey(slot, replica.SpaceUser, name)
+	item, err := s.store.Get(p, key)
+	if err != nil || item == nil {
+		t.Fatalf("%v has no %s: %v", s.ID(), name, err)
+	}
+	item[len(item)-1] ^= 1
+	wait, err := s.store.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{{Kind: replica.PutItem, Partition: p, Key: key, Value: item}}})
+	if err == nil {
+		err = wait()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// intact reports whether a server has a key's value as it should be.
+func (c *cluster) intact(s *Server, name string, want []byte) bool {
+	slot := ring.SlotOf(name)
+	key := replica.MakeKey(slot, replica.SpaceUser, name)
+	item, err := s.store.Get(ring.PartitionOf(slot, len(s.views.current().view.Partitions)), key)
+	if err != nil || item == nil {
+		return false
+	}
+	it, err := replica.DecodeItem(key, item)
+	return err == nil && bytes.Equal(it.Value, want)
+}
+
+// scrub starts one at a server and returns how it went.
+func (c *cluster) scrub(s *Server) wire.ScrubReport {
+	c.t.Helper()
+	conn := dial(c.t, s.Addr())
+	v, err := conn.Do(context.Background(), []byte(wire.CmdScrub), []byte(wire.ScrubStart))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var r wire.ScrubReport
+	c.wait("the scrub ends", func() bool {
+		status, err := conn.Do(context.Background(), []byte(wire.CmdScrub), []byte(wire.ScrubStatus))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		if r, err = wire.DecodeScrubReport(status.Bytes); err != nil {
+			c.t.Fatal(err)
+		}
+		return r.Number >= uint64(v.Int) && !r.Running
+	})
+	return r
+}
+
+// TestCorruptKeys: a read of one finds it, a scrub another; both get mended, and
+// nobody is told anything but the right value.
+func TestCorruptKeys(t *testing.T) {
+	c := startCluster(t, 3, 8, 2)
+	for i := range 20 {
+		c.set(fmt.Sprint("k", i), fmt.Sprint("v", i))
+	}
+	for _, s := range c.servers {
+		corruptItem(t, s, fmt.Sprint("k", int(s.ID())))
+	}
+	for i := range 20 {
+		c.expect(fmt.Sprint("k", i), fmt.Sprint("v", i))
+	}
+	for _, s := range c.servers {
+		name := fmt.Sprint("k", int(s.ID()))
+		if _, err := c.do([]byte("APPEND"), []byte(name), []byte("+")); err != nil {
+			t.Error(err)
+		}
+		c.expect(name, fmt.Sprint("v", int(s.ID()), "+"))
+	}
+	for _, s := range c.servers {
+		if r := c.scrub(s); r.Unmendable != 0 || r.Failed != "" {
+			t.Errorf("%v: %+v", s.ID(), r)
+		}
+	}
+	for _, s := range c.servers {
+		for i := range 20 {
+			want := fmt.Sprint("v", i)
+			if i >= 1 && i <= 3 {
+				want += "+"
+			}
+			if name := fmt.Sprint("k", i); !c.intact(s, name, []byte(want)) {
+				t.Errorf("%v's copy of %s is not mended", s.ID(), name)
+			}
+		}
+	}
+}
+
+// flipTables changes a byte in a table of a file system that holds text.
+func flipTables(t *testing.T, fs vfs.FS, text []byte) bool {
+	t.Helper()
+	names, err := fs.List("data/pebble")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := false
+	for _, n := range names {
+		if !strings.HasSuffix(n, ".sst") {
+			continue
+		}
+		f, err := fs.OpenReadWrite("data/pebble/"+n, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := bytes.Index(b, text); i >= 0 {
+			flipped = true
+			if _, err := f.WriteAt([]byte{b[i] ^ 0x10}, int64(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = f.Close()
+	}
+	return flipped
+}
+
+// TestBadBlock: a server whose table has a bad block is restarted, so that nothing
+// of it is in memory. All is read as before; a scrub finds the block, the copy is
+// made anew, and the next scrub finds nothing.
+func TestBadBlock(t *testing.T) {
+	c := startCluster(t, 4, 8, 2)
+	const keys = 60
+	value := func(i int) []byte { return noise(byte(i), 20_000) }
+	for i := range keys {
+		c.set(fmt.Sprint("k", i), string(value(i)))
+	}
+	c.restart(2) // what the log had goes into tables
+	c.waitBalanced()
+	flipped := 0
+	for i := range keys {
+		if i%20 == 0 && flipTables(t, c.fs[2], value(i)[5000:5100]) {
+			flipped++
+		}
+	}
+	if flipped == 0 {
+		t.Fatal("nothing to flip")
+	}
+	c.restart(2)
+	c.waitBalanced()
+	for i := range keys {
+		c.expect(fmt.Sprint("k", i), string(value(i)))
+	}
+	if r := c.scrub(c.servers[2]); r.Corrupt == 0 || r.Unmendable != 0 || r.Failed != "" || r.Bytes < 20_000 {
+		t.Errorf("%+v", r)
+	}
+	c.waitBalanced()
+	if r := c.scrub(c.servers[2]); r.Corrupt != 0 {
+		t.Errorf("again: %+v", r)
+	}
+	for i := range keys {
+		c.expect(fmt.Sprint("k", i), string(value(i)))
+	}
+}
+
+// restart stops a server and starts it again on its disk.
+func (c *cluster) restart(id ring.ServerID) {
+	c.t.Helper()
+	if err := c.servers[id].Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	delete(c.servers, id)
+	c.join(c.fs[id])
+}
+
+// TestCorruptEverywhere: nobody can mend it, and everybody says so.
+func TestCorruptEverywhere(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	c.set("k", "v")
+	corruptItem(t, c.servers[1], "k")
+	conn := dial(t, c.servers[1].Addr())
+	if v, err := conn.Do(context.Background(), []byte("GET"), []byte("k")); !wire.IsCode(err, wire.CodeCorrupt) {
+		t.Errorf("%v, %v", v, err)
+	}
+}
