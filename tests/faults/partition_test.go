@@ -17,7 +17,7 @@ var partitions = []scene{
 		p.Net.Drop(one, rest)
 		p.Net.Drop(rest, one)
 		p.WaitDown(n)
-		p.ops(2 * someOps)
+		p.ops(5 * someOps)
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},
@@ -27,7 +27,7 @@ var partitions = []scene{
 		p.Net.Hold(one, rest)
 		p.Net.Hold(rest, one)
 		p.WaitDown(n)
-		p.ops(2 * someOps)
+		p.ops(5 * someOps)
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},
@@ -35,7 +35,7 @@ var partitions = []scene{
 		n := p.Acting(hot)[0]
 		p.Net.Refuse(harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader))
 		p.WaitDown(n)
-		p.ops(2 * someOps)
+		p.ops(5 * someOps)
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},
@@ -52,7 +52,7 @@ var partitions = []scene{
 		n := p.Acting(hot)[0]
 		p.Net.Drop(harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader))
 		p.WaitDown(n)
-		p.ops(2 * someOps)
+		p.ops(5 * someOps)
 		p.Net.Heal()
 	}},
 	{name: "one way: a primary does not hear", servers: 4, play: func(p *play) {
@@ -85,7 +85,7 @@ var partitions = []scene{
 		p.Net.Drop(harness.Names(n), []string{harness.Leader})
 		p.Net.Drop([]string{harness.Leader}, harness.Names(n))
 		p.WaitDown(n)
-		p.ops(2 * someOps)
+		p.ops(5 * someOps)
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},

@@ -120,6 +120,7 @@ func (p *play) start() *history.Load {
 			}
 			return &history.Plain{Addrs: p.Addrs, Dial: dial, Rand: rand.New(rand.NewPCG(2, uint64(loop)))}
 		},
+		Probers: func() history.Target { return &history.Prober{Addrs: p.Addrs, Dial: dial} },
 	})
 }
 

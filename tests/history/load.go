@@ -15,11 +15,22 @@ const (
 	logPrefix   = "log/"   // appends and reads
 	countPrefix = "count/" // increments and reads
 	freePrefix  = "free/"  // everything
+	calmPrefix  = "calm/"  // a set now and then, and many reads
 	oncePrefix  = "once/"  // one set each
 )
 
 // isHot says whether a key is asked for all the time.
-func isHot(key string) bool { return !strings.HasPrefix(key, oncePrefix) }
+func isHot(key string) bool {
+	return !strings.HasPrefix(key, oncePrefix) && !strings.HasPrefix(key, calmPrefix)
+}
+
+// calmKey is one of the calm keys in the partition of a log. A primary that must
+// not answer any more holds back reads of what was being written when it was cut
+// off: only keys that nobody wrote just then show whether it knows its place.
+func calmKey(i, j int) string { return fmt.Sprintf("%s%d{%s%d}", calmPrefix, j, logPrefix, i) }
+
+// calmOnes is how many there are for each log.
+const calmOnes = 4
 
 // Errors of a Target.
 var (
@@ -32,19 +43,22 @@ type Target interface {
 	// Do returns an error that wraps ErrUnknown or ErrRefused when there was no
 	// answer. The content that it returns for a Get is remembered for SetSame.
 	Do(ctx context.Context, in Input) (Output, error)
+	// Close is called when the loop has ended.
+	Close()
 }
 
 // Options of a Load.
 type Options struct {
 	Seed     uint64
 	Keys     int                   // of each sort
-	Pause    time.Duration         // from one operation of a loop to the next
+	Pause    time.Duration         // of a loop after each operation
 	Patience time.Duration         // with an operation
 	Targets  func(loop int) Target // the client of each loop
+	Probers  func() Target         // that of a loop which only reads, one for each calm key
 }
 
-// Load is clients that never stop asking: two for each hot key, and two that
-// write ever new ones.
+// Load is clients that never stop asking: two for each hot key, two that write
+// ever new ones, and for each calm key one that writes and one that reads it.
 type Load struct {
 	History *History
 	opts    Options
@@ -62,20 +76,24 @@ func Start(ctx context.Context, opts Options) *Load {
 	l := &Load{History: New(), opts: opts}
 	l.ctx, l.stop = context.WithCancel(ctx)
 	loop := 0
-	spawn := func(key string) {
-		target, rng, client := opts.Targets(loop), rand.New(rand.NewPCG(opts.Seed, uint64(loop))), loop
+	spawn := func(key string, target Target, reads float64) {
+		r := &asker{l: l, client: loop, target: target, rng: rand.New(rand.NewPCG(opts.Seed, uint64(loop))), key: key, reads: reads, pause: opts.Pause}
 		loop++
-		l.running.Go(func() { l.run(client, target, rng, key) })
+		l.running.Go(r.run)
 	}
 	for i := range opts.Keys {
 		for _, prefix := range []string{logPrefix, countPrefix, freePrefix} {
 			key := fmt.Sprintf("%s%d", prefix, i)
-			spawn(key)
-			spawn(key)
+			spawn(key, opts.Targets(loop), someReads)
+			spawn(key, opts.Targets(loop), someReads)
+		}
+		for j := range calmOnes {
+			spawn(calmKey(i, j), opts.Targets(0), 0)
+			spawn(calmKey(i, j), opts.Probers(), 1)
 		}
 	}
-	spawn(oncePrefix)
-	spawn(oncePrefix)
+	spawn(oncePrefix, opts.Targets(loop), 0)
+	spawn(oncePrefix, opts.Targets(loop), 0)
 	return l
 }
 
@@ -109,46 +127,71 @@ func (l *Load) Errors() []string {
 	return l.errors
 }
 
-// run is one client's loop.
-func (l *Load) run(client int, target Target, rng *rand.Rand, key string) {
-	pause := time.NewTicker(l.opts.Pause)
+// asker is one client's doing.
+type asker struct {
+	l      *Load
+	client int
+	target Target
+	rng    *rand.Rand
+	key    string
+	reads  float64 // the share of reads
+	pause  time.Duration
+}
+
+// someReads is the share of reads of clients that also write.
+const someReads = 0.4
+
+func (r *asker) run() {
+	defer r.target.Close()
+	pause := time.NewTimer(r.pause)
 	defer pause.Stop()
 	var seen Content
-	for n := 0; l.ctx.Err() == nil; n++ {
-		in := Input{Key: key, Text: fmt.Sprintf("%d.%d;", client, n), Seen: seen}
-		in.Kind = choose(rng, key)
-		if key == oncePrefix {
-			in.Key = fmt.Sprintf("%s%d/%d", oncePrefix, client, n)
-			l.mu.Lock()
-			l.once = append(l.once, in.Key)
-			l.mu.Unlock()
+	for n := 0; r.l.ctx.Err() == nil; n++ {
+		in := Input{Kind: r.choose(), Key: r.key, Text: fmt.Sprintf("%d.%d;", r.client, n), Seen: seen}
+		if r.key == oncePrefix {
+			in.Key = fmt.Sprintf("%s%d/%d", oncePrefix, r.client, n)
+			r.l.noteOnce(in.Key)
 		}
 		if in.Kind == SetSame && !seen.Found {
 			in.Kind = Get
 		}
-		if out, ok := l.do(client, target, in); ok && in.Kind == Get {
+		if out, ok := r.l.do(r.client, r.target, in); ok && in.Kind == Get {
 			seen = out.Content
+		}
+		if pause.Reset(r.pause); strings.HasPrefix(r.key, calmPrefix) && r.reads == 0 {
+			pause.Reset(calmMin + time.Duration(r.rng.Int64N(int64(calmMax-calmMin))))
 		}
 		select {
 		case <-pause.C:
-		case <-l.ctx.Done():
+		case <-r.l.ctx.Done():
 		}
 	}
 }
 
-func choose(rng *rand.Rand, key string) Kind {
-	read := rng.Float64() < 0.4
+// Pauses of who writes a calm key.
+const (
+	calmMin = 800 * time.Millisecond
+	calmMax = 2500 * time.Millisecond
+)
+
+func (r *asker) choose() Kind {
 	switch {
-	case key == oncePrefix:
-		return Set
-	case read:
+	case r.rng.Float64() < r.reads:
 		return Get
-	case strings.HasPrefix(key, logPrefix):
+	case r.key == oncePrefix, strings.HasPrefix(r.key, calmPrefix):
+		return Set
+	case strings.HasPrefix(r.key, logPrefix):
 		return Append
-	case strings.HasPrefix(key, countPrefix):
+	case strings.HasPrefix(r.key, countPrefix):
 		return Incr
 	}
-	return []Kind{Set, Set, SetAbsent, SetPresent, SetSame, SetSame, Append, Append, Delete}[rng.IntN(9)]
+	return []Kind{Set, Set, SetAbsent, SetPresent, SetSame, SetSame, Append, Append, Delete}[r.rng.IntN(9)]
+}
+
+func (l *Load) noteOnce(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.once = append(l.once, key)
 }
 
 // do carries out and records one operation. It goes on when the load stops.
@@ -182,6 +225,9 @@ func (l *Load) Keys() []string {
 	for i := range l.opts.Keys {
 		for _, prefix := range []string{logPrefix, countPrefix, freePrefix} {
 			keys = append(keys, fmt.Sprintf("%s%d", prefix, i))
+		}
+		for j := range calmOnes {
+			keys = append(keys, calmKey(i, j))
 		}
 	}
 	l.mu.Lock()

@@ -20,6 +20,9 @@ type Library struct {
 	seen client.Version // by the last Get
 }
 
+// Close leaves the Client to its owner.
+func (c *Library) Close() {}
+
 // Do carries out one operation.
 func (c *Library) Do(ctx context.Context, in Input) (Output, error) {
 	var out Output
@@ -95,16 +98,14 @@ func (c *Plain) Do(ctx context.Context, in Input) (Output, error) {
 		case err == nil:
 			return parse(in, v), nil
 		case errors.As(err, &reply):
-			switch reply.Code {
-			case wire.CodeMoved:
-				if _, to, ok := wire.ParseMoved(reply.Message); ok {
-					addr = to
-				}
-			case wire.CodeUnavailable, wire.CodeNotEnoughCopies, wire.CodeBusy:
-			case wire.CodeUnknownOutcome:
+			if reply.Code == wire.CodeUnknownOutcome {
 				return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
-			default:
+			}
+			if !refusals[reply.Code] {
 				return Output{}, err
+			}
+			if _, to, ok := wire.ParseMoved(reply.Message); ok && reply.Code == wire.CodeMoved {
+				addr = to
 			}
 		case sent && in.Kind != Get:
 			return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
@@ -147,6 +148,73 @@ func (c *Plain) drop() {
 	_ = c.conn.Close() // never fails
 	c.conn = nil
 }
+
+// Prober reads from every server in turn, whatever the others say of it: one
+// that should no longer answer is asked all the same. It belongs to one loop.
+type Prober struct {
+	Addrs func() []string
+	Dial  wire.DialFunc
+
+	conns map[string]*wire.Conn
+	next  int
+}
+
+const proberAnswerMax = 300 * time.Millisecond
+
+// Do reads; it knows nothing else.
+func (c *Prober) Do(ctx context.Context, in Input) (Output, error) {
+	addrs := c.Addrs()
+	if in.Kind != Get || len(addrs) == 0 {
+		return Output{}, ErrRefused
+	}
+	addr := addrs[c.next%len(addrs)]
+	c.next++
+	ctx, cancel := context.WithTimeout(ctx, proberAnswerMax)
+	defer cancel()
+	conn := c.conns[addr]
+	if conn == nil {
+		var err error
+		if conn, err = wire.Dial(ctx, addr, c.Dial, wire.DefaultLimits); err != nil {
+			return Output{}, fmt.Errorf("%w: %w", ErrRefused, err)
+		}
+		if c.conns == nil {
+			c.conns = make(map[string]*wire.Conn)
+		}
+		c.conns[addr] = conn
+	}
+	v, err := conn.Do(ctx, []byte("GET"), []byte(in.Key))
+	if err == nil {
+		return parse(in, v), nil
+	}
+	select {
+	case <-conn.Done():
+		_ = conn.Close() // never fails
+		delete(c.conns, addr)
+	default: // it may answer yet: what is asked next must not overtake
+	}
+	var reply *wire.ServerError
+	if errors.As(err, &reply) && !refusals[reply.Code] {
+		return Output{}, err
+	}
+	return Output{}, fmt.Errorf("%w: %w", ErrRefused, err)
+}
+
+// Close ends its connections.
+func (c *Prober) Close() {
+	for _, conn := range c.conns {
+		_ = conn.Close() // never fails
+	}
+}
+
+// Close ends its connection.
+func (c *Plain) Close() {
+	if c.conn != nil {
+		c.drop()
+	}
+}
+
+// refusals are the replies of a server that cannot answer now.
+var refusals = map[string]bool{wire.CodeMoved: true, wire.CodeUnavailable: true, wire.CodeNotEnoughCopies: true, wire.CodeBusy: true}
 
 // command is an operation in Redis's words; nil when there are none.
 func command(in Input) []string {
