@@ -36,9 +36,10 @@ type Options struct {
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
 
 	// For tests.
-	FS   vfs.FS                 // nil: the disk
-	Dial wire.DialFunc          // nil: the network
-	Now  func() replica.Instant // nil: the machine's clocks
+	FS       vfs.FS                 // nil: the disk
+	Listener net.Listener           // instead of Listen; nil: the network's
+	Dial     wire.DialFunc          // nil: the network
+	Now      func() replica.Instant // nil: the machine's clocks
 }
 
 // Bounds and intervals of a server.
@@ -114,6 +115,9 @@ func (o *Options) setDefaults() error {
 
 // listen opens the listener and says under which address others find it.
 func listen(ctx context.Context, o *Options) (net.Listener, string, error) {
+	if o.Listener != nil {
+		return advertised(o.Listener, o.Advertise)
+	}
 	var lc net.ListenConfig
 	if o.Listen != "" {
 		l, err := lc.Listen(ctx, "tcp", o.Listen)

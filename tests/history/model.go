@@ -135,7 +135,7 @@ func describe(in Input, out Output) string {
 }
 
 // checkPatience bounds the search for an order of one key's operations.
-const checkPatience = 30 * time.Second
+const checkPatience = 15 * time.Second
 
 // linearizable looks for an order of the operations on one key that explains
 // every answer.

@@ -1,0 +1,62 @@
+package bubble
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func envInt(t *testing.T, name string, fallback uint64) uint64 {
+	t.Helper()
+	s := os.Getenv(name)
+	if s == "" {
+		return fallback
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// TestSeeds plays two minutes of each of a few clusters, 10 with VIEWRING_SLOW=1.
+// VIEWRING_BUBBLE_SEEDS says how many, VIEWRING_BUBBLE_SEED replays one, as far as
+// goroutines allow.
+func TestSeeds(t *testing.T) {
+	few := uint64(2)
+	if os.Getenv("VIEWRING_SLOW") != "" {
+		few = 10
+	}
+	first, n := envInt(t, "VIEWRING_BUBBLE_SEED_FIRST", 1), envInt(t, "VIEWRING_BUBBLE_SEEDS", few)
+	if one := envInt(t, "VIEWRING_BUBBLE_SEED", 0); one != 0 {
+		first, n = one, 1
+	}
+	counts := make(map[string]int)
+	for seed := first; seed < first+n; seed++ {
+		fmt.Printf("bubble: seed %d\n", seed) // the last one before a panic is its seed
+		began := time.Now()
+		r := playInBubble(t, Options{Seed: seed, Span: 2 * time.Minute, Faults: 20, Keys: 2, Pace: 100 * time.Millisecond})
+		for k, c := range r.Counts {
+			counts[k] += c
+		}
+		v := r.judge(t, seed)
+		t.Logf("seed %d: %.0f virtual seconds in %.1f s, %d operations, %d unknown, %d acked, %d lost, longest without a write %v",
+			seed, r.Virtual.Seconds(), time.Since(began).Seconds(), v.Operations, v.Unknown, v.Acked, v.Lost, v.WriteGap)
+	}
+	t.Log(counts)
+}
+
+// playInBubble plays a seed in a bubble of its own. What the pools of packages
+// keep belongs to the bubble that made it, so they are emptied before.
+func playInBubble(t *testing.T, opts Options) *Run {
+	t.Helper()
+	runtime.GC()
+	runtime.GC() // what the first has only marked as old
+	var r *Run
+	synctest.Test(t, func(*testing.T) { r = Play(opts) })
+	return r
+}

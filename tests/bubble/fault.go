@@ -1,0 +1,184 @@
+package bubble
+
+import (
+	"context"
+	"time"
+
+	"viewring/ring"
+)
+
+// membersMax bounds the joins.
+const membersMax = 7
+
+// disturb plays the faults of the seed, one after the other but each going on
+// for a while, and returns when the last is over and everything is repaired.
+func (w *world) disturb() {
+	for range w.opts.Faults {
+		w.rest(w.between(w.opts.Span/time.Duration(2*w.opts.Faults), 3*w.opts.Span/time.Duration(2*w.opts.Faults)))
+		w.fault()
+	}
+	w.faults.Wait()
+	w.leader.begin()
+	for _, n := range w.servers {
+		n.begin()
+	}
+}
+
+func (w *world) between(lo, hi time.Duration) time.Duration {
+	return lo + time.Duration(w.rng.Int64N(int64(hi-lo)+1))
+}
+
+func (w *world) chance(p float64) bool { return w.rng.Float64() < p }
+
+// during does something now, and undoes it after a while, beside other faults.
+func (w *world) during(kind string, d time.Duration, do func(), undo func()) {
+	w.counts[kind]++
+	w.trace.note("fault: %s for %v", kind, d)
+	do()
+	w.faults.Go(func() {
+		w.rest(d)
+		undo()
+	})
+}
+
+func (w *world) fault() {
+	n := w.servers[w.rng.IntN(len(w.servers))]
+	other := w.servers[w.rng.IntN(len(w.servers))]
+	d := w.between(200*time.Millisecond, 8*time.Second)
+	c := crash{silent: w.chance(0.4), percent: w.rng.IntN(101)}
+	if w.chance(0.7) {
+		c.after = 1 + w.rng.IntN(60)
+	}
+	switch w.rng.IntN(13) {
+	case 0:
+		w.during("crash for long", outAfter+w.between(0, 20*time.Second), func() { n.crash(c) }, n.begin)
+	case 1, 2:
+		w.during("crash", d, func() { n.crash(c) }, n.begin)
+	case 3:
+		w.during("power cut", w.between(200*time.Millisecond, 2*time.Second), func() { w.powerCut(n, c) }, w.powerBack)
+	case 4:
+		w.during("view leader crash", d, func() { w.leader.crash(c) }, w.leader.begin)
+	case 5:
+		w.cut("isolated", d, condition{held: true, lossy: w.chance(0.5)}, append(w.around(n, false), w.around(n, true)...))
+	case 6:
+		w.cut("pause", d, condition{held: true}, append(append(w.around(n, false), w.around(n, true)...), path{n.name, outside}, path{outside, n.name}))
+	case 7:
+		w.cut("one way", d, condition{held: true, lossy: w.chance(0.5)}, w.around(n, w.chance(0.5)))
+	case 8:
+		w.cut("link cut", d, condition{held: true, lossy: w.chance(0.5)}, []path{{n.name, other.name}, {other.name, n.name}})
+	case 9:
+		w.cut("no view leader", d, condition{held: true, lossy: w.chance(0.5)}, []path{{n.name, w.leader.name}, {w.leader.name, n.name}})
+	case 10:
+		w.cut("slow", d, condition{slow: w.between(10*time.Millisecond, time.Second)}, w.around(n, w.chance(0.5)))
+	case 11:
+		w.joinOrLeave(n)
+	default:
+		w.drain(n)
+	}
+}
+
+// around are the paths between a node and all others but the clients, one way.
+func (w *world) around(n *node, inward bool) []path {
+	var paths []path
+	for _, o := range append(w.servers[:len(w.servers):len(w.servers)], w.leader) {
+		if p := (path{n.name, o.name}); o != n && inward {
+			paths = append(paths, path{p.to, p.from})
+		} else if o != n {
+			paths = append(paths, p)
+		}
+	}
+	return paths
+}
+
+func (w *world) cut(kind string, d time.Duration, c condition, paths []path) {
+	heal := func() {}
+	w.during(kind, d, func() {
+		w.trace.note("%v are %+v", paths, c)
+		heal = w.net.set(c, paths...)
+	}, func() { heal() })
+}
+
+// powerCut ends all at one moment, that of one of them.
+func (w *world) powerCut(n *node, c crash) {
+	c.with = append(w.servers[:len(w.servers):len(w.servers)], w.leader)
+	n.crash(c)
+}
+
+func (w *world) powerBack() {
+	w.leader.begin()
+	for _, n := range w.servers {
+		n.begin()
+	}
+}
+
+// operatorPatience bounds what an operator waits for the view leader.
+const operatorPatience = 2 * time.Second
+
+func (w *world) joinOrLeave(n *node) {
+	members := w.client.View().Members
+	targets := 0
+	for i := range members {
+		if members[i].Target() {
+			targets++
+		}
+	}
+	if len(w.servers) < membersMax && (targets <= 3 || w.chance(0.5)) {
+		w.counts["join"]++
+		w.trace.note("fault: join")
+		w.add()
+		return
+	}
+	if targets <= 3 || n.hasLeft() {
+		return
+	}
+	w.counts["leave"]++
+	w.trace.note("fault: leave of %s", n.name)
+	w.operate(func(ctx context.Context) error {
+		_, err := w.client.Leave(ctx, n.addr)
+		return err
+	})
+}
+
+// drain takes a server out for a planned restart.
+func (w *world) drain(n *node) {
+	if n.hasLeft() || !n.isUp() {
+		return
+	}
+	w.counts["drain"]++
+	w.trace.note("fault: drain of %s", n.name)
+	w.operate(func(ctx context.Context) error {
+		_, err := w.client.Drain(ctx, n.addr)
+		return err
+	})
+	w.faults.Go(func() {
+		for until := time.Now().Add(2 * time.Second); time.Now().Before(until) && w.acts(n); {
+			w.rest(100 * time.Millisecond)
+		}
+		n.finish()
+		w.rest(500 * time.Millisecond)
+		n.begin()
+	})
+}
+
+func (w *world) operate(do func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), operatorPatience)
+	defer cancel()
+	if err := do(ctx); err != nil {
+		w.trace.note("the operator is told: %v", err)
+	}
+}
+
+func (w *world) acts(n *node) bool {
+	v := w.client.View()
+	for i := range v.Members {
+		if v.Members[i].Addr != n.addr {
+			continue
+		}
+		for p := range v.Partitions {
+			if v.Partitions[p].IsActing(ring.ServerID(v.Members[i].ID)) {
+				return true
+			}
+		}
+	}
+	return false
+}

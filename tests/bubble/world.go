@@ -1,0 +1,473 @@
+package bubble
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"viewring/client"
+	"viewring/ring"
+	"viewring/server"
+	"viewring/server/replica"
+	"viewring/server/store"
+	"viewring/tests/history"
+	"viewring/viewleader"
+)
+
+// Options say what a run is like.
+type Options struct {
+	Seed    uint64
+	Servers int           // at the start; 0: the seed decides
+	Span    time.Duration // virtual, in which faults happen
+	Faults  int           // in it
+	Keys    int           // of each sort
+	Pace    time.Duration // of each client
+}
+
+// Run is what came of a seed. Its history is judged outside the bubble: the
+// search for an order is bounded by a real clock.
+type Run struct {
+	Load    *history.Load
+	Final   map[string]string
+	Counts  map[string]int // faults by kind
+	Problem string         // "": none, as far as one can tell without the history
+	Trace   string
+	Virtual time.Duration
+}
+
+const (
+	partitions = 64
+	outAfter   = 30 * time.Second
+	settleMax  = 3 * time.Minute // for everything to come right after the faults
+	opPatience = 2 * time.Minute
+)
+
+// world is one cluster with its clients.
+type world struct {
+	opts  Options
+	rng   *rand.Rand
+	net   *network
+	start time.Time
+	trace *trace
+
+	leader  *node
+	servers []*node
+	client  *client.Client // of the operator, who is outside
+	load    *history.Load
+	counts  map[string]int
+	faults  sync.WaitGroup // under way
+}
+
+// trace is what happened, line by line.
+type trace struct {
+	mu    sync.Mutex
+	start time.Time
+	b     bytes.Buffer
+}
+
+func (t *trace) note(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	fmt.Fprintf(&t.b, "%10.4f ", time.Since(t.start).Seconds())
+	fmt.Fprintf(&t.b, format+"\n", args...)
+}
+
+func (t *trace) text() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}
+
+// logger makes a node's log part of the trace.
+func (t *trace) logger(name string) *slog.Logger {
+	return slog.New(slog.NewTextHandler(logLines{t, name}, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	}))
+}
+
+type logLines struct {
+	t    *trace
+	name string
+}
+
+func (l logLines) Write(b []byte) (int, error) {
+	l.t.note("%-7s %s", l.name, bytes.TrimSpace(b))
+	return len(b), nil
+}
+
+// node is a machine with a process on it.
+type node struct {
+	w     *world
+	name  string
+	addr  string
+	drift float64       // of its monotonic clock
+	skew  time.Duration // of its wall clock
+	run   func(ctx context.Context, n *node, l net.Listener) error
+
+	mu    sync.Mutex // what follows; held for moments only
+	fs    *vfs.MemFS
+	armed *crash // happens in the middle of its process's work on the disk
+	up    bool
+	gone  bool // it has left the cluster
+	life  int
+	stop  context.CancelFunc
+	ended chan struct{}
+}
+
+func newNode(w *world, name string, run func(context.Context, *node, net.Listener) error) *node {
+	return &node{w: w, name: name, addr: name + ":1", drift: 0.97 + 0.06*w.rng.Float64(),
+		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: vfs.NewCrashableMem()}
+}
+
+// begin starts the node's process, unless it runs or has left. It starts again
+// by itself if it ends without being told to, as a supervisor would do.
+func (n *node) begin() {
+	n.mu.Lock()
+	before := n.ended
+	n.mu.Unlock()
+	if before != nil && !n.isUp() {
+		<-before // its last process, on another disk
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.armed = nil; n.up || n.gone { // a crash that did not come would come too late
+		return
+	}
+	n.up = true
+	n.life++
+	life := n.life
+	n.w.net.revive(n.name)
+	ctx, stop := context.WithCancel(context.Background())
+	n.stop, n.ended = stop, make(chan struct{})
+	ended, listener := n.ended, n.w.net.listen(n.name, n.addr)
+	n.w.trace.note("%s starts", n.name)
+	go func() {
+		defer close(ended)
+		defer stop()
+		err := n.run(ctx, n, listener)
+		_ = listener.Close() // closed by its process, if that got so far
+		if ctx.Err() == nil {
+			n.w.faults.Go(func() { n.endedAlone(life, err) })
+		}
+	}()
+}
+
+// endedAlone deals with a process that ended without being told to.
+func (n *node) endedAlone(life int, err error) {
+	n.w.trace.note("%s ended by itself: %v", n.name, err)
+	n.mu.Lock()
+	same := n.life == life && n.up
+	if same {
+		n.up = false
+		n.gone = err == nil || errors.Is(err, server.ErrLeft)
+	}
+	again := same && !n.gone
+	n.mu.Unlock()
+	if again {
+		n.w.rest(time.Second)
+		n.begin()
+	}
+}
+
+// crash is how a process ends that is not told to.
+type crash struct {
+	silent  bool // its machine goes with it
+	percent int  // of what it had not synced that stays
+	after   int  // operations on the disk
+	with    []*node
+}
+
+// crash ends the process at once, or in the midst of its work on the disk when it
+// has done some more there: everything takes no time on the virtual clock, so that
+// all other moments are quiet ones.
+func (n *node) crash(c crash) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.up {
+		return
+	}
+	if c.after == 0 {
+		n.fall(c)
+		return
+	}
+	n.armed = &c
+}
+
+// fall crashes the node now. The caller holds mu.
+func (n *node) fall(c crash) {
+	n.up, n.armed = false, nil
+	n.life++
+	n.w.trace.note("%s crashes, its machine with it: %v, %d %% of what was not synced stays", n.name, c.silent, c.percent)
+	n.w.net.crash(n.name, c.silent)
+	n.fs = n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: rand.New(rand.NewPCG(n.w.opts.Seed, uint64(n.life)))})
+	n.stop() // what is left of it goes on for a moment, on a disk that nobody will read
+	for _, o := range c.with {
+		if o == n {
+			continue
+		}
+		o.mu.Lock()
+		if o.up {
+			o.fall(crash{silent: c.silent, percent: c.percent})
+		}
+		o.mu.Unlock()
+	}
+}
+
+// MaybeError is called before each operation on the disk.
+func (n *node) MaybeError(op errorfs.Op) error {
+	if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.armed == nil {
+		return nil
+	}
+	if n.armed.after--; n.armed.after == 0 {
+		n.fall(*n.armed)
+	}
+	return nil
+}
+
+// String names the node where errors are injected.
+func (n *node) String() string { return n.name }
+
+// finish ends the process in order.
+func (n *node) finish() {
+	n.mu.Lock()
+	if !n.up {
+		n.mu.Unlock()
+		return
+	}
+	n.up, n.armed = false, nil
+	n.life++
+	n.w.trace.note("%s is ended", n.name)
+	n.stop()
+	ended := n.ended
+	n.mu.Unlock()
+	<-ended
+	n.w.net.crash(n.name, false) // the system closes what its process left open
+}
+
+func (n *node) disk() vfs.FS {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return errorfs.Wrap(n.fs, n)
+}
+
+func (n *node) isUp() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.up
+}
+
+func (n *node) hasLeft() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.gone
+}
+
+// instant is what the node's clocks show.
+func (n *node) instant() replica.Instant {
+	now := time.Now()
+	return replica.Instant{Mono: time.Hour + time.Duration(float64(now.Sub(n.w.start))*n.drift), Wall: now.Add(n.skew).UnixMilli()}
+}
+
+func runLeader(ctx context.Context, n *node, l net.Listener) error {
+	s, err := viewleader.Start(ctx, viewleader.Options{
+		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: n.disk(),
+		Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
+	})
+	if err != nil {
+		return err
+	}
+	return s.Wait()
+}
+
+func runServer(ctx context.Context, n *node, l net.Listener) error {
+	s, err := server.Start(ctx, server.Options{
+		Listener: l, Data: "data", LeaderAddrs: []string{n.w.leader.addr}, Lanes: 2, FS: n.disk(), Dial: n.w.net.dialer(n.name),
+		Store: store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10},
+		Now:   n.instant, Logger: n.w.trace.logger(n.name), Console: io.Discard,
+	})
+	if err != nil {
+		return err
+	}
+	return s.Wait()
+}
+
+// rest lets time pass on the virtual clock.
+func (w *world) rest(d time.Duration) { <-time.After(d) }
+
+// Play runs one seed. It must be called in a bubble of its own, in which
+// everything that it starts has ended when it returns.
+func Play(opts Options) *Run {
+	w := &world{opts: opts, rng: rand.New(rand.NewPCG(opts.Seed, 0x627562)), start: time.Now(), counts: make(map[string]int)}
+	w.trace = &trace{start: w.start}
+	w.net = newNetwork(rand.New(rand.NewPCG(opts.Seed, 0x6e6574)))
+	w.leader = newNode(w, "leader", runLeader)
+	w.leader.begin()
+	servers := opts.Servers
+	if servers == 0 {
+		servers = 3 + w.rng.IntN(3)
+	}
+	for range servers {
+		w.add()
+	}
+	r := &Run{Counts: w.counts}
+	r.Problem = w.play(r)
+	w.end()
+	r.Load, r.Trace, r.Virtual = w.load, w.trace.text(), time.Since(w.start)
+	return r
+}
+
+func (w *world) add() *node {
+	n := newNode(w, fmt.Sprintf("s%d", len(w.servers)+1), runServer)
+	w.servers = append(w.servers, n)
+	n.begin()
+	return n
+}
+
+// play returns what went wrong, or "".
+func (w *world) play(r *Run) string {
+	var err error
+	if w.client, err = w.open(); err != nil {
+		return err.Error()
+	}
+	defer w.client.Close()
+	if why := w.settle(); why != "" {
+		return "at the start: " + why
+	}
+	stop, err := w.startLoad()
+	if err != nil {
+		return err.Error()
+	}
+	defer stop()
+	w.disturb()
+	w.trace.note("calm")
+	if why := w.settle(); why != "" {
+		return "after the faults: " + why
+	}
+	w.rest(time.Second) // of undisturbed work
+	w.load.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), opPatience)
+	defer cancel()
+	r.Final, err = w.load.ReadBack(ctx, func(ctx context.Context, key string) (string, bool, error) {
+		v, err := w.client.Get(ctx, key)
+		if errors.Is(err, client.ErrNotFound) {
+			return "", false, nil
+		}
+		return string(v.Bytes), true, err
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return w.audit(ctx)
+}
+
+func (w *world) open() (*client.Client, error) {
+	return client.Open(context.Background(), client.Options{Leaders: []string{w.leader.addr}, Dialer: w.net.dialer(outside),
+		ViewCache: client.NoViewCache, ConnectTimeout: time.Minute})
+}
+
+// startLoad starts the clients, half of them the library's.
+func (w *world) startLoad() (stop func(), err error) {
+	var libraries []*client.Client
+	for range 2 {
+		c, err := w.open()
+		if err != nil {
+			return nil, err
+		}
+		libraries = append(libraries, c)
+	}
+	w.load = history.Start(context.Background(), history.Options{
+		Seed: w.opts.Seed, Keys: w.opts.Keys, Pause: w.opts.Pace, Patience: opPatience,
+		Targets: func(loop int) history.Target {
+			if loop%2 == 0 {
+				return &history.Library{Client: libraries[loop/2%2]}
+			}
+			return &history.Plain{Addrs: w.addrs, Dial: w.net.dialer(outside), Rand: rand.New(rand.NewPCG(w.opts.Seed, uint64(loop)))}
+		},
+		Probers: func() history.Target { return &history.Prober{Addrs: w.addrs, Dial: w.net.dialer(outside)} },
+	})
+	return func() {
+		w.load.Stop()
+		for _, c := range libraries {
+			_ = c.Close() // nothing is under way
+		}
+	}, nil
+}
+
+// addrs are where servers are, or were at the start.
+func (w *world) addrs() []string { return []string{"s1:1", "s2:1", "s3:1"} }
+
+// settle waits until every partition is on exactly its targets, and everybody
+// knows it.
+func (w *world) settle() string {
+	why := ""
+	for until := time.Now().Add(settleMax); time.Now().Before(until); w.rest(200 * time.Millisecond) {
+		if why = w.unsettled(); why == "" {
+			return ""
+		}
+	}
+	return fmt.Sprintf("not settled within %v: %s", settleMax, why)
+}
+
+func (w *world) unsettled() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	st, err := w.client.Status(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	for _, n := range w.servers {
+		i := slices.IndexFunc(st.View.Members, func(m ring.Member) bool { return m.Addr == n.addr })
+		if n.hasLeft() {
+			continue
+		}
+		if i < 0 || !st.View.Members[i].Up || !st.View.Members[i].Target() && st.View.Members[i].Standing != ring.Leaving {
+			return fmt.Sprintf("%s is not in its place: %+v", n.name, st.View.Members)
+		}
+	}
+	return st.Unbalanced()
+}
+
+// audit looks into every store.
+func (w *world) audit(ctx context.Context) string {
+	a, err := w.client.Audit(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	if len(a.Problems) > 0 {
+		return fmt.Sprintf("the copies of %d keys are not as they should be: %v", len(a.Problems), a.Problems[:min(3, len(a.Problems))])
+	}
+	if want := min(ring.Copies, len(w.client.View().Members)); a.Copies != want*a.Keys {
+		return fmt.Sprintf("%d copies of %d keys, want %d of each", a.Copies, a.Keys, want)
+	}
+	return ""
+}
+
+// end ends all processes.
+func (w *world) end() {
+	var ending sync.WaitGroup
+	for _, n := range append(slices.Clone(w.servers), w.leader) {
+		ending.Go(n.finish)
+	}
+	ending.Wait()
+}
