@@ -13,6 +13,7 @@ import (
 func (s *State) Apply(cmds []Command) []Result {
 	results := make([]Result, len(cmds))
 	for i := range cmds {
+		s.at = cmds[i].At
 		results[i] = s.applyOne(&cmds[i])
 	}
 	if s.dirty {
@@ -62,15 +63,20 @@ func (s *State) applyOne(c *Command) Result {
 // a whole is decided here, so that no order of its commands matters to it.
 func (s *State) finish() {
 	limit := s.minCopiesLimit()
+	restored := make(map[ring.ServerID][]ring.PartitionID)
 	for i := range s.parts {
 		p := &s.parts[i]
-		s.restoreLast(p)
+		if id := s.restorable(p); id != 0 {
+			s.setActing(p, []ring.ServerID{id})
+			restored[id] = append(restored[id], ring.PartitionID(i))
+		}
 		s.lowerMinCopies(p, limit)
 		if p.Term == s.epoch+1 && len(p.Acting) >= int(p.MinCopies) {
 			p.Writable, p.tainted = p.Acting, 0
 		}
 		s.taint(p)
 	}
+	s.noteByServer(EventRestored, restored)
 	s.dropLeft()
 	s.epoch++
 	s.dirty, s.view = false, nil
@@ -114,17 +120,10 @@ func (s *State) lowerMinCopies(p *partition, limit int) {
 	s.touch(p)
 }
 
-// restoreLast brings back a partition whose acting replicas are too few to have
-// acknowledged anything and are all down: one member of W, which holds all that
-// was ever acknowledged, becomes acting. It must be up, and not have been up
-// since it acted last without acting: then it may have begun to learn.
-func (s *State) restoreLast(p *partition) {
-	if id := s.restorable(p); id != 0 {
-		s.setActing(p, []ring.ServerID{id})
-	}
-}
-
-// restorable returns who restoreLast would make acting, or 0.
+// restorable returns who brings back a partition whose acting replicas are too
+// few to have acknowledged anything and are all down: a member of W, which holds
+// all that was ever acknowledged; or 0. It must be up, and not have been up since
+// it acted last without acting: then it may have begun to learn.
 func (s *State) restorable(p *partition) ring.ServerID {
 	if len(p.Acting) >= int(p.MinCopies) || s.anyUp(p.Acting) {
 		return 0
@@ -166,6 +165,7 @@ func (s *State) dropLeft() {
 		if !leaving(m) || needed[m.ID] {
 			return false
 		}
+		s.note(EventLeft, m.ID, "%s", m.Addr)
 		s.remember(gone{ID: m.ID, Store: m.Store, Incarnation: m.Incarnation, Removed: m.Removed})
 		return true
 	})
@@ -197,6 +197,7 @@ func (s *State) configure(c *Command) Result {
 	}
 	s.minCopies, s.leaseTTL = c.MinCopies, c.LeaseTTL
 	s.dirty = true
+	s.note(EventConfigured, 0, "min-copies %d, lease %v", c.MinCopies, c.LeaseTTL)
 	for i := range s.parts {
 		p := &s.parts[i]
 		if n := s.minCopiesFor(p.Acting); n > p.MinCopies {

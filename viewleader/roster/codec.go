@@ -11,7 +11,7 @@ import (
 )
 
 // The format versions of what Raft stores. Another one is refused by name, but
-// for a snapshot of the first, which had no rebirths.
+// for a snapshot of the first, which had neither rebirths nor events.
 const (
 	commandsFormat      = 1
 	snapshotFormat      = 2

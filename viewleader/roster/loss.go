@@ -2,6 +2,7 @@ package roster
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"viewring/ring"
@@ -28,12 +29,19 @@ func (s *State) acceptLoss(c *Command) Result {
 		}
 		firsts[i] = first
 	}
+	begun := make(map[ring.ServerID][]ring.PartitionID)
 	for i, id := range c.Partitions {
+		begun[firsts[i]] = append(begun[firsts[i]], id)
 		p := &s.parts[id]
 		s.setActing(p, []ring.ServerID{firsts[i]})
 		p.Writable, p.tainted = p.Acting, 0
 		p.Reborn = p.Term
 	}
+	for id, ps := range begun {
+		slices.Sort(ps)
+		begun[id] = slices.Compact(ps)
+	}
+	s.noteByServer(EventAcceptedLoss, begun)
 	return Result{Code: Done}
 }
 

@@ -104,16 +104,12 @@ func TestAcceptLossOfWhatNobodyHolds(t *testing.T) {
 	w.part(nil, nil)
 	w.must(acceptLoss(0))
 	p := w.s.View().Partitions[0]
-	table, err := w.s.ringTable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if first := table.Targets(0)[0]; !slices.Equal(p.Acting, ids{first}) {
+	if first := w.targets(0)[0]; !slices.Equal(p.Acting, ids{first}) {
 		t.Errorf("acting %v, want the first target %v", p.Acting, first)
 	}
 }
 
-// A snapshot of the first format had no rebirths.
+// A snapshot of the first format had neither rebirths nor events.
 func TestSnapshotOfTheFirstFormat(t *testing.T) {
 	w := newWorld(t, 2)
 	w.s.parts = w.s.parts[:1]
@@ -121,7 +117,8 @@ func TestSnapshotOfTheFirstFormat(t *testing.T) {
 	old := slices.Clone(b)
 	old[0] = snapshotFormatFirst
 	i := bytes.LastIndex(old, []byte{1, 0, 0, 0, 0, 0}) // min-copies, acting, W, tainted, reborn; asked …
-	old = slices.Delete(old, i+4, i+5)
+	old = slices.Delete(old, i+4, i+5)                  // reborn
+	old = slices.Delete(old, i+5, i+6)                  // events
 	s, err := Restore(old)
 	if err != nil {
 		t.Fatal(err)

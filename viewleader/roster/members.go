@@ -21,6 +21,7 @@ func (s *State) expire(c *Command) Result {
 		victims[in.ID] = true
 		if m.Up {
 			m.Up, m.DownAt = false, c.At
+			s.note(EventDown, m.ID, "%s", m.Addr)
 			s.membersChanged(false)
 		}
 	}
@@ -57,6 +58,7 @@ func (s *State) out(c *Command) Result {
 	}
 	m.Standing = ring.Out
 	s.membersChanged(true)
+	s.note(EventOut, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: m.ID}
 }
 
@@ -84,6 +86,7 @@ func (s *State) leave(c *Command) Result {
 	}
 	m.Standing = ring.Leaving
 	s.membersChanged(true)
+	s.note(EventLeaving, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: c.ID}
 }
 
@@ -102,6 +105,7 @@ func (s *State) remove(c *Command) Result {
 	if !m.Removed {
 		m.Removed = true
 		s.membersChanged(false)
+		s.note(EventRemoved, m.ID, "%s", m.Addr)
 	}
 	s.stopActing(func(id ring.ServerID) bool { return id == c.ID })
 	return Result{Code: Done, ID: c.ID}
@@ -138,6 +142,7 @@ func (s *State) drain(c *Command) Result {
 	}
 	m.Standing = ring.Draining
 	s.membersChanged(false)
+	s.note(EventDraining, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: m.ID}
 }
 

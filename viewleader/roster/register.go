@@ -128,6 +128,10 @@ func (s *State) admit(r *Register) Result {
 	})
 	s.members = slices.Insert(s.members, i, m)
 	s.membersChanged(true)
+	if s.epoch == 0 && s.lastEvent() == 0 {
+		s.note(EventMade, 0, "cluster %x, %d partitions", s.cluster[:4], len(s.parts))
+	}
+	s.note(EventJoined, id, "%s", m.Addr)
 	for i := range s.parts {
 		if p := &s.parts[i]; p.Term == 0 {
 			s.setActing(p, []ring.ServerID{id})
@@ -148,6 +152,7 @@ func (s *State) sameStart(m *member, r *Register) {
 		m.Standing = ring.In
 	}
 	s.membersChanged(placement)
+	s.note(EventUp, m.ID, "%s, the same process", m.Addr)
 }
 
 // newStart brings back a server after a restart. Whole, it goes last wherever
@@ -163,9 +168,18 @@ func (s *State) newStart(m *member, r *Register) {
 	m.Store, m.Incarnation, m.Instance = r.Store, r.Incarnation, r.Instance
 	m.Addr, m.Zone, m.Up, m.Doubted = r.Addr, r.Zone, true, false
 	s.membersChanged(true)
+	with := "with its data"
+	if !whole {
+		with = "without its data"
+	}
+	s.note(EventUp, m.ID, "%s, started anew %s", m.Addr, with)
+	var lost []ring.PartitionID
 	for i := range s.parts {
 		p := &s.parts[i]
 		rest := withoutOne(p.Acting, m.ID)
+		if !whole && len(p.Acting) == 1 && len(rest) == 0 {
+			lost = append(lost, ring.PartitionID(i))
+		}
 		switch {
 		case whole && len(rest) < len(p.Acting):
 			s.setActing(p, append(rest, m.ID))
@@ -173,5 +187,8 @@ func (s *State) newStart(m *member, r *Register) {
 			p.setWritable(withoutOne(p.Writable, m.ID))
 			s.setActing(p, rest)
 		}
+	}
+	if len(lost) > 0 {
+		s.note(EventLost, m.ID, "%s", partitionRanges(lost))
 	}
 }

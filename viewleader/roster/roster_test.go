@@ -115,6 +115,16 @@ func (w *world) part(acting, writable []ring.ServerID) {
 	}
 }
 
+// targets returns the ring's replicas of a partition.
+func (w *world) targets(p ring.PartitionID) []ring.ServerID {
+	w.t.Helper()
+	table, err := w.s.ringTable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return table.Targets(p)
+}
+
 type ids = []ring.ServerID
 
 func TestFirstServerGetsEverything(t *testing.T) {

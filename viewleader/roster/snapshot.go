@@ -50,6 +50,7 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 		b = binary.AppendVarint(b, a.First)
 		b = binary.AppendVarint(b, a.Last)
 	}
+	b = s.appendEvents(b)
 	return s.locks.append(b)
 }
 
@@ -89,6 +90,12 @@ func Restore(b []byte) (*State, error) {
 	for range r.Count(6) {
 		s.asked = append(s.asked, ask{ring.PartitionID(r.Uvarint()), r.Uvarint(),
 			serverID(r), serverID(r), varint(r), varint(r)})
+	}
+	if format > snapshotFormatFirst {
+		var err error
+		if s.events, err = readEvents(r); err != nil {
+			return nil, fmt.Errorf("roster snapshot: %w", err)
+		}
 	}
 	s.locks = readLocks(r)
 	if err := r.Done(); err != nil {

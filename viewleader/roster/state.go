@@ -63,7 +63,9 @@ type State struct {
 	parts   []partition   // the slices inside are replaced, never written to
 	asked   []ask         // ejects that wait out their patience
 	locks   lockTable
+	events  []Event // the newest, oldest first; what was handed out is not written to
 
+	at    int64       // of the running command
 	dirty bool        // the running batch changed the view
 	view  *ring.View  // of epoch; nil until asked for
 	table *ring.Table // of the present members; nil until asked for

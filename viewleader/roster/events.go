@@ -1,0 +1,154 @@
+package roster
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"viewring/internal/codec"
+	"viewring/ring"
+)
+
+// Bounds on the events that a state keeps.
+const (
+	EventsMax      = 512 // older ones are forgotten
+	eventDetailMax = 300 // bytes
+)
+
+// EventKind says what happened. The numbers are stored: never reuse one.
+type EventKind uint8
+
+// What happens to a cluster and its servers. Detail says more where noted.
+const (
+	EventMade         EventKind = iota + 1 // the cluster has its first server
+	EventJoined                            // Detail: its address
+	EventUp                                // Detail: address; whether as the same process, with or without its data
+	EventDown                              // declared down
+	EventOut                               // others take over its copies
+	EventLeaving                           // an operator's word
+	EventLeft                              // nothing is on it any more
+	EventDraining                          // an operator's word: a planned restart
+	EventRemoved                           // an operator's word: it never returns
+	EventRestored                          // Detail: the partitions that it brings back
+	EventLost                              // Detail: the partitions that it was the last to hold; it came back without its data
+	EventAcceptedLoss                      // Detail: partitions that an operator gave up; Server begins them anew
+	EventConfigured                        // Detail: what holds from now on
+	eventKindMax      = EventConfigured
+)
+
+var eventNames = [...]string{
+	EventMade: "made", EventJoined: "joined", EventUp: "up", EventDown: "down", EventOut: "out",
+	EventLeaving: "leaving", EventLeft: "left", EventDraining: "draining", EventRemoved: "removed",
+	EventRestored: "restored", EventLost: "lost", EventAcceptedLoss: "accepted-loss", EventConfigured: "configured",
+}
+
+// String returns the word that tables and JSON use.
+func (k EventKind) String() string { return eventNames[k] }
+
+// Event is something that happened to the cluster.
+type Event struct {
+	Number uint64 // counts from 1, over all events there ever were
+	Epoch  uint64 // of the view that shows it
+	At     int64  // unix ms, of the command that made it happen
+	Kind   EventKind
+	Server ring.ServerID // whom it concerns; 0: nobody in particular
+	Detail string
+}
+
+// Events returns the events with numbers above since that are still kept, oldest
+// first. They never change.
+func (s *State) Events(since uint64) []Event {
+	kept := s.keptEvents()
+	if len(kept) == 0 || since >= s.lastEvent() {
+		return nil
+	}
+	if first := kept[0].Number; since >= first {
+		kept = kept[since-first+1:]
+	}
+	return slices.Clip(kept)
+}
+
+// keptEvents leaves out those that are forgotten, though still in memory.
+func (s *State) keptEvents() []Event { return s.events[max(0, len(s.events)-EventsMax):] }
+
+// LastEvent returns the number of the newest event; 0: there was none.
+func (s *State) LastEvent() uint64 { return s.lastEvent() }
+
+func (s *State) lastEvent() uint64 {
+	if len(s.events) == 0 {
+		return 0
+	}
+	return s.events[len(s.events)-1].Number
+}
+
+// note adds an event of the running batch. All of them change the view.
+func (s *State) note(kind EventKind, server ring.ServerID, format string, args ...any) {
+	detail := fmt.Sprintf(format, args...)
+	if len(detail) > eventDetailMax {
+		detail = detail[:eventDetailMax-3] + "..."
+	}
+	e := Event{Number: s.lastEvent() + 1, Epoch: s.epoch + 1, At: s.at, Kind: kind, Server: server, Detail: detail}
+	if len(s.events) >= 2*EventsMax {
+		s.events = slices.Clone(s.keptEvents()) // a new one: what was handed out must not change
+	}
+	s.events = append(s.events, e)
+}
+
+// noteByServer adds an event for each server that partitions were made out to,
+// in the order of the servers.
+func (s *State) noteByServer(kind EventKind, of map[ring.ServerID][]ring.PartitionID) {
+	for i := range s.members {
+		if ps := of[s.members[i].ID]; len(ps) > 0 {
+			s.note(kind, s.members[i].ID, "%s", partitionRanges(ps))
+		}
+	}
+}
+
+// partitionRanges names partitions, which are sorted: "4 partitions: 3, 7-9".
+func partitionRanges(ps []ring.PartitionID) string {
+	var b strings.Builder
+	if fmt.Fprintf(&b, "%d partitions: ", len(ps)); len(ps) == 1 {
+		return fmt.Sprintf("partition %d", ps[0])
+	}
+	for i := 0; i < len(ps); {
+		j := i
+		for j+1 < len(ps) && ps[j+1] == ps[j]+1 {
+			j++
+		}
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		if fmt.Fprint(&b, ps[i]); j > i {
+			fmt.Fprintf(&b, "-%d", ps[j])
+		}
+		i = j + 1
+	}
+	return b.String()
+}
+
+func (s *State) appendEvents(b []byte) []byte {
+	kept := s.keptEvents()
+	b = binary.AppendUvarint(b, uint64(len(kept)))
+	for i := range kept {
+		e := &kept[i]
+		b = binary.AppendUvarint(b, e.Number)
+		b = binary.AppendUvarint(b, e.Epoch)
+		b = binary.AppendVarint(b, e.At)
+		b = append(b, byte(e.Kind))
+		b = binary.AppendUvarint(b, uint64(e.Server))
+		b = codec.AppendString(b, e.Detail)
+	}
+	return b
+}
+
+func readEvents(r *codec.Reader) (events []Event, err error) {
+	for range r.Count(6) {
+		e := Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: varint(r), Kind: EventKind(r.Byte()), Server: serverID(r), Detail: r.String()}
+		if r.Err() == nil && (e.Kind == 0 || e.Kind > eventKindMax || len(events) > 0 && e.Number != events[len(events)-1].Number+1) {
+			return nil, fmt.Errorf("event %d is malformed", e.Number)
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
