@@ -76,7 +76,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, ScrubEvery: o.ScrubEvery, Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)

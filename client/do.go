@@ -96,6 +96,9 @@ func (c *Client) tryUntilDone(ctx context.Context, op *operation) (wire.DoReply,
 			backoff = backoffMin
 			continue // another route: no need to wait
 		}
+		if wire.IsCode(err, wire.CodeReadOnly) && c.views.current.Load() == s && !c.opts.Persist {
+			return wire.DoReply{}, op.abandon(err) // nobody is about to take over from the full one
+		}
 		c.wait(ctx, s, jitter(backoff))
 		if backoff *= 2; backoff > backoffMax {
 			backoff = backoffMax
@@ -151,7 +154,7 @@ func (op *operation) judge(ctx context.Context, err error) error {
 	}
 	op.reply = reply
 	switch reply.Code {
-	case wire.CodeMoved, wire.CodeUnavailable, wire.CodeNotEnoughCopies, wire.CodeBusy:
+	case wire.CodeMoved, wire.CodeUnavailable, wire.CodeNotEnoughCopies, wire.CodeBusy, wire.CodeReadOnly:
 	case wire.CodeUnknownOutcome:
 		op.maybe = true
 	default:
@@ -203,7 +206,7 @@ func (c *Client) learn(ctx context.Context, op *operation, tried route, s *snaps
 	switch {
 	case s.view.Unserved(op.partition):
 		c.confirmed(ctx, s) // for the newer view that it may bring
-	case errors.As(op.last, &reply) && (reply.Code == wire.CodeMoved || op.tries%4 == 0):
+	case errors.As(op.last, &reply) && (reply.Code == wire.CodeMoved || reply.Code == wire.CodeReadOnly || op.tries%4 == 0):
 		_ = c.askServer(ctx, tried.addr) // it may know; else the watcher will
 	case reply == nil && op.tries%4 == 3:
 		lctx, cancel := context.WithTimeout(ctx, leaderPatience)

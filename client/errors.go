@@ -25,6 +25,9 @@ var (
 	ErrBusy           = errors.New("busy")
 	ErrClosed         = errors.New("client closed")
 
+	// ErrDiskFull is also ErrUnavailable: nothing was done.
+	ErrDiskFull = fmt.Errorf("%w: a disk is full", ErrUnavailable)
+
 	// ErrLocked and ErrNotHeld are also ErrRefused.
 	ErrLocked  = fmt.Errorf("%w: locked by another client", ErrRefused)
 	ErrNotHeld = fmt.Errorf("%w: lock not held by this client", ErrRefused)
@@ -38,6 +41,7 @@ var kindOfCode = map[string]error{
 	wire.CodeUnknownOutcome:  ErrUnknownOutcome,
 	wire.CodeBusy:            ErrBusy,
 	wire.CodeCorrupt:         ErrCorrupt,
+	wire.CodeReadOnly:        ErrDiskFull,
 	wire.CodeTooLarge:        ErrTooLarge,
 	wire.CodeLocked:          ErrLocked,
 	wire.CodeNotHeld:         ErrNotHeld,

@@ -21,6 +21,7 @@ type ServerStats struct {
 	MovedPartitions                      uint64 // since its start, copied whole into an empty range
 	DeltaPartitions                      uint64 // since its start, copied by what changed
 	CopiedKeys                           uint64 // since its start, by rebalancing
+	Full                                 bool   // its disk nearly is: it takes nothing new
 }
 
 // ServerStatus is a server's last heartbeat.

@@ -197,6 +197,8 @@ func (c *conn) errorText(cl *call) string {
 		return wire.CodeCorrupt + " the stored value fails its checksum"
 	case replica.StatusTooLarge:
 		return fmt.Sprintf("%s at most %d bytes of value and %d of key", wire.CodeTooLarge, wire.ValueBytesMax, wire.KeyBytesMax)
+	case replica.StatusFull:
+		return wire.CodeReadOnly + " " + c.s.fullText(ring.ServerID(cl.answer.Number))
 	case replica.StatusExpiredID:
 		return wire.CodeErr + " the request id was born too long ago (is the client's clock right?)"
 	}

@@ -20,6 +20,7 @@ const (
 	onView                           // adoption
 	onLearn                          // from: the source; partition
 	onConfirmed                      // n: the token; ok
+	onFull                           // ok: the disk nearly is
 	onExpired                        // found
 	onCorrupt                        // found; without keys, a range
 )

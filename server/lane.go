@@ -174,6 +174,8 @@ func (l *lane) handle(at replica.Instant, e *event) {
 		if len(e.found.keys) == 0 {
 			l.core.Damaged(at, e.found.partition)
 		}
+	case onFull:
+		l.core.SetFull(at, e.ok)
 	case onConfirmed:
 		l.core.Confirmed(at, e.n, e.ok)
 	}
@@ -206,6 +208,7 @@ func (l *lane) perform(r *replica.Ready) error {
 		if err != nil {
 			return err
 		}
+		l.s.room.wrote(batchBytes(r.Batch))
 		l.syncing.Add(1)
 		select {
 		case <-l.synced: // of an earlier batch
@@ -300,4 +303,12 @@ func (l *lane) runCommits() {
 		default: // told already
 		}
 	}
+}
+
+// batchBytes is about what a batch adds to the disk.
+func batchBytes(b *replica.Batch) (n int) {
+	for i := range b.Ops {
+		n += len(b.Ops[i].Key) + len(b.Ops[i].Value)
+	}
+	return n
 }

@@ -53,6 +53,10 @@ type Server struct {
 
 	beatEvery atomic.Int64 // between heartbeats
 
+	room    *room
+	full    atomic.Bool  // its disk nearly is
+	written atomic.Int64 // bytes of batches since the disk was looked at
+
 	memory atomic.Int64 // bytes of requests and answers under way
 	conns  atomic.Int64
 
@@ -167,6 +171,7 @@ func (s *Server) assemble(v *ring.View) error {
 	s.sweeper = newSweeper(s, len(v.Partitions))
 	s.scrubber = newScrubber(s)
 	s.console = newConsole(s.opts.Console)
+	s.room = newRoom(s)
 	for i := range s.opts.Lanes {
 		l, err := newLane(s, i, s.store.Fresh())
 		if err != nil {
@@ -175,6 +180,7 @@ func (s *Server) assemble(v *ring.View) error {
 		l.movedAt.Store(int64(s.opts.Now().Mono))
 		s.lanes = append(s.lanes, l)
 	}
+	s.room.look() // before anything is learned
 	return s.views.adopt(v)
 }
 
@@ -195,6 +201,7 @@ func (s *Server) spawnAll() {
 	s.spawn(s.scrubber.run)
 	s.spawn(func() { s.console.run(s.ctx) })
 	s.spawn(s.watchStore)
+	s.spawn(s.room.run)
 	s.spawn(s.runAccept)
 }
 
@@ -313,7 +320,7 @@ func (s *Server) stats() wire.ServerStats {
 		t.DeltaPartitions += c.DeltaCopies
 		t.CopiedKeys += c.CopiedKeys
 	}
-	t.DiskFree = s.store.DiskFree()
+	t.DiskFree, t.Full = s.store.DiskFree(), s.full.Load()
 	s.mover.report(&t)
 	return t
 }

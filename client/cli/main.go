@@ -17,7 +17,7 @@ const (
 	exitUsage       = 2
 	exitUnknown     = 3 // unreachable or timed out: the outcome is unknown
 	exitRefused     = 4
-	exitUnavailable = 5 // unavailable, too few copies, or corrupt
+	exitUnavailable = 5 // unavailable, too few copies, a full disk, or corrupt
 )
 
 // Env is the world as a command sees it.

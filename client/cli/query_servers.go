@@ -91,7 +91,7 @@ func changing(st *client.Status) string {
 	var b strings.Builder
 	fmt.Fprint(&b, st.View.Epoch, st.Safety())
 	for _, m := range st.View.Members {
-		fmt.Fprint(&b, m.State(), st.Server(m.ID).Stats.Keys, st.Server(m.ID).Stats.Bytes)
+		fmt.Fprint(&b, m.State(), st.Server(m.ID).Stats.Full, st.Server(m.ID).Stats.Keys, st.Server(m.ID).Stats.Bytes)
 	}
 	return b.String()
 }
@@ -112,7 +112,11 @@ func (a *app) printStatus(st *client.Status) {
 			heard = span(h.Age) + " ago"
 		}
 		primary, backup, learner := st.Roles(m.ID)
-		rows = append(rows, []string{m.ID.String(), m.Addr, m.State(),
+		state := m.State()
+		if m.Up && h.Stats.Full {
+			state += ", disk full"
+		}
+		rows = append(rows, []string{m.ID.String(), m.Addr, state,
 			strconv.Itoa(primary), strconv.Itoa(backup), strconv.Itoa(learner),
 			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
 	}
@@ -191,6 +195,7 @@ type serverObject struct {
 	Moved       uint64 `json:"moved_partitions"`
 	Delta       uint64 `json:"delta_partitions"`
 	DiskFree    uint64 `json:"disk_free"`
+	Full        bool   `json:"disk_full"`
 }
 
 func statusObject(st *client.Status) map[string]any {
@@ -207,7 +212,7 @@ func statusObject(st *client.Status) map[string]any {
 			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Zone: m.Zone,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
-			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree,
+			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
 		})
 	}
 	s := st.Safety()

@@ -23,6 +23,7 @@ type ServerOptions struct {
 	Zone          string
 	RebalanceRate int64         // bytes/s; 0: no limit
 	ScrubEvery    time.Duration // 0: when asked to
+	DiskReserve   int64         // bytes; 0: the usual
 	DrainTimeout  time.Duration // that a SIGTERM may take to hand over
 	Logger        *slog.Logger
 }
@@ -36,7 +37,7 @@ const (
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var weight int
-	var rate int64
+	var rate, reserve int64
 	var child, insecure bool
 	cmd := &cobra.Command{
 		Use:   "server",
@@ -71,7 +72,10 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			if err := o.settle(insecure); err != nil {
 				return err
 			}
-			o.RebalanceRate = rate
+			if reserve < 0 {
+				return usagef("--disk-reserve cannot be negative")
+			}
+			o.RebalanceRate, o.DiskReserve = rate, reserve
 			o.Leaders = a.leaders()
 			o.Logger = a.logger(slog.LevelInfo)
 			return a.starters.Server(ctx, o)
@@ -85,6 +89,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
 	f.Int64Var(&rate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
+	f.Int64Var(&reserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)

@@ -86,6 +86,7 @@ type ServerStats struct {
 	MovedPartitions                      uint64 // since start, copied whole into an empty range
 	DeltaPartitions                      uint64 // since start, copied by what changed
 	CopiedKeys                           uint64 // since start, by rebalancing
+	Full                                 bool   // the disk nearly is
 }
 
 // ChangeKind says what a Change asks for.

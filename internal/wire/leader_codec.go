@@ -135,7 +135,7 @@ func appendStats(b []byte, s *ServerStats) []byte {
 	for _, n := range s.fields() {
 		b = binary.AppendUvarint(b, n)
 	}
-	return b
+	return codec.AppendBool(b, s.Full)
 }
 
 func readStats(r *codec.Reader) ServerStats {
@@ -144,7 +144,7 @@ func readStats(r *codec.Reader) ServerStats {
 		Primaries: u32(), Backups: u32(), Learners: u32(), Strays: u32(),
 		Keys: r.Uvarint(), Bytes: r.Uvarint(), Left: u32(), LeftBytes: r.Uvarint(),
 		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
-		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(),
+		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(), Full: r.Bool(),
 	}
 }
 

@@ -16,6 +16,7 @@ const (
 	CodeUnknownOutcome  = "UNKNOWNOUTCOME"  // it may or may not be done; ask again with the same request id
 	CodeBusy            = "BUSY"            // nothing was done; queues are full
 	CodeCorrupt         = "CORRUPT"         // the stored bytes fail their checksum
+	CodeReadOnly        = "READONLY"        // nothing was done; a disk that can't be done without is full
 	CodeTooLarge        = "TOOLARGE"        // a key or value over the limit
 	CodeLocked          = "LOCKED"          // somebody else holds the lock
 	CodeNotHeld         = "NOTHELD"         // the lock to release is not the client's

@@ -220,6 +220,7 @@ const (
 	StatusBusy                // nothing was done; queues are full
 	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could mend them so far
 	StatusExpiredID           // the request id is older than its record would be kept
+	StatusFull                // nothing was done; server Number, which can't be done without, has no room
 )
 
 // Answer is the outcome of a Request or Read.

@@ -68,5 +68,5 @@ func (c *Core) sendAck(p *part, flags uint8) {
 			flags |= flagReady
 		}
 	}
-	c.send(p, p.view.Primary(), &Message{Type: MsgAck, Flags: flags, Sub: sub, Seq: p.durable, Digest: p.durableDigest})
+	c.send(p, p.view.Primary(), &Message{Type: MsgAck, Flags: flags | c.roomFlag(), Sub: sub, Seq: p.durable, Digest: p.durableDigest})
 }

@@ -84,6 +84,8 @@ type Core struct {
 	confirmToken uint64
 	draining     bool // the view wants this server to retire
 	turns        []turn
+	full         bool // the disk nearly is
+	fullSince    time.Duration
 	out          Ready
 	nonces       uint64
 	deferred     []deferredFetch

@@ -62,7 +62,7 @@ func (c *Core) Learn(at Instant, id ring.PartitionID, source ring.ServerID) {
 	c.enter(at)
 	p := c.part(id)
 	me := c.selfInView()
-	if p == nil || p.role != roleLearner || me == nil || !me.Up || me.Incarnation != c.cfg.Incarnation {
+	if c.full || p == nil || p.role != roleLearner || me == nil || !me.Up || me.Incarnation != c.cfg.Incarnation {
 		return
 	}
 	if p.learn != nil {

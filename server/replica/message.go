@@ -56,6 +56,7 @@ const (
 	flagKeys                // Fetch, Page: these keys, not the cursor
 	flagBase                // Subscribe: what the learner has can be built upon
 	flagCorrupt             // Page, Mend: the source cannot read its copy
+	flagNoRoom              // Ack, State: the sender's disk is nearly full
 )
 
 // TermStart says that a term wrote the entries from First on, until the next

@@ -142,6 +142,8 @@ type follower struct {
 	movedAt     time.Duration // match last grew, or nothing was owed
 	resentAt    time.Duration
 	resends     uint8 // since it last moved
+	full        bool  // it has no room for more
+	fullSince   time.Duration
 }
 
 func (l *lead) follower(id ring.ServerID) *follower {

@@ -116,6 +116,7 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 		}
 		return
 	}
+	c.noteRoom(f, m.Flags)
 	if m.Flags&flagReady != 0 && !f.ready {
 		f.ready, f.match = true, m.Seq // so far a guess, and too high where its Subscribe came twice
 	}

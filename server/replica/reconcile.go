@@ -22,7 +22,7 @@ func (c *Core) sendState(p *part) {
 		return
 	}
 	p.stateOwed = false
-	c.send(p, p.view.Primary(), &Message{Type: MsgState, Last: p.log.last, Commit: p.commit,
+	c.send(p, p.view.Primary(), &Message{Type: MsgState, Flags: c.roomFlag(), Last: p.log.last, Commit: p.commit,
 		Floor: p.floor, Digest: p.log.digest, History: p.log.history})
 }
 
@@ -35,6 +35,7 @@ func (c *Core) onState(p *part, from ring.ServerID, m *Message) {
 		return
 	}
 	f.state, f.movedAt = m, c.now.Mono
+	c.noteRoom(f, m.Flags)
 	c.tryReconcile(p)
 }
 

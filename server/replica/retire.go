@@ -55,10 +55,10 @@ func (c *Core) hush(p *part) bool {
 
 func (c *Core) hushed(l *lead) bool { return c.now.Mono < l.hushUntil }
 
-// retire has a draining server leave the acting replicas of p: as soon as others
+// retire has a draining or a full server leave the acting replicas of p: as soon as others
 // are enough (hole 28), and as primary when its writes are answered.
 func (c *Core) retire(p *part) {
-	if !c.draining || !p.view.IsActing(c.cfg.Self) || c.othersUp(p) < int(p.view.MinCopies) {
+	if !c.draining && !c.full || !p.view.IsActing(c.cfg.Self) || c.othersUp(p) < int(p.view.MinCopies) {
 		return
 	}
 	if p.retireAskedAt != 0 && c.now.Mono-p.retireAskedAt < askAfter {

@@ -21,6 +21,8 @@ func (c *Core) Tick(at Instant) {
 		switch {
 		case p.lead != nil:
 			c.tickPrimary(p)
+		case p.learn != nil && c.full:
+			c.learnNoMore(p)
 		case p.learn != nil:
 			c.tickLearner(p)
 		case p.role == roleNone && p.state == whole:

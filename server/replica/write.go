@@ -75,6 +75,9 @@ func (c *Core) execute(p *part, r *Request) {
 			return
 		}
 	}
+	if c.refuseFull(p, r) {
+		return
+	}
 	stored, err := c.get(p, r.Key)
 	var old Item
 	if err == nil && stored != nil {

@@ -1,8 +1,10 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -18,6 +20,10 @@ func (s *Store) listener() *pebble.EventListener {
 			}
 		},
 		BackgroundError: func(err error) {
+			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
+				s.fail(fmt.Errorf("background work: %w", err)) // a disk that lost a write is not asked again
+				return
+			}
 			s.logger.Error("the store's background work failed, it will be tried again", "err", err)
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {

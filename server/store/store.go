@@ -52,6 +52,8 @@ type Store struct {
 	logger  *slog.Logger
 	fresh   bool
 
+	memTable uint64 // bytes of one
+
 	corruptions  atomic.Uint64 // damaged files and items met since the start
 	damagedFiles sync.Map      // paths that were told of
 
@@ -101,6 +103,7 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 	if opts.MemTableBytes == 0 {
 		opts.MemTableBytes = memTableBytesDefault
 	}
+	s.memTable = opts.MemTableBytes
 	o := &pebble.Options{
 		FS:        blockFS{s.fs},
 		CacheSize: opts.CacheBytes,
@@ -154,6 +157,16 @@ func (s *Store) Err() error {
 	s.failure.Lock()
 	defer s.failure.Unlock()
 	return s.failure.err
+}
+
+// MemTableBytes returns the size of a memtable.
+func (s *Store) MemTableBytes() uint64 { return s.memTable }
+
+// DiskKnown reports whether the file system can tell how much room it has left: one
+// in memory can't.
+func (s *Store) DiskKnown() bool {
+	_, err := s.fs.GetDiskUsage(s.dir)
+	return err == nil
 }
 
 // DiskFree returns the bytes that the file system has left, 0 if unknown.

@@ -1,0 +1,110 @@
+package replica
+
+import (
+	"time"
+
+	"viewring/ring"
+)
+
+// A server whose disk is nearly full gives its partitions to others where they
+// suffice, as a draining one does, and learns nothing. Where it can't be done
+// without, writes that add to the data are refused before they are sequenced; what
+// is sequenced is still taken: that is what its reserve of room is for. Deletes and
+// reads go on.
+
+// fullPatience is how long writes go on while the full server's leaving is asked for.
+const fullPatience = 5 * time.Second
+
+// SetFull tells the core that this server's disk is nearly full, or is no longer.
+func (c *Core) SetFull(at Instant, full bool) {
+	c.enter(at)
+	if full == c.full {
+		return
+	}
+	c.full, c.fullSince = full, at.Mono
+	if c.view == nil {
+		return
+	}
+	for _, p := range c.parts {
+		if int(p.id) >= len(c.view.Partitions) {
+			break
+		}
+		switch {
+		case p.learn != nil:
+			c.learnNoMore(p)
+		case p.role == roleBackup && p.state == whole && p.quiet():
+			c.sendAck(p, 0)
+		}
+		c.retire(p)
+	}
+}
+
+// learnNoMore ends the learning of p while the disk is full. A copy that is whole
+// goes on for a while: a handoff to it may be under way.
+func (c *Core) learnNoMore(p *part) {
+	if !c.full {
+		return
+	}
+	l := p.learn
+	if (l.phase == swapping || l.phase == following) && c.now.Mono-c.fullSince < fullPatience {
+		return
+	}
+	p.learn = nil
+	if p.state == learning {
+		c.wipe(p) // of no use unfinished, and it takes room
+	}
+}
+
+// fullServer returns an acting or proposed replica of p that has no room for more and
+// can't be done without, or 0.
+func (c *Core) fullServer(p *part) ring.ServerID {
+	var who ring.ServerID
+	since := c.now.Mono
+	up := c.othersUp(p)
+	if c.full {
+		who, since = c.cfg.Self, c.fullSince
+	} else {
+		up++
+	}
+	for _, f := range p.lead.followers {
+		if !f.full || !f.acting && !f.proposed {
+			continue
+		}
+		who, since = f.id, min(since, f.fullSince)
+		if m := c.view.Member(f.id); f.acting && m != nil && m.Up {
+			up--
+		}
+	}
+	if up >= int(p.view.MinCopies) && c.now.Mono-since < fullPatience {
+		return 0 // it is about to leave
+	}
+	return who
+}
+
+// refuseFull refuses a request that needs room where there is none.
+func (c *Core) refuseFull(p *part, r *Request) bool {
+	if r.Op == OpDelete {
+		return false
+	}
+	id := c.fullServer(p)
+	if id == 0 {
+		return false
+	}
+	c.answer(Answer{Token: r.Token, Status: StatusFull, Number: int64(id)})
+	return true
+}
+
+// roomFlag is what this server says of its room with an Ack or a State.
+func (c *Core) roomFlag() uint8 {
+	if c.full {
+		return flagNoRoom
+	}
+	return 0
+}
+
+// noteRoom takes what a follower says of its room.
+func (c *Core) noteRoom(f *follower, flags uint8) {
+	if full := flags&flagNoRoom != 0; full != f.full {
+		f.full, f.fullSince = full, c.now.Mono
+	}
+}

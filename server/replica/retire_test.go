@@ -1,0 +1,127 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"viewring/ring"
+)
+
+// drain makes a view in which a server drains, within the term.
+func (r *rig) drain(id ring.ServerID) {
+	r.nextView(func(v *ring.View) { v.Members[id-1].Standing = ring.Draining })
+	for _, h := range r.hosts {
+		h.adopt()
+	}
+	r.run()
+}
+
+func put(key, value string) Request {
+	return Request{Key: name(key), Op: OpSet, Value: []byte(value)}
+}
+
+// unanswered fails the test when a request has its answer.
+func (r *rig) unanswered(token uint64) {
+	r.t.Helper()
+	if a, ok := r.got[token]; ok {
+		r.t.Fatalf("request %d is answered: %+v", token, a)
+	}
+}
+
+// TestH28DrainHandsOffFirst: a set at min-copies stays until another server holds a
+// copy; only then the draining one asks to go.
+func TestH28DrainHandsOffFirst(t *testing.T) {
+	r := returner(t, 3, false, 0, func(r *rig) { r.set(1, "old", "2") })
+	r.change(func(p *ring.Partition) { p.MinCopies = 2 })
+	r.pass(time.Second)
+	r.drain(1)
+	r.pass(time.Second)
+	if n := r.asksToGo(1); n > 0 {
+		t.Fatalf("asked %d times to leave too few copies", n)
+	}
+	r.set(1, "meanwhile", "1")
+	r.learn(3, 2)
+	r.pass(time.Second)
+	if !r.handoff() {
+		t.Fatal("no handoff was asked for")
+	}
+	r.pass(time.Second)
+	if r.asksToGo(1) == 0 {
+		t.Fatal("it does not ask to go though others are enough")
+	}
+	r.change(actingAre(2, 3))
+	r.pass(2 * r.view.LeaseTTL)
+	if got := r.get(2, "meanwhile"); got != "1" {
+		t.Fatalf("the new primary has %q", got)
+	}
+}
+
+// TestRetireAnswersFirst: a primary that drains asks to go when its writes are
+// answered, and lets no new one in meanwhile.
+func TestRetireAnswersFirst(t *testing.T) {
+	r := acting(t, 3, 2, 0)
+	r.host(3).slowDisk = true
+	first := r.write(1, put("a", "1"))
+	r.run()
+	r.drain(1)
+	if n := r.asksToGo(1); n > 0 {
+		t.Fatal("asked to go with a write under way")
+	}
+	second := r.write(1, put("a", "2"))
+	r.run()
+	r.unanswered(first)
+	r.host(3).slowDisk = false
+	r.host(3).sync()
+	r.run()
+	if a := r.answered(first); a.Status != StatusOK {
+		t.Fatalf("%+v", a)
+	}
+	if r.asksToGo(1) != 1 {
+		t.Fatalf("asked %d times to go", r.asksToGo(1))
+	}
+	r.unanswered(second)
+	r.change(actingAre(2, 3))
+	r.run()
+	if a := r.answered(second); a.Status != StatusMoved {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// TestHushEnds: writes go on when the view leader does not answer.
+func TestHushEnds(t *testing.T) {
+	r := acting(t, 3, 2, 0)
+	r.drain(1)
+	token := r.write(1, put("a", "1"))
+	r.run()
+	r.unanswered(token)
+	r.pass(hushMax + 50*time.Millisecond)
+	if a := r.answered(token); a.Status != StatusOK {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// TestWritesLiveThroughTerms: a primary that stays one answers in the next term
+// what it sequenced in the last.
+func TestWritesLiveThroughTerms(t *testing.T) {
+	r := acting(t, 3, 2, 0)
+	r.host(3).crash()
+	token := r.write(1, put("a", "1"))
+	r.run()
+	r.unanswered(token)
+	r.change(actingAre(1, 2))
+	r.run()
+	if a := r.answered(token); a.Status != StatusOK {
+		t.Fatalf("%+v", a)
+	}
+	// Below min-copies nothing is committed: the answer waits, then is "unknown".
+	r.host(2).crash()
+	token = r.write(1, put("a", "2"))
+	r.run()
+	r.change(func(p *ring.Partition) { p.Acting = []ring.ServerID{1} })
+	r.pass(time.Second)
+	r.unanswered(token)
+	r.pass(writeTTL)
+	if a := r.answered(token); a.Status != StatusUnknown {
+		t.Fatalf("%+v", a)
+	}
+}
