@@ -110,6 +110,7 @@ func (c *Core) settle(p *part) {
 			invariant.Check(c.cfg.Bugs != 0 || f.state.Digest == p.log.digest, "I4",
 				"partition %d term %d: %v has digest %x at %v, the primary %x", p.id, p.term, f.id, f.state.Digest, p.log.last, p.log.digest)
 			f.matchDigest = f.state.Digest
+			c.learnCommit(p, f.state.Commit) // below min-copies that is all we may call committed
 		}
 		f.match, f.next, f.movedAt = p.log.last.Seq, l.windowFirst, c.now.Mono
 	}
