@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -10,14 +11,23 @@ import (
 	"viewring/server/replica"
 )
 
+// violated stops the run.
+func (w *world) violated(name, format string, args ...any) {
+	invariant.Check(false, name, format, args...)
+}
+
 // checkServing is I1: one primary serves in a partition's term.
 func (w *world) checkServing(s *server, l *lane) {
-	invariant.Check(l.core.Stats().DigestMismatches == 0, "I4", "%v: a learner had everything, and another digest than its primary", s.id())
+	if l.core.Stats().DigestMismatches > 0 {
+		w.violated("I4", "%v: a learner had everything, and another digest than its primary", s)
+	}
 	for p := l.id; p < w.partitions; p += lanes {
 		c := l.core.Inspect(ring.PartitionID(p))
-		invariant.Check(!c.Acting || !c.Whole || c.Durable <= s.disk.syncedLast(ring.PartitionID(p)), "I3",
-			"%v takes partition %d for durable up to %d, which is not", s.id(), p, c.Durable)
+		if c.Acting && c.Whole && c.Durable > s.disk.syncedLast(ring.PartitionID(p)) {
+			w.violated("I3", "%v takes partition %d for durable up to %d, which is not", s, p, c.Durable)
+		}
 		w.checkCommit(s, l, ring.PartitionID(p), c)
+		w.checkBackup(s, ring.PartitionID(p), &c)
 		if !c.Serving {
 			continue
 		}
@@ -51,6 +61,25 @@ func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Co
 	if l.epoch == s.view.Epoch {
 		enough := int(s.view.Partitions[p].MinCopies)
 		invariant.Check(len(ids) >= enough, "I3", "%v commits partition %d up to %d on %v, min-copies is %d", s.id(), p, c.Commit, ids, enough)
+	}
+}
+
+// checkBackup is I5: what a backup takes for committed its primary has committed,
+// and what its primary has committed the backup has in its log.
+func (w *world) checkBackup(s *server, p ring.PartitionID, c *replica.Copy) {
+	if !c.Acting || c.Serving || !c.Whole {
+		return
+	}
+	primary := w.byID(w.serving[reign{p, c.Term}])
+	if primary == nil || primary == s || !primary.alive || primary.node == nil {
+		return
+	}
+	of := primary.lanes[int(p)%lanes].core.Inspect(p)
+	if !of.Serving || of.Term != c.Term {
+		return
+	}
+	if c.Commit > of.Commit || of.Commit > c.Last.Seq {
+		w.violated("I5", "partition %d term %d: %v has committed %d of %d, its primary %v %d", p, c.Term, s, c.Commit, c.Last.Seq, primary, of.Commit)
 	}
 }
 
@@ -211,6 +240,71 @@ func (w *world) unsettled() string {
 		}
 	}
 	return ""
+}
+
+// checkCopies is what I9 and I10 come to in the end: where the servers say that
+// nothing is left to move, every target has the same bytes, and nobody else any.
+func (w *world) checkCopies() {
+	v := w.leader.state.View()
+	t := w.leader.table(v)
+	for p := range v.Partitions {
+		var first *space
+		for _, id := range t.Targets(ring.PartitionID(p)) {
+			m, ok := w.byID(id).disk.drive.(*mapDrive)
+			if !ok {
+				return
+			}
+			s := m.durable.space(ring.PartitionID(p))
+			if first == nil {
+				first = s
+			}
+			for k, item := range s.items {
+				if !bytes.Equal(first.items[k], item) {
+					w.violated("I9", "partition %d: %v has %x at %q, the primary %x", p, id, item, k, first.items[k])
+				}
+			}
+			if len(s.items) != len(first.items) {
+				w.violated("I9", "partition %d: %v has %d items, the primary %d", p, id, len(s.items), len(first.items))
+			}
+		}
+	}
+}
+
+// checkRebalanced is I10: when every server is at the same epoch and none has a
+// learner, a stray or a primary that does not serve, all is where it should be.
+func (w *world) checkRebalanced() {
+	v := w.leader.state.View()
+	for _, s := range w.servers {
+		if s.gone || s.id() == 0 || w.stranded(s.id()) {
+			continue
+		}
+		if !s.alive || s.node == nil || s.done != v.Epoch {
+			return
+		}
+		for _, l := range s.lanes {
+			if st := l.core.Stats(); st.Learners+st.Strays+st.Inactive > 0 {
+				return
+			}
+		}
+	}
+	t := w.leader.table(v)
+	for p := range v.Partitions {
+		if !slices.Equal(v.Partitions[p].Acting, t.Targets(ring.PartitionID(p))) {
+			return
+		}
+	}
+	for _, s := range w.servers {
+		m, ok := s.disk.drive.(*mapDrive)
+		if !ok || s.gone || s.id() == 0 || w.stranded(s.id()) {
+			continue
+		}
+		for p := range v.Partitions {
+			sp := m.visible[ring.PartitionID(p)]
+			if sp != nil && sp.meta != nil && !slices.Contains(t.Targets(ring.PartitionID(p)), s.id()) {
+				w.violated("I10", "every server says that nothing is left to do: %v still has partition %d", s, p)
+			}
+		}
+	}
 }
 
 func (w *world) unsettledPartition(v *ring.View, p ring.PartitionID, targets []ring.ServerID) string {

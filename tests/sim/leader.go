@@ -91,16 +91,18 @@ func (l *leader) apply() {
 	for i := range batch {
 		cmds[i] = batch[i].cmd
 	}
-	before := l.state.View().Epoch
+	before := l.state.View()
 	results := l.state.Apply(cmds)
 	v := l.state.View()
+	l.w.coverRoster(before, v, cmds, results)
+	l.w.checkCommands(before, v, cmds, results)
 	for i, r := range results {
 		l.w.note(int(cmds[i].Partition), "roster: kind %d %v: code %d %s", cmds[i].Kind, cmds[i].Who, r.Code, r.Reason)
 		if batch[i].then != nil {
 			batch[i].then(r, v)
 		}
 	}
-	if v.Epoch == before {
+	if v.Epoch == before.Epoch {
 		return
 	}
 	l.w.note(global, "epoch %d: %s%v", v.Epoch, memberList(v), v.Partitions)

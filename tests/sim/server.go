@@ -49,7 +49,8 @@ type lane struct {
 	epoch uint64
 
 	adoptedAt time.Duration
-	commits   []uint64 // as of the last round, by partition
+	commits   []uint64         // as of the last round, by partition
+	seen      []replica.Detail // as of the last round, by partition
 }
 
 // frame is a message with what every frame carries.
@@ -157,7 +158,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
 			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease, Bugs: s.w.opt.Bugs}, s.disk, at)
 		invariant.Check(err == nil, "disk", "%v: %v", s, err)
-		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions)}
+		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions), seen: make([]replica.Detail, s.w.partitions)}
 	}
 	s.adopt(v)
 	s.later(0, s.tick)
@@ -228,6 +229,7 @@ func (l *lane) run() {
 	for _, do := range work {
 		do(l.s.instant(), l.core)
 	}
+	l.cover()
 	l.ready()
 }
 
@@ -299,7 +301,6 @@ func (l *lane) read(rs []replica.Read) {
 func (s *server) send(to ring.ServerID, m *replica.Message) {
 	f := &frame{from: s.id(), incarnation: s.disk.incarnation, epoch: s.node.Epoch(), done: s.done, view: s.view,
 		msg: replica.AppendMessage(nil, m)}
-	s.w.count(m.Type.String())
 	target := s.w.byID(to)
 	if target == nil {
 		return
@@ -327,6 +328,7 @@ func (s *server) receive(f *frame) {
 	}
 	msg, err := replica.DecodeMessage(codec.NewReader(f.msg))
 	invariant.Check(err == nil, "wire", "%v", err)
+	s.w.count(messageCounters[msg.Type])
 	if f.done > s.peersDone[f.from] {
 		s.peersDone[f.from] = f.done
 		for _, l := range s.lanes {

@@ -37,10 +37,12 @@ func (w *world) settle() {
 	w.restartDrained()
 	if why := w.unsettled(); why != "" {
 		w.note(global, "not settled: %s", why)
+		w.checkRebalanced()
 		w.after(500*time.Millisecond, w.settle)
 		return
 	}
 	w.settled, w.settledAt = true, w.now
+	w.checkCopies()
 	w.Counts["settled after ms"] = int((w.now - w.calmAt).Milliseconds())
 	c := newClient(w, 99)
 	c.final, c.finals = true, hotKeys
