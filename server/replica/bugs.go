@@ -56,6 +56,7 @@ const (
 	BugMendOverNewer                         // a mended item replaces what an entry wrote since it was asked for
 	BugMendFromBehind                        // a source whose log is shorter mends
 	BugCorruptServed                         // an item that fails its checksum is answered
+	BugRetireEarly                           // a draining server goes before others are enough
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

@@ -344,6 +344,32 @@ func TestH26(t *testing.T) {
 	}, BugPurgeEarly)
 }
 
+// TestH28: a server that drains acts until others are enough.
+func TestH28(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 3, 2, bugs)
+		r.change(actingAre(1, 2))
+		r.pass(2 * r.view.LeaseTTL)
+		drop := func() bool {
+			return slices.ContainsFunc(r.asked, func(q LeaderRequest) bool {
+				return q.Kind == AskEject && q.Acting[0].ID == 2 && q.Term == r.view.Partitions[0].Term
+			})
+		}
+		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Draining })
+		for _, h := range r.hosts {
+			h.adopt()
+		}
+		r.pass(time.Second)
+		early := drop()
+		r.change(actingAre(1, 2, 3))
+		r.pass(time.Second)
+		if !drop() {
+			t.Error("it does not go when others are enough")
+		}
+		return !early
+	}, BugRetireEarly)
+}
+
 // TestH30: a read that waited for a commit looks at the lease before it is
 // answered: the acknowledgement may have been on its way for long.
 func TestH30(t *testing.T) {
