@@ -135,7 +135,7 @@ func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	if p == nil || p.lead == nil || !p.enoughCopies() {
 		return
 	}
-	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes {
+	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
 		return
 	}
 	c.expire(p, key)
