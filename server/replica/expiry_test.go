@@ -131,6 +131,22 @@ func TestRetryAcrossAnExpiry(t *testing.T) {
 	}
 }
 
+// TestReadWaitsForWhatIsExpired: a write is past its expiry when it is committed;
+// a read that waited for it does not see it.
+func TestReadWaitsForWhatIsExpired(t *testing.T) {
+	r := acting(t, 2, 2, 0)
+	r.drop = lost(MsgAck)
+	r.write(1, Request{Op: OpSet, Key: name("k"), Value: []byte("v"), Expiry: r.wall + 100})
+	token := r.read(1, name("k"))
+	r.run()
+	r.later(200)
+	r.drop = nil
+	r.later(500)
+	if a := r.answered(token); a.Status != StatusNotFound {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestExpiryWithTooFewCopies(t *testing.T) {
 	r := acting(t, 2, 2, 0)
 	r.setUntil("k", "v", 100)

@@ -36,6 +36,17 @@ func TestH06(t *testing.T) {
 	if len(p.Acting) != 1 || !slices.Contains(ids{2, 3}, p.Acting[0]) || !slices.Equal(p.Writable, ids{2, 3}) {
 		t.Fatalf("%+v", p)
 	}
+
+	w = newWorld(t, 2)
+	w.join(3)
+	w.fill(1, 2, 3)
+	w.expire(1)
+	w.expire(2)
+	w.expire(3)
+	w.restart(2, true)
+	w.part(ids{2}, ids{2, 3})
+	w.restart(3, true)
+	w.part(ids{2}, ids{2, 3})
 }
 
 // TestH08: a folder that was wiped, rolled back or cloned is no whole copy.
