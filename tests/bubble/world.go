@@ -463,11 +463,15 @@ func (w *world) audit(ctx context.Context) string {
 	return ""
 }
 
-// end ends all processes.
+// end ends all processes, for good.
 func (w *world) end() {
 	var ending sync.WaitGroup
 	for _, n := range append(slices.Clone(w.servers), w.leader) {
+		n.mu.Lock()
+		n.gone = true
+		n.mu.Unlock()
 		ending.Go(n.finish)
 	}
 	ending.Wait()
+	w.faults.Wait()
 }

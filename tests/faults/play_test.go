@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,8 +30,9 @@ type scene struct {
 // play is a scene under way.
 type play struct {
 	*harness.Cluster
-	t    *testing.T
-	load *history.Load
+	t     *testing.T
+	load  *history.Load
+	bulky map[string]string // written by fill, changed by nobody
 }
 
 // hot is a key that is asked for all the time.
@@ -51,6 +54,73 @@ func (p *play) ops(n int) {
 	if err := p.load.Wait(ctx, n); err != nil {
 		p.t.Error(err)
 	}
+}
+
+// What fill writes: more than a memtable holds.
+const (
+	bulkyKeys  = 3000
+	bulkyBytes = 10_000
+	fillers    = 16
+)
+
+// fill writes values that no test changes, most of which end up in tables.
+func (p *play) fill() {
+	p.t.Helper()
+	p.bulky = make(map[string]string)
+	rng := rand.NewChaCha8([32]byte{1})
+	keys := make(chan string, bulkyKeys)
+	for i := range bulkyKeys {
+		value := make([]byte, bulkyBytes)
+		_, _ = rng.Read(value) // never fails
+		key := fmt.Sprintf("bulky/%d", i)
+		p.bulky[key] = string(value)
+		keys <- key
+	}
+	close(keys)
+	p.each(keys, func(ctx context.Context, key string) error {
+		_, err := p.Client.Set(ctx, key, []byte(p.bulky[key]), client.Always())
+		return err
+	})
+}
+
+// each does something with all keys, with a few at a time.
+func (p *play) each(keys <-chan string, do func(ctx context.Context, key string) error) {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), doneWithin)
+	defer cancel()
+	var running sync.WaitGroup
+	for range fillers {
+		running.Go(func() {
+			for key := range keys {
+				if err := do(ctx, key); err != nil {
+					p.t.Errorf("%s: %v", key, err)
+				}
+			}
+		})
+	}
+	running.Wait()
+}
+
+// lostBulky counts what fill wrote and is not there.
+func (p *play) lostBulky() int {
+	p.t.Helper()
+	var lost atomic.Int64
+	keys := make(chan string, bulkyKeys)
+	for key := range p.bulky {
+		keys <- key
+	}
+	close(keys)
+	p.each(keys, func(ctx context.Context, key string) error {
+		v, err := p.Client.Get(ctx, key)
+		if err == nil && string(v.Bytes) != p.bulky[key] {
+			err = errors.New("not what was written")
+		}
+		if err != nil {
+			lost.Add(1)
+		}
+		return err
+	})
+	return int(lost.Load())
 }
 
 // row is a line of the table of results.
@@ -140,6 +210,8 @@ func (p *play) judge() history.Verdict {
 		p.t.Error(err)
 	}
 	v := p.load.History.Judge(final)
+	v.Acked += len(p.bulky)
+	v.Lost += p.lostBulky()
 	for _, problem := range v.Problems {
 		p.t.Error(problem)
 	}

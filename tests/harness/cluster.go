@@ -62,6 +62,7 @@ func NewCluster(t *testing.T, servers int, leaderFlags ...string) *Cluster {
 	}
 	t.Cleanup(func() { c.Client.Close() })
 	c.WaitBalanced()
+	t.Cleanup(func() { KillAll(append(c.Others(), c.Leader)...) }) // an orderly end would take longer
 	return c
 }
 
@@ -221,6 +222,12 @@ func (c *Cluster) CheckCopies() int {
 		c.t.Errorf("%d copies of %d keys, want %d of each", a.Copies, a.Keys, want)
 	}
 	return a.Keys
+}
+
+// Scrub has a server's store read through now, and returns what that says.
+func (c *Cluster) Scrub(n *Node) string {
+	c.t.Helper()
+	return c.shell.OK("scrub", "--server", n.Addr)
 }
 
 // Start starts the process, again on its data.

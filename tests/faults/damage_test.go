@@ -1,0 +1,93 @@
+package faults
+
+import (
+	"os"
+	"strings"
+
+	"viewring/tests/harness"
+)
+
+func init() { scenes = append(scenes, damages...) }
+
+// Damage to a server's files while it is down. There are enough values for a block
+// to hold those of one or two partitions, as in a store that is in use.
+var damages = []scene{
+	{name: "a flipped byte in a table", servers: 4, play: func(p *play) {
+		p.fill()
+		n := p.Acting(hot)[0]
+		n.Kill()
+		p.WaitDown(n)
+		flip(p, largest(p, ending(n, ".sst")), 1, 3)
+		n.Start()
+		p.WaitBalanced()
+		p.Scrub(n)
+		p.ops(someOps)
+	}},
+	{name: "flipped bytes in all tables of a server", servers: 4, play: func(p *play) {
+		p.fill()
+		n := p.Acting(hot)[0]
+		n.Kill()
+		p.WaitDown(n)
+		for i, table := range ending(n, ".sst") {
+			flip(p, table, int64(1+i%8), 10)
+		}
+		n.Start()
+		p.WaitBalanced()
+		p.Scrub(n)
+		p.ops(someOps)
+	}},
+	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
+		n := p.Acting(hot)[0]
+		n.Kill()
+		p.WaitDown(n)
+		logs := ending(n, ".log")
+		flip(p, logs[len(logs)-1], 1, 2)
+		p.ops(someOps)
+		n.Start()
+		p.WaitBalanced()
+		p.ops(someOps)
+	}},
+}
+
+// ending are a node's files in the order of their names, which is that in which
+// they were made.
+func ending(n *harness.Node, suffix string) []string {
+	return n.Files(func(name string) bool { return strings.HasSuffix(name, suffix) })
+}
+
+func largest(p *play, paths []string) string {
+	best, size := "", int64(-1)
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if info.Size() > size {
+			best, size = path, info.Size()
+		}
+	}
+	return best
+}
+
+// flip changes one byte of a file, at a fraction of its length.
+func flip(p *play, path string, num, denom int64) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer f.Close() // what was written is checked
+	info, err := f.Stat()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	at := info.Size() * num / denom
+	b := make([]byte, 1)
+	if _, err = f.ReadAt(b, at); err == nil {
+		b[0] ^= 0x20
+		_, err = f.WriteAt(b, at)
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Logf("flipped a bit at %d of %d bytes of %s", at, info.Size(), path)
+}
