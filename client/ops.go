@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"viewring/internal/wire"
 )
@@ -17,6 +18,7 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Term, v.Seq) }
 type Value struct {
 	Bytes   []byte
 	Version Version
+	Expires time.Time // when the key goes; zero: never
 }
 
 // Condition is what must hold for a mutation to take effect.
@@ -47,13 +49,55 @@ func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 	if err != nil {
 		return Value{}, err
 	}
-	return Value{Bytes: reply.Value, Version: Version{reply.Term, reply.Seq}}, nil
+	value := Value{Bytes: reply.Value, Version: Version{reply.Term, reply.Seq}}
+	if reply.Expiry != 0 {
+		value.Expires = time.UnixMilli(reply.Expiry)
+	}
+	return value, nil
 }
 
-// Set writes a key and returns its new version.
+// Set writes a key, which then stays until it is deleted, and returns its new
+// version.
 func (c *Client) Set(ctx context.Context, key string, value []byte, cond Condition) (Version, error) {
 	reply, err := c.mutate(ctx, "set", key, &wire.DoRequest{Op: wire.DoSet, Value: value}, cond)
 	return Version{reply.Term, reply.Seq}, err
+}
+
+// SetFor writes a key that goes after ttl, a millisecond or more, counted by the
+// servers' clocks from when the primary takes the request up.
+func (c *Client) SetFor(ctx context.Context, key string, value []byte, ttl time.Duration, cond Condition) (Version, error) {
+	ms, err := milliseconds(ttl)
+	if err != nil {
+		return Version{}, fmt.Errorf("set %q: %w", key, err)
+	}
+	reply, err := c.mutate(ctx, "set", key, &wire.DoRequest{Op: wire.DoSet, Value: value, TTL: ms}, cond)
+	return Version{reply.Term, reply.Seq}, err
+}
+
+// Expire makes a present key go after ttl, as SetFor does. An absent one is
+// ErrNotFound.
+func (c *Client) Expire(ctx context.Context, key string, ttl time.Duration) error {
+	ms, err := milliseconds(ttl)
+	if err != nil {
+		return fmt.Errorf("expire %q: %w", key, err)
+	}
+	_, err = c.mutate(ctx, "expire", key, &wire.DoRequest{Op: wire.DoExpire, TTL: ms}, Always())
+	return err
+}
+
+// Persist makes a present key stay and reports whether it was to go. An absent one
+// is ErrNotFound.
+func (c *Client) Persist(ctx context.Context, key string) (bool, error) {
+	reply, err := c.mutate(ctx, "persist", key, &wire.DoRequest{Op: wire.DoExpire}, Always())
+	return reply.Number != 0, err
+}
+
+// milliseconds rounds a time to live up.
+func milliseconds(ttl time.Duration) (int64, error) {
+	if ttl < time.Millisecond {
+		return 0, fmt.Errorf("a time to live of %v: want a millisecond or more", ttl)
+	}
+	return int64((ttl-1)/time.Millisecond) + 1, nil
 }
 
 // Delete removes a key. An absent one is ErrNotFound.

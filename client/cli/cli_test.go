@@ -38,6 +38,8 @@ func TestUsageErrors(t *testing.T) {
 		{"setr a", "VALUE is missing"},
 		{"setr a b c", `unexpected argument "c"`},
 		{"setr --nonsense a b", "unknown flag: --nonsense"},
+		{"setr --ttl 0 a b", "--ttl is a millisecond or more"},
+		{"setr a b --ttl -5s", "--ttl is a millisecond or more"},
 		{"getr", "NAME is missing"},
 		{"getr a b", `unexpected argument "b"`},
 		{"getr a --timeout nonsense", "invalid argument"},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -27,8 +28,12 @@ only on a terminal. An absent key is exit code 1.`,
 				return err
 			}
 			if a.flags.json {
-				a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0]), "value": value.Bytes, "bytes": len(value.Bytes),
-					"term": value.Version.Term, "seq": value.Version.Seq})
+				fields := map[string]any{"version": jsonVersion, "name": []byte(args[0]), "value": value.Bytes, "bytes": len(value.Bytes),
+					"term": value.Version.Term, "seq": value.Version.Seq}
+				if !value.Expires.IsZero() {
+					fields["expires"] = value.Expires.UTC().Format(time.RFC3339Nano)
+				}
+				a.printJSON(fields)
 				return nil
 			}
 			return a.printValue(value.Bytes)

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,18 +14,24 @@ import (
 const valueReadMax = 16<<20 + 1
 
 func (a *app) setrCmd() *cobra.Command {
-	return &cobra.Command{
+	var ttl time.Duration
+	cmd := &cobra.Command{
 		Use:   "setr NAME VALUE",
 		Short: "set a replicated key",
 		Long: `Set a replicated key. When it returns, the value is on disk on every acting
 replica. VALUE - reads standard input. What follows NAME is the value, even if
-it starts with "-"; flags go before NAME or after VALUE.`,
+it starts with "-"; flags go before NAME or after VALUE. With --ttl the key goes
+after that time; without, it stays until it is deleted.`,
 		Example: `  viewring setr greeting hello
   viewring setr temperature -5
+  viewring setr --ttl 30m session abc
   viewring setr photo - < photo.jpg`,
 		Args:        wants("NAME", "VALUE"),
 		Annotations: map[string]string{valueAnnotation: "value"},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if ttl < time.Millisecond && cmd.Flag("ttl").Changed {
+				return usagef("--ttl is a millisecond or more")
+			}
 			value, err := a.readValue(args[1])
 			if err != nil {
 				return err
@@ -36,7 +43,11 @@ it starts with "-"; flags go before NAME or after VALUE.`,
 				return err
 			}
 			defer c.Close()
-			version, err := c.Set(ctx, args[0], value, client.Always())
+			set := func() (client.Version, error) { return c.Set(ctx, args[0], value, client.Always()) }
+			if ttl != 0 {
+				set = func() (client.Version, error) { return c.SetFor(ctx, args[0], value, ttl, client.Always()) }
+			}
+			version, err := set()
 			if err != nil {
 				return err
 			}
@@ -46,6 +57,8 @@ it starts with "-"; flags go before NAME or after VALUE.`,
 			return nil
 		},
 	}
+	cmd.Flags().DurationVar(&ttl, "ttl", 0, "the key goes after this long (default: never)")
+	return cmd
 }
 
 // readValue returns the argument, or for "-" standard input.
