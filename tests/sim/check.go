@@ -58,10 +58,14 @@ func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Co
 		}
 		invariant.Check(last >= c.Commit, "I3", "%v commits partition %d up to %d, %v has synced up to %d", s.id(), p, c.Commit, id, last)
 	}
+	if c.Commit <= w.agreed[p] {
+		return // a new primary has learned what enough copies committed before
+	}
 	if l.epoch == s.view.Epoch {
 		enough := int(s.view.Partitions[p].MinCopies)
 		invariant.Check(len(ids) >= enough, "I3", "%v commits partition %d up to %d on %v, min-copies is %d", s.id(), p, c.Commit, ids, enough)
 	}
+	w.agreed[p] = c.Commit
 }
 
 // checkBackup is I5: what a backup takes for committed its primary has committed,

@@ -133,7 +133,7 @@ func (l *loss) underWay(end *record) []*record {
 // until the new term is served.
 func (l *loss) forget(p ring.PartitionID, term uint64) {
 	w := l.w
-	w.acked[p] = replica.Version{}
+	w.acked[p], w.agreed[p] = replica.Version{}, 0
 	var ends []*record
 	for _, key := range hotKeys {
 		if w.partitionOf(key) == p {

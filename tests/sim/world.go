@@ -76,6 +76,7 @@ type world struct {
 	serving   map[reign]ring.ServerID
 	newest    []uint64          // by partition: the highest term that was served
 	acked     []replica.Version // by partition: the last acknowledged write
+	agreed    []uint64          // by partition: the highest seq that was seen committed by enough copies
 	history   []*record
 	sequenced map[requestName]bool // requests that reached a log
 	trace     uint64               // hash of everything that happened
@@ -103,6 +104,7 @@ func newWorld(seed uint64, opt Options) *world {
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
+	w.agreed = make([]uint64, w.partitions)
 	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
 		tables: make(map[uint64]*ring.Table), views: make(map[uint64]*ring.View), state: roster.New(roster.Config{
 			Cluster: [16]byte{1}, Partitions: w.partitions, MinCopies: 2, LeaseTTL: leaseTTL})}
