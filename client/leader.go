@@ -32,6 +32,43 @@ func (c *Client) member(ctx context.Context, verb, server string) (ring.ServerID
 	return id, c.leaderFailed(verb+" "+server, err)
 }
 
+// AcceptLoss gives up the data of partitions that no server can serve: they
+// begin anew, empty. It returns the epoch in which they do. All of them must be
+// lost, or it is ErrRefused and nothing is done. The servers that held them must
+// be stopped: one that lives and only can't reach the view leader may go on
+// serving what it has.
+func (c *Client) AcceptLoss(ctx context.Context, partitions []ring.PartitionID) (uint64, error) {
+	epoch, err := c.leader.AcceptLoss(ctx, partitions)
+	return epoch, c.leaderFailed("accept-loss", err)
+}
+
+// Event is something that happened to the cluster.
+type Event struct {
+	Number uint64 // counts from 1, over all events there ever were
+	Epoch  uint64 // of the view that shows it
+	At     time.Time
+	Kind   string        // made, joined, up, down, out, leaving, left, draining, removed, restored, lost, accepted-loss, configured
+	Server ring.ServerID // whom it concerns; 0: nobody in particular
+	Detail string
+}
+
+// Events returns the events after number since, oldest first, as far as the view
+// leader keeps them: the newest few hundred. When there is none it waits for the
+// next, and returns none when that takes longer than wait.
+func (c *Client) Events(ctx context.Context, since uint64, wait time.Duration) ([]Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, wait+c.opts.ConnectTimeout)
+	defer cancel()
+	raw, err := c.leader.Events(ctx, since, wait)
+	if err != nil {
+		return nil, c.leaderFailed("events", err)
+	}
+	events := make([]Event, len(raw))
+	for i, e := range raw {
+		events[i] = Event(e)
+	}
+	return events, nil
+}
+
 // LockOptions bound a LockGet.
 type LockOptions struct {
 	Wait time.Duration // in line for the lock; negative: until the context ends; 0: not at all

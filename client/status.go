@@ -30,6 +30,7 @@ type ServerStatus struct {
 	Heard bool          // since the view leader started
 	Age   time.Duration // since then
 	Epoch uint64        // adopted by all of the server's lanes
+	Down  time.Time     // since when it is declared down; zero: it is up
 	Stats ServerStats
 }
 
@@ -57,7 +58,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 		return nil, fmt.Errorf("status: %w", err)
 	}
 	for _, r := range raw.Servers {
-		s.Servers = append(s.Servers, ServerStatus{ID: r.ID, Heard: r.Age >= 0, Age: r.Age, Epoch: r.Epoch, Stats: ServerStats(r.Stats)})
+		s.Servers = append(s.Servers, ServerStatus{ID: r.ID, Heard: r.Age >= 0, Age: r.Age, Epoch: r.Epoch, Down: r.Down, Stats: ServerStats(r.Stats)})
 	}
 	return s, nil
 }

@@ -41,7 +41,8 @@ func (v *View) Holders(p PartitionID) []ServerID {
 func (v *View) WhyUnserved(p PartitionID) string {
 	holders := v.Holders(p)
 	if len(holders) == 0 {
-		return fmt.Sprintf("partition %d has no copy left: the server that held it last came back without its data", p)
+		return fmt.Sprintf("partition %d has no copy left: the server that held it last came back without its data; "+
+			"'viewring accept-loss %d' begins it anew", p, p)
 	}
 	names := make([]string, len(holders))
 	for i, id := range holders {
@@ -51,7 +52,8 @@ func (v *View) WhyUnserved(p PartitionID) string {
 		}
 	}
 	if len(names) == 1 {
-		return fmt.Sprintf("partition %d was held last by %s, which is down: start it again", p, names[0])
+		return fmt.Sprintf("partition %d was held last by %s, which is down: start it again; if it never returns, 'viewring accept-loss %d' gives its data up", p, names[0], p)
 	}
-	return fmt.Sprintf("partition %d was held last by %s, which are all down: start one of them again", p, strings.Join(names, " and "))
+	return fmt.Sprintf("partition %d was held last by %s, which are all down: start one of them again; "+
+		"if none ever returns, 'viewring accept-loss %d' gives its data up", p, strings.Join(names, " and "), p)
 }

@@ -119,6 +119,9 @@ func (b *beats) status(members []roster.MemberState) []wire.ServerStatus {
 		if last := b.mu.last[members[i].ID]; last != nil && last.real {
 			st.Age, st.Epoch, st.Stats = max(0, now.Sub(last.at)), last.epoch, last.stats
 		}
+		if !members[i].Up {
+			st.Down = time.UnixMilli(members[i].DownAt)
+		}
 		list = append(list, st)
 	}
 	return list

@@ -29,6 +29,8 @@ var handlers = map[string]handler{
 	wire.CmdLockGet:   {4, 4, (*conn).lockGet},
 	wire.CmdLockFree:  {2, 2, (*conn).lockFree},
 	wire.CmdLocks:     {0, 0, (*conn).locks},
+	wire.CmdLoss:      {1, 1, (*conn).acceptLoss},
+	wire.CmdEvents:    {2, 2, (*conn).events},
 	"PING":            {0, 1, (*conn).ping},
 	"QUIT":            {0, 0, (*conn).quit},
 	"COMMAND":         {0, limits.ArgsMax, (*conn).command},

@@ -18,13 +18,14 @@ import (
 
 // Service is a running view leader.
 type Service struct {
-	opts  Options
-	ln    net.Listener
-	disk  *disk
-	group *group
-	views views
-	beats beats
-	lines lines
+	opts   Options
+	ln     net.Listener
+	disk   *disk
+	group  *group
+	views  views
+	events events
+	beats  beats
+	lines  lines
 
 	published atomic.Pointer[published]
 
@@ -93,6 +94,7 @@ func (s *Service) start() error {
 	}
 	s.disk = d
 	s.views.init()
+	s.events.init()
 	s.beats.init(&s.opts)
 	s.lines.init(s)
 	if s.group, err = newGroup(d, s.opts.SnapshotEvery, s.opts.Now, s.opts.Logger); err != nil {
@@ -256,10 +258,12 @@ func (s *Service) onView(state *roster.State) {
 		close(old.next)
 	}
 	s.views.publish(now.view)
+	s.events.publish(state.Events(0))
 }
 
 // onTick answers those whose time is over. The Raft loop calls it.
 func (s *Service) onTick(now time.Time) {
 	s.views.tick(now)
+	s.events.tick(now)
 	s.lines.tick(now)
 }

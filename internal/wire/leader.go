@@ -19,6 +19,8 @@ const (
 	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none) → [token, held since ms]; answers when granted
 	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client → OK
 	CmdLocks     = "VL.LOCKS"     // no argument → []Lock
+	CmdLoss      = "VL.LOSS"      // []PartitionID → epoch; an operator's: their data is given up
+	CmdEvents    = "VL.EVENTS"    // args: since number, wait milliseconds → []Event, or nil when none came in time
 )
 
 // LeaderCommandBytesMax bounds a command or reply of the view leader: a whole
@@ -138,7 +140,18 @@ type ServerStatus struct {
 	ID    ring.ServerID
 	Age   time.Duration // since its last heartbeat; negative: none since this view leader started
 	Epoch uint64        // adopted by all its lanes
+	Down  time.Time     // since when it is declared down; zero: it is up
 	Stats ServerStats
+}
+
+// Event is something that happened to the cluster or a server of it.
+type Event struct {
+	Number uint64 // counts from 1
+	Epoch  uint64 // of the view that shows it
+	At     time.Time
+	Kind   string
+	Server ring.ServerID // 0: nobody in particular
+	Detail string
 }
 
 // Lock is one named lock as the view leader holds it.

@@ -144,3 +144,30 @@ func (l *Leader) Locks(ctx context.Context) ([]Lock, error) {
 	}
 	return DecodeLocks(v.Bytes)
 }
+
+// AcceptLoss gives up the data of partitions that no server can serve, and
+// returns the epoch in which they begin anew.
+func (l *Leader) AcceptLoss(ctx context.Context, ps []ring.PartitionID) (uint64, error) {
+	// It waits until no lease can hold any more.
+	v, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, args: [][]byte{[]byte(CmdLoss), AppendPartitions(nil, ps)}})
+	if err != nil {
+		return 0, fmt.Errorf("accept loss: %w", err)
+	}
+	return uint64(v.Int), nil
+}
+
+// Events returns the events after number since that are still kept, oldest
+// first; when there is none it waits for one, and returns none when that takes
+// longer than wait.
+func (l *Leader) Events(ctx context.Context, since uint64, wait time.Duration) ([]Event, error) {
+	wait = max(0, wait)
+	v, _, err := l.ask(ctx, question{long: wait > 0, wait: wait, args: [][]byte{[]byte(CmdEvents),
+		strconv.AppendUint(nil, since, 10), strconv.AppendInt(nil, wait.Milliseconds(), 10)}})
+	if err != nil {
+		return nil, fmt.Errorf("events: %w", err)
+	}
+	if v.IsNil() {
+		return nil, nil
+	}
+	return DecodeEvents(v.Bytes)
+}

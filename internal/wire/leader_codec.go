@@ -10,7 +10,7 @@ import (
 )
 
 // leaderFormat is the version of everything the view leader's commands carry.
-const leaderFormat = 1
+const leaderFormat = 2
 
 // leaderReader starts reading a bulk of the view leader's commands.
 func leaderReader(b []byte) (*codec.Reader, error) {
@@ -259,6 +259,7 @@ func AppendStatus(b []byte, s *Status) []byte {
 		b = binary.AppendUvarint(b, uint64(v.ID))
 		b = appendDuration(b, v.Age)
 		b = binary.AppendUvarint(b, v.Epoch)
+		b = appendTime(b, v.Down)
 		b = appendStats(b, &v.Stats)
 	}
 	return b
@@ -269,8 +270,8 @@ func DecodeStatus(b []byte) (Status, error) {
 	return decodeLeader("status", b, func(r *codec.Reader) Status {
 		return Status{
 			View: r.Bytes(),
-			Servers: readList(r, 23, func() ServerStatus {
-				return ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Stats: readStats(r)}
+			Servers: readList(r, 31, func() ServerStatus {
+				return ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Down: readTime(r), Stats: readStats(r)}
 			}),
 		}
 	})
@@ -323,4 +324,46 @@ func readTime(r *codec.Reader) time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms)
+}
+
+// AppendPartitions encodes a list of partitions.
+func AppendPartitions(b []byte, ps []ring.PartitionID) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(ps)))
+	for _, p := range ps {
+		b = binary.AppendUvarint(b, uint64(p))
+	}
+	return b
+}
+
+// DecodePartitions reads what AppendPartitions wrote.
+func DecodePartitions(b []byte) ([]ring.PartitionID, error) {
+	return decodeLeader("partitions", b, func(r *codec.Reader) []ring.PartitionID {
+		return readList(r, 1, func() ring.PartitionID { return ring.PartitionID(r.Uvarint()) })
+	})
+}
+
+// AppendEvents encodes a list of events. Times are kept to the millisecond.
+func AppendEvents(b []byte, events []Event) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(events)))
+	for i := range events {
+		e := &events[i]
+		b = binary.AppendUvarint(b, e.Number)
+		b = binary.AppendUvarint(b, e.Epoch)
+		b = appendTime(b, e.At)
+		b = codec.AppendString(b, e.Kind)
+		b = binary.AppendUvarint(b, uint64(e.Server))
+		b = codec.AppendString(b, e.Detail)
+	}
+	return b
+}
+
+// DecodeEvents reads what AppendEvents wrote.
+func DecodeEvents(b []byte) ([]Event, error) {
+	return decodeLeader("events", b, func(r *codec.Reader) []Event {
+		return readList(r, 13, func() Event {
+			return Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: readTime(r), Kind: r.String(), Server: readServerID(r), Detail: r.String()}
+		})
+	})
 }

@@ -21,7 +21,7 @@ is() { [ "$(state "$1")" = "$2" ]; }
 server_pid() { pgrep -f -- "--data $work/cluster/$1( |\$)"; }
 every() { # of the commands: --help with an example
 	for c in up viewleader server setr getr delr lock_get lock_release locks query_servers print set get query_all_keys \
-		leave drain remove scrub "bulk load" "bulk verify" run demo bench version; do
+		leave drain remove scrub accept-loss events "bulk load" "bulk verify" run demo bench version; do
 		exits 0 "$vr" $c --help
 		says "Examples:"
 	done

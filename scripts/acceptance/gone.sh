@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Every server that held a partition is gone: reads and writes say UNAVAILABLE
-# at once, never "not found"; with two of three back they go on.
+# at once, never "not found"; with two of three back they go on. An operator
+# gives up what never returns; when it does, it is not seen again.
 . "$(dirname "$0")/lib.sh"
 l=$(port)
 export VIEWRING_VIEWLEADER=127.0.0.1:$l
 declare -A pid_of at
-start leader.log "$vr" viewleader --listen "127.0.0.1:$l" --data "$work/leader"
+start leader.log "$vr" viewleader --listen "127.0.0.1:$l" --data "$work/leader" --out-after 5s
 server() { # NAME: start it on its data, at the address that it had
 	at[$1]=${at[$1]:-127.0.0.1:$(port)}
 	start "$1.log" "$vr" server --listen "${at[$1]}" --data "$work/$1"
@@ -72,4 +73,50 @@ for i in $(seq 20); do
 	exits 0 "$vr" getr "key $i"
 	same "a value with all back" "$out" "last $i"
 done
-finish "all gone: exit 5 within ${refused} ms, then values and writes are back"
+
+# All but s4 are gone for good: an operator gives up what s4 does not hold.
+exits 4 "$vr" accept-loss 0
+says "is not lost"
+for s in s1 s2 s3; do kill -9 "${pid_of[$s]}"; done
+for s in s1 s2 s3; do until_ok 20 "$s is down" is $s down; done
+lost=$(query | number unavailable)
+if [ "${lost:-0}" -gt 0 ]; then ok; else miss "no partition is unavailable"; fi
+exits 4 "$vr" accept-loss --all-unavailable
+says "held last by"
+says "down since"
+says "--yes gives up $lost partitions"
+same "unavailable partitions without --yes" "$(query | number unavailable)" "$lost"
+exits 0 "$vr" accept-loss --all-unavailable --yes
+says "gave up $lost partitions"
+same "unavailable partitions" "$(query | number unavailable)" 0
+exits 0 "$vr" accept-loss --all-unavailable --yes --json
+json
+exits 0 "$vr" events
+says accepted-loss
+says "$lost partitions: "
+"$vr" events --follow --since "$("$vr" events --json | grep -o '"number":[0-9]*' | tail -1 | cut -d: -f2)" >"$work/follow" 2>&1 &
+pids+=($!)
+disown
+absent=0
+for i in $(seq 20); do
+	run "$vr" getr "key $i"
+	case $code in
+	0) same "a value that s4 holds" "$out" "last $i" ;;
+	1) absent=$((absent + 1)) ;;
+	*) miss "exit $code: getr key $i" ;;
+	esac
+done
+[ $absent -gt 0 ] || miss "nothing was lost"
+server s5
+until_ok 20 "s5 is up" is s5 up
+for i in $(seq 20); do until_ok 30 "it can be written" "$vr" setr "key $i" "anew $i"; done
+until_ok 5 "events --follow tells of s5" grep -q "s5 *joined" "$work/follow"
+
+# The dead return: nothing of their old copies is seen again.
+for s in s1 s2 s3; do server $s; done
+until_ok 60 "balanced with all" balanced
+for i in $(seq 20); do
+	exits 0 "$vr" getr "key $i"
+	same "a value written after the loss" "$out" "anew $i"
+done
+finish "all gone: exit 5 within ${refused} ms, values and writes are back with two of three; $lost partitions given up, $absent of 20 values lost, none came back"

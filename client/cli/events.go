@@ -1,0 +1,108 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+)
+
+const (
+	eventsWait  = 20 * time.Second // one question of --follow
+	eventsPause = 500 * time.Millisecond
+)
+
+func (a *app) eventsCmd() *cobra.Command {
+	var follow bool
+	var since uint64
+	cmd := &cobra.Command{
+		Use:   "events",
+		Short: "show what happened to the cluster",
+		Long: `Show what happened to the cluster and its servers: who joined, went down, came
+back, left, which partitions were restored, lost or given up. The view leader
+keeps the newest few hundred events. --follow goes on with what happens next.`,
+		Example: "  viewring events\n  viewring events --since 40\n  viewring events --follow --json",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if follow {
+				return a.followEvents(cmd.Context(), since)
+			}
+			ctx, cancel := a.deadline(cmd.Context())
+			defer cancel()
+			c, err := a.open(ctx)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			events, err := c.Events(ctx, since, 0)
+			if err != nil {
+				return err
+			}
+			if len(events) == 0 && !a.flags.json {
+				a.printf("no event after number %d\n", since)
+				return nil
+			}
+			a.printEvents(events)
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&follow, "follow", false, "go on until Ctrl-C")
+	cmd.Flags().Uint64Var(&since, "since", 0, "only events with a number above `N`")
+	return cmd
+}
+
+func (a *app) followEvents(ctx context.Context, since uint64) error {
+	c, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ctx.Err() == nil {
+		events, err := c.Events(ctx, since, eventsWait)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			fmt.Fprintf(a.env.Stderr, "%v\n", err)
+			select {
+			case <-time.After(eventsPause):
+			case <-ctx.Done():
+			}
+		case len(events) > 0:
+			a.printEvents(events)
+			since = events[len(events)-1].Number
+		}
+	}
+	return nil
+}
+
+// eventJSON is an event in the output of events --json.
+type eventJSON struct {
+	Number uint64 `json:"number"`
+	Time   string `json:"time"`
+	Epoch  uint64 `json:"epoch"`
+	Event  string `json:"event"`
+	Server string `json:"server,omitempty"`
+	Detail string `json:"detail,omitempty"`
+}
+
+func (a *app) printEvents(events []client.Event) {
+	objects := make([]eventJSON, 0, len(events))
+	for _, e := range events {
+		server := ""
+		if e.Server != 0 {
+			server = e.Server.String()
+		}
+		objects = append(objects, eventJSON{e.Number, e.At.UTC().Format(time.RFC3339Nano), e.Epoch, e.Kind, server, e.Detail})
+		if !a.flags.json {
+			line := fmt.Sprintf("%5d  %s  epoch %-5d  %-4s  %-13s  %s", e.Number, e.At.Local().Format(time.DateTime), e.Epoch, server, e.Kind, e.Detail)
+			a.printf("%s\n", strings.TrimRight(line, " "))
+		}
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "events": objects})
+	}
+}
