@@ -223,15 +223,6 @@ func (s *State) isUp(id ring.ServerID) bool {
 
 func (s *State) anyUp(ids []ring.ServerID) bool { return slices.ContainsFunc(ids, s.isUp) }
 
-func (s *State) countUp(ids []ring.ServerID) (n int) {
-	for _, id := range ids {
-		if s.isUp(id) {
-			n++
-		}
-	}
-	return n
-}
-
 // ringTable returns the targets that follow from the present members.
 func (s *State) ringTable() (*ring.Table, error) {
 	if s.table != nil {
