@@ -15,7 +15,8 @@ func (r *Run) judge(t *testing.T, seed uint64) history.Verdict {
 		problems = append(problems, r.Problem)
 	}
 	if r.Load != nil {
-		problems = append(problems, r.Load.Errors()...)
+		e := r.Load.Errors()
+		problems = append(problems, e[:min(5, len(e))]...)
 	}
 	if r.Load != nil && r.Final != nil {
 		v = r.Load.History.Judge(r.Final)

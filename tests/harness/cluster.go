@@ -26,9 +26,18 @@ type Cluster struct {
 	Servers []*Node
 	Client  *client.Client // outside; made when the servers are up
 
-	t     *testing.T
-	shell *Shell
-	addr  string // where servers find the view leader: through the network
+	t      *testing.T
+	shell  *Shell
+	config Config
+	addr   string // where servers find the view leader: through the network
+}
+
+// Config says how to run a Cluster.
+type Config struct {
+	Servers     int
+	LeaderFlags []string                 // of the view leader
+	ServerFlags []string                 // of every server
+	Data        func(name string) string // a server's data folder; nil: in the test's
 }
 
 // Node is one process of a cluster, over all its starts.
@@ -43,16 +52,16 @@ type Node struct {
 }
 
 // NewCluster starts a cluster and waits until every copy is where it belongs.
-func NewCluster(t *testing.T, servers int, leaderFlags ...string) *Cluster {
+func NewCluster(t *testing.T, config Config) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, Net: NewNetwork(t)}
+	c := &Cluster{t: t, config: config, Net: NewNetwork(t)}
 	listen := FreeAddr(t)
 	c.shell = NewShell(t, listen)
 	c.Leader = &Node{Name: Leader, Data: filepath.Join(c.shell.Dir, Leader), Addr: listen, c: c}
-	c.Leader.args = append([]string{"viewleader", "--listen", listen, "--data", c.Leader.Data}, leaderFlags...)
+	c.Leader.args = append([]string{"viewleader", "--listen", listen, "--data", c.Leader.Data}, config.LeaderFlags...)
 	c.addr = c.Net.Listen(Leader, listen)
 	c.Leader.Start()
-	for range servers {
+	for range config.Servers {
 		c.Add()
 	}
 	var err error
@@ -71,9 +80,12 @@ func (c *Cluster) Add() *Node {
 	c.t.Helper()
 	name := fmt.Sprintf("s%d", len(c.Servers)+1)
 	n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), c: c}
+	if c.config.Data != nil {
+		n.Data = c.config.Data(name)
+	}
 	listen := FreeAddr(c.t)
 	n.Addr = c.Net.Listen(name, listen)
-	n.args = []string{"server", "--viewleader", c.addr, "--listen", listen, "--advertise", n.Addr, "--data", n.Data}
+	n.args = append([]string{"server", "--viewleader", c.addr, "--listen", listen, "--advertise", n.Addr, "--data", n.Data}, c.config.ServerFlags...)
 	c.Servers = append(c.Servers, n)
 	n.Start()
 	return n

@@ -50,7 +50,7 @@ func (c *Library) Do(ctx context.Context, in Input) (Output, error) {
 		return out, nil
 	case errors.Is(err, client.ErrUnknownOutcome):
 		return out, fmt.Errorf("%w: %w", ErrUnknown, err)
-	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies), errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrUnreachable):
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies), errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrUnreachable), errors.Is(err, client.ErrDiskFull):
 		return out, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return out, err
@@ -214,7 +214,8 @@ func (c *Plain) Close() {
 }
 
 // refusals are the replies of a server that cannot answer now.
-var refusals = map[string]bool{wire.CodeMoved: true, wire.CodeUnavailable: true, wire.CodeNotEnoughCopies: true, wire.CodeBusy: true}
+var refusals = map[string]bool{wire.CodeMoved: true, wire.CodeUnavailable: true, wire.CodeClusterDown: true,
+	wire.CodeNotEnoughCopies: true, wire.CodeBusy: true, wire.CodeReadOnly: true}
 
 // command is an operation in Redis's words; nil when there are none.
 func command(in Input) []string {
