@@ -9,7 +9,7 @@ if [ -z "$vr" ]; then
 	vr=$logs/viewring
 	(cd "$here/../.." && go build -o "$vr" .) || exit 1
 fi
-[ $# -gt 0 ] || set -- commands redis sizes return power gone sigterm failover leader values badinput demo bench
+[ $# -gt 0 ] || set -- commands redis sizes return power gone sigterm failover fulldisk leader values badinput demo bench
 failed=0
 printf '%-10s %-5s %8s  %s\n' SCRIPT "" SECONDS FIGURE
 for name; do
