@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -368,6 +369,41 @@ func TestFailedLog(t *testing.T) {
 		if _, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{put(1, user(1, "b"), "2")}}); !errors.Is(err, broken) {
 			t.Errorf("after a failed log: %v", err)
 		}
+		mustClose(t, s)
+	}
+}
+
+// TestFailedFlush makes the writing of tables fail, as on a full or dying disk: the
+// store ends and says why, and does not try again.
+func TestFailedFlush(t *testing.T) {
+	for _, broken := range []error{syscall.ENOSPC, syscall.EIO} {
+		toggle := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
+			if op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
+				return broken
+			}
+			return nil
+		})}
+		s, err := Open("data", errorfs.Wrap(vfs.NewMem(), toggle), Options{MemTableBytes: 256 << 10}, quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		toggle.On()
+		value := strings.Repeat("v", 64<<10)
+		ended := make(chan struct{})
+		go func() { // may stand still in the store, which waits for room in memory
+			defer close(ended)
+			for i := 0; s.Err() == nil; i++ {
+				if wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{put(1, user(1, fmt.Sprint(i%100)), value)}}); err == nil {
+					_ = wait() // what is in the log is durable, table or not
+				}
+			}
+		}()
+		<-s.Failed()
+		if err := s.Err(); !errors.Is(err, broken) || !strings.Contains(err.Error(), "data") {
+			t.Errorf("a failed flush: %v", err)
+		}
+		toggle.Off()
+		<-ended
 		mustClose(t, s)
 	}
 }
