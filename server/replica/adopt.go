@@ -123,9 +123,13 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 			keep = append(keep, queued{since: c.now.Mono, read: &r})
 		}
 	}
+	lives := p.view.Reborn == p.reborn || c.cfg.Bugs.on(BugFormerLifeAnswered) // else its log is dropped
 	if staysPrimary {
-		p.lead = &lead{queue: keep, waiting: l.waiting}
-		return
+		p.lead = &lead{queue: keep}
+		keep = nil
+		if lives {
+			p.lead.waiting, l.waiting = l.waiting, nil
+		}
 	}
 	for _, w := range l.waiting {
 		status := StatusUnknown

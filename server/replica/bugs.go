@@ -57,6 +57,7 @@ const (
 	BugMendFromBehind                        // a source whose log is shorter mends
 	BugCorruptServed                         // an item that fails its checksum is answered
 	BugRetireEarly                           // a draining server goes before others are enough
+	BugFormerLifeAnswered                    // a write under way when its partition is made anew is answered by the new log
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

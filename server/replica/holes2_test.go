@@ -486,3 +486,22 @@ func (r *rig) set2(to ring.ServerID, key, value string) {
 	r.write(to, setTo(key, value))
 	r.run()
 }
+
+// TestWritesOfAFormerLife: a partition is made anew at the primary that it had
+// before, which has seen no view in between. What it sequenced then is gone, and
+// must not be taken for what it sequences under the same numbers now.
+func TestWritesOfAFormerLife(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 2, 2, bugs)
+		r.drop = lost(MsgAck)
+		former := r.write(1, setTo("k", "former"))
+		r.run()
+		r.change(func(p *ring.Partition) {
+			p.Acting, p.Writable, p.MinCopies, p.Reborn = []ring.ServerID{1}, []ring.ServerID{1}, 1, r.view.Epoch+1
+		})
+		r.run()
+		r.set(1, "other", "v")
+		r.pass(500 * time.Millisecond)
+		return r.answered(former).Status == StatusUnknown && r.get(1, "k") == ""
+	}, BugFormerLifeAnswered)
+}
