@@ -47,6 +47,9 @@ func (w *world) checkServing(s *server, l *lane) {
 func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Copy) {
 	rose := c.Commit > l.commits[p]
 	l.commits[p] = c.Commit
+	if rose && (!c.Serving || l.adoptedAt == w.now) {
+		w.agreed[p] = max(w.agreed[p], c.Commit) // learned, or of a term that has just ended
+	}
 	if !rose || !c.Serving || l.adoptedAt == w.now {
 		return
 	}
