@@ -216,7 +216,7 @@ func unservedText(cl *call, v *ring.View) string {
 }
 
 // movedText sends the client to the primary, as the present view has it, once that
-// one knows.
+// one knows: also where it is this server, whose lane was asked before it knew.
 func (c *conn) movedText(cl *call) string {
 	k := c.s.views.current()
 	v := k.view
@@ -227,9 +227,6 @@ func (c *conn) movedText(cl *call) string {
 	}
 	if m == nil || m.Addr == "" {
 		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
-	}
-	if m.ID == c.s.id { // its lane does not know yet: once more
-		return wire.MovedText(cl.slot, m.Addr)
 	}
 	c.s.heard.await(c.s.ctx, m.ID, p.Term, k.since.Add(movedWaitMax))
 	return wire.MovedText(cl.slot, m.Addr)

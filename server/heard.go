@@ -12,7 +12,7 @@ import (
 // that may not know it: it would send them back, again and again.
 const movedWaitMax = 100 * time.Millisecond
 
-// heard is which epoch each other server is known to have adopted, all its lanes.
+// heard is which epoch each server is known to have adopted, all its lanes.
 type heard struct {
 	mu   sync.Mutex
 	done map[ring.ServerID]uint64

@@ -159,6 +159,7 @@ func (l *lane) handle(at replica.Instant, e *event) {
 		l.core.Adopt(at, e.adoption.view, e.adoption.table, e.adoption.promised)
 		l.epoch.Store(e.adoption.view.Epoch)
 		if l.s.done() == e.adoption.view.Epoch {
+			l.s.heard.note(l.s.id, e.adoption.view.Epoch)
 			l.s.pingAll(e.adoption.view) // new primaries wait for our word that we serve no older term
 		}
 	case onLearn:
