@@ -163,6 +163,9 @@ func gap(key string, at []time.Duration, end time.Duration) Gap {
 	var longest Gap
 	last := time.Duration(0)
 	slices.Sort(at)
+	if len(at) > 0 {
+		last = at[0] // what comes before is the clients' start
+	}
 	for _, t := range append(at, end) {
 		longest = longer(longest, Gap{Key: key, From: last, To: t})
 		last = t
