@@ -184,7 +184,7 @@ func (w *world) checkActing(v *ring.View) {
 	for p := range v.Partitions {
 		for _, id := range v.Partitions[p].Acting {
 			o := w.byID(id)
-			if o == nil || o.disk.rolledBack {
+			if o == nil || o.disk.rolledBack || w.acked[p].Term < v.Partitions[p].Reborn {
 				continue
 			}
 			last := o.disk.syncedLast(ring.PartitionID(p))
@@ -202,7 +202,7 @@ func (w *world) checkHandoff(s *server, l *lane, q replica.LeaderRequest) {
 	}
 	commit := l.core.Inspect(q.Partition).Commit
 	for _, a := range q.Acting {
-		if o := w.byID(a.ID); o.disk.incarnation == a.Incarnation {
+		if o := w.byID(a.ID); o.disk.incarnation == a.Incarnation && !o.disk.rolledBack {
 			last := o.disk.syncedLast(q.Partition)
 			invariant.Check(last >= commit, "I4", "%v hands partition %d to %v, which has synced up to %d of %d", s.id(), q.Partition, a.ID, last, commit)
 		}

@@ -56,6 +56,7 @@ func runReborn(seed uint64) (born int, violation string) {
 	for range 3 {
 		w.after(3*time.Second+time.Duration(w.rng.Int64N(int64(12*time.Second))), l.begin)
 	}
+	w.after(5*time.Second, l.sweep)
 	w.run()
 	switch {
 	case !w.settled:
@@ -97,16 +98,58 @@ func (l *loss) await(p ring.PartitionID, until time.Duration) {
 		w.after(100*time.Millisecond, func() { l.await(p, until) })
 		return
 	}
-	w.leader.propose(roster.Command{Kind: roster.KindAcceptLoss, Partitions: []ring.PartitionID{p}}, func(r roster.Result, v *ring.View) {
-		if r.Code != roster.Done {
+	l.giveUp(p, func(done bool) {
+		if done {
+			l.release()
+		} else {
 			w.after(100*time.Millisecond, func() { l.await(p, until) })
+		}
+	})
+}
+
+// giveUp proposes to give p up. The answer may be lost with a view leader that
+// fails over, so the views are looked at, too.
+func (l *loss) giveUp(p ring.PartitionID, then func(done bool)) {
+	w := l.w
+	asked, before := w.now, w.leader.state.View().Partitions[p].Reborn
+	over := false
+	look := func(refused bool) {
+		reborn := w.leader.state.View().Partitions[p].Reborn
+		if over || reborn == before && !refused {
 			return
 		}
-		l.born++
-		w.note(int(p), "partition %d is given up: %+v", p, v.Partitions[p])
-		l.forget(p, v.Partitions[p].Reborn)
-		l.release()
+		over = true
+		if reborn > before {
+			l.born++
+			w.note(int(p), "partition %d is given up in term %d", p, reborn)
+			l.forget(p, reborn, asked)
+		}
+		then(reborn > before)
+	}
+	w.leader.propose(roster.Command{Kind: roster.KindAcceptLoss, Partitions: []ring.PartitionID{p}}, func(r roster.Result, _ *ring.View) {
+		look(r.Code != roster.Done)
 	})
+	var again func()
+	again = func() {
+		look(w.now-asked > 4*time.Second)
+		if !over {
+			w.after(20*time.Millisecond, again)
+		}
+	}
+	again()
+}
+
+// sweep gives up what nobody can bring back any more: the only replica of a new
+// life came back without its data.
+func (l *loss) sweep() {
+	v := l.w.leader.state.View()
+	for i := range v.Partitions {
+		p := ring.PartitionID(i)
+		if l.w.leader.up && v.Partitions[p].Reborn > 0 && v.Unserved(p) && len(v.Holders(p)) == 0 {
+			l.giveUp(p, func(bool) {})
+		}
+	}
+	l.w.after(5*time.Second, l.sweep)
 }
 
 func (l *loss) release() {
@@ -129,15 +172,15 @@ func (l *loss) underWay(end *record) []*record {
 	return first
 }
 
-// forget makes the rebirth part of the history: the keys go at some time from now
-// until the new term is served.
-func (l *loss) forget(p ring.PartitionID, term uint64) {
+// forget makes the rebirth part of the history: the keys go at some time from
+// when it was asked for until the new term is served.
+func (l *loss) forget(p ring.PartitionID, term uint64, asked time.Duration) {
 	w := l.w
 	w.acked[p], w.agreed[p] = replica.Version{}, 0
 	var ends []*record
 	for _, key := range hotKeys {
 		if w.partitionOf(key) == p {
-			ends = append(ends, &record{client: 100 + l.born, in: input{op: replica.OpDelete, key: key}, call: w.now, done: never})
+			ends = append(ends, &record{client: 100 + l.born, in: input{op: replica.OpDelete, key: key}, call: asked, done: never})
 		}
 	}
 	var served func()
