@@ -203,7 +203,7 @@ func (c *Core) reviewFollowers(p *part) {
 		if f.acting || f.proposed && !c.cfg.Bugs.on(BugProposalDropped) {
 			continue
 		}
-		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isTarget(f.id) {
+		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation && !c.cfg.Bugs.on(BugIncarnationIgnored) || !p.isTarget(f.id) {
 			l.dropFollower(f.id)
 		}
 	}

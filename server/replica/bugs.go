@@ -58,6 +58,13 @@ const (
 	BugCorruptServed                         // an item that fails its checksum is answered
 	BugRetireEarly                           // a draining server goes before others are enough
 	BugFormerLifeAnswered                    // a write under way when its partition is made anew is answered by the new log
+	BugFloorIgnored                          // a delta is built from an index that was cut off below it
+	BugStateUnsynced                         // a backup tells of entries that are not durable
+	BugHistoryIgnored                        // two logs are taken to agree as far as the shorter goes
+	BugLeaseWhole                            // the primary counts all of a promise, as if clocks ran alike
+	BugIncarnationIgnored                    // a learner that restarted is handed to as if it had not
+	BugHorizonForgotten                      // a new primary does not know the horizon
+	BugPurgeOtherEpoch                       // a purge of another epoch is obeyed
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

@@ -172,6 +172,9 @@ func (c *Core) peer(id ring.ServerID) *peer {
 // Promised notes a promise that a ping brought.
 func (c *Core) Promised(at Instant, pr Promise) {
 	c.enter(at)
+	if c.cfg.Bugs.on(BugLeaseWhole) && c.view != nil {
+		pr.Until += c.view.LeaseTTL * 2 / 10
+	}
 	q := c.peer(pr.From)
 	q.noteClock(&pr)
 	if pr.Epoch < q.promise.Epoch || pr.Epoch == q.promise.Epoch && pr.Until < q.promise.Until {

@@ -11,14 +11,14 @@ func (c *Core) onNewTerm(p *part, from ring.ServerID) {
 		return
 	}
 	p.stateOwed = true
-	if p.quiet() {
+	if p.quiet() || c.cfg.Bugs.on(BugStateUnsynced) {
 		c.sendState(p)
 	}
 }
 
 // sendState tells the primary where our log ends; all of it is durable.
 func (c *Core) sendState(p *part) {
-	if !p.quiet() {
+	if !p.quiet() && !c.cfg.Bugs.on(BugStateUnsynced) {
 		return
 	}
 	p.stateOwed = false

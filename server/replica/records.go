@@ -103,7 +103,9 @@ func (c *Core) loadRecords(p *part) bool {
 		}
 		badKey = key
 		if key.Name() == horizonName {
-			bad = rs.loadHorizon(key, item)
+			if !rs.bugs.on(BugHorizonForgotten) {
+				bad = rs.loadHorizon(key, item)
+			}
 			return bad == nil
 		}
 		rec, err := decodeRecord(key, item)

@@ -35,7 +35,10 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	out := &Message{Type: MsgSubscribed, Sub: m.Sub, Seq: p.log.last.Seq, Last: p.log.last, Digest: p.log.digest,
 		Commit: p.commit, History: p.log.history}
 	common, ok := commonPoint(m.History, m.Last.Seq, p.log.history, p.log.last.Seq)
-	if !ok || m.Flags&flagBase == 0 || common < max(m.Floor, p.floor) {
+	if c.cfg.Bugs.on(BugHistoryIgnored) {
+		common = min(m.Last.Seq, p.log.last.Seq)
+	}
+	if !ok || m.Flags&flagBase == 0 || common < m.Floor || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored) {
 		out.Flags = flagFull
 		if p.log.last.Seq == 0 {
 			out.Flags |= flagDone // there is nothing to copy
@@ -163,7 +166,7 @@ func (c *Core) releaseHeld(p *part) {
 // Targets change without a new term, so both must speak of the same epoch: a
 // Purge that comes late finds its receiver at another one.
 func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch ||
+	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch && !c.cfg.Bugs.on(BugPurgeOtherEpoch) ||
 		p.isTarget(from) || p.view.IsActing(from) || slices.Contains(p.view.Writable, from) {
 		return
 	}
@@ -200,7 +203,7 @@ func sameSet(a, b []ring.ServerID) bool {
 }
 
 func (c *Core) onPurge(p *part, from ring.ServerID, m *Message) {
-	if p.role != roleNone || m.Seq != c.view.Epoch || from != p.view.Primary() || p.state == absent || slices.Contains(p.view.Writable, c.cfg.Self) {
+	if p.role != roleNone || m.Seq != c.view.Epoch && !c.cfg.Bugs.on(BugPurgeOtherEpoch) || from != p.view.Primary() || p.state == absent || slices.Contains(p.view.Writable, c.cfg.Self) {
 		return
 	}
 	c.wipe(p)

@@ -167,6 +167,21 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	}
 }
 
+// checkNothingDone is hole 10: who is told that nothing was done may repeat the
+// operation under another id, so its entry must not be in any log. Only of a
+// request that came once is it known that this try made the entry.
+func (w *world) checkNothingDone(p ring.PartitionID, try *attempt, a *replica.Answer) {
+	switch a.Status {
+	case replica.StatusMoved, replica.StatusUnavailable, replica.StatusTooFewCopies, replica.StatusBusy:
+	default:
+		return
+	}
+	name := requestName{try.id.Client[0], try.id.Number}
+	if try.rec.in.op != 0 && w.arrived[name] == 1 && w.sequenced[name] {
+		w.violated("H10", "partition %d: client %d number %d is told %q, its entry is in the log", p, name.client, name.number, statusName(a.Status))
+	}
+}
+
 // checkRetry is I7: a request that comes again answers what it answered first, or
 // is refused.
 func (w *world) checkRetry(rec *record, a *replica.Answer) {

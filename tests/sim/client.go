@@ -243,10 +243,12 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 			if c.w.opt.Trace {
 				c.w.say(int(p), fmt.Sprintf("%v answers client %d number %d: %s %v %d %q", s, c.id, a.id.Number, statusName(ans.Status), ans.Version, ans.Number, ans.Value))
 			}
+			s.w.checkNothingDone(p, &a, &ans)
 			s.w.checkAnswer(s, p, &a, &ans, stood)
 			c.w.deliver(s.id(), outside, func() { then(ans) })
 		}
 		req := a.request(token, p)
+		c.w.arrived[requestName{c.id, a.id.Number}]++
 		if c.w.opt.Trace {
 			c.w.say(int(p), fmt.Sprintf("%v is asked by client %d number %d mark %d born %d: %+v", s, c.id, a.id.Number, a.mark, a.id.Born-epoch0, a.rec.in))
 		}

@@ -42,6 +42,11 @@ func faultKinds() []faultKind {
 		{2, "clock drifts", (*world).drift},
 		{3, "clock jumps", (*world).jump},
 		{2, "disk rolled back", (*world).rollBack},
+		{3, "cut off by its handoff", func(w *world, _ *server) bool {
+			was := w.ambush
+			w.ambush = true
+			return !was
+		}},
 	}
 }
 

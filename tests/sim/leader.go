@@ -96,6 +96,7 @@ func (l *leader) apply() {
 	v := l.state.View()
 	l.w.coverRoster(before, v, cmds, results)
 	l.w.checkCommands(before, v, cmds, results)
+	l.spring(v, cmds, results)
 	for i, r := range results {
 		l.w.note(int(cmds[i].Partition), "roster: kind %d %v: code %d %s", cmds[i].Kind, cmds[i].Who, r.Code, r.Reason)
 		if batch[i].then != nil {
@@ -112,6 +113,17 @@ func (l *leader) apply() {
 	l.w.wrongClocks()
 	for _, s := range l.w.servers {
 		l.push(s, v)
+	}
+}
+
+// spring cuts a primary off in the moment in which it is no longer one, by its own
+// handoff: it does not learn of it, and its clients may still ask it.
+func (l *leader) spring(v *ring.View, cmds []roster.Command, results []roster.Result) {
+	for i, c := range cmds {
+		if l.w.ambush && c.Kind == roster.KindHandoff && results[i].Code == roster.Done && v.Partitions[c.Partition].Primary() != c.From.ID {
+			l.w.ambush = false
+			l.w.isolate(l.w.byID(c.From.ID))
+		}
 	}
 }
 

@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"viewring/server/replica"
 )
 
 func envInt(t *testing.T, name string, fallback uint64) uint64 {
@@ -30,11 +28,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestSeeds plays seeds with no bug planted: 120, or 2,000 with VIEWRING_SLOW=1.
+// TestSeeds plays seeds with no bug planted: 60, or 2,000 with VIEWRING_SLOW=1.
 // VIEWRING_SIM_SEEDS says how many, VIEWRING_SIM_SEED_FIRST where to begin;
 // VIEWRING_SIM_SEED replays one, with VIEWRING_SIM_TRACE=1 in full.
 func TestSeeds(t *testing.T) {
-	few := uint64(120)
+	few := uint64(60)
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		few = 2000
 	}
@@ -91,56 +89,4 @@ func TestSameSeedSameRun(t *testing.T) {
 	if err != nil || string(before) != hashes.String() {
 		t.Errorf("another build came to other runs: %v\n%snow\n%s", err, before, &hashes)
 	}
-}
-
-// TestPlantedBugs breaks the core in one way at a time: the checkers, which
-// know nothing of it, must notice within the given number of seeds.
-func TestPlantedBugs(t *testing.T) {
-	for name, bug := range plantedBugs {
-		t.Run(name, func(t *testing.T) {
-			seeds := envInt(t, "VIEWRING_SIM_BUG_SEEDS", 200)
-			caught := false
-			Play(1, seeds, Options{Bugs: bug}, func(r Result) bool {
-				if caught = r.Violation != ""; caught {
-					t.Logf("caught by seed %d: %s", r.Seed, r.Violation)
-				}
-				return !caught
-			})
-			if !caught {
-				t.Errorf("not caught within %d seeds", seeds)
-			}
-		})
-	}
-}
-
-var plantedBugs = map[string]replica.Bugs{
-	"acknowledge before the sync":            replica.BugAckBeforeSync,
-	"commit without one backup":              replica.BugCommitWithoutOne,
-	"no second look at the lease":            replica.BugNoSecondLeaseCheck,
-	"promises not waited out":                replica.BugNoHolds,
-	"other terms accepted":                   replica.BugAcceptLowerTerm,
-	"request record not written":             replica.BugNoRecord,
-	"a page overwrites newer":                replica.BugPageOverwrites,
-	"tombstone forgotten":                    replica.BugTombstoneForgotten,
-	"new primary asks nobody":                replica.BugSkipReconcile,
-	"handoff to learners that are not ready": replica.BugHandoffEarly,
-	"commits not joint with a proposal":      replica.BugCommitNotJoint,
-	"uncommitted values read":                replica.BugDirtyRead,
-	"strays purged unasked":                  replica.BugPurgeEarly,
-	"suffix without deletes":                 replica.BugSuffixNoDeletes,
-	"suffix without rows":                    replica.BugSuffixNoRows,
-	"shorter replicas not brought level":     replica.BugNotLevelled,
-	"tail below min-copies committed":        replica.BugTailCommitted,
-	"no wait after a start":                  replica.BugNoStartWait,
-	"lease below min-copies":                 replica.BugLeaseBelowMin,
-	"own divergent keys kept":                replica.BugOwnKeysKept,
-	"pages settle too early":                 replica.BugNeedIgnored,
-	"ready before the sync":                  replica.BugReadyBeforeSync,
-	"unfinished copy whole after a restart":  replica.BugUnfinishedWhole,
-	"client's mark ignored":                  replica.BugClientMarkIgnored,
-	"no horizon":                             replica.BugNoHorizon,
-	"silent proposed replica not awaited":    replica.BugProposalTimesOut,
-	"ejected replica not awaited":            replica.BugEjectedNotAwaited,
-	"clock unchecked":                        replica.BugClockUnchecked,
-	"expiry not logged":                      replica.BugExpiryNotLogged,
 }

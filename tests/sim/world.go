@@ -72,6 +72,7 @@ type world struct {
 	cut       map[link]bool // links that lose everything
 	slow      map[link]bool // links that take long, and longer for some
 	lossy     bool
+	ambush    bool // the next primary that hands its partition to another is cut off
 	limits    replica.Limits
 	serving   map[reign]ring.ServerID
 	newest    []uint64          // by partition: the highest term that was served
@@ -79,6 +80,7 @@ type world struct {
 	agreed    []uint64          // by partition: the highest seq that was seen committed by enough copies
 	history   []*record
 	sequenced map[requestName]bool // requests that reached a log
+	arrived   map[requestName]int  // how often a server was asked
 	trace     uint64               // hash of everything that happened
 	log       []line
 	Counts    map[string]int
@@ -100,7 +102,7 @@ func newWorld(seed uint64, opt Options) *world {
 	w := &world{
 		seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x76696577)),
 		cut: make(map[link]bool), slow: make(map[link]bool), serving: make(map[reign]ring.ServerID),
-		Counts: make(map[string]int), sequenced: make(map[requestName]bool),
+		Counts: make(map[string]int), sequenced: make(map[requestName]bool), arrived: make(map[requestName]int),
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
