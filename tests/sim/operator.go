@@ -82,8 +82,15 @@ func (w *world) removeDoomed(s *server) {
 	}
 	w.note(global, "remove %v", s)
 	s.gone = true
-	w.leader.propose(roster.Command{Kind: roster.KindRemove, ID: s.id()}, func(r roster.Result, _ *ring.View) {
-		if r.Code != roster.Done {
+	answered := false
+	w.after(3*time.Second, func() { // a head that died took the command with it
+		if !answered {
+			w.removeDoomed(s)
+		}
+	})
+	w.leader.propose(roster.Command{Kind: roster.KindRemove, ID: s.id()}, func(r roster.Result, v *ring.View) {
+		answered = true
+		if r.Code != roster.Done && v.Member(s.id()) != nil {
 			s.doomed, s.gone = false, false
 			s.start()
 			return
