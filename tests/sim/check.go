@@ -355,5 +355,5 @@ func (w *world) unsettledPartition(v *ring.View, p ring.PartitionID, targets []r
 			return fmt.Sprintf("%v still has a copy", s.id())
 		}
 	}
-	return ""
+	return w.unequal(p, targets)
 }

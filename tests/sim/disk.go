@@ -17,10 +17,14 @@ type space struct {
 	meta  []byte
 	last  uint64 // as meta says, once asked for
 	known bool
+
+	flipped bool      // bits of items were, at some time
+	bad     *badBlock // nil: none
 }
 
 func (s *space) clone() *space {
-	return &space{items: maps.Clone(s.items), index: maps.Clone(s.index), meta: bytes.Clone(s.meta)}
+	return &space{items: maps.Clone(s.items), index: maps.Clone(s.index), meta: bytes.Clone(s.meta),
+		flipped: s.flipped, bad: s.bad.clone()}
 }
 
 // tables is the content of a disk.
@@ -42,8 +46,10 @@ func (t tables) apply(b *replica.Batch) {
 		switch o.Kind {
 		case replica.PutItem:
 			s.items[o.Key] = o.Value
+			s.bad.wrote(o.Key)
 		case replica.DeleteItem:
 			delete(s.items, o.Key)
+			s.bad.wrote(o.Key)
 		case replica.PutIndex:
 			s.index[o.Seq] = o.Value
 		case replica.TrimIndex:
@@ -155,7 +161,7 @@ func (d *mapDrive) hasSynced(p ring.PartitionID, key replica.Key) bool {
 // Get implements replica.Storage.
 func (d *mapDrive) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 	if s := d.visible[p]; s != nil {
-		return s.items[key], nil
+		return s.read(key)
 	}
 	return nil, nil
 }
@@ -167,7 +173,13 @@ func (d *mapDrive) Scan(p ring.PartitionID, after replica.Key, fn func(replica.K
 		return nil
 	}
 	for _, k := range slices.Sorted(maps.Keys(s.items)) {
-		if k > after && !fn(k, s.items[k]) {
+		if k <= after {
+			continue
+		}
+		if s.bad.holds(k) {
+			return replica.ErrCorrupt
+		}
+		if !fn(k, s.items[k]) {
 			break
 		}
 	}

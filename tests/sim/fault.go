@@ -47,6 +47,8 @@ func faultKinds() []faultKind {
 			w.ambush = true
 			return !was
 		}},
+		{4, "flipped bit", (*world).flipBit},
+		{2, "bad block", (*world).breakBlock},
 	}
 }
 

@@ -1,0 +1,199 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// badBlock is a range of a partition's keys on a disk that cannot be read, but for
+// those that were written since. Scans fail on it.
+type badBlock struct {
+	first, last replica.Key
+	written     map[replica.Key]bool
+}
+
+func (b *badBlock) clone() *badBlock {
+	if b == nil {
+		return nil
+	}
+	return &badBlock{first: b.first, last: b.last, written: maps.Clone(b.written)}
+}
+
+func (b *badBlock) holds(key replica.Key) bool {
+	return b != nil && b.first <= key && key <= b.last
+}
+
+// wrote notes that a key has newer bytes elsewhere.
+func (b *badBlock) wrote(key replica.Key) {
+	if b.holds(key) {
+		b.written[key] = true
+	}
+}
+
+// read is what reading a key comes to, for a disk that may have flipped bits.
+func (s *space) read(key replica.Key) ([]byte, error) {
+	if s.bad.holds(key) && !s.bad.written[key] {
+		return nil, fmt.Errorf("%w: bad block", replica.ErrCorrupt)
+	}
+	item := s.items[key]
+	if item == nil || !s.flipped {
+		return item, nil
+	}
+	if _, err := replica.DecodeItem(key, item); err != nil {
+		return nil, err
+	}
+	return item, nil
+}
+
+const scrubEvery = 400 * time.Millisecond
+
+// flipBit changes a bit of an item that another acting replica has as well.
+func (w *world) flipBit(s *server) bool {
+	return w.spoil(s, func(d *mapDrive, p ring.PartitionID, keys []replica.Key) {
+		key := keys[w.rng.IntN(len(keys))]
+		item := bytes.Clone(d.durable[p].items[key])
+		item[w.rng.IntN(len(item))] ^= 1 << w.rng.IntN(8)
+		for _, s := range []*space{d.durable[p], d.visible[p]} {
+			s.items[key], s.flipped = item, true
+		}
+	})
+}
+
+// breakBlock makes a range of a partition's items unreadable.
+func (w *world) breakBlock(s *server) bool {
+	return w.spoil(s, func(d *mapDrive, p ring.PartitionID, keys []replica.Key) {
+		from := w.rng.IntN(len(keys))
+		to := min(from+w.rng.IntN(4), len(keys)-1)
+		for _, s := range []*space{d.durable[p], d.visible[p]} {
+			s.bad = &badBlock{first: keys[from], last: keys[to], written: make(map[replica.Key]bool)}
+		}
+	})
+}
+
+// spoil picks a partition of which two others act with the same bytes, all synced
+// and sound, and lets damage do something to the copy of s.
+func (w *world) spoil(s *server, damage func(d *mapDrive, p ring.PartitionID, keys []replica.Key)) bool {
+	d, ok := s.disk.drive.(*mapDrive)
+	if !ok || !s.alive || s.node == nil || s.doomed || s.disk.rolledBack {
+		return false
+	}
+	v := w.leader.state.View()
+	p := ring.PartitionID(w.rng.IntN(len(v.Partitions)))
+	acting := v.Partitions[p].Acting
+	if !slices.Contains(acting, s.id()) || len(acting) < 3 || d.durable[p] == nil || w.damaged(p) {
+		return false
+	}
+	for _, id := range acting {
+		o := w.byID(id)
+		if o == nil || !o.alive || o.doomed || o.disk.rolledBack {
+			return false
+		}
+	}
+	var keys []replica.Key
+	for _, key := range slices.Sorted(maps.Keys(d.durable[p].items)) {
+		same := true
+		for _, id := range acting {
+			od := w.byID(id).disk.drive.(*mapDrive)
+			same = same && od.durable[p] != nil && bytes.Equal(od.durable[p].items[key], d.durable[p].items[key]) &&
+				bytes.Equal(od.visible[p].items[key], d.durable[p].items[key])
+		}
+		if same {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		return false
+	}
+	damage(d, p, keys)
+	if !w.flips {
+		w.flips = true
+		w.after(scrubEvery, w.scrub)
+	}
+	return true
+}
+
+// damaged reports whether any disk has a copy of p with damage that is not mended.
+func (w *world) damaged(p ring.PartitionID) bool {
+	return slices.ContainsFunc(w.servers, func(s *server) bool {
+		d, ok := s.disk.drive.(*mapDrive)
+		return ok && (d.visible[p].unsound() != nil || d.durable[p].unsound() != nil)
+	})
+}
+
+// unsound returns what of a copy cannot be read: keys, and the block's first.
+func (s *space) unsound() (keys []replica.Key) {
+	if s == nil {
+		return nil
+	}
+	if s.flipped {
+		for _, key := range slices.Sorted(maps.Keys(s.items)) {
+			if _, err := replica.DecodeItem(key, s.items[key]); err != nil {
+				keys = append(keys, key)
+			}
+		}
+	}
+	if s.bad != nil {
+		keys = append(keys, s.bad.first)
+	}
+	return keys
+}
+
+// scrub tells the lanes what their disks cannot read.
+func (w *world) scrub() {
+	if w.settled {
+		return
+	}
+	w.after(scrubEvery, w.scrub)
+	for _, s := range w.servers {
+		d, ok := s.disk.drive.(*mapDrive)
+		if !ok || !s.alive || s.node == nil {
+			continue
+		}
+		for _, p := range slices.Sorted(maps.Keys(d.visible)) {
+			sp := d.visible[p]
+			keys := sp.unsound()
+			if len(keys) == 0 {
+				continue
+			}
+			broken := sp.bad != nil
+			w.count("scrub finds damage")
+			s.lanes[int(p)%lanes].post(func(at replica.Instant, c *replica.Core) {
+				for _, key := range keys {
+					c.Mend(at, p, key)
+				}
+				if broken {
+					c.Damaged(at, p)
+				}
+			})
+		}
+	}
+}
+
+// unequal says which copies of a partition do not have the same bytes, or have
+// some that cannot be read.
+func (w *world) unequal(p ring.PartitionID, targets []ring.ServerID) string {
+	var first *space
+	for _, id := range targets {
+		d, ok := w.byID(id).disk.drive.(*mapDrive)
+		if !ok {
+			return ""
+		}
+		sp := d.durable.space(p)
+		if bad := sp.unsound(); bad != nil {
+			return fmt.Sprintf("%v cannot read %q", id, bad)
+		}
+		if first == nil {
+			first = sp
+		}
+		if !maps.EqualFunc(sp.items, first.items, bytes.Equal) {
+			return fmt.Sprintf("%v and %v have different bytes", targets[0], id)
+		}
+	}
+	return ""
+}
