@@ -120,7 +120,7 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 		return
 	}
 	switch full := m.Flags&flagFull != 0; {
-	case full && p.state == whole && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self):
+	case full && p.state == whole && p.damage != unfit && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self):
 		// Our copy may be the one that the partition is restored from.
 		l.startOver = false
 		return

@@ -40,10 +40,10 @@ func (c *Core) spoil(p *part, d damage) {
 	c.touch(p)
 }
 
-// spoiled reports whether err is damage, and notes it; other errors end the core.
-func (c *Core) spoiled(p *part, op string, err error) {
+// spoiled notes that a read met damage; other errors end the core.
+func (c *Core) spoiled(p *part, d damage, op string, err error) {
 	if isCorrupt(err) {
-		c.spoil(p, unfit)
+		c.spoil(p, d)
 		return
 	}
 	c.fail(op, err)

@@ -416,3 +416,44 @@ func TestCorruptSource(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableRecord: while others act it is mended before the partition serves.
+// Alone, its primary reads and answers what it knows, repeats nothing that it may
+// have done, and serves learners; the next term mends the record.
+func TestUnreadableRecord(t *testing.T) {
+	r := acting(t, 2, 1, 0)
+	id := RequestID{Client: [16]byte{1}, Number: 1, Born: r.wall}
+	q := Request{Op: OpAppend, Key: name("k"), Value: []byte("x"), ID: id}
+	first := r.do(1, q)
+	spoil := func() { r.host(1).store.corrupt = map[Key]bool{recordKey(0, id): true} }
+
+	spoil()
+	r.change(func(*ring.Partition) {})
+	r.pass(time.Second)
+	if a := r.do(1, q); a.Status != StatusOK || a.Number != first.Number || a.Version != first.Version {
+		t.Errorf("a retry after the record was mended: %+v", a)
+	}
+
+	spoil()
+	r.change(actingAre(1))
+	r.pass(time.Second)
+	if a := r.do(1, q); a.Status != StatusUnavailable {
+		t.Errorf("a retry without the record: %+v", a)
+	}
+	if got := r.get(1, "k"); got != "x" {
+		t.Errorf("read %q", got)
+	}
+	late := Request{Op: OpAppend, Key: name("k"), Value: []byte("y"), ID: RequestID{Client: [16]byte{2}, Number: 1, Born: r.wall + 2*bornAheadMax.Milliseconds()}}
+	r.wall = late.ID.Born
+	if a := r.do(1, late); a.Status != StatusOK || a.Number != 2 {
+		t.Errorf("an id born later than any record: %+v", a)
+	}
+	r.host(2).core.Learn(r.host(2).at(), 0, 1)
+	r.pass(time.Second)
+	r.change(actingAre(1, 2))
+	r.pass(time.Second)
+	if a := r.do(1, q); a.Status != StatusOK || a.Number != first.Number {
+		t.Errorf("a retry in the next term: %+v", a)
+	}
+	r.wantStored("k", "xy")
+}

@@ -158,7 +158,7 @@ func (c *Core) pendTail(p *part) bool {
 		}
 	})
 	if err != nil {
-		c.spoiled(p, "read index", err)
+		c.spoiled(p, unfit, "read index", err)
 	}
 	return err == nil
 }
@@ -211,13 +211,13 @@ func (c *Core) suffix(p *part, from Version) *Message {
 		}
 	})
 	if err != nil {
-		c.spoiled(p, "build suffix", err)
+		c.spoiled(p, unfit, "build suffix", err)
 		return nil
 	}
 	for _, k := range sortedKeys(touched) {
 		item, err := c.get(p, k)
 		if err != nil {
-			c.spoiled(p, "build suffix", err)
+			c.spoiled(p, unfit, "build suffix", err)
 			return nil
 		}
 		m.Items = append(m.Items, PageItem{Key: k, Item: item})
@@ -256,7 +256,7 @@ func (c *Core) onSuffix(p *part, from ring.ServerID, m *Message) {
 func (c *Core) applySuffix(p *part, m *Message) {
 	for _, it := range m.Items {
 		if _, err := c.get(p, it.Key); err != nil {
-			c.spoiled(p, "read for replacement", err)
+			c.spoiled(p, unfit, "read for replacement", err)
 			return // what is replaced counts for the digest
 		}
 	}

@@ -45,6 +45,7 @@ type records struct {
 	// horizon is the latest birth that a record collected for its age vouched
 	// for. It is replicated like a record: whatever clocks do, an id born up to
 	// then that has no record is refused.
+	unreadTo       int64 // some could not be read: they may be of ids born up to then; 0 = all were
 	horizon        int64
 	horizonVersion Version
 }
@@ -95,42 +96,38 @@ func (c *Core) loadRecords(p *part) bool {
 	}
 	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
 	rs := &records{bugs: c.cfg.Bugs, slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
-	var bad error
-	var badKey Key
+	var unread []Key
 	err := c.st.Scan(p.id, MakeKey(first, SpaceSystem, ""), func(key Key, item []byte) bool {
 		if key.Slot() != first || key.Space() != SpaceSystem {
 			return false
 		}
-		badKey = key
-		if key.Name() == horizonName {
-			if !rs.bugs.on(BugHorizonForgotten) {
-				bad = rs.loadHorizon(key, item)
-			}
-			return bad == nil
+		if rs.load(key, item, c.now.Mono) != nil {
+			unread = append(unread, key)
 		}
-		rec, err := decodeRecord(key, item)
-		if err != nil {
-			bad = err
-			return false
-		}
-		rec.since = c.now.Mono
-		rs.insert(rec)
 		return true
 	})
-	if err == nil {
-		err = bad
-	}
-	if isCorrupt(bad) {
-		c.mendKey(p, badKey)
-		p.lead.unloadedAt = c.now.Mono
-		return false
-	}
-	if err != nil {
-		c.spoiled(p, "load request records", err)
+	if (err != nil || unread != nil) && !c.doWithout(p, rs, unread, err) {
 		return false
 	}
 	p.lead.records = rs
 	return true
+}
+
+// load takes in one of the stored records.
+func (rs *records) load(key Key, item []byte, mono time.Duration) error {
+	switch {
+	case key.Name() == horizonName && rs.bugs.on(BugHorizonForgotten):
+		return nil
+	case key.Name() == horizonName:
+		return rs.loadHorizon(key, item)
+	}
+	rec, err := decodeRecord(key, item)
+	if err != nil {
+		return err
+	}
+	rec.since = mono
+	rs.insert(rec)
+	return nil
 }
 
 func (rs *records) insert(rec *record) {
@@ -294,6 +291,9 @@ func (rs *records) forget(rec *record) {
 
 // collectRecords logs the deletion of old records (hole 17).
 func (c *Core) collectRecords(p *part) {
+	if p.lead.records.unreadTo != 0 {
+		return // the horizon may be among what could not be read
+	}
 	next := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	if writes := p.lead.records.collectOld(c.now, c.cfg.Limits.RecordTTL, next); len(writes) > 0 {
 		c.sequence(p, writes, nil)

@@ -47,7 +47,7 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 		out.Floor = common
 		err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })
 		if err != nil {
-			c.spoiled(p, "read index", err)
+			c.spoiled(p, damaged, "read index", err)
 			out.Flags, out.Floor, out.Rows = flagFull, 0, nil
 		}
 	}

@@ -70,6 +70,10 @@ func (c *Core) execute(p *part, r *Request) {
 		if c.repeated(p, r) {
 			return
 		}
+		if l.records.doubts(r.ID) {
+			c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+			return
+		}
 		if l.records.refuses(r.ID, c.now.Wall) {
 			c.answer(Answer{Token: r.Token, Status: StatusExpiredID})
 			return

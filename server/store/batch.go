@@ -26,11 +26,9 @@ type trims struct {
 // ApplyBatch writes b: visible to reads when it returns, durable when wait has
 // returned nil. An error of either ends the store.
 func (s *Store) ApplyBatch(b *replica.Batch) (wait func() error, err error) {
-	for i := range b.Ops {
-		if op := &b.Ops[i]; op.Kind == replica.WipePartition && op.Damaged {
-			if err := s.cutOut(op.Partition); err != nil {
-				return nil, err
-			}
+	if parts := damagedIn(b); parts != nil {
+		if err := s.cutOut(parts); err != nil {
+			return nil, fmt.Errorf("cut out: %w", err)
 		}
 	}
 	pb := s.db.NewBatchWithSize(batchBytes(b))

@@ -182,3 +182,77 @@ func TestLargeBadBlock(t *testing.T) {
 		t.Errorf("a bad block of 8 MiB takes %v", took)
 	}
 }
+
+// TestDamagedLog flips a byte of the log: the store refuses and says what to do. In
+// the log's last 32 KiB the damage looks like the end of it: the store comes up with
+// a prefix of what was synced, and it is for the protocol to notice that the others'
+// logs are longer. Nothing is made up.
+func TestDamagedLog(t *testing.T) {
+	refused, short := 0, 0
+	const batches = 60
+	for at := int64(1000); at < 180_000; at += 9973 {
+		fs := vfs.NewCrashableMem()
+		s := mustOpen(t, fs)
+		for i := range batches {
+			mustApply(t, s, put(1, user(1, fmt.Sprintf("%03d", i)), noise(byte(i), 3000)))
+		}
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+		mustClose(t, s)
+		if !flipLog(t, crashed, at) {
+			continue
+		}
+		s, err := Open("data", crashed, Options{MemTableBytes: 1 << 20}, quiet)
+		if err != nil {
+			refused++
+			if !strings.Contains(err.Error(), "Move the folder away") {
+				t.Errorf("at %d: %v", at, err)
+			}
+			continue
+		}
+		n := 0
+		for ; n < batches && value(t, s, 1, user(1, fmt.Sprintf("%03d", n))) != "(none)"; n++ {
+		}
+		for i := range batches {
+			if got := value(t, s, 1, user(1, fmt.Sprintf("%03d", i))); i < n && got != noise(byte(i), 3000) || i >= n && got != "(none)" {
+				t.Errorf("at %d: batch %d after %d", at, i, n)
+			}
+		}
+		if n < batches {
+			short++
+			if at < 140_000 {
+				t.Errorf("at %d: comes up with %d of %d batches, and says nothing", at, n, batches)
+			}
+		}
+		mustClose(t, s)
+	}
+	if refused == 0 {
+		t.Error("no flip was noticed")
+	}
+	t.Logf("refused %d, came up short %d", refused, short)
+}
+
+func flipLog(t *testing.T, fs vfs.FS, at int64) (flipped bool) {
+	t.Helper()
+	names, err := fs.List("data/" + pebbleName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if !strings.HasSuffix(n, ".log") {
+			continue
+		}
+		f, err := fs.OpenReadWrite("data/"+pebbleName+"/"+n, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], at); err == nil {
+			flipped = true
+			if _, err := f.WriteAt([]byte{b[0] ^ 0x10}, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = f.Close()
+	}
+	return flipped
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -85,14 +86,23 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 	db, err := pebble.Open(fs.PathJoin(dir, pebbleName), s.options)
 	if err != nil {
 		_ = lock.Close() // nothing was written through it
-		return nil, fmt.Errorf("open store in %s: %w", dir, s.tell(err))
+		return nil, s.openError(err)
 	}
 	s.db = db
 	if err := s.start(); err != nil {
 		_ = s.Close() // the first error matters
-		return nil, fmt.Errorf("open store in %s: %w", dir, err)
+		return nil, s.openError(err)
 	}
 	return s, nil
+}
+
+// openError says what to do about a store that cannot be opened.
+func (s *Store) openError(err error) error {
+	if err = s.tell(err); !errors.Is(err, replica.ErrCorrupt) {
+		return fmt.Errorf("open store in %s: %w", s.dir, err)
+	}
+	return fmt.Errorf("open store in %s: its files are damaged: %w. Nothing is served from them. Move the folder away and start the server "+
+		"with an empty one: it joins as a new server and copies its share from the others; then remove the old one (viewring remove)", s.dir, err)
 }
 
 // pebbleOptions is tuned for many small values with synced batches on few cores.

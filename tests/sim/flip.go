@@ -176,8 +176,9 @@ func (w *world) scrub() {
 }
 
 // unequal says which copies of a partition do not have the same bytes, or have
-// some that cannot be read.
+// some that cannot be read. A bad block stays where no copy can be spared.
 func (w *world) unequal(p ring.PartitionID, targets []ring.ServerID) string {
+	spare := len(targets) > int(w.leader.state.View().Partitions[p].MinCopies)
 	var first *space
 	for _, id := range targets {
 		d, ok := w.byID(id).disk.drive.(*mapDrive)
@@ -185,7 +186,7 @@ func (w *world) unequal(p ring.PartitionID, targets []ring.ServerID) string {
 			return ""
 		}
 		sp := d.durable.space(p)
-		if bad := sp.unsound(); bad != nil {
+		if bad := sp.unsound(); len(bad) > 1 || bad != nil && (spare || sp.bad == nil) {
 			return fmt.Sprintf("%v cannot read %q", id, bad)
 		}
 		if first == nil {
