@@ -55,12 +55,18 @@ func (s *Store) start() error {
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		s.fresh = true
-		return s.Update(func(id *Identity) {
+		err := s.Update(func(id *Identity) {
 			if _, err := rand.Read(id.Store[:]); err != nil {
 				panic(err) // documented never to happen
 			}
 			id.Incarnation = 1
 		})
+		if err == nil {
+			// The first log was begun before the store had its format: damage in
+			// it would look like its end. Flushing begins the next one.
+			err = s.db.Flush()
+		}
+		return err
 	case err != nil:
 		return fmt.Errorf("read identity: %w", s.tell(err))
 	}
