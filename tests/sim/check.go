@@ -61,7 +61,7 @@ func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Co
 		}
 		invariant.Check(last >= c.Commit, "I3", "%v commits partition %d up to %d, %v has synced up to %d", s.id(), p, c.Commit, id, last)
 	}
-	if c.Commit <= w.agreed[p] {
+	if c.Commit <= max(w.agreed[p], w.acked[p].Seq) {
 		return // a new primary has learned what enough copies committed before
 	}
 	if l.epoch == s.view.Epoch {
