@@ -293,9 +293,12 @@ func (w *world) spare(s *server) bool {
 	v := w.leader.state.View()
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
+		if !slices.ContainsFunc(p.Acting, func(id ring.ServerID) bool { o := w.byID(id); return o != nil && o.alive }) {
+			return false // it may be given up, and s become all that there is
+		}
 		if p.IsActing(s.id()) && !slices.ContainsFunc(p.Acting, func(id ring.ServerID) bool {
 			o := w.byID(id)
-			return id != s.id() && o != nil && o.alive && !o.disk.rolledBack && !o.doomed
+			return id != s.id() && o != nil && o.alive && !o.disk.rolledBack && !o.doomed && !o.damagedIn(ring.PartitionID(i))
 		}) {
 			return false
 		}

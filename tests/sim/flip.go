@@ -120,10 +120,14 @@ func (w *world) spoil(s *server, damage func(d *mapDrive, p ring.PartitionID, ke
 
 // damaged reports whether any disk has a copy of p with damage that is not mended.
 func (w *world) damaged(p ring.PartitionID) bool {
-	return slices.ContainsFunc(w.servers, func(s *server) bool {
-		d, ok := s.disk.drive.(*mapDrive)
-		return ok && (d.visible[p].unsound() != nil || d.durable[p].unsound() != nil)
-	})
+	return slices.ContainsFunc(w.servers, func(s *server) bool { return s.damagedIn(p) })
+}
+
+// damagedIn reports whether the server's copy of p has such damage. It may leave
+// acting for that, so nothing else may rest on it alone.
+func (s *server) damagedIn(p ring.PartitionID) bool {
+	d, ok := s.disk.drive.(*mapDrive)
+	return ok && (d.visible[p].unsound() != nil || d.durable[p].unsound() != nil)
 }
 
 // unsound returns what of a copy cannot be read: keys, and the block's first.
