@@ -413,10 +413,17 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 	c.checkReady(p)
 }
 
+// mustKeep reports whether our copy may be the one that the partition is restored
+// from. Then a delta is staged whatever its size: below min-copies nothing new is
+// sequenced, so it is no more than what was in flight.
+func (c *Core) mustKeep(p *part) bool {
+	return p.state == whole && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self)
+}
+
 // stageFull gives a staged delta up, for a full copy, when it has outgrown its bound.
 func (c *Core) stageFull(p *part) bool {
 	l := p.learn
-	if !l.staged || l.bytes <= c.cfg.Limits.StageBytes {
+	if !l.staged || l.bytes <= c.cfg.Limits.StageBytes || c.mustKeep(p) {
 		return false
 	}
 	l.startOver = true
