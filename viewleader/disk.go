@@ -99,6 +99,11 @@ func (d *disk) load(first func() (*pb.Snapshot, error)) error {
 		if err := d.saveFirst(snapshot); err != nil {
 			return err
 		}
+		// The first log was begun before the store had its format: damage in it
+		// would look like its end. Flushing begins the next one.
+		if err := d.db.Flush(); err != nil {
+			return err
+		}
 	case err != nil:
 		return fmt.Errorf("snapshot: %w", err)
 	}

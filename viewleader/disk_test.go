@@ -1,0 +1,76 @@
+package viewleader
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// TestDamagedRaftLog flips a byte in the log of a new view leader that was killed:
+// what it had acknowledged must not be missing without a word.
+func TestDamagedRaftLog(t *testing.T) {
+	const entries = 60
+	first := func() (*pb.Snapshot, error) {
+		return &pb.Snapshot{Data: []byte("roster"), Metadata: &pb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)),
+			ConfState: &pb.ConfState{Voters: []uint64{1}}}}, nil
+	}
+	for at := int64(2000); at < 130_000; at += 9973 {
+		fs := vfs.NewCrashableMem()
+		d, err := openDisk("data", fs, slog.New(slog.DiscardHandler), first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range uint64(entries) {
+			e := &pb.Entry{Index: new(2 + i), Term: new(uint64(1)), Data: bytes.Repeat([]byte{byte(i)}, 3000)}
+			if err := d.append(&pb.HardState{Term: new(uint64(1)), Commit: new(1 + i), Vote: new(uint64(0))}, []*pb.Entry{e}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+		if err := d.close(); err != nil {
+			t.Fatal(err)
+		}
+		if !flipLogs(t, crashed, at) {
+			t.Fatalf("no log reaches to %d", at)
+		}
+		d, err = openDisk("data", crashed, slog.New(slog.DiscardHandler), first)
+		if err != nil {
+			continue // refused: as it should be
+		}
+		last, err := d.memory.LastIndex()
+		if err != nil || last < entries+1 {
+			t.Errorf("flipped at %d: the log ends at %d, not at %d, and says nothing (%v)", at, last, entries+1, err)
+		}
+		_ = d.close() // only read
+	}
+}
+
+func flipLogs(t *testing.T, fs vfs.FS, at int64) (flipped bool) {
+	t.Helper()
+	names, err := fs.List("data/" + raftName)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if !strings.HasSuffix(n, ".log") {
+			continue
+		}
+		f, err := fs.OpenReadWrite("data/"+raftName+"/"+n, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b [1]byte
+		if _, err := f.ReadAt(b[:], at); err == nil {
+			flipped = true
+			if _, err := f.WriteAt([]byte{b[0] ^ 0x10}, at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = f.Close() // written
+	}
+	return flipped
+}
