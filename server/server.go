@@ -219,11 +219,33 @@ func (s *Server) fail(err error) { s.cancel(err) }
 
 // watchStore stops the server when its store has failed.
 func (s *Server) watchStore() {
-	select {
-	case <-s.store.Failed():
-		s.fail(s.store.Err())
-	case <-s.ctx.Done():
+	look := time.NewTicker(spoiledEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-s.store.Failed():
+			s.fail(s.store.Err())
+			return
+		case <-s.ctx.Done():
+			return
+		case <-look.C:
+			if s.store.Spoiled() && dispensable(s.views.current().view, s.id) {
+				s.store.GiveUp()
+			}
+		}
 	}
+}
+
+const spoiledEvery = time.Second
+
+// dispensable reports whether every partition has enough copies without a server.
+func dispensable(v *ring.View, id ring.ServerID) bool {
+	for i := range v.Partitions {
+		if p := &v.Partitions[i]; p.IsActing(id) && len(p.Acting) <= int(p.MinCopies) {
+			return false
+		}
+	}
+	return true
 }
 
 // stopMax bounds the stopping of a server whose store has failed: its goroutines

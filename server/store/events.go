@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -23,6 +24,9 @@ func (s *Store) listener() *pebble.EventListener {
 			if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EIO) {
 				s.fail(fmt.Errorf("background work: %w", err)) // a disk that lost a write is not asked again
 				return
+			}
+			if errors.Is(err, pebble.ErrCorruption) && !s.spoiled.note(time.Now()) {
+				return // said a moment ago: Pebble tries again without a pause
 			}
 			s.logger.Error("the store's background work failed, it will be tried again", "err", err)
 		},

@@ -58,7 +58,8 @@ type Store struct {
 	corruptions  atomic.Uint64 // damaged files and items met since the start
 	damagedFiles sync.Map      // paths that were told of
 
-	trims trims
+	trims   trims
+	spoiled spoiled
 
 	identity struct {
 		sync.Mutex
