@@ -25,7 +25,7 @@ func (s *Store) listener() *pebble.EventListener {
 				s.fail(fmt.Errorf("background work: %w", err)) // a disk that lost a write is not asked again
 				return
 			}
-			if errors.Is(err, pebble.ErrCorruption) && !s.spoiled.note(time.Now()) {
+			if pebble.IsCorruptionError(err) && !s.spoiled.note(time.Now()) {
 				return // said a moment ago: Pebble tries again without a pause
 			}
 			s.logger.Error("the store's background work failed, it will be tried again", "err", err)

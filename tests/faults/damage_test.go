@@ -41,12 +41,28 @@ var damages = []scene{
 		n.Kill()
 		p.WaitDown(n)
 		logs := ending(n, ".log")
-		flip(p, logs[len(logs)-1], 1, 2)
+		flip(p, logs[len(logs)-1], 1, 4)
 		p.ops(someOps)
 		n.Start()
+		beyondRepair(p, n)
+		p.ops(someOps)
+		n.Replace()
 		p.WaitBalanced()
 		p.ops(someOps)
 	}},
+}
+
+// beyondRepair waits for the end of a server whose store cannot be mended.
+func beyondRepair(p *play, n *harness.Node) {
+	p.t.Helper()
+	var words string
+	harness.Eventually(p.t, n.Name+" gives up its store", func() (ended bool) {
+		ended, words = n.Ended()
+		return ended
+	})
+	if !strings.Contains(words, "Move the folder away") {
+		p.t.Errorf("%s ended without saying what to do: %s", n.Name, words)
+	}
 }
 
 // ending are a node's files in the order of their names, which is that in which

@@ -19,7 +19,7 @@ const mib = 1 << 20
 
 // Disks that get full, and larger when there is no other way.
 var fullDisks = []scene{
-	{name: "a full disk", servers: 4, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)}, disks: map[string]int64{"s1": 48 * mib}, play: func(p *play) {
+	{name: "a full disk", servers: 4, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)}, disks: map[string]int64{"s1": 64 * mib}, play: func(p *play) {
 		n := p.Servers[0]
 		p.fill()
 		harness.Eventually(p.t, "nothing is left at "+n.Name, func() bool { return p.actsFor(n) == 0 })

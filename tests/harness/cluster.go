@@ -249,6 +249,23 @@ func (n *Node) Start() {
 	n.c.Net.Is(n.Name, n.d.Cmd.Process.Pid)
 }
 
+// Replace does what a server says whose store is beyond repair: its folder is put
+// aside, a new server begins in an empty one, and the old one is removed.
+func (n *Node) Replace() {
+	n.c.t.Helper()
+	var old ring.ServerID
+	for _, m := range n.c.Client.View().Members {
+		if m.Addr == n.Addr {
+			old = m.ID
+		}
+	}
+	n.c.shell.OK("remove", old.String())
+	if err := os.Rename(n.Data, n.Data+".damaged"); err != nil {
+		n.c.t.Fatal(err)
+	}
+	n.Start()
+}
+
 // Kill ends the process as a crash does.
 func (n *Node) Kill() { KillAll(n) }
 
