@@ -152,7 +152,10 @@ func (c *Core) beginFull(p *part, m *Message) {
 	}
 	p.state = learning
 	p.log = logState{last: m.Last, history: m.History}
-	p.floor = m.Last.Seq
+	p.floor = m.Floor
+	for _, row := range m.Rows {
+		c.putRow(p, row)
+	}
 	p.learn = &learn{source: p.learn.source, sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version),
 		cursorDone: m.Flags&flagDone != 0}
 	p.learn.log = &p.log

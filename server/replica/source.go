@@ -43,13 +43,15 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 		if p.log.last.Seq == 0 {
 			out.Flags |= flagDone // there is nothing to copy
 		}
-	} else {
-		out.Floor = common
-		err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })
-		if err != nil {
-			c.spoiled(p, damaged, "read index", err)
-			out.Flags, out.Floor, out.Rows = flagFull, 0, nil
-		}
+		// Rows of what may not be committed come along: the new copy may be a
+		// primary before it is, and others may lack it.
+		common = max(p.commit, p.floor)
+	}
+	out.Floor = common
+	err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })
+	if err != nil {
+		c.spoiled(p, damaged, "read index", err)
+		out.Flags, out.Floor, out.Rows = flagFull, p.log.last.Seq, nil
 	}
 	l.dropFollower(from)
 	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), sub: m.Sub, match: p.log.last.Seq, next: p.log.last.Seq + 1, movedAt: c.now.Mono})
