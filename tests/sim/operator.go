@@ -101,8 +101,14 @@ func (w *world) removeDoomed(s *server) {
 	})
 }
 
-// haunt lets a removed server ask to come back.
+// haunt lets a removed server ask to come back. One that something still depends on
+// is not gone yet, and may: with its process, for it may act at once.
 func (s *server) haunt() {
+	if s.w.leader.state.View().Member(s.disk.id) != nil {
+		s.doomed, s.gone = false, false
+		s.start()
+		return
+	}
 	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
 		Instance: s.w.rng.Uint64() | 1, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation + 1, Addr: s.addr(), Whole: true}}
 	s.w.command(cmd)
