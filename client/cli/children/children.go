@@ -148,8 +148,8 @@ func (c *Child) Kill() {
 	<-c.done
 }
 
-// Stop asks the child to end at once (SIGINT: a SIGTERM would drain a server), waits, and kills it when it does not in
-// time or when ctx ends.
+// Stop asks the child to end at once (SIGINT: a SIGTERM would drain a server),
+// waits, and kills it when it does not in time or when ctx ends.
 func (c *Child) Stop(ctx context.Context) {
 	_ = c.cmd.Process.Signal(syscall.SIGCONT) // a stopped process would not hear the next one
 	_ = c.cmd.Process.Signal(syscall.SIGINT)
