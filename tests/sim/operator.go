@@ -90,7 +90,10 @@ func (w *world) removeDoomed(s *server) {
 	})
 	w.leader.propose(roster.Command{Kind: roster.KindRemove, ID: s.id()}, func(r roster.Result, v *ring.View) {
 		answered = true
-		if r.Code != roster.Done && v.Member(s.id()) != nil {
+		if v.Member(s.disk.id) == nil && r.Code != roster.Done {
+			return // it had left before
+		}
+		if r.Code != roster.Done {
 			s.doomed, s.gone = false, false
 			s.start()
 			return
