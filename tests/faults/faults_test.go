@@ -14,27 +14,27 @@ const (
 )
 
 var scenes = []scene{
-	{name: "kill -9 of a primary", quick: true, servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "kill -9 of a primary", quick: true, servers: 4, play: func(p *play) {
 		killAndRestart(p, p.Acting(hot)[0])
 	}},
-	{name: "kill -9 of a backup", servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "kill -9 of a backup", servers: 4, play: func(p *play) {
 		killAndRestart(p, p.Acting(hot)[1])
 	}},
-	{name: "kill -9 of the view leader", servers: 3, most: 3 * time.Second, play: func(p *play) {
+	{name: "kill -9 of the view leader", servers: 3, play: func(p *play) {
 		p.Leader.Kill()
 		p.ops(3 * someOps)
 		p.Leader.Start()
 		p.WaitBalanced()
 	}},
-	{name: "kill -9 again and again", servers: 5, most: 4 * time.Second, play: func(p *play) {
+	{name: "kill -9 again and again", servers: 5, play: func(p *play) {
 		for i := range 6 {
 			killAndRestart(p, p.Acting(hot)[i%3])
 		}
 	}},
-	{name: "pause of a primary", quick: true, servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "pause of a primary", quick: true, servers: 4, play: func(p *play) {
 		pause(p, p.Acting(hot)[0])
 	}},
-	{name: "pauses shorter than anybody notices", servers: 4, most: 3 * time.Second, play: func(p *play) {
+	{name: "pauses shorter than anybody notices", servers: 4, play: func(p *play) {
 		for range 4 {
 			n := p.Acting(hot)[0]
 			n.Pause()
@@ -43,7 +43,7 @@ var scenes = []scene{
 			p.ops(someOps)
 		}
 	}},
-	{name: "pause of the view leader", servers: 3, most: 3 * time.Second, play: func(p *play) {
+	{name: "pause of the view leader", servers: 3, play: func(p *play) {
 		p.Leader.Pause()
 		harness.Pass(p.t, long)
 		p.Leader.Resume()

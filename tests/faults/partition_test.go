@@ -11,7 +11,7 @@ func init() { scenes = append(scenes, partitions...) }
 // Partitions between servers, and between them and the view leader. Clients
 // reach everybody, so they find the old primary as well as the new one.
 var partitions = []scene{
-	{name: "partition: a primary alone", quick: true, servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "partition: a primary alone", quick: true, servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
 		one, rest := harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader)
 		p.Net.Drop(one, rest)
@@ -21,7 +21,7 @@ var partitions = []scene{
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},
-	{name: "partition: a primary alone, bytes arrive late", servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "partition: a primary alone, bytes arrive late", servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
 		one, rest := harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader)
 		p.Net.Hold(one, rest)
@@ -31,7 +31,7 @@ var partitions = []scene{
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},
-	{name: "partition: a primary refused by all", servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "partition: a primary refused by all", servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
 		p.Net.Refuse(harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader))
 		p.WaitDown(n)
@@ -48,7 +48,7 @@ var partitions = []scene{
 		harness.Pass(p.t, long)
 		p.Net.Heal()
 	}},
-	{name: "one way: a primary is not heard", servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "one way: a primary is not heard", servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
 		p.Net.Drop(harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader))
 		p.WaitDown(n)
@@ -80,7 +80,7 @@ var partitions = []scene{
 		harness.Pass(p.t, 2*long)
 		p.Net.Heal()
 	}},
-	{name: "a server cut off from the view leader", servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "a server cut off from the view leader", servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
 		p.Net.Drop(harness.Names(n), []string{harness.Leader})
 		p.Net.Drop([]string{harness.Leader}, harness.Names(n))
@@ -89,7 +89,7 @@ var partitions = []scene{
 		p.Net.Heal()
 		p.WaitUp(n)
 	}},
-	{name: "all servers cut off from the view leader", servers: 3, most: 3 * time.Second, play: func(p *play) {
+	{name: "all servers cut off from the view leader", servers: 3, play: func(p *play) {
 		all := harness.Names(p.Servers...)
 		p.Net.Hold(all, []string{harness.Leader})
 		p.Net.Hold([]string{harness.Leader}, all)
@@ -97,7 +97,7 @@ var partitions = []scene{
 		p.ops(someOps)
 		p.Net.Heal()
 	}},
-	{name: "slow links", servers: 4, most: 4 * time.Second, play: func(p *play) {
+	{name: "slow links", servers: 4, play: func(p *play) {
 		all := harness.Names(p.Servers...)
 		p.Net.Delay(all, all, 50*time.Millisecond)
 		p.Net.Delay(harness.Names(p.Servers[0]), all, 150*time.Millisecond)
