@@ -254,7 +254,9 @@ func TestOutAfter(t *testing.T) {
 }
 
 func TestTwoProcesses(t *testing.T) {
-	s := start(t, testOptions(t))
+	o := testOptions(t)
+	o.DownAfter = 2 * time.Second // a busy machine must not take the first for dead
+	s := start(t, o)
 	a := newServer(t, s.Addr(), 1)
 	a.register()
 	a.live()
