@@ -38,10 +38,18 @@ var damages = []scene{
 	}},
 	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
+		log := func() string {
+			logs := ending(n, ".log")
+			return logs[len(logs)-1]
+		}
+		// Damage near a log's end looks like its end.
+		harness.Eventually(p.t, "the log is long", func() bool {
+			info, err := os.Stat(log())
+			return err == nil && info.Size() > longLog
+		})
 		n.Kill()
 		p.WaitDown(n)
-		logs := ending(n, ".log")
-		flip(p, logs[len(logs)-1], 1, 4)
+		flip(p, log(), 1, 4)
 		p.ops(someOps)
 		n.Start()
 		beyondRepair(p, n)
@@ -51,6 +59,8 @@ var damages = []scene{
 		p.ops(someOps)
 	}},
 }
+
+const longLog = 96 << 10 // bytes
 
 // beyondRepair waits for the end of a server whose store cannot be mended.
 func beyondRepair(p *play, n *harness.Node) {
