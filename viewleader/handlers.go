@@ -194,15 +194,23 @@ func (c *conn) member(r *reply, args [][]byte) {
 		return
 	}
 	logger := c.s.opts.Logger.With("verb", string(args[0]), "server", id)
-	c.s.submit(proposal{cmd: roster.Command{Kind: kind, ID: id}, done: func(res roster.Result, err error) {
+	c.s.command(r, roster.Command{Kind: kind, ID: id}, func(roster.Result) {
+		logger.Info("an operator changed a member")
+		r.finish(func(w *wire.Writer) { w.WriteBulkString(id.String()) })
+	})
+}
+
+// command submits a command and has done answer r when it was done; otherwise r is
+// told why not.
+func (s *Service) command(r *reply, cmd roster.Command, done func(roster.Result)) {
+	s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
 		switch {
 		case err != nil:
 			failed(r, err)
 		case res.Code != roster.Done:
 			refuse(r, res)
 		default:
-			logger.Info("an operator changed a member")
-			r.finish(func(w *wire.Writer) { w.WriteBulkString(id.String()) })
+			done(res)
 		}
 	}})
 }
@@ -242,16 +250,9 @@ func (c *conn) lockGet(r *reply, args [][]byte) {
 
 func (c *conn) lockFree(r *reply, args [][]byte) {
 	cmd := roster.Command{Kind: roster.KindLockFree, Lock: string(args[0]), Client: string(args[1])}
-	c.s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
-		switch {
-		case err != nil:
-			failed(r, err)
-		case res.Code != roster.Done:
-			refuse(r, res)
-		default:
-			r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
-		}
-	}})
+	c.s.command(r, cmd, func(roster.Result) {
+		r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
+	})
 }
 
 func (c *conn) locks(r *reply, _ [][]byte) {

@@ -49,15 +49,8 @@ func givenUp(v *ring.View, ps []ring.PartitionID) error {
 }
 
 func (s *Service) giveUp(r *reply, ps []ring.PartitionID) {
-	s.submit(proposal{cmd: roster.Command{Kind: roster.KindAcceptLoss, Partitions: ps}, done: func(res roster.Result, err error) {
-		switch {
-		case err != nil:
-			failed(r, err)
-		case res.Code != roster.Done:
-			refuse(r, res)
-		default:
-			s.opts.Logger.Warn("an operator gave up the data of partitions", "partitions", ps, "epoch", res.Epoch)
-			r.finish(func(w *wire.Writer) { w.WriteInt(int64(res.Epoch)) })
-		}
-	}})
+	s.command(r, roster.Command{Kind: roster.KindAcceptLoss, Partitions: ps}, func(res roster.Result) {
+		s.opts.Logger.Warn("an operator gave up the data of partitions", "partitions", ps, "epoch", res.Epoch)
+		r.finish(func(w *wire.Writer) { w.WriteInt(int64(res.Epoch)) })
+	})
 }

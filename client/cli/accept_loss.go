@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -36,14 +37,7 @@ writes that are lost when it hears of the loss.`,
 			_, err := partitionsOf(args)
 			return err
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
 			st, err := c.Status(ctx)
 			if err != nil {
 				return err
@@ -70,7 +64,7 @@ writes that are lost when it hears of the loss.`,
 			a.say(map[string]any{"partitions": lossObjects(st, ps), "epoch": epoch},
 				"gave up %s, which begin anew, empty, in epoch %d", count(len(ps), "partition"), epoch)
 			return nil
-		},
+		}),
 	}
 	cmd.Flags().BoolVar(&all, "all-unavailable", false, "all partitions that no server can serve")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do it")

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"github.com/spf13/cobra"
 
 	"viewring/client"
@@ -13,14 +14,7 @@ func (a *app) delrCmd() *cobra.Command {
 		Long:    "Delete a replicated key. An absent one is exit code 1.",
 		Example: "  viewring delr greeting",
 		Args:    wants("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.Delete(ctx, args[0], client.Always()); err != nil {
 				return err
 			}
@@ -28,6 +22,6 @@ func (a *app) delrCmd() *cobra.Command {
 				a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0])})
 			}
 			return nil
-		},
+		}),
 	}
 }

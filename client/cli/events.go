@@ -31,23 +31,18 @@ keeps the newest few hundred events. --follow goes on with what happens next.`,
 			if follow {
 				return a.followEvents(cmd.Context(), since)
 			}
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			events, err := c.Events(ctx, since, 0)
-			if err != nil {
-				return err
-			}
-			if len(events) == 0 && !a.flags.json {
-				a.printf("no event after number %d\n", since)
+			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+				events, err := c.Events(ctx, since, 0)
+				if err != nil {
+					return err
+				}
+				if len(events) == 0 && !a.flags.json {
+					a.printf("no event after number %d\n", since)
+					return nil
+				}
+				a.printEvents(events)
 				return nil
-			}
-			a.printEvents(events)
-			return nil
+			})(cmd, nil)
 		},
 	}
 	cmd.Flags().BoolVar(&follow, "follow", false, "go on until Ctrl-C")

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"viewring/client"
 )
 
 func (a *app) getrCmd() *cobra.Command {
@@ -15,14 +18,7 @@ func (a *app) getrCmd() *cobra.Command {
 only on a terminal. An absent key is exit code 1.`,
 		Example: "  viewring getr greeting\n  viewring getr photo > photo.jpg",
 		Args:    wants("NAME"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
 			value, err := c.Get(ctx, args[0])
 			if err != nil {
 				return err
@@ -37,7 +33,7 @@ only on a terminal. An absent key is exit code 1.`,
 				return nil
 			}
 			return a.printValue(value.Bytes)
-		},
+		}),
 	}
 }
 

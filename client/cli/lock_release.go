@@ -1,6 +1,12 @@
 package cli
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+)
 
 func (a *app) lockReleaseCmd() *cobra.Command {
 	return &cobra.Command{
@@ -9,14 +15,7 @@ func (a *app) lockReleaseCmd() *cobra.Command {
 		Long:    "Release the lock LOCK that CLIENT holds. One that it does not hold is exit code 4.",
 		Example: "  viewring lock_release backups alice",
 		Args:    wants("LOCK", "CLIENT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.LockRelease(ctx, args[0], args[1]); err != nil {
 				return err
 			}
@@ -24,6 +23,6 @@ func (a *app) lockReleaseCmd() *cobra.Command {
 				a.printJSON(map[string]any{"version": jsonVersion, "lock": []byte(args[0]), "client": []byte(args[1])})
 			}
 			return nil
-		},
+		}),
 	}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"strconv"
 	"strings"
 	"time"
@@ -16,21 +17,14 @@ func (a *app) locksCmd() *cobra.Command {
 		Short:   "list the locks that are held",
 		Example: "  viewring locks\n  viewring locks --json",
 		Args:    wants(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
+		RunE: a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
 			locks, err := c.Locks(ctx)
 			if err != nil {
 				return err
 			}
 			a.printLocks(locks)
 			return nil
-		},
+		}),
 	}
 }
 

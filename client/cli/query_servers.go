@@ -27,19 +27,14 @@ one line that answers "is my data safe?". --watch shows it again when it changes
 			if watch {
 				return a.watchServers(cmd.Context())
 			}
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			st, err := c.Status(ctx)
-			if err != nil {
-				return err
-			}
-			a.printStatus(st)
-			return nil
+			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+				st, err := c.Status(ctx)
+				if err != nil {
+					return err
+				}
+				a.printStatus(st)
+				return nil
+			})(cmd, nil)
 		},
 	}
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on until Ctrl-C")

@@ -194,6 +194,21 @@ func (a *app) deadline(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, a.flags.timeout)
 }
 
+// onCluster makes a command's run of what it does with a client of the cluster,
+// within its deadline.
+func (a *app) onCluster(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		ctx, cancel := a.deadline(cmd.Context())
+		defer cancel()
+		c, err := a.open(ctx)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		return do(ctx, c, args)
+	}
+}
+
 // longDeadline bounds a command that takes as long as it takes, if --timeout is given.
 func (a *app) longDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 	if f := a.command.Flag("timeout"); f != nil && f.Changed {

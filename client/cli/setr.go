@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"time"
@@ -36,25 +37,20 @@ after that time; without, it stays until it is deleted.`,
 			if err != nil {
 				return err
 			}
-			ctx, cancel := a.deadline(cmd.Context())
-			defer cancel()
-			c, err := a.open(ctx)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			set := func() (client.Version, error) { return c.Set(ctx, args[0], value, client.Always()) }
-			if ttl != 0 {
-				set = func() (client.Version, error) { return c.SetFor(ctx, args[0], value, ttl, client.Always()) }
-			}
-			version, err := set()
-			if err != nil {
-				return err
-			}
-			if a.flags.json {
-				a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0]), "bytes": len(value), "term": version.Term, "seq": version.Seq})
-			}
-			return nil
+			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+				set := func() (client.Version, error) { return c.Set(ctx, args[0], value, client.Always()) }
+				if ttl != 0 {
+					set = func() (client.Version, error) { return c.SetFor(ctx, args[0], value, ttl, client.Always()) }
+				}
+				version, err := set()
+				if err != nil {
+					return err
+				}
+				if a.flags.json {
+					a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0]), "bytes": len(value), "term": version.Term, "seq": version.Seq})
+				}
+				return nil
+			})(cmd, nil)
 		},
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "the key goes after this long (default: never)")
