@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/ring"
 )
 
@@ -159,7 +160,7 @@ func (a *auditor) partition(ctx context.Context, p ring.PartitionID) error {
 			a.take(held, problems)
 			return nil
 		}
-		if !a.client.pause(ctx, auditPause) {
+		if !wait.For(ctx, auditPause) {
 			return ctx.Err()
 		}
 	}

@@ -130,18 +130,6 @@ func (c *Client) serverAddrs() []string {
 
 func (c *Client) leaderNames() string { return strings.Join(c.opts.Leaders, ", ") }
 
-// pause waits for d; it returns false when ctx ends first.
-func (c *Client) pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
 // jitter spreads d over [d/2, d*3/2), so that clients do not retry in step.
 func jitter(d time.Duration) time.Duration { return d/2 + mathrand.N(d+1) }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -150,7 +151,7 @@ func (c *Client) askLeader(ctx context.Context) error {
 		if err == nil {
 			err = errors.New("no view yet")
 		}
-		if !c.pause(ctx, jitter(pause)) {
+		if !wait.For(ctx, jitter(pause)) {
 			return fmt.Errorf("view leader %s: %s", c.leaderNames(), cause(plain(err)))
 		}
 		pause = min(2*pause, 250*time.Millisecond)
@@ -164,7 +165,7 @@ func (c *Client) askServers(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		if !c.pause(ctx, jitter(200*time.Millisecond)) {
+		if !wait.For(ctx, jitter(200*time.Millisecond)) {
 			return fmt.Errorf("servers: %s", cause(plain(err)))
 		}
 	}
@@ -229,7 +230,7 @@ func (c *Client) watch(ctx context.Context) {
 			continue
 		}
 		c.opts.Logger.Debug("watch the view", "err", err)
-		c.pause(ctx, jitter(pause))
+		wait.For(ctx, jitter(pause))
 		pause = min(2*pause, pollPauseMax)
 	}
 }
@@ -247,7 +248,7 @@ func (c *Client) keep(ctx context.Context) {
 		}
 		select {
 		case <-s.changed:
-			c.pause(ctx, 100*time.Millisecond)
+			wait.For(ctx, 100*time.Millisecond)
 		case <-ctx.Done():
 			return
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -155,7 +156,7 @@ func (c *cluster) do(args ...[]byte) (wire.Value, error) {
 			conn, err = wire.Dial(ctx, addr, (&net.Dialer{}).DialContext, wire.DefaultLimits)
 			if err != nil {
 				addr = ""
-				if !sleep(ctx, 5*time.Millisecond) {
+				if !wait.For(ctx, 5*time.Millisecond) {
 					return wire.Value{}, err
 				}
 				continue
@@ -175,7 +176,7 @@ func (c *cluster) do(args ...[]byte) (wire.Value, error) {
 		case reply.Code == wire.CodeErr:
 			return v, err
 		}
-		if !sleep(ctx, time.Millisecond) {
+		if !wait.For(ctx, time.Millisecond) {
 			return v, err
 		}
 	}

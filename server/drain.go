@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -32,7 +33,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	if err := s.awaitRetired(ctx); err != nil {
 		return err
 	}
-	sleep(ctx, drainLinger)
+	wait.For(ctx, drainLinger)
 	return nil
 }
 

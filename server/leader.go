@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/server/replica"
 )
@@ -14,7 +15,7 @@ import (
 // not only this goroutine.
 func (s *Server) runHeartbeats(leader *wire.Leader) {
 	silent := false
-	for sleep(s.ctx, time.Duration(s.beatEvery.Load())) {
+	for wait.For(s.ctx, time.Duration(s.beatEvery.Load())) {
 		if lane := s.hungLane(); lane >= 0 {
 			if !silent {
 				s.logger.Error("a lane stands still: no heartbeats until it goes on", "lane", lane)

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -52,7 +53,7 @@ func (d *node) onPromise(at replica.Instant, from ring.ServerID, m *replica.Mess
 func (s *Server) runPings() {
 	for {
 		v := s.views.current().view
-		if !sleep(s.ctx, max(v.LeaseTTL/4, time.Millisecond)) {
+		if !wait.For(s.ctx, max(v.LeaseTTL/4, time.Millisecond)) {
 			return
 		}
 		s.pingAll(s.views.current().view)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -140,7 +141,7 @@ func (p *peer) run(ctx context.Context) {
 			return
 		}
 		p.s.logger.Debug("no link", "to", p.id, "addr", p.addr, "err", err)
-		if !sleep(ctx, pause) {
+		if !wait.For(ctx, pause) {
 			return
 		}
 		pause = min(2*pause, redialMax)
@@ -235,16 +236,4 @@ func (p *peer) writeFrame(nc net.Conn, messages [][]byte, size int) error {
 		giveBuffer(m)
 	}
 	return err
-}
-
-// sleep waits; false when ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

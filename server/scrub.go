@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
@@ -142,7 +143,7 @@ func (b *scrubber) read(found *scrubFound, only []ring.PartitionID, rate int) er
 			}
 			pause := time.Duration(bytes) * time.Second / time.Duration(rate)
 			flush()
-			if !sleep(b.s.ctx, pause) { // traffic goes first
+			if !wait.For(b.s.ctx, pause) { // traffic goes first
 				return context.Cause(b.s.ctx)
 			}
 			return nil
@@ -179,7 +180,7 @@ func (b *scrubber) followUp(found *scrubFound) error {
 			again = append(again, p)
 			b.tell(p, "")
 		}
-		if !sleep(b.s.ctx, scrubRepeat) {
+		if !wait.For(b.s.ctx, scrubRepeat) {
 			return context.Cause(b.s.ctx)
 		}
 		for k := range found.keys {
@@ -209,19 +210,15 @@ func (b *scrubber) tell(p ring.PartitionID, key replica.Key) {
 
 // runScrub starts a scrub, or says how the last one went.
 func (c *conn) runScrub(args [][]byte) error {
-	var err error
 	switch strings.ToLower(string(args[0])) {
 	case wire.ScrubStart:
 		number := c.s.scrubber.ask()
 		c.reply(func(w *wire.Writer) { w.WriteInt(int64(number)) })
-		return nil
 	case wire.ScrubStatus:
 		r := c.s.scrubber.report()
 		c.replyBulk(wire.AppendScrubReport(nil, &r))
-		return nil
 	default:
-		err = errors.New("start or status, not " + quote(args[0]))
+		c.replyFailed(errors.New("start or status, not " + quote(args[0])))
 	}
-	c.replyFailed(err)
 	return nil
 }

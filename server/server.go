@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
@@ -131,7 +132,7 @@ func (s *Server) join() (*ring.View, error) {
 			s.logger.Info("waiting for the view leader", "addrs", s.opts.LeaderAddrs, "err", err)
 			said = true
 		}
-		sleep(s.ctx, redialMax)
+		wait.For(s.ctx, redialMax)
 	}
 }
 
@@ -354,7 +355,7 @@ func (s *Server) runAccept() {
 		if err != nil {
 			if s.ctx.Err() == nil {
 				s.logger.Warn("a connection could not be accepted", "err", err)
-				sleep(s.ctx, redialMax) // out of file descriptors, most likely
+				wait.For(s.ctx, redialMax) // out of file descriptors, most likely
 			}
 			continue
 		}

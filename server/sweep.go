@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -51,7 +52,7 @@ func (w *sweeper) note(b *replica.Batch) {
 }
 
 func (w *sweeper) run() {
-	for sleep(w.s.ctx, sweepEvery) {
+	for wait.For(w.s.ctx, sweepEvery) {
 		v := w.s.views.current().view
 		for i := range v.Partitions {
 			if v.Partitions[i].Primary() == w.s.id && i < len(w.may) && w.may[i].Load() {
@@ -95,7 +96,7 @@ func (w *sweeper) walk(p ring.PartitionID) bool {
 		if len(f.keys) > 0 {
 			w.s.laneOf(p).inbox.put(event{kind: onExpired, found: f})
 		}
-		if keys > 0 && !sleep(w.s.ctx, sweepPause) {
+		if keys > 0 && !wait.For(w.s.ctx, sweepPause) {
 			return false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/store"
@@ -154,7 +155,7 @@ func (vs *views) runPolls(leader *wire.Leader) {
 		v, err := leader.View(ctx, vs.current().view, viewWait)
 		if err != nil {
 			vs.s.logger.Debug("no view from the view leader", "err", err)
-			sleep(ctx, redialMax)
+			wait.For(ctx, redialMax)
 			continue
 		}
 		adopted := vs.next() // before the look at what is adopted: else that may be v, and this waits for the one after

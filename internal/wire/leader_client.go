@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"viewring/internal/wait"
 )
 
 // How a Leader goes about a view leader that does not answer.
@@ -117,22 +119,10 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 		if sent && q.long && time.Since(began) > leaderDialMax {
 			failing, pause = time.Now(), leaderPauseMin // it was there until just now
 		}
-		if errors.Is(err, ErrClosed) || time.Since(failing) > leaderPatience || !rest(ctx, pause) {
+		if errors.Is(err, ErrClosed) || time.Since(failing) > leaderPatience || !wait.For(ctx, pause) {
 			return v, again, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addrs, ", "), err)
 		}
 		pause = min(2*pause, leaderPauseMax)
-	}
-}
-
-// rest waits for d, unless ctx ends first.
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

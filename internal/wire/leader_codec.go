@@ -328,12 +328,7 @@ func readTime(r *codec.Reader) time.Time {
 
 // AppendPartitions encodes a list of partitions.
 func AppendPartitions(b []byte, ps []ring.PartitionID) []byte {
-	b = append(b, leaderFormat)
-	b = binary.AppendUvarint(b, uint64(len(ps)))
-	for _, p := range ps {
-		b = binary.AppendUvarint(b, uint64(p))
-	}
-	return b
+	return appendPartitions(append(b, leaderFormat), ps)
 }
 
 // DecodePartitions reads what AppendPartitions wrote.

@@ -329,9 +329,12 @@ func DecodeCopiesPage(b []byte) (CopiesPage, error) {
 
 // AppendParts encodes the answer to CmdParts.
 func AppendParts(b []byte, parts []ring.PartitionID) []byte {
-	b = append(b, pageFormat)
-	b = binary.AppendUvarint(b, uint64(len(parts)))
-	for _, p := range parts {
+	return appendPartitions(append(b, pageFormat), parts)
+}
+
+func appendPartitions(b []byte, ps []ring.PartitionID) []byte {
+	b = binary.AppendUvarint(b, uint64(len(ps)))
+	for _, p := range ps {
 		b = binary.AppendUvarint(b, uint64(p))
 	}
 	return b

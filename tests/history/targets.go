@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 )
 
@@ -110,7 +111,7 @@ func (c *Plain) Do(ctx context.Context, in Input) (Output, error) {
 		case sent && in.Kind != Get:
 			return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 		}
-		if !rest(ctx, plainPause) {
+		if !wait.For(ctx, plainPause) {
 			return Output{}, fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
@@ -251,15 +252,4 @@ func parse(in Input, v wire.Value) Output {
 		return Output{Done: v.Int == 1}
 	}
 	return Output{Done: strings.EqualFold(v.Text(), "OK")}
-}
-
-func rest(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
