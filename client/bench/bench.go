@@ -2,26 +2,26 @@ package bench
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"viewring/client"
-	"viewring/internal/wire"
 	"viewring/ring"
 )
 
 // Options of a run.
 type Options struct {
 	Connections int
-	ValueSize   int
-	Keys        int
+	ValueSize   int // bytes
+	Keys        int // different ones, named bench/…
 	Duration    time.Duration
+	Pipeline    int  // requests under way on each connection
+	Reads       int  // percent of the requests that are gets, in mode "mix"
+	Wait        int  // each set, or pipeline of them, waits for so many replicas (Redis's WAIT); 0 = none
+	ExactlyOnce bool // sets carry a request id, as those of the client library do
 }
 
 // Result is what a run measured.
@@ -30,6 +30,9 @@ type Result struct {
 	Errors     int
 	First      error // of the errors
 	Took       time.Duration
+	ClientCPU  time.Duration // user and system, of this process
+	ServerCPU  time.Duration // the same of the servers that were found on this machine
+	Servers    int           // so many
 	sorted     []time.Duration
 }
 
@@ -43,22 +46,52 @@ func (r *Result) Percentile(percent float64) time.Duration {
 	return r.sorted[min(i, len(r.sorted)-1)]
 }
 
+// PerOperation divides a time among the operations.
+func (r *Result) PerOperation(d time.Duration) time.Duration {
+	return d / time.Duration(max(r.Operations, 1))
+}
+
 // Bench holds the connections of a measurement.
 type Bench struct {
 	opts    Options
 	workers []*worker
+	servers []int // process ids
+	filled  bool
 }
 
-// New connects to the servers. Close it.
+// share is the keys that are asked of one address.
+type share struct {
+	addr string
+	keys [][]byte
+}
+
+// New connects to the servers of a cluster. Close it.
 func New(ctx context.Context, c *client.Client, o Options) (*Bench, error) {
-	shares := keysByServer(c.View(), o.Keys)
+	shares := sharesOf(c.View(), o.Keys)
 	if len(shares) == 0 {
 		return nil, errors.New("bench: no server has a partition")
 	}
+	return connect(ctx, shares, o)
+}
+
+// NewPlain connects to addresses that each take every key. Close it.
+func NewPlain(ctx context.Context, addrs []string, o Options) (*Bench, error) {
+	keys := make([][]byte, o.Keys)
+	for i := range keys {
+		keys[i] = []byte(keyName(i))
+	}
+	var shares []share
+	for _, addr := range addrs {
+		shares = append(shares, share{addr: addr, keys: keys})
+	}
+	return connect(ctx, shares, o)
+}
+
+func connect(ctx context.Context, shares []share, o Options) (*Bench, error) {
 	b := &Bench{opts: o}
 	for i := range o.Connections {
 		s := shares[i%len(shares)]
-		w, err := dial(ctx, s.addr, o.ValueSize)
+		w, err := dial(ctx, s, &b.opts)
 		if err != nil {
 			b.Close()
 			return nil, fmt.Errorf("bench: %w", err)
@@ -66,12 +99,14 @@ func New(ctx context.Context, c *client.Client, o Options) (*Bench, error) {
 		b.workers = append(b.workers, w)
 		every := (o.Connections - i%len(shares) + len(shares) - 1) / len(shares) // connections to this server
 		for k := i / len(shares); k < len(s.keys); k += every {
-			w.keys = append(w.keys, s.keys[k])
-		}
-		if len(w.keys) == 0 {
-			w.keys = s.keys // more connections than keys
+			w.own = append(w.own, s.keys[k])
 		}
 	}
+	var addrs []string
+	for _, s := range shares {
+		addrs = append(addrs, s.addr)
+	}
+	b.servers = listeners(addrs)
 	return b, nil
 }
 
@@ -82,22 +117,19 @@ func (b *Bench) Close() {
 	}
 }
 
-// keysFilled is how many keys a connection sets before gets are measured, when
-// no sets were.
-const keysFilled = 200
-
-// Run measures one mode: set, get or mix. Gets ask for keys that were set.
+// Run measures one mode: set, get or mix. Keys are drawn at random; before gets
+// are measured all of them are set, once.
 func (b *Bench) Run(ctx context.Context, mode string) (*Result, error) {
-	b.each(func(w *worker) {
-		for w.written < min(keysFilled, len(w.keys)) && mode != "set" && w.first == nil {
-			w.set()
-		}
-		w.took, w.errors = nil, 0
-	})
+	if mode != "set" && !b.filled {
+		b.each(func(w *worker) { w.fill(ctx) })
+		b.filled = true
+	}
+	reads := map[string]int{"set": 0, "get": 100, "mix": b.opts.Reads}[mode]
+	client, servers := cpuOfSelf(), cpuOf(b.servers)
 	began := time.Now()
 	until := began.Add(b.opts.Duration)
-	b.each(func(w *worker) { w.run(ctx, mode, until) })
-	r := &Result{Took: time.Since(began)}
+	b.each(func(w *worker) { w.run(ctx, reads, until) })
+	r := &Result{Took: time.Since(began), ClientCPU: cpuOfSelf() - client, ServerCPU: cpuOf(b.servers) - servers, Servers: len(b.servers)}
 	for _, w := range b.workers {
 		r.Errors += w.errors
 		if r.First == nil {
@@ -118,16 +150,13 @@ func (b *Bench) each(do func(*worker)) {
 	running.Wait()
 }
 
-// share is the keys of one server.
-type share struct {
-	addr string
-	keys [][]byte
-}
+func keyName(i int) string { return fmt.Sprintf("bench/%d", i) }
 
-func keysByServer(v *ring.View, keys int) []share {
+// sharesOf sorts the keys by the servers that are primaries for them.
+func sharesOf(v *ring.View, keys int) []share {
 	byServer := make(map[ring.ServerID]*share)
 	for i := range keys {
-		key := fmt.Sprintf("bench/%d", i)
+		key := keyName(i)
 		p := ring.PartitionOf(ring.SlotOf(key), len(v.Partitions))
 		m := v.Member(v.Partitions[p].Primary())
 		if m == nil {
@@ -145,89 +174,4 @@ func keysByServer(v *ring.View, keys int) []share {
 		}
 	}
 	return shares
-}
-
-// worker is one connection with one request under way at a time.
-type worker struct {
-	conn    net.Conn
-	reader  *wire.Reader
-	keys    [][]byte // that it asks for
-	written int      // so many of keys have been set
-	next    int      // of keys to set
-	id      [16]byte
-	number  uint64
-	value   []byte
-	took    []time.Duration
-	errors  int
-	first   error // of the errors
-	broken  bool  // the connection can't be used any more
-
-	request, command []byte // reused
-}
-
-func dial(ctx context.Context, addr string, valueSize int) (*worker, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	w := &worker{conn: conn, reader: wire.NewReader(conn, wire.DefaultLimits), value: make([]byte, valueSize)}
-	_, _ = rand.Read(w.id[:]) // never fails
-	_, _ = rand.Read(w.value)
-	return w, nil
-}
-
-func (w *worker) run(ctx context.Context, mode string, until time.Time) {
-	random := mathrand.New(mathrand.NewPCG(mathrand.Uint64(), 0))
-	stop := context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(time.Now()) }) // a closed one needs none
-	defer stop()
-	_ = w.conn.SetDeadline(until.Add(10 * time.Second)) // an error shows in what follows
-	for now := time.Now(); now.Before(until) && !w.broken; {
-		var ok bool
-		if mode == "set" || mode == "mix" && random.IntN(2) == 0 || w.written == 0 {
-			ok = w.set()
-		} else {
-			ok = w.ask(&wire.DoRequest{Op: wire.DoGet, Key: w.keys[random.IntN(w.written)]})
-		}
-		then := time.Now()
-		if ok {
-			w.took = append(w.took, then.Sub(now))
-		}
-		now = then
-	}
-}
-
-// set sets the next of the worker's keys.
-func (w *worker) set() bool {
-	w.number++
-	ok := w.ask(&wire.DoRequest{Op: wire.DoSet, Key: w.keys[w.next], Value: w.value,
-		Client: w.id, Number: w.number, Mark: w.number - 1, Born: time.Now().UnixMilli()})
-	if ok {
-		w.written = max(w.written, w.next+1)
-		w.next = (w.next + 1) % len(w.keys)
-	}
-	return ok
-}
-
-// ask makes one operation and reports whether it was answered.
-func (w *worker) ask(q *wire.DoRequest) bool {
-	w.request = wire.AppendDoRequest(w.request[:0], q)
-	w.command = wire.AppendCommand(w.command[:0], []byte(wire.CmdDo), w.request)
-	_, err := w.conn.Write(w.command)
-	if err == nil {
-		var v wire.Value
-		if v, err = w.reader.ReadValue(); err == nil {
-			if err = v.Err(); err == nil {
-				return true
-			}
-		} else {
-			w.broken = true
-		}
-	} else {
-		w.broken = true
-	}
-	w.errors++
-	if w.first == nil {
-		w.first = err
-	}
-	return false
 }

@@ -1,0 +1,13 @@
+//go:build !linux
+
+package bench
+
+import "time"
+
+// Where there is no /proc, no processor time is seen.
+
+func cpuOfSelf() time.Duration { return 0 }
+
+func cpuOf([]int) time.Duration { return 0 }
+
+func listeners([]string) []int { return nil }
