@@ -65,6 +65,7 @@ const (
 	BugIncarnationIgnored                    // a learner that restarted is handed to as if it had not
 	BugHorizonForgotten                      // a new primary does not know the horizon
 	BugPurgeOtherEpoch                       // a purge of another epoch is obeyed
+	BugTailGoesOn                            // a returner keeps its tail though others went on without it
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

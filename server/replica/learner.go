@@ -21,6 +21,7 @@ type learn struct {
 	phase     learnPhase
 	source    ring.ServerID // a ring neighbour to copy from; the primary if it fails
 	startOver bool          // what is here can't be built upon: copy everything
+	blind     bool          // the delta replaces what we cannot read: the digest is the primary's word
 	ready     bool
 	saidReady bool
 
@@ -69,7 +70,7 @@ func (c *Core) Learn(at Instant, id ring.PartitionID, source ring.ServerID) {
 		p.learn.source = source
 		return
 	}
-	p.learn = &learn{source: source, startOver: p.state != whole || p.damage != sound}
+	p.learn = &learn{source: source, startOver: c.worthless(p)}
 	c.subscribe(p)
 }
 
@@ -102,7 +103,7 @@ func (c *Core) stopLearning(p *part, again bool) {
 		return
 	}
 	if p.learn.phase != copying || p.learn.staged {
-		p.learn = &learn{source: p.learn.source, startOver: p.state != whole || p.damage != sound}
+		p.learn = &learn{source: p.learn.source, startOver: c.worthless(p)}
 	}
 	c.resubscribeAt(p)
 }
@@ -120,9 +121,12 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 		return
 	}
 	switch full := m.Flags&flagFull != 0; {
-	case full && p.state == whole && p.damage != unfit && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self):
+	case full && p.damage != unfit && c.mustKeep(p):
 		// Our copy may be the one that the partition is restored from.
 		l.startOver = false
+		return
+	case m.Flags&flagBase != 0:
+		c.swap(p)
 		return
 	case full:
 		c.beginFull(p, m)
@@ -169,7 +173,7 @@ func (c *Core) beginDelta(p *part, m *Message) bool {
 	l, common := p.learn, m.Floor
 	var suspects []Key
 	if err := c.rows(p, common, p.log.last.Seq, func(row Row) { suspects = append(suspects, row.Keys...) }); err != nil {
-		c.startAgain(p, "read own index", err)
+		c.startAgain(p, unfit, "read own index", err)
 		return false
 	}
 	if p.state == whole {
@@ -263,7 +267,7 @@ func (c *Core) applyLive(p *part, e *Entry) bool {
 			v, err = versionOf(stored)
 		}
 		if err != nil {
-			c.startAgain(p, "read copy", err)
+			c.startAgain(p, damaged, "read copy", err)
 			return false
 		}
 		switch {
@@ -291,14 +295,14 @@ func (c *Core) applyLive(p *part, e *Entry) bool {
 
 // startAgain copies everything anew when our own copy cannot be read: its digest
 // can't be kept. Other errors end the core.
-func (c *Core) startAgain(p *part, op string, err error) {
+func (c *Core) startAgain(p *part, d damage, op string, err error) {
 	if !isCorrupt(err) {
 		c.fail(op, err)
 		return
 	}
 	c.mending.found++
-	p.damage = max(p.damage, damaged)
-	p.learn.startOver = true
+	p.damage = max(p.damage, d)
+	p.learn.startOver = c.worthless(p)
 	c.resubscribeAt(p)
 }
 
@@ -325,104 +329,6 @@ func (c *Core) take(p *part, key Key, old, item []byte) {
 	c.touch(p)
 }
 
-// fetch asks for the next page: first along the cursor, then the missing keys.
-func (c *Core) fetch(p *part) {
-	l := p.learn
-	if l.nonce != 0 || l.cursorDone && len(l.missing) == 0 {
-		return
-	}
-	m := &Message{Type: MsgFetch, Seq: l.since, Cursor: l.cursor, Bytes: c.cfg.PageBytesMax}
-	if l.cursorDone {
-		m.Flags = flagKeys
-		m.Keys = l.nextWanted()
-		for _, k := range m.Keys {
-			m.Seq = max(m.Seq, l.missing[k])
-		}
-	}
-	l.nonce, l.patience = c.nextNonce(), learnRetryAfter
-	m.Digest = l.nonce
-	l.asked = m
-	c.sendFetch(p)
-}
-
-// sendFetch sends the Fetch under way, perhaps again. It keeps its nonce: a page
-// that only took long is as good as one asked for anew, and where every page takes
-// longer than our patience none would be taken otherwise.
-func (c *Core) sendFetch(p *part) {
-	l := p.learn
-	l.askedAt = c.now.Mono
-	to := l.source
-	if n := len(p.view.Acting); n > 0 && (l.failures > 0 || !p.view.IsActing(to)) {
-		to = p.view.Acting[max(0, l.failures-1)%n] // the primary first
-	}
-	m := *l.asked
-	c.send(p, to, &m)
-}
-
-// nextNonce returns a number that no start of this server used before.
-func (c *Core) nextNonce() uint64 {
-	c.nonces++
-	return c.cfg.Incarnation<<32 | c.nonces
-}
-
-// nextWanted takes missing keys off the list; what the page does not settle is
-// put back by onPage or by the retry.
-func (l *learn) nextWanted() []Key {
-	var keys []Key
-	for len(l.wanted) > 0 && len(keys) < fetchKeysMax {
-		k := l.wanted[0]
-		l.wanted = l.wanted[1:]
-		if _, ok := l.missing[k]; ok {
-			keys = append(keys, k)
-		}
-	}
-	if len(keys) == 0 {
-		l.wanted = sortedKeys(l.missing)
-		n := min(len(l.wanted), fetchKeysMax)
-		keys = slices.Clone(l.wanted[:n])
-		l.wanted = l.wanted[n:]
-	}
-	return keys
-}
-
-// onPage takes what a source had at q.
-func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
-	l := p.learn
-	if l == nil || l.phase != copying || l.nonce == 0 || m.Digest != l.nonce {
-		return
-	}
-	l.nonce = 0
-	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
-		return // the retry asks another one
-	}
-	l.failures = 0
-	for _, it := range m.Items {
-		if !c.takePaged(p, it, m.Seq) {
-			return
-		}
-	}
-	if m.Flags&flagKeys == 0 {
-		l.cursor = m.Cursor
-		l.cursorDone = m.Flags&flagDone != 0
-	}
-	l.taken = max(l.taken, m.Seq)
-	if m.Seq > m.Commit && !c.cfg.Bugs.on(BugLooseForgotten) {
-		l.loose = max(l.loose, m.Seq)
-	}
-	if c.stageFull(p) {
-		return
-	}
-	c.fetch(p)
-	c.checkReady(p)
-}
-
-// mustKeep reports whether our copy may be the one that the partition is restored
-// from. Then a delta is staged whatever its size: below min-copies nothing new is
-// sequenced, so it is no more than what was in flight.
-func (c *Core) mustKeep(p *part) bool {
-	return p.state == whole && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self)
-}
-
 // stageFull gives a staged delta up, for a full copy, when it has outgrown its bound.
 func (c *Core) stageFull(p *part) bool {
 	l := p.learn
@@ -445,56 +351,6 @@ func rowsBytes(rows []Row) (n int) {
 	return n
 }
 
-func intact(items []PageItem) bool {
-	for _, it := range items {
-		if it.Item == nil {
-			continue
-		}
-		if _, err := DecodeItem(it.Key, it.Item); err != nil {
-			return false
-		}
-	}
-	return true
-}
-
-// takePaged takes one item of a page at q, unless what is here is newer.
-func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
-	l := p.learn
-	old, err := c.learned(p, it.Key)
-	if err == nil {
-		_, err = versionOf(old)
-	}
-	if err != nil {
-		c.startAgain(p, "read copy", err)
-		return false
-	}
-	if need, ok := l.missing[it.Key]; ok {
-		if q < need && !c.cfg.Bugs.on(BugNeedIgnored) {
-			l.wanted = append(l.wanted, it.Key)
-			return true
-		}
-		delete(l.missing, it.Key)
-		have, _ := versionOf(old)
-		if item, _ := versionOf(it.Item); have.Compare(item) > 0 && c.cfg.Bugs.on(BugVersionWins) {
-			return true
-		}
-	} else {
-		have, _ := versionOf(old)
-		if tomb := l.tombs[it.Key]; tomb.Compare(have) > 0 {
-			have = tomb
-		}
-		item, _ := versionOf(it.Item)
-		if item.Compare(have) <= 0 && !c.cfg.Bugs.on(BugPageOverwrites) {
-			return true
-		}
-	}
-	c.take(p, it.Key, old, it.Item)
-	if it.Key.Space() == SpaceUser { // what people count; request records come along
-		c.moved.keys++
-	}
-	return true
-}
-
 // checkReady makes the copy whole, in one batch, once nothing is missing and
 // its digest is the primary's at the same seq.
 func (c *Core) checkReady(p *part) {
@@ -502,6 +358,9 @@ func (c *Core) checkReady(p *part) {
 	if l.phase != copying || !l.cursorDone || len(l.missing) > 0 ||
 		l.log.last.Seq < l.taken || l.headSeq != l.log.last.Seq {
 		return
+	}
+	if l.blind {
+		l.log.digest = l.headDigest
 	}
 	if l.headDigest != l.log.digest {
 		c.moved.mismatches++
@@ -520,8 +379,14 @@ func (c *Core) checkReady(p *part) {
 		p.log = l.staging
 		p.commit, p.durable = min(p.commit, l.cut), min(p.durable, l.cut)
 	}
-	p.generation++ // the next mark is that of this batch: entries may keep coming, and quiet never come
 	p.state = whole
+	c.swap(p)
+}
+
+// swap makes the batch being filled the one after whose sync the copy is ready.
+func (c *Core) swap(p *part) {
+	l := p.learn
+	p.generation++ // the next mark is that of this batch: entries may keep coming, and quiet never come
 	l.phase, l.stage, l.rows, l.tombs = swapping, nil, nil, nil
 	c.touch(p)
 	if c.cfg.Bugs.on(BugReadyBeforeSync) {

@@ -54,7 +54,7 @@ const (
 	flagFull                // Subscribed: copy everything
 	flagDone                // Page: the cursor is at the end
 	flagKeys                // Fetch, Page: these keys, not the cursor
-	flagBase                // Subscribe: what the learner has can be built upon
+	flagBase                // Subscribe: what the learner has can be built upon; Subscribed: it is ready as it is
 	flagCorrupt             // Page, Mend: the source cannot read its copy
 	flagNoRoom              // Ack, State: the sender's disk is nearly full
 )

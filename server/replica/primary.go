@@ -10,6 +10,7 @@ import (
 // the entry is committed.
 func (c *Core) sequence(p *part, writes []Write, answer *Answer) {
 	l := p.lead
+	invariant.Check(p.enoughCopies(), "I3", "partition %d term %d: an entry with %d copies", p.id, p.term, len(p.view.Acting))
 	e := &Entry{Version: Version{Term: p.term, Seq: p.log.last.Seq + 1}, Writes: writes}
 	c.applyEntry(p, e)
 	e.Digest = p.log.digest

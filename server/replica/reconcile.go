@@ -245,7 +245,7 @@ func (c *Core) onSuffix(p *part, from ring.ServerID, m *Message) {
 	if m.Prev == p.log.last && m.Last.Compare(p.log.last) > 0 && p.quiet() {
 		c.applySuffix(p, m)
 	}
-	if fromPrimary {
+	if fromPrimary && p.damage != unfit { // it would get the same suffix again, at once
 		p.stateOwed = true
 		if p.quiet() {
 			c.sendState(p)

@@ -38,7 +38,8 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	if c.cfg.Bugs.on(BugHistoryIgnored) {
 		common = min(m.Last.Seq, p.log.last.Seq)
 	}
-	if !ok || m.Flags&flagBase == 0 || common < m.Floor || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored) {
+	switch {
+	case !ok || m.Flags&flagBase == 0 || common < m.Floor || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored):
 		out.Flags = flagFull
 		if p.log.last.Seq == 0 {
 			out.Flags |= flagDone // there is nothing to copy
@@ -46,6 +47,8 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 		// Rows of what may not be committed come along: the new copy may be a
 		// primary before it is, and others may lack it.
 		common = max(p.commit, p.floor)
+	case c.goesOn(p, from, m, common):
+		out.Flags = flagBase
 	}
 	out.Floor = common
 	err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })

@@ -1,0 +1,114 @@
+package replica
+
+import (
+	"testing"
+	"time"
+
+	"viewring/ring"
+)
+
+// tailed starts a rig of two whose s1 has written k where s2 did not get it. s2 then
+// acts alone.
+func tailed(t *testing.T, min int, bugs Bugs) *rig {
+	r := acting(t, 2, min, bugs)
+	r.set(1, "k", "old")
+	r.set(1, "other", "v")
+	r.drop = lost(MsgAppend)
+	r.write(1, setTo("k", "tail"))
+	r.run()
+	r.drop = nil
+	r.change(actingAre(2))
+	r.pass(2 * r.view.LeaseTTL)
+	return r
+}
+
+// TestTailGoesOn: too few act, so nothing was sequenced since: what a member of W has
+// above the acting replica's log is that log's tail. It comes back as it is.
+func TestTailGoesOn(t *testing.T) {
+	r := tailed(t, 2, 0)
+	r.learn(1, 2)
+	r.pass(time.Second)
+	if !r.handoff() {
+		t.Fatal("no handoff")
+	}
+	r.pass(2 * r.view.LeaseTTL)
+	r.wantStored("k", "tail")
+	if s := r.host(1).core.Stats(); s.FullCopies+s.DeltaCopies != 0 {
+		t.Errorf("copied: %+v", s)
+	}
+	if got := r.get(r.view.Partitions[0].Primary(), "k"); got != "tail" {
+		t.Errorf("read %q", got)
+	}
+}
+
+// TestTailDoesNotGoOn: enough act without it, and have gone on: the tail is dropped.
+func TestTailDoesNotGoOn(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := tailed(t, 1, bugs)
+		r.change(func(p *ring.Partition) {
+			actingAre(2)(p)
+			p.Writable = []ring.ServerID{1, 2} // as it is until the view leader knows better
+		})
+		r.pass(2 * r.view.LeaseTTL)
+		r.learn(1, 2)
+		r.run()
+		r.write(2, setTo("k", "counts"))
+		r.pass(time.Second)
+		return r.handoff() && r.stored(1, "k") == "counts" && r.stored(2, "k") == "counts"
+	}, BugTailGoesOn)
+}
+
+// TestTailHealsTheSoleCopy: the replica that acts alone cannot read a key that the
+// other member of W has overwritten in its tail: nobody has the bytes from before.
+func TestTailHealsTheSoleCopy(t *testing.T) {
+	r := tailed(t, 2, 0)
+	r.host(2).spoilKey("k")
+	r.host(2).store.badBlock = true
+	r.host(2).core.Damaged(r.host(2).at(), 0)
+	r.learn(1, 2)
+	r.pass(time.Second)
+	if !r.handoff() {
+		t.Fatal("no handoff")
+	}
+	r.pass(time.Second)
+	if r.asksToGo(2) == 0 {
+		t.Fatal("s2 does not ask to be taken out")
+	}
+	r.change(actingAre(1))
+	r.pass(2 * r.view.LeaseTTL)
+	r.learn(2, 1)
+	r.pass(time.Second)
+	if !r.handoff() {
+		t.Fatal("no second handoff")
+	}
+	r.pass(2 * r.view.LeaseTTL)
+	r.wantStored("k", "tail")
+	r.wantStored("other", "v")
+}
+
+// TestBlindDelta: a member of W with a bad block comes back below min-copies. It must
+// not be wiped, and takes the newer state of what it cannot read.
+func TestBlindDelta(t *testing.T) {
+	r := tailed(t, 2, 0)
+	r.change(actingAre(1)) // s2 is the one without the tail, and away
+	r.host(2).spoilKey("k")
+	r.host(2).store.badBlock = true
+	r.host(2).core.Damaged(r.host(2).at(), 0)
+	r.run()
+	r.host(2).crash()
+	r.restart(2, actingAre(1))
+	r.pass(2 * r.view.LeaseTTL)
+	r.learn(2, 1)
+	r.pass(time.Second)
+	if !r.handoff() {
+		t.Fatal("no handoff")
+	}
+	r.pass(2 * r.view.LeaseTTL)
+	r.wantStored("k", "tail")
+	if s := r.host(2).core.Stats(); s.FullCopies != 0 {
+		t.Errorf("wiped: %+v", s)
+	}
+	if r.host(2).core.parts[0].damage != damaged {
+		t.Error("the bad block is forgotten")
+	}
+}
