@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"time"
@@ -139,6 +138,7 @@ func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.A
 // its request.
 func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *replica.Answer, stood standing) {
 	in := &try.rec.in
+	w.checkFull(in, p, a)
 	if in.op == 0 {
 		w.checkRead(s, p, in, a, stood)
 	}
@@ -172,7 +172,7 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 // request that came once is it known that this try made the entry.
 func (w *world) checkNothingDone(p ring.PartitionID, try *attempt, a *replica.Answer) {
 	switch a.Status {
-	case replica.StatusMoved, replica.StatusUnavailable, replica.StatusTooFewCopies, replica.StatusBusy:
+	case replica.StatusMoved, replica.StatusUnavailable, replica.StatusTooFewCopies, replica.StatusBusy, replica.StatusFull:
 	default:
 		return
 	}
@@ -264,32 +264,17 @@ func (w *world) unsettled() string {
 	return ""
 }
 
-// checkCopies is what I9 and I10 come to in the end: where the servers say that
-// nothing is left to move, every target has the same bytes, and nobody else any.
-func (w *world) checkCopies() {
-	v := w.leader.state.View()
-	t := w.leader.table(v)
-	for p := range v.Partitions {
-		var first *space
-		for _, id := range t.Targets(ring.PartitionID(p)) {
-			m, ok := w.byID(id).disk.drive.(*mapDrive)
-			if !ok {
-				return
-			}
-			s := m.durable.space(ring.PartitionID(p))
-			if first == nil {
-				first = s
-			}
-			for k, item := range s.items {
-				if !bytes.Equal(first.items[k], item) {
-					w.violated("I9", "partition %d: %v has %x at %q, the primary %x", p, id, item, k, first.items[k])
-				}
-			}
-			if len(s.items) != len(first.items) {
-				w.violated("I9", "partition %d: %v has %d items, the primary %d", p, id, len(s.items), len(first.items))
-			}
-		}
+// checkPurged is I9 where a copy is deleted: in the view that its server believes in,
+// acting = targets = W, and it is none of them.
+func (w *world) checkPurged(l *lane, id ring.PartitionID, was, is replica.Detail) {
+	if was.State == is.State {
+		return
 	}
+	v := w.leader.views[l.epoch]
+	p := &v.Partitions[id]
+	targets := w.leader.table(v).Targets(id)
+	invariant.Check(same(p.Acting, targets) && same(p.Acting, p.Writable) && !slices.Contains(targets, l.s.id()), "I9",
+		"partition %d: %v deletes its copy at epoch %d: acting %v, targets %v, W %v", id, l.s, v.Epoch, p.Acting, targets, p.Writable)
 }
 
 // checkRebalanced is I10: when every server is at the same epoch and none has a

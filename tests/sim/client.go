@@ -72,6 +72,9 @@ func (c *client) next() {
 			return
 		}
 		in.key, c.finals = c.finals[0], c.finals[1:]
+		if len(c.finals) < len(hotKeys) {
+			in.op, in.value = replica.OpSet, c.unique()
+		}
 	} else {
 		in = c.draw(hotKeys[c.w.rng.IntN(len(hotKeys))])
 	}
@@ -112,20 +115,26 @@ func (c *client) draw(key string) input {
 		case in.op == replica.OpSet && w.chance(0.3):
 			in.keep = true
 		case in.op == replica.OpSet:
-			in.expiry = c.deadline()
+			c.setExpiry(&in)
 		default:
-			in.op, in.expiry = replica.OpExpire, c.deadline()
-			if w.chance(0.3) {
-				in.expiry = 0
+			in.op = replica.OpExpire
+			if w.chance(0.7) {
+				c.setExpiry(&in)
 			}
 		}
 	}
 	return in
 }
 
-// deadline is soon, and now and then past already.
-func (c *client) deadline() int64 {
-	return c.w.wall() - 100 + int64(c.w.between(0, 5*time.Second)/time.Millisecond)
+// setExpiry lets a key expire soon, and now and then at once: at a time, or from when
+// the primary takes the request up.
+func (c *client) setExpiry(in *input) {
+	ms := int64(c.w.between(0, 5*time.Second)/time.Millisecond) - 100
+	if c.w.chance(0.4) && ms != 0 {
+		in.ttl = ms
+		return
+	}
+	in.expiry = c.w.wall() + ms
 }
 
 func (c *client) unique() string {
@@ -265,7 +274,7 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 func (a *attempt) request(token uint64, p ring.PartitionID) replica.Request {
 	in := &a.rec.in
 	return replica.Request{Token: token, Partition: p, ID: a.id, Mark: a.mark, Op: in.op, Cond: in.cond, Version: in.version,
-		Key: userKey(in.key), Value: []byte(in.value), Delta: in.delta, Expiry: in.expiry, KeepExpiry: in.keep}
+		Key: userKey(in.key), Value: []byte(in.value), Delta: in.delta, Expiry: in.expiry, TTL: in.ttl, KeepExpiry: in.keep}
 }
 
 func userKey(key string) replica.Key {

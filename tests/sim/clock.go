@@ -1,6 +1,11 @@
 package sim
 
-import "time"
+import (
+	"math"
+	"time"
+
+	"viewring/server/replica"
+)
 
 // epoch0 is the true time at which every world begins, in unix milliseconds.
 const epoch0 = 1_000_000_000_000
@@ -104,5 +109,66 @@ func (w *world) wrongClocks() {
 	}
 	if wrong > 1 || wrong == 1 && up < 2 {
 		w.strict = false
+	}
+}
+
+// clockSlack is what the time that a primary reckons a time to live from may be off
+// the clocks of all servers, in ms: it goes by the median of what it heard of the
+// others where its own is more than a second off.
+const clockSlack = 1200
+
+// expiryOf implements times. Relative to when a primary took the request up: to
+// some server's clock between the call and the answer.
+func (w *world) expiryOf(r *record) span {
+	if r.in.ttl == 0 {
+		return at(r.in.expiry)
+	}
+	end := min(r.done, w.now)
+	var lo, hi int64
+	for _, s := range w.servers {
+		l, h := s.clock.offIn(r.call, end)
+		lo, hi = min(lo, l), max(hi, h)
+	}
+	from, to := epoch0+r.call.Milliseconds()+lo, epoch0+end.Milliseconds()+hi
+	return span{max(1, from+r.in.ttl-clockSlack), max(1, to+r.in.ttl+clockSlack)}
+}
+
+// offIn is how far a wall clock was ahead in a time, at least and at most.
+func (c *clock) offIn(from, to time.Duration) (lo, hi int64) {
+	lo, hi = math.MaxInt64, math.MinInt64
+	for i, s := range c.off {
+		if s.from <= to && (i+1 == len(c.off) || c.off[i+1].from >= from) {
+			lo, hi = min(lo, s.off), max(hi, s.off)
+		}
+	}
+	if lo > hi {
+		return 0, 0 // it was not there yet
+	}
+	return lo, hi
+}
+
+const sweepEvery = 500 * time.Millisecond
+
+// sweep tells a server's lanes which keys are past their expiry by its clock, and at
+// times one that is not: the core looks again.
+func (s *server) sweep() {
+	s.later(s.w.between(sweepEvery/2, sweepEvery), s.sweep)
+	eager := int64(0)
+	if s.w.chance(0.1) {
+		eager = 1000
+	}
+	for _, name := range hotKeys {
+		if !expires(name) {
+			continue
+		}
+		key, p := userKey(name), s.w.partitionOf(name)
+		item, err := s.disk.Get(p, key)
+		if err != nil || item == nil {
+			continue
+		}
+		if e := replica.ItemExpiry(item); e != 0 && e <= s.instant().Wall+eager {
+			s.w.count("swept keys")
+			s.lanes[int(p)%lanes].post(func(at replica.Instant, c *replica.Core) { c.Expire(at, p, key) })
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 
+	"viewring/internal/invariant"
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/viewleader/roster"
@@ -123,7 +124,28 @@ func (w *world) checkCommands(before, after *ring.View, cmds []roster.Command, r
 		if (c.Kind == roster.KindHandoff || c.Kind == roster.KindEject) && results[i].Code == roster.Done && before.Partitions[c.Partition].Term != c.Term {
 			w.violated("I2", "partition %d: asked in term %d, done in term %d", c.Partition, c.Term, before.Partitions[c.Partition].Term)
 		}
+		w.checkRetired(before, c, results[i].Code)
 	}
+}
+
+// checkRetired is hole 28: a server that is drained or has no room goes of its own
+// accord only where others are enough without it.
+func (w *world) checkRetired(before *ring.View, c roster.Command, code roster.Code) {
+	if c.Kind != roster.KindEject || code != roster.Done || c.Who[0].ID != c.From.ID {
+		return
+	}
+	s := w.byID(c.From.ID)
+	p := &before.Partitions[c.Partition]
+	if s == nil || !s.alive || s.damagedIn(c.Partition) || s.disk.lostBefore > 0 || !p.IsActing(s.id()) {
+		return
+	}
+	others := 0
+	for _, id := range p.Acting {
+		if id != s.id() && before.Member(id).Up {
+			others++
+		}
+	}
+	invariant.Check(others >= int(p.MinCopies), "H28", "partition %d: %v goes, %d of %v are left, min-copies is %d", c.Partition, s, others, p.Acting, p.MinCopies)
 }
 
 // messageCounters has the name under which a message is counted when it comes in.

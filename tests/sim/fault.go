@@ -47,6 +47,8 @@ func faultKinds() []faultKind {
 			w.ambush = true
 			return !was
 		}},
+		{3, "disk full", (*world).fillDisk},
+		{1, "all disks full", func(w *world, _ *server) bool { return w.fillAll() }},
 		{4, "flipped bit", (*world).flipBit},
 		{2, "bad block", (*world).breakBlock},
 	}
@@ -332,6 +334,7 @@ func (w *world) heal() {
 	w.leaderBack()
 	for _, s := range w.servers {
 		s.diskPace = 0
+		s.setRoom(true)
 		s.clock.setWall(w.now, w.sane())
 		s.resume()
 		s.start()

@@ -21,7 +21,8 @@ type input struct {
 	delta   int64
 	version replica.Version // CondVersion
 	expiry  int64
-	keep    bool // KeepExpiry
+	ttl     int64 // in place of expiry: from when the primary takes the request up
+	keep    bool  // KeepExpiry
 }
 
 type output struct {
@@ -50,26 +51,35 @@ type keyState struct {
 	value  string
 	ver    replica.Version
 	sure   bool // ver is exactly the version
-	expiry int64
+	expiry span
 }
+
+// span is when a key expires: in between, where only the primary knew the time
+// from which it is to live on. Zero: never.
+type span struct{ from, to int64 }
+
+func at(t int64) span { return span{t, t} }
+
+func (s span) holds(t int64) bool { return s.from <= t && t <= s.to }
 
 // times are what the checker knows of the clocks: a key may be gone from when any
 // server's clock had passed its expiry, and must be at the end.
 type times interface {
 	mayExpire(expiry int64, by time.Duration) bool
 	mustExpire(expiry int64, since time.Duration) bool
+	expiryOf(r *record) span // that an operation sets
 }
 
 // step returns the states that an operation may leave behind, none when its
 // answer cannot be.
 func step(t times, s keyState, r *record, valueMax int) []keyState {
-	gone := s.found && s.expiry != 0 && t.mayExpire(s.expiry, r.done)
+	gone := s.found && s.expiry != span{} && t.mayExpire(s.expiry.from, r.done)
 	var next []keyState
-	if !(s.found && s.expiry != 0 && t.mustExpire(s.expiry, r.call)) {
-		next = stepAlive(s, r, valueMax)
+	if !(s.found && s.expiry != span{} && t.mustExpire(s.expiry.to, r.call)) {
+		next = stepAlive(t, s, r, valueMax)
 	}
 	if gone {
-		for _, n := range stepAlive(keyState{ver: s.ver, sure: s.sure}, r, valueMax) {
+		for _, n := range stepAlive(t, keyState{ver: s.ver, sure: s.sure}, r, valueMax) {
 			if !slices.Contains(next, n) {
 				next = append(next, n)
 			}
@@ -79,7 +89,7 @@ func step(t times, s keyState, r *record, valueMax int) []keyState {
 }
 
 // stepAlive is step for a key that does not expire.
-func stepAlive(s keyState, r *record, valueMax int) []keyState {
+func stepAlive(t times, s keyState, r *record, valueMax int) []keyState {
 	in, out := &r.in, &r.out
 	if in.op == 0 {
 		return stepRead(s, out)
@@ -97,7 +107,7 @@ func stepAlive(s keyState, r *record, valueMax int) []keyState {
 			return nil
 		}
 		if holds == 0 {
-			return append(same, effect(s, r, valueMax)...)
+			return append(same, effect(t, s, r, valueMax)...)
 		}
 		return same
 	}
@@ -107,7 +117,7 @@ func stepAlive(s keyState, r *record, valueMax int) []keyState {
 		}
 		return nil
 	}
-	return effect(s, r, valueMax)
+	return effect(t, s, r, valueMax)
 }
 
 // condHolds says whether an operation's condition holds: 1 yes, -1 no, 0 it
@@ -158,19 +168,20 @@ func stepRead(s keyState, out *output) []keyState {
 		}
 		return []keyState{s}
 	}
-	if !s.found || out.value != s.value || out.expiry != s.expiry {
+	if !s.found || out.value != s.value || !s.expiry.holds(out.expiry) {
 		return nil
 	}
+	s.expiry = at(out.expiry)
 	return s.seen(true, out.ver)
 }
 
 // effect is what a mutation does whose condition holds.
-func effect(s keyState, r *record, valueMax int) []keyState {
+func effect(t times, s keyState, r *record, valueMax int) []keyState {
 	in, out := &r.in, &r.out
 	next, number, want := s, int64(0), replica.StatusOK
 	switch in.op {
 	case replica.OpSet:
-		next = keyState{found: true, value: in.value, expiry: in.expiry}
+		next = keyState{found: true, value: in.value, expiry: t.expiryOf(r)}
 		if in.keep {
 			next.expiry = s.expiry
 		}
@@ -197,10 +208,10 @@ func effect(s keyState, r *record, valueMax int) []keyState {
 		switch {
 		case !s.found:
 			want = replica.StatusNotFound
-		case in.expiry == 0 && s.expiry == 0:
+		case in.expiry == 0 && in.ttl == 0 && s.expiry == span{}:
 			return unchanged(s, out, replica.StatusOK, true)
 		default:
-			next.expiry, number = in.expiry, 1
+			next.expiry, number = t.expiryOf(r), 1
 		}
 	}
 	if len(next.value) > valueMax && (in.op == replica.OpSet || in.op == replica.OpAppend) {
@@ -236,7 +247,7 @@ func unchanged(s keyState, out *output, want replica.Status, shown bool) []keySt
 
 func hashState(state any) uint64 {
 	s := state.(keyState)
-	h := s.ver.Seq ^ s.ver.Term<<40 ^ uint64(s.expiry)<<20 ^ uint64(len(s.value))<<32
+	h := s.ver.Seq ^ s.ver.Term<<40 ^ uint64(s.expiry.from)<<20 ^ uint64(len(s.value))<<32
 	if s.found {
 		h = ^h
 	}
@@ -263,7 +274,7 @@ func (w *world) model(forks bool) porcupine.Model {
 	return porcupine.Model{
 		Init: func() any { return keyState{} },
 		Step: func(state, in, _ any) (bool, any) {
-			next := stepAlive(state.(keyState), in.(*record), w.valueMax)
+			next := stepAlive(w, state.(keyState), in.(*record), w.valueMax)
 			if len(next) == 0 {
 				return false, state
 			}

@@ -21,6 +21,8 @@ type server struct {
 	gone bool // left for good
 
 	doomed   bool          // crashed, and to be removed
+	full     bool          // its disk has no room
+	roomAt   time.Duration // when that changed last
 	diskPace time.Duration // how long syncs and reads may take more
 
 	// Of the running process.
@@ -161,7 +163,11 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions), seen: make([]replica.Detail, s.w.partitions)}
 	}
 	s.adopt(v)
+	if s.full {
+		s.tellRoom()
+	}
 	s.later(0, s.tick)
+	s.later(s.w.between(0, sweepEvery), s.sweep)
 	s.later(0, s.beat)
 }
 
@@ -340,7 +346,12 @@ func (s *server) receive(f *frame) {
 		s.send(f.from, s.node.OnPing(s.instant(), f.from, msg))
 	case replica.MsgPurge:
 		s.w.checkPurge(msg)
-		s.lanes[int(msg.Partition)%lanes].post(func(at replica.Instant, c *replica.Core) { c.Step(at, f.from, msg) })
+		l := s.lanes[int(msg.Partition)%lanes]
+		l.post(func(at replica.Instant, c *replica.Core) {
+			was := c.Detail(msg.Partition)
+			c.Step(at, f.from, msg)
+			s.w.checkPurged(l, msg.Partition, was, c.Detail(msg.Partition))
+		})
 	case replica.MsgPromise:
 		if pr, ok := s.node.OnPromise(s.instant(), f.from, msg); ok {
 			for _, l := range s.lanes {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"viewring/ring"
@@ -32,7 +33,8 @@ func (w *world) restartDrained() {
 	}
 }
 
-// settle waits until the cluster has converged, then reads every key once more.
+// settle waits until the cluster has converged, then reads every key once more, and
+// writes it: where there is room, writes go on.
 func (w *world) settle() {
 	w.restartDrained()
 	if why := w.unsettled(); why != "" {
@@ -42,10 +44,9 @@ func (w *world) settle() {
 		return
 	}
 	w.settled, w.settledAt = true, w.now
-	w.checkCopies()
 	w.Counts["settled after ms"] = int((w.now - w.calmAt).Milliseconds())
 	c := newClient(w, 99)
-	c.final, c.finals = true, hotKeys
+	c.final, c.finals = true, slices.Concat(hotKeys, hotKeys)
 	w.clients = append(w.clients, c)
 	c.next()
 	w.awaitFinal(c)

@@ -205,6 +205,7 @@ func (w *world) run() {
 // schedule starts everything.
 func (w *world) schedule() {
 	w.after(0, w.leader.watch)
+	w.after(equalEvery, w.compare)
 	for _, s := range w.servers {
 		w.after(w.between(0, 50*time.Millisecond), s.start)
 	}
