@@ -143,13 +143,14 @@ func (id RequestID) IsZero() bool { return id.Number == 0 }
 // OpCode says what a Request does.
 type OpCode uint8
 
-// The operations on one key.
+// The operations. All but OpBatch are on one key.
 const (
 	OpSet    OpCode = iota + 1 // Value; Cond
 	OpDelete                   // Cond
 	OpAppend                   // Value is added at the end; answers the new length
 	OpIncr                     // Delta is added to a decimal integer; answers the sum
 	OpExpire                   // sets Expiry of a present key, 0 takes it away; answers 1, or 0 when there was none to take away
+	OpBatch                    // Checks, then Writes, of several keys of one slot: all of them or nothing
 )
 
 // Cond is a condition on the key's present state.
@@ -163,7 +164,23 @@ const (
 	CondVersion // the present version equals Request.Version
 )
 
-// Request is a client's mutation of one key.
+// KeyCheck is a condition of an OpBatch: the key's present version is this one; the
+// zero Version stands for absent or expired.
+type KeyCheck struct {
+	Key     Key
+	Version Version
+}
+
+// KeyWrite is what an OpBatch does to a key. Delete of an absent key writes nothing.
+type KeyWrite struct {
+	Key    Key
+	Delete bool
+	Value  []byte
+	Expiry int64 // unix milliseconds, 0 = never
+}
+
+// Request is a client's mutation of one key, or with OpBatch of several. What it
+// refers to must not be changed before it is answered.
 type Request struct {
 	Token     uint64 // comes back in the Answer
 	Partition ring.PartitionID
@@ -186,7 +203,23 @@ type Request struct {
 	// takes the request up; 0 = Expiry counts. One that is past makes a key that
 	// is expired at once.
 	TTL int64
+
+	// OpBatch (hole 29): if every check holds at the head of the log, all writes are
+	// one entry with one version, Answer.Version; else StatusCondFailed with the
+	// version of the first key that failed, and nothing is written. All keys are of
+	// one slot, Key is one of them, no key is written twice, and there are at most
+	// BatchKeysMax. Values together are bounded like one value, the keys' names by
+	// BatchNamesMax. Without writes the answer comes when all that was written to the
+	// keys before is committed.
+	Checks []KeyCheck
+	Writes []KeyWrite
 }
+
+// Bounds of an OpBatch.
+const (
+	BatchKeysMax  = 1024
+	BatchNamesMax = 256 << 10 // bytes of all names together: each entry's stand in one row of the index
+)
 
 // Read is a client's read of one key. In a Ready it asks the caller to fetch
 // the item; Served takes it back with Item and Err filled in.
@@ -212,7 +245,7 @@ const (
 	StatusNotFound            // read, delete or OpExpire of an absent key
 	StatusCondFailed          // the condition did not hold; Version is the present one
 	StatusNotInteger          // OpIncr on something else, or beyond 64 bits
-	StatusTooLarge            // the value would exceed the limit
+	StatusTooLarge            // the value, or a batch, would exceed the limit
 	StatusMoved               // not primary here; nothing was done
 	StatusUnavailable         // nothing was done; the partition can't serve now
 	StatusTooFewCopies        // nothing was done; fewer than min-copies replicas act

@@ -66,6 +66,8 @@ const (
 	BugHorizonForgotten                      // a new primary does not know the horizon
 	BugPurgeOtherEpoch                       // a purge of another epoch is obeyed
 	BugTailGoesOn                            // a returner keeps its tail though others went on without it
+	BugBatchCheckSkipped                     // of a batch's checks only the first is looked at
+	BugBatchHalfApplied                      // backups take only the first of a batch's writes
 )
 
 func (b Bugs) on(bug Bugs) bool { return b&bug != 0 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"time"
 
 	"viewring/ring"
@@ -83,7 +84,7 @@ func (c *Core) fullServer(p *part) ring.ServerID {
 
 // refuseFull refuses a request that needs room where there is none.
 func (c *Core) refuseFull(p *part, r *Request) bool {
-	if r.Op == OpDelete {
+	if r.Op == OpDelete || r.Op == OpBatch && !slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return !w.Delete }) {
 		return false
 	}
 	id := c.fullServer(p)

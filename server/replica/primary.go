@@ -42,6 +42,9 @@ func (c *Core) applyEntry(p *part, e *Entry) {
 			after, grows = it.Version, len(it.Value)
 		}
 		p.log.account(w.Key, w.Before, after, int(w.Shrinks), grows)
+		if i > 0 && p.lead == nil && w.Key.Space() == SpaceUser && c.cfg.Bugs.on(BugBatchHalfApplied) {
+			continue
+		}
 		c.put(p, w.Key, w.Item)
 		c.healed(p, w.Key)
 	}

@@ -13,6 +13,9 @@ import (
 // StatusUnknown.
 func (c *Core) Propose(at Instant, r Request) {
 	c.enter(at)
+	if r.Op == OpBatch {
+		r.checkKeys()
+	}
 	p := c.part(r.Partition)
 	if p == nil || p.lead == nil {
 		c.answer(Answer{Token: r.Token, Status: c.notServing(p)})
@@ -64,31 +67,48 @@ func (c *Core) drainQueue(p *part) {
 
 // execute evaluates a request at the head of the log and sequences its outcome.
 func (c *Core) execute(p *part, r *Request) {
-	l := p.lead
-	if !r.ID.IsZero() {
-		r.Mark = min(r.Mark, r.ID.Number-1) // else its record would be collected as it is made
-		if c.repeated(p, r) {
-			return
-		}
-		if l.records.doubts(r.ID) {
-			c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
-			return
-		}
-		if l.records.refuses(r.ID, c.now.Wall) {
-			c.answer(Answer{Token: r.Token, Status: StatusExpiredID})
-			return
-		}
+	switch {
+	case !r.ID.IsZero() && c.answeredByID(p, r), c.refuseFull(p, r):
+	case r.Op == OpBatch:
+		c.executeBatch(p, r)
+	default:
+		c.executeOne(p, r)
 	}
-	if c.refuseFull(p, r) {
-		return
+}
+
+// answeredByID answers a request whose id was seen before, or may have been.
+func (c *Core) answeredByID(p *part, r *Request) bool {
+	r.Mark = min(r.Mark, r.ID.Number-1) // else its record would be collected as it is made
+	switch rs := p.lead.records; {
+	case c.repeated(p, r):
+	case rs.doubts(r.ID):
+		c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+	case rs.refuses(r.ID, c.now.Wall):
+		c.answer(Answer{Token: r.Token, Status: StatusExpiredID})
+	default:
+		return false
 	}
-	stored, err := c.get(p, r.Key)
-	var old Item
+	return true
+}
+
+// present returns the item at the head of the log, the zero Item for an absent key;
+// false when it can't be read, and the request waits for that.
+func (c *Core) present(p *part, key Key, r *Request) (Item, bool) {
+	stored, err := c.get(p, key)
+	var it Item
 	if err == nil && stored != nil {
-		old, err = DecodeItem(r.Key, stored)
+		it, err = DecodeItem(key, stored)
 	}
 	if err != nil {
-		c.awaitMend(p, r.Key, queued{since: c.now.Mono, write: r})
+		c.awaitMend(p, key, queued{since: c.now.Mono, write: r})
+	}
+	return it, err == nil
+}
+
+// executeOne is execute for an operation on one key.
+func (c *Core) executeOne(p *part, r *Request) {
+	old, ok := c.present(p, r.Key, r)
+	if !ok {
 		return
 	}
 	old = c.live(p, r.Key, old)
@@ -97,9 +117,9 @@ func (c *Core) execute(p *part, r *Request) {
 	}
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
-	out.answer.Token = r.Token
 	if out.answer.Status == StatusTooLarge && r.Op == OpSet || // whatever is there, it is
 		!out.changes && c.cfg.Bugs.on(BugNegativeUnlogged) {
+		out.answer.Token = r.Token
 		c.answer(out.answer)
 		return
 	}
@@ -111,11 +131,17 @@ func (c *Core) execute(p *part, r *Request) {
 		}
 		writes = append(writes, w)
 	}
-	if !r.ID.IsZero() && !c.cfg.Bugs.on(BugNoRecord) {
-		writes = append(writes, l.records.add(r, out.answer, version, c.now.Mono))
-		writes = append(writes, l.records.collect(r.ID.Client, r.Mark)...)
+	c.conclude(p, r, writes, out.answer, version)
+}
+
+// conclude sequences what a request comes to, with the record of its id (I7).
+func (c *Core) conclude(p *part, r *Request, writes []Write, a Answer, version Version) {
+	a.Token = r.Token
+	if rs := p.lead.records; !r.ID.IsZero() && !c.cfg.Bugs.on(BugNoRecord) {
+		writes = append(writes, rs.add(r, a, version, c.now.Mono))
+		writes = append(writes, rs.collect(r.ID.Client, r.Mark)...)
 	}
-	c.sequence(p, writes, &out.answer)
+	c.sequence(p, writes, &a)
 }
 
 // repeated answers a request whose id has a record already, now or together
@@ -149,7 +175,7 @@ type outcome struct {
 	expiry  int64
 }
 
-// evaluate decides a request against the key's present state; a zero
+// evaluate decides a request on one key against its present state; a zero
 // old.Version means absent.
 func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome {
 	present := !old.Version.IsZero()
