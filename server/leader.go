@@ -83,7 +83,7 @@ func (s *Server) register(leader *wire.Leader) (wire.Registered, error) {
 	id := s.store.Identity()
 	r, err := leader.Register(ctx, wire.Register{
 		Cluster: id.Cluster, ID: id.Server, Store: id.Store, Instance: s.instance, Previous: id.Previous, Incarnation: id.Incarnation,
-		Addr: s.addr, Zone: s.opts.Zone, Weight: 1, Whole: s.store.Corruptions() == 0,
+		Addr: s.addr, Zone: s.opts.Zone, Weight: 1, Whole: s.store.Corruptions() == 0, Starts: id.Starts,
 	})
 	if err != nil {
 		return r, fmt.Errorf("join the cluster: %w", err)
@@ -170,7 +170,12 @@ func (q *askQueue) take(ctx context.Context) []asked {
 	}
 }
 
-// runChanges sends handoffs and ejects. What comes of them shows in the views.
+// changeKinds names what a core asks as the view leader knows it.
+var changeKinds = map[replica.LeaderRequestKind]wire.ChangeKind{
+	replica.AskHandoff: wire.ChangeHandoff, replica.AskEject: wire.ChangeEject, replica.AskRestore: wire.ChangeRestore,
+}
+
+// runChanges sends handoffs, ejects and offers. What comes of them shows in the views.
 func (a *asker) runChanges(leader *wire.Leader) {
 	self := wire.Incarnated{ID: a.s.id, Incarnation: a.s.store.Identity().Incarnation}
 	for {
@@ -180,10 +185,7 @@ func (a *asker) runChanges(leader *wire.Leader) {
 		}
 		changes := make([]wire.Change, len(requests))
 		for i, r := range requests {
-			changes[i] = wire.Change{Kind: wire.ChangeHandoff, From: self, Partition: r.Partition, Term: r.Term}
-			if r.Kind == replica.AskEject {
-				changes[i].Kind = wire.ChangeEject
-			}
+			changes[i] = wire.Change{Kind: changeKinds[r.Kind], From: self, Partition: r.Partition, Term: r.Term}
 			for _, in := range r.Acting {
 				changes[i].Acting = append(changes[i].Acting, wire.Incarnated(in))
 			}

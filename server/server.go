@@ -153,7 +153,10 @@ func (s *Server) joined(r wire.Registered) (*ring.View, error) {
 	if m == nil || m.Incarnation != before.Incarnation {
 		return nil, fmt.Errorf("register: epoch %d does not list %v at incarnation %d", v.Epoch, r.ID, before.Incarnation)
 	}
-	err = s.store.Update(func(id *store.Identity) { id.Server, id.Cluster = r.ID, v.Cluster })
+	err = s.store.Update(func(id *store.Identity) {
+		id.Server, id.Cluster = r.ID, v.Cluster
+		id.Confirmed()
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -129,6 +129,12 @@ func (c *conn) change(r *reply, args [][]byte) {
 		r.bulk(wire.AppendChangeResults(nil, nil))
 		return
 	}
+	for i := range changes {
+		if changeKinds[changes[i].Kind] == 0 {
+			r.fail(wire.CodeErr, fmt.Sprintf("unknown change %d", changes[i].Kind))
+			return
+		}
+	}
 	results := make([]wire.ChangeResult, len(changes))
 	left := len(changes) // the Raft loop's from the first submit on
 	for i := range changes {
@@ -146,11 +152,13 @@ func (c *conn) change(r *reply, args [][]byte) {
 	}
 }
 
+// changeKinds names what servers ask for as the roster knows it.
+var changeKinds = map[wire.ChangeKind]roster.Kind{
+	wire.ChangeHandoff: roster.KindHandoff, wire.ChangeEject: roster.KindEject, wire.ChangeRestore: roster.KindRestore,
+}
+
 func changeCommand(ch *wire.Change) roster.Command {
-	cmd := roster.Command{Kind: roster.KindHandoff, From: roster.Incarnated(ch.From), Partition: ch.Partition, Term: ch.Term}
-	if ch.Kind == wire.ChangeEject {
-		cmd.Kind = roster.KindEject
-	}
+	cmd := roster.Command{Kind: changeKinds[ch.Kind], From: roster.Incarnated(ch.From), Partition: ch.Partition, Term: ch.Term}
 	for _, in := range ch.Acting {
 		cmd.Who = append(cmd.Who, roster.Incarnated(in))
 	}

@@ -12,7 +12,7 @@ const (
 	CmdRegister  = "VL.REGISTER"  // Register → Registered
 	CmdHeartbeat = "VL.HEARTBEAT" // Heartbeat → HeartbeatReply
 	CmdView      = "VL.VIEW"      // args: since epoch (0 = has none), wait milliseconds → a view, whole or delta (ring.AppendView), or nil when none newer came in time; since 0 and wait 0 is always answered
-	CmdChange    = "VL.CHANGE"    // []Change → []ChangeResult: handoffs and ejects of servers, many in one
+	CmdChange    = "VL.CHANGE"    // []Change → []ChangeResult: what servers ask for partitions, many in one
 	CmdConfirm   = "VL.CONFIRM"   // []Confirm → one byte each, 1 = still so
 	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, remove), server id or address → id; an operator's
 	CmdStatus    = "VL.STATUS"    // no argument → Status
@@ -49,7 +49,8 @@ type Register struct {
 	Addr        string
 	Zone        string
 	Weight      uint32
-	Whole       bool // opened clean: nothing repaired, nothing rolled back
+	Whole       bool     // opened clean: nothing repaired, nothing rolled back
+	Starts      []uint64 // random, one a start: the last that was confirmed, all since, this one last
 }
 
 // Registered is the view leader's answer to Register.
@@ -98,6 +99,7 @@ type ChangeKind uint8
 const (
 	ChangeHandoff ChangeKind = iota + 1 // Acting becomes the acting replicas
 	ChangeEject                         // Acting[0] leaves the acting (or proposed) replicas
+	ChangeRestore                       // From has all that was acknowledged and acts, nobody else of acting being up
 )
 
 // Incarnated is a server at one of its starts.

@@ -10,7 +10,7 @@ import (
 )
 
 // leaderFormat is the version of everything the view leader's commands carry.
-const leaderFormat = 2
+const leaderFormat = 3
 
 // leaderReader starts reading a bulk of the view leader's commands.
 func leaderReader(b []byte) (*codec.Reader, error) {
@@ -55,7 +55,12 @@ func AppendRegister(b []byte, q *Register) []byte {
 	b = codec.AppendString(b, q.Addr)
 	b = codec.AppendString(b, q.Zone)
 	b = binary.AppendUvarint(b, uint64(q.Weight))
-	return codec.AppendBool(b, q.Whole)
+	b = codec.AppendBool(b, q.Whole)
+	b = binary.AppendUvarint(b, uint64(len(q.Starts)))
+	for _, n := range q.Starts {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
 }
 
 // DecodeRegister reads what AppendRegister wrote.
@@ -67,6 +72,7 @@ func DecodeRegister(b []byte) (Register, error) {
 		q.Instance, q.Previous, q.Incarnation = r.Uvarint(), r.Uvarint(), r.Uvarint()
 		q.Addr, q.Zone = r.String(), r.String()
 		q.Weight, q.Whole = uint32(r.Uvarint()), r.Bool()
+		q.Starts = readList(r, 8, r.Uint64)
 		return q
 	})
 }

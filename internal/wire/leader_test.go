@@ -27,7 +27,7 @@ var leaderSamples = struct {
 	locks      []Lock
 }{
 	register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
-		Addr: "127.0.0.1:38000", Zone: "z", Weight: 1, Whole: true},
+		Addr: "127.0.0.1:38000", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
 	registered: Registered{ID: 3, Epoch: 9, View: []byte("view"), Every: 150 * time.Millisecond},
 	heartbeat: Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: ServerStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
 		11, 12, 13, true}},
@@ -35,6 +35,7 @@ var leaderSamples = struct {
 	changes: []Change{
 		{Kind: ChangeHandoff, From: Incarnated{1, 2}, Partition: 7, Term: 8, Acting: []Incarnated{{1, 2}, {3, 4}}},
 		{Kind: ChangeEject, From: Incarnated{1, 2}, Partition: 1023, Term: 9, Acting: []Incarnated{{5, 6}}},
+		{Kind: ChangeRestore, From: Incarnated{1, 2}, Partition: 3, Term: 10},
 	},
 	results:  []ChangeResult{{Done: true, Epoch: 5}, {Epoch: 6, Reason: "no"}},
 	confirms: []Confirm{{1, 2}, {3, 4}},

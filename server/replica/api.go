@@ -276,6 +276,7 @@ const (
 	AskHandoff LeaderRequestKind = iota + 1 // Partition, Term, Acting
 	AskEject                                // Partition, Term, Acting[0] is who goes
 	AskConfirm                              // Partition, Term; answered through Confirmed
+	AskRestore                              // Partition, Term: our copy has all that was acknowledged
 )
 
 // Incarnated is a server at one of its starts.
@@ -284,7 +285,7 @@ type Incarnated struct {
 	Incarnation uint64
 }
 
-// LeaderRequest is a request to the view leader. Handoff and eject are repeated
+// LeaderRequest is a request to the view leader. Handoff, eject and restore are repeated
 // by the core until a higher term is seen; confirm is answered once.
 type LeaderRequest struct {
 	Kind      LeaderRequestKind

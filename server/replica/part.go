@@ -54,6 +54,8 @@ type part struct {
 	strayAt   time.Duration
 
 	retireAskedAt time.Duration // draining: 0 = not in this term
+	lonelySince   time.Duration // our copy may be the one to restore from, see offer; 0 = it is not
+	offeredAt     time.Duration
 
 	mends  map[Key]*mend // whole and acting: keys that cannot be read
 	damage damage        // of a whole copy, or of one that cannot be loaded

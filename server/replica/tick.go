@@ -12,6 +12,7 @@ func (c *Core) Tick(at Instant) {
 			break
 		}
 		c.retire(p)
+		c.offer(p)
 		if len(p.mends) > 0 {
 			c.tickMends(p)
 		}

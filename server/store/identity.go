@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,12 +20,22 @@ type Identity struct {
 	Server      ring.ServerID // 0 until the view leader gave one
 	Incarnation uint64        // of this start, from 1
 	Previous    uint64        // of the start before, 0 at the first
+	Starts      []uint64      // random, one for each start: the last one that the view leader confirmed, and all since
 	Cluster     [16]byte      // zero until registered
 	Epoch       uint64        // the highest view ever used
 	LeaseMax    time.Duration // the largest L ever seen: how long promises given before this start may bind
 }
 
-const identityFormat = 1
+// The formats of the stored identity. The first had no Starts: it is read on.
+const (
+	identityFormat      = 2
+	identityFormatFirst = 1
+)
+
+// startsMax bounds Starts. What goes first is neither the confirmed start nor a new
+// one: starts of which at most the answer of the view leader was lost. If it had
+// registered one of those the folder passes as one that was rolled back.
+const startsMax = 64
 
 var identityKey = []byte{nsNode, 'i'}
 
@@ -60,6 +71,7 @@ func (s *Store) start() error {
 				panic(err) // documented never to happen
 			}
 			id.Incarnation = 1
+			id.Starts = []uint64{newStart()}
 		})
 		if err == nil {
 			// The first log was begun before the store had its format: damage in
@@ -80,8 +92,26 @@ func (s *Store) start() error {
 	return s.Update(func(now *Identity) {
 		*now = id
 		now.Previous, now.Incarnation = id.Incarnation, id.Incarnation+1
+		now.Starts = append(slices.Clone(id.Starts), newStart())
+		if len(now.Starts) > startsMax {
+			now.Starts = slices.Delete(now.Starts, 1, 2)
+		}
 	})
 }
+
+// newStart draws what tells a start from every other one, of this folder and of
+// all copies of it. It is durable before the start registers.
+func newStart() uint64 {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(err) // documented never to happen
+	}
+	return binary.BigEndian.Uint64(b[:]) | 1 // never zero
+}
+
+// Confirmed notes that the view leader has registered this start: it knows no
+// earlier one any more.
+func (id *Identity) Confirmed() { id.Starts = id.Starts[len(id.Starts)-1:] }
 
 func (s *Store) saveIdentity(id Identity) error {
 	b := s.db.NewBatch()
@@ -105,14 +135,19 @@ func appendIdentity(b []byte, id Identity) []byte {
 	for _, n := range []uint64{uint64(id.Server), id.Incarnation, id.Previous, id.Epoch, uint64(id.LeaseMax)} {
 		b = binary.AppendUvarint(b, n)
 	}
+	b = binary.AppendUvarint(b, uint64(len(id.Starts)))
+	for _, n := range id.Starts {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
 	return b
 }
 
 func decodeIdentity(b []byte) (Identity, error) {
 	var id Identity
 	r := codec.NewReader(b)
-	if f := r.Byte(); f != identityFormat {
-		return id, fmt.Errorf("%w: identity of format %d", ErrFormat, f)
+	format := r.Byte()
+	if format != identityFormat && format != identityFormatFirst {
+		return id, fmt.Errorf("%w: identity of format %d", ErrFormat, format)
 	}
 	r.Fixed(id.Store[:])
 	r.Fixed(id.Cluster[:])
@@ -121,5 +156,10 @@ func decodeIdentity(b []byte) (Identity, error) {
 	id.Previous = r.Uvarint()
 	id.Epoch = r.Uvarint()
 	id.LeaseMax = time.Duration(r.Uvarint())
+	if format > identityFormatFirst {
+		for range r.Count(8) {
+			id.Starts = append(id.Starts, r.Uint64())
+		}
+	}
 	return id, r.Done()
 }

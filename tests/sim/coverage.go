@@ -108,7 +108,7 @@ func (w *world) coverRoster(before, after *ring.View, cmds []roster.Command, res
 func commandName(k roster.Kind) string {
 	return map[roster.Kind]string{roster.KindRegister: "register", roster.KindExpire: "expire", roster.KindOut: "out",
 		roster.KindHandoff: "handoff", roster.KindEject: "eject", roster.KindLeave: "leave", roster.KindDrain: "drain",
-		roster.KindRemove: "remove", roster.KindConfigure: "configure", roster.KindAcceptLoss: "accept-loss"}[k]
+		roster.KindRemove: "remove", roster.KindConfigure: "configure", roster.KindAcceptLoss: "accept-loss", roster.KindRestore: "restore"}[k]
 }
 
 // checkCommands is I2: acting changes with the term alone, terms only grow, and what
@@ -121,7 +121,7 @@ func (w *world) checkCommands(before, after *ring.View, cmds []roster.Command, r
 		}
 	}
 	for i, c := range cmds {
-		if (c.Kind == roster.KindHandoff || c.Kind == roster.KindEject) && results[i].Code == roster.Done && before.Partitions[c.Partition].Term != c.Term {
+		if (c.Kind == roster.KindHandoff || c.Kind == roster.KindEject || c.Kind == roster.KindRestore) && results[i].Code == roster.Done && before.Partitions[c.Partition].Term != c.Term {
 			w.violated("I2", "partition %d: asked in term %d, done in term %d", c.Partition, c.Term, before.Partitions[c.Partition].Term)
 		}
 		w.checkRetired(before, c, results[i].Code)

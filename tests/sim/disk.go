@@ -84,6 +84,7 @@ type disk struct {
 	id          ring.ServerID
 	store       [16]byte
 	incarnation uint64
+	starts      []uint64 // the last that the view leader confirmed, and all since
 	epoch       uint64
 	lease       time.Duration // the longest L seen
 	rolledBack  bool          // it has lost what it had, and nobody knows yet
@@ -95,6 +96,7 @@ type disk struct {
 type oldDisk struct {
 	tables      tables
 	incarnation uint64
+	starts      []uint64
 	epoch       uint64
 }
 

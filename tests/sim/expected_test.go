@@ -59,6 +59,7 @@ var expected = []string{
 	"fault view leader fails over",
 	"fault view leader out",
 	"late retries answered",
+	"command restore",
 	"message Ack",
 	"message Append",
 	"message Fetch",

@@ -89,9 +89,7 @@ func (w *world) hit(what string) {
 }
 
 func (w *world) crashFor(s *server, d time.Duration) bool {
-	// Known and open (viewleader/roster/DESIGN.md): a folder that was rolled back
-	// passes as whole when it is started twice before it registers.
-	if !s.alive || w.calm || s.disk.rolledBack {
+	if !s.alive || w.calm {
 		return false
 	}
 	s.crash()
@@ -319,7 +317,7 @@ func (w *world) rollBack(s *server) bool {
 	s.crash()
 	old := s.disk.old
 	s.disk.rolledBack, s.disk.lostBefore = true, s.disk.incarnation
-	m.durable, s.disk.incarnation, s.disk.epoch, s.disk.old = old.tables, old.incarnation, old.epoch, nil
+	m.durable, s.disk.incarnation, s.disk.starts, s.disk.epoch, s.disk.old = old.tables, old.incarnation, old.starts, old.epoch, nil
 	m.crash(func(int) int { return 0 })
 	w.after(w.between(100*time.Millisecond, 3*time.Second), s.start)
 	return true
@@ -347,7 +345,7 @@ func (w *world) keepOld(s *server) {
 	if !ok || s.disk.id == 0 || !w.chance(0.3) {
 		return
 	}
-	old := &oldDisk{incarnation: s.disk.incarnation, epoch: s.disk.epoch, tables: make(tables)}
+	old := &oldDisk{incarnation: s.disk.incarnation, starts: s.disk.starts, epoch: s.disk.epoch, tables: make(tables)}
 	for p, sp := range m.durable {
 		old.tables[p] = sp.clone()
 	}

@@ -160,7 +160,7 @@ func (l *leader) heartbeat(s *server) {
 	l.heard[s.id()] = l.w.now
 	if !m.Up {
 		l.propose(roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
-			Instance: s.instance, Incarnation: s.disk.incarnation, Addr: m.Addr, Whole: true}}, nil)
+			Instance: s.instance, Incarnation: s.disk.incarnation, Addr: m.Addr, Whole: true, Starts: s.disk.starts}}, nil)
 	}
 	if s.view.Epoch < v.Epoch {
 		l.push(s, v)
@@ -219,6 +219,9 @@ func (l *leader) request(s *server, q replica.LeaderRequest, then func(ok bool))
 	case replica.AskEject:
 		cmd.Kind = roster.KindEject
 		l.w.count("ejects asked")
+	case replica.AskRestore:
+		cmd.Kind = roster.KindRestore
+		l.w.count("restores asked")
 	}
 	l.propose(cmd, func(roster.Result, *ring.View) { then(true) })
 }

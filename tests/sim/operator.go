@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"viewring/ring"
@@ -113,7 +114,8 @@ func (s *server) haunt() {
 		return
 	}
 	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
-		Instance: s.w.rng.Uint64() | 1, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation + 1, Addr: s.addr(), Whole: true}}
+		Instance: s.w.rng.Uint64() | 1, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation + 1, Addr: s.addr(), Whole: true,
+		Starts: append(slices.Clone(s.disk.starts), s.w.rng.Uint64()|1)}}
 	s.w.command(cmd)
 }
 

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,6 +119,7 @@ func (s *server) start() {
 	s.disk.boot()
 	previous := s.disk.incarnation
 	s.disk.incarnation++
+	s.disk.starts = append(slices.Clone(s.disk.starts), s.instance)
 	s.view, s.done, s.node = nil, 0, nil
 	s.peersDone = make(map[ring.ServerID]uint64)
 	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
@@ -131,7 +133,7 @@ func (s *server) register(previous uint64) {
 	}
 	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{
 		ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
-		Incarnation: s.disk.incarnation, Addr: s.addr(), Whole: true,
+		Incarnation: s.disk.incarnation, Addr: s.addr(), Whole: true, Starts: s.disk.starts,
 	}}
 	s.w.deliver(s.id(), 0, func() {
 		s.w.leader.propose(cmd, func(r roster.Result, v *ring.View) {
@@ -151,7 +153,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
 		s.refused(r.Reason)
 		return
 	}
-	s.disk.rolledBack = false
+	s.disk.rolledBack, s.disk.starts = false, s.disk.starts[len(s.disk.starts)-1:]
 	fresh := s.disk.id == 0
 	s.disk.id = r.ID
 	s.node = replica.NewNode(r.ID, s.disk.incarnation)

@@ -37,6 +37,8 @@ func (s *State) applyOne(c *Command) Result {
 		return s.handoff(c)
 	case KindEject:
 		return s.eject(c)
+	case KindRestore:
+		return s.restore(c)
 	case KindLeave:
 		return s.leave(c)
 	case KindDrain:
@@ -63,20 +65,19 @@ func (s *State) applyOne(c *Command) Result {
 // a whole is decided here, so that no order of its commands matters to it.
 func (s *State) finish() {
 	limit := s.minCopiesLimit()
-	restored := make(map[ring.ServerID][]ring.PartitionID)
 	for i := range s.parts {
 		p := &s.parts[i]
 		if id := s.restorable(p); id != 0 {
-			s.setActing(p, []ring.ServerID{id})
-			restored[id] = append(restored[id], ring.PartitionID(i))
+			s.bringBack(ring.PartitionID(i), id)
 		}
 		s.lowerMinCopies(p, limit)
 		if p.Term == s.epoch+1 && len(p.Acting) >= int(p.MinCopies) {
-			p.Writable, p.tainted = p.Acting, 0
+			p.actingIsWritable()
 		}
 		s.taint(p)
 	}
-	s.noteByServer(EventRestored, restored)
+	s.noteByServer(EventRestored, s.restored)
+	s.restored = nil
 	s.dropLeft()
 	s.epoch++
 	s.dirty, s.view = false, nil
@@ -123,17 +124,27 @@ func (s *State) lowerMinCopies(p *partition, limit int) {
 // restorable returns who brings back a partition whose acting replicas are too
 // few to have acknowledged anything and are all down: a member of W, which holds
 // all that was ever acknowledged; or 0. It must be up, and not have been up since
-// it acted last without acting: then it may have begun to learn.
+// it acted last without acting: then it may have begun to learn, and must say (restore)
+// that its copy is whole.
 func (s *State) restorable(p *partition) ring.ServerID {
 	if len(p.Acting) >= int(p.MinCopies) || s.anyUp(p.Acting) {
 		return 0
 	}
 	for _, id := range p.Writable {
-		if s.isUp(id) && !p.IsActing(id) && !p.isTainted(id) {
+		if s.isUp(id) && !p.IsActing(id) && !p.marked(p.tainted|p.ejected, id) {
 			return id
 		}
 	}
 	return 0
+}
+
+// bringBack makes a member of W the acting replica of a partition.
+func (s *State) bringBack(p ring.PartitionID, id ring.ServerID) {
+	s.setActing(&s.parts[p], []ring.ServerID{id})
+	if s.restored == nil {
+		s.restored = make(map[ring.ServerID][]ring.PartitionID)
+	}
+	s.restored[id] = append(s.restored[id], p)
 }
 
 // taint notes which of W are up without acting: from the moment that they see

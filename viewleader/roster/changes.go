@@ -125,6 +125,29 @@ func (s *State) eject(c *Command) Result {
 	return Result{Code: Done}
 }
 
+// restore lets a member of W act that says, at this term, that its copy is whole:
+// nobody who acts is up, and they are too few to have acknowledged anything since
+// W did. DESIGN.md argues why such a copy lacks nothing.
+func (s *State) restore(c *Command) Result {
+	p, err := s.current(c)
+	if err != nil {
+		return refused(err)
+	}
+	id := c.From.ID
+	switch {
+	case p.IsActing(id) || !slices.Contains(p.Writable, id):
+		return refused(fmt.Errorf("%v is not one of those that acted in partition %d and do no more", id, c.Partition))
+	case p.marked(p.ejected, id):
+		return refused(fmt.Errorf("%v was ejected from partition %d", id, c.Partition))
+	case len(p.Acting) >= int(p.MinCopies):
+		return refused(fmt.Errorf("partition %d may have acknowledged writes that %v does not have", c.Partition, id))
+	case s.anyUp(p.Acting):
+		return refused(fmt.Errorf("partition %d has an acting replica that is up", c.Partition))
+	}
+	s.bringBack(c.Partition, id)
+	return Result{Code: Done}
+}
+
 // askedEnough reports whether this eject has been asked for long enough.
 // Leaving too few copies at the first hiccup of a link would stop writes; never
 // doing so would stop them for as long as the link is broken.

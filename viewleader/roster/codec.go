@@ -10,12 +10,14 @@ import (
 	"viewring/ring"
 )
 
-// The format versions of what Raft stores. Another one is refused by name, but
-// for a snapshot of the first, which had neither rebirths nor events.
+// The format versions of what Raft stores. Older ones are read on, others refused
+// by name.
 const (
-	commandsFormat      = 1
-	snapshotFormat      = 2
-	snapshotFormatFirst = 1
+	commandsFormat       = 2
+	commandsFormatFirst  = 1 // registrations had no Starts
+	snapshotFormat       = 3
+	snapshotFormatSecond = 2 // members had no Start, ejected ones were tainted
+	snapshotFormatFirst  = 1 // nor were there rebirths and events
 )
 
 // ErrFormat is wrapped when stored bytes carry a format this program does not know.
@@ -34,13 +36,14 @@ func AppendCommands(b []byte, cmds []Command) []byte {
 // DecodeCommands reads what AppendCommands wrote.
 func DecodeCommands(b []byte) ([]Command, error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != commandsFormat {
-		return nil, fmt.Errorf("roster commands: %w %d, want %d", ErrFormat, f, commandsFormat)
+	format := r.Byte()
+	if r.Err() == nil && format != commandsFormat && format != commandsFormatFirst {
+		return nil, fmt.Errorf("roster commands: %w %d, want %d", ErrFormat, format, commandsFormat)
 	}
 	n := r.Count(2)
 	cmds := make([]Command, 0, min(n, 1024))
 	for range n {
-		c, err := readCommand(r)
+		c, err := readCommand(r, format)
 		if err != nil {
 			return nil, fmt.Errorf("roster commands: %w", err)
 		}
@@ -62,7 +65,7 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = appendIncarnated(b, c.Who)
 	case KindOut, KindLeave, KindDrain, KindRemove:
 		b = binary.AppendUvarint(b, uint64(c.ID))
-	case KindHandoff, KindEject:
+	case KindHandoff, KindEject, KindRestore:
 		b = binary.AppendUvarint(b, uint64(c.From.ID))
 		b = binary.AppendUvarint(b, c.From.Incarnation)
 		b = binary.AppendUvarint(b, uint64(c.Partition))
@@ -86,16 +89,16 @@ func appendCommand(b []byte, c *Command) []byte {
 	return b
 }
 
-func readCommand(r *codec.Reader) (Command, error) {
-	c := Command{Kind: Kind(r.Byte()), At: varint(r)}
+func readCommand(r *codec.Reader, format byte) (Command, error) {
+	c := Command{Kind: Kind(r.Byte()), At: r.Varint()}
 	switch c.Kind {
 	case KindRegister:
-		c.Register = readRegister(r)
+		c.Register = readRegister(r, format)
 	case KindExpire:
 		c.Who = readIncarnated(r)
 	case KindOut, KindLeave, KindDrain, KindRemove:
 		c.ID = serverID(r)
-	case KindHandoff, KindEject:
+	case KindHandoff, KindEject, KindRestore:
 		c.From = Incarnated{ID: serverID(r), Incarnation: r.Uvarint()}
 		c.Partition = ring.PartitionID(r.Uvarint())
 		c.Term = r.Uvarint()
@@ -111,7 +114,7 @@ func readCommand(r *codec.Reader) (Command, error) {
 		c.Lock = r.String()
 		c.Client = r.String()
 		c.Wait = r.Bool()
-		c.TTL = varint(r)
+		c.TTL = r.Varint()
 		c.Token = r.Uvarint()
 	case KindLockTick:
 	default:
@@ -132,10 +135,15 @@ func appendRegister(b []byte, r *Register) []byte {
 	b = codec.AppendString(b, r.Addr)
 	b = codec.AppendString(b, r.Zone)
 	b = binary.AppendUvarint(b, uint64(r.Weight))
-	return codec.AppendBool(b, r.Whole)
+	b = codec.AppendBool(b, r.Whole)
+	b = binary.AppendUvarint(b, uint64(len(r.Starts)))
+	for _, n := range r.Starts {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
 }
 
-func readRegister(r *codec.Reader) Register {
+func readRegister(r *codec.Reader, format byte) Register {
 	var g Register
 	r.Fixed(g.Cluster[:])
 	r.Fixed(g.Store[:])
@@ -147,6 +155,11 @@ func readRegister(r *codec.Reader) Register {
 	g.Zone = r.String()
 	g.Weight = uint32(r.Uvarint())
 	g.Whole = r.Bool()
+	if format > commandsFormatFirst {
+		for range r.Count(8) {
+			g.Starts = append(g.Starts, r.Uint64())
+		}
+	}
 	return g
 }
 
@@ -172,9 +185,3 @@ func readIncarnated(r *codec.Reader) []Incarnated {
 }
 
 func serverID(r *codec.Reader) ring.ServerID { return ring.ServerID(r.Uvarint()) }
-
-// varint reads a signed varint (zig-zag, as binary.AppendVarint writes it).
-func varint(r *codec.Reader) int64 {
-	u := r.Uvarint()
-	return int64(u>>1) ^ -int64(u&1)
-}

@@ -25,6 +25,7 @@ const (
 	KindLockDequeue Kind = 12 // Lock, Client
 	KindLockTick    Kind = 13
 	KindAcceptLoss  Kind = 14 // Partitions
+	KindRestore     Kind = 15 // From, Partition, Term
 )
 
 // Command is one change of the state. Which fields count depends on its kind.
@@ -67,7 +68,8 @@ type Register struct {
 	Addr        string
 	Zone        string
 	Weight      uint32
-	Whole       bool // as found when this process opened its store
+	Whole       bool     // as found when this process opened its store
+	Starts      []uint64 // random, one a start: the last that the server knows to be registered, all since, this one last; none from an older program
 }
 
 // Code says how a command ended.

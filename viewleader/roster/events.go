@@ -100,6 +100,7 @@ func (s *State) note(kind EventKind, server ring.ServerID, format string, args .
 func (s *State) noteByServer(kind EventKind, of map[ring.ServerID][]ring.PartitionID) {
 	for i := range s.members {
 		if ps := of[s.members[i].ID]; len(ps) > 0 {
+			slices.Sort(ps)
 			s.note(kind, s.members[i].ID, "%s", partitionRanges(ps))
 		}
 	}
@@ -144,7 +145,7 @@ func (s *State) appendEvents(b []byte) []byte {
 
 func readEvents(r *codec.Reader) (events []Event, err error) {
 	for range r.Count(6) {
-		e := Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: varint(r), Kind: EventKind(r.Byte()), Server: serverID(r), Detail: r.String()}
+		e := Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: r.Varint(), Kind: EventKind(r.Byte()), Server: serverID(r), Detail: r.String()}
 		if r.Err() == nil && (e.Kind == 0 || e.Kind > eventKindMax || len(events) > 0 && e.Number != events[len(events)-1].Number+1) {
 			return nil, fmt.Errorf("event %d is malformed", e.Number)
 		}

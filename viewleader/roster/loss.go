@@ -34,7 +34,7 @@ func (s *State) acceptLoss(c *Command) Result {
 		begun[firsts[i]] = append(begun[firsts[i]], id)
 		p := &s.parts[id]
 		s.setActing(p, []ring.ServerID{firsts[i]})
-		p.Writable, p.tainted = p.Acting, 0
+		p.actingIsWritable()
 		p.Reborn = p.Term
 	}
 	for id, ps := range begun {

@@ -116,9 +116,9 @@ func TestSnapshotOfTheFirstFormat(t *testing.T) {
 	b := w.s.AppendSnapshot(nil)
 	old := slices.Clone(b)
 	old[0] = snapshotFormatFirst
-	i := bytes.LastIndex(old, []byte{1, 0, 0, 0, 0, 0}) // min-copies, acting, W, tainted, reborn; asked …
-	old = slices.Delete(old, i+4, i+5)                  // reborn
-	old = slices.Delete(old, i+5, i+6)                  // events
+	i := bytes.LastIndex(old, []byte{1, 0, 0, 0, 0, 0, 0}) // min-copies, acting, W, tainted, ejected, reborn; asked …
+	old = slices.Delete(old, i+4, i+6)                     // ejected, reborn
+	old = slices.Delete(old, i+5, i+6)                     // events
 	s, err := Restore(old)
 	if err != nil {
 		t.Fatal(err)

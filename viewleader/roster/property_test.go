@@ -86,6 +86,9 @@ func (d *driver) comeback() Register {
 	if m := d.s.member(id); m != nil {
 		r.Incarnation, r.Instance, r.Previous = m.Incarnation, m.Instance, m.Incarnation
 	}
+	if m := d.s.member(id); m != nil && (m.Start != 0 || d.r.IntN(3) == 0) {
+		r.Starts = []uint64{m.Start - uint64(d.r.IntN(8)/7), d.r.Uint64() | 1}
+	}
 	switch d.r.IntN(10) {
 	case 0:
 		r.Instance++
@@ -102,6 +105,15 @@ func (d *driver) change(c Command) Command {
 	p := &d.s.parts[int(c.Partition)%len(d.s.parts)]
 	c.Term = p.Term - uint64(d.r.IntN(10)/9)
 	c.From = d.incarnated(p.Primary())
+	if d.r.IntN(2) == 0 {
+		for i := range d.s.parts { // one that a member of W may bring back
+			q := &d.s.parts[i]
+			up := slices.IndexFunc(q.Writable, d.s.isUp)
+			if up >= 0 && !d.s.anyUp(q.Acting) || len(q.Writable) > 0 && d.r.IntN(100) == 0 {
+				return Command{Kind: KindRestore, At: c.At, Partition: ring.PartitionID(i), Term: q.Term, From: d.incarnated(q.Writable[max(0, up)])}
+			}
+		}
+	}
 	if d.r.IntN(4) == 0 {
 		c.Kind = KindEject
 		c.Who = []Incarnated{d.incarnated(d.id())}
@@ -135,7 +147,7 @@ func newDriver(seed uint64) *driver {
 }
 
 func TestProperties(t *testing.T) {
-	reborn := 0
+	reborn, restored := 0, 0
 	for seed := range uint64(150) {
 		d := newDriver(seed)
 		twin := New(Config{Partitions: 16, MinCopies: 2})
@@ -155,6 +167,11 @@ func TestProperties(t *testing.T) {
 			if d.s.locks.token < token {
 				t.Fatalf("seed %d step %d: token went back", seed, step)
 			}
+			for i, c := range batch {
+				if c.Kind == KindRestore && results[i].Code == Done {
+					restored++
+				}
+			}
 			for _, p := range d.s.View().Partitions {
 				if p.Term > 0 && len(p.Acting) == 0 {
 					notWhole++
@@ -171,8 +188,8 @@ func TestProperties(t *testing.T) {
 			}
 		}
 	}
-	if reborn < 100 {
-		t.Errorf("only %d partitions were made anew", reborn)
+	if reborn < 100 || restored < 20 {
+		t.Errorf("only %d partitions were made anew, %d restored by their servers' word", reborn, restored)
 	}
 }
 
@@ -247,7 +264,7 @@ func checkRebirth(before, after *ring.View, i int, batch []Command, results []Re
 		return fmt.Errorf("reborn on %v", p.Acting)
 	case len(batch) == 1 && !before.Unserved(ring.PartitionID(i)):
 		return fmt.Errorf("reborn although somebody up held it")
-	case len(batch) == 1 && (len(p.Acting) != 1 || !slices.Equal(p.Writable, p.Acting) || p.MinCopies != old.MinCopies):
+	case len(batch) == 1 && (len(p.Acting) != 1 || !slices.Equal(p.Writable, p.Acting) || p.MinCopies > old.MinCopies):
 		return fmt.Errorf("reborn as %+v", *p)
 	}
 	return nil

@@ -22,8 +22,9 @@ func (s *State) register(c *Command) Result {
 	}
 	if r.Incarnation <= m.Incarnation && (r.Incarnation < m.Incarnation || r.Instance != m.Instance || r.Store != m.Store) {
 		// Two processes on copies of one data folder, or a folder that was
-		// rolled back: what this store says of itself is not believed next time.
-		m.Doubted = m.Doubted || r.Store == m.Store
+		// rolled back. Where starts have no names, what this store says of itself is
+		// not believed next time.
+		m.Doubted = m.Doubted || m.Start == 0 && r.Store == m.Store
 		return refused(fmt.Errorf("%v has registered as incarnation %d by another process at %s: "+
 			"incarnation %d is not newer (is this a copy of its data folder?)", m.ID, m.Incarnation, m.Addr, r.Incarnation))
 	}
@@ -48,6 +49,8 @@ func (s *State) validRegister(r *Register) error {
 		return fmt.Errorf("an address of %d bytes: want 1 to %d", len(r.Addr), AddrBytesMax)
 	case len(r.Zone) > ZoneBytesMax:
 		return fmt.Errorf("a zone of %d bytes: want at most %d", len(r.Zone), ZoneBytesMax)
+	case len(r.Starts) > StartsMax:
+		return fmt.Errorf("%d starts: want at most %d", len(r.Starts), StartsMax)
 	case r.Weight > 1:
 		return fmt.Errorf("weight %d: weights are not built yet", r.Weight)
 	}
@@ -119,7 +122,7 @@ func (s *State) admit(r *Register) Result {
 	}
 	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool { return g.ID == id })
 	s.nextID = max(s.nextID, id+1)
-	m := member{Instance: r.Instance, Member: ring.Member{
+	m := member{Instance: r.Instance, Start: r.start(), Member: ring.Member{
 		ID: id, Store: r.Store, Incarnation: r.Incarnation, Addr: r.Addr,
 		Zone: r.Zone, Weight: 1, Standing: ring.In, Up: true,
 	}}
@@ -155,17 +158,34 @@ func (s *State) sameStart(m *member, r *Register) {
 	s.note(EventUp, m.ID, "%s, the same process", m.Addr)
 }
 
+// start names the start that registers; 0 when an older program does.
+func (r *Register) start() uint64 {
+	if len(r.Starts) == 0 {
+		return 0
+	}
+	return r.Starts[len(r.Starts)-1]
+}
+
+// precedes reports whether the data folder that r speaks for is the one that m's
+// start left, with nothing registered between: a folder that was rolled back, or a
+// copy, does not know the name of that start.
+func (m *member) precedes(r *Register) bool {
+	if m.Start == 0 {
+		return r.Previous >= m.Incarnation && !m.Doubted
+	}
+	return slices.Contains(r.Starts, m.Start)
+}
+
 // newStart brings back a server after a restart. Whole, it goes last wherever
 // it acts; every such term rises, for it is primary only in terms born after
 // its registration. Not whole, it acts nowhere and is in no W: where it was
 // the only one, the partition has no acting replica and can't serve.
 func (s *State) newStart(m *member, r *Register) {
-	// A folder that knows no start as late as the registered one was rolled back.
-	whole := r.Whole && r.Store == m.Store && r.Previous >= m.Incarnation && !m.Doubted
+	whole := r.Whole && r.Store == m.Store && m.precedes(r)
 	if m.Standing != ring.Leaving {
 		m.Standing = ring.In
 	}
-	m.Store, m.Incarnation, m.Instance = r.Store, r.Incarnation, r.Instance
+	m.Store, m.Incarnation, m.Instance, m.Start = r.Store, r.Incarnation, r.Instance, r.start()
 	m.Addr, m.Zone, m.Up, m.Doubted = r.Addr, r.Zone, true, false
 	s.membersChanged(true)
 	with := "with its data"

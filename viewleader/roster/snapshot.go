@@ -39,6 +39,7 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 		b = appendIDs(b, p.Acting)
 		b = appendIDs(b, p.Writable)
 		b = binary.AppendUvarint(b, uint64(p.tainted))
+		b = binary.AppendUvarint(b, uint64(p.ejected))
 		b = binary.AppendUvarint(b, p.Reborn)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.asked)))
@@ -58,8 +59,8 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 func Restore(b []byte) (*State, error) {
 	r := codec.NewReader(b)
 	format := r.Byte()
-	if f := format; r.Err() == nil && f != snapshotFormat && f != snapshotFormatFirst {
-		return nil, fmt.Errorf("roster snapshot: %w %d, want %d", ErrFormat, f, snapshotFormat)
+	if r.Err() == nil && (format < snapshotFormatFirst || format > snapshotFormat) {
+		return nil, fmt.Errorf("roster snapshot: %w %d, want %d", ErrFormat, format, snapshotFormat)
 	}
 	s := &State{}
 	r.Fixed(s.cluster[:])
@@ -69,7 +70,7 @@ func Restore(b []byte) (*State, error) {
 	s.epoch = r.Uvarint()
 	s.nextID = serverID(r)
 	for range r.Count(20) {
-		s.members = append(s.members, readMember(r))
+		s.members = append(s.members, readMember(r, format))
 	}
 	for range r.Count(19) {
 		g := gone{ID: serverID(r)}
@@ -83,13 +84,17 @@ func Restore(b []byte) (*State, error) {
 		p.Term, p.MinCopies = r.Uvarint(), r.Byte()
 		p.Acting, p.Writable = readIDs(r), readIDs(r)
 		p.tainted = uint16(r.Uvarint())
+		p.ejected = p.tainted
+		if format > snapshotFormatSecond {
+			p.ejected = uint16(r.Uvarint())
+		}
 		if format > snapshotFormatFirst {
 			p.Reborn = r.Uvarint()
 		}
 	}
 	for range r.Count(6) {
 		s.asked = append(s.asked, ask{ring.PartitionID(r.Uvarint()), r.Uvarint(),
-			serverID(r), serverID(r), varint(r), varint(r)})
+			serverID(r), serverID(r), r.Varint(), r.Varint()})
 	}
 	if format > snapshotFormatFirst {
 		var err error
@@ -146,10 +151,11 @@ func appendMember(b []byte, m *member) []byte {
 	b = binary.AppendUvarint(b, m.Instance)
 	b = binary.AppendVarint(b, m.DownAt)
 	b = codec.AppendBool(b, m.Doubted)
-	return codec.AppendBool(b, m.Removed)
+	b = codec.AppendBool(b, m.Removed)
+	return binary.BigEndian.AppendUint64(b, m.Start)
 }
 
-func readMember(r *codec.Reader) member {
+func readMember(r *codec.Reader, format byte) member {
 	var m member
 	m.ID = serverID(r)
 	r.Fixed(m.Store[:])
@@ -160,9 +166,12 @@ func readMember(r *codec.Reader) member {
 	m.Standing = ring.Standing(r.Byte())
 	m.Up = r.Bool()
 	m.Instance = r.Uvarint()
-	m.DownAt = varint(r)
+	m.DownAt = r.Varint()
 	m.Doubted = r.Bool()
 	m.Removed = r.Bool()
+	if format > snapshotFormatSecond {
+		m.Start = r.Uint64()
+	}
 	return m
 }
 
@@ -220,9 +229,9 @@ func readLocks(r *codec.Reader) lockTable {
 	t.token = r.Uvarint()
 	for range r.Count(6) {
 		name := r.String()
-		l := &lock{Holder: r.String(), Token: r.Uvarint(), Since: varint(r), Expires: varint(r)}
+		l := &lock{Holder: r.String(), Token: r.Uvarint(), Since: r.Varint(), Expires: r.Varint()}
 		for range r.Count(2) {
-			l.Waiters = append(l.Waiters, waiter{Client: r.String(), TTL: varint(r)})
+			l.Waiters = append(l.Waiters, waiter{Client: r.String(), TTL: r.Varint()})
 			t.waiters++
 		}
 		t.held[name] = l

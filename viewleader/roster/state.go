@@ -13,6 +13,7 @@ import (
 const (
 	PartitionsMax  = 16384
 	MembersMax     = 1000
+	StartsMax      = 1000 // of a registration
 	AddrBytesMax   = 255
 	ZoneBytesMax   = 64
 	NameBytesMax   = 1024 // of a lock, of a client
@@ -65,18 +66,21 @@ type State struct {
 	locks   lockTable
 	events  []Event // the newest, oldest first; what was handed out is not written to
 
-	at    int64       // of the running command
-	dirty bool        // the running batch changed the view
-	view  *ring.View  // of epoch; nil until asked for
-	table *ring.Table // of the present members; nil until asked for
+	at    int64 // of the running command
+	dirty bool  // the running batch changed the view
+	// restored are the partitions that servers brought back in the running batch.
+	restored map[ring.ServerID][]ring.PartitionID
+	view     *ring.View  // of epoch; nil until asked for
+	table    *ring.Table // of the present members; nil until asked for
 }
 
 // member is a server with what the view does not show.
 type member struct {
 	ring.Member
 	Instance uint64 // of the process that registered
+	Start    uint64 // its last registered start, as the data folder names it; 0: registered by an older program
 	DownAt   int64  // unix ms; when Up was lost
-	Doubted  bool   // a second or an older copy of its data folder showed up
+	Doubted  bool   // of Start 0: a second or an older copy of its data folder showed up
 	Removed  bool   // an operator said that it never comes back
 }
 
@@ -88,13 +92,16 @@ type gone struct {
 	Removed     bool
 }
 
-// partition is a ring.Partition and which of W may have begun to learn.
+// partition is a ring.Partition and what is known of W.
 type partition struct {
 	ring.Partition
-	// tainted has bit i set when Writable[i] was ejected, or is not acting and
-	// has been up since it acted last: its copy may be short, or half
-	// overwritten by learning, so it can't be restored.
+	// tainted has bit i set when Writable[i] is not acting and has been up since
+	// it acted last: it may have begun to learn, so it is restored only when it
+	// says that its copy is whole.
 	tainted uint16
+	// ejected has bit i set when Writable[i] was ejected: its copy may be short,
+	// or differ, and not know it. It is not restored.
+	ejected uint16
 }
 
 // ask is an eject that would leave too few copies, and since when it is asked.
@@ -255,25 +262,32 @@ func (s *State) setActing(p *partition, acting []ring.ServerID) {
 
 // setWritable replaces W of p, keeping what is known of those that remain.
 func (p *partition) setWritable(writable []ring.ServerID) {
-	var tainted uint16
+	var tainted, ejected uint16
 	for i, id := range writable {
-		if p.isTainted(id) {
+		if p.marked(p.tainted, id) {
 			tainted |= 1 << i
 		}
+		if p.marked(p.ejected, id) {
+			ejected |= 1 << i
+		}
 	}
-	p.Writable, p.tainted = writable, tainted
+	p.Writable, p.tainted, p.ejected = writable, tainted, ejected
 }
+
+// actingIsWritable makes the acting replicas W.
+func (p *partition) actingIsWritable() { p.Writable, p.tainted, p.ejected = p.Acting, 0, 0 }
 
 // distrust keeps id from being restored, should it be in W.
 func (p *partition) distrust(id ring.ServerID) {
 	if i := slices.Index(p.Writable, id); i >= 0 {
-		p.tainted |= 1 << i
+		p.ejected |= 1 << i
 	}
 }
 
-func (p *partition) isTainted(id ring.ServerID) bool {
+// marked reports whether id's bit is set among bits.
+func (p *partition) marked(bits uint16, id ring.ServerID) bool {
 	i := slices.Index(p.Writable, id)
-	return i >= 0 && p.tainted&(1<<i) != 0
+	return i >= 0 && bits&(1<<i) != 0
 }
 
 // membersChanged notes that the view's members changed, and the ring with them

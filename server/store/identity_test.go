@@ -1,0 +1,82 @@
+package store
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// A folder names each of its starts before anybody hears of it, and keeps the name
+// of the last one that was confirmed.
+func TestStartsAreNamed(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	var all []uint64
+	next := func() *Store {
+		fs = fs.CrashClone(vfs.CrashCloneCfg{}) // whatever was not synced is lost
+		s := mustOpen(t, fs)
+		all = append(all, s.Identity().Starts[len(s.Identity().Starts)-1])
+		return s
+	}
+	mustClose(t, next())
+	mustClose(t, next())
+	s := next()
+	if got := s.Identity().Starts; !slices.Equal(got, all) {
+		t.Errorf("nothing was confirmed: %x, want %x", got, all)
+	}
+	image := fs.CrashClone(vfs.CrashCloneCfg{})
+	if err := s.Update((*Identity).Confirmed); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	s = next()
+	if got := s.Identity().Starts; !slices.Equal(got, all[2:]) {
+		t.Errorf("after one was confirmed: %x, want %x", got, all[2:])
+	}
+	mustClose(t, s)
+	fs = image // put back, or copied
+	s = next()
+	if got := s.Identity().Starts; len(got) != 4 || !slices.Equal(got[:3], all[:3]) || slices.Contains(got, all[3]) {
+		t.Errorf("an image: %x, the folder's were %x", got, all)
+	}
+	mustClose(t, s)
+	slices.Sort(all)
+	if len(slices.Compact(all)) != 5 || all[0] == 0 {
+		t.Errorf("the names are %x", all)
+	}
+}
+
+// However often a folder is started in vain, it names the confirmed start and the
+// newest ones.
+func TestStartsAreBounded(t *testing.T) {
+	fs := vfs.NewMem()
+	var names []uint64
+	for range startsMax + 3 {
+		s := mustOpen(t, fs)
+		got := s.Identity().Starts
+		names = append(names, got[len(got)-1])
+		mustClose(t, s)
+		if len(got) > startsMax || got[0] != names[0] {
+			t.Fatalf("%d starts, the first is %x, want %x", len(got), got[0], names[0])
+		}
+		if newest := names[max(1, len(names)-startsMax+1):]; !slices.Equal(got[1:], newest) {
+			t.Fatalf("the newest are %x, want %x", got[1:], newest)
+		}
+	}
+}
+
+// An identity of the first format had no names.
+func TestIdentityOfTheFirstFormat(t *testing.T) {
+	want := Identity{Store: [16]byte{1}, Server: 3, Incarnation: 2, Previous: 1, Epoch: 12, LeaseMax: 600}
+	b := appendIdentity(nil, want)
+	b[0] = identityFormatFirst
+	got, err := decodeIdentity(b[:len(b)-1])
+	if err != nil || got.Starts != nil || !bytes.Equal(appendIdentity(nil, got), appendIdentity(nil, want)) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	b[0] = 9
+	if _, err := decodeIdentity(b); err == nil {
+		t.Error("a format of tomorrow was read")
+	}
+}
