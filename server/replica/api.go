@@ -36,7 +36,7 @@ const (
 	SpaceFile   Space = 3
 	SpaceChunk  Space = 4
 	SpaceMeta   Space = 5
-	SpaceSystem Space = 6 // request records
+	SpaceSystem Space = 6 // request records, fences
 )
 
 // Key is slot (2 bytes, big endian), space (1 byte) and name: what follows the
@@ -179,6 +179,12 @@ type KeyWrite struct {
 	Expiry int64 // unix milliseconds, 0 = never
 }
 
+// Fence names a lock at the view leader and the token that its holder was granted.
+type Fence struct {
+	Lock  string
+	Token uint64
+}
+
 // Request is a client's mutation of one key, or with OpBatch of several. What it
 // refers to must not be changed before it is answered.
 type Request struct {
@@ -203,6 +209,11 @@ type Request struct {
 	// takes the request up; 0 = Expiry counts. One that is past makes a key that
 	// is expired at once.
 	TTL int64
+
+	// Fence, unless zero: the request is refused with StatusFenced, and the highest
+	// token in Answer.Number, where the partition has seen a higher token of that
+	// lock; else the partition remembers this one, also when the condition fails.
+	Fence Fence
 
 	// OpBatch (hole 29): if every check holds at the head of the log, all writes are
 	// one entry with one version, Answer.Version; else StatusCondFailed with the
@@ -246,6 +257,7 @@ const (
 	StatusCondFailed          // the condition did not hold; Version is the present one
 	StatusNotInteger          // OpIncr on something else, or beyond 64 bits
 	StatusTooLarge            // the value, or a batch, would exceed the limit
+	StatusFenced              // nothing was done; a higher token of the request's lock was seen here, Number
 	StatusMoved               // not primary here; nothing was done
 	StatusUnavailable         // nothing was done; the partition can't serve now
 	StatusTooFewCopies        // nothing was done; fewer than min-copies replicas act
@@ -261,7 +273,7 @@ type Answer struct {
 	Token   uint64
 	Status  Status
 	Version Version
-	Number  int64  // new length (OpAppend), sum (OpIncr), 0 or 1 (OpExpire)
+	Number  int64  // new length (OpAppend), sum (OpIncr), 0 or 1 (OpExpire); with StatusFenced and StatusFull see there
 	Value   []byte // reads: the value; aliases the item read
 	Expiry  int64  // reads: unix milliseconds, 0 = never
 

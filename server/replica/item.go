@@ -19,6 +19,7 @@ type Kind byte
 const (
 	KindValue  Kind = 1 // a user's value
 	KindRecord Kind = 2 // the answer to a request id
+	KindFence  Kind = 3 // the highest token of a lock
 )
 
 // Item is the decoded state of a key.

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -254,7 +255,7 @@ func TestCorruptIsNeverServed(t *testing.T) {
 		r.set(1, "k", "v")
 		r.host(1).store.items[name("k")][14] ^= 1 // a store that does not notice
 		got := r.get(1, "k")
-		if want := "status 11"; (got == want) != (bugs == 0) {
+		if want := fmt.Sprintf("status %d", StatusCorrupt); (got == want) != (bugs == 0) {
 			t.Errorf("bugs %x: read %q", bugs, got)
 		}
 	}

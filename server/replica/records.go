@@ -116,6 +116,8 @@ func (c *Core) loadRecords(p *part) bool {
 // load takes in one of the stored records.
 func (rs *records) load(key Key, item []byte, mono time.Duration) error {
 	switch {
+	case isFence(key):
+		return nil
 	case key.Name() == horizonName && rs.bugs.on(BugHorizonForgotten):
 		return nil
 	case key.Name() == horizonName:

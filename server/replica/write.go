@@ -68,7 +68,7 @@ func (c *Core) drainQueue(p *part) {
 // execute evaluates a request at the head of the log and sequences its outcome.
 func (c *Core) execute(p *part, r *Request) {
 	switch {
-	case !r.ID.IsZero() && c.answeredByID(p, r), c.refuseFull(p, r):
+	case !r.ID.IsZero() && c.answeredByID(p, r), c.refuseFull(p, r), c.fenced(p, r):
 	case r.Op == OpBatch:
 		c.executeBatch(p, r)
 	default:
@@ -137,6 +137,9 @@ func (c *Core) executeOne(p *part, r *Request) {
 // conclude sequences what a request comes to, with the record of its id (I7).
 func (c *Core) conclude(p *part, r *Request, writes []Write, a Answer, version Version) {
 	a.Token = r.Token
+	if !r.Fence.IsZero() && a.Status != StatusFenced {
+		writes = append(writes, c.noteToken(p, r.Fence, version)...)
+	}
 	if rs := p.lead.records; !r.ID.IsZero() && !c.cfg.Bugs.on(BugNoRecord) {
 		writes = append(writes, rs.add(r, a, version, c.now.Mono))
 		writes = append(writes, rs.collect(r.ID.Client, r.Mark)...)

@@ -361,7 +361,7 @@ func dup(value string) string {
 
 // statusName is how the table of a run names an answer.
 func statusName(s replica.Status) string {
-	names := []string{"?", "ok", "not found", "condition failed", "not an integer", "too large", "moved", "unavailable",
+	names := []string{"?", "ok", "not found", "condition failed", "not an integer", "too large", "fenced", "moved", "unavailable",
 		"too few copies", "unknown outcome", "busy", "corrupt", "expired id", "full"}
 	if int(s) < len(names) {
 		return names[s]
