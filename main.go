@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -60,15 +61,31 @@ func version() string {
 	return "unknown"
 }
 
+// handOverMax bounds the time in which another view leader of the group takes over
+// from one that was told to end.
+const handOverMax = 2 * time.Second
+
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
-	s, err := viewleader.Start(ctx, viewleader.Options{
-		Listen: o.Listen, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	s, err := viewleader.Start(running, viewleader.Options{
+		Listen: o.Listen, Advertise: o.Advertise, Peers: o.Peers, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
 		Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "view leader", err)
 	}
-	return ended(ctx, "view leader", s.Wait())
+	stop := context.AfterFunc(ctx, func() { // ends with the process
+		handing, cancel := context.WithTimeout(running, handOverMax)
+		defer cancel()
+		s.HandOver(handing)
+		end()
+	})
+	defer stop()
+	if err := s.Wait(); !errors.Is(err, viewleader.ErrRemoved) { // its work is done then
+		return ended(ctx, "view leader", err)
+	}
+	return nil
 }
 
 // runServer runs a server. While drains is set, a SIGTERM comes through terms

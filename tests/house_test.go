@@ -149,7 +149,7 @@ var mayImport = map[string][]string{
 	"server/store":       {"internal/codec", "internal/folder", "ring", "server/replica"},
 	"server":             {"internal/codec", "internal/wait", "internal/wire", "rebalance", "ring", "server/replica", "server/store"},
 	"server/gateway":     {"client"},
-	"viewleader":         {"internal/codec", "internal/folder", "internal/wire", "ring", "viewleader/roster"},
+	"viewleader":         {"internal/codec", "internal/folder", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
 	"client":             {"internal/wait", "internal/wire", "rebalance", "ring"},
 	"client/...":         {"client", "client/...", "internal/wire", "rebalance", "ring", "scripts"},
 	"scripts":            nil,

@@ -20,6 +20,7 @@ type beats struct {
 	mu struct {
 		sync.Mutex
 		started time.Time
+		warm    bool      // the servers were there when this began
 		first   time.Time // when anybody was heard first; zero: nobody yet
 		checked time.Time // when silence was looked at last
 		last    map[ring.ServerID]*beat
@@ -42,8 +43,15 @@ type beat struct {
 
 func (b *beats) init(opts *Options) {
 	b.opts = opts
-	now := opts.Now()
-	b.mu.started, b.mu.checked = now, now
+	b.begin(opts.Now(), false)
+}
+
+// begin starts anew, at a start or as the new head: everyone gets a full timeout.
+// It is warm when the servers were there, with another head, until just now.
+func (b *beats) begin(now time.Time, warm bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.started, b.mu.checked, b.mu.warm, b.mu.first = now, now, warm, time.Time{}
 	b.mu.last = make(map[ring.ServerID]*beat)
 	b.mu.down = make(map[ring.ServerID]time.Time)
 	b.mu.stays = make(map[ring.ServerID]time.Time)
@@ -214,6 +222,9 @@ func (b *beats) deadline(m *roster.MemberState) time.Time {
 	if last != nil && last.who.Incarnation == m.Incarnation {
 		return last.deadline
 	}
+	if b.mu.warm {
+		return b.mu.started.Add(b.opts.DownAfter)
+	}
 	// Not heard since this start: after a power cut servers take their time.
 	if b.mu.first.IsZero() {
 		return b.mu.started.Add(b.opts.ColdGrace)
@@ -262,6 +273,9 @@ func (s *Service) detect() {
 		case <-ticker.C:
 		case <-s.ctx.Done():
 			return
+		}
+		if !s.serves() {
+			continue
 		}
 		v := s.beats.judge(s.published.Load().members)
 		if len(v.expire) > 0 {

@@ -32,6 +32,7 @@ type conn struct {
 	nc      net.Conn
 	replies chan *reply
 	broken  chan struct{} // closed when nothing more can be read
+	from    uint64        // the reader's: the view leader whose Raft messages come here; 0: a client's connection
 }
 
 // accept takes connections until the listener is closed.
@@ -95,6 +96,10 @@ func (c *conn) read() {
 			return
 		}
 		if last {
+			return
+		}
+		if c.from != 0 {
+			c.readPeer(r)
 			return
 		}
 	}
@@ -197,6 +202,8 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		r.fail(wire.CodeErr, "unknown command '"+printable(args[0])+"'")
 	case len(args)-1 < h.argsMin || len(args)-1 > h.argsMax:
 		r.fail(wire.CodeErr, "wrong number of arguments for '"+name+"'")
+	case !anyones[name] && !c.s.serves():
+		r.fail(wire.CodeNotHead, c.s.standing.Load().headAddr())
 	default:
 		h.serve(c, r, args[1:])
 	}

@@ -1,6 +1,7 @@
 package viewleader
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,14 +15,16 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"viewring/internal/codec"
 	"viewring/internal/folder"
 )
 
 // The keys of the log: 'h' the hard state, 's' the snapshot, 'e' and the index
-// (8 bytes, big endian) an entry.
+// (8 bytes, big endian) an entry, 'i' whose folder it is.
 var (
 	hardKey     = []byte{'h'}
 	snapshotKey = []byte{'s'}
+	identityKey = []byte{'i'}
 )
 
 const entryPrefix = 'e'
@@ -51,15 +54,43 @@ type disk struct {
 	logger *slog.Logger
 	broken chan struct{} // closed at the first failure of the disk
 
+	identity identity // as it is on disk
+
 	mu struct {
 		sync.Mutex
 		err error // that failure
 	}
 }
 
-// openDisk opens the log in dir. first is asked for the snapshot to start from
-// when the folder is new.
-func openDisk(dir string, fs vfs.FS, logger *slog.Logger, first func() (*pb.Snapshot, error)) (*disk, error) {
+// identity says whose data folder it is.
+type identity struct {
+	store   [16]byte // drawn once
+	cluster [16]byte
+	id      uint64 // in the group; 0: of none yet
+}
+
+const identityFormat = 1
+
+func (i *identity) append(b []byte) []byte {
+	b = append(b, identityFormat)
+	b = append(b, i.store[:]...)
+	b = append(b, i.cluster[:]...)
+	return binary.AppendUvarint(b, i.id)
+}
+
+func decodeIdentity(b []byte) (i identity, err error) {
+	r := codec.NewReader(b)
+	if f := r.Byte(); r.Err() == nil && f != identityFormat {
+		return i, fmt.Errorf("identity of format %d, want %d", f, identityFormat)
+	}
+	r.Fixed(i.store[:])
+	r.Fixed(i.cluster[:])
+	i.id = r.Uvarint()
+	return i, r.Done()
+}
+
+// openDisk opens the log in dir.
+func openDisk(dir string, fs vfs.FS, logger *slog.Logger) (*disk, error) {
 	lock, err := folder.Take(fs, dir, "viewleader", folderFormat)
 	if err != nil {
 		return nil, err
@@ -81,7 +112,7 @@ func openDisk(dir string, fs vfs.FS, logger *slog.Logger, first func() (*pb.Snap
 		_ = lock.Close() // nothing was written
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
-	if err := d.load(first); err != nil {
+	if err := d.load(); err != nil {
 		_ = d.close() // the first error matters
 		return nil, fmt.Errorf("read the log in %s: %w", dir, err)
 	}
@@ -89,33 +120,30 @@ func openDisk(dir string, fs vfs.FS, logger *slog.Logger, first func() (*pb.Snap
 }
 
 // load fills the copy in memory.
-func (d *disk) load(first func() (*pb.Snapshot, error)) error {
+func (d *disk) load() error {
 	snapshot := &pb.Snapshot{}
-	switch err := d.read(snapshotKey, snapshot); {
-	case errors.Is(err, pebble.ErrNotFound):
-		if snapshot, err = first(); err != nil {
-			return err
-		}
-		if err := d.saveFirst(snapshot); err != nil {
-			return err
-		}
-		// The first log was begun before the store had its format: damage in it
-		// would look like its end. Flushing begins the next one.
-		if err := d.db.Flush(); err != nil {
-			return err
-		}
-	case err != nil:
+	found, err := d.read(snapshotKey, snapshot)
+	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	if err := d.memory.ApplySnapshot(snapshot); err != nil {
-		return fmt.Errorf("snapshot: %w", err)
+	if err := d.loadIdentity(found); err != nil {
+		return fmt.Errorf("identity: %w", err)
+	}
+	if found {
+		if err := d.memory.ApplySnapshot(snapshot); err != nil {
+			return fmt.Errorf("snapshot: %w", err)
+		}
 	}
 	hard := &pb.HardState{}
-	if err := d.read(hardKey, hard); err != nil {
+	switch has, err := d.read(hardKey, hard); {
+	case err != nil:
 		return fmt.Errorf("hard state: %w", err)
-	}
-	if err := d.memory.SetHardState(hard); err != nil {
-		return err
+	case found && !has:
+		return errors.New("hard state: missing")
+	case has:
+		if err := d.memory.SetHardState(hard); err != nil {
+			return err
+		}
 	}
 	entries, err := d.entries(snapshot.GetMetadata().GetIndex() + 1)
 	if err != nil {
@@ -124,29 +152,98 @@ func (d *disk) load(first func() (*pb.Snapshot, error)) error {
 	return d.memory.Append(entries)
 }
 
-// saveFirst writes the snapshot that a new cluster starts from.
-func (d *disk) saveFirst(s *pb.Snapshot) error {
-	term, index := s.GetMetadata().GetTerm(), s.GetMetadata().GetIndex()
+// loadIdentity reads whose folder it is. A folder with a log and without an
+// identity is from before there were groups: the only member's.
+func (d *disk) loadIdentity(hasLog bool) error {
+	value, closer, err := d.db.Get(identityKey)
+	switch {
+	case err == nil:
+		d.identity, err = decodeIdentity(value)
+		if cerr := closer.Close(); err == nil {
+			err = cerr
+		}
+		return err
+	case !errors.Is(err, pebble.ErrNotFound):
+		return err
+	}
+	var i identity
+	if _, err := rand.Read(i.store[:]); err != nil {
+		return fmt.Errorf("draw an id: %w", err)
+	}
+	if hasLog {
+		i.id = founderID
+	}
+	if err := d.identify(i); err != nil {
+		return err
+	}
+	// The first log was begun before the store had its format: damage in it
+	// would look like its end. Flushing begins the next one.
+	return d.db.Flush()
+}
+
+// identify writes whose folder it is.
+func (d *disk) identify(i identity) error {
 	b := d.db.NewBatch()
+	if err := b.Set(identityKey, i.append(nil), nil); err != nil {
+		return err
+	}
+	if err := d.commit(b); err != nil {
+		return err
+	}
+	d.identity = i
+	return nil
+}
+
+// found writes the snapshot that a new group starts from, and its first member.
+func (d *disk) found(i identity, s *pb.Snapshot) error {
+	term, index := s.GetMetadata().GetTerm(), s.GetMetadata().GetIndex()
+	hard := &pb.HardState{Term: &term, Commit: &index, Vote: new(uint64)}
+	b := d.db.NewBatch()
+	if err := b.Set(identityKey, i.append(nil), nil); err != nil {
+		return err
+	}
+	if err := d.replace(b, s, hard); err != nil {
+		return err
+	}
+	d.identity = i
+	return d.memory.SetHardState(hard)
+}
+
+// install puts a snapshot of the head in the place of everything.
+func (d *disk) install(s *pb.Snapshot, hard *pb.HardState) error {
+	return d.replace(d.db.NewBatch(), s, hard)
+}
+
+func (d *disk) replace(b *pebble.Batch, s *pb.Snapshot, hard *pb.HardState) error {
 	if err := put(b, snapshotKey, s); err != nil {
 		return err
 	}
-	if err := put(b, hardKey, &pb.HardState{Term: &term, Commit: &index, Vote: new(uint64)}); err != nil {
+	if err := put(b, hardKey, hard); err != nil {
 		return err
 	}
-	return d.commit(b)
+	if err := b.DeleteRange(entryKey(0), []byte{entryPrefix + 1}, nil); err != nil {
+		return err
+	}
+	if err := d.commit(b); err != nil {
+		return err
+	}
+	return d.memory.ApplySnapshot(s)
 }
 
-func (d *disk) read(key []byte, m proto.Message) error {
+// read reads what is kept under a key; false: nothing.
+func (d *disk) read(key []byte, m proto.Message) (bool, error) {
 	value, closer, err := d.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	err = proto.Unmarshal(value, m)
 	if cerr := closer.Close(); err == nil {
 		err = cerr
 	}
-	return err
+	return true, err
 }
 
 // entries reads the log from index from on.

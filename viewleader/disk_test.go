@@ -14,14 +14,15 @@ import (
 // what it had acknowledged must not be missing without a word.
 func TestDamagedRaftLog(t *testing.T) {
 	const entries = 60
-	first := func() (*pb.Snapshot, error) {
-		return &pb.Snapshot{Data: []byte("roster"), Metadata: &pb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)),
-			ConfState: &pb.ConfState{Voters: []uint64{1}}}}, nil
-	}
+	first := &pb.Snapshot{Data: []byte("roster"), Metadata: &pb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)),
+		ConfState: &pb.ConfState{Voters: []uint64{1}}}}
 	for at := int64(2000); at < 130_000; at += 9973 {
 		fs := vfs.NewCrashableMem()
-		d, err := openDisk("data", fs, slog.New(slog.DiscardHandler), first)
+		d, err := openDisk("data", fs, slog.New(slog.DiscardHandler))
 		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.found(identity{id: 1}, first); err != nil {
 			t.Fatal(err)
 		}
 		for i := range uint64(entries) {
@@ -37,7 +38,7 @@ func TestDamagedRaftLog(t *testing.T) {
 		if !flipLogs(t, crashed, at) {
 			t.Fatalf("no log reaches to %d", at)
 		}
-		d, err = openDisk("data", crashed, slog.New(slog.DiscardHandler), first)
+		d, err = openDisk("data", crashed, slog.New(slog.DiscardHandler))
 		if err != nil {
 			continue // refused: as it should be
 		}

@@ -6,130 +6,210 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
-	"viewring/internal/codec"
+	"viewring/internal/wire"
 	"viewring/viewleader/roster"
 )
 
 const (
-	selfID      = 1 // of the only member of the Raft group
 	tickEvery   = 50 * time.Millisecond
 	lingerMax   = 2 * time.Millisecond
 	submitQueue = 1024
+	stepQueue   = 1024 // messages of other members that wait for the loop
 	batchMax    = 2048 // commands in one entry
-	entryFormat = 1
 )
 
-// errStopped is what a command gets that the service had no time for.
-var errStopped = errors.New("the view leader stops")
-
-// errNotHead is what a command gets that another view leader must decide.
-var errNotHead = errors.New("this view leader is not the head")
+// Why a command was not answered by the roster.
+var (
+	// errStopped is what a command gets that the service had no time for.
+	errStopped = errors.New("the view leader stops")
+	// errNotHead is what a command gets that another view leader must decide. It
+	// was not carried out.
+	errNotHead = errors.New("this view leader is not the head")
+	// errUnsure is what a command gets whose view leader ceased to be the head
+	// meanwhile: the next head may find it in its log, or not.
+	errUnsure = errors.New("this view leader is not the head any more: the command may have been carried out")
+	// ErrRemoved ends a view leader that is no member of the group any more.
+	ErrRemoved = errors.New("this view leader was removed from the group")
+)
 
 // proposal is a command on its way into the log. done is called by the loop,
 // once, and must not wait.
 type proposal struct {
 	cmd    roster.Command
-	linger bool // others of its kind will come within lingerMax: one epoch for all
+	id     wire.CommandID // zero: doing it twice does no harm
+	linger bool           // others of its kind will come within lingerMax: one epoch for all
 	done   func(roster.Result, error)
 }
 
-// question is a look at the state as of now: the Raft head makes sure first
-// that it still is the head. done is called by the loop and must not wait.
+// question is a look at the state as of now: the head makes sure first that it
+// still is the head. done is called by the loop and must not wait.
 type question struct {
 	done func(*roster.State, error)
+}
+
+// change is a change of the members on its way into the log. make looks at the
+// members as they are when its turn comes. done is called by the loop.
+type change struct {
+	make func(m *membership) (conf []*pb.ConfChangeSingle, err error) // m is a copy, to be changed
+	done func(m *membership, err error)
+}
+
+// groupOptions are what a group is made with.
+type groupOptions struct {
+	id     uint64
+	addr   string   // where the others reach this member
+	store  [16]byte // of the data folder
+	every  int      // entries between snapshots
+	now    func() time.Time
+	random *rand.Rand // election jitter
+	logger *slog.Logger
+}
+
+// hooks are told what concerns the rest of the service. None may wait.
+type hooks struct {
+	published func(*roster.State)          // each new view, at the head
+	granted   func(roster.Grant)           // a waiter got its lock, at the head
+	ticked    func(time.Time)              // every tickEvery, at the head
+	headed    func(*roster.State, bool)    // this member is the head now, and knows all before it; or is not any more
+	changed   func(*membership, uint64)    // the members, or the head's id (0: none)
+	send      func(messages []*pb.Message) // to other members
 }
 
 // group is the Raft group's member in this process, with the state that it
 // replicates. Everything in it belongs to the goroutine in run, but for the
 // channels.
 type group struct {
-	node      *raft.RawNode
-	disk      *disk
-	state     *roster.State
-	logger    *slog.Logger
-	now       func() time.Time
-	every     int                 // entries between snapshots
-	published func(*roster.State) // told of each new view; must not wait
-	granted   func(roster.Grant)  // told when a waiter got its lock; must not wait
-	ticked    func(time.Time)     // told every tickEvery; must not wait
-	submits   chan proposal
-	asks      chan question
-	ready     chan struct{} // closed when everything in the log is applied
-	nonce     uint64        // tells this process's entries apart
-	seq       uint64        // of the last entry proposed here
-	pending   map[uint64][]proposal
-	urgent    []proposal
-	lingers   []proposal
-	due       time.Time             // when lingers must go
-	waiting   []question            // for the next ReadIndex
-	asked     map[uint64][]question // by ReadIndex's context
-	askSeq    uint64
+	groupOptions
+	hooks
+	node  *raft.RawNode
+	disk  *disk
+	state *roster.State // nil: a new member that has not been told yet
+
+	members  *membership // replaced, never written to
+	answered *answered
+
+	submits chan proposal
+	asks    chan question
+	changes chan change
+	steps   chan *pb.Message
+	reports chan func()   // what the transport has to say; run by the loop
+	ready   chan struct{} // closed when this member is a head that has applied all, or follows one
+
+	nonce    uint64 // tells this process's entries apart
+	seq      uint64 // of the last entry proposed here
+	pending  map[uint64][]proposal
+	urgent   []proposal
+	lingers  []proposal
+	due      time.Time             // when lingers must go
+	waiting  []question            // for the next ReadIndex
+	asked    map[uint64][]question // by ReadIndex's context
+	askSeq   uint64
+	desired  []change // for their turn; one at a time is in the log
+	changing *change
+	changeAt uint64 // its number in seq
+
 	hard      *pb.HardState
 	conf      *pb.ConfState
 	index     uint64 // of the last applied entry
 	snapshot  uint64 // index of the last snapshot
+	confIndex uint64 // of the last change of members that was applied
+	serving   bool   // the head, and all before its term is applied
 	isReady   bool
+	// startedAlone is set before run: this member need not ask anybody.
+	startedAlone bool
+	gone         bool // removed from the group
+	lead         uint64
+	election     election
 }
 
-func newGroup(d *disk, every int, now func() time.Time, logger *slog.Logger) (*group, error) {
+func newGroup(d *disk, o groupOptions, h hooks) (*group, error) {
+	g := &group{
+		groupOptions: o, hooks: h, disk: d, members: &membership{next: founderID}, answered: newAnswered(),
+		submits: make(chan proposal, submitQueue), asks: make(chan question, submitQueue), changes: make(chan change),
+		steps: make(chan *pb.Message, stepQueue), reports: make(chan func(), stepQueue), ready: make(chan struct{}),
+		nonce: o.random.Uint64(), pending: make(map[uint64][]proposal), asked: make(map[uint64][]question),
+	}
 	snapshot, err := d.memory.Snapshot()
 	if err != nil {
 		return nil, err
 	}
-	state, err := roster.Restore(snapshot.GetData())
-	if err != nil {
-		return nil, err
+	if !raft.IsEmptySnap(snapshot) {
+		if err := g.restore(snapshot); err != nil {
+			return nil, err
+		}
 	}
-	index := snapshot.GetMetadata().GetIndex()
-	node, err := raft.NewRawNode(&raft.Config{
-		ID:                        selfID,
-		ElectionTick:              10,
+	g.node, err = raft.NewRawNode(&raft.Config{
+		ID:                        o.id,
+		ElectionTick:              electionTicks,
 		HeartbeatTick:             1,
 		Storage:                   d.memory,
-		Applied:                   index,
+		Applied:                   g.index,
 		MaxSizePerMsg:             1 << 20,
 		MaxCommittedSizePerReady:  16 << 20,
 		MaxUncommittedEntriesSize: 64 << 20,
 		MaxInflightMsgs:           256,
 		CheckQuorum:               true,
 		PreVote:                   true,
-		Logger:                    raftLogger{logger},
+		StepDownOnRemoval:         true,
+		DisableProposalForwarding: true, // the stamp in a command is the head's
+		Logger:                    raftLogger{o.logger},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", err)
 	}
-	hard, conf, err := d.memory.InitialState()
-	if err != nil {
+	if g.hard, g.conf, err = d.memory.InitialState(); err != nil {
 		return nil, err
 	}
-	return &group{
-		node: node, disk: d, state: state, logger: logger, now: now, every: every,
-		submits: make(chan proposal, submitQueue), asks: make(chan question, submitQueue), ready: make(chan struct{}),
-		nonce: rand.Uint64(), pending: make(map[uint64][]proposal), asked: make(map[uint64][]question),
-		hard: hard, conf: conf, index: index, snapshot: index,
-	}, nil
+	if g.startedAlone, err = g.knownAlone(); err != nil {
+		return nil, err
+	}
+	g.election.wait = startTicks + g.random.IntN(jitterTicks)
+	g.election.heard = make(map[uint64]int)
+	return g, nil
 }
 
-// run drives the group until ctx ends or the disk fails. It may be started once.
+// knownAlone reports that this member is the only one, and that nothing in its log
+// could change that.
+func (g *group) knownAlone() (bool, error) {
+	last, err := g.disk.memory.LastIndex()
+	if err != nil || !g.alone() {
+		return false, err
+	}
+	if last == g.index {
+		return true, nil
+	}
+	entries, err := g.disk.memory.Entries(g.index+1, last+1, math.MaxUint64)
+	return !slices.ContainsFunc(entries, isConfChange), err
+}
+
+func isConfChange(e *pb.Entry) bool { return e.GetType() == pb.EntryConfChangeV2 }
+
+// run drives the group until ctx ends, the disk fails, or this member is removed.
+// It may be started once.
 func (g *group) run(ctx context.Context) error {
 	defer g.abandon()
-	// A group of one need not wait for an election's timeout.
-	if err := g.node.Campaign(); err != nil {
-		return fmt.Errorf("campaign: %w", err)
-	}
-	ticker := time.NewTicker(tickEvery)
+	ticker := time.NewTicker(raftTick)
 	defer ticker.Stop()
 	linger := time.NewTimer(time.Hour)
 	defer linger.Stop()
+	if err := g.process(); err != nil { // what is known to be committed, members above all
+		return err
+	}
+	g.begin()
 	for {
 		if err := g.process(); err != nil {
 			return err
+		}
+		if g.gone {
+			return ErrRemoved
 		}
 		if g.propose() {
 			continue
@@ -143,13 +223,18 @@ func (g *group) run(ctx context.Context) error {
 		case <-g.disk.broken:
 			return g.disk.failure()
 		case <-ticker.C:
-			g.node.Tick()
 			g.tick()
 		case <-linger.C:
 		case p := <-g.submits:
 			g.enqueue(p)
 		case q := <-g.asks:
 			g.waiting = append(g.waiting, q)
+		case c := <-g.changes:
+			g.desired = append(g.desired, c)
+		case m := <-g.steps:
+			g.step(m)
+		case report := <-g.reports:
+			report()
 		}
 		g.gather()
 	}
@@ -163,6 +248,8 @@ func (g *group) gather() {
 			g.enqueue(p)
 		case q := <-g.asks:
 			g.waiting = append(g.waiting, q)
+		case m := <-g.steps:
+			g.step(m)
 		default:
 			return
 		}
@@ -180,21 +267,12 @@ func (g *group) enqueue(p proposal) {
 	g.lingers = append(g.lingers, p)
 }
 
-// tick ends locks whose time is over.
-func (g *group) tick() {
-	now := g.now()
-	if next := g.state.NextLockExpiry(); next != 0 && next <= now.UnixMilli() {
-		g.enqueue(proposal{cmd: roster.Command{Kind: roster.KindLockTick}, done: func(roster.Result, error) {}})
-	}
-	g.ticked(now)
-}
-
 // propose puts what waits into the log: what is urgent at once, the rest when it
 // has lingered. It reports whether Raft has something to do now.
 func (g *group) propose() bool {
-	if !g.isHead() {
+	if !g.serving {
 		g.refuse()
-		return false
+		return g.node.HasReady()
 	}
 	if len(g.waiting) > 0 {
 		g.askSeq++
@@ -213,24 +291,26 @@ func (g *group) propose() bool {
 		g.proposeOne(batch[:n:n])
 		batch = batch[n:]
 	}
+	g.proposeChange()
 	return g.node.HasReady()
 }
 
 func (g *group) proposeOne(batch []proposal) {
 	at := g.now().UnixMilli()
 	cmds := make([]roster.Command, len(batch))
+	ids := make(map[int]wire.CommandID)
 	for i := range batch {
 		cmds[i] = batch[i].cmd
 		cmds[i].At = at
+		if batch[i].id != (wire.CommandID{}) {
+			ids[i] = batch[i].id
+		}
 	}
 	g.seq++
-	entry := []byte{entryFormat}
-	entry = binary.BigEndian.AppendUint64(entry, g.nonce)
-	entry = binary.BigEndian.AppendUint64(entry, g.seq)
-	entry = roster.AppendCommands(entry, cmds)
-	if err := g.node.Propose(entry); err != nil {
+	if err := g.node.Propose(appendCommands(nil, origin{g.nonce, g.seq}, ids, cmds)); err != nil {
+		// It hands over to another member, or has too much under way.
 		for _, p := range batch {
-			p.done(roster.Result{}, fmt.Errorf("propose: %w", err))
+			p.done(roster.Result{}, errNotHead)
 		}
 		return
 	}
@@ -239,51 +319,77 @@ func (g *group) proposeOne(batch []proposal) {
 
 func (g *group) isHead() bool { return g.node.BasicStatus().RaftState == raft.StateLeader }
 
+// alone reports that this member decides by itself.
+func (g *group) alone() bool {
+	return len(g.conf.GetVoters()) == 1 && g.conf.GetVoters()[0] == g.id && len(g.conf.GetVotersOutgoing()) == 0
+}
+
 // refuse answers what only the head can do.
 func (g *group) refuse() {
-	if !g.isReady {
-		return // the election is under way
+	if g.alone() {
+		return // it will be the head in a moment
 	}
+	g.refuseAll(errNotHead)
+}
+
+func (g *group) refuseAll(why error) {
 	for _, p := range append(g.urgent, g.lingers...) {
-		p.done(roster.Result{}, errNotHead)
+		p.done(roster.Result{}, why)
 	}
 	for _, q := range g.waiting {
-		q.done(nil, errNotHead)
+		q.done(nil, why)
 	}
-	g.urgent, g.lingers, g.waiting = nil, nil, nil
+	for _, c := range g.desired {
+		c.done(nil, why)
+	}
+	g.urgent, g.lingers, g.waiting, g.desired = nil, nil, nil, nil
 }
 
 // abandon answers everything that will not be done any more.
 func (g *group) abandon() {
+	if g.serving {
+		g.serving = false
+		g.headed(g.state, false)
+	}
 	g.gather()
-	for _, batch := range g.pending {
-		g.urgent = append(g.urgent, batch...)
+	g.giveUp(errStopped)
+	g.refuseAll(errStopped)
+}
+
+// giveUp answers what is under way: this member will not know what comes of it.
+func (g *group) giveUp(why error) {
+	for seq, batch := range g.pending {
+		delete(g.pending, seq)
+		for _, p := range batch {
+			p.done(roster.Result{}, why)
+		}
 	}
-	for _, qs := range g.asked {
-		g.waiting = append(g.waiting, qs...)
+	for ask, qs := range g.asked {
+		delete(g.asked, ask)
+		for _, q := range qs {
+			q.done(nil, errNotHead) // a look does nothing
+		}
 	}
-	for _, p := range append(g.urgent, g.lingers...) {
-		p.done(roster.Result{}, errStopped)
-	}
-	for _, q := range g.waiting {
-		q.done(nil, errStopped)
+	if c := g.changing; c != nil {
+		g.changing = nil
+		c.done(nil, why)
 	}
 }
 
-// process does what Raft wants done: entries on disk first, then what they
-// commit. A group of one has no messages to send; with peers they go out
-// between the two.
+// process does what Raft wants done: what others must know goes out while the
+// entries are written; then what says that they are; then what they commit.
 func (g *group) process() error {
 	for g.node.HasReady() {
 		rd := g.node.Ready()
 		if !raft.IsEmptyHardState(rd.HardState) {
 			g.hard = rd.HardState
 		}
-		if rd.MustSync {
-			if err := g.disk.append(g.hard, rd.Entries); err != nil {
-				return err
-			}
+		now, afterSync := sorted(rd.Messages)
+		g.dispatch(now)
+		if err := g.persist(&rd); err != nil {
+			return err
 		}
+		g.dispatch(afterSync)
 		for _, e := range rd.CommittedEntries {
 			if err := g.apply(e); err != nil {
 				return err
@@ -293,15 +399,58 @@ func (g *group) process() error {
 			g.answer(binary.BigEndian.Uint64(rs.RequestCtx))
 		}
 		g.node.Advance(rd)
+		g.follow()
 	}
-	if g.index-g.snapshot >= uint64(g.every) {
+	// A newcomer takes no snapshot from before it was let in.
+	if g.confIndex > g.snapshot || g.index-g.snapshot >= uint64(g.every) {
 		return g.compact()
 	}
 	return nil
 }
 
+// sorted tells the messages that promise something of this member's disk from
+// the others: a head's entries may go out before its own disk has them (Ongaro,
+// Consensus: Bridging Theory and Practice, 10.2.1).
+func sorted(messages []*pb.Message) (now, afterSync []*pb.Message) {
+	for _, m := range messages {
+		switch m.GetType() {
+		case pb.MsgAppResp, pb.MsgVoteResp, pb.MsgPreVoteResp:
+			afterSync = append(afterSync, m)
+		default:
+			now = append(now, m)
+		}
+	}
+	return now, afterSync
+}
+
+func (g *group) dispatch(messages []*pb.Message) {
+	if len(messages) > 0 {
+		g.send(messages)
+	}
+}
+
+// persist makes durable what Raft wants durable.
+func (g *group) persist(rd *raft.Ready) error {
+	if !raft.IsEmptySnap(rd.Snapshot) {
+		if err := g.disk.install(rd.Snapshot, g.hard); err != nil {
+			return fmt.Errorf("take a snapshot at %d: %w", rd.Snapshot.GetMetadata().GetIndex(), err)
+		}
+		if err := g.restore(rd.Snapshot); err != nil {
+			return err
+		}
+		g.conf = rd.Snapshot.GetMetadata().GetConfState()
+		g.changed(g.members, g.lead)
+	}
+	// A restart begins with the members of the snapshot. Unless it knows which of the
+	// changes after it are committed, it could take a former majority for one.
+	if rd.MustSync || slices.ContainsFunc(rd.CommittedEntries, isConfChange) {
+		return g.disk.append(g.hard, rd.Entries)
+	}
+	return nil
+}
+
 func (g *group) compact() error {
-	if err := g.disk.compact(g.index, g.hard, g.conf, g.state.AppendSnapshot(nil)); err != nil {
+	if err := g.disk.compact(g.index, g.hard, g.conf, g.appendSnapshot(nil)); err != nil {
 		return fmt.Errorf("snapshot at %d: %w", g.index, err)
 	}
 	g.snapshot = g.index
@@ -313,61 +462,6 @@ func (g *group) answer(ask uint64) {
 		q.done(g.state, nil)
 	}
 	delete(g.asked, ask)
-}
-
-// apply runs one entry of the log.
-func (g *group) apply(e *pb.Entry) error {
-	g.index = e.GetIndex()
-	if e.GetType() != pb.EntryNormal {
-		return fmt.Errorf("entry %d has type %v, which this build does not write", e.GetIndex(), e.GetType())
-	}
-	if len(e.GetData()) == 0 { // a new head's first: all before it is applied
-		if !g.isReady && g.isHead() && e.GetTerm() == g.hard.GetTerm() {
-			g.isReady = true
-			g.published(g.state)
-			close(g.ready)
-		}
-		return nil
-	}
-	nonce, seq, cmds, err := decodeEntry(e.GetData())
-	if err != nil {
-		return fmt.Errorf("entry %d: %w", e.GetIndex(), err)
-	}
-	before := g.state.Epoch()
-	results := g.state.Apply(cmds)
-	if g.isReady && g.state.Epoch() != before {
-		g.published(g.state)
-	}
-	var batch []proposal
-	if nonce == g.nonce {
-		batch = g.pending[seq]
-		delete(g.pending, seq)
-	}
-	for i := range results {
-		// First that a client waits in line, then that it is its turn.
-		if batch != nil {
-			batch[i].done(results[i], nil)
-		}
-		for _, grant := range results[i].Grants {
-			if g.isReady { // what an earlier process granted concerns nobody here
-				g.granted(grant)
-			}
-		}
-	}
-	return nil
-}
-
-func decodeEntry(b []byte) (nonce, seq uint64, cmds []roster.Command, err error) {
-	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != entryFormat {
-		return 0, 0, nil, fmt.Errorf("format version %d, want %d", f, entryFormat)
-	}
-	nonce, seq = r.Uint64(), r.Uint64()
-	if r.Err() != nil {
-		return 0, 0, nil, r.Err()
-	}
-	cmds, err = roster.DecodeCommands(r.Rest())
-	return nonce, seq, cmds, err
 }
 
 // raftLogger passes on what the library says; its panics stay panics.

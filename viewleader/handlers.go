@@ -31,10 +31,17 @@ var handlers = map[string]handler{
 	wire.CmdLocks:     {0, 0, (*conn).locks},
 	wire.CmdLoss:      {1, 1, (*conn).acceptLoss},
 	wire.CmdEvents:    {2, 2, (*conn).events},
+	wire.CmdJoin:      {1, 1, (*conn).join},
+	wire.CmdPeer:      {1, 1, (*conn).peer},
+	wire.CmdGroup:     {0, 0, (*conn).groupOf},
+	wire.CmdGroupSet:  {2, 2, (*conn).groupSet},
 	"PING":            {0, 1, (*conn).ping},
 	"QUIT":            {0, 0, (*conn).quit},
 	"COMMAND":         {0, limits.ArgsMax, (*conn).command},
 }
+
+// anyones are the commands that every view leader answers; the others are the head's.
+var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, "PING": true, "QUIT": true, "COMMAND": true}
 
 // refuse answers with what the roster said.
 func refuse(r *reply, res roster.Result) {
@@ -53,10 +60,15 @@ func refuse(r *reply, res roster.Result) {
 // failed answers a command that was not decided. One that the service stops
 // under gets no answer: its client asks again.
 func failed(r *reply, err error) {
+	var reply *wire.ServerError
 	switch {
 	case errors.Is(err, errStopped):
 	case errors.Is(err, errNotHead):
 		r.fail(wire.CodeNotHead, "")
+	case errors.Is(err, errUnsure):
+		r.fail(wire.CodeUnknownOutcome, err.Error())
+	case errors.As(err, &reply):
+		r.fail(reply.Code, reply.Message)
 	default:
 		r.fail(wire.CodeErr, err.Error())
 	}

@@ -52,9 +52,31 @@ type orphan struct {
 }
 
 func (l *lines) init(s *Service) {
-	l.s, l.started = s, s.opts.Now()
+	l.s = s
+	l.begin(s.opts.Now())
+}
+
+// begin starts anew, at a start or as the new head: whoever waits asks again. The
+// Raft loop calls it.
+func (l *lines) begin(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.started, l.swept = now, false
 	l.mu.waiting = make(map[lineKey][]*lockWaiter)
 	l.mu.orphans = make(map[lineKey]orphan)
+	l.mu.left = nil
+}
+
+// dismiss answers everyone with what elsewhere says. The Raft loop calls it.
+func (l *lines) dismiss(elsewhere func(*reply)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, ws := range l.mu.waiting {
+		for _, w := range ws {
+			elsewhere(w.reply)
+		}
+	}
+	l.mu.waiting = make(map[lineKey][]*lockWaiter)
 }
 
 // get asks for a lock on behalf of r, which is answered when the lock is

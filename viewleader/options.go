@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/wire"
 	"viewring/viewleader/roster"
 )
 
@@ -17,6 +19,13 @@ type Options struct {
 	Listen   string       // host:port; default 127.0.0.1:39000
 	Listener net.Listener // instead of Listen
 	Data     string       // folder that keeps everything; required
+
+	// Peers are the addresses of all view leaders of the group that a new data
+	// folder is to be of, this one's among them; none: this one alone. A folder that
+	// belongs to a group knows better.
+	Peers     []string
+	Advertise string        // host:port where other view leaders and clients reach this one; default Listen
+	Dial      wire.DialFunc // to other view leaders; default net.Dialer's
 
 	Partitions int // a power of two, fixed when the cluster is made; default 1024
 	MinCopies  int // default 2
@@ -55,6 +64,9 @@ func (o *Options) fill() {
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{}).DialContext
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -73,6 +85,17 @@ func def[T comparable](field *T, value T) {
 func (o *Options) validate() error {
 	if o.Data == "" {
 		return errors.New("no data folder given")
+	}
+	if len(o.peers()) > membersMax {
+		return fmt.Errorf("%d view leaders: want at most %d", len(o.peers()), membersMax)
+	}
+	for _, addr := range append(o.peers(), o.Advertise) {
+		if addr == "" {
+			continue
+		}
+		if err := checkAddr(addr); err != nil {
+			return err
+		}
 	}
 	for _, d := range []struct {
 		name  string
@@ -100,4 +123,22 @@ func (o *Options) validate() error {
 
 func (o *Options) rosterConfig(cluster [16]byte) roster.Config {
 	return roster.Config{Cluster: cluster, Partitions: o.Partitions, MinCopies: o.MinCopies, LeaseTTL: o.LeaseTTL}
+}
+
+// peers are Peers, each once, in an order that all of them agree on.
+func (o *Options) peers() []string {
+	sorted := slices.Sorted(slices.Values(o.Peers))
+	return slices.Compact(sorted)
+}
+
+// checkAddr refuses what nobody could reach a view leader at.
+func checkAddr(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host == "" || port == "" || port == "0" {
+		return fmt.Errorf("%q: want an address HOST:PORT that others can reach", addr)
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		return fmt.Errorf("%q: others can't reach %s; advertise an address that they can", addr, host)
+	}
+	return nil
 }

@@ -2,16 +2,15 @@ package viewleader
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/raft/v3/raftpb"
-
+	"viewring/internal/wait"
 	"viewring/ring"
 	"viewring/viewleader/roster"
 )
@@ -21,12 +20,14 @@ type Service struct {
 	opts   Options
 	ln     net.Listener
 	disk   *disk
-	group  *group
+	group  *group // nil while this view leader looks for its group; standing says when it is set
 	views  views
 	events events
 	beats  beats
 	lines  lines
+	links  links
 
+	standing  atomic.Pointer[standing]
 	published atomic.Pointer[published]
 
 	ctx     context.Context // ends with the service
@@ -82,13 +83,17 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 		_ = ln.Close() // nobody has connected
 		return nil, fmt.Errorf("start view leader: %w", err)
 	}
-	opts.Logger.Info("view leader is up", "addr", s.Addr(), "data", opts.Data,
-		"epoch", s.view().Epoch, "servers", len(s.view().Members), "partitions", len(s.view().Partitions))
+	if v := s.view(); v != nil {
+		opts.Logger.Info("view leader is up", "addr", s.Addr(), "data", opts.Data,
+			"epoch", v.Epoch, "servers", len(v.Members), "partitions", len(v.Partitions))
+	} else {
+		opts.Logger.Info("view leader looks for its group", "addr", s.Addr(), "data", opts.Data, "peers", opts.Peers)
+	}
 	return s, nil
 }
 
 func (s *Service) start() error {
-	d, err := openDisk(s.opts.Data, s.opts.FS, s.opts.Logger, s.firstSnapshot)
+	d, err := openDisk(s.opts.Data, s.opts.FS, s.opts.Logger)
 	if err != nil {
 		return err
 	}
@@ -97,29 +102,13 @@ func (s *Service) start() error {
 	s.events.init()
 	s.beats.init(&s.opts)
 	s.lines.init(s)
-	if s.group, err = newGroup(d, s.opts.SnapshotEvery, s.opts.Now, s.opts.Logger); err != nil {
-		_ = d.close() // the first error matters
-		return err
-	}
-	s.group.published, s.group.granted, s.group.ticked = s.onView, s.lines.granted, s.onTick
-	loop := make(chan error, 1)
-	s.running.Go(func() {
-		err := s.group.run(s.ctx)
-		loop <- err
-		s.fail(err)
-	})
-	select {
-	case <-s.group.ready:
-	case err := <-loop:
-		s.running.Wait()
-		_ = d.close() // the first error matters
-		return errors.Join(err, s.ctx.Err())
-	}
-	if err := s.configure(); err != nil {
+	s.links.init(s)
+	s.standing.Store(&standing{members: &membership{next: founderID}})
+	if err := s.begin(); err != nil {
 		s.cancel()
 		s.running.Wait()
 		_ = d.close() // the first error matters
-		return err
+		return errors.Join(err, s.ctx.Err())
 	}
 	s.running.Go(s.accept)
 	s.running.Go(s.detect)
@@ -127,18 +116,60 @@ func (s *Service) start() error {
 	return nil
 }
 
-// firstSnapshot is the state of a cluster that begins.
-func (s *Service) firstSnapshot() (*pb.Snapshot, error) {
-	var cluster [16]byte
-	if _, err := rand.Read(cluster[:]); err != nil {
-		return nil, fmt.Errorf("draw a cluster id: %w", err)
+// begin starts this member. Alone it decides at once; with others it goes on in
+// the background.
+func (s *Service) begin() error {
+	switch {
+	case s.disk.identity.id == 0 && len(s.opts.peers()) > 1:
+		s.running.Go(func() {
+			if err := s.enter(); err != nil && s.ctx.Err() == nil {
+				s.fail(err)
+			}
+		})
+		return nil
+	case s.disk.identity.id == 0:
+		if err := s.found(); err != nil {
+			return err
+		}
 	}
-	state := roster.New(s.opts.rosterConfig(cluster))
-	one := uint64(1)
-	return &pb.Snapshot{
-		Data:     state.AppendSnapshot(nil),
-		Metadata: &pb.SnapshotMetadata{Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{selfID}}},
-	}, nil
+	if err := s.startGroup(); err != nil || !s.group.startedAlone {
+		return err
+	}
+	select {
+	case <-s.group.ready:
+		return s.configure()
+	case <-s.ctx.Done():
+		return nil // why is told by fail
+	}
+}
+
+// startGroup runs the group's member on this data folder.
+func (s *Service) startGroup() error {
+	id := s.disk.identity
+	g, err := newGroup(s.disk, groupOptions{
+		id: id.id, addr: s.advertised(), store: id.store, every: s.opts.SnapshotEvery,
+		now: s.opts.Now, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), logger: s.opts.Logger,
+	}, hooks{published: s.onView, granted: s.lines.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, send: s.links.send})
+	if err != nil {
+		return err
+	}
+	s.group = g
+	if g.state != nil {
+		id.cluster = g.state.Cluster()
+		s.publish(g.state)
+	}
+	s.stand(func(st *standing) { st.self, st.cluster = id.id, id.cluster })
+	s.onMembers(g.members, 0)
+	s.running.Go(func() { s.fail(g.run(s.ctx)) })
+	if !g.startedAlone {
+		var addrs []string
+		for i := range g.members.members {
+			addrs = append(addrs, g.members.members[i].addr)
+		}
+		addrs = append(addrs, s.opts.peers()...)
+		s.running.Go(func() { s.announce(addrs) })
+	}
+	return nil
 }
 
 // configure lets flags that changed since the last start take effect.
@@ -161,10 +192,43 @@ func (s *Service) configure() error {
 // Addr returns the address that the service listens at.
 func (s *Service) Addr() string { return s.ln.Addr().String() }
 
-// View returns the present view.
+// advertised is where others reach this view leader.
+func (s *Service) advertised() string {
+	if s.opts.Advertise != "" {
+		return s.opts.Advertise
+	}
+	return s.Addr()
+}
+
+// View returns the newest view that this view leader knows, nil when it has not
+// found its group yet.
 func (s *Service) View() *ring.View { return s.view() }
 
-func (s *Service) view() *ring.View { return s.published.Load().view }
+func (s *Service) view() *ring.View {
+	if p := s.published.Load(); p != nil {
+		return p.view
+	}
+	return nil
+}
+
+// report has the Raft loop look at something.
+func (s *Service) report(look func(*group)) {
+	select {
+	case s.group.reports <- func() { look(s.group) }:
+	case <-s.ctx.Done():
+	}
+}
+
+// HandOver lets another view leader of the group be the head, if this one is and
+// there is another one. It returns when that is so, or when ctx ends.
+func (s *Service) HandOver(ctx context.Context) {
+	for s.serves() {
+		s.report((*group).handOver)
+		if others := len(s.standing.Load().members.members); others < 2 || !wait.For(ctx, tickEvery) {
+			return
+		}
+	}
+}
 
 // Close stops the service and returns when everything in it has ended.
 func (s *Service) Close() error {
@@ -251,14 +315,18 @@ func (s *Service) ask(done func(*roster.State, error)) {
 
 // onView spreads a new view. The Raft loop calls it.
 func (s *Service) onView(state *roster.State) {
+	s.publish(state)
+	s.views.publish(s.view())
+	s.events.publish(state.Events(0))
+}
+
+// publish shows a view inside this process.
+func (s *Service) publish(state *roster.State) {
 	old := s.published.Load()
-	now := &published{view: state.View(), members: state.Members(), next: make(chan struct{})}
-	s.published.Store(now)
+	s.published.Store(&published{view: state.View(), members: state.Members(), next: make(chan struct{})})
 	if old != nil {
 		close(old.next)
 	}
-	s.views.publish(now.view)
-	s.events.publish(state.Events(0))
 }
 
 // onTick answers those whose time is over. The Raft loop calls it.

@@ -72,3 +72,13 @@ func (ws *waiters) tick(now time.Time) {
 		}
 	}
 }
+
+// dismiss answers everyone with what elsewhere says.
+func (ws *waiters) dismiss(elsewhere func(*reply)) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for w := range ws.mu.waiting {
+		delete(ws.mu.waiting, w)
+		elsewhere(w.reply)
+	}
+}

@@ -180,7 +180,11 @@ func (a *app) leaders() []string {
 	if text == "" {
 		text = defaultLeader
 	}
-	var addrs []string
+	return addresses(text)
+}
+
+// addresses splits a list of addresses.
+func addresses(text string) (addrs []string) {
 	for addr := range strings.SplitSeq(text, ",") {
 		if addr = strings.TrimSpace(addr); addr != "" {
 			addrs = append(addrs, addr)

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +17,8 @@ import (
 // ViewLeaderOptions are the flags of viewring viewleader.
 type ViewLeaderOptions struct {
 	Listen     string
+	Advertise  string   // "": Listen
+	Peers      []string // of the group; none: this one alone
 	Data       string
 	Partitions int
 	MinCopies  int
@@ -28,6 +32,7 @@ type ViewLeaderOptions struct {
 func (a *app) viewleaderCmd() *cobra.Command {
 	var o ViewLeaderOptions
 	var child, insecure, fast bool
+	var peers string
 	cmd := &cobra.Command{
 		Use:   "viewleader",
 		Short: "run a view leader",
@@ -38,9 +43,16 @@ what) and the locks, in its data folder. No read or write of a key waits for it.
 0.7 to 0.3 s: heartbeats every 50 ms, down after 300 ms, leases of 300 ms. The price:
 three times the heartbeats, and a server that stands still for 0.3 s, on a busy
 machine or disk, already loses its part until it has copied what it missed. Nothing
-acknowledged is at stake: leases are waited out, however long they are.`,
-		Example: "  viewring viewleader --data /var/lib/viewring/leader\n  viewring viewleader --fast",
-		Args:    wants(),
+acknowledged is at stake: leases are waited out, however long they are.
+
+--peers names all view leaders of a group of three or five, this one among them: the
+same list for each. Any minority of them may die. They form the group when all are
+there; from then on each knows the others from its data folder. One that comes back
+without its data takes its own place anew. See also 'viewring viewleaders --help'.`,
+		Example: `  viewring viewleader --data /var/lib/viewring/leader
+  viewring viewleader --fast
+  viewring viewleader --listen 10.0.0.1:39000 --insecure --peers 10.0.0.1:39000,10.0.0.2:39000,10.0.0.3:39000`,
+		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			if child {
@@ -54,6 +66,9 @@ acknowledged is at stake: leases are waited out, however long they are.`,
 				return err
 			}
 			o.Listen = listen
+			if o.Peers, err = peerList(peers, o.Advertise, o.Listen); err != nil {
+				return err
+			}
 			if err := makeFolder(o.Data); err != nil {
 				return err
 			}
@@ -69,6 +84,8 @@ acknowledged is at stake: leases are waited out, however long they are.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:39000", "listen at `HOST:PORT`")
+	f.StringVar(&peers, "peers", "", "form a group of the view leaders at `HOST:PORT,…`, this one among them")
+	f.StringVar(&o.Advertise, "advertise", "", "others reach this view leader at `HOST:PORT` (default --listen)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default below the user's data folder)")
 	f.IntVar(&o.Partitions, "partitions", 1024, "`number` of partitions, a power of two; fixed when the cluster is made")
 	f.IntVar(&o.MinCopies, "min-copies", 2, "acknowledge writes only with at least this `number` of copies on disk")
@@ -79,6 +96,24 @@ acknowledged is at stake: leases are waited out, however long they are.`,
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
+}
+
+// peerList reads --peers.
+func peerList(text, advertise, listen string) ([]string, error) {
+	self := advertise
+	if self == "" {
+		self = listen
+	}
+	peers := addresses(text)
+	for _, addr := range peers {
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return nil, usagef("--peers must be HOST:PORT,HOST:PORT,…, not %q", addr)
+		}
+	}
+	if len(peers) > 0 && !slices.Contains(peers, self) {
+		return nil, usagef("--peers must name this view leader, %s, too (--advertise says where others reach it)", self)
+	}
+	return peers, nil
 }
 
 // hasten is --fast; what was given stays.

@@ -1,0 +1,151 @@
+package viewleader
+
+import (
+	"slices"
+	"time"
+
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"go.etcd.io/raft/v3/tracker"
+)
+
+// The group's clock, in ticks of raftTick. Members decide by themselves when to
+// give up a head, not by the library's timer, which draws from a global source:
+// so a test can replay an election from a seed, and a broken connection counts.
+const (
+	raftTick      = 25 * time.Millisecond
+	electionTicks = 40 // a head without a majority for this long steps down
+	forgetTicks   = 28 // of silence after which a head is given up
+	cutTicks      = 4  // the same, when its connection broke: a process that died
+	startTicks    = 8  // after a start, for the present head to be heard
+	retryTicks    = 4  // after an election that nobody won
+	jitterTicks   = 8  // drawn on top, so that members do not stand against each other
+)
+
+// election is when this member stands as the head.
+type election struct {
+	ticks   int
+	silence int            // ticks since the head was heard
+	cut     bool           // the head's connection broke, and nothing was heard since
+	wait    int            // ticks before it stands, while nobody is the head
+	heard   map[uint64]int // at which tick each member was heard last
+}
+
+// begin makes the only member the head at once.
+func (g *group) begin() {
+	if g.alone() {
+		g.stand()
+	}
+}
+
+func (g *group) stand() {
+	if err := g.node.Campaign(); err != nil {
+		g.logger.Warn("could not stand as the head", "err", err)
+	}
+	g.election.wait = retryTicks + g.random.IntN(jitterTicks)
+}
+
+// tick lets time pass: a head keeps its followers, a follower looks whether its
+// head is still there.
+func (g *group) tick() {
+	e := &g.election
+	e.ticks++
+	if g.isHead() {
+		g.node.Tick()
+		if g.serving && e.ticks%int(tickEvery/raftTick) == 0 {
+			g.tickHead()
+		}
+		return
+	}
+	if !slices.Contains(g.conf.GetVoters(), g.id) && !slices.Contains(g.conf.GetVotersOutgoing(), g.id) {
+		return // it may not vote yet, nor any more
+	}
+	e.silence++
+	if g.lead != 0 {
+		if e.silence < forgetTicks && (!e.cut || e.silence < cutTicks) {
+			return
+		}
+		g.logger.Warn("the head is silent", "head", g.lead, "for", time.Duration(e.silence)*raftTick, "connection broke", e.cut)
+		if err := g.node.ForgetLeader(); err != nil {
+			g.logger.Warn("could not give up the head", "err", err)
+		}
+		e.wait = g.random.IntN(jitterTicks)
+		return
+	}
+	if e.wait--; e.wait < 0 {
+		g.stand()
+	}
+}
+
+// step takes a message of another member.
+func (g *group) step(m *pb.Message) {
+	if m.GetTo() != g.id || g.members.removed(m.GetFrom()) {
+		return
+	}
+	if err := g.node.Step(m); err != nil {
+		g.logger.Debug("a message was of no use", "from", m.GetFrom(), "type", m.GetType(), "err", err)
+		return
+	}
+	g.election.heard[m.GetFrom()] = g.election.ticks
+	switch m.GetType() {
+	case pb.MsgApp, pb.MsgHeartbeat, pb.MsgSnap:
+		if g.node.BasicStatus().Lead == m.GetFrom() {
+			g.election.silence, g.election.cut = 0, false
+		}
+	}
+}
+
+// linkBroke notes that the connection that a member's messages came by has ended.
+func (g *group) linkBroke(from uint64) {
+	if from != 0 && from == g.lead {
+		g.election.cut = true
+	}
+}
+
+// follow notes who is the head now.
+func (g *group) follow() {
+	status := g.node.BasicStatus()
+	if g.serving && status.RaftState != raft.StateLeader {
+		g.serving = false
+		g.giveUp(errUnsure)
+		g.refuseAll(errNotHead)
+		g.headed(g.state, false)
+	}
+	if status.Lead == g.lead {
+		return
+	}
+	g.lead = status.Lead
+	g.election.silence, g.election.cut = 0, false
+	if g.lead != 0 {
+		g.logger.Info("a view leader is the head", "id", g.lead, "self", g.lead == g.id, "term", status.GetTerm())
+		if g.lead != g.id {
+			g.makeReady()
+		}
+	}
+	g.changed(g.members, g.lead)
+}
+
+// handOver lets the member that is furthest take over, before this one ends.
+func (g *group) handOver() {
+	if !g.isHead() {
+		return
+	}
+	var best uint64
+	var furthest tracker.Progress
+	for id, pr := range g.node.Status().Progress {
+		ahead := pr.Match > furthest.Match || pr.Match == furthest.Match && id < best
+		if id != g.id && !pr.IsLearner && g.active(id) && (best == 0 || ahead) {
+			best, furthest = id, pr
+		}
+	}
+	if best != 0 {
+		g.logger.Info("handing over to another view leader", "id", best)
+		g.node.TransferLeader(best)
+	}
+}
+
+// active reports that a member was heard lately.
+func (g *group) active(id uint64) bool {
+	at, ok := g.election.heard[id]
+	return id == g.id || ok && g.election.ticks-at < forgetTicks
+}

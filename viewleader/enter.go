@@ -1,0 +1,263 @@
+package viewleader
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	pb "go.etcd.io/raft/v3/raftpb"
+
+	"viewring/internal/wait"
+	"viewring/internal/wire"
+	"viewring/viewleader/roster"
+)
+
+const (
+	enterPause   = 100 * time.Millisecond // between rounds of questions
+	enterAnswer  = time.Second            // for one answer
+	enterLogWait = 10 * time.Second       // between words on what is waited for
+)
+
+// enter finds the group of a new data folder: the one that the others are in, or
+// one that begins. It begins only when every view leader named is there, new and
+// told of the same ones: a lost folder can't begin a second group beside the one
+// that the others remember, whoever of them is down.
+func (s *Service) enter() error {
+	told := time.Now()
+	for {
+		id, why, err := s.lookForGroup()
+		switch {
+		case err != nil:
+			return err
+		case id.id != 0:
+			if err := s.disk.identify(id); err != nil {
+				return err
+			}
+			s.opts.Logger.Info("joined the group of view leaders", "id", id.id, "addr", s.advertised())
+			return s.startGroup()
+		case why == "":
+			if err := s.found(); err != nil {
+				return err
+			}
+			return s.startGroup()
+		}
+		if time.Since(told) > enterLogWait {
+			told = time.Now()
+			s.opts.Logger.Warn("waiting for the group of view leaders", "why", why)
+		}
+		if !wait.For(s.ctx, enterPause) {
+			return nil
+		}
+	}
+}
+
+// lookForGroup asks everyone once. Without an id and a reason to wait this one is
+// to found the group.
+func (s *Service) lookForGroup() (id identity, why string, err error) {
+	mine := s.disk.identity
+	peers := s.opts.peers()
+	q := wire.Join{Store: mine.store, Addr: s.advertised(), Peers: peers}
+	for _, addr := range peers {
+		if addr == s.advertised() {
+			continue
+		}
+		j, jerr := s.askJoin(addr, &q)
+		switch {
+		case s.ctx.Err() != nil:
+			return id, "", nil
+		case wire.IsCode(jerr, wire.CodeRefused):
+			why = jerr.Error()
+		case jerr != nil && why == "":
+			why = fmt.Sprintf("%s: %v", addr, jerr)
+		case jerr != nil:
+		case j.ID != 0:
+			return identity{store: mine.store, cluster: j.Cluster, id: j.ID}, "", nil
+		case !slices.Equal(j.Peers, peers):
+			why = fmt.Sprintf("%s is told of other view leaders: %v, here %v", addr, j.Peers, peers)
+		}
+	}
+	if why == "" && peers[0] != s.advertised() {
+		why = peers[0] + " begins the group"
+	}
+	return id, why, nil
+}
+
+// askJoin asks one view leader, and the head that it names.
+func (s *Service) askJoin(addr string, q *wire.Join) (wire.Joined, error) {
+	for range 2 {
+		j, err := s.askJoinAt(addr, q)
+		head, elsewhere := wire.NamedHead(err)
+		if !elsewhere {
+			return j, err
+		}
+		if head == "" || head == s.advertised() {
+			return j, errors.New("the group has no head now")
+		}
+		addr = head
+	}
+	return wire.Joined{}, errors.New("the group's head changes")
+}
+
+func (s *Service) askJoinAt(addr string, q *wire.Join) (wire.Joined, error) {
+	ctx, cancel := context.WithTimeout(s.ctx, enterAnswer)
+	defer cancel()
+	c, err := wire.Dial(ctx, addr, s.opts.Dial, limits)
+	if err != nil {
+		return wire.Joined{}, err
+	}
+	defer c.Close() // never fails
+	v, err := c.Do(ctx, []byte(wire.CmdJoin), wire.AppendJoin(nil, q))
+	if err != nil {
+		return wire.Joined{}, err
+	}
+	return wire.DecodeJoined(v.Bytes)
+}
+
+// found begins a group: this member alone, which lets the others in.
+func (s *Service) found() error {
+	id := identity{store: s.disk.identity.store, id: founderID}
+	if _, err := rand.Read(id.cluster[:]); err != nil {
+		return fmt.Errorf("draw a cluster id: %w", err)
+	}
+	m := &membership{next: founderID + 1, members: []member{{id: founderID, addr: s.advertised(), store: id.store}}}
+	for _, addr := range s.opts.peers() {
+		if addr != s.advertised() {
+			m.awaited = append(m.awaited, addr)
+		}
+	}
+	data := m.append([]byte{snapshotOfGroup, membershipVersion})
+	data = newAnswered().append(data)
+	data = roster.New(s.opts.rosterConfig(id.cluster)).AppendSnapshot(data)
+	one := uint64(1)
+	return s.disk.found(id, &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{
+		Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{founderID}}}})
+}
+
+// announce tells the head where this member is now, until it has been heard or
+// this member is the head itself.
+func (s *Service) announce(addrs []string) {
+	st := s.standing.Load()
+	q := wire.Join{Cluster: st.cluster, ID: st.self, Store: s.disk.identity.store, Addr: s.advertised(), Peers: s.opts.peers()}
+	for {
+		for _, addr := range addrs {
+			if s.serves() {
+				return
+			}
+			if addr == s.advertised() {
+				continue
+			}
+			_, err := s.askJoin(addr, &q)
+			if err == nil {
+				return
+			}
+			if wire.IsCode(err, wire.CodeRefused) {
+				s.fail(fmt.Errorf("the group of view leaders: %w", err))
+				return
+			}
+		}
+		if !wait.For(s.ctx, 5*enterPause) {
+			return
+		}
+	}
+}
+
+// join answers a view leader that looks for its group.
+func (c *conn) join(r *reply, args [][]byte) {
+	q, err := wire.DecodeJoin(args[0])
+	if err != nil {
+		r.fail(wire.CodeErr, err.Error())
+		return
+	}
+	st := c.s.standing.Load()
+	if st.self == 0 {
+		r.bulk(wire.AppendJoined(nil, &wire.Joined{Peers: c.s.opts.peers()}))
+		return
+	}
+	if !st.serving {
+		r.fail(wire.CodeNotHead, st.headAddr())
+		return
+	}
+	c.s.change(change{make: c.s.group.join(&q), done: func(m *membership, err error) {
+		if err != nil {
+			failed(r, err)
+			return
+		}
+		for i := range m.members {
+			if o := &m.members[i]; o.id == q.ID || q.ID == 0 && o.store == q.Store {
+				r.bulk(wire.AppendJoined(nil, &wire.Joined{Cluster: st.cluster, ID: o.id}))
+				return
+			}
+		}
+		r.fail(wire.CodeErr, "not a member all the same")
+	}})
+}
+
+// change has the head change the members.
+func (s *Service) change(ch change) {
+	select {
+	case s.group.changes <- ch:
+	case <-s.ctx.Done():
+	}
+}
+
+// groupOf answers with this view leader's picture of the group.
+func (c *conn) groupOf(r *reply, _ [][]byte) {
+	st := c.s.standing.Load()
+	if st.self == 0 {
+		r.bulk(wire.AppendGroup(nil, &wire.Group{Awaited: c.s.opts.peers()}))
+		return
+	}
+	c.s.report(func(g *group) { r.bulk(wire.AppendGroup(nil, g.picture())) })
+}
+
+// picture is the group as this member knows it.
+func (g *group) picture() *wire.Group {
+	p := &wire.Group{Self: g.id, Head: g.lead, Awaited: g.members.awaited}
+	if g.state != nil {
+		p.Cluster = g.state.Cluster()
+	}
+	status := g.node.Status()
+	last := uint64(0)
+	if own, ok := status.Progress[g.id]; ok {
+		last = own.Match
+	}
+	for i := range g.members.members {
+		o := &g.members.members[i]
+		m := wire.GroupMember{ID: o.id, Addr: o.addr, Voter: g.isVoter(o.id), Replaces: o.replaces, Heard: g.active(o.id)}
+		if pr, ok := status.Progress[o.id]; ok && pr.Match < last {
+			m.Lag = last - pr.Match
+		}
+		p.Members = append(p.Members, m)
+	}
+	return p
+}
+
+// groupSet carries out an operator's verb on the group.
+func (c *conn) groupSet(r *reply, args [][]byte) {
+	verb, who := string(args[0]), string(args[1])
+	ch := change{done: func(_ *membership, err error) {
+		if err != nil {
+			failed(r, err)
+			return
+		}
+		c.s.opts.Logger.Info("an operator changed the view leaders", "verb", verb, "view leader", who)
+		r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
+	}}
+	switch verb {
+	case wire.GroupAdd:
+		if err := checkAddr(who); err != nil {
+			r.fail(wire.CodeRefused, err.Error())
+			return
+		}
+		ch.make = c.s.group.expect(who)
+	case wire.GroupRemove:
+		ch.make = c.s.group.remove(func(o *member) bool { return o.addr == who || fmt.Sprint(o.id) == who }, who)
+	default:
+		r.fail(wire.CodeErr, "unknown verb '"+printable(args[0])+"': want add or remove")
+		return
+	}
+	c.s.change(ch)
+}
