@@ -33,15 +33,23 @@ func testLogger() *slog.Logger {
 
 // cluster is servers in this process around a miniLeader.
 type cluster struct {
-	t       *testing.T
-	leader  *miniLeader
-	fs      map[ring.ServerID]*vfs.MemFS
-	servers map[ring.ServerID]*Server
+	itemBytes int64
+	t         *testing.T
+	leader    *miniLeader
+	fs        map[ring.ServerID]*vfs.MemFS
+	servers   map[ring.ServerID]*Server
 }
 
 func startCluster(t *testing.T, servers, partitions, minCopies int) *cluster {
 	t.Helper()
-	c := &cluster{t: t, leader: startMiniLeader(t, partitions, minCopies),
+	return startClusterKeeping(t, servers, partitions, minCopies, 0)
+}
+
+// startClusterKeeping starts one whose servers keep so many bytes of items in
+// memory; 0: the default.
+func startClusterKeeping(t *testing.T, servers, partitions, minCopies int, itemBytes int64) *cluster {
+	t.Helper()
+	c := &cluster{t: t, itemBytes: itemBytes, leader: startMiniLeader(t, partitions, minCopies),
 		fs: make(map[ring.ServerID]*vfs.MemFS), servers: make(map[ring.ServerID]*Server)}
 	t.Cleanup(func() {
 		for _, s := range c.servers {
@@ -59,7 +67,7 @@ func startCluster(t *testing.T, servers, partitions, minCopies int) *cluster {
 
 func (c *cluster) options(fs vfs.FS) Options {
 	return Options{Listen: "127.0.0.1:0", Data: "data", LeaderAddrs: c.leader.addrs(), FS: fs, Logger: testLogger(),
-		Lanes: 2, Console: io.Discard}
+		Lanes: 2, Console: io.Discard, ItemBytes: c.itemBytes}
 }
 
 func (c *cluster) join(fs *vfs.MemFS) *Server {

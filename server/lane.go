@@ -24,6 +24,7 @@ type lane struct {
 	stats   atomic.Pointer[replica.Stats] // as of the last tick
 
 	core    *replica.Core
+	items   *itemCache
 	calls   []*call // under way, by token-1
 	free    []uint64
 	out     map[ring.ServerID]*outgoing
@@ -47,16 +48,17 @@ func lanesDefault() int { return max(1, min(8, runtime.GOMAXPROCS(0)/2)) }
 
 func newLane(s *Server, number int, fresh bool) (*lane, error) {
 	id := s.store.Identity()
+	items := newItemCache(s.store, s.opts.ItemBytes/int64(s.opts.Lanes))
 	core, err := replica.NewCore(replica.Config{
 		Self: id.Server, Incarnation: id.Incarnation,
 		Lane: number, Lanes: s.opts.Lanes, Fresh: fresh, ValueBytesMax: valueBytesMax,
 		LeaseSeen: id.LeaseMax,
-	}, s.store, s.opts.Now())
+	}, items, s.opts.Now())
 	if err != nil {
 		return nil, fmt.Errorf("start lane %d: %w", number, err)
 	}
 	l := &lane{
-		s: s, number: number, inbox: newInbox(), core: core,
+		s: s, number: number, inbox: newInbox(), core: core, items: items,
 		commits: make(chan commit, commitsMax),
 		synced:  make(chan struct{}, 1),
 		out:     make(map[ring.ServerID]*outgoing),
@@ -170,9 +172,11 @@ func (l *lane) handle(at replica.Instant, e *event) {
 		}
 	case onCorrupt:
 		for _, key := range e.found.keys {
+			l.items.forget(e.found.partition, key)
 			l.core.Mend(at, e.found.partition, key)
 		}
 		if len(e.found.keys) == 0 {
+			l.items.forgetAll(e.found.partition)
 			l.core.Damaged(at, e.found.partition)
 		}
 	case onFull:
@@ -209,6 +213,7 @@ func (l *lane) perform(r *replica.Ready) error {
 		if err != nil {
 			return err
 		}
+		l.items.wrote(r.Batch)
 		l.s.room.wrote(batchBytes(r.Batch))
 		l.syncing.Add(1)
 		select {
@@ -223,7 +228,7 @@ func (l *lane) perform(r *replica.Ready) error {
 	if len(r.Reads) > 0 {
 		for i := range r.Reads {
 			rd := &r.Reads[i]
-			rd.Item, rd.Err = l.s.store.Get(rd.Partition, rd.Key)
+			rd.Item, rd.Err = l.items.Get(rd.Partition, rd.Key)
 		}
 		l.core.Served(l.s.opts.Now(), r.Reads) // a fresh instant: the lease is checked again
 	}

@@ -31,6 +31,7 @@ type Options struct {
 	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores
 	ConnMemory     int64         // bytes of requests and answers that one connection may have under way; 0: 128 MiB
+	ItemBytes      int64         // items kept in memory, in bytes; 0: 64 MiB
 	Store          store.Options
 
 	Logger  *slog.Logger // nil: slog.Default
@@ -56,6 +57,7 @@ const (
 	connsMax          = 10_000           // connections
 	callsMax          = 1024             // requests of one connection without an answer
 	memoryBytesMax    = 512 << 20        // requests and answers under way in all
+	itemBytesDefault  = 64 << 20         // of items kept in memory
 	connMemoryDefault = 128 << 20        // the same of one connection: who does not read harms nobody else
 	writeTimeout      = 10 * time.Second
 	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
@@ -89,6 +91,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.Lanes == 0 {
 		o.Lanes = lanesDefault()
+	}
+	if o.ItemBytes == 0 {
+		o.ItemBytes = itemBytesDefault
 	}
 	if o.ConnMemory == 0 {
 		o.ConnMemory = connMemoryDefault

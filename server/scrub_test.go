@@ -81,7 +81,7 @@ func (c *cluster) scrub(s *Server) wire.ScrubReport {
 // TestCorruptKeys: a read of one finds it, a scrub another; both get mended, and
 // nobody is told anything but the right value.
 func TestCorruptKeys(t *testing.T) {
-	c := startCluster(t, 3, 8, 2)
+	c := startClusterKeeping(t, 3, 8, 2, 1) // in memory nothing gets corrupt
 	for i := range 20 {
 		c.set(fmt.Sprint("k", i), fmt.Sprint("v", i))
 	}
@@ -197,7 +197,7 @@ func (c *cluster) restart(id ring.ServerID) {
 
 // TestCorruptEverywhere: nobody can mend it, and everybody says so.
 func TestCorruptEverywhere(t *testing.T) {
-	c := startCluster(t, 1, 4, 1)
+	c := startClusterKeeping(t, 1, 4, 1, 1)
 	c.set("k", "v")
 	corruptItem(t, c.servers[1], "k")
 	conn := dial(t, c.servers[1].Addr())

@@ -1,0 +1,104 @@
+package server
+
+import (
+	"bytes"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// itemCache is the Storage that a lane's core reads: the store, with the items that
+// were read lately kept in memory, least recently used first to go. It needs no
+// lock and is never behind: the lane's goroutine alone reads its partitions' items
+// for clients and for the core, and it alone writes them, in batches that it passes
+// to wrote before the core or anyone else asks again.
+//
+// An item comes in by being read, also when there is none: a backup's writes, which
+// nobody reads here, cost one look each and take no room.
+type itemCache struct {
+	replica.Storage
+	lru   *simplelru.LRU[itemPlace, []byte]
+	bytes int // of all that lru has
+	limit int
+	wipes map[ring.PartitionID]uint32 // places from before the last wipe are found no more
+}
+
+// itemPlace is where an item is stored.
+type itemPlace struct {
+	partition ring.PartitionID
+	wipes     uint32
+	key       replica.Key
+}
+
+// What an entry counts besides its key and item, and the longest item kept.
+const (
+	cachedItemBytes    = 200
+	cachedItemBytesMax = 64 << 10
+)
+
+func newItemCache(st replica.Storage, limit int64) *itemCache {
+	c := &itemCache{Storage: st, limit: int(limit), wipes: make(map[ring.PartitionID]uint32)}
+	size := max(1, c.limit/cachedItemBytes) // the bytes are the bound, and always reached before
+	c.lru, _ = simplelru.NewLRU(size, func(at itemPlace, item []byte) { c.bytes -= cost(at, item) })
+	return c
+}
+
+func cost(at itemPlace, item []byte) int { return cachedItemBytes + len(at.key) + len(item) }
+
+func (c *itemCache) place(p ring.PartitionID, key replica.Key) itemPlace {
+	return itemPlace{partition: p, wipes: c.wipes[p], key: key}
+}
+
+// Get implements replica.Storage. Nobody changes what it returns.
+func (c *itemCache) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
+	at := c.place(p, key)
+	if item, ok := c.lru.Get(at); ok {
+		return item, nil
+	}
+	item, err := c.Storage.Get(p, key)
+	if err == nil {
+		c.keep(at, item)
+	}
+	return item, err
+}
+
+// keep takes in an item that belongs to the cache from now on.
+func (c *itemCache) keep(at itemPlace, item []byte) {
+	c.lru.Remove(at)
+	if len(item) > cachedItemBytesMax || cost(at, item) > c.limit {
+		return
+	}
+	c.lru.Add(at, item)
+	c.bytes += cost(at, item)
+	for c.bytes > c.limit {
+		c.lru.RemoveOldest()
+	}
+}
+
+// wrote brings what is kept up to a batch that was applied to the store.
+func (c *itemCache) wrote(b *replica.Batch) {
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		switch op.Kind {
+		case replica.PutItem:
+			if at := c.place(op.Partition, op.Key); c.lru.Contains(at) {
+				c.keep(at, bytes.Clone(op.Value)) // which may be a small part of a large frame
+			}
+		case replica.DeleteItem:
+			if at := c.place(op.Partition, op.Key); c.lru.Contains(at) {
+				c.keep(at, nil)
+			}
+		case replica.WipePartition:
+			c.wipes[op.Partition]++
+		}
+	}
+}
+
+// forget drops a key's item, which its stored bytes may not be equal to any more:
+// who looks then sees what the disk has.
+func (c *itemCache) forget(p ring.PartitionID, key replica.Key) { c.lru.Remove(c.place(p, key)) }
+
+// forgetAll drops a partition's items.
+func (c *itemCache) forgetAll(p ring.PartitionID) { c.wipes[p]++ }

@@ -1,0 +1,109 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// rows is a Storage's items in a map, and counts what is read of them.
+type rows struct {
+	replica.Storage
+	items map[string][]byte
+	reads int
+}
+
+func rowName(p ring.PartitionID, key replica.Key) string { return fmt.Sprint(p, key) }
+
+func (r *rows) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
+	r.reads++
+	return bytes.Clone(r.items[rowName(p, key)]), nil
+}
+
+func (r *rows) apply(b *replica.Batch) {
+	for i := range b.Ops {
+		op := &b.Ops[i]
+		switch op.Kind {
+		case replica.PutItem:
+			r.items[rowName(op.Partition, op.Key)] = bytes.Clone(op.Value)
+		case replica.DeleteItem:
+			delete(r.items, rowName(op.Partition, op.Key))
+		case replica.WipePartition:
+			for name := range r.items {
+				if name[0] == rowName(op.Partition, "")[0] {
+					delete(r.items, name)
+				}
+			}
+		}
+	}
+}
+
+// TestItemCacheIsTheStore plays random batches and reads: whatever the cache
+// answers is what the store has, and it stays within its limit.
+func TestItemCacheIsTheStore(t *testing.T) {
+	const partitions, keys, limit = 3, 20, 4 << 10
+	under := &rows{items: make(map[string][]byte)}
+	c := newItemCache(under, limit)
+	rng := rand.New(rand.NewPCG(7, 7))
+	asked := 0
+	for range 20_000 {
+		p := ring.PartitionID(rng.IntN(partitions))
+		key := replica.MakeKey(uint16(p), replica.SpaceUser, fmt.Sprint("k", rng.IntN(keys)))
+		op := replica.StoreOp{Partition: p, Key: key}
+		switch n := rng.IntN(100); {
+		case n < 60:
+			asked++
+			got, err := c.Get(p, key)
+			if want := under.items[rowName(p, key)]; err != nil || !bytes.Equal(got, want) {
+				t.Fatalf("the cache says %q, %v; the store has %q", got, err, want)
+			}
+			continue
+		case n < 85:
+			op.Kind, op.Value = replica.PutItem, fmt.Append(nil, key, rng.IntN(1000), string(make([]byte, rng.IntN(300))))
+		case n < 99:
+			op.Kind = replica.DeleteItem
+		default:
+			op.Kind = replica.WipePartition
+		}
+		b := &replica.Batch{Ops: []replica.StoreOp{op}}
+		under.apply(b)
+		c.wrote(b)
+		clear(op.Value) // the caller may use it again
+		if c.bytes > limit || c.bytes < 0 {
+			t.Fatalf("%d bytes kept, at most %d are allowed", c.bytes, limit)
+		}
+	}
+	if under.reads == asked || c.lru.Len() == 0 {
+		t.Errorf("%d of %d reads went to the store: nothing was kept", under.reads, asked)
+	}
+}
+
+// TestItemCacheForgets: who looks for damage sees what the disk has.
+func TestItemCacheForgets(t *testing.T) {
+	under := &rows{items: make(map[string][]byte)}
+	c := newItemCache(under, 1<<20)
+	key, other := replica.MakeKey(1, replica.SpaceUser, "a"), replica.MakeKey(1, replica.SpaceUser, "b")
+	for _, forget := range []func(){func() { c.forget(1, key) }, func() { c.forgetAll(1) }} {
+		for _, k := range []replica.Key{key, other} {
+			under.items[rowName(1, k)] = []byte("sound")
+			_, _ = c.Get(1, k)
+		}
+		under.items[rowName(1, key)] = []byte("spoiled")
+		forget()
+		if got, _ := c.Get(1, key); string(got) != "spoiled" {
+			t.Errorf("after being told to forget, the cache still says %q", got)
+		}
+		c.forgetAll(1)
+	}
+	if large := make([]byte, cachedItemBytesMax+1); true {
+		under.items[rowName(1, key)] = large
+		_, _ = c.Get(1, key)
+		if c.lru.Contains(c.place(1, key)) {
+			t.Errorf("an item of %d bytes is kept", len(large))
+		}
+	}
+}
