@@ -32,6 +32,7 @@ const (
 	recordGCMax      = 256  // records collected by one entry
 	recordAgeMax     = 4096 // records looked at for their age at a time
 	commitSaveAfter  = time.Second
+	noticeAfter      = 100 * time.Millisecond // without an append that tells followers the commit
 	heldPagesMax     = 16
 	strayAskEvery    = 500 * time.Millisecond
 	learnRetryAfter  = 500 * time.Millisecond

@@ -110,7 +110,8 @@ type lead struct {
 
 	records    *records      // loaded with activation
 	unloadedAt time.Duration // when one of them could not be read
-	notice     bool          // followers do not know the commit yet
+	notice     bool          // the commit moved, which followers may not know yet
+	noticeAt   time.Duration // when it began to be so
 }
 
 // waitingWrite is a sequenced request without an answer yet.

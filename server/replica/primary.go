@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"time"
+
 	"viewring/internal/invariant"
 	"viewring/ring"
 )
@@ -168,7 +170,7 @@ func (c *Core) advanceCommit(p *part) {
 	invariant.Check(commit <= p.log.last.Seq, "I5", "partition %d: commit %d beyond the log's %d", p.id, commit, p.log.last.Seq)
 	readers := c.release(p, commit)
 	p.commit = commit
-	l.notice = true
+	l.untold(c.now.Mono)
 	c.answerCommitted(p)
 	for i := range readers {
 		c.readCommitted(p, &readers[i])
@@ -178,6 +180,14 @@ func (c *Core) advanceCommit(p *part) {
 	c.considerHandoff(p)
 	c.retire(p)
 	c.drainQueue(p)
+}
+
+// untold notes that the commit has moved. The next append tells it; only where none
+// follows soon a notice is worth its own message.
+func (l *lead) untold(now time.Duration) {
+	if !l.notice {
+		l.notice, l.noticeAt = true, now
+	}
 }
 
 // answerCommitted answers the writes that are committed.

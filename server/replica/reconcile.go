@@ -140,7 +140,7 @@ func (c *Core) tryActivate(p *part) {
 		return
 	}
 	l.active = true
-	l.notice = true
+	l.untold(c.now.Mono)
 	if committed {
 		p.commit = p.log.last.Seq
 		c.answerCommitted(p)

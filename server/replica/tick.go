@@ -65,12 +65,13 @@ func (c *Core) tickPrimary(p *part) {
 		return
 	}
 	c.drainQueue(p)
+	tell := !l.notice || c.now.Mono-l.noticeAt >= noticeAfter
 	for _, f := range l.followers {
-		if c.tickFollower(p, f) {
+		if c.tickFollower(p, f, tell) {
 			return
 		}
 	}
-	l.notice = false
+	l.notice = l.notice && !tell
 	c.considerHandoff(p)
 	if c.now.Mono-l.collectedAt >= c.cfg.Limits.RecordGCEvery && p.enoughCopies() {
 		l.collectedAt = c.now.Mono
@@ -100,7 +101,7 @@ func (c *Core) tickReconcile(p *part) {
 
 // tickFollower sends again what was not acknowledged, and the commit to who
 // does not know it. It reports whether the follower is being ejected.
-func (c *Core) tickFollower(p *part, f *follower) bool {
+func (c *Core) tickFollower(p *part, f *follower, tell bool) bool {
 	owed := f.match < f.next-1
 	silent := c.now.Mono - f.movedAt
 	ejecting := owed && (f.acting || f.proposed) && silent > p.lead.patience()
@@ -110,7 +111,7 @@ func (c *Core) tickFollower(p *part, f *follower) bool {
 	switch {
 	case owed && silent > resendAfter && c.now.Mono-f.resentAt > resendAfter<<f.resends:
 		c.resend(p, f)
-	case f.told < p.commit || p.lead.notice:
+	case tell && f.told < p.commit:
 		f.told = p.commit
 		c.send(p, f.id, &Message{Type: MsgAppend, Prev: c.versionAt(p, f.next-1), Commit: p.commit, Digest: p.log.digest, Last: p.log.last})
 	}
