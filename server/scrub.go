@@ -45,11 +45,16 @@ func (b *scrubber) ask() uint64 {
 	b.mu.asked = b.mu.report.Number + 1
 	number := b.mu.asked
 	b.mu.Unlock()
+	b.start()
+	return number
+}
+
+// start wants a scrub soon.
+func (b *scrubber) start() {
 	select {
 	case b.wake <- struct{}{}:
 	default: // told already
 	}
-	return number
 }
 
 func (b *scrubber) report() wire.ScrubReport {

@@ -225,6 +225,7 @@ func (s *Server) fail(err error) { s.cancel(err) }
 func (s *Server) watchStore() {
 	look := time.NewTicker(spoiledEvery)
 	defer look.Stop()
+	var scrubAt time.Duration
 	for {
 		select {
 		case <-s.store.Failed():
@@ -233,6 +234,10 @@ func (s *Server) watchStore() {
 		case <-s.ctx.Done():
 			return
 		case <-look.C:
+			if now := s.opts.Now().Mono; s.store.Failing() && now >= scrubAt {
+				scrubAt = now + failingScrubEvery
+				s.scrubber.start()
+			}
 			if s.store.Spoiled() && dispensable(s.views.current().view, s.id) {
 				s.store.GiveUp()
 			}
@@ -240,7 +245,10 @@ func (s *Server) watchStore() {
 	}
 }
 
-const spoiledEvery = time.Second
+const (
+	spoiledEvery      = time.Second
+	failingScrubEvery = time.Minute // while compactions meet bad blocks
+)
 
 // dispensable reports whether every partition has enough copies without a server.
 func dispensable(v *ring.View, id ring.ServerID) bool {

@@ -3,11 +3,12 @@ package viewleader
 import (
 	"bytes"
 	"log/slog"
-	"strings"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
+
+	"viewring/tests/damage"
 )
 
 // TestDamagedRaftLog flips a byte in the log of a new view leader that was killed:
@@ -35,7 +36,7 @@ func TestDamagedRaftLog(t *testing.T) {
 		if err := d.close(); err != nil {
 			t.Fatal(err)
 		}
-		if !flipLogs(t, crashed, at) {
+		if !damage.Logs(t, crashed, "data/"+raftName, at) {
 			t.Fatalf("no log reaches to %d", at)
 		}
 		d, err = openDisk("data", crashed, slog.New(slog.DiscardHandler))
@@ -48,30 +49,4 @@ func TestDamagedRaftLog(t *testing.T) {
 		}
 		_ = d.close() // only read
 	}
-}
-
-func flipLogs(t *testing.T, fs vfs.FS, at int64) (flipped bool) {
-	t.Helper()
-	names, err := fs.List("data/" + raftName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range names {
-		if !strings.HasSuffix(n, ".log") {
-			continue
-		}
-		f, err := fs.OpenReadWrite("data/"+raftName+"/"+n, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b [1]byte
-		if _, err := f.ReadAt(b[:], at); err == nil {
-			flipped = true
-			if _, err := f.WriteAt([]byte{b[0] ^ 0x10}, at); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_ = f.Close() // written
-	}
-	return flipped
 }

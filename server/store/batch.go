@@ -26,18 +26,23 @@ type trims struct {
 // ApplyBatch writes b: visible to reads when it returns, durable when wait has
 // returned nil. An error of either ends the store.
 func (s *Store) ApplyBatch(b *replica.Batch) (wait func() error, err error) {
-	if parts := damagedIn(b); parts != nil {
-		if err := s.cutOut(parts); err != nil {
-			return nil, fmt.Errorf("cut out: %w", err)
-		}
-	}
 	pb := s.db.NewBatchWithSize(batchBytes(b))
+	var left []spot
 	for _, i := range order(b.Ops) {
-		if err := s.add(pb, &b.Ops[i]); err != nil {
+		op := &b.Ops[i]
+		was := s.shelves.of(op.Partition)
+		if err := s.add(pb, op); err != nil {
 			return nil, fmt.Errorf("build batch: %w", err)
 		}
+		if s.shelves.of(op.Partition) != was {
+			left = append(left, spot{was, op.Partition})
+		}
 	}
-	return s.apply(pb)
+	wait, err = s.apply(pb)
+	if err == nil && left != nil {
+		s.cutter.add(left...)
+	}
+	return wait, err
 }
 
 // order returns the indexes of the operations in about the order of their store
@@ -119,16 +124,16 @@ func (s *Store) add(pb *pebble.Batch, op *replica.StoreOp) error {
 	switch op.Kind {
 	case replica.PutItem:
 		d := pb.SetDeferred(prefixBytes+len(op.Key), len(op.Value))
-		appendItemKey(d.Key[:0], p, op.Key)
+		s.appendItemKey(d.Key[:0], p, op.Key)
 		copy(d.Value, op.Value)
 		return d.Finish()
 	case replica.DeleteItem:
 		d := pb.DeleteDeferred(prefixBytes + len(op.Key))
-		appendItemKey(d.Key[:0], p, op.Key)
+		s.appendItemKey(d.Key[:0], p, op.Key)
 		return d.Finish()
 	case replica.PutIndex:
 		d := pb.SetDeferred(prefixBytes+8, len(op.Value))
-		appendSeq(d.Key[:0], p, op.Seq)
+		s.appendSeq(d.Key[:0], p, op.Seq)
 		copy(d.Value, op.Value)
 		return d.Finish()
 	case replica.TrimIndex:
@@ -137,11 +142,14 @@ func (s *Store) add(pb *pebble.Batch, op *replica.StoreOp) error {
 		return s.cutIndex(pb, p, op.Seq)
 	case replica.PutMeta:
 		d := pb.SetDeferred(prefixBytes, len(op.Value))
-		appendPrefix(d.Key[:0], nsMeta, p)
+		appendPrefix(d.Key[:0], s.namespace(nsMeta, p), p)
 		copy(d.Value, op.Value)
 		return d.Finish()
 	case replica.WipePartition:
-		return s.wipe(pb, p)
+		if err := s.wipe(pb, p); err != nil || !op.Damaged {
+			return err
+		}
+		return s.leave(pb, p)
 	}
 	return fmt.Errorf("unknown operation %d", op.Kind)
 }
@@ -153,11 +161,11 @@ func (s *Store) trimIndex(pb *pebble.Batch, p ring.PartitionID, seq uint64) erro
 	s.trims.done[p] = max(from, seq)
 	s.trims.Unlock()
 	if !known || seq > from+trimPointsMax {
-		return pb.DeleteRange(appendSeq(nil, p, 0), appendSeq(nil, p, seq+1), nil)
+		return pb.DeleteRange(s.appendSeq(nil, p, 0), s.appendSeq(nil, p, seq+1), nil)
 	}
 	for n := from + 1; n <= seq; n++ {
 		d := pb.DeleteDeferred(prefixBytes + 8)
-		appendSeq(d.Key[:0], p, n)
+		s.appendSeq(d.Key[:0], p, n)
 		if err := d.Finish(); err != nil {
 			return err
 		}
@@ -175,7 +183,7 @@ func (s *Store) cutIndex(pb *pebble.Batch, p ring.PartitionID, seq uint64) error
 		s.trims.done[p] = min(from, seq)
 	}
 	s.trims.Unlock()
-	return pb.DeleteRange(appendSeq(nil, p, seq+1), appendPrefixEnd(nil, nsIndex, p), nil)
+	return pb.DeleteRange(s.appendSeq(nil, p, seq+1), appendPrefixEnd(nil, s.namespace(nsIndex, p), p), nil)
 }
 
 // wipe drops all of a partition. Writes that follow in the same batch stay.
@@ -183,12 +191,13 @@ func (s *Store) wipe(pb *pebble.Batch, p ring.PartitionID) error {
 	s.trims.Lock()
 	delete(s.trims.done, p) // a new copy may count from anywhere
 	s.trims.Unlock()
-	for _, ns := range []byte{nsItem, nsIndex} {
+	for _, kind := range []byte{nsItem, nsIndex} {
+		ns := s.namespace(kind, p)
 		if err := pb.DeleteRange(appendPrefix(nil, ns, p), appendPrefixEnd(nil, ns, p), nil); err != nil {
 			return err
 		}
 	}
 	d := pb.DeleteDeferred(prefixBytes)
-	appendPrefix(d.Key[:0], nsMeta, p)
+	appendPrefix(d.Key[:0], s.namespace(nsMeta, p), p)
 	return d.Finish()
 }

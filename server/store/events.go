@@ -25,10 +25,22 @@ func (s *Store) listener() *pebble.EventListener {
 				s.fail(fmt.Errorf("background work: %w", err)) // a disk that lost a write is not asked again
 				return
 			}
-			if pebble.IsCorruptionError(err) && !s.spoiled.note(time.Now()) {
-				return // said a moment ago: Pebble tries again without a pause
+			if pebble.IsCorruptionError(err) {
+				if !s.compactions.caused(err) {
+					// Pebble gathers statistics of tables, on a goroutine that holds
+					// no lock, and begins again at once after a bad block.
+					time.Sleep(compactAgainMin)
+				}
+				if !s.spoiled.note(time.Now()) {
+					return // said a moment ago
+				}
 			}
 			s.logger.Error("the store's background work failed, it will be tried again", "err", err)
+		},
+		CompactionEnd: func(info pebble.CompactionInfo) {
+			if !errors.Is(info.Err, pebble.ErrCancelledCompaction) {
+				s.compactions.finished(info.Err, time.Now())
+			}
 		},
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			s.logger.Warn("the store can't keep up, writes wait", "reason", info.Reason)

@@ -18,40 +18,31 @@ const pageBytesMax = 4 << 20
 // keys in the store's order and then the local ones. It returns the cursor of the
 // next page, empty after the last; the first page's is empty too.
 func (s *Store) Names(cursor []byte, limit int, fn func(local bool, name string)) (next []byte, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{nsItem}, UpperBound: []byte{nsItem + 1}})
-	if err != nil {
-		return nil, fmt.Errorf("names: %w", s.tell(err))
-	}
-	defer func() {
-		if cerr := it.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("names: %w", s.tell(cerr))
-		}
-	}()
 	size, count := 0, 0
-	ok := it.First()
-	if len(cursor) > 0 {
-		ok = it.SeekGE(append(append([]byte{nsItem}, cursor...), 0))
-	}
-	for ok {
-		k := it.Key()
-		if len(k) < keyBytesMin {
-			return nil, fmt.Errorf("names: %w: store key %x", replica.ErrCorrupt, k)
+	for _, span := range s.ranges(nsItem) {
+		lower := span[0]
+		if len(cursor) > 0 {
+			lower = maxKey(lower, append(append([]byte{lower[0]}, cursor...), 0))
 		}
-		p, key := partitionIn(k), keyIn(k)
-		if p != localPartition && key.Space() != replica.SpaceUser {
-			// Only the first space is the users': on to the next slot.
-			ok = it.SeekGE(appendItemKey(nil, p, replica.MakeKey(key.Slot()+1, 0, "")))
-			continue
+		err := s.walk("names", lower, span[1], func(k []byte) (seek []byte, err error) {
+			if len(k) < keyBytesMin {
+				return nil, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
+			}
+			p, key := partitionIn(k), keyIn(k)
+			if p != localPartition && key.Space() != replica.SpaceUser {
+				// Only the first space is the users': on to the next slot.
+				return s.appendItemKey(nil, p, replica.MakeKey(key.Slot()+1, 0, "")), nil
+			}
+			fn(p == localPartition, key.Name())
+			if count, size = count+1, size+len(k); count >= limit || size >= pageBytesMax {
+				next = bytes.Clone(k[1:])
+				return span[1], nil
+			}
+			return nil, nil
+		})
+		if err != nil || next != nil {
+			return next, err
 		}
-		fn(p == localPartition, key.Name())
-		count, size = count+1, size+len(k)
-		if count >= limit || size >= pageBytesMax {
-			return bytes.Clone(k[1:]), nil
-		}
-		ok = it.Next()
-	}
-	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("names: %w", s.tell(err))
 	}
 	return nil, nil
 }
@@ -99,22 +90,47 @@ func (s *Store) inspect(p ring.PartitionID, key replica.Key, item []byte) Copy {
 
 // Parts returns the partitions that any item is stored in, local names apart.
 func (s *Store) Parts() (parts []ring.PartitionID, err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{nsItem}, UpperBound: appendPrefix(nil, nsItem, localPartition)})
+	for _, span := range s.ranges(nsItem) {
+		err := s.walk("partitions", span[0], span[1], func(k []byte) (seek []byte, err error) {
+			p := partitionIn(k)
+			if p != localPartition {
+				parts = append(parts, p)
+			}
+			return appendPrefixEnd(nil, k[0], p), nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
+}
+
+// walk calls fn with the store keys in [lower, upper): after each with the next one,
+// or with the first from where fn wants to seek. The slice is valid during the call
+// only.
+func (s *Store) walk(what string, lower, upper []byte, fn func(k []byte) (seek []byte, err error)) (err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, fmt.Errorf("partitions: %w", s.tell(err))
+		return fmt.Errorf("%s: %w", what, s.tell(err))
 	}
 	defer func() {
 		if cerr := it.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("partitions: %w", s.tell(cerr))
+			err = fmt.Errorf("%s: %w", what, s.tell(cerr))
 		}
 	}()
 	for ok := it.First(); ok; {
-		p := partitionIn(it.Key())
-		parts = append(parts, p)
-		ok = it.SeekGE(appendPrefixEnd(nil, nsItem, p))
+		seek, err := fn(it.Key())
+		switch {
+		case err != nil:
+			return fmt.Errorf("%s: %w", what, err)
+		case seek != nil:
+			ok = it.SeekGE(seek)
+		default:
+			ok = it.Next()
+		}
 	}
 	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("partitions: %w", s.tell(err))
+		return fmt.Errorf("%s: %w", what, s.tell(err))
 	}
-	return parts, nil
+	return nil
 }

@@ -22,7 +22,7 @@ var keyBuffers = sync.Pool{New: func() any { b := make([]byte, 0, 256); return &
 func (s *Store) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 	buf := keyBuffers.Get().(*[]byte)
 	defer keyBuffers.Put(buf)
-	*buf = appendItemKey((*buf)[:0], p, key)
+	*buf = s.appendItemKey((*buf)[:0], p, key)
 	stored, closer, err := s.db.Get(*buf)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
@@ -45,11 +45,11 @@ func (s *Store) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 // Scan implements replica.Storage. It does not verify the items: whoever decodes
 // them does.
 func (s *Store) Scan(p ring.PartitionID, after replica.Key, fn func(key replica.Key, item []byte) bool) error {
-	lower := appendItemKey(nil, p, after)
+	lower := s.appendItemKey(nil, p, after)
 	if after != "" {
 		lower = append(lower, 0) // the least key above
 	}
-	return s.iterate("scan", lower, appendPrefixEnd(nil, nsItem, p), func(k, v []byte) (bool, error) {
+	return s.iterate("scan", lower, appendPrefixEnd(nil, s.namespace(nsItem, p), p), func(k, v []byte) (bool, error) {
 		if len(k) < keyBytesMin {
 			return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
 		}
@@ -62,7 +62,7 @@ func (s *Store) Index(p ring.PartitionID, after uint64, fn func(seq uint64, row 
 	if after == 1<<64-1 {
 		return nil
 	}
-	return s.iterate("index", appendSeq(nil, p, after+1), appendPrefixEnd(nil, nsIndex, p), func(k, v []byte) (bool, error) {
+	return s.iterate("index", s.appendSeq(nil, p, after+1), appendPrefixEnd(nil, s.namespace(nsIndex, p), p), func(k, v []byte) (bool, error) {
 		if len(k) != prefixBytes+8 {
 			return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
 		}
@@ -77,34 +77,39 @@ func (s *Store) Metas(fn func(p ring.PartitionID, meta []byte) bool) error {
 		meta []byte
 	}
 	var rows []row
-	err := s.iterate("metas", []byte{nsMeta}, []byte{nsMeta + 1}, func(k, v []byte) (bool, error) {
-		if len(k) != prefixBytes {
-			return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
+	for _, span := range s.ranges(nsMeta) {
+		err := s.iterate("metas", span[0], span[1], func(k, v []byte) (bool, error) {
+			if len(k) != prefixBytes {
+				return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
+			}
+			rows = append(rows, row{partitionIn(k), bytes.Clone(v)})
+			return true, nil
+		})
+		if errors.Is(err, replica.ErrCorrupt) {
+			return s.metasOneByOne(fn)
 		}
-		rows = append(rows, row{partitionIn(k), bytes.Clone(v)})
-		return true, nil
-	})
-	if errors.Is(err, replica.ErrCorrupt) {
-		return s.metasOneByOne(fn)
+		if err != nil {
+			return err
+		}
 	}
 	for i := range rows {
-		if err != nil || !fn(rows[i].p, rows[i].meta) {
+		if !fn(rows[i].p, rows[i].meta) {
 			break
 		}
 	}
-	return err
+	return nil
 }
 
 // metasOneByOne reads the metas where a block that holds some cannot be read:
 // newer versions of others may lie elsewhere.
 func (s *Store) metasOneByOne(fn func(p ring.PartitionID, meta []byte) bool) error {
-	for p := ring.PartitionID(0); p < localPartition; p++ {
-		b, closer, err := s.db.Get(appendPrefix(nil, nsMeta, p))
+	for p := ring.PartitionID(0); p < ring.Slots; p++ {
+		b, closer, err := s.db.Get(appendPrefix(nil, s.namespace(nsMeta, p), p))
 		var meta []byte
-		switch err = s.tell(err); {
+		switch {
 		case errors.Is(err, pebble.ErrNotFound):
 			continue
-		case errors.Is(err, replica.ErrCorrupt):
+		case err != nil && pebble.IsCorruptionError(err):
 		case err != nil:
 			return fmt.Errorf("meta of partition %d: %w", p, err)
 		default:

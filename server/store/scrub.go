@@ -46,7 +46,7 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 		for i := range tables {
 			t := &tables[i]
 			end := append(slices.Clone(t.Largest.UserKey), 0) // the bounds hold for a part of a file as well
-			err := s.scrubTable(ctx, job, fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum)), t.Smallest.UserKey, end)
+			err := s.scrubTable(ctx, job, tableName(t), t.Smallest.UserKey, end)
 			if err != nil {
 				return fmt.Errorf("scrub: %w", err)
 			}
@@ -55,24 +55,38 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 	return nil
 }
 
-// scrubTable reads the part of a file in [start, end).
-func (s *Store) scrubTable(ctx context.Context, job *Scrub, name string, start, end []byte) error {
+// tableName is the name of the file that holds a table, or of which it is a part.
+func tableName(t *pebble.SSTableInfo) string { return fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum)) }
+
+// openTable opens a table's file, past the cache.
+func (s *Store) openTable(ctx context.Context, name string) (*sstable.Reader, error) {
 	f, err := blockFS{s.fs}.Open(s.fs.PathJoin(s.dir, pebbleName, name), vfs.SequentialReadsOption)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // compacted meanwhile, and read for that
-	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	readable, err := sstable.NewSimpleReadable(f)
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return nil, errors.Join(err, f.Close())
 	}
 	r, err := sstable.NewReader(ctx, readable, s.options.MakeReaderOptions())
-	if err == nil {
-		defer r.Close() // read only
+	if err != nil {
+		return nil, errors.Join(err, readable.Close())
 	}
-	for _, span := range spans(job.Only, start, end) {
+	return r, nil
+}
+
+// scrubTable reads the part of a file in [start, end).
+func (s *Store) scrubTable(ctx context.Context, job *Scrub, name string, start, end []byte) error {
+	r, err := s.openTable(ctx, name)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil // compacted meanwhile, and read for that
+	case err == nil:
+		defer r.Close() // read only
+	case !pebble.IsCorruptionError(err):
+		return err
+	}
+	for _, span := range s.spans(job.Only, start, end) {
 		if err := s.scrubSpan(ctx, job, r, err, span[0], span[1]); err != nil {
 			return err
 		}
@@ -82,7 +96,7 @@ func (s *Store) scrubTable(ctx context.Context, job *Scrub, name string, start, 
 
 // spans returns the ranges of [start, end) that are to be read: by partition, so
 // that what cannot be read is known by partition.
-func spans(only []ring.PartitionID, start, end []byte) (out [][2][]byte) {
+func (s *Store) spans(only []ring.PartitionID, start, end []byte) (out [][2][]byte) {
 	add := func(lower, upper []byte) {
 		lower, upper = maxKey(lower, start), minKey(upper, end)
 		if string(lower) < string(upper) {
@@ -94,7 +108,8 @@ func spans(only []ring.PartitionID, start, end []byte) (out [][2][]byte) {
 		return out
 	}
 	for _, p := range only {
-		for _, ns := range []byte{nsItem, nsIndex, nsMeta} {
+		for _, kind := range kinds {
+			ns := s.namespace(kind, p)
 			add(appendPrefix(nil, ns, p), appendPrefixEnd(nil, ns, p))
 		}
 	}
@@ -149,14 +164,16 @@ func (s *Store) foundRange(job *Scrub, at []byte, err error) []byte {
 	}
 	if at[0] == nsNode || len(at) < prefixBytes {
 		if at[0] == nsNode {
-			if err := s.Update(func(*Identity) {}); err != nil { // what it says is in memory
+			if err := s.rewriteNode(); err != nil {
 				return nil
 			}
 		}
 		return []byte{at[0] + 1}
 	}
 	p := partitionIn(at)
-	job.Found(Finding{Partition: p, Err: err})
+	if s.live(at[0], p) { // else it waits to be cut out, and nobody reads it
+		job.Found(Finding{Partition: p, Err: err})
+	}
 	return appendPrefixEnd(nil, at[0], p)
 }
 
@@ -181,7 +198,7 @@ func (s *Store) scrubRows(job *Scrub, r *sstable.Reader, at, end []byte) (reache
 		}
 		switch kind := kv.K.Kind(); {
 		case kind != pebble.InternalKeyKindSet && kind != pebble.InternalKeyKindSetWithDelete:
-		case k[0] == nsItem && len(k) >= keyBytesMin:
+		case isItem(k) && s.live(k[0], partitionIn(k)):
 			if _, err := replica.DecodeItem(keyIn(k), v); err != nil {
 				job.Found(Finding{Partition: partitionIn(k), Key: keyIn(k), Err: err})
 			}

@@ -14,6 +14,7 @@ import (
 
 	"viewring/ring"
 	"viewring/server/replica"
+	"viewring/tests/damage"
 )
 
 // noise is a value that no compression shortens.
@@ -24,39 +25,10 @@ func noise(seed byte, n int) string {
 	return string(b)
 }
 
-// flipText flips two bits, which Pebble would look for in vain, of every table that holds text.
+// flipText damages the tables that hold text.
 func flipText(t *testing.T, fs vfs.FS, text string) {
 	t.Helper()
-	names, err := fs.List("data/" + pebbleName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range names {
-		if !strings.HasSuffix(n, ".sst") {
-			continue
-		}
-		path := "data/" + pebbleName + "/" + n
-		f, err := fs.OpenReadWrite(path, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := make([]byte, info.Size())
-		if _, err := f.ReadAt(b, 0); err != nil {
-			t.Fatal(err)
-		}
-		if i := strings.Index(string(b), text); i >= 0 {
-			if _, err := f.WriteAt([]byte{b[i] ^ 0x11}, int64(i)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	damage.Text(t, fs, "data/"+pebbleName, text)
 }
 
 // scrub runs one and returns what it found, by partition: the keys, "" for ranges.
@@ -142,6 +114,7 @@ func TestCutOut(t *testing.T) {
 		mustApply(t, s, put(4, user(4, "later"), "x"))
 		mustApply(t, s, replica.StoreOp{Kind: replica.WipePartition, Partition: 2, Damaged: damaged},
 			put(2, user(2, "new"), "y"))
+		s.cutOut(s.cutter.spots())
 		mustClose(t, s)
 		s = mustOpen(t, fs)
 		if value(t, s, 2, user(2, "new")) != "y" || value(t, s, 4, user(4, "later")) != "x" || value(t, s, 2, user(2, "2")) != "(none)" {
@@ -158,6 +131,90 @@ func TestCutOut(t *testing.T) {
 			t.Errorf("damaged %v: found %v, compaction: %v", damaged, slices.Collect(maps.Keys(found)), err)
 		}
 		mustClose(t, s)
+	}
+}
+
+// TestCutOutTogether: a bad block that holds the rows of several partitions is cut
+// out when all of them have been wiped, whatever has been written to them since, and
+// not before: cutting at a block that cannot be read would drop sound rows.
+func TestCutOutTogether(t *testing.T) {
+	const parts = 40
+	fs := vfs.NewMem()
+	s := mustOpen(t, fs)
+	values := make(map[ring.PartitionID]string)
+	for p := range ring.PartitionID(parts) {
+		values[p] = noise(byte(p), 2000) // 8 in a block
+		mustApply(t, s, put(p, user(uint16(p), "k"), values[p]),
+			replica.StoreOp{Kind: replica.PutMeta, Partition: p, Value: []byte{byte(p)}})
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	flipText(t, fs, values[20][500:600])
+	found, _ := scrub(t, s)
+	if len(found) < 3 || len(found) > 20 {
+		t.Fatalf("damaged: %v", found)
+	}
+	check := func(cut ...ring.PartitionID) {
+		t.Helper()
+		for p, v := range values {
+			if slices.Contains(cut, p) {
+				v = "anew"
+			} else if found[p] != "" {
+				continue
+			}
+			if got := value(t, s, p, user(uint16(p), "k")); got != v {
+				t.Fatalf("partition %d after %v: %.10q", p, cut, got)
+			}
+		}
+	}
+	bad := slices.Sorted(maps.Keys(found))
+	for i, p := range bad {
+		mustApply(t, s, replica.StoreOp{Kind: replica.WipePartition, Partition: p, Damaged: true})
+		mustApply(t, s, put(p, user(uint16(p), "k"), "anew"), replica.StoreOp{Kind: replica.PutMeta, Partition: p, Value: []byte{byte(p)}})
+		if all := s.cutOut(s.cutter.spots()); all != (i == len(bad)-1) {
+			t.Errorf("cut out after %d of %d: %v", i+1, len(bad), all)
+		}
+		check(bad[:i+1]...)
+		if found, _ := scrub(t, s); found[p] != "" {
+			t.Errorf("partition %d, though it is elsewhere", p)
+		}
+		if i == len(bad)/2 {
+			mustClose(t, s)
+			s = mustOpen(t, fs)
+			check(bad[:i+1]...)
+		}
+	}
+	defer func() { mustClose(t, s) }()
+	if found, _ := scrub(t, s); len(found) != 0 {
+		t.Errorf("still damaged: %v", found)
+	}
+	if err := s.db.Compact(context.Background(), []byte{0}, []byte{0xff}, false); err != nil {
+		t.Error(err)
+	}
+	check(bad...)
+	metas := 0
+	if err := s.Metas(func(p ring.PartitionID, m []byte) bool {
+		if int(p) != metas || len(m) != 1 || m[0] != byte(p) {
+			t.Errorf("meta %d of partition %d: %v", metas, p, m)
+		}
+		metas++
+		return true
+	}); err != nil || metas != parts {
+		t.Errorf("%d metas, %v", metas, err)
+	}
+	if stored, err := s.Parts(); err != nil || len(stored) != parts || !slices.IsSorted(stored) {
+		t.Errorf("partitions %v, %v", stored, err)
+	}
+	names := 0
+	for cursor, more := []byte(nil), true; more; more = cursor != nil {
+		var err error
+		if cursor, err = s.Names(cursor, 3, func(bool, string) { names++ }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if names != parts {
+		t.Errorf("%d names", names)
 	}
 }
 
@@ -198,7 +255,7 @@ func TestDamagedLog(t *testing.T) {
 		}
 		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
 		mustClose(t, s)
-		if !flipLog(t, crashed, at) {
+		if !damage.Logs(t, crashed, "data/"+pebbleName, at) {
 			continue
 		}
 		s, err := Open("data", crashed, Options{MemTableBytes: 1 << 20}, quiet)
@@ -229,30 +286,4 @@ func TestDamagedLog(t *testing.T) {
 		t.Error("no flip was noticed")
 	}
 	t.Logf("refused %d, came up short %d", refused, short)
-}
-
-func flipLog(t *testing.T, fs vfs.FS, at int64) (flipped bool) {
-	t.Helper()
-	names, err := fs.List("data/" + pebbleName)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range names {
-		if !strings.HasSuffix(n, ".log") {
-			continue
-		}
-		f, err := fs.OpenReadWrite("data/"+pebbleName+"/"+n, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var b [1]byte
-		if _, err := f.ReadAt(b[:], at); err == nil {
-			flipped = true
-			if _, err := f.WriteAt([]byte{b[0] ^ 0x10}, at); err != nil {
-				t.Fatal(err)
-			}
-		}
-		_ = f.Close()
-	}
-	return flipped
 }

@@ -17,8 +17,8 @@ const (
 var ErrSpoiled = errors.New("the store's tables are damaged beyond what can be cut out of them")
 
 // spoiled follows compactions that fail at bad blocks. Cutting out the damaged
-// partitions ends that, unless a block holds the rows of very many: then the tables
-// that cannot be compacted pile up until writes stand still.
+// partitions ends that, unless a block also holds rows of what no other server has:
+// then the tables that cannot be compacted pile up until writes stand still.
 type spoiled struct {
 	mu                sync.Mutex
 	first, last, said time.Time
@@ -44,6 +44,16 @@ func (d *spoiled) persists(now time.Time) bool {
 	defer d.mu.Unlock()
 	return now.Sub(d.last) <= spoiledGap && d.last.Sub(d.first) >= spoiledPatience
 }
+
+func (d *spoiled) lately(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Sub(d.last) <= spoiledGap
+}
+
+// Failing reports whether a compaction has failed at a bad block lately: a scrub
+// would find what is damaged.
+func (s *Store) Failing() bool { return s.spoiled.lately(time.Now()) }
 
 // Spoiled reports whether compactions have failed at bad blocks for so long that
 // only a new store will help.

@@ -58,8 +58,11 @@ type Store struct {
 	corruptions  atomic.Uint64 // damaged files and items met since the start
 	damagedFiles sync.Map      // paths that were told of
 
-	trims   trims
-	spoiled spoiled
+	trims       trims
+	shelves     shelves
+	cutter      *cutter
+	compactions *compactions
+	spoiled     spoiled
 
 	identity struct {
 		sync.Mutex
@@ -80,7 +83,7 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger}
+	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger, cutter: newCutter(), compactions: newCompactions()}
 	s.failure.done = make(chan struct{})
 	s.trims.done = make(map[ring.PartitionID]uint64)
 	s.options = s.pebbleOptions(opts)
@@ -90,7 +93,12 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 		return nil, s.openError(err)
 	}
 	s.db = db
-	if err := s.start(); err != nil {
+	err = s.loadShelves()
+	if err == nil {
+		err = s.start()
+	}
+	go s.cutter.run(s)
+	if err != nil {
 		_ = s.Close() // the first error matters
 		return nil, s.openError(err)
 	}
@@ -129,6 +137,7 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 		Logger:                      pebbleLogger{s},
 		EventListener:               s.listener(),
 	}
+	o.Experimental.CompactionScheduler = s.compactions
 	for i := range o.Levels {
 		l := &o.Levels[i]
 		l.BlockSize = 16 << 10
@@ -142,8 +151,10 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 // Close ends the store. After a failure it leaves Pebble alone, which may hang.
 func (s *Store) Close() error {
 	if s.Err() != nil {
+		s.cutter.cancel()
 		return nil
 	}
+	s.cutter.stop()
 	err := s.db.Close()
 	if lerr := s.lock.Close(); err == nil {
 		err = lerr

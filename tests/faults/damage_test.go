@@ -4,13 +4,16 @@ import (
 	"os"
 	"strings"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/tests/damage"
 	"viewring/tests/harness"
 )
 
 func init() { scenes = append(scenes, damages...) }
 
-// Damage to a server's files while it is down. There are enough values for a block
-// to hold those of one or two partitions, as in a store that is in use.
+// Damage to a server's files while it is down. But in the small store there are
+// enough values for a block to hold those of one or two partitions.
 var damages = []scene{
 	{name: "a flipped byte in a table", servers: 4, play: func(p *play) {
 		p.fill()
@@ -22,6 +25,24 @@ var damages = []scene{
 		p.WaitBalanced()
 		p.Scrub(n)
 		p.ops(someOps)
+	}},
+	{name: "a flipped byte in the table of a small store", quick: true, servers: 4, play: func(p *play) {
+		p.fillWith(100) // a block holds those of dozens of partitions
+		n := p.Acting(hot)[0]
+		n.Kill()
+		p.WaitDown(n)
+		n.Start() // puts what is in the log into a table
+		p.WaitBalanced()
+		n.Kill()
+		p.WaitDown(n)
+		flip(p, largest(p, ending(n, ".sst")), 1, 2)
+		n.Start()
+		p.WaitBalanced()
+		p.Scrub(n)
+		p.ops(someOps)
+		if said := n.Daemon().Stderr.Text(); strings.Contains(said, "registering again") {
+			p.t.Errorf("%s was taken for dead while it mended its store: %s", n.Name, said)
+		}
 	}},
 	{name: "flipped bytes in all tables of a server", servers: 4, play: func(p *play) {
 		p.fill()
@@ -97,23 +118,11 @@ func largest(p *play, paths []string) string {
 
 // flip changes one byte of a file, at a fraction of its length.
 func flip(p *play, path string, num, denom int64) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer f.Close() // what was written is checked
-	info, err := f.Stat()
+	info, err := os.Stat(path)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	at := info.Size() * num / denom
-	b := make([]byte, 1)
-	if _, err = f.ReadAt(b, at); err == nil {
-		b[0] ^= 0x20
-		_, err = f.WriteAt(b, at)
-	}
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	p.t.Logf("flipped a bit at %d of %d bytes of %s", at, info.Size(), path)
+	damage.At(p.t, vfs.Default, path, at)
+	p.t.Logf("flipped bits at %d of %d bytes of %s", at, info.Size(), path)
 }

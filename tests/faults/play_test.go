@@ -64,13 +64,15 @@ const (
 )
 
 // fill writes values that no test changes, most of which end up in tables.
-func (p *play) fill() {
+func (p *play) fill() { p.fillWith(bulkyBytes) }
+
+func (p *play) fillWith(bytes int) {
 	p.t.Helper()
 	p.bulky = make(map[string]string)
 	rng := rand.NewChaCha8([32]byte{1})
 	keys := make(chan string, bulkyKeys)
 	for i := range bulkyKeys {
-		value := make([]byte, bulkyBytes)
+		value := make([]byte, bytes)
 		_, _ = rng.Read(value) // never fails
 		key := fmt.Sprintf("bulky/%d", i)
 		p.bulky[key] = string(value)
