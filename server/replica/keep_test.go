@@ -86,6 +86,46 @@ func TestTailHealsTheSoleCopy(t *testing.T) {
 	r.wantStored("other", "v")
 }
 
+// TestDeltaInPlace: a delta that is too large for memory goes on in place: what the
+// returner alone wrote goes, what it has in common stays, and nothing is copied that did
+// not change. A restart in the middle makes the copy worth nothing.
+func TestDeltaInPlace(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		r := acting(t, 2, 1, 0, Limits{StageBytes: 50})
+		r.set(1, "common", "v")
+		r.set(1, "k", "old")
+		r.set(1, "gone", "v")
+		r.drop = lost(MsgAppend)
+		r.write(1, batchOf("k", "dropped", "mine", "dropped"))
+		r.run()
+		r.drop = nil
+		r.change(actingAre(2))
+		r.pass(2 * r.view.LeaseTTL)
+		r.do(2, batchOf("gone", "-", "new", "v"))
+		r.drop = lost(MsgPage)
+		r.learn(1, 2)
+		r.run()
+		if p := r.host(1).core.parts[0]; p.state != learning || p.learn.staged || r.stored(1, "common") != "v" {
+			t.Fatalf("state %v, staged %v", p.state, p.learn.staged)
+		}
+		if restart {
+			r.host(1).crash()
+			r.restart(1, actingAre(2))
+			r.learn(1, 2)
+		}
+		r.drop = nil
+		r.set2(2, "later", "v")
+		r.pass(3 * time.Second)
+		if s := r.host(1).core.Stats(); !r.handoff() || s.DigestMismatches != 0 || s.FullCopies != 0 != restart || !restart && s.CopiedKeys > 4 {
+			t.Errorf("restart %v: %+v", restart, s)
+		}
+		r.pass(2 * r.view.LeaseTTL)
+		for key, want := range map[string]string{"common": "v", "k": "old", "gone": "", "mine": "", "new": "v", "later": "v"} {
+			r.wantStored(key, want)
+		}
+	}
+}
+
 // TestBlindDelta: a member of W with a bad block comes back below min-copies. It must
 // not be wiped, and takes the newer state of what it cannot read.
 func TestBlindDelta(t *testing.T) {

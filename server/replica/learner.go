@@ -329,13 +329,17 @@ func (c *Core) take(p *part, key Key, old, item []byte) {
 	c.touch(p)
 }
 
-// stageFull gives a staged delta up, for a full copy, when it has outgrown its bound.
+// stageFull goes on in place with a staged delta that has outgrown its bound: the copy
+// is no longer whole, and worth nothing after a restart.
 func (c *Core) stageFull(p *part) bool {
 	l := p.learn
 	if !l.staged || l.bytes <= c.cfg.Limits.StageBytes || c.mustKeep(p) {
 		return false
 	}
-	l.startOver = true
+	p.state = learning
+	p.learn = &learn{source: l.source, missing: make(map[Key]uint64), tombs: make(map[Key]Version), cursorDone: true}
+	p.learn.log = &p.log
+	c.touch(p)
 	c.subscribe(p)
 	return true
 }

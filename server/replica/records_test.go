@@ -118,15 +118,21 @@ func TestRecordsOfTheFirstFormat(t *testing.T) {
 // TestStageCountsItsRows: a delta of long keys with empty values is as large as
 // its rows.
 func TestStageCountsItsRows(t *testing.T) {
-	for bytes, full := range map[int]uint64{2000: 1, 1 << 20: 0} {
+	for bytes, inPlace := range map[int]bool{2000: true, 1 << 20: false} {
 		r := returner(t, 2, false, 0, func(r *rig) {
 			for range 40 {
 				r.set(1, "one key that is rather long: its rows are what counts here", "")
 			}
 		}, Limits{StageBytes: bytes})
+		r.drop = lost(MsgPage)
 		r.learn(2, 1)
-		r.pass(2 * learnRetryAfter)
-		if s := r.host(2).core.Stats(); s.DeltaCopies != 1 || s.FullCopies != full {
+		r.run()
+		if p := r.host(2).core.parts[0]; p.learn.staged == inPlace {
+			t.Errorf("a stage of %d bytes: state %v, staged %v", bytes, p.state, p.learn.staged)
+		}
+		r.drop = nil
+		r.pass(3 * learnRetryAfter)
+		if s := r.host(2).core.Stats(); s.DeltaCopies != 1 || s.FullCopies != 0 {
 			t.Errorf("a stage of %d bytes: %+v", bytes, s)
 		}
 		if !r.handoff() {
