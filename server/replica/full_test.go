@@ -59,6 +59,20 @@ func TestFullBackup(t *testing.T) {
 	r.set(1, "a", "3")
 }
 
+// TestFullNoMoreIsHeard: that there is room again is said once; lost, it is asked for.
+func TestFullNoMoreIsHeard(t *testing.T) {
+	r := acting(t, 2, 2, 0)
+	r.host(2).setFull(true)
+	r.drop = lost(MsgAck)
+	r.host(2).setFull(false)
+	r.drop = nil
+	if a := r.do(1, put("a", "1")); a.Status != StatusFull {
+		t.Fatalf("%+v", a)
+	}
+	r.pass(2 * resendAfter)
+	r.set(1, "a", "1")
+}
+
 // TestFullTakesWhatIsUnderWay: entries sequenced before are taken and acknowledged.
 func TestFullTakesWhatIsUnderWay(t *testing.T) {
 	r := acting(t, 2, 2, 0)

@@ -147,6 +147,7 @@ type follower struct {
 	resends     uint8 // since it last moved
 	full        bool  // it has no room for more
 	fullSince   time.Duration
+	askedRoomAt time.Duration // it was last made to say whether it still is
 }
 
 func (l *lead) follower(id ring.ServerID) *follower {

@@ -111,8 +111,10 @@ func (c *Core) tickFollower(p *part, f *follower, tell bool) bool {
 	switch {
 	case owed && silent > resendAfter && c.now.Mono-f.resentAt > resendAfter<<f.resends:
 		c.resend(p, f)
-	case tell && f.told < p.commit:
-		f.told = p.commit
+	case tell && f.told < p.commit, f.full && c.now.Mono-f.askedRoomAt > resendAfter:
+		// One that had no room may have some again: its word can have been lost, and
+		// where writes are refused for it nothing else makes it speak.
+		f.told, f.askedRoomAt = p.commit, c.now.Mono
 		c.send(p, f.id, &Message{Type: MsgAppend, Prev: c.versionAt(p, f.next-1), Commit: p.commit, Digest: p.log.digest, Last: p.log.last})
 	}
 	return ejecting
