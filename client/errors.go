@@ -74,6 +74,8 @@ func (e *opError) Error() string {
 	switch {
 	case e.last == nil:
 		return fmt.Sprintf("%s: %v", e.op, e.kind)
+	case errors.Is(e.last, wire.ErrNoHead):
+		return fmt.Sprintf("%s: %v", e.op, e.last)
 	case errors.Is(e.last, wire.ErrLeaderUnreachable):
 		return fmt.Sprintf("%s: view leader unreachable: %s", e.op, cause(e.last))
 	case errors.As(e.last, &reply) && e.kind == kind(e.last):

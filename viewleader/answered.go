@@ -12,7 +12,7 @@ import (
 
 // answeredMax is how many commands' results are remembered. A client that asks
 // again after a head's death does so within seconds.
-const answeredMax = 8192
+const answeredMax = 32 << 10
 
 // answered are the results of the newest commands that carried an id: the same
 // command again is not carried out again. Every member keeps them alike.

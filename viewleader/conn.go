@@ -197,6 +197,10 @@ func (d deadlineWriter) Write(p []byte) (int, error) {
 func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 	name := string(bytes.ToUpper(args[0]))
 	h, ok := handlers[name]
+	if last := len(args) - 1; last == h.argsMax+1 && identified[name] && len(args[last]) == len(r.id) {
+		copy(r.id[:], args[last])
+		args = args[:last]
+	}
 	switch {
 	case !ok:
 		r.fail(wire.CodeErr, "unknown command '"+printable(args[0])+"'")

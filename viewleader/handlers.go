@@ -43,6 +43,10 @@ var handlers = map[string]handler{
 // anyones are the commands that every view leader answers; the others are the head's.
 var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, "PING": true, "QUIT": true, "COMMAND": true}
 
+// identified are the commands that may carry an id; doing the others twice is as
+// doing them once.
+var identified = map[string]bool{wire.CmdMember: true, wire.CmdLockFree: true, wire.CmdLoss: true}
+
 // refuse answers with what the roster said.
 func refuse(r *reply, res roster.Result) {
 	code := wire.CodeRefused
@@ -210,7 +214,9 @@ func (c *conn) member(r *reply, args [][]byte) {
 	}
 	id, err := c.s.resolve(string(args[1]))
 	if err != nil {
-		r.fail(wire.CodeRefused, err.Error())
+		c.s.answered(r, func() { r.fail(wire.CodeRefused, err.Error()) }, func(res roster.Result) {
+			r.finish(func(w *wire.Writer) { w.WriteBulkString(res.ID.String()) })
+		})
 		return
 	}
 	logger := c.s.opts.Logger.With("verb", string(args[0]), "server", id)
@@ -223,7 +229,7 @@ func (c *conn) member(r *reply, args [][]byte) {
 // command submits a command and has done answer r when it was done; otherwise r is
 // told why not.
 func (s *Service) command(r *reply, cmd roster.Command, done func(roster.Result)) {
-	s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
+	s.submit(proposal{cmd: cmd, id: r.id, done: func(res roster.Result, err error) {
 		switch {
 		case err != nil:
 			failed(r, err)
@@ -233,6 +239,22 @@ func (s *Service) command(r *reply, cmd roster.Command, done func(roster.Result)
 			done(res)
 		}
 	}})
+}
+
+// answered answers a command that makes no sense now: with done, if it was carried
+// out when its client asked before, otherwise with refuse.
+func (s *Service) answered(r *reply, refuse func(), done func(roster.Result)) {
+	if r.id == (wire.CommandID{}) {
+		refuse()
+		return
+	}
+	s.report(func(g *group) {
+		if res, ok := g.answered.results[r.id]; ok && res.Code == roster.Done {
+			done(res)
+		} else {
+			refuse()
+		}
+	})
 }
 
 // resolve finds a member by id or address.

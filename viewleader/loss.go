@@ -20,7 +20,9 @@ func (c *conn) acceptLoss(r *reply, args [][]byte) {
 	}
 	v := c.s.view()
 	if err := givenUp(v, ps); err != nil {
-		r.fail(wire.CodeRefused, err.Error())
+		c.s.answered(r, func() { r.fail(wire.CodeRefused, err.Error()) }, func(res roster.Result) {
+			r.finish(func(w *wire.Writer) { w.WriteInt(int64(res.Epoch)) })
+		})
 		return
 	}
 	c.s.running.Go(func() {

@@ -10,7 +10,8 @@ import (
 // connection. Whoever works on the command finishes it, at any time, from any
 // goroutine; or the connection breaks first and it is lost.
 type reply struct {
-	done chan struct{} // closed when write is set
+	id   wire.CommandID // that the client gave its command; zero: none
+	done chan struct{}  // closed when write is set
 
 	mu struct {
 		sync.Mutex

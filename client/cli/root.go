@@ -103,7 +103,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.serverCmd())
+	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd())
 	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.bulkCmd())
 	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
 		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())

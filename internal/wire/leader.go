@@ -7,7 +7,8 @@ import (
 )
 
 // The commands of the view leader. Each carries one opaque bulk, encoded by the
-// type of the same name below, unless said otherwise.
+// type of the same name below, unless said otherwise. CmdMember, CmdLockFree and
+// CmdLoss may carry a CommandID after all else.
 const (
 	CmdRegister  = "VL.REGISTER"  // Register → Registered
 	CmdHeartbeat = "VL.HEARTBEAT" // Heartbeat → HeartbeatReply

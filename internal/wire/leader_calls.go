@@ -23,7 +23,7 @@ func (l *Leader) Register(ctx context.Context, q Register) (Registered, error) {
 
 // Heartbeat tells the view leader that a server lives.
 func (l *Leader) Heartbeat(ctx context.Context, q Heartbeat) (HeartbeatReply, error) {
-	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
+	v, _, err := l.ask(ctx, question{answer: leaderSoon, args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
 	if err != nil {
 		return HeartbeatReply{}, fmt.Errorf("heartbeat: %w", err)
 	}
@@ -73,7 +73,7 @@ func (l *Leader) Change(ctx context.Context, changes []Change) ([]ChangeResult, 
 
 // Confirm asks whether partitions are still in these terms: one answer for each.
 func (l *Leader) Confirm(ctx context.Context, questions []Confirm) ([]bool, error) {
-	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdConfirm), AppendConfirms(nil, questions)}})
+	v, _, err := l.ask(ctx, question{answer: leaderSoon, args: [][]byte{[]byte(CmdConfirm), AppendConfirms(nil, questions)}})
 	if err != nil {
 		return nil, fmt.Errorf("confirm: %w", err)
 	}
@@ -89,7 +89,7 @@ func (l *Leader) Confirm(ctx context.Context, questions []Confirm) ([]bool, erro
 
 // Member carries out an operator's verb on a server, named by id or address.
 func (l *Leader) Member(ctx context.Context, verb, server string) (ring.ServerID, error) {
-	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdMember), []byte(verb), []byte(server)}})
+	v, _, err := l.ask(ctx, question{once: true, args: [][]byte{[]byte(CmdMember), []byte(verb), []byte(server)}})
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", verb, server, err)
 	}
@@ -126,9 +126,9 @@ func (l *Leader) LockGet(ctx context.Context, lock, client string, wait, ttl tim
 
 // LockFree releases a client's lock.
 func (l *Leader) LockFree(ctx context.Context, lock, client string) error {
-	_, again, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client)}})
+	_, again, err := l.ask(ctx, question{once: true, args: [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client)}})
 	if again && IsCode(err, CodeNotHeld) {
-		return nil // the try whose answer was lost has done it
+		return nil // the try whose answer was lost has done it, and its result is forgotten
 	}
 	if err != nil {
 		return fmt.Errorf("release lock %q: %w", lock, err)
@@ -149,7 +149,7 @@ func (l *Leader) Locks(ctx context.Context) ([]Lock, error) {
 // returns the epoch in which they begin anew.
 func (l *Leader) AcceptLoss(ctx context.Context, ps []ring.PartitionID) (uint64, error) {
 	// It waits until no lease can hold any more.
-	v, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, args: [][]byte{[]byte(CmdLoss), AppendPartitions(nil, ps)}})
+	v, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, once: true, args: [][]byte{[]byte(CmdLoss), AppendPartitions(nil, ps)}})
 	if err != nil {
 		return 0, fmt.Errorf("accept loss: %w", err)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -14,12 +16,15 @@ import (
 
 // How a Leader goes about a view leader that does not answer.
 const (
-	leaderPatience   = 4 * time.Second // of failures in a row before a call gives up
-	leaderDialMax    = time.Second     // for one connection
-	leaderAnswerMax  = 2 * time.Second // for one answer, beyond what it may wait
+	leaderPatience   = 4 * time.Second        // of failures in a row before a call gives up
+	leaderDialMax    = time.Second            // for one connection
+	leaderAnswerMax  = 2 * time.Second        // for one answer, beyond what it may wait
+	leaderSoon       = 500 * time.Millisecond // for an answer that is worth little later
 	leaderPauseMin   = 10 * time.Millisecond
-	leaderPauseMax   = 250 * time.Millisecond
-	leaderSparesKeep = 2 // idle connections for long calls
+	leaderPauseMax   = 100 * time.Millisecond
+	leaderSparesKeep = 2               // idle connections for long calls
+	leaderWatch      = 2 * time.Second // between looks at a view leader that a call waits on
+	leaderAddrsMax   = 16
 )
 
 // leaderLimits bound a reply of the view leader.
@@ -31,22 +36,27 @@ var leaderLimits = Limits{
 	DepthMax:      4,
 }
 
-// ErrLeaderUnreachable is wrapped when no view leader answers.
+// ErrLeaderUnreachable is wrapped when no view leader answers, or none is the head.
 var ErrLeaderUnreachable = errors.New("view leader unreachable")
+
+// ErrNoHead is also ErrLeaderUnreachable: those who answer can't decide anything.
+var ErrNoHead = fmt.Errorf("%w: none is the head, for no majority of the group is up and connected", ErrLeaderUnreachable)
 
 // Leader asks the view leader. It keeps one connection for what is answered at
 // once, pipelined, and others for calls that wait long, so that nothing waits
 // behind them. A broken connection is made anew, at the next address of the
 // list or the one that a view leader names as its head. Safe for concurrent use.
 type Leader struct {
-	addrs []string
-	dial  DialFunc
+	dial DialFunc
 
 	dialing chan struct{} // capacity 1: one goroutine at a time connects the shared one
+	closing chan struct{} // closed by Close
 
 	mu struct {
 		sync.Mutex
-		head   string // where to dial next
+		addrs  []string // given, and named by view leaders since
+		head   string   // where to dial next
+		watch  bool     // a goroutine looks after long
 		shared *Conn
 		spares []*Conn // idle, for long calls
 		long   map[*Conn]bool
@@ -60,7 +70,8 @@ func NewLeader(addrs []string, dial DialFunc) *Leader {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	l := &Leader{addrs: addrs, dial: dial, dialing: make(chan struct{}, 1)}
+	l := &Leader{dial: dial, dialing: make(chan struct{}, 1), closing: make(chan struct{})}
+	l.mu.addrs = slices.Clone(addrs)
 	l.mu.long = make(map[*Conn]bool)
 	if len(addrs) > 0 {
 		l.mu.head = addrs[0]
@@ -71,6 +82,9 @@ func NewLeader(addrs []string, dial DialFunc) *Leader {
 // Close breaks all connections and the calls that wait on them.
 func (l *Leader) Close() error {
 	l.mu.Lock()
+	if !l.mu.closed {
+		close(l.closing)
+	}
 	l.mu.closed = true
 	conns := l.mu.spares
 	if l.mu.shared != nil {
@@ -89,56 +103,72 @@ func (l *Leader) Close() error {
 
 // question is one call to the view leader.
 type question struct {
-	args [][]byte
-	long bool          // on a connection of its own
-	wait time.Duration // that the answer may take by design; negative: any
+	args   [][]byte
+	long   bool          // on a connection of its own
+	wait   time.Duration // that the answer may take by design; negative: any
+	answer time.Duration // that it may take beyond; 0: leaderAnswerMax
+	once   bool          // carries an id, so that it is done once however often it is asked
 }
 
 // ask repeats q until it is answered, ctx ends, or nobody answered for
 // leaderPatience. again reports that an earlier try may have been carried out.
 func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err error) {
+	if q.once {
+		id := NewCommandID()
+		q.args = append(q.args, id[:])
+	}
 	pause := leaderPauseMin
 	failing := time.Now()
 	for {
-		var sent bool
 		began := time.Now()
-		v, sent, err = l.try(ctx, q)
+		v, t := l.try(ctx, q)
 		var reply *ServerError
-		if err == nil || (errors.As(err, &reply) && reply.Code != CodeNotHead) {
-			return v, again, err
+		if t.err == nil || (errors.As(t.err, &reply) && reply.Code != CodeNotHead && reply.Code != CodeUnknownOutcome) {
+			return v, again, t.err
 		}
-		if ctx.Err() != nil && sent && q.long {
-			return v, again, err // it is there, and was asked no longer
+		if ctx.Err() != nil && t.sent && q.long {
+			return v, again, t.err // it is there, and was asked no longer
 		}
-		again = again || sent && reply == nil
-		if reply != nil {
-			l.redirect(reply.Message)
-		} else {
-			l.next()
-		}
-		if sent && q.long && time.Since(began) > leaderDialMax {
+		again = again || t.sent && (reply == nil || reply.Code == CodeUnknownOutcome)
+		head, _ := NamedHead(t.err)
+		l.moveOn(t.addr, head)
+		if t.sent && q.long && time.Since(began) > leaderDialMax {
 			failing, pause = time.Now(), leaderPauseMin // it was there until just now
 		}
-		if errors.Is(err, ErrClosed) || time.Since(failing) > leaderPatience || !wait.For(ctx, pause) {
-			return v, again, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addrs, ", "), err)
+		if errors.Is(t.err, ErrClosed) || time.Since(failing) > leaderPatience || !wait.For(ctx, pause) {
+			if reply != nil && reply.Code == CodeNotHead {
+				return v, again, fmt.Errorf("%w: %s", ErrNoHead, strings.Join(l.addresses(), ", "))
+			}
+			return v, again, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addresses(), ", "), t.err)
 		}
 		pause = min(2*pause, leaderPauseMax)
 	}
 }
 
-// try asks once. sent reports that the question may have arrived.
-func (l *Leader) try(ctx context.Context, q question) (v Value, sent bool, err error) {
-	conn, err := l.connection(ctx, q.long)
+// tried is how one try went.
+type tried struct {
+	addr string // that was asked; "" when it is not known
+	sent bool   // the question may have arrived
+	err  error
+}
+
+// try asks once.
+func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
+	conn, addr, err := l.connection(ctx, q.long)
 	if err != nil {
-		return Value{}, false, err
+		return Value{}, tried{addr: addr, err: err}
 	}
 	asking := ctx
 	if q.wait >= 0 {
+		answer := q.answer
+		if answer == 0 {
+			answer = leaderAnswerMax
+		}
 		var cancel context.CancelFunc
-		asking, cancel = context.WithTimeout(ctx, q.wait+leaderAnswerMax)
+		asking, cancel = context.WithTimeout(ctx, q.wait+answer)
 		defer cancel()
 	}
-	v, err = conn.Do(asking, q.args...)
+	v, err := conn.Do(asking, q.args...)
 	var reply *ServerError
 	answered := err == nil || errors.As(err, &reply)
 	switch {
@@ -149,53 +179,59 @@ func (l *Leader) try(ctx context.Context, q question) (v Value, sent bool, err e
 		// more; and one that does not answer in time may be hung.
 		l.drop(conn)
 	}
-	return v, true, err
+	return v, tried{addr: conn.Addr(), sent: true, err: err}
 }
 
-// connection returns the shared connection, or one for a long call.
-func (l *Leader) connection(ctx context.Context, long bool) (*Conn, error) {
+// connection returns the shared connection, or one for a long call. The address is
+// the one that was dialed in vain.
+func (l *Leader) connection(ctx context.Context, long bool) (*Conn, string, error) {
 	if long {
 		if c := l.takeSpare(); c != nil {
-			return c, nil
+			return c, "", nil
 		}
-		c, err := l.connect(ctx)
+		c, addr, err := l.connect(ctx)
 		if err != nil {
-			return nil, err
+			return nil, addr, err
 		}
-		return c, l.adopt(c, true)
+		return c, addr, l.adopt(c, true)
 	}
 	if c := l.takeShared(); c != nil {
-		return c, nil
+		return c, "", nil
 	}
 	select {
 	case l.dialing <- struct{}{}:
 		defer func() { <-l.dialing }()
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+		return nil, "", context.Cause(ctx)
 	}
 	if c := l.takeShared(); c != nil { // somebody else made it meanwhile
-		return c, nil
+		return c, "", nil
 	}
-	c, err := l.connect(ctx)
+	c, addr, err := l.connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, addr, err
 	}
-	return c, l.adopt(c, false)
+	return c, addr, l.adopt(c, false)
 }
 
-func (l *Leader) connect(ctx context.Context) (*Conn, error) {
+func (l *Leader) connect(ctx context.Context) (*Conn, string, error) {
 	l.mu.Lock()
-	head, closed := l.mu.head, l.mu.closed
+	head, closed, others := l.mu.head, l.mu.closed, len(l.mu.addrs) > 1
 	l.mu.Unlock()
 	switch {
 	case closed:
-		return nil, ErrClosed
+		return nil, head, ErrClosed
 	case head == "":
-		return nil, errors.New("no address given")
+		return nil, "", errors.New("no address given")
 	}
-	ctx, cancel := context.WithTimeout(ctx, leaderDialMax)
+	bound := leaderDialMax
+	if others {
+		bound = leaderSoon
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	return Dial(ctx, head, l.dial, leaderLimits)
+	c, err := Dial(ctx, head, l.dial, leaderLimits)
+	return c, head, err
 }
 
 // adopt takes a new connection in charge.
@@ -204,6 +240,10 @@ func (l *Leader) adopt(c *Conn, long bool) error {
 	closed := l.mu.closed
 	if !closed && long {
 		l.mu.long[c] = true
+		if !l.mu.watch && len(l.mu.addrs) > 1 {
+			l.mu.watch = true
+			go l.watchLong() // ends with the last long call
+		}
 	} else if !closed {
 		l.mu.shared = c
 	}
@@ -283,40 +323,85 @@ func (l *Leader) drop(c *Conn) {
 	_ = c.Close() // never fails
 }
 
-// next moves on to the address after the one that failed.
-func (l *Leader) next() {
+// moveOn is for a view leader that did not answer, or that named another one as the
+// head: the next of the list is asked then, or that one. Where others have moved on
+// already nothing changes.
+func (l *Leader) moveOn(failed, head string) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, a := range l.addrs {
-		if a == l.mu.head {
-			l.mu.head = l.addrs[(i+1)%len(l.addrs)]
-			return
+	if failed != l.mu.head || len(l.mu.addrs) == 0 {
+		l.mu.Unlock()
+		return
+	}
+	switch i := slices.Index(l.mu.addrs, l.mu.head); {
+	case head == "":
+		l.mu.head = l.mu.addrs[(i+1)%len(l.mu.addrs)]
+	default:
+		l.mu.head = head
+		if !slices.Contains(l.mu.addrs, head) && len(l.mu.addrs) < leaderAddrsMax {
+			l.mu.addrs = append(l.mu.addrs, head)
 		}
 	}
-	if len(l.addrs) > 0 {
-		l.mu.head = l.addrs[0]
+	old := l.mu.spares
+	l.mu.spares = nil
+	if l.mu.shared != nil {
+		old = append(old, l.mu.shared)
+		l.mu.shared = nil
+	}
+	l.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close() // never fails
 	}
 }
 
-// redirect moves on to the head that a view leader named.
-func (l *Leader) redirect(head string) {
-	if head == "" {
-		l.next()
-	} else {
-		l.mu.Lock()
-		l.mu.head = head
-		l.mu.Unlock()
-	}
+func (l *Leader) addresses() []string {
 	l.mu.Lock()
-	old := l.mu.shared
-	l.mu.shared = nil
-	spares := l.mu.spares
-	l.mu.spares = nil
-	l.mu.Unlock()
-	if old != nil {
-		spares = append(spares, old)
+	defer l.mu.Unlock()
+	return slices.Clone(l.mu.addrs)
+}
+
+// watchLong looks after long calls: a view leader that is cut off, or stands still,
+// breaks no connection. It ends when no long call is left.
+func (l *Leader) watchLong() {
+	tick := time.NewTicker(leaderWatch)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.closing:
+			return
+		}
+		l.mu.Lock()
+		if len(l.mu.long) == 0 || l.mu.closed {
+			l.mu.watch = false
+			l.mu.Unlock()
+			return
+		}
+		waiting := slices.Collect(maps.Keys(l.mu.long))
+		l.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), leaderAnswerMax)
+		alive := l.ping(ctx)
+		cancel()
+		for _, c := range waiting {
+			if c.Addr() != alive {
+				_ = c.Close() // never fails; its call is asked again elsewhere
+			}
+		}
 	}
-	for _, c := range spares {
-		_ = c.Close() // never fails
+}
+
+// ping returns the address of the view leader that is asked now, when it answers.
+func (l *Leader) ping(ctx context.Context) string {
+	c, addr, err := l.connection(ctx, false)
+	if err == nil {
+		addr = c.Addr()
+		_, err = c.Do(ctx, []byte("PING"))
 	}
+	if err == nil {
+		return addr
+	}
+	if c != nil {
+		l.drop(c)
+	}
+	l.moveOn(addr, "")
+	return ""
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"viewring/internal/codec"
@@ -198,28 +200,27 @@ func readStrings(r *codec.Reader) []string { return readList(r, 1, r.String) }
 const groupAnswerMax = time.Second
 
 // Group asks for the group of view leaders: the head, or while there is none
-// whoever answers.
+// whoever answers. Then Head is 0, and those are heard who answered.
 func (l *Leader) Group(ctx context.Context) (Group, error) {
 	var best Group
 	var failed error
-	asked := make(map[string]bool)
-	addrs := l.addrs
+	answered := make(map[string]bool)
+	addrs := l.addresses()
 	for len(addrs) > 0 {
 		addr := addrs[0]
 		addrs = addrs[1:]
-		if asked[addr] {
+		if _, asked := answered[addr]; asked {
 			continue
 		}
-		asked[addr] = true
 		g, err := l.groupOf(ctx, addr)
-		if err != nil {
+		answered[addr] = err == nil
+		switch {
+		case err != nil:
 			failed = err
 			continue
-		}
-		if g.Head != 0 && g.Head == g.Self {
+		case g.Head != 0 && g.Head == g.Self:
 			return g, nil
-		}
-		if best.Self == 0 {
+		case best.Self == 0:
 			best = g
 		}
 		for i := range g.Members {
@@ -230,6 +231,9 @@ func (l *Leader) Group(ctx context.Context) (Group, error) {
 		return best, fmt.Errorf("%w: %w", ErrLeaderUnreachable, failed)
 	}
 	best.Head = 0 // whoever was named does not say so
+	for i := range best.Members {
+		best.Members[i].Heard = answered[best.Members[i].Addr]
+	}
 	return best, nil
 }
 
@@ -252,11 +256,22 @@ func (l *Leader) groupOf(ctx context.Context, addr string) (Group, error) {
 func (l *Leader) GroupSet(ctx context.Context, verb, who string) error {
 	// A newcomer's place is noted at once; a removal waits for a majority of both
 	// the old and the new group.
-	_, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, args: [][]byte{[]byte(CmdGroupSet), []byte(verb), []byte(who)}})
+	_, again, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, args: [][]byte{[]byte(CmdGroupSet), []byte(verb), []byte(who)}})
+	if again && verb == GroupRemove && IsCode(err, CodeRefused) && l.gone(ctx, who) {
+		return nil // the try whose answer was lost has done it
+	}
 	if err != nil {
 		return fmt.Errorf("%s view leader %s: %w", verb, who, err)
 	}
 	return nil
+}
+
+// gone reports that the group has no such view leader.
+func (l *Leader) gone(ctx context.Context, who string) bool {
+	g, err := l.Group(ctx)
+	return err == nil && g.Head != 0 && !slices.Contains(g.Awaited, who) && !slices.ContainsFunc(g.Members, func(m GroupMember) bool {
+		return m.Addr == who || strconv.FormatUint(m.ID, 10) == who
+	})
 }
 
 // NamedHead returns the address of the head that a view leader's refusal names;
