@@ -187,17 +187,11 @@ func (c *Core) takeMend(p *part, key Key, md *mend) {
 
 // goOn lets a request whose key is readable go on.
 func (c *Core) goOn(p *part, q queued) {
-	l := p.lead
-	switch {
-	case !l.active || q.write != nil && (l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l)):
+	if l := p.lead; !l.active || q.write != nil && (l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l)) {
 		c.enqueue(p, q)
-	case q.read != nil:
-		c.startRead(p, *q.read)
-	case !p.enoughCopies():
-		c.answer(Answer{Token: q.write.Token, Status: StatusTooFewCopies})
-	default:
-		c.execute(p, q.write)
+		return
 	}
+	c.serve(p, q)
 }
 
 // healed ends the mend of a key that an entry of our log has just written. What

@@ -54,14 +54,19 @@ func (c *Core) drainQueue(p *part) {
 	for l.active && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes && !c.hushed(l) {
 		q := l.queue[0]
 		l.queue = l.queue[1:]
-		switch {
-		case q.read != nil:
-			c.startRead(p, *q.read)
-		case !p.enoughCopies():
-			c.answer(Answer{Token: q.write.Token, Status: StatusTooFewCopies})
-		default:
-			c.execute(p, q.write)
-		}
+		c.serve(p, q)
+	}
+}
+
+// serve takes up a request that waited.
+func (c *Core) serve(p *part, q queued) {
+	switch {
+	case q.read != nil:
+		c.startRead(p, *q.read)
+	case !p.enoughCopies():
+		c.answer(Answer{Token: q.write.Token, Status: StatusTooFewCopies})
+	default:
+		c.execute(p, q.write)
 	}
 }
 
