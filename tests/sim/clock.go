@@ -117,8 +117,12 @@ func (w *world) wrongClocks() {
 // others where its own is more than a second off.
 const clockSlack = 1200
 
+// clockHeardMax is for how long a primary goes by what it heard of another's clock: 3 s
+// by its own monotonic one.
+const clockHeardMax = 4 * time.Second
+
 // expiryOf implements times. Relative to when a primary took the request up: to
-// some server's clock between the call and the answer.
+// some server's clock between the call and the answer, or somewhat before.
 func (w *world) expiryOf(r *record) span {
 	if r.in.ttl == 0 {
 		return at(r.in.expiry)
@@ -126,7 +130,7 @@ func (w *world) expiryOf(r *record) span {
 	end := min(r.done, w.now)
 	var lo, hi int64
 	for _, s := range w.servers {
-		l, h := s.clock.offIn(r.call, end)
+		l, h := s.clock.offIn(r.call-clockHeardMax, end)
 		lo, hi = min(lo, l), max(hi, h)
 	}
 	from, to := epoch0+r.call.Milliseconds()+lo, epoch0+end.Milliseconds()+hi
