@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -15,8 +16,10 @@ import (
 
 	"golang.org/x/term"
 
+	"viewring/client"
 	"viewring/client/cli"
 	"viewring/server"
+	"viewring/server/gateway"
 	"viewring/viewleader"
 )
 
@@ -48,9 +51,13 @@ func run() int {
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())), StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Getenv: os.Getenv, Executable: executable, Version: version(),
 	}
-	return cli.Main(ctx, os.Args[1:], env, cli.Starters{ViewLeader: runViewLeader, Server: func(ctx context.Context, o cli.ServerOptions) error {
-		return runServer(ctx, o, &drains, terms)
-	}})
+	return cli.Main(ctx, os.Args[1:], env, cli.Starters{
+		ViewLeader: runViewLeader,
+		Server: func(ctx context.Context, o cli.ServerOptions) error {
+			return runServer(ctx, o, &drains, terms)
+		},
+		Gateway: runGateway,
+	})
 }
 
 // version is what the build knows of itself.
@@ -91,12 +98,27 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 // runServer runs a server. While drains is set, a SIGTERM comes through terms
 // instead of ending ctx: the server then hands over what it serves before it ends.
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
+	front, err := listenGateway(ctx, o.Gateway) // before anything begins that it could disturb
+	if err != nil {
+		return err
+	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)
+	}
+	if front != nil {
+		gctx, stop := context.WithCancel(ctx)
+		gone := make(chan struct{})
+		defer func() { stop(); <-gone }()
+		go func() {
+			defer close(gone)
+			if err := serveGateway(gctx, front, o.Gateway); err != nil {
+				o.Logger.Error("the gateway has ended", "err", err)
+			}
+		}()
 	}
 	drains.Store(true)
 	go func() { // ends with the process
@@ -108,6 +130,44 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 		return ended(ctx, "server", err)
 	}
 	return nil
+}
+
+// runGateway runs a gateway.
+func runGateway(ctx context.Context, o cli.GatewayOptions) error {
+	l, err := listenGateway(ctx, o)
+	if err != nil {
+		return err
+	}
+	return serveGateway(ctx, l, o)
+}
+
+// listenGateway returns nil where no gateway is wanted.
+func listenGateway(ctx context.Context, o cli.GatewayOptions) (net.Listener, error) {
+	if o.Listen == "" {
+		return nil, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	return l, nil
+}
+
+// serveGateway finds the cluster, however long that takes, and serves.
+func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) error {
+	defer l.Close()
+	for {
+		c, err := client.Open(ctx, o.Client)
+		if err == nil {
+			defer c.Close()
+			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Logger: o.Logger}).Wait()
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		o.Logger.Warn("waiting for the cluster", "err", err)
+	}
 }
 
 // drain has the server hand over what it serves; SIGINT or another SIGTERM ends it.

@@ -25,9 +25,13 @@ type operation struct {
 	name      string // for errors: `set "key"`
 	partition ring.PartitionID
 	slot      uint16
-	payload   []byte
 	mutation  bool
+	once      bool          // the servers know it again: it may be repeated when it may have taken effect
 	timeout   time.Duration // of one try
+	resp3     bool          // how it wants its reply
+
+	ask     func(ctx context.Context, conn *wire.Conn) error           // asks a server; its error is judged
+	connect func(ctx context.Context, addr string) (*wire.Conn, error) // nil: takes one of the pool
 
 	tries    int
 	maybe    bool // a try may have taken effect without our knowing
@@ -41,8 +45,7 @@ type operation struct {
 // do carries out q: it tries until there is an answer, an error that no retry
 // helps against, or the end of ctx.
 func (c *Client) do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
-	op := &operation{name: name, mutation: q.Op != wire.DoGet, began: time.Now()}
-	op.timeout = tryTimeoutMin + time.Duration(len(q.Value)/tryBytesPerSec)*time.Second
+	op := &operation{name: name, mutation: q.Op != wire.DoGet, once: true, began: time.Now(), timeout: tryTimeout(len(q.Value))}
 	if err := checkSizes(op.name, q); err != nil {
 		return wire.DoReply{}, err
 	}
@@ -52,11 +55,31 @@ func (c *Client) do(ctx context.Context, name string, q *wire.DoRequest) (wire.D
 		q.Number, q.Mark, q.Born = c.marks.begin(op.began.UnixMilli())
 		defer c.marks.end(q.Number)
 	}
-	op.payload = wire.AppendDoRequest(make([]byte, 0, len(q.Key)+len(q.Value)+64), q)
-	reply, err := c.tryUntilDone(ctx, op)
+	payload := wire.AppendDoRequest(make([]byte, 0, len(q.Key)+len(q.Value)+64), q)
+	var reply wire.DoReply
+	op.ask = func(ctx context.Context, conn *wire.Conn) error {
+		value, err := conn.Do(ctx, []byte(wire.CmdDo), payload)
+		if err != nil {
+			return err
+		}
+		if reply, err = wire.DecodeDoReply(value.Bytes); err != nil {
+			return fmt.Errorf("%s: %w", conn.Addr(), err)
+		}
+		return nil
+	}
+	err := c.tryUntilDone(ctx, op)
+	c.counted(op, err)
+	return reply, err
+}
+
+func (c *Client) counted(op *operation, err error) {
 	c.counters.ended(time.Since(op.began), err != nil)
 	c.counters.retries.Add(uint64(max(op.tries-1, 0)))
-	return reply, err
+}
+
+// tryTimeout bounds one try, by the bytes to send.
+func tryTimeout(size int) time.Duration {
+	return tryTimeoutMin + time.Duration(size/tryBytesPerSec)*time.Second
 }
 
 func checkSizes(name string, q *wire.DoRequest) error {
@@ -71,25 +94,24 @@ func checkSizes(name string, q *wire.DoRequest) error {
 	return nil
 }
 
-func (c *Client) tryUntilDone(ctx context.Context, op *operation) (wire.DoReply, error) {
+func (c *Client) tryUntilDone(ctx context.Context, op *operation) error {
 	backoff := backoffMin
 	for {
 		s := c.views.current.Load()
 		op.partition = ring.PartitionOf(op.slot, len(s.view.Partitions))
 		err, final := c.hopeless(ctx, op, s)
 		if final {
-			return wire.DoReply{}, op.abandon(err)
+			return op.abandon(err)
 		}
 		r, _ := routeIn(s.view, op.partition)
-		var reply wire.DoReply
 		if err == nil {
-			reply, err = c.try(ctx, op, r)
+			err = c.try(ctx, op, r)
 		}
 		if err == nil {
-			return reply, nil
+			return nil
 		}
 		if final := op.judge(ctx, err); final != nil {
-			return wire.DoReply{}, final
+			return final
 		}
 		c.complain(op)
 		if c.learn(ctx, op, r, s) {
@@ -97,41 +119,39 @@ func (c *Client) tryUntilDone(ctx context.Context, op *operation) (wire.DoReply,
 			continue // another route: no need to wait
 		}
 		if wire.IsCode(err, wire.CodeReadOnly) && c.views.current.Load() == s && !c.opts.Persist {
-			return wire.DoReply{}, op.abandon(err) // nobody is about to take over from the full one
+			return op.abandon(err) // nobody is about to take over from the full one
 		}
 		c.wait(ctx, s, jitter(backoff))
 		if backoff *= 2; backoff > backoffMax {
 			backoff = backoffMax
 		}
 		if ctx.Err() != nil {
-			return wire.DoReply{}, op.giveUp(ctx)
+			return op.giveUp(ctx)
 		}
 	}
 }
 
 // try sends the operation to one server and waits for the answer.
-func (c *Client) try(ctx context.Context, op *operation, r route) (wire.DoReply, error) {
+func (c *Client) try(ctx context.Context, op *operation, r route) error {
 	op.tries++
 	tctx, cancel := context.WithTimeout(ctx, op.timeout)
 	defer cancel()
 	tctx, fl := c.flights.begin(tctx, r)
 	defer c.flights.end(fl)
 	if now, ok := routeIn(c.views.view(), op.partition); !ok || now != r {
-		return wire.DoReply{}, fmt.Errorf("%w: %w", errNotSent, errRerouted) // a view came in between: the flight may have missed it
+		return fmt.Errorf("%w: %w", errNotSent, errRerouted) // a view came in between: the flight may have missed it
 	}
-	conn, err := c.pool.get(tctx, laneOf(r.addr, op.partition, op.mutation))
+	var conn *wire.Conn
+	var err error
+	if op.connect != nil {
+		conn, err = op.connect(tctx, r.addr)
+	} else {
+		conn, err = c.pool.get(tctx, laneOf(r.addr, op.partition, op.mutation, op.resp3))
+	}
 	if err != nil {
-		return wire.DoReply{}, fmt.Errorf("%w: %w", errNotSent, err)
+		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
-	value, err := conn.Do(tctx, []byte(wire.CmdDo), op.payload)
-	if err != nil {
-		return wire.DoReply{}, err
-	}
-	reply, err := wire.DecodeDoReply(value.Bytes)
-	if err != nil {
-		return reply, fmt.Errorf("%s: %w", r.addr, err)
-	}
-	return reply, nil
+	return op.ask(tctx, conn)
 }
 
 var errNotSent = errors.New("not connected")
@@ -150,13 +170,16 @@ func (op *operation) judge(ctx context.Context, err error) error {
 		if ctx.Err() != nil {
 			return op.giveUp(ctx)
 		}
-		return nil
+		return op.unrepeatable(err)
 	}
 	op.reply = reply
-	switch reply.Code {
-	case wire.CodeMoved, wire.CodeUnavailable, wire.CodeNotEnoughCopies, wire.CodeBusy, wire.CodeReadOnly:
-	case wire.CodeUnknownOutcome:
+	switch {
+	case refusals[reply.Code]:
+	case reply.Code == wire.CodeUnknownOutcome:
 		op.maybe = true
+		if err := op.unrepeatable(err); err != nil {
+			return err
+		}
 	default:
 		return &opError{op: op.name, kind: op.lastKind, last: err}
 	}
@@ -164,6 +187,20 @@ func (op *operation) judge(ctx context.Context, err error) error {
 		return op.giveUp(ctx)
 	}
 	return nil
+}
+
+// refusals are the codes of error replies that say: nothing was done, another try
+// may help.
+var refusals = map[string]bool{wire.CodeMoved: true, wire.CodeUnavailable: true, wire.CodeClusterDown: true,
+	wire.CodeNotEnoughCopies: true, wire.CodeBusy: true, wire.CodeReadOnly: true}
+
+// unrepeatable is the error of an operation that may have taken effect and can't be
+// sent again; nil when it can.
+func (op *operation) unrepeatable(err error) error {
+	if op.once || !op.maybe {
+		return nil
+	}
+	return &opError{op: op.name, kind: ErrUnknownOutcome, last: err}
 }
 
 // giveUp is the error of an operation whose context has ended.

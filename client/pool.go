@@ -25,6 +25,7 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 type lane struct {
 	addr   string
 	number uint8
+	resp3  bool // replies are in RESP3
 }
 
 const (
@@ -34,11 +35,11 @@ const (
 )
 
 // laneOf picks the lane for an operation on a partition.
-func laneOf(addr string, p ring.PartitionID, mutation bool) lane {
+func laneOf(addr string, p ring.PartitionID, mutation, resp3 bool) lane {
 	if mutation {
-		return lane{addr, uint8(p % writeLanes)}
+		return lane{addr, uint8(p % writeLanes), resp3}
 	}
-	return lane{addr, uint8(writeLanes + p%readLanes)}
+	return lane{addr, uint8(writeLanes + p%readLanes), resp3}
 }
 
 // pool keeps the connections to servers, each shared by many goroutines.
@@ -70,24 +71,46 @@ func newPool(dial DialFunc, greet func(context.Context, *wire.Conn) error) *pool
 // get returns the connection of a lane, opening it if need be. Many callers
 // share one attempt; an attempt outlives the caller that began it.
 func (p *pool) get(ctx context.Context, at lane) (*wire.Conn, error) {
-	p.mu.Lock()
-	if p.mu.closed {
-		p.mu.Unlock()
-		return nil, ErrClosed
+	l, err := p.line(ctx, at)
+	if err != nil {
+		return nil, err
 	}
-	l := p.mu.lines[at]
-	if l == nil || l.stale(time.Now()) {
-		l = &line{ready: make(chan struct{})}
-		p.mu.lines[at] = l
-		go p.open(context.WithoutCancel(ctx), l, at.addr)
-	}
-	p.mu.Unlock()
 	select {
 	case <-l.ready:
 		return l.conn, l.err
 	case <-ctx.Done():
 		return nil, fmt.Errorf("connect to %s: %w", at.addr, context.Cause(ctx))
 	}
+}
+
+// opened returns the connection of a lane if it is open already; if not, it will
+// be.
+func (p *pool) opened(ctx context.Context, at lane) *wire.Conn {
+	l, err := p.line(ctx, at)
+	if err != nil {
+		return nil
+	}
+	select {
+	case <-l.ready:
+		return l.conn
+	default:
+		return nil
+	}
+}
+
+func (p *pool) line(ctx context.Context, at lane) (*line, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.closed {
+		return nil, ErrClosed
+	}
+	l := p.mu.lines[at]
+	if l == nil || l.stale(time.Now()) {
+		l = &line{ready: make(chan struct{})}
+		p.mu.lines[at] = l
+		go p.open(context.WithoutCancel(ctx), l, at)
+	}
+	return l, nil
 }
 
 // stale reports whether a finished attempt is of no more use.
@@ -108,21 +131,32 @@ func (l *line) stale(now time.Time) bool {
 	}
 }
 
-func (p *pool) open(ctx context.Context, l *line, addr string) {
+func (p *pool) open(ctx context.Context, l *line, at lane) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	defer close(l.ready)
-	conn, err := wire.Dial(ctx, addr, wire.DialFunc(p.dial), wire.DefaultLimits)
+	if l.conn, l.err = p.connect(ctx, at); l.err != nil {
+		l.until = time.Now().Add(dialCooldown)
+	}
+}
+
+// connect makes a connection.
+func (p *pool) connect(ctx context.Context, at lane) (*wire.Conn, error) {
+	conn, err := wire.Dial(ctx, at.addr, wire.DialFunc(p.dial), wire.DefaultLimits)
 	if err != nil {
-		l.err, l.until = err, time.Now().Add(dialCooldown)
-		return
+		return nil, err
 	}
-	if err = p.greet(ctx, conn); err == nil {
-		l.conn = conn
-		return
+	if at.resp3 {
+		_, err = conn.Do(ctx, []byte("HELLO"), []byte("3"))
 	}
-	_ = conn.Close() // the greeting's error says more
-	l.err, l.until = err, time.Now().Add(dialCooldown)
+	if err == nil {
+		err = p.greet(ctx, conn)
+	}
+	if err != nil {
+		_ = conn.Close() // the error says more
+		return nil, err
+	}
+	return conn, nil
 }
 
 // close closes every connection and waits for attempts under way.

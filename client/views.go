@@ -202,7 +202,7 @@ func (c *Client) askServersOnce(ctx context.Context) error {
 func (c *Client) askServer(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn, err := c.pool.get(ctx, lane{addr, adminLane})
+	conn, err := c.pool.get(ctx, lane{addr: addr, number: adminLane})
 	if err != nil {
 		return err
 	}

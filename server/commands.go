@@ -20,6 +20,7 @@ var commands map[string]command
 func init() {
 	commands = map[string]command{
 		wire.CmdDo:     {1, 1, (*conn).runDo},
+		wire.CmdOnce:   {2, -1, (*conn).runOnce},
 		wire.CmdViewOf: {1, 1, (*conn).runViewOf},
 		wire.CmdPrint:  {1, 1, (*conn).runPrint},
 		wire.CmdLSet:   {2, 2, (*conn).runLocalSet},

@@ -74,7 +74,8 @@ type conn struct {
 
 	memory atomic.Int64 // bytes of its requests and answers under way
 
-	gathered [][]event // by lane: read, not yet handed over
+	gathered [][]event  // by lane: read, not yet handed over
+	once     *wire.Once // the request id of the command being run, if it has one
 
 	mu struct {
 		sync.Mutex

@@ -87,6 +87,7 @@ func (c *conn) write(cl *call, value []byte) {
 		return
 	}
 	cl.request.Value = bytes.Clone(value)
+	c.identify(&cl.request)
 	c.route(cl)
 }
 

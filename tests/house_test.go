@@ -148,12 +148,12 @@ var mayImport = map[string][]string{
 	"viewleader/roster":  {"internal/codec", "internal/invariant", "ring"},
 	"server/store":       {"internal/codec", "internal/folder", "ring", "server/replica"},
 	"server":             {"internal/codec", "internal/wait", "internal/wire", "rebalance", "ring", "server/replica", "server/store"},
-	"server/gateway":     {"client"},
+	"server/gateway":     {"client", "internal/wait", "internal/wire", "ring"},
 	"viewleader":         {"internal/codec", "internal/folder", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
 	"client":             {"internal/wait", "internal/wire", "rebalance", "ring"},
 	"client/...":         {"client", "client/...", "internal/wire", "rebalance", "ring", "scripts"},
 	"scripts":            nil,
-	".":                  {"client/cli", "server", "viewleader"},
+	".":                  {"client", "client/cli", "server", "server/gateway", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {

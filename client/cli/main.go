@@ -35,6 +35,7 @@ type Env struct {
 type Starters struct {
 	ViewLeader func(context.Context, ViewLeaderOptions) error
 	Server     func(context.Context, ServerOptions) error
+	Gateway    func(context.Context, GatewayOptions) error
 }
 
 // Main runs one command and returns its exit code.

@@ -103,7 +103,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd())
+	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd())
 	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.bulkCmd())
 	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
 		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())
@@ -223,16 +223,21 @@ func (a *app) longDeadline(ctx context.Context) (context.Context, context.Cancel
 
 // open connects to the cluster.
 func (a *app) open(ctx context.Context) (*client.Client, error) {
-	leaders := a.leaders()
-	opts := client.Options{Leaders: leaders, Logger: a.logger(slog.LevelWarn)}
-	if dir := a.env.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
-		opts.ViewCache = client.ViewCacheIn(dir, leaders)
-	}
+	opts := a.clientOptions(slog.LevelWarn)
 	c, err := client.Open(ctx, opts)
-	if err != nil && len(leaders) == 1 && leaders[0] == defaultLeader {
+	if err != nil && len(opts.Leaders) == 1 && opts.Leaders[0] == defaultLeader {
 		err = fmt.Errorf("%w ('viewring up' starts a cluster here)", err)
 	}
 	return c, err
+}
+
+// clientOptions say how to find the cluster.
+func (a *app) clientOptions(level slog.Level) client.Options {
+	opts := client.Options{Leaders: a.leaders(), Logger: a.logger(level)}
+	if dir := a.env.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
+		opts.ViewCache = client.ViewCacheIn(dir, opts.Leaders)
+	}
+	return opts
 }
 
 func (a *app) level(normal slog.Level) (slog.Level, error) {

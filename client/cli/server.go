@@ -21,10 +21,11 @@ type ServerOptions struct {
 	Advertise     string // "" : where it listens
 	Data          string
 	Zone          string
-	RebalanceRate int64         // bytes/s; 0: no limit
-	ScrubEvery    time.Duration // 0: when asked to
-	DiskReserve   int64         // bytes; 0: the usual
-	DrainTimeout  time.Duration // that a SIGTERM may take to hand over
+	RebalanceRate int64          // bytes/s; 0: no limit
+	ScrubEvery    time.Duration  // 0: when asked to
+	DiskReserve   int64          // bytes; 0: the usual
+	DrainTimeout  time.Duration  // that a SIGTERM may take to hand over
+	Gateway       GatewayOptions // Listen "": none
 	Logger        *slog.Logger
 }
 
@@ -39,6 +40,7 @@ func (a *app) serverCmd() *cobra.Command {
 	var weight int
 	var rate, reserve int64
 	var child, insecure bool
+	var gateway string
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "run a server",
@@ -78,6 +80,13 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			o.RebalanceRate, o.DiskReserve = rate, reserve
 			o.Leaders = a.leaders()
 			o.Logger = a.logger(slog.LevelInfo)
+			if gateway != "" {
+				listen, err := listenAddr(gateway, insecure)
+				if err != nil {
+					return err
+				}
+				o.Gateway = GatewayOptions{Listen: listen, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+			}
 			return a.starters.Server(ctx, o)
 		},
 	}
@@ -91,6 +100,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&reserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
+	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd

@@ -41,18 +41,23 @@ type Conn struct {
 	}
 }
 
-// call is one Do that waits. reply has room for one, so that an abandoned call
-// does not hold up the reader.
+// call is one Do or Start that waits. reply has room for one, so that an
+// abandoned call does not hold up the reader.
 type call struct {
-	reply chan result
+	reply chan Result
+	raw   int // how many replies it gets, unparsed; 0: one, parsed
 }
 
-type result struct {
+// Result is the answer to a call.
+type Result struct {
+	Raw   []byte       // the last of its replies, unparsed, where Start sent it
+	First *ServerError // the first of its replies that is an error; nil: none
+	Err   error        // why no reply came
+
 	value Value
-	err   error
 }
 
-var calls = sync.Pool{New: func() any { return &call{reply: make(chan result, 1)} }}
+var calls = sync.Pool{New: func() any { return &call{reply: make(chan Result, 1)} }}
 
 // Dial connects to addr. The context bounds the dialing alone.
 func Dial(ctx context.Context, addr string, dial DialFunc, limits Limits) (*Conn, error) {
@@ -93,15 +98,16 @@ func (c *Conn) Close() error {
 // ctx ends first the connection stays usable and the late reply is dropped.
 func (c *Conn) Do(ctx context.Context, args ...[]byte) (Value, error) {
 	cl := calls.Get().(*call)
-	if err := c.enqueue(ctx, cl, args); err != nil {
+	cl.raw = 0
+	if err := c.enqueue(ctx, cl, func(out []byte) []byte { return AppendCommand(out, args...) }); err != nil {
 		calls.Put(cl)
 		return Value{}, fmt.Errorf("ask %s: %w", c.addr, err)
 	}
 	select {
 	case res := <-cl.reply:
 		calls.Put(cl)
-		if res.err != nil {
-			return Value{}, fmt.Errorf("ask %s: %w", c.addr, res.err)
+		if res.Err != nil {
+			return Value{}, fmt.Errorf("ask %s: %w", c.addr, res.Err)
 		}
 		return res.value, res.value.Err()
 	case <-ctx.Done(): // cl belongs to the reader now
@@ -109,38 +115,78 @@ func (c *Conn) Do(ctx context.Context, args ...[]byte) (Value, error) {
 	}
 }
 
-// enqueue puts the command in line, waiting for room if need be.
-func (c *Conn) enqueue(ctx context.Context, cl *call, args [][]byte) error {
+// Pending is what Start has sent.
+type Pending struct{ cl *call }
+
+// Done returns the channel on which the answer comes, once.
+func (p Pending) Done() <-chan Result { return p.cl.reply }
+
+// Release gives back what Start took, once the answer was received.
+func (p Pending) Release() { calls.Put(p.cl) }
+
+// Start sends encoded commands, in one piece, and does not wait for their replies.
+// It waits while the connection has too much under way; it keeps no reference to b.
+func (c *Conn) Start(ctx context.Context, b []byte, replies int) (Pending, error) {
+	cl := calls.Get().(*call)
+	cl.raw = replies
+	if err := c.enqueue(ctx, cl, func(out []byte) []byte { return append(out, b...) }); err != nil {
+		calls.Put(cl)
+		return Pending{}, fmt.Errorf("ask %s: %w", c.addr, err)
+	}
+	return Pending{cl}, nil
+}
+
+// TryStart is Start where that need not wait; ok is false when it must.
+func (c *Conn) TryStart(b []byte, replies int) (p Pending, ok bool, err error) {
+	cl := calls.Get().(*call)
+	cl.raw = replies
+	room, err := c.put(cl, func(out []byte) []byte { return append(out, b...) })
+	if err != nil || room != nil {
+		calls.Put(cl)
+		return Pending{}, false, err
+	}
+	return Pending{cl}, true, nil
+}
+
+// enqueue puts a command in line, waiting for room if need be.
+func (c *Conn) enqueue(ctx context.Context, cl *call, encode func(out []byte) []byte) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	for {
-		c.mu.Lock()
-		if c.mu.err != nil {
-			defer c.mu.Unlock()
-			return c.mu.err
+		room, err := c.put(cl, encode)
+		if room == nil {
+			return err
 		}
-		if len(c.mu.calls) < connCallsMax && len(c.mu.out) < connBytesMax {
-			c.mu.out = AppendCommand(c.mu.out, args...)
-			c.mu.calls = append(c.mu.calls, cl)
-			c.mu.Unlock()
-			select {
-			case c.wake <- struct{}{}:
-			default: // the writer has been told
-			}
-			return nil
-		}
-		if c.mu.room == nil {
-			c.mu.room = make(chan struct{})
-		}
-		room := c.mu.room
-		c.mu.Unlock()
 		select {
 		case <-room:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// put puts a command in line. When there is no room it returns what is closed
+// once there may be.
+func (c *Conn) put(cl *call, encode func(out []byte) []byte) (room <-chan struct{}, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.mu.err != nil:
+		return nil, c.mu.err
+	case len(c.mu.calls) >= connCallsMax || len(c.mu.out) >= connBytesMax:
+		if c.mu.room == nil {
+			c.mu.room = make(chan struct{})
+		}
+		return c.mu.room, nil
+	}
+	c.mu.out = encode(c.mu.out)
+	c.mu.calls = append(c.mu.calls, cl)
+	select {
+	case c.wake <- struct{}{}:
+	default: // the writer has been told
+	}
+	return nil, nil
 }
 
 // madeRoom lets waiting callers look again. The caller holds mu.
@@ -180,24 +226,55 @@ func (c *Conn) write() {
 func (c *Conn) read(r *Reader) {
 	defer c.ended.Done()
 	for {
-		v, err := r.ReadValue()
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF // the other side hung up, whatever we wait for
+		kind, err := r.peek()
+		if err == nil && kind == KindPush {
+			if _, err = r.ReadRaw(); err == nil {
+				continue
+			}
 		}
 		if err != nil {
-			c.fail(fmt.Errorf("read: %w", err))
+			c.fail(readFailed(err))
 			return
-		}
-		if v.Kind == KindPush {
-			continue
 		}
 		cl := c.first()
 		if cl == nil {
 			c.fail(fmt.Errorf("%w: a reply to no command", ErrProtocol))
 			return
 		}
-		cl.reply <- result{value: v}
+		res := cl.read(r)
+		cl.reply <- res
+		if res.Err != nil {
+			c.fail(res.Err)
+			return
+		}
 	}
+}
+
+func readFailed(err error) error {
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // the other side hung up, whatever we wait for
+	}
+	return fmt.Errorf("read: %w", err)
+}
+
+// read reads what the call is to get.
+func (cl *call) read(r *Reader) (res Result) {
+	var err error
+	if cl.raw == 0 {
+		if res.value, err = r.ReadValue(); err != nil {
+			res.Err = readFailed(err)
+		}
+		return res
+	}
+	for range cl.raw {
+		if res.Raw, err = r.ReadRaw(); err != nil {
+			return Result{Err: readFailed(err)}
+		}
+		if res.First == nil && Kind(res.Raw[0]) == KindError {
+			res.First = ParseServerError(string(res.Raw[1 : len(res.Raw)-2]))
+		}
+	}
+	return res
 }
 
 // first takes the call in front, or returns nil.
@@ -229,6 +306,6 @@ func (c *Conn) fail(err error) {
 	close(c.done)
 	_ = c.nc.Close() // broken already, or closed on purpose
 	for _, cl := range waiting {
-		cl.reply <- result{err: err}
+		cl.reply <- Result{Err: err}
 	}
 }

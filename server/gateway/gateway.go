@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/internal/wait"
+	"viewring/internal/wire"
+)
+
+// Gateway is a running gateway. It stops when its context ends or with Close.
+type Gateway struct {
+	opts  Options
+	began time.Time
+	table atomic.Pointer[table] // nil until somebody has asked for it
+
+	ctx     context.Context // ends with the gateway
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	stopped chan struct{} // closed when everything has ended
+
+	stats stats
+
+	mu struct {
+		sync.Mutex
+		closed   bool
+		last     uint64 // id of a session
+		sessions map[uint64]*session
+	}
+}
+
+// stats are counted since the start.
+type stats struct {
+	connections, refused, slow    atomic.Uint64
+	commands, failures, pipelines atomic.Uint64
+}
+
+// acceptPause is the time after an accept that failed.
+const acceptPause = 50 * time.Millisecond
+
+// Start serves.
+func Start(ctx context.Context, opts Options) *Gateway {
+	opts.fill()
+	g := &Gateway{opts: opts, began: time.Now(), stopped: make(chan struct{})}
+	g.mu.sessions = make(map[uint64]*session)
+	g.ctx, g.cancel = context.WithCancel(ctx)
+	g.running.Go(g.accept)
+	go g.finish()
+	opts.Logger.Info("gateway is up", "addr", g.Addr())
+	return g
+}
+
+// Addr returns the address that the gateway listens at.
+func (g *Gateway) Addr() string { return g.opts.Listener.Addr().String() }
+
+// Close stops the gateway and returns when everything in it has ended.
+func (g *Gateway) Close() error {
+	g.cancel()
+	g.Wait()
+	return nil
+}
+
+// Wait returns when the gateway has stopped.
+func (g *Gateway) Wait() { <-g.stopped }
+
+func (g *Gateway) finish() {
+	<-g.ctx.Done()
+	_ = g.opts.Listener.Close() // accept ends by it
+	g.mu.Lock()
+	g.mu.closed = true
+	for _, s := range g.mu.sessions {
+		_ = s.nc.Close() // its goroutines end by it
+	}
+	g.mu.Unlock()
+	g.running.Wait()
+	close(g.stopped)
+}
+
+// accept takes connections until the listener is closed.
+func (g *Gateway) accept() {
+	for {
+		nc, err := g.opts.Listener.Accept()
+		if err == nil {
+			g.take(nc)
+			continue
+		}
+		if g.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+			return
+		}
+		g.opts.Logger.Warn("a connection could not be accepted", "err", err)
+		wait.For(g.ctx, acceptPause) // out of file descriptors, most likely: do not spin
+	}
+}
+
+// take starts serving a connection, unless there are too many.
+func (g *Gateway) take(nc net.Conn) {
+	g.mu.Lock()
+	full := len(g.mu.sessions) >= g.opts.ConnectionsMax
+	if g.mu.closed || full {
+		g.mu.Unlock()
+		if full {
+			g.stats.refused.Add(1)
+			_ = nc.SetWriteDeadline(time.Now().Add(acceptPause))
+			_, _ = nc.Write([]byte("-" + wire.CodeErr + " max number of clients reached\r\n")) // best effort
+		}
+		_ = nc.Close()
+		return
+	}
+	g.mu.last++
+	s := newSession(g, nc, g.mu.last)
+	g.mu.sessions[s.id] = s
+	g.running.Add(1)
+	g.mu.Unlock()
+	g.stats.connections.Add(1)
+	go func() {
+		defer g.running.Done()
+		s.serve()
+		g.mu.Lock()
+		delete(g.mu.sessions, s.id)
+		g.mu.Unlock()
+	}()
+}
+
+func (g *Gateway) sessions() []*session {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	all := make([]*session, 0, len(g.mu.sessions))
+	for _, s := range g.mu.sessions {
+		all = append(all, s)
+	}
+	return all
+}

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"context"
+
+	"viewring/client"
+	"viewring/internal/wire"
+	"viewring/ring"
+)
+
+// split carries out a command whose keys are in several slots as one command for
+// each key, if it is one of those for which that means the same. The whole is not
+// atomic, as it is not in any cluster.
+func (s *session) split(name string, args [][]byte) {
+	switch name {
+	case "MGET":
+		s.each("GET", args[1:], 1, writeArray)
+	case "MSET":
+		if len(args)%2 == 0 {
+			s.wrong(arityText(args[0]))
+			return
+		}
+		s.each("SET", args[1:], 2, writeOK)
+	case "DEL", "UNLINK", "EXISTS", "TOUCH":
+		s.each(name, args[1:], 1, writeSum)
+	default:
+		s.wrong(crossSlot)
+	}
+}
+
+// each sends a command for every so many of args, the first of which is the key,
+// and merges the answers.
+func (s *session) each(name string, args [][]byte, words int, merge func(w *wire.Writer, raws [][]byte)) {
+	spec := (*s.g.table.Load())[name]
+	calls := make([]*client.Call, 0, len(args)/words)
+	for i := 0; i+words <= len(args); i += words {
+		part := append([][]byte{[]byte(name)}, args[i:i+words]...)
+		calls = append(calls, s.send(name, spec, ring.SlotOf(string(args[i])), part))
+	}
+	s.push(item{
+		ready: func() bool { return false },
+		write: func(ctx context.Context, w *wire.Writer) { s.writeMerged(ctx, w, calls, merge) },
+	})
+}
+
+// writeMerged waits for all, whatever some of them say: the first error is the
+// answer.
+func (s *session) writeMerged(ctx context.Context, w *wire.Writer, calls []*client.Call, merge func(w *wire.Writer, raws [][]byte)) {
+	raws := make([][]byte, len(calls))
+	var failed error
+	for i, call := range calls {
+		raw, err := call.Wait(ctx)
+		if err == nil && wire.Kind(raw[0]) == wire.KindError {
+			err = wire.ParseServerError(string(raw[1 : len(raw)-2]))
+		}
+		if err != nil && failed == nil {
+			failed = err
+		}
+		raws[i] = raw
+	}
+	if failed != nil {
+		s.writeFailure(w, failed)
+		return
+	}
+	merge(w, raws)
+}
+
+func writeArray(w *wire.Writer, raws [][]byte) {
+	w.WriteArray(len(raws))
+	for _, raw := range raws {
+		w.WriteRaw(raw)
+	}
+}
+
+func writeOK(w *wire.Writer, _ [][]byte) { w.WriteSimple("OK") }
+
+func writeSum(w *wire.Writer, raws [][]byte) {
+	n := int64(0)
+	for _, raw := range raws {
+		if v, err := parse(raw); err == nil {
+			n += v.Int
+		}
+	}
+	w.WriteInt(n)
+}

@@ -1,0 +1,188 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"viewring/client"
+	"viewring/internal/wire"
+	"viewring/ring"
+)
+
+// transaction is a session's MULTI, from there or from WATCH on. Commands are
+// gathered here and go to the primary of their slot in one piece with EXEC; what
+// is watched is watched there, on a connection of the session's own.
+type transaction struct {
+	queueing bool
+	spoiled  bool // a command was refused: EXEC will be
+	batch    []byte
+	commands int
+	mutation bool
+	keyed    bool   // slot is meant
+	slot     uint16 // of all keys
+	pin      *client.Pinned
+}
+
+func (t *transaction) unpin() {
+	if t.pin != nil {
+		t.pin.Close()
+	}
+	t.pin = nil
+}
+
+// end forgets the transaction, and what it watched.
+func (t *transaction) end() {
+	t.unpin()
+	*t = transaction{}
+}
+
+// joins reports whether a command's keys are in the slot of those before it.
+func (t *transaction) joins(keys [][]byte) bool {
+	for _, k := range keys {
+		slot := ring.SlotOf(string(k))
+		if t.keyed && slot != t.slot {
+			return false
+		}
+		t.keyed, t.slot = true, slot
+	}
+	return true
+}
+
+func (s *session) runMulti([][]byte) error {
+	if s.tx.queueing {
+		s.replyError(wire.CodeErr + " MULTI calls can not be nested")
+		return nil
+	}
+	s.tx.queueing = true
+	s.tx.batch = wire.AppendCommand(nil, []byte("MULTI"))
+	s.replyOK()
+	return nil
+}
+
+// queue keeps a command for EXEC.
+func (s *session) queue(spec spec, args [][]byte) {
+	size := 0
+	for _, a := range args {
+		size += len(a)
+	}
+	switch {
+	case !s.tx.joins(spec.keys(args)):
+		s.wrong(crossSlot)
+	case len(s.tx.batch)+size > s.g.opts.RequestMax:
+		s.wrong(wire.CodeErr + " the transaction is too large")
+	default:
+		s.tx.batch = wire.AppendCommand(s.tx.batch, args...)
+		s.tx.commands++
+		s.tx.mutation = s.tx.mutation || spec.mutation
+		s.reply(func(w *wire.Writer) { w.WriteSimple("QUEUED") })
+	}
+}
+
+// queuedOwn are the commands without keys that servers can carry out in a
+// transaction as well.
+var queuedOwn = map[string]bool{"PING": true, "ECHO": true, "TIME": true, "UNWATCH": true}
+
+func (s *session) queueOwn(name string, args [][]byte) {
+	if !queuedOwn[name] {
+		s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
+		return
+	}
+	s.queue(spec{}, args)
+}
+
+func (s *session) runDiscard([][]byte) error {
+	if !s.tx.queueing {
+		s.replyError(wire.CodeErr + " DISCARD without MULTI")
+		return nil
+	}
+	s.tx.end()
+	s.replyOK()
+	return nil
+}
+
+func (s *session) runExec([][]byte) error {
+	tx := &s.tx
+	switch {
+	case !tx.queueing:
+		s.replyError(wire.CodeErr + " EXEC without MULTI")
+		return nil
+	case tx.spoiled:
+		s.replyError("EXECABORT Transaction discarded because of previous errors.")
+	case tx.pin != nil:
+		s.now(s.execPinned)
+	case tx.commands == 0:
+		s.reply(func(w *wire.Writer) { w.WriteArray(0) })
+	default:
+		tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
+		s.pushCall(s.pipe.Send(s.ctx, client.Command{
+			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.resp3,
+		}))
+	}
+	tx.end()
+	return nil
+}
+
+// execPinned carries out a transaction where it watches keys. When that place is
+// lost nothing was done, and the answer is that of a key that was changed.
+func (s *session) execPinned(ctx context.Context, w *wire.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, s.g.opts.Patience)
+	defer cancel()
+	tx := &s.tx
+	tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
+	raw, err := tx.pin.Do(ctx, tx.batch, tx.commands+2)
+	switch {
+	case err == nil:
+		w.WriteRaw(raw)
+	case errors.Is(err, client.ErrUnavailable), !tx.mutation:
+		w.WriteNilArray()
+	default:
+		s.writeFailure(w, err)
+	}
+}
+
+func (s *session) runWatch(args [][]byte) error {
+	if s.tx.queueing {
+		s.replyError(wire.CodeErr + " WATCH inside MULTI is not allowed")
+		return nil
+	}
+	before := s.tx
+	if !s.tx.joins(args[1:]) {
+		s.tx = before
+		s.replyError(crossSlot)
+		return nil
+	}
+	words := make([][]byte, len(args))
+	for i, a := range args {
+		words[i] = bytes.Clone(a)
+	}
+	s.now(func(ctx context.Context, w *wire.Writer) { s.watch(ctx, w, words) })
+	return nil
+}
+
+func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
+	ctx, cancel := context.WithTimeout(ctx, s.g.opts.Patience)
+	defer cancel()
+	var raw []byte
+	var err error
+	if s.tx.pin != nil {
+		// When the place of the first WATCH is lost, EXEC will say so.
+		if raw, err = s.tx.pin.Do(ctx, wire.AppendCommand(nil, words...), 1); err != nil {
+			raw, err = []byte("+OK\r\n"), nil
+		}
+	} else {
+		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.resp3})
+	}
+	if err != nil {
+		s.tx.end()
+		s.writeFailure(w, err)
+		return
+	}
+	w.WriteRaw(raw)
+}
+
+func (s *session) runUnwatch([][]byte) error {
+	s.tx.end()
+	s.replyOK()
+	return nil
+}
