@@ -22,7 +22,13 @@ type itemCache struct {
 	lru   *simplelru.LRU[itemPlace, []byte]
 	bytes int // of all that lru has
 	limit int
-	wipes map[ring.PartitionID]uint32 // places from before the last wipe are found no more
+	parts map[ring.PartitionID]*cachedPart
+}
+
+// cachedPart is what is kept of a partition.
+type cachedPart struct {
+	wipes uint32 // places from before the last wipe are found no more
+	count int    // of all its places: most partitions' items are not read here, and cost no further look
 }
 
 // itemPlace is where an item is stored.
@@ -39,16 +45,28 @@ const (
 )
 
 func newItemCache(st replica.Storage, limit int64) *itemCache {
-	c := &itemCache{Storage: st, limit: int(limit), wipes: make(map[ring.PartitionID]uint32)}
+	c := &itemCache{Storage: st, limit: int(limit), parts: make(map[ring.PartitionID]*cachedPart)}
 	size := max(1, c.limit/cachedItemBytes) // the bytes are the bound, and always reached before
-	c.lru, _ = simplelru.NewLRU(size, func(at itemPlace, item []byte) { c.bytes -= cost(at, item) })
+	c.lru, _ = simplelru.NewLRU(size, func(at itemPlace, item []byte) {
+		c.bytes -= cost(at, item)
+		c.parts[at.partition].count--
+	})
 	return c
 }
 
 func cost(at itemPlace, item []byte) int { return cachedItemBytes + len(at.key) + len(item) }
 
 func (c *itemCache) place(p ring.PartitionID, key replica.Key) itemPlace {
-	return itemPlace{partition: p, wipes: c.wipes[p], key: key}
+	return itemPlace{partition: p, wipes: c.part(p).wipes, key: key}
+}
+
+func (c *itemCache) part(p ring.PartitionID) *cachedPart {
+	part := c.parts[p]
+	if part == nil {
+		part = &cachedPart{}
+		c.parts[p] = part
+	}
+	return part
 }
 
 // Get implements replica.Storage. Nobody changes what it returns.
@@ -72,6 +90,7 @@ func (c *itemCache) keep(at itemPlace, item []byte) {
 	}
 	c.lru.Add(at, item)
 	c.bytes += cost(at, item)
+	c.part(at.partition).count++
 	for c.bytes > c.limit {
 		c.lru.RemoveOldest()
 	}
@@ -81,6 +100,9 @@ func (c *itemCache) keep(at itemPlace, item []byte) {
 func (c *itemCache) wrote(b *replica.Batch) {
 	for i := range b.Ops {
 		op := &b.Ops[i]
+		if part := c.parts[op.Partition]; part == nil || part.count == 0 {
+			continue
+		}
 		switch op.Kind {
 		case replica.PutItem:
 			if at := c.place(op.Partition, op.Key); c.lru.Contains(at) {
@@ -91,7 +113,7 @@ func (c *itemCache) wrote(b *replica.Batch) {
 				c.keep(at, nil)
 			}
 		case replica.WipePartition:
-			c.wipes[op.Partition]++
+			c.forgetAll(op.Partition)
 		}
 	}
 }
@@ -101,4 +123,4 @@ func (c *itemCache) wrote(b *replica.Batch) {
 func (c *itemCache) forget(p ring.PartitionID, key replica.Key) { c.lru.Remove(c.place(p, key)) }
 
 // forgetAll drops a partition's items.
-func (c *itemCache) forgetAll(p ring.PartitionID) { c.wipes[p]++ }
+func (c *itemCache) forgetAll(p ring.PartitionID) { c.part(p).wipes++ }

@@ -85,6 +85,7 @@ func (l *lane) run() {
 		case <-l.s.ctx.Done():
 			return
 		}
+		runtime.Gosched() // what else is ready to run may have more for this round
 		l.gather(pause)
 		events = l.inbox.take(events)
 		for rest := events; ; {

@@ -196,6 +196,7 @@ func (p *peer) stream(ctx context.Context, nc net.Conn) error {
 		_ = nc.Close() // broken, or over
 		<-ended
 	}()
+	deadline := &deadlineWriter{nc: nc, timeout: linkTimeout}
 	for {
 		select {
 		case <-p.wake:
@@ -207,7 +208,7 @@ func (p *peer) stream(ctx context.Context, nc net.Conn) error {
 			if len(messages) == 0 {
 				break
 			}
-			if err := p.writeFrame(nc, messages, size); err != nil {
+			if err := p.writeFrame(nc, deadline, messages, size); err != nil {
 				return err
 			}
 		}
@@ -216,7 +217,7 @@ func (p *peer) stream(ctx context.Context, nc net.Conn) error {
 
 // writeFrame sends a frame in one system call. E and done are read after its
 // messages were made, and not before.
-func (p *peer) writeFrame(nc net.Conn, messages [][]byte, size int) error {
+func (p *peer) writeFrame(nc net.Conn, deadline *deadlineWriter, messages [][]byte, size int) error {
 	header := appendFrameHeader(make([]byte, 0, frameHeaderMax), frameHeader{epoch: p.s.node.epoch(), done: p.s.done()})
 	head := make([]byte, 0, 64+len(header))
 	head = append(head, "*2\r\n$"...)
@@ -228,7 +229,7 @@ func (p *peer) writeFrame(nc net.Conn, messages [][]byte, size int) error {
 	out = append(out, head)
 	out = append(out, messages...)
 	out = append(out, []byte("\r\n"))
-	if err := nc.SetWriteDeadline(time.Now().Add(linkTimeout)); err != nil {
+	if err := deadline.extend(); err != nil {
 		return err
 	}
 	_, err := out.WriteTo(nc)
