@@ -147,6 +147,8 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	}
 	l := s.lanes[int(p)%lanes]
 	c := l.core.Inspect(p)
+	life := w.leader.views[l.epoch].Partitions[p].Reborn
+	invariant.Check(a.Version.Term >= life, "I7", "partition %d: answered version %v in the life that began in term %d", p, a.Version, life)
 	invariant.Check(a.Version.Term <= c.Term, "I6", "partition %d: answered version %v in term %d", p, a.Version, c.Term)
 	if a.Version.Term != c.Term && in.op != 0 {
 		return // the record of an earlier term answered a retry

@@ -19,6 +19,8 @@ var hotKeys = []string{"a", "b", "c", "d", "e", "n1", "n2", "t1", "t2", "t3"}
 func counts(key string) bool  { return key[0] == 'n' }
 func expires(key string) bool { return key[0] == 't' }
 
+const stubbornID = 5
+
 // client does one operation after the other, each under one request id over all
 // its tries, and gives up after a while without knowing the outcome.
 type client struct {
@@ -39,11 +41,17 @@ type client struct {
 	careful  bool          // its mark waits for what was given up
 	lost     bool          // the last try was not answered: the view may be old
 	final    bool
+	ahead    bool // its clock is far ahead, and what it asks comes again when it is not
+	sleeps   time.Duration
+	stubborn bool // reads alone, from who it took for the primary, whoever that is by now
 }
 
 func newClient(w *world, id byte) *client {
 	c := &client{w: w, id: id, patience: 500 * time.Millisecond, careful: id%3 == 0,
 		open: make(map[uint64]bool), seen: make(map[string]replica.Version)}
+	if c.stubborn = id == stubbornID; c.stubborn {
+		c.patience = 200 * time.Millisecond
+	}
 	if id%2 == 0 {
 		c.patience = 2500 * time.Millisecond
 	}
@@ -64,6 +72,10 @@ type attempt struct {
 
 func (c *client) next() {
 	if c.w.quiet && !c.final {
+		return
+	}
+	if c.sleeps > c.w.now && !c.w.calm {
+		c.w.after(c.sleeps-c.w.now, c.next)
 		return
 	}
 	in := input{}
@@ -89,6 +101,9 @@ func (c *client) next() {
 func (c *client) draw(key string) input {
 	w := c.w
 	in := input{key: key, value: c.unique()}
+	if c.stubborn {
+		return input{key: key}
+	}
 	if counts(key) {
 		in.value = fmt.Sprint(w.rng.IntN(100))
 	}
@@ -161,7 +176,11 @@ func (c *client) try() {
 	}
 	c.tries++
 	try := c.tries
-	if eager := c.id%4 < 2; c.view == nil || eager || c.lost && c.w.chance(0.7) {
+	chance := 0.7
+	if c.stubborn {
+		chance = 0.04
+	}
+	if eager := c.id%4 < 2 && !c.stubborn; c.view == nil || eager || c.lost && c.w.chance(chance) {
 		c.view = c.w.leader.state.View()
 	}
 	c.lost = true // until an answer comes
@@ -170,7 +189,12 @@ func (c *client) try() {
 	a.current = func() bool { return c.number == number && c.op.done == never }
 	c.send(a, func(ans replica.Answer) { c.answered(number, try, ans) })
 	c.w.after(c.patience, func() {
-		if c.tries == try {
+		switch {
+		case c.tries != try:
+		case c.stubborn:
+			c.tries++
+			c.next()
+		default:
 			c.try()
 		}
 	})
@@ -193,10 +217,16 @@ func (c *client) giveUp() {
 // later tries an operation again long after, perhaps at a server that never saw
 // it: what it did must not be done twice, and its answer must be the first one.
 func (c *client) later(rec *record, number uint64, a attempt, chance float64) {
-	if rec.in.op == 0 || c.w.opt.Once || !c.w.chance(chance) {
+	if c.w.chance(chance) {
+		c.again(rec, number, a, c.w.between(100*time.Millisecond, 12*time.Second))
+	}
+}
+
+func (c *client) again(rec *record, number uint64, a attempt, after time.Duration) {
+	if rec.in.op == 0 || c.w.loss != nil {
 		return
 	}
-	c.w.after(c.w.between(100*time.Millisecond, 12*time.Second), func() {
+	c.w.after(after, func() {
 		if c.w.quiet {
 			return
 		}
@@ -225,7 +255,7 @@ func (c *client) send(a attempt, then func(replica.Answer)) {
 		return
 	}
 	c.w.deliver(outside, s.id(), func() { c.arrive(s, p, a, then) })
-	if c.w.lossy && !c.w.calm && !c.w.opt.Once && c.w.chance(0.04) {
+	if c.w.lossy && !c.w.calm && c.w.loss == nil && c.w.chance(0.04) {
 		c.w.count("requests come twice, late")
 		c.w.after(c.w.between(300*time.Millisecond, 10*time.Second), func() {
 			a.current = func() bool { return false }
@@ -318,6 +348,9 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 		}
 	case a.Status == replica.StatusExpiredID:
 		c.tries++
+		if c.final {
+			c.finals = slices.Insert(c.finals, 0, c.op.in.key) // once its clock is where another one's was
+		}
 		c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
 		return
 	case a.Status == replica.StatusCorrupt:
@@ -332,8 +365,15 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	}
 	c.lost = false
 	c.tries++
+	if c.stubborn {
+		c.w.after(c.w.between(time.Millisecond, 100*time.Millisecond), c.next)
+		return
+	}
 	c.w.count("operations")
 	c.w.done++
+	if c.ahead {
+		c.again(c.op, number, c.attempt(c.op), time.Second+time.Duration(c.w.rng.Int64N(int64(4*time.Second))))
+	}
 	c.later(c.op, number, c.attempt(c.op), 0.03)
 	c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
 }

@@ -72,7 +72,7 @@ func orNone(s string) string {
 	return s
 }
 
-var numbers = regexp.MustCompile(`\b(s|incarnation )?\d+\b|address \S+|\[.*\]|incarnation$`)
+var numbers = regexp.MustCompile(`\b(s|incarnation )?\d+(\.\d+)?(ms|s)?\b|address \S+|\[.*\]|incarnation$`)
 
 // coverRoster counts what a batch of commands came to.
 func (w *world) coverRoster(before, after *ring.View, cmds []roster.Command, results []roster.Result) {

@@ -22,6 +22,7 @@ func (w *world) compare() {
 	v := w.leader.state.View()
 	for i := range v.Partitions {
 		p := ring.PartitionID(i)
+		w.checkHelped(v, p)
 		var first *space
 		var last replica.Copy
 		for _, id := range v.Partitions[p].Acting {

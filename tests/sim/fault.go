@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"viewring/ring"
-	"viewring/viewleader/roster"
 )
 
 const serversMax = 12
@@ -43,13 +42,22 @@ func faultKinds() []faultKind {
 		{3, "clock jumps", (*world).jump},
 		{2, "disk rolled back", (*world).rollBack},
 		{3, "cut off by its handoff", func(w *world, _ *server) bool {
-			was := w.ambush
-			w.ambush = true
+			was := w.ambush.cutOff
+			w.ambush.cutOff = true
 			return !was
 		}},
 		{3, "disk full", (*world).fillDisk},
 		{1, "all disks full", func(w *world, _ *server) bool { return w.fillAll() }},
+		{3, "blink", (*world).blink},
+		{3, "handoff comes late", func(w *world, _ *server) bool { return w.lateHandoff() }},
+		{3, "estranged", func(w *world, _ *server) bool { return w.estranged() }},
+		{3, "late learner", func(w *world, _ *server) bool { return w.lateLearner() }},
+		{2, "tail of one", func(w *world, _ *server) bool { return w.tailOfOne() }},
+		{2, "adoption hangs", (*world).hangAdoption},
+		{1, "torn triangle", func(w *world, _ *server) bool { return w.tornTriangle() }},
+		{2, "client's clock jumps", func(w *world, _ *server) bool { return w.jumpClient() }},
 		{4, "flipped bit", (*world).flipBit},
+		{2, "flipped under lag", func(w *world, _ *server) bool { return w.flipUnderLag() }},
 		{2, "bad block", (*world).breakBlock},
 	}
 }
@@ -63,13 +71,13 @@ func (w *world) fault() {
 		return
 	}
 	total := 0
-	for i := range kinds {
-		total += kinds[i].weight
+	for _, weight := range w.weights {
+		total += weight
 	}
 	draw := w.rng.IntN(total)
 	s := w.servers[w.rng.IntN(len(w.servers))]
 	for i := range kinds {
-		if draw -= kinds[i].weight; draw >= 0 {
+		if draw -= w.weights[i]; draw >= 0 {
 			continue
 		}
 		if k := &kinds[i]; k.do(w, s) {
@@ -199,9 +207,7 @@ func (w *world) isolated(s *server) bool {
 		// It is taken out before its leases have run out: its clients must
 		// not go on reading what others overwrite.
 		w.hit("expired while isolated")
-		if m := w.leader.state.View().Member(s.id()); m != nil {
-			w.command(roster.Command{Kind: roster.KindExpire, Who: []roster.Incarnated{{ID: s.id(), Incarnation: m.Incarnation}}})
-		}
+		w.expire(s.id())
 		if other := w.otherThan(s); other != nil {
 			w.crashFor(other, w.between(10*time.Millisecond, time.Second))
 		}

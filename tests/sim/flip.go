@@ -55,8 +55,12 @@ const scrubEvery = 400 * time.Millisecond
 
 // flipBit changes a bit of an item that another acting replica has as well.
 func (w *world) flipBit(s *server) bool {
-	return w.spoil(s, func(d *mapDrive, p ring.PartitionID, keys []replica.Key) {
-		key := keys[w.rng.IntN(len(keys))]
+	return w.flipIn(s, ring.PartitionID(w.rng.IntN(w.partitions)))
+}
+
+func (w *world) flipIn(s *server, p ring.PartitionID) bool {
+	return w.spoil(s, p, 1, func(d *mapDrive, keys []replica.Key) {
+		key := w.pickFlipped(keys)
 		item := bytes.Clone(d.durable[p].items[key])
 		item[w.rng.IntN(len(item))] ^= 1 << w.rng.IntN(8)
 		for _, s := range []*space{d.durable[p], d.visible[p]} {
@@ -65,9 +69,49 @@ func (w *world) flipBit(s *server) bool {
 	})
 }
 
+// pickFlipped prefers the keys of users to the many records.
+func (w *world) pickFlipped(keys []replica.Key) replica.Key {
+	users := slices.DeleteFunc(slices.Clone(keys), func(k replica.Key) bool { return k.Space() != replica.SpaceUser })
+	if len(users) > 0 && w.chance(0.7) {
+		keys = users
+	}
+	return keys[w.rng.IntN(len(keys))]
+}
+
+// flipUnderLag flips bits on a primary and on a backup whose link is slow: what mends
+// them meets entries that are under way.
+func (w *world) flipUnderLag() bool {
+	v := w.leader.state.View()
+	p := ring.PartitionID(w.rng.IntN(w.partitions))
+	acting := v.Partitions[p].Acting
+	if len(acting) < 3 {
+		return false
+	}
+	primary, backup := w.byID(acting[0]), w.byID(acting[1+w.rng.IntN(2)])
+	if primary == nil || backup == nil {
+		return false
+	}
+	l := link{primary.id(), backup.id()}
+	w.slow[l] = true
+	w.after(2500*time.Millisecond, func() { delete(w.slow, l) })
+	for range 6 {
+		w.after(time.Duration(w.rng.Int64N(int64(2500*time.Millisecond))), func() {
+			s := primary
+			if w.chance(0.5) {
+				s = backup
+			}
+			if w.flipIn(s, p) && w.chance(0.7) {
+				w.scrubServer(s)
+			}
+		})
+	}
+	return true
+}
+
 // breakBlock makes a range of a partition's items unreadable.
 func (w *world) breakBlock(s *server) bool {
-	return w.spoil(s, func(d *mapDrive, p ring.PartitionID, keys []replica.Key) {
+	p := ring.PartitionID(w.rng.IntN(w.partitions))
+	return w.spoil(s, p, 2, func(d *mapDrive, keys []replica.Key) {
 		from := w.rng.IntN(len(keys))
 		to := min(from+w.rng.IntN(4), len(keys)-1)
 		for _, s := range []*space{d.durable[p], d.visible[p]} {
@@ -76,16 +120,14 @@ func (w *world) breakBlock(s *server) bool {
 	})
 }
 
-// spoil picks a partition of which two others act with the same bytes, all synced
-// and sound, and lets damage do something to the copy of s.
-func (w *world) spoil(s *server, damage func(d *mapDrive, p ring.PartitionID, keys []replica.Key)) bool {
+// spoil lets damage do something to a server's copy of p, to keys of which enough of
+// at least two others that act have the same bytes, synced and sound.
+func (w *world) spoil(s *server, p ring.PartitionID, enough int, damage func(d *mapDrive, keys []replica.Key)) bool {
 	d, ok := s.disk.drive.(*mapDrive)
-	if !ok || !s.alive || s.node == nil || s.doomed || s.disk.rolledBack {
+	if !ok || !s.alive || s.node == nil || s.doomed || s.disk.rolledBack || w.calm {
 		return false
 	}
-	v := w.leader.state.View()
-	p := ring.PartitionID(w.rng.IntN(len(v.Partitions)))
-	acting := v.Partitions[p].Acting
+	acting := w.leader.state.View().Partitions[p].Acting
 	if !slices.Contains(acting, s.id()) || len(acting) < 3 || d.durable[p] == nil || w.damaged(p) {
 		return false
 	}
@@ -97,25 +139,31 @@ func (w *world) spoil(s *server, damage func(d *mapDrive, p ring.PartitionID, ke
 	}
 	var keys []replica.Key
 	for _, key := range slices.Sorted(maps.Keys(d.durable[p].items)) {
-		same := true
-		for _, id := range acting {
-			od := w.byID(id).disk.drive.(*mapDrive)
-			same = same && od.durable[p] != nil && bytes.Equal(od.durable[p].items[key], d.durable[p].items[key]) &&
-				bytes.Equal(od.visible[p].items[key], d.durable[p].items[key])
-		}
-		if same {
+		if w.copiesLike(d, p, key, acting) > enough {
 			keys = append(keys, key)
 		}
 	}
 	if len(keys) == 0 {
 		return false
 	}
-	damage(d, p, keys)
+	damage(d, keys)
 	if !w.flips {
 		w.flips = true
 		w.after(scrubEvery, w.scrub)
 	}
 	return true
+}
+
+// copiesLike counts who has the same bytes at a key as d has synced, d included.
+func (w *world) copiesLike(d *mapDrive, p ring.PartitionID, key replica.Key, ids []ring.ServerID) (n int) {
+	for _, id := range ids {
+		od := w.byID(id).disk.drive.(*mapDrive)
+		if od.durable[p] != nil && bytes.Equal(od.durable[p].items[key], d.durable[p].items[key]) &&
+			bytes.Equal(od.visible[p].items[key], d.durable[p].items[key]) {
+			n++
+		}
+	}
+	return n
 }
 
 // damaged reports whether any disk has a copy of p with damage that is not mended.
@@ -155,27 +203,31 @@ func (w *world) scrub() {
 	}
 	w.after(scrubEvery, w.scrub)
 	for _, s := range w.servers {
-		d, ok := s.disk.drive.(*mapDrive)
-		if !ok || !s.alive || s.node == nil {
+		w.scrubServer(s)
+	}
+}
+
+func (w *world) scrubServer(s *server) {
+	d, ok := s.disk.drive.(*mapDrive)
+	if !ok || !s.alive || s.node == nil {
+		return
+	}
+	for _, p := range slices.Sorted(maps.Keys(d.visible)) {
+		sp := d.visible[p]
+		keys := sp.unsound()
+		if len(keys) == 0 {
 			continue
 		}
-		for _, p := range slices.Sorted(maps.Keys(d.visible)) {
-			sp := d.visible[p]
-			keys := sp.unsound()
-			if len(keys) == 0 {
-				continue
+		broken := sp.bad != nil
+		w.count("scrub finds damage")
+		s.lanes[int(p)%lanes].post(func(at replica.Instant, c *replica.Core) {
+			for _, key := range keys {
+				c.Mend(at, p, key)
 			}
-			broken := sp.bad != nil
-			w.count("scrub finds damage")
-			s.lanes[int(p)%lanes].post(func(at replica.Instant, c *replica.Core) {
-				for _, key := range keys {
-					c.Mend(at, p, key)
-				}
-				if broken {
-					c.Damaged(at, p)
-				}
-			})
-		}
+			if broken {
+				c.Damaged(at, p)
+			}
+		})
 	}
 }
 

@@ -120,8 +120,8 @@ func (l *leader) apply() {
 // handoff: it does not learn of it, and its clients may still ask it.
 func (l *leader) spring(v *ring.View, cmds []roster.Command, results []roster.Result) {
 	for i, c := range cmds {
-		if l.w.ambush && c.Kind == roster.KindHandoff && results[i].Code == roster.Done && v.Partitions[c.Partition].Primary() != c.From.ID {
-			l.w.ambush = false
+		if l.w.ambush.cutOff && c.Kind == roster.KindHandoff && results[i].Code == roster.Done && v.Partitions[c.Partition].Primary() != c.From.ID {
+			l.w.ambush.cutOff = false
 			l.w.isolate(l.w.byID(c.From.ID))
 		}
 	}

@@ -21,10 +21,11 @@ type server struct {
 	disk *disk
 	gone bool // left for good
 
-	doomed   bool          // crashed, and to be removed
-	full     bool          // its disk has no room
-	roomAt   time.Duration // when that changed last
-	diskPace time.Duration // how long syncs and reads may take more
+	doomed       bool          // crashed, and to be removed
+	full         bool          // its disk has no room
+	roomAt       time.Duration // when that changed last
+	slowAdoption bool
+	diskPace     time.Duration // how long syncs and reads may take more
 
 	// Of the running process.
 	alive     bool
@@ -40,6 +41,7 @@ type server struct {
 	peersDone map[ring.ServerID]uint64
 	asks      map[uint64]func(replica.Answer)
 	tokens    uint64
+	adoptAt   time.Duration            // when the lanes are given the newest view
 	unleased  map[uint64]time.Duration // by token: when what was read came back without a lease
 }
 
@@ -120,7 +122,7 @@ func (s *server) start() {
 	previous := s.disk.incarnation
 	s.disk.incarnation++
 	s.disk.starts = append(slices.Clone(s.disk.starts), s.instance)
-	s.view, s.done, s.node = nil, 0, nil
+	s.view, s.done, s.node, s.adoptAt = nil, 0, nil, 0
 	s.peersDone = make(map[ring.ServerID]uint64)
 	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
 	s.w.note(global, "%v starts as incarnation %d", s, s.disk.incarnation)
@@ -198,6 +200,15 @@ func (s *server) adopt(v *ring.View) {
 	promised, ok := s.node.Raise(v.Epoch, v.LeaseTTL)
 	invariant.Check(ok, "I6", "%v raises its epoch to %d", s, v.Epoch)
 	t := s.w.leader.table(v)
+	if d := s.adoptionPace(); d > 0 {
+		s.later(d, func() { s.handOver(v, t, promised) })
+		return
+	}
+	s.handOver(v, t, promised)
+}
+
+// handOver gives the lanes a view.
+func (s *server) handOver(v *ring.View, t *ring.Table, promised map[ring.ServerID]time.Duration) {
 	for _, l := range s.lanes {
 		l.post(func(at replica.Instant, c *replica.Core) {
 			c.Adopt(at, v, t, promised)
@@ -390,19 +401,26 @@ func (s *server) beat() {
 
 func (s *server) askLeader(l *lane, q replica.LeaderRequest) {
 	s.w.checkHandoff(s, l, q)
-	life := s.life
-	s.w.deliver(s.id(), 0, func() {
+	life, late := s.life, time.Duration(0)
+	if q.Kind == replica.AskHandoff {
+		late = s.w.holdHandoff(s, q)
+	}
+	s.w.deliverLate(late, s.id(), 0, func() {
 		s.w.leader.request(s, q, func(ok bool) {
+			slow := time.Duration(0)
 			s.w.deliver(0, s.id(), func() {
 				if s.life != life {
 					return // who asked is dead
 				}
-				s.later(s.w.answerPace(), func() {
-					if q.Kind == replica.AskConfirm {
+				if q.Kind == replica.AskConfirm {
+					s.later(slow, func() {
 						l.post(func(at replica.Instant, c *replica.Core) { c.Confirmed(at, q.Token, ok) })
-					}
-				})
+					})
+				}
 			})
+			if q.Kind == replica.AskConfirm {
+				slow = s.w.holdConfirm(s)
+			}
 		})
 	})
 }

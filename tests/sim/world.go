@@ -9,6 +9,10 @@ import (
 	"viewring/viewleader/roster"
 )
 
+// lossChance is how many worlds have an operator who gives partitions up. Retries that
+// come long after are left out there: the records go with the partition.
+const lossChance = 0.1
+
 const (
 	lanes     = 2
 	leaseTTL  = 600 * time.Millisecond
@@ -28,9 +32,8 @@ type Options struct {
 	Trace   bool
 	Servers int // 0: the seed decides
 
-	// Once leaves out the retries that come long after: where an operator gives
-	// up what a partition held, its records go with it.
-	Once bool
+	// Loss has an operator give partitions up. Without it, few worlds have one.
+	Loss bool
 
 	// Drive makes a server's drive; nil: one of maps.
 	Drive func() drive
@@ -72,7 +75,10 @@ type world struct {
 	cut       map[link]bool // links that lose everything
 	slow      map[link]bool // links that take long, and longer for some
 	lossy     bool
-	ambush    bool // the next primary that hands its partition to another is cut off
+	ambush    ambush
+	loss      *loss  // nil: all that was acknowledged is kept
+	helps     []help // by partition
+	weights   []int  // of the kinds of faults
 	limits    replica.Limits
 	serving   map[reign]ring.ServerID
 	newest    []uint64          // by partition: the highest term that was served
@@ -102,11 +108,16 @@ func newWorld(seed uint64, opt Options) *world {
 	w := &world{
 		seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x76696577)),
 		cut: make(map[link]bool), slow: make(map[link]bool), serving: make(map[reign]ring.ServerID),
+		ambush: ambush{held: make(map[reign]time.Duration)},
 		Counts: make(map[string]int), sequenced: make(map[requestName]bool), arrived: make(map[requestName]int),
+	}
+	w.pickWeights()
+	if opt.Loss || w.chance(lossChance) {
+		w.loss = &loss{w: w}
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
-	w.agreed = make([]uint64, w.partitions)
+	w.agreed, w.helps = make([]uint64, w.partitions), make([]help, w.partitions)
 	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
 		tables: make(map[uint64]*ring.Table), views: make(map[uint64]*ring.View), state: roster.New(roster.Config{
 			Cluster: [16]byte{1}, Partitions: w.partitions, MinCopies: 2, LeaseTTL: leaseTTL})}
@@ -129,6 +140,9 @@ func newWorld(seed uint64, opt Options) *world {
 // more members than partitions.
 func (w *world) size() int {
 	n := w.opt.Servers
+	if w.loss != nil && n == 0 {
+		n = 4 + w.rng.IntN(2)
+	}
 	if n == 0 {
 		n = []int{1, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 6}[w.rng.IntN(12)]
 		if w.chance(0.04) {
@@ -157,7 +171,10 @@ func (w *world) count(what string) { w.Counts[what]++ }
 
 // deliver carries something from one process to another, as the network
 // pleases: late, twice, or not at all.
-func (w *world) deliver(from, to ring.ServerID, do func()) {
+func (w *world) deliver(from, to ring.ServerID, do func()) { w.deliverLate(0, from, to, do) }
+
+// deliverLate carries something that is on its way for late longer than usual.
+func (w *world) deliverLate(late time.Duration, from, to ring.ServerID, do func()) {
 	if w.cut[link{from, to}] {
 		w.count("cut")
 		return
@@ -174,7 +191,7 @@ func (w *world) deliver(from, to ring.ServerID, do func()) {
 	if w.slow[link{from, to}] {
 		pace = w.between(10*time.Millisecond, 1500*time.Millisecond)
 	}
-	w.after(pace, do)
+	w.after(late+pace, do)
 	if w.chance(twice) {
 		w.count("duplicated")
 		w.after(w.between(time.Millisecond, 300*time.Millisecond), do)
@@ -209,13 +226,16 @@ func (w *world) schedule() {
 	for _, s := range w.servers {
 		w.after(w.between(0, 50*time.Millisecond), s.start)
 	}
-	for i := range 4 {
+	for i := range stubbornID {
 		c := newClient(w, byte(i+1))
 		w.clients = append(w.clients, c)
 		w.after(w.between(0, 100*time.Millisecond), c.next)
 	}
 	for range faultsMin + w.rng.IntN(10) {
 		w.after(time.Duration(w.rng.Int64N(int64(quietAt-time.Second))), w.fault)
+	}
+	if w.loss != nil {
+		w.loss.schedule()
 	}
 	w.after(quietAt, w.calmDown)
 }

@@ -1,0 +1,35 @@
+package sim
+
+// A seed may have a theme: the faults that belong to it happen more often than in
+// others, so that they meet each other. Half of the seeds have none.
+var themes = [][]string{
+	{"flipped bit", "bad block", "slow link", "flipped under lag"},
+	{"handoff comes late", "blink", "join", "leave", "crash"},
+	{"late learner", "blink", "slow link", "drain"},
+	{"tail of one", "lonely", "crash"},
+	{"estranged", "isolated", "adoption hangs", "no view leader"},
+	{"disk full", "all disks full", "drain", "crash"},
+	{"torn triangle", "one way", "bridge", "crash"},
+	{"client's clock jumps", "lossy", "crash"},
+}
+
+// themeWeight is how much more often the faults of a theme happen.
+const themeWeight = 5
+
+// pickWeights draws how often each kind of fault happens in this world.
+func (w *world) pickWeights() {
+	w.weights = make([]int, len(kinds))
+	for i := range kinds {
+		w.weights[i] = kinds[i].weight
+	}
+	if w.chance(0.5) {
+		return
+	}
+	for _, name := range themes[w.rng.IntN(len(themes))] {
+		for i := range kinds {
+			if kinds[i].name == name {
+				w.weights[i] *= themeWeight
+			}
+		}
+	}
+}
