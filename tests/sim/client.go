@@ -92,7 +92,8 @@ func (c *client) next() {
 	}
 	c.number++
 	c.since = c.w.now
-	c.op = &record{client: int(c.id), number: c.number, in: in, call: c.w.now, done: never}
+	c.op = &record{client: int(c.id), number: c.number, in: in, call: c.w.now, done: never,
+		born: epoch0 + (c.w.now + c.clock).Milliseconds()}
 	c.w.history = append(c.w.history, c.op)
 	c.try()
 }
@@ -201,8 +202,7 @@ func (c *client) try() {
 }
 
 func (c *client) attempt(rec *record) attempt {
-	born := epoch0 + (c.since + c.clock).Milliseconds()
-	return attempt{rec: rec, mark: c.mark(), id: replica.RequestID{Client: [16]byte{c.id}, Number: c.number, Born: born},
+	return attempt{rec: rec, mark: c.mark(), id: replica.RequestID{Client: [16]byte{c.id}, Number: c.number, Born: rec.born},
 		current: func() bool { return false }}
 }
 
@@ -244,7 +244,7 @@ func (c *client) again(rec *record, number uint64, a attempt, after time.Duratio
 
 // recorded reports whether an answer is what a request came to: it is the same at
 // every retry.
-func recorded(s replica.Status) bool { return s <= replica.StatusTooLarge }
+func recorded(s replica.Status) bool { return s <= replica.StatusFenced }
 
 // send brings a request to the partition's primary, as the client knows it. The
 // network may bring it again much later.

@@ -37,6 +37,7 @@ type output struct {
 type record struct {
 	client     int
 	number     uint64
+	born       int64 // of its id, by the client's clock at the first try
 	in         input
 	out        output
 	call, done time.Duration // done is far away when the outcome is unknown
