@@ -28,9 +28,11 @@ var (
 	// ErrDiskFull is also ErrUnavailable: nothing was done.
 	ErrDiskFull = fmt.Errorf("%w: a disk is full", ErrUnavailable)
 
-	// ErrLocked and ErrNotHeld are also ErrRefused.
-	ErrLocked  = fmt.Errorf("%w: locked by another client", ErrRefused)
-	ErrNotHeld = fmt.Errorf("%w: lock not held by this client", ErrRefused)
+	// These are also ErrRefused.
+	ErrLocked      = fmt.Errorf("%w: locked by another client", ErrRefused)
+	ErrNotHeld     = fmt.Errorf("%w: lock not held by this client", ErrRefused)
+	ErrDeadlock    = fmt.Errorf("%w: deadlock", ErrRefused)
+	ErrSessionLost = fmt.Errorf("%w: the session has ended", ErrRefused)
 )
 
 // kindOfCode maps the first word of an error reply to the sentinel it stands for.
@@ -45,6 +47,8 @@ var kindOfCode = map[string]error{
 	wire.CodeTooLarge:        ErrTooLarge,
 	wire.CodeLocked:          ErrLocked,
 	wire.CodeNotHeld:         ErrNotHeld,
+	wire.CodeDeadlock:        ErrDeadlock,
+	wire.CodeNoSession:       ErrSessionLost,
 	wire.CodeRefused:         ErrRefused,
 	wire.CodeNotHead:         ErrUnavailable,
 }

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"viewring/ring"
@@ -47,7 +46,7 @@ type Event struct {
 	Number uint64 // counts from 1, over all events there ever were
 	Epoch  uint64 // of the view that shows it
 	At     time.Time
-	Kind   string        // made, joined, up, down, out, leaving, left, draining, removed, restored, lost, accepted-loss, configured
+	Kind   string        // made, joined, up, down, out, leaving, left, draining, removed, restored, lost, accepted-loss, configured; of locks: granted, deadlock, session-lost
 	Server ring.ServerID // whom it concerns; 0: nobody in particular
 	Detail string
 }
@@ -67,63 +66,6 @@ func (c *Client) Events(ctx context.Context, since uint64, wait time.Duration) (
 		events[i] = Event(e)
 	}
 	return events, nil
-}
-
-// LockOptions bound a LockGet.
-type LockOptions struct {
-	Wait time.Duration // in line for the lock; negative: until the context ends; 0: not at all
-	TTL  time.Duration // after which the lock releases itself; 0: never
-}
-
-// Grant is a lock held.
-type Grant struct {
-	Token uint64 // fencing token; only grows
-}
-
-// LockGet takes a lock for a client, first come first served. Who has it
-// already gets the same token again. A lock that another client holds is
-// ErrLocked when the wait is over.
-func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions) (Grant, error) {
-	if _, err := c.Locks(ctx); err != nil { // a dead view leader is found out sooner than by waiting in line
-		return Grant{}, err
-	}
-	token, err := c.leader.LockGet(ctx, lock, holder, o.Wait, o.TTL)
-	if err != nil {
-		return Grant{}, c.leaderFailed(fmt.Sprintf("lock %q", lock), err)
-	}
-	return Grant{Token: token}, nil
-}
-
-// LockRelease releases a lock. One that the client does not hold is ErrNotHeld.
-func (c *Client) LockRelease(ctx context.Context, lock, holder string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
-	defer cancel()
-	return c.leaderFailed(fmt.Sprintf("release lock %q", lock), c.leader.LockFree(ctx, lock, holder))
-}
-
-// Lock is a lock that is held.
-type Lock struct {
-	Name    string
-	Holder  string
-	Token   uint64
-	Since   time.Time
-	Expires time.Time // zero: until released
-	Waiters []string  // first come first
-}
-
-// Locks lists the locks that are held.
-func (c *Client) Locks(ctx context.Context) ([]Lock, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
-	defer cancel()
-	raw, err := c.leader.Locks(ctx)
-	if err != nil {
-		return nil, c.leaderFailed("list locks", err)
-	}
-	locks := make([]Lock, len(raw))
-	for i, l := range raw {
-		locks[i] = Lock(l)
-	}
-	return locks, nil
 }
 
 // WaitView waits until ok holds for the newest view known and returns that view.

@@ -28,11 +28,11 @@ func BenchmarkLock(b *testing.B) {
 					defer l.Close()
 					name := fmt.Sprint("lock", next.Add(1))
 					for left.Add(-1) >= 0 {
-						if _, err := l.LockGet(b.Context(), name, "c", 0, 0); err != nil {
+						if _, err := l.LockGet(b.Context(), wire.LockAsk{Lock: name, Client: "c"}); err != nil {
 							done <- err
 							return
 						}
-						if err := l.LockFree(b.Context(), name, "c"); err != nil {
+						if err := l.LockFree(b.Context(), name, "c", 0); err != nil {
 							done <- err
 							return
 						}

@@ -1,6 +1,8 @@
 package viewleader
 
 import (
+	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -11,29 +13,38 @@ import (
 // events answers those who wait for what happens next.
 type events struct {
 	waiters
-	kept []roster.Event // oldest first; never written to; guarded by waiters.mu
+	kept []roster.Event // oldest first; guarded by waiters.mu
 }
 
-// publish answers everyone who waits for one of these.
-func (e *events) publish(kept []roster.Event) {
+// keptMax is how many events are kept here: a few times what the roster keeps, for
+// it is asked for all of them only when these are too many.
+const keptMax = 4 * (roster.EventsMax + roster.LockEventsMax)
+
+// publish answers everyone who waits for what is new.
+func (e *events) publish(state *roster.State) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.kept = kept
+	last := uint64(0)
+	if len(e.kept) > 0 {
+		last = e.kept[len(e.kept)-1].Number
+	}
+	if e.kept = append(e.kept, state.Events(last)...); len(e.kept) > keptMax {
+		e.kept = slices.Clone(state.Events(0))
+	}
 	e.answer(e.after)
 }
 
 // after encodes the events that are newer than since; nil: there is none. The
 // caller holds mu.
 func (e *events) after(since uint64) []byte {
-	var list []wire.Event
-	for i := range e.kept {
-		if v := &e.kept[i]; v.Number > since {
-			list = append(list, wire.Event{Number: v.Number, Epoch: v.Epoch, At: time.UnixMilli(v.At),
-				Kind: v.Kind.String(), Server: v.Server, Detail: v.Detail})
-		}
-	}
-	if list == nil {
+	i := sort.Search(len(e.kept), func(i int) bool { return e.kept[i].Number > since })
+	if i == len(e.kept) {
 		return nil
+	}
+	list := make([]wire.Event, 0, len(e.kept)-i)
+	for _, v := range e.kept[i:] {
+		list = append(list, wire.Event{Number: v.Number, Epoch: v.Epoch, At: time.UnixMilli(v.At),
+			Kind: v.Kind.String(), Server: v.Server, Detail: v.Detail})
 	}
 	return wire.AppendEvents(nil, list)
 }

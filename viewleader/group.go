@@ -76,6 +76,7 @@ type groupOptions struct {
 // hooks are told what concerns the rest of the service. None may wait.
 type hooks struct {
 	published func(*roster.State)          // each new view, at the head
+	happened  func(*roster.State)          // new events, at the head
 	granted   func(roster.Grant)           // a waiter got its lock, at the head
 	ticked    func(time.Time)              // every tickEvery, at the head
 	headed    func(*roster.State, bool)    // this member is the head now, and knows all before it; or is not any more

@@ -65,13 +65,16 @@ func (g *group) applyCommands(e *pb.Entry) error {
 	if err != nil {
 		return err
 	}
-	before := g.state.Epoch()
+	before, events := g.state.Epoch(), g.state.LastEvent()
 	results := g.answered.apply(g.state, cmds, ids)
 	if !g.serving { // what an earlier head's clients wait for concerns nobody here
 		return nil
 	}
 	if g.state.Epoch() != before {
 		g.published(g.state)
+	}
+	if g.state.LastEvent() != events {
+		g.happened(g.state)
 	}
 	var batch []proposal
 	if from.nonce == g.nonce {

@@ -26,8 +26,9 @@ var handlers = map[string]handler{
 	wire.CmdConfirm:   {1, 1, (*conn).confirm},
 	wire.CmdMember:    {2, 2, (*conn).member},
 	wire.CmdStatus:    {0, 0, (*conn).status},
-	wire.CmdLockGet:   {4, 4, (*conn).lockGet},
-	wire.CmdLockFree:  {2, 2, (*conn).lockFree},
+	wire.CmdLockGet:   {4, 8, (*conn).lockGet},
+	wire.CmdLockFree:  {2, 3, (*conn).lockFree},
+	wire.CmdSession:   {2, 3, (*conn).session},
 	wire.CmdLocks:     {0, 0, (*conn).locks},
 	wire.CmdLoss:      {1, 1, (*conn).acceptLoss},
 	wire.CmdEvents:    {2, 2, (*conn).events},
@@ -57,6 +58,8 @@ func refuse(r *reply, res roster.Result) {
 		code = wire.CodeNotHeld
 	case roster.Deadlock:
 		code = wire.CodeDeadlock
+	case roster.NoSession:
+		code = wire.CodeNoSession
 	}
 	r.fail(code, res.Reason)
 }
@@ -278,39 +281,4 @@ func (c *conn) status(r *reply, _ [][]byte) {
 	p := c.s.published.Load()
 	st := wire.Status{View: ring.AppendView(nil, p.view, 0), Servers: c.s.beats.status(p.members)}
 	r.bulk(wire.AppendStatus(nil, &st))
-}
-
-func (c *conn) lockGet(r *reply, args [][]byte) {
-	wait, err := milliseconds(args[2])
-	ttl, terr := milliseconds(args[3])
-	if err != nil || terr != nil || ttl < 0 {
-		r.fail(wire.CodeErr, "want a lock, a client and two times in milliseconds")
-		return
-	}
-	c.s.lines.get(r, lineKey{string(args[0]), string(args[1])}, wait, ttl)
-}
-
-func (c *conn) lockFree(r *reply, args [][]byte) {
-	cmd := roster.Command{Kind: roster.KindLockFree, Lock: string(args[0]), Client: string(args[1])}
-	c.s.command(r, cmd, func(roster.Result) {
-		r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
-	})
-}
-
-func (c *conn) locks(r *reply, _ [][]byte) {
-	c.s.ask(func(s *roster.State, err error) {
-		if err != nil {
-			failed(r, err)
-			return
-		}
-		states := s.Locks()
-		locks := make([]wire.Lock, len(states))
-		for i, l := range states {
-			locks[i] = wire.Lock{Name: l.Name, Holder: l.Holder, Token: l.Token, Since: time.UnixMilli(l.Since), Waiters: l.Waiters}
-			if l.Expires != 0 {
-				locks[i].Expires = time.UnixMilli(l.Expires)
-			}
-		}
-		r.bulk(wire.AppendLocks(nil, locks))
-	})
 }

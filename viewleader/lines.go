@@ -28,7 +28,11 @@ type lines struct {
 	}
 }
 
-type lineKey struct{ lock, client string }
+// lineKey is a place in line: of a client, by itself or in a session.
+type lineKey struct {
+	lock, client string
+	session      uint64
+}
 
 // lockWaiter is one VL.LOCKGET that waits. One client may have several.
 type lockWaiter struct {
@@ -81,8 +85,11 @@ func (l *lines) dismiss(elsewhere func(*reply)) {
 
 // get asks for a lock on behalf of r, which is answered when the lock is
 // granted, refused, or the wait is over. A negative wait has no end.
-func (l *lines) get(r *reply, key lineKey, wait, ttl time.Duration) {
-	cmd := roster.Command{Kind: roster.KindLockGet, Lock: key.lock, Client: key.client, Wait: wait != 0, TTL: ttl.Milliseconds()}
+func (l *lines) get(r *reply, q *wire.LockAsk) {
+	key, wait := lineKey{q.Lock, q.Client, q.Session}, q.Wait
+	l.s.sessions.keep(q.Session)
+	cmd := roster.Command{Kind: roster.KindLockGet, Lock: q.Lock, Client: q.Client, Session: q.Session,
+		Shared: q.Shared, Knot: q.Knot, Wait: wait != 0, TTL: q.TTL.Milliseconds()}
 	l.s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
 		if err != nil {
 			failed(r, err)
@@ -166,7 +173,7 @@ func (l *lines) leave(w *lockWaiter) {
 }
 
 func dequeue(key lineKey) roster.Command {
-	return roster.Command{Kind: roster.KindLockDequeue, Lock: key.lock, Client: key.client}
+	return roster.Command{Kind: roster.KindLockDequeue, Lock: key.lock, Client: key.client, Session: key.session}
 }
 
 // drop takes w out of waiting; false when it was not there.
@@ -188,7 +195,7 @@ func (l *lines) drop(w *lockWaiter) bool {
 
 // granted tells whoever waits for it of a grant. The Raft loop calls it.
 func (l *lines) granted(g roster.Grant) {
-	key := lineKey{g.Lock, g.Client}
+	key := lineKey{g.Lock, g.Client, g.Session}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ws := l.mu.waiting[key]
@@ -219,7 +226,7 @@ func (l *lines) tick(now time.Time) {
 	for key, o := range l.mu.orphans {
 		if now.Sub(o.at) >= claimGrace {
 			delete(l.mu.orphans, key)
-			later = append(later, roster.Command{Kind: roster.KindLockFree, Lock: key.lock, Client: key.client, Token: o.token})
+			later = append(later, roster.Command{Kind: roster.KindLockFree, Lock: key.lock, Client: key.client, Session: key.session, Token: o.token})
 		}
 	}
 	if !l.swept && now.Sub(l.started) >= claimGrace {
@@ -261,8 +268,8 @@ func (l *lines) giveUp(w *lockWaiter) {
 // The caller holds mu and is the Raft loop.
 func (l *lines) absent() (cmds []roster.Command) {
 	for _, lock := range l.s.group.state.Locks() {
-		for _, client := range lock.Waiters {
-			key := lineKey{lock.Name, client}
+		for _, w := range lock.Waiters {
+			key := lineKey{lock.Name, w.Client, w.Session}
 			if len(l.mu.waiting[key]) == 0 {
 				cmds = append(cmds, dequeue(key))
 			}

@@ -18,25 +18,25 @@ func TestLocks(t *testing.T) {
 	defer wg.Wait()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel() // before wg.Wait, also when the test fails
-	first, err := l.LockGet(ctx, "l", "a", 0, 0)
+	first, err := l.LockGet(ctx, wire.LockAsk{Lock: "l", Client: "a"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := l.LockGet(ctx, "l", "a", 0, 0); again != first || err != nil {
+	if again, err := l.LockGet(ctx, wire.LockAsk{Lock: "l", Client: "a"}); again != first || err != nil {
 		t.Fatal(again, err)
 	}
-	if _, err := l.LockGet(ctx, "l", "b", 0, 0); !wire.IsCode(err, wire.CodeLocked) {
+	if _, err := l.LockGet(ctx, wire.LockAsk{Lock: "l", Client: "b"}); !wire.IsCode(err, wire.CodeLocked) {
 		t.Fatal(err)
 	}
-	if _, err := l.LockGet(ctx, "l", "b", 30*time.Millisecond, 0); !wire.IsCode(err, wire.CodeLocked) {
+	if _, err := l.LockGet(ctx, wire.LockAsk{Lock: "l", Client: "b", Wait: 30 * time.Millisecond}); !wire.IsCode(err, wire.CodeLocked) {
 		t.Fatal(err)
 	}
-	if err := l.LockFree(ctx, "l", "b"); !wire.IsCode(err, wire.CodeNotHeld) {
+	if err := l.LockFree(ctx, "l", "b", 0); !wire.IsCode(err, wire.CodeNotHeld) {
 		t.Fatal(err)
 	}
 	grants := make(chan uint64, 8)
 	wait := func(ctx context.Context, client string) {
-		if token, err := l.LockGet(ctx, "l", client, -1, 0); err == nil {
+		if token, err := l.LockGet(ctx, wire.LockAsk{Lock: "l", Client: client, Wait: -1}); err == nil {
 			grants <- token
 		}
 	}
@@ -50,14 +50,16 @@ func TestLocks(t *testing.T) {
 		waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks) == 1 && len(locks[0].Waiters) == i+1 })
 	}
 	leave() // c's connection breaks
-	waitLocks(t, l, func(locks []wire.Lock) bool { return slices.Equal(locks[0].Waiters, []string{"b", "d"}) })
-	if err := l.LockFree(ctx, "l", "a"); err != nil {
+	waitLocks(t, l, func(locks []wire.Lock) bool {
+		return slices.Equal(locks[0].Waiters, []wire.LockWaiter{{Client: "b"}, {Client: "d"}})
+	})
+	if err := l.LockFree(ctx, "l", "a", 0); err != nil {
 		t.Fatal(err)
 	}
 	if token := <-grants; token != first+1 {
 		t.Fatal(token)
 	}
-	if err := l.LockFree(ctx, "l", "b"); err != nil {
+	if err := l.LockFree(ctx, "l", "b", 0); err != nil {
 		t.Fatal(err)
 	}
 	if token := <-grants; token != first+2 {
@@ -74,7 +76,7 @@ func waitLocks(t *testing.T, l *wire.Leader, ok func([]wire.Lock) bool) {
 		if err != nil {
 			t.Fatalf("%v; last %+v", err, locks)
 		}
-		if ok(locks) {
+		if ok(locks.Locks) {
 			return
 		}
 	}
@@ -84,22 +86,22 @@ func TestLockTTLAndDeadlock(t *testing.T) {
 	s := start(t, testOptions(t))
 	l := leaderOf(t, s)
 	ctx := t.Context()
-	if _, err := l.LockGet(ctx, "L1", "a", 0, 80*time.Millisecond); err != nil {
+	if _, err := l.LockGet(ctx, wire.LockAsk{Lock: "L1", Client: "a", TTL: 80 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.LockGet(ctx, "L1", "b", -1, 0); err != nil {
+	if _, err := l.LockGet(ctx, wire.LockAsk{Lock: "L1", Client: "b", Wait: -1}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.LockGet(ctx, "L2", "a", 0, 0); err != nil {
+	if _, err := l.LockGet(ctx, wire.LockAsk{Lock: "L2", Client: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	waiting, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { _, _ = l.LockGet(waiting, "L1", "a", -1, 0) })
+	wg.Go(func() { _, _ = l.LockGet(waiting, wire.LockAsk{Lock: "L1", Client: "a", Wait: -1}) })
 	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
-	_, err := l.LockGet(ctx, "L2", "b", -1, 0)
+	_, err := l.LockGet(ctx, wire.LockAsk{Lock: "L2", Client: "b", Wait: -1})
 	if !wire.IsCode(err, wire.CodeDeadlock) || !strings.Contains(err.Error(), "L1") || !strings.Contains(err.Error(), "L2") {
 		t.Fatal(err)
 	}
@@ -109,12 +111,12 @@ func TestCloseWhileClientsWait(t *testing.T) {
 	o := testOptions(t)
 	s := start(t, o)
 	l := leaderOf(t, s)
-	if _, err := l.LockGet(t.Context(), "l", "a", 0, 0); err != nil {
+	if _, err := l.LockGet(t.Context(), wire.LockAsk{Lock: "l", Client: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	token := make(chan uint64, 1)
 	go func() {
-		n, _ := l.LockGet(t.Context(), "l", "b", -1, 0)
+		n, _ := l.LockGet(t.Context(), wire.LockAsk{Lock: "l", Client: "b", Wait: -1})
 		token <- n
 	}()
 	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
@@ -124,7 +126,7 @@ func TestCloseWhileClientsWait(t *testing.T) {
 	o.Listen = s.Addr()
 	s = start(t, o) // b comes back by itself and keeps its place
 	l2 := leaderOf(t, s)
-	if err := l2.LockFree(t.Context(), "l", "a"); err != nil {
+	if err := l2.LockFree(t.Context(), "l", "a", 0); err != nil {
 		t.Fatal(err)
 	}
 	if n := <-token; n != 2 {

@@ -28,6 +28,7 @@ type Service struct {
 	links  links
 
 	standing  atomic.Pointer[standing]
+	sessions  sessions
 	published atomic.Pointer[published]
 
 	ctx     context.Context // ends with the service
@@ -102,6 +103,7 @@ func (s *Service) start() error {
 	s.events.init()
 	s.beats.init(&s.opts)
 	s.lines.init(s)
+	s.sessions.init(s)
 	s.links.init(s)
 	s.standing.Store(&standing{members: &membership{next: founderID}})
 	if err := s.begin(); err != nil {
@@ -149,7 +151,7 @@ func (s *Service) startGroup() error {
 	g, err := newGroup(s.disk, groupOptions{
 		id: id.id, addr: s.advertised(), store: id.store, every: s.opts.SnapshotEvery,
 		now: s.opts.Now, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), logger: s.opts.Logger,
-	}, hooks{published: s.onView, granted: s.lines.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, send: s.links.send})
+	}, hooks{published: s.onView, happened: s.events.publish, granted: s.lines.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, send: s.links.send})
 	if err != nil {
 		return err
 	}
@@ -317,7 +319,7 @@ func (s *Service) ask(done func(*roster.State, error)) {
 func (s *Service) onView(state *roster.State) {
 	s.publish(state)
 	s.views.publish(s.view())
-	s.events.publish(state.Events(0))
+	s.events.publish(state)
 }
 
 // publish shows a view inside this process.
@@ -334,4 +336,5 @@ func (s *Service) onTick(now time.Time) {
 	s.views.tick(now)
 	s.events.tick(now)
 	s.lines.tick(now)
+	s.sessions.tick(now)
 }

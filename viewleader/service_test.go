@@ -295,13 +295,13 @@ func TestRestartKeepsState(t *testing.T) {
 	var last uint64
 	for i := range 20 {
 		name := string('a' + rune(i))
-		token, err := l.LockGet(t.Context(), "l"+name, "c", 0, 0)
+		token, err := l.LockGet(t.Context(), wire.LockAsk{Lock: "l" + name, Client: "c"})
 		if err != nil || token <= last {
 			t.Fatal(token, err)
 		}
 		last = token
 	}
-	if err := l.LockFree(t.Context(), "la", "c"); err != nil {
+	if err := l.LockFree(t.Context(), "la", "c", 0); err != nil {
 		t.Fatal(err)
 	}
 	before := s.View()
@@ -316,13 +316,13 @@ func TestRestartKeepsState(t *testing.T) {
 	}
 	l = leaderOf(t, s)
 	locks, err := l.Locks(t.Context())
-	if err != nil || len(locks) != 19 || locks[0].Name != "lb" || locks[0].Holder != "c" || locks[0].Since.IsZero() {
+	if err != nil || len(locks.Locks) != 19 || locks.Locks[0].Name != "lb" || locks.Locks[0].Holders[0].Client != "c" || locks.Locks[0].Holders[0].Since.IsZero() {
 		t.Fatalf("%+v, %v", locks, err)
 	}
-	if token, err := l.LockGet(t.Context(), "la", "d", 0, 0); err != nil || token != last+1 {
+	if token, err := l.LockGet(t.Context(), wire.LockAsk{Lock: "la", Client: "d"}); err != nil || token != last+1 {
 		t.Fatal(token, err)
 	}
-	if token, err := l.LockGet(t.Context(), "lt", "c", 0, 0); err != nil || token != last {
+	if token, err := l.LockGet(t.Context(), wire.LockAsk{Lock: "lt", Client: "c"}); err != nil || token != last {
 		t.Fatal(token, err)
 	}
 }
@@ -335,7 +335,7 @@ func TestCrashKeepsWhatWasAnswered(t *testing.T) {
 	s := start(t, o)
 	l := leaderOf(t, s)
 	for i := range 17 {
-		token, err := l.LockGet(t.Context(), "l", "c"+string('a'+rune(i)), 0, 0)
+		token, err := l.LockGet(t.Context(), wire.LockAsk{Lock: "l", Client: "c" + string('a'+rune(i))})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -344,13 +344,13 @@ func TestCrashKeepsWhatWasAnswered(t *testing.T) {
 		crashed.FS = after
 		again := start(t, crashed)
 		locks, err := leaderOf(t, again).Locks(t.Context())
-		if err != nil || len(locks) != 1 || locks[0].Token != token {
+		if err != nil || len(locks.Locks) != 1 || locks.Locks[0].Holders[0].Token != token {
 			t.Fatalf("after %d: %+v, %v", token, locks, err)
 		}
 		if err := again.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if err := l.LockFree(t.Context(), "l", "c"+string('a'+rune(i))); err != nil {
+		if err := l.LockFree(t.Context(), "l", "c"+string('a'+rune(i)), 0); err != nil {
 			t.Fatal(err)
 		}
 	}

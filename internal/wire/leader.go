@@ -17,9 +17,10 @@ const (
 	CmdConfirm   = "VL.CONFIRM"   // []Confirm → one byte each, 1 = still so
 	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, remove), server id or address → id; an operator's
 	CmdStatus    = "VL.STATUS"    // no argument → Status
-	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none) → [token, held since ms]; answers when granted
-	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client → OK
-	CmdLocks     = "VL.LOCKS"     // no argument → []Lock
+	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none), any of SHARED, KNOT, SESSION id → [token, held since ms]; answers when granted
+	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client, the session in which it is held (0 = none) → OK
+	CmdLocks     = "VL.LOCKS"     // no argument → Locks
+	CmdSession   = "VL.SESSION"   // args: OPEN ttl ms, lock delay ms → id; KEEP id → OK; END id → OK
 	CmdLoss      = "VL.LOSS"      // []PartitionID → epoch; an operator's: their data is given up
 	CmdEvents    = "VL.EVENTS"    // args: since number, wait milliseconds → []Event, or nil when none came in time
 )
@@ -31,6 +32,10 @@ const LeaderCommandBytesMax = 8 << 20
 // CodeDeadlock is the first word of the refusal of a lock whose waiter would
 // wait for itself; the text names the locks and clients.
 const CodeDeadlock = "DEADLOCK"
+
+// CodeNoSession is the first word of the answer to who names a session that has
+// ended.
+const CodeNoSession = "NOSESSION"
 
 // The verbs of CmdMember.
 const (
@@ -155,14 +160,4 @@ type Event struct {
 	Kind   string
 	Server ring.ServerID // 0: nobody in particular
 	Detail string
-}
-
-// Lock is one named lock as the view leader holds it.
-type Lock struct {
-	Name    string
-	Holder  string
-	Token   uint64 // fencing token; only grows, over all locks
-	Since   time.Time
-	Expires time.Time // zero: until released
-	Waiters []string  // first come first
 }

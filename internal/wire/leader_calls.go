@@ -105,46 +105,6 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 	return DecodeStatus(v.Bytes)
 }
 
-// LockGet takes a lock for a client and returns the fencing token. It waits in
-// line: not at all with wait 0, until ctx ends with a negative one. A positive
-// ttl ends the lock by itself.
-func (l *Leader) LockGet(ctx context.Context, lock, client string, wait, ttl time.Duration) (uint64, error) {
-	waitMS := int64(-1)
-	if wait >= 0 {
-		waitMS = wait.Milliseconds()
-	}
-	v, _, err := l.ask(ctx, question{long: wait != 0, wait: wait, args: [][]byte{[]byte(CmdLockGet),
-		[]byte(lock), []byte(client), strconv.AppendInt(nil, waitMS, 10), strconv.AppendInt(nil, ttl.Milliseconds(), 10)}})
-	if err != nil {
-		return 0, fmt.Errorf("lock %q: %w", lock, err)
-	}
-	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
-		return 0, fmt.Errorf("lock %q: %w: unexpected answer", lock, ErrProtocol)
-	}
-	return uint64(v.Array[0].Int), nil
-}
-
-// LockFree releases a client's lock.
-func (l *Leader) LockFree(ctx context.Context, lock, client string) error {
-	_, again, err := l.ask(ctx, question{once: true, args: [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client)}})
-	if again && IsCode(err, CodeNotHeld) {
-		return nil // the try whose answer was lost has done it, and its result is forgotten
-	}
-	if err != nil {
-		return fmt.Errorf("release lock %q: %w", lock, err)
-	}
-	return nil
-}
-
-// Locks lists all held locks.
-func (l *Leader) Locks(ctx context.Context) ([]Lock, error) {
-	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
-	if err != nil {
-		return nil, fmt.Errorf("locks: %w", err)
-	}
-	return DecodeLocks(v.Bytes)
-}
-
 // AcceptLoss gives up the data of partitions that no server can serve, and
 // returns the epoch in which they begin anew.
 func (l *Leader) AcceptLoss(ctx context.Context, ps []ring.PartitionID) (uint64, error) {

@@ -283,38 +283,6 @@ func DecodeStatus(b []byte) (Status, error) {
 	})
 }
 
-// AppendLocks encodes a list of locks. Times are kept to the millisecond.
-func AppendLocks(b []byte, locks []Lock) []byte {
-	b = append(b, leaderFormat)
-	b = binary.AppendUvarint(b, uint64(len(locks)))
-	for i := range locks {
-		l := &locks[i]
-		b = codec.AppendString(b, l.Name)
-		b = codec.AppendString(b, l.Holder)
-		b = binary.AppendUvarint(b, l.Token)
-		b = appendTime(b, l.Since)
-		b = appendTime(b, l.Expires)
-		b = binary.AppendUvarint(b, uint64(len(l.Waiters)))
-		for _, w := range l.Waiters {
-			b = codec.AppendString(b, w)
-		}
-	}
-	return b
-}
-
-// DecodeLocks reads what AppendLocks wrote.
-func DecodeLocks(b []byte) ([]Lock, error) {
-	return decodeLeader("locks", b, func(r *codec.Reader) []Lock {
-		return readList(r, 20, func() Lock {
-			return Lock{
-				Name: r.String(), Holder: r.String(), Token: r.Uvarint(),
-				Since: readTime(r), Expires: readTime(r),
-				Waiters: readList(r, 1, r.String),
-			}
-		})
-	})
-}
-
 // appendTime writes unix milliseconds, 0 for the zero time.
 func appendTime(b []byte, t time.Time) []byte {
 	var ms int64

@@ -24,7 +24,7 @@ var leaderSamples = struct {
 	results    []ChangeResult
 	confirms   []Confirm
 	status     Status
-	locks      []Lock
+	locks      Locks
 }{
 	register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
 		Addr: "127.0.0.1:38000", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
@@ -41,8 +41,10 @@ var leaderSamples = struct {
 	confirms: []Confirm{{1, 2}, {3, 4}},
 	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: ServerStats{Keys: 5}},
 		{ID: 2, Age: time.Second}}},
-	locks: []Lock{{Name: "l", Holder: "a", Token: 4, Since: time.UnixMilli(5000), Waiters: []string{"b", "c\n"}},
-		{Name: "m", Holder: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}},
+	locks: Locks{Locks: []Lock{
+		{Name: "l", Holders: []LockHolder{{Client: "a", Session: 9, Token: 4, Since: time.UnixMilli(5000), Lost: true}}, Waiters: []LockWaiter{{"b", 0, true}, {"c\n", 7, false}}},
+		{Name: "m", Shared: true, Holders: []LockHolder{{Client: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}}}},
+		Deadlocks: [][]LockWait{{{"a", 1, "l", "b", true}, {"b", 0, "m", "a", false}}}},
 }
 
 type leaderCodec struct {
@@ -73,7 +75,7 @@ func leaderCodecs() []leaderCodec {
 		codecOf("results", s.results, AppendChangeResults, DecodeChangeResults),
 		codecOf("confirms", s.confirms, AppendConfirms, DecodeConfirms),
 		codecOf("status", s.status, func(b []byte, v Status) []byte { return AppendStatus(b, &v) }, DecodeStatus),
-		codecOf("locks", s.locks, AppendLocks, DecodeLocks),
+		codecOf("locks", s.locks, func(b []byte, v Locks) []byte { return AppendLocks(b, &v) }, DecodeLocks),
 	}
 }
 
@@ -256,10 +258,10 @@ func TestLeaderLongCallsBlockNobody(t *testing.T) {
 	defer l.Close()
 	token := make(chan uint64, 1)
 	go func() {
-		n, _ := l.LockGet(t.Context(), "l", "c", -1, 0)
+		n, _ := l.LockGet(t.Context(), LockAsk{Lock: "l", Client: "c", Wait: -1})
 		token <- n
 	}()
-	if err := l.LockFree(t.Context(), "l", "c"); !IsCode(err, CodeNotHeld) {
+	if err := l.LockFree(t.Context(), "l", "c", 0); !IsCode(err, CodeNotHeld) {
 		t.Fatal(err)
 	}
 	if id, err := l.Member(t.Context(), MemberLeave, "s4"); id != 4 || err != nil {
@@ -287,7 +289,7 @@ func TestLeaderCloseEndsCalls(t *testing.T) {
 	l := NewLeader([]string{f.addr()}, nil)
 	ended := make(chan error, 1)
 	go func() {
-		_, err := l.LockGet(t.Context(), "l", "c", -1, 0)
+		_, err := l.LockGet(t.Context(), LockAsk{Lock: "l", Client: "c", Wait: -1})
 		ended <- err
 	}()
 	<-asked

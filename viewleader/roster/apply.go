@@ -49,16 +49,13 @@ func (s *State) applyOne(c *Command) Result {
 		return s.configure(c)
 	case KindAcceptLoss:
 		return s.acceptLoss(c)
-	case KindLockGet:
-		return s.locks.get(c)
-	case KindLockFree:
-		return s.locks.free(c)
-	case KindLockDequeue:
-		return s.locks.dequeue(c)
-	case KindLockTick:
-		return s.locks.tick(c)
 	}
-	return refused(fmt.Errorf("unknown command %d", c.Kind))
+	r, ok := s.locks.apply(c)
+	if !ok {
+		return refused(fmt.Errorf("unknown command %d", c.Kind))
+	}
+	s.noteLocks(c, &r)
+	return r
 }
 
 // finish closes a batch that changed the view. What follows from the batch as

@@ -13,9 +13,11 @@ import (
 // The format versions of what Raft stores. Older ones are read on, others refused
 // by name.
 const (
-	commandsFormat       = 2
+	commandsFormat       = 3
+	commandsFormatSecond = 2 // no sessions, no shared locks
 	commandsFormatFirst  = 1 // registrations had no Starts
-	snapshotFormat       = 3
+	snapshotFormat       = 4
+	snapshotFormatThird  = 3 // no sessions, no shared locks
 	snapshotFormatSecond = 2 // members had no Start, ejected ones were tainted
 	snapshotFormatFirst  = 1 // nor were there rebirths and events
 )
@@ -37,7 +39,7 @@ func AppendCommands(b []byte, cmds []Command) []byte {
 func DecodeCommands(b []byte) ([]Command, error) {
 	r := codec.NewReader(b)
 	format := r.Byte()
-	if r.Err() == nil && format != commandsFormat && format != commandsFormatFirst {
+	if r.Err() == nil && (format < commandsFormatFirst || format > commandsFormat) {
 		return nil, fmt.Errorf("roster commands: %w %d, want %d", ErrFormat, format, commandsFormat)
 	}
 	n := r.Count(2)
@@ -85,6 +87,19 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = codec.AppendBool(b, c.Wait)
 		b = binary.AppendVarint(b, c.TTL)
 		b = binary.AppendUvarint(b, c.Token)
+		b = binary.AppendUvarint(b, c.Session)
+		b = codec.AppendBool(b, c.Shared)
+		b = codec.AppendBool(b, c.Knot)
+	case KindSessionOpen:
+		b = binary.AppendVarint(b, c.TTL)
+		b = binary.AppendVarint(b, c.Delay)
+	case KindSessionEnd:
+		b = binary.AppendUvarint(b, c.Session)
+	case KindSessionExpire:
+		b = binary.AppendUvarint(b, uint64(len(c.Sessions)))
+		for _, id := range c.Sessions {
+			b = binary.AppendUvarint(b, id)
+		}
 	}
 	return b
 }
@@ -116,6 +131,17 @@ func readCommand(r *codec.Reader, format byte) (Command, error) {
 		c.Wait = r.Bool()
 		c.TTL = r.Varint()
 		c.Token = r.Uvarint()
+		if format > commandsFormatSecond {
+			c.Session, c.Shared, c.Knot = r.Uvarint(), r.Bool(), r.Bool()
+		}
+	case KindSessionOpen:
+		c.TTL, c.Delay = r.Varint(), r.Varint()
+	case KindSessionEnd:
+		c.Session = r.Uvarint()
+	case KindSessionExpire:
+		for range r.Count(1) {
+			c.Sessions = append(c.Sessions, r.Uvarint())
+		}
 	case KindLockTick:
 	default:
 		if r.Err() == nil {

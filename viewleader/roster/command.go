@@ -20,12 +20,16 @@ const (
 	KindDrain       Kind = 7  // ID
 	KindRemove      Kind = 8  // ID
 	KindConfigure   Kind = 9  // LeaseTTL, MinCopies
-	KindLockGet     Kind = 10 // Lock, Client, Wait, TTL
-	KindLockFree    Kind = 11 // Lock, Client, Token
-	KindLockDequeue Kind = 12 // Lock, Client
+	KindLockGet     Kind = 10 // Lock, Client, Session, Shared, Wait, Knot, TTL
+	KindLockFree    Kind = 11 // Lock, Client, Session, Token
+	KindLockDequeue Kind = 12 // Lock, Client, Session
 	KindLockTick    Kind = 13
 	KindAcceptLoss  Kind = 14 // Partitions
 	KindRestore     Kind = 15 // From, Partition, Term
+
+	KindSessionOpen   Kind = 16 // TTL, Delay
+	KindSessionEnd    Kind = 17 // Session
+	KindSessionExpire Kind = 18 // Sessions
 )
 
 // Command is one change of the state. Which fields count depends on its kind.
@@ -46,9 +50,15 @@ type Command struct {
 	MinCopies int
 
 	Lock, Client string
-	Wait         bool  // join the queue when the lock is held
-	TTL          int64 // ms from the grant; 0 = until released
+	Session      uint64 // 0: none
+	Shared       bool   // as one of several readers
+	Wait         bool   // join the line when the lock is held
+	Knot         bool   // wait even if that closes a cycle of waiters
+	TTL          int64  // ms from the grant; 0 = until released; of a session: of silence
+	Delay        int64  // ms
 	Token        uint64
+
+	Sessions []uint64
 }
 
 // Incarnated is a server at one of its starts.
@@ -77,12 +87,13 @@ type Code uint8
 
 // The outcomes of a command.
 const (
-	Done     Code = iota + 1
-	Refused       // Reason says why; nothing changed
-	Waiting       // LockGet: in the queue; a Grant follows
-	Locked        // LockGet without Wait: held by another
-	NotHeld       // LockFree: held by another, or by nobody
-	Deadlock      // LockGet: waiting would close a cycle, told in Reason
+	Done      Code = iota + 1
+	Refused        // Reason says why; nothing changed
+	Waiting        // LockGet: in line; a Grant follows
+	Locked         // LockGet without Wait: held by another
+	NotHeld        // LockFree: held by another, or by nobody
+	Deadlock       // LockGet: waiting would close a cycle, told in Reason
+	NoSession      // LockGet, SessionEnd: the session has ended
 )
 
 // Result is what a command came to.
@@ -95,11 +106,16 @@ type Result struct {
 	Since  int64         // LockGet: unix ms
 	Held   bool          // LockGet: the client had it before
 	Grants []Grant       // locks that went to waiters because of this command
+
+	Session uint64   // SessionOpen
+	Ended   []uint64 // SessionExpire: those that were open
+	Cycle   Cycle    // LockGet: of waiters, refused (Deadlock) or closed (Waiting)
 }
 
 // Grant is a lock that a waiter got.
 type Grant struct {
 	Lock, Client string
+	Session      uint64
 	Token        uint64
 	Since        int64
 }

@@ -1,6 +1,7 @@
 package roster
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -12,8 +13,9 @@ import (
 
 // Bounds on the events that a state keeps.
 const (
-	EventsMax      = 512 // older ones are forgotten
-	eventDetailMax = 300 // bytes
+	EventsMax      = 512  // older ones are forgotten
+	LockEventsMax  = 256  // likewise, of locks
+	eventDetailMax = 1000 // bytes
 )
 
 // EventKind says what happened. The numbers are stored: never reuse one.
@@ -34,13 +36,17 @@ const (
 	EventLost                              // Detail: the partitions that it was the last to hold; it came back without its data
 	EventAcceptedLoss                      // Detail: partitions that an operator gave up; Server begins them anew
 	EventConfigured                        // Detail: what holds from now on
-	eventKindMax      = EventConfigured
+	EventGranted                           // Detail: the lock, whose it is, its token
+	EventDeadlock                          // Detail: who waits for whom; whether the last one was refused
+	EventSessionLost                       // Detail: a session that fell silent
+	eventKindMax      = EventSessionLost
 )
 
 var eventNames = [...]string{
 	EventMade: "made", EventJoined: "joined", EventUp: "up", EventDown: "down", EventOut: "out",
 	EventLeaving: "leaving", EventLeft: "left", EventDraining: "draining", EventRemoved: "removed",
 	EventRestored: "restored", EventLost: "lost", EventAcceptedLoss: "accepted-loss", EventConfigured: "configured",
+	EventGranted: "granted", EventDeadlock: "deadlock", EventSessionLost: "session-lost",
 }
 
 // String returns the word that tables and JSON use.
@@ -57,25 +63,34 @@ type Event struct {
 }
 
 // Events returns the events with numbers above since that are still kept, oldest
-// first. They never change.
+// first.
 func (s *State) Events(since uint64) []Event {
-	kept := s.keptEvents()
-	if len(kept) == 0 || since >= s.lastEvent() {
+	if since >= s.eventNumber {
 		return nil
 	}
-	if first := kept[0].Number; since >= first {
-		kept = kept[since-first+1:]
+	events, locks := after(newest(s.events, EventsMax), since), after(newest(s.lockEvents, LockEventsMax), since)
+	if len(locks) == 0 {
+		return slices.Clip(events)
 	}
-	return slices.Clip(kept)
+	all := slices.Concat(events, locks)
+	slices.SortFunc(all, func(a, b Event) int { return cmp.Compare(a.Number, b.Number) })
+	return all
 }
 
-// keptEvents leaves out those that are forgotten, though still in memory.
-func (s *State) keptEvents() []Event { return s.events[max(0, len(s.events)-EventsMax):] }
+// after leaves out what is not newer than since.
+func after(events []Event, since uint64) []Event {
+	i, _ := slices.BinarySearchFunc(events, since+1, func(e Event, n uint64) int { return cmp.Compare(e.Number, n) })
+	return events[i:]
+}
+
+// newest leaves out those that are forgotten, though still in memory.
+func newest(events []Event, most int) []Event { return events[max(0, len(events)-most):] }
 
 // LastEvent returns the number of the newest event; 0: there was none.
-func (s *State) LastEvent() uint64 { return s.lastEvent() }
+func (s *State) LastEvent() uint64 { return s.eventNumber }
 
-func (s *State) lastEvent() uint64 {
+// lastKept returns the number of the newest event that a snapshot keeps.
+func (s *State) lastKept() uint64 {
 	if len(s.events) == 0 {
 		return 0
 	}
@@ -84,15 +99,52 @@ func (s *State) lastEvent() uint64 {
 
 // note adds an event of the running batch. All of them change the view.
 func (s *State) note(kind EventKind, server ring.ServerID, format string, args ...any) {
-	detail := fmt.Sprintf(format, args...)
-	if len(detail) > eventDetailMax {
-		detail = detail[:eventDetailMax-3] + "..."
+	s.events = s.add(s.events, EventsMax, Event{Epoch: s.epoch + 1, Kind: kind, Server: server, Detail: fmt.Sprintf(format, args...)})
+}
+
+// noteLock adds an event of locks; none of them changes the view.
+func (s *State) noteLock(kind EventKind, format string, args ...any) {
+	s.lockEvents = s.add(s.lockEvents, LockEventsMax, Event{Epoch: s.epoch, Kind: kind, Detail: fmt.Sprintf(format, args...)})
+}
+
+func (s *State) add(to []Event, most int, e Event) []Event {
+	s.eventNumber++
+	e.Number, e.At = s.eventNumber, s.at
+	if len(e.Detail) > eventDetailMax {
+		e.Detail = e.Detail[:eventDetailMax-3] + "..."
 	}
-	e := Event{Number: s.lastEvent() + 1, Epoch: s.epoch + 1, At: s.at, Kind: kind, Server: server, Detail: detail}
-	if len(s.events) >= 2*EventsMax {
-		s.events = slices.Clone(s.keptEvents()) // a new one: what was handed out must not change
+	if len(to) >= 2*most {
+		to = slices.Clone(newest(to, most)) // a new one: what was handed out must not change
 	}
-	s.events = append(s.events, e)
+	return append(to, e)
+}
+
+// noteLocks tells what a command on locks brought about.
+func (s *State) noteLocks(c *Command, r *Result) {
+	for _, id := range r.Ended {
+		s.noteLock(EventSessionLost, "session %d", id)
+	}
+	for _, g := range r.Grants {
+		s.noteGrant(g)
+	}
+	if c.Kind == KindLockGet && r.Code == Done && !r.Held {
+		s.noteGrant(Grant{Lock: c.Lock, Client: c.Client, Session: c.Session, Token: r.Token})
+	}
+	switch {
+	case r.Cycle == nil:
+	case r.Code == Deadlock:
+		s.noteLock(EventDeadlock, "refused: %s", r.Cycle)
+	default:
+		s.noteLock(EventDeadlock, "until one of them gives way: %s", r.Cycle)
+	}
+}
+
+func (s *State) noteGrant(g Grant) {
+	session := ""
+	if g.Session != 0 {
+		session = fmt.Sprintf(" in session %d", g.Session)
+	}
+	s.noteLock(EventGranted, "%q to %q%s, token %d", g.Lock, g.Client, session, g.Token)
 }
 
 // noteByServer adds an event for each server that partitions were made out to,
@@ -129,7 +181,7 @@ func partitionRanges(ps []ring.PartitionID) string {
 }
 
 func (s *State) appendEvents(b []byte) []byte {
-	kept := s.keptEvents()
+	kept := newest(s.events, EventsMax)
 	b = binary.AppendUvarint(b, uint64(len(kept)))
 	for i := range kept {
 		e := &kept[i]
@@ -146,7 +198,7 @@ func (s *State) appendEvents(b []byte) []byte {
 func readEvents(r *codec.Reader) (events []Event, err error) {
 	for range r.Count(6) {
 		e := Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: r.Varint(), Kind: EventKind(r.Byte()), Server: serverID(r), Detail: r.String()}
-		if r.Err() == nil && (e.Kind == 0 || e.Kind > eventKindMax || len(events) > 0 && e.Number != events[len(events)-1].Number+1) {
+		if r.Err() == nil && (e.Kind == 0 || e.Kind > eventKindMax || len(events) > 0 && e.Number <= events[len(events)-1].Number) {
 			return nil, fmt.Errorf("event %d is malformed", e.Number)
 		}
 		events = append(events, e)

@@ -4,55 +4,115 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 )
+
+// owner is who holds a lock or waits for it: a client, by itself (session 0) or in
+// a session. One name in two sessions is two owners.
+type owner struct {
+	Client  string
+	Session uint64
+}
 
 // lock is held by somebody: a lock that nobody holds is not kept.
 type lock struct {
-	Holder  string
+	Shared  bool     // by readers, who hold it together; else by one
+	Holders []holder // in the order of their tokens
+	Waiters []waiter // first come first
+}
+
+type holder struct {
+	owner
 	Token   uint64
 	Since   int64 // unix ms
 	Expires int64 // unix ms; 0 = until released
-	Waiters []waiter
+	Lost    bool  // its session fell silent: it may not know yet, so others wait until Expires
 }
 
 type waiter struct {
-	Client string
+	owner
 	TTL    int64 // ms from the grant on; 0 = until released
+	Shared bool
+	Knot   bool // it closed a cycle and waits all the same
 }
 
 type lockTable struct {
-	held    map[string]*lock
-	timed   map[string]bool     // the held locks that have a time to live
-	waiting map[string][]string // client → the locks that it waits for
-	waiters int
-	token   uint64 // the last given out; only grows, over all locks
+	held     map[string]*lock
+	timed    map[string]bool           // the held locks of which a holder has an end
+	holds    map[owner]map[string]bool // what those who are not lost hold
+	waiting  map[owner][]string        // what they wait for, in the order in which they came
+	sessions map[uint64]*session
+	holders  int
+	waiters  int
+	token    uint64 // the last given out; only grows, over all locks
+	session  uint64 // the last given out
 }
 
 func newLockTable() lockTable {
 	return lockTable{
-		held:    make(map[string]*lock),
-		timed:   make(map[string]bool),
-		waiting: make(map[string][]string),
+		held:     make(map[string]*lock),
+		timed:    make(map[string]bool),
+		holds:    make(map[owner]map[string]bool),
+		waiting:  make(map[owner][]string),
+		sessions: make(map[uint64]*session),
 	}
+}
+
+// apply runs a command on locks and sessions; false when it is none.
+func (t *lockTable) apply(c *Command) (Result, bool) {
+	switch c.Kind {
+	case KindLockGet:
+		return t.get(c), true
+	case KindLockFree:
+		return t.free(c), true
+	case KindLockDequeue:
+		return t.dequeue(c), true
+	case KindLockTick:
+		return t.tick(c), true
+	case KindSessionOpen:
+		return t.open(c), true
+	case KindSessionEnd:
+		return t.end(c), true
+	case KindSessionExpire:
+		return t.expire(c), true
+	}
+	return Result{}, false
 }
 
 // LockState is a lock as the roster holds it.
 type LockState struct {
-	Name, Holder string
-	Token        uint64
-	Since        int64 // unix ms
-	Expires      int64 // unix ms; 0 = until released
-	Waiters      []string
+	Name    string
+	Shared  bool
+	Holders []LockHolder // one, or several that share it
+	Waiters []LockWaiter // first come first
+}
+
+// LockHolder is who holds a lock.
+type LockHolder struct {
+	Client  string
+	Session uint64 // 0: none
+	Token   uint64
+	Since   int64 // unix ms
+	Expires int64 // unix ms; 0 = until released
+	Lost    bool  // its session ended by silence; the lock is free at Expires
+}
+
+// LockWaiter is who waits in line for a lock.
+type LockWaiter struct {
+	Client  string
+	Session uint64
+	Shared  bool
 }
 
 // Locks returns all held locks, sorted by name.
 func (s *State) Locks() []LockState {
 	out := make([]LockState, 0, len(s.locks.held))
 	for name, l := range s.locks.held {
-		ls := LockState{Name: name, Holder: l.Holder, Token: l.Token, Since: l.Since, Expires: l.Expires}
+		ls := LockState{Name: name, Shared: l.Shared}
+		for _, h := range l.Holders {
+			ls.Holders = append(ls.Holders, LockHolder{h.Client, h.Session, h.Token, h.Since, h.Expires, h.Lost})
+		}
 		for _, w := range l.Waiters {
-			ls.Waiters = append(ls.Waiters, w.Client)
+			ls.Waiters = append(ls.Waiters, LockWaiter{w.Client, w.Session, w.Shared})
 		}
 		out = append(out, ls)
 	}
@@ -60,55 +120,35 @@ func (s *State) Locks() []LockState {
 	return out
 }
 
-// LockHolder returns who holds a lock, with its token; "" and 0 when nobody.
-func (s *State) LockHolder(name string) (string, uint64) {
-	if l := s.locks.held[name]; l != nil {
-		return l.Holder, l.Token
-	}
-	return "", 0
-}
-
 // NextLockExpiry returns when the first lock's time ends (unix ms), 0 when none
 // has one.
 func (s *State) NextLockExpiry() int64 {
 	var next int64
 	for name := range s.locks.timed {
-		if at := s.locks.held[name].Expires; next == 0 || at < next {
-			next = at
+		for i := range s.locks.held[name].Holders {
+			if at := s.locks.held[name].Holders[i].Expires; at != 0 && (next == 0 || at < next) {
+				next = at
+			}
 		}
 	}
 	return next
 }
 
-// get gives a free lock to the client, tells the holder that it holds it, and
-// lets others wait in line.
+// get gives a free lock to the client, tells a holder that it holds it, and lets
+// others wait in line. Readers share a lock, but none of them passes a writer who
+// came before.
 func (t *lockTable) get(c *Command) Result {
 	if err := validLock(c); err != nil {
 		return refused(err)
 	}
+	if c.Session != 0 && t.sessions[c.Session] == nil {
+		return noSession(c.Session)
+	}
 	var grants []Grant
-	l := t.held[c.Lock]
-	if l != nil && l.Expires != 0 && l.Expires <= c.At {
-		grants = t.pass(c.Lock, c.At)
-		l = t.held[c.Lock]
+	if t.lapse(c.Lock, c.At) {
+		grants = t.settle(c.Lock, c.At)
 	}
-	switch {
-	case l == nil && len(t.held) >= LocksMax:
-		return refused(fmt.Errorf("%d locks are held, the limit", LocksMax))
-	case l == nil:
-		l = t.grant(c.Lock, waiter{c.Client, c.TTL}, c.At, nil)
-		return Result{Code: Done, Token: l.Token, Since: l.Since}
-	case l.Holder == c.Client:
-		if c.TTL > 0 {
-			l.Expires = c.At + c.TTL
-			t.timed[c.Lock] = true
-		}
-		return Result{Code: Done, Token: l.Token, Since: l.Since, Held: true, Grants: grants}
-	case !c.Wait:
-		return Result{Code: Locked, Grants: grants,
-			Reason: fmt.Sprintf("%q is held by %q", c.Lock, l.Holder)}
-	}
-	r := t.enqueue(c, l)
+	r := t.ask(c)
 	r.Grants = grants
 	return r
 }
@@ -125,133 +165,222 @@ func validLock(c *Command) error {
 	return nil
 }
 
-func (t *lockTable) enqueue(c *Command, l *lock) Result {
-	if slices.Contains(t.waiting[c.Client], c.Lock) {
+func (t *lockTable) ask(c *Command) Result {
+	l, me := t.held[c.Lock], owner{c.Client, c.Session}
+	if l == nil {
+		l = &lock{Shared: c.Shared}
+	}
+	if h := l.holder(me); h != nil {
+		if l.Shared != c.Shared {
+			return refused(fmt.Errorf("%q is held by %q as %s: it must be released first", c.Lock, c.Client, modeName(l.Shared)))
+		}
+		if c.TTL > 0 {
+			h.Expires = c.At + c.TTL
+			t.timed[c.Lock] = true
+		}
+		return Result{Code: Done, Token: h.Token, Since: h.Since, Held: true}
+	}
+	free := len(l.Holders) == 0 || l.Shared && c.Shared && len(l.Waiters) == 0
+	switch {
+	case free && t.holders >= LocksMax:
+		return refused(fmt.Errorf("%d locks are held, the limit", LocksMax))
+	case free:
+		t.held[c.Lock] = l
+		h := t.grant(c.Lock, waiter{owner: me, TTL: c.TTL, Shared: c.Shared}, c.At)
+		return Result{Code: Done, Token: h.Token, Since: h.Since}
+	case !c.Wait:
+		return Result{Code: Locked, Reason: fmt.Sprintf("%q is held by %s", c.Lock, l.Holders[0])}
+	}
+	return t.enqueue(c, me, l)
+}
+
+func modeName(shared bool) string {
+	if shared {
+		return "a shared lock"
+	}
+	return "an exclusive lock"
+}
+
+// String names a holder in refusals.
+func (h holder) String() string {
+	switch {
+	case h.Lost:
+		return fmt.Sprintf("%q until %d ms, whose session %d has ended", h.Client, h.Expires, h.Session)
+	case h.Session != 0:
+		return fmt.Sprintf("%q in session %d", h.Client, h.Session)
+	}
+	return fmt.Sprintf("%q", h.Client)
+}
+
+// holder returns what o holds of l, nil when it does not.
+func (l *lock) holder(o owner) *holder {
+	for i := range l.Holders {
+		if h := &l.Holders[i]; h.owner == o && !h.Lost {
+			return h
+		}
+	}
+	return nil
+}
+
+func (t *lockTable) enqueue(c *Command, me owner, l *lock) Result {
+	if slices.Contains(t.waiting[me], c.Lock) {
 		return Result{Code: Waiting}
 	}
 	if t.waiters >= WaitersMax {
 		return refused(fmt.Errorf("%d clients wait for locks, the limit", WaitersMax))
 	}
-	if cycle := t.cycle(c.Lock, c.Client); cycle != "" {
-		return Result{Code: Deadlock, Reason: cycle}
+	cycle := t.cycle(c.Lock, me, c.Shared, len(l.Waiters))
+	if cycle != nil && !c.Knot {
+		return Result{Code: Deadlock, Reason: cycle.String(), Cycle: cycle}
 	}
-	l.Waiters = append(l.Waiters, waiter{c.Client, c.TTL})
-	t.waiting[c.Client] = append(t.waiting[c.Client], c.Lock)
+	l.Waiters = append(l.Waiters, waiter{owner: me, TTL: c.TTL, Shared: c.Shared, Knot: cycle != nil})
+	t.waiting[me] = append(t.waiting[me], c.Lock)
 	t.waiters++
-	return Result{Code: Waiting}
+	t.use(me.Session, c.Lock, 1)
+	return Result{Code: Waiting, Cycle: cycle}
 }
 
 // free releases a lock of its holder. With a token it does so only while that
 // grant stands.
 func (t *lockTable) free(c *Command) Result {
-	l := t.held[c.Lock]
-	switch {
-	case l == nil:
+	l, me := t.held[c.Lock], owner{c.Client, c.Session}
+	if l == nil {
 		return Result{Code: NotHeld, Reason: fmt.Sprintf("%q is not held", c.Lock)}
-	case l.Holder != c.Client:
-		return Result{Code: NotHeld, Reason: fmt.Sprintf("%q is held by %q, not by %q", c.Lock, l.Holder, c.Client)}
-	case c.Token != 0 && c.Token != l.Token:
-		return Result{Code: NotHeld, Reason: fmt.Sprintf("%q is held with token %d, not %d", c.Lock, l.Token, c.Token)}
 	}
-	return Result{Code: Done, Grants: t.pass(c.Lock, c.At)}
+	h := l.holder(me)
+	switch {
+	case h == nil:
+		return Result{Code: NotHeld, Reason: fmt.Sprintf("%q is held by %s, not by %s", c.Lock, l.Holders[0], holder{owner: me})}
+	case c.Token != 0 && c.Token != h.Token:
+		return Result{Code: NotHeld, Reason: fmt.Sprintf("%q is held with token %d, not %d", c.Lock, h.Token, c.Token)}
+	}
+	t.drop(c.Lock, func(h *holder) bool { return h.owner == me && !h.Lost })
+	return Result{Code: Done, Grants: t.settle(c.Lock, c.At)}
 }
 
-// dequeue takes a waiter out of line.
+// dequeue takes a waiter out of line. Who came after it may pass.
 func (t *lockTable) dequeue(c *Command) Result {
-	l := t.held[c.Lock]
-	if l == nil || !slices.Contains(t.waiting[c.Client], c.Lock) {
+	if !t.leaveLine(c.Lock, owner{c.Client, c.Session}) {
 		return Result{Code: Done}
 	}
-	l.Waiters = slices.DeleteFunc(l.Waiters, func(w waiter) bool { return w.Client == c.Client })
-	t.unwait(c.Client, c.Lock)
-	return Result{Code: Done}
+	return Result{Code: Done, Grants: t.settle(c.Lock, c.At)}
 }
 
-func (t *lockTable) unwait(client, name string) {
-	left := slices.DeleteFunc(t.waiting[client], func(n string) bool { return n == name })
+// leaveLine takes o out of the line of a lock; false when it is not there.
+func (t *lockTable) leaveLine(name string, o owner) bool {
+	l := t.held[name]
+	if l == nil || !slices.Contains(t.waiting[o], name) {
+		return false
+	}
+	l.Waiters = slices.DeleteFunc(l.Waiters, func(w waiter) bool { return w.owner == o })
+	t.unwait(o, name)
+	return true
+}
+
+func (t *lockTable) unwait(o owner, name string) {
+	left := slices.DeleteFunc(t.waiting[o], func(n string) bool { return n == name })
 	if len(left) == 0 {
-		delete(t.waiting, client)
+		delete(t.waiting, o)
 	} else {
-		t.waiting[client] = left
+		t.waiting[o] = left
 	}
 	t.waiters--
+	t.use(o.Session, name, -1)
 }
 
 // tick ends the locks whose time is over.
 func (t *lockTable) tick(c *Command) Result {
 	var over []string
 	for name := range t.timed {
-		if t.held[name].Expires <= c.At {
+		if t.lapse(name, c.At) {
 			over = append(over, name)
 		}
 	}
 	slices.Sort(over) // tokens are given out in this order everywhere
 	var grants []Grant
 	for _, name := range over {
-		grants = append(grants, t.pass(name, c.At)...)
+		grants = append(grants, t.settle(name, c.At)...)
 	}
 	return Result{Code: Done, Grants: grants}
 }
 
-// pass takes a lock from its holder and gives it to the first in line.
-func (t *lockTable) pass(name string, at int64) []Grant {
-	l := t.held[name]
-	delete(t.timed, name)
-	if len(l.Waiters) == 0 {
-		delete(t.held, name)
-		return nil
-	}
-	next := l.Waiters[0]
-	t.unwait(next.Client, name)
-	l = t.grant(name, next, at, l.Waiters[1:])
-	return []Grant{{Lock: name, Client: next.Client, Token: l.Token, Since: l.Since}}
+// lapse drops the holders of a lock whose time is over; settle must follow when
+// there were any.
+func (t *lockTable) lapse(name string, at int64) bool {
+	return t.timed[name] && t.drop(name, func(h *holder) bool { return h.Expires != 0 && h.Expires <= at })
 }
 
-func (t *lockTable) grant(name string, to waiter, at int64, line []waiter) *lock {
+// drop takes holders from a lock; settle must follow when there were any.
+func (t *lockTable) drop(name string, which func(*holder) bool) bool {
+	l := t.held[name]
+	before := len(l.Holders)
+	l.Holders = slices.DeleteFunc(l.Holders, func(h holder) bool {
+		if !which(&h) {
+			return false
+		}
+		t.unhold(name, &h)
+		t.holders--
+		return true
+	})
+	return len(l.Holders) < before
+}
+
+// unhold forgets that an owner holds a lock.
+func (t *lockTable) unhold(name string, h *holder) {
+	if h.Lost {
+		return
+	}
+	delete(t.holds[h.owner], name)
+	if len(t.holds[h.owner]) == 0 {
+		delete(t.holds, h.owner)
+	}
+	t.use(h.Session, name, -1)
+}
+
+// settle gives a lock to those in line who can have it now: the first, and if it
+// is a reader the readers right behind it.
+func (t *lockTable) settle(name string, at int64) (grants []Grant) {
+	l := t.held[name]
+	for len(l.Waiters) > 0 && (len(l.Holders) == 0 || l.Shared && l.Waiters[0].Shared) {
+		next := l.Waiters[0]
+		l.Waiters = l.Waiters[1:]
+		t.unwait(next.owner, name)
+		h := t.grant(name, next, at)
+		grants = append(grants, Grant{Lock: name, Client: next.Client, Session: next.Session, Token: h.Token, Since: h.Since})
+	}
+	if !slices.ContainsFunc(l.Holders, func(h holder) bool { return h.Expires != 0 }) {
+		delete(t.timed, name)
+	}
+	if len(l.Holders) == 0 {
+		delete(t.held, name)
+	}
+	return grants
+}
+
+// grant makes an owner a holder, with the next token.
+func (t *lockTable) grant(name string, to waiter, at int64) *holder {
+	l := t.held[name]
 	t.token++
-	l := &lock{Holder: to.Client, Token: t.token, Since: at, Waiters: line}
+	h := holder{owner: to.owner, Token: t.token, Since: at}
 	if to.TTL > 0 {
-		l.Expires = at + to.TTL
+		h.Expires = at + to.TTL
 		t.timed[name] = true
 	}
-	t.held[name] = l
-	return l
+	l.Shared = to.Shared
+	l.Holders = append(l.Holders, h)
+	t.holders++
+	t.hold(name, &h)
+	return &l.Holders[len(l.Holders)-1]
 }
 
-// cycle says in words how client would wait for itself if it waited for name;
-// "" when it would not. A waiter waits for the holder and for everyone in line
-// before it.
-func (t *lockTable) cycle(name, client string) string {
-	seen := map[string]bool{}
-	var walk func(name, who string) []string
-	walk = func(name, who string) []string {
-		l := t.held[name]
-		ahead := []string{l.Holder}
-		for _, w := range l.Waiters {
-			if w.Client == who {
-				break
-			}
-			ahead = append(ahead, w.Client)
-		}
-		for i, other := range ahead {
-			step := fmt.Sprintf("%q waits for %q held by %q", who, name, other)
-			if i > 0 {
-				step = fmt.Sprintf("%q waits for %q after %q", who, name, other)
-			}
-			if other == client {
-				return []string{step}
-			}
-			if seen[other] {
-				continue
-			}
-			seen[other] = true
-			for _, next := range t.waiting[other] {
-				if rest := walk(next, other); rest != nil {
-					return append([]string{step}, rest...)
-				}
-			}
-		}
-		return nil
+// hold notes that an owner holds a lock.
+func (t *lockTable) hold(name string, h *holder) {
+	if h.Lost {
+		return
 	}
-	return strings.Join(walk(name, client), ", ")
+	if t.holds[h.owner] == nil {
+		t.holds[h.owner] = make(map[string]bool)
+	}
+	t.holds[h.owner][name] = true
+	t.use(h.Session, name, 1)
 }

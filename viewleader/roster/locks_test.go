@@ -30,7 +30,7 @@ func TestLockLine(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 	}
-	if got := w.s.Locks()[0].Waiters; !slices.Equal(got, []string{"b", "c", "d"}) {
+	if got := waitersOf(w.s, 0); !slices.Equal(got, []string{"b", "c", "d"}) {
 		t.Fatalf("waiters %v", got)
 	}
 	if r := w.apply(lockFree("l", "b")); r.Code != NotHeld {
@@ -117,4 +117,12 @@ func TestDeadlock(t *testing.T) {
 	if r := w.apply(lockGet("L1", "c", true)); r.Code != Deadlock {
 		t.Fatalf("%+v", r)
 	}
+}
+
+// waitersOf names who is in line for the i-th lock.
+func waitersOf(s *State, i int) (names []string) {
+	for _, w := range s.Locks()[i].Waiters {
+		names = append(names, w.Client)
+	}
+	return names
 }

@@ -131,7 +131,7 @@ func (s *State) admit(r *Register) Result {
 	})
 	s.members = slices.Insert(s.members, i, m)
 	s.membersChanged(true)
-	if s.epoch == 0 && s.lastEvent() == 0 {
+	if s.epoch == 0 && len(s.events) == 0 {
 		s.note(EventMade, 0, "cluster %x, %d partitions", s.cluster[:4], len(s.parts))
 	}
 	s.note(EventJoined, id, "%s", m.Addr)

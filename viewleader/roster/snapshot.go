@@ -3,8 +3,6 @@ package roster
 import (
 	"encoding/binary"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"viewring/internal/codec"
@@ -52,6 +50,7 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 		b = binary.AppendVarint(b, a.Last)
 	}
 	b = s.appendEvents(b)
+	b = binary.AppendUvarint(b, s.eventNumber)
 	return s.locks.append(b)
 }
 
@@ -102,7 +101,11 @@ func Restore(b []byte) (*State, error) {
 			return nil, fmt.Errorf("roster snapshot: %w", err)
 		}
 	}
-	s.locks = readLocks(r)
+	s.eventNumber = s.lastKept()
+	if format > snapshotFormatThird {
+		s.eventNumber = r.Uvarint()
+	}
+	s.locks = readLocks(r, format)
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("roster snapshot: %w", err)
 	}
@@ -124,12 +127,11 @@ func (s *State) validRestored() error {
 			return fmt.Errorf("roster snapshot: partition %d is malformed", i)
 		}
 	}
-	for client, names := range s.locks.waiting {
-		for _, name := range names {
-			if s.locks.held[name] == nil {
-				return fmt.Errorf("roster snapshot: %q waits for %q, which nobody holds", client, name)
-			}
-		}
+	if s.eventNumber < s.lastKept() {
+		return fmt.Errorf("roster snapshot: %d events, the last is number %d", s.eventNumber, s.lastKept())
+	}
+	if err := s.locks.validRestored(); err != nil {
+		return fmt.Errorf("roster snapshot: %w", err)
 	}
 	for _, a := range s.asked {
 		if int64(a.Partition) >= int64(len(s.parts)) {
@@ -193,57 +195,4 @@ func readIDs(r *codec.Reader) []ring.ServerID {
 		ids[i] = serverID(r)
 	}
 	return ids
-}
-
-func (t *lockTable) append(b []byte) []byte {
-	b = binary.AppendUvarint(b, t.token)
-	b = binary.AppendUvarint(b, uint64(len(t.held)))
-	for _, name := range slices.Sorted(maps.Keys(t.held)) {
-		l := t.held[name]
-		b = codec.AppendString(b, name)
-		b = codec.AppendString(b, l.Holder)
-		b = binary.AppendUvarint(b, l.Token)
-		b = binary.AppendVarint(b, l.Since)
-		b = binary.AppendVarint(b, l.Expires)
-		b = binary.AppendUvarint(b, uint64(len(l.Waiters)))
-		for _, w := range l.Waiters {
-			b = codec.AppendString(b, w.Client)
-			b = binary.AppendVarint(b, w.TTL)
-		}
-	}
-	// The order in which a client came to wait decides what a cycle's report
-	// names first, so it is kept too.
-	b = binary.AppendUvarint(b, uint64(len(t.waiting)))
-	for _, client := range slices.Sorted(maps.Keys(t.waiting)) {
-		b = codec.AppendString(b, client)
-		b = binary.AppendUvarint(b, uint64(len(t.waiting[client])))
-		for _, name := range t.waiting[client] {
-			b = codec.AppendString(b, name)
-		}
-	}
-	return b
-}
-
-func readLocks(r *codec.Reader) lockTable {
-	t := newLockTable()
-	t.token = r.Uvarint()
-	for range r.Count(6) {
-		name := r.String()
-		l := &lock{Holder: r.String(), Token: r.Uvarint(), Since: r.Varint(), Expires: r.Varint()}
-		for range r.Count(2) {
-			l.Waiters = append(l.Waiters, waiter{Client: r.String(), TTL: r.Varint()})
-			t.waiters++
-		}
-		t.held[name] = l
-		if l.Expires != 0 {
-			t.timed[name] = true
-		}
-	}
-	for range r.Count(2) {
-		client := r.String()
-		for range r.Count(1) {
-			t.waiting[client] = append(t.waiting[client], r.String())
-		}
-	}
-	return t
 }

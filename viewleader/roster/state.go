@@ -64,7 +64,13 @@ type State struct {
 	parts   []partition   // the slices inside are replaced, never written to
 	asked   []ask         // ejects that wait out their patience
 	locks   lockTable
-	events  []Event // the newest, oldest first; what was handed out is not written to
+
+	// The newest events, oldest first; what was handed out is not written to. Those
+	// of locks come and go by thousands: they have a list of their own, which no
+	// snapshot keeps. They are numbered together.
+	events      []Event
+	lockEvents  []Event
+	eventNumber uint64
 
 	at    int64 // of the running command
 	dirty bool  // the running batch changed the view

@@ -1,0 +1,268 @@
+package wire
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"time"
+
+	"viewring/internal/codec"
+)
+
+// Lock is one named lock as the view leader holds it.
+type Lock struct {
+	Name    string
+	Shared  bool         // by readers, who hold it together
+	Holders []LockHolder // one, or several that share it
+	Waiters []LockWaiter // first come first
+}
+
+// LockHolder is who holds a lock.
+type LockHolder struct {
+	Client  string
+	Session uint64 // 0: none
+	Token   uint64 // fencing token; only grows, over all locks
+	Since   time.Time
+	Expires time.Time // zero: until released
+	Lost    bool      // its session fell silent; the lock is free at Expires
+}
+
+// LockWaiter is who waits in line for a lock.
+type LockWaiter struct {
+	Client  string
+	Session uint64 // 0: none
+	Shared  bool
+}
+
+// LockWait is one step of a deadlock: who waits for which lock, and for whom.
+type LockWait struct {
+	Client  string
+	Session uint64
+	Lock    string
+	For     string // who holds the lock, or is before Client in line
+	Behind  bool   // For is in line
+}
+
+// Locks are all locks that are held, and the cycles among those who wait.
+type Locks struct {
+	Locks     []Lock
+	Deadlocks [][]LockWait
+}
+
+// LockAsk asks for a lock.
+type LockAsk struct {
+	Lock, Client string
+	Session      uint64        // that the lock ends with; 0: none
+	Shared       bool          // as one of several readers
+	Knot         bool          // wait even if that closes a cycle of waiters
+	Wait         time.Duration // in line; negative: without end
+	TTL          time.Duration // after which the lock is released; 0: never
+}
+
+// The options of CmdLockGet, after its arguments.
+const (
+	lockShared  = "SHARED"
+	lockKnot    = "KNOT"
+	lockSession = "SESSION"
+)
+
+// args is q as CmdLockGet carries it.
+func (q *LockAsk) args() [][]byte {
+	waitMS := int64(-1)
+	if q.Wait >= 0 {
+		waitMS = q.Wait.Milliseconds()
+	}
+	args := [][]byte{[]byte(CmdLockGet), []byte(q.Lock), []byte(q.Client),
+		strconv.AppendInt(nil, waitMS, 10), strconv.AppendInt(nil, q.TTL.Milliseconds(), 10)}
+	if q.Shared {
+		args = append(args, []byte(lockShared))
+	}
+	if q.Knot {
+		args = append(args, []byte(lockKnot))
+	}
+	if q.Session != 0 {
+		args = append(args, []byte(lockSession), strconv.AppendUint(nil, q.Session, 10))
+	}
+	return args
+}
+
+// ParseLockAsk reads the arguments of CmdLockGet: lock, client, the wait and the
+// time to live in milliseconds, options.
+func ParseLockAsk(args [][]byte) (LockAsk, error) {
+	q := LockAsk{Lock: string(args[0]), Client: string(args[1])}
+	wait, err := strconv.ParseInt(string(args[2]), 10, 64)
+	ttl, terr := strconv.ParseInt(string(args[3]), 10, 64)
+	const most = int64(1<<63-1) / int64(time.Millisecond)
+	if err != nil || terr != nil || ttl < 0 || wait > most || ttl > most {
+		return q, fmt.Errorf("want a lock, a client and two times in milliseconds")
+	}
+	q.Wait, q.TTL = max(-1, time.Duration(wait)*time.Millisecond), time.Duration(ttl)*time.Millisecond
+	for args = args[4:]; len(args) > 0; args = args[1:] {
+		switch word := string(bytes.ToUpper(args[0])); {
+		case word == lockShared:
+			q.Shared = true
+		case word == lockKnot:
+			q.Knot = true
+		case word == lockSession && len(args) > 1:
+			args = args[1:]
+			if q.Session, err = ParseSession(args[0]); err != nil {
+				return q, err
+			}
+		default:
+			return q, fmt.Errorf("unknown option %q", args[0])
+		}
+	}
+	return q, nil
+}
+
+// ParseSession reads a session's id.
+func ParseSession(arg []byte) (uint64, error) {
+	id, err := strconv.ParseUint(string(arg), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no session", arg)
+	}
+	return id, nil
+}
+
+// AppendLocks encodes l. Times are kept to the millisecond.
+func AppendLocks(b []byte, l *Locks) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(l.Locks)))
+	for i := range l.Locks {
+		b = appendLock(b, &l.Locks[i])
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.Deadlocks)))
+	for _, cycle := range l.Deadlocks {
+		b = binary.AppendUvarint(b, uint64(len(cycle)))
+		for _, w := range cycle {
+			b = codec.AppendString(b, w.Client)
+			b = binary.AppendUvarint(b, w.Session)
+			b = codec.AppendString(b, w.Lock)
+			b = codec.AppendString(b, w.For)
+			b = codec.AppendBool(b, w.Behind)
+		}
+	}
+	return b
+}
+
+func appendLock(b []byte, l *Lock) []byte {
+	b = codec.AppendString(b, l.Name)
+	b = codec.AppendBool(b, l.Shared)
+	b = binary.AppendUvarint(b, uint64(len(l.Holders)))
+	for _, h := range l.Holders {
+		b = codec.AppendString(b, h.Client)
+		b = binary.AppendUvarint(b, h.Session)
+		b = binary.AppendUvarint(b, h.Token)
+		b = appendTime(b, h.Since)
+		b = appendTime(b, h.Expires)
+		b = codec.AppendBool(b, h.Lost)
+	}
+	b = binary.AppendUvarint(b, uint64(len(l.Waiters)))
+	for _, w := range l.Waiters {
+		b = codec.AppendString(b, w.Client)
+		b = binary.AppendUvarint(b, w.Session)
+		b = codec.AppendBool(b, w.Shared)
+	}
+	return b
+}
+
+// DecodeLocks reads what AppendLocks wrote.
+func DecodeLocks(b []byte) (Locks, error) {
+	return decodeLeader("locks", b, func(r *codec.Reader) Locks {
+		return Locks{
+			Locks: readList(r, 4, func() Lock {
+				return Lock{
+					Name: r.String(), Shared: r.Bool(),
+					Holders: readList(r, 20, func() LockHolder {
+						return LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
+					}),
+					Waiters: readList(r, 3, func() LockWaiter {
+						return LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
+					}),
+				}
+			}),
+			Deadlocks: readList(r, 1, func() []LockWait {
+				return readList(r, 5, func() LockWait {
+					return LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
+				})
+			}),
+		}
+	})
+}
+
+// LockGet takes a lock for a client and returns the fencing token. It waits in
+// line: not at all with Wait 0, until ctx ends with a negative one.
+func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
+	v, _, err := l.ask(ctx, question{long: q.Wait != 0, wait: q.Wait, args: q.args()})
+	if err != nil {
+		return 0, fmt.Errorf("lock %q: %w", q.Lock, err)
+	}
+	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
+		return 0, fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol)
+	}
+	return uint64(v.Array[0].Int), nil
+}
+
+// LockFree releases a client's lock; session is the one in which it is held, or 0.
+func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint64) error {
+	args := [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client), strconv.AppendUint(nil, session, 10)}
+	_, again, err := l.ask(ctx, question{once: true, args: args})
+	if again && IsCode(err, CodeNotHeld) {
+		return nil // the try whose answer was lost has done it, and its result is forgotten
+	}
+	if err != nil {
+		return fmt.Errorf("release lock %q: %w", lock, err)
+	}
+	return nil
+}
+
+// Locks lists all held locks, and the deadlocks among those who wait.
+func (l *Leader) Locks(ctx context.Context) (Locks, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+	if err != nil {
+		return Locks{}, fmt.Errorf("locks: %w", err)
+	}
+	return DecodeLocks(v.Bytes)
+}
+
+// The verbs of CmdSession.
+const (
+	SessionOpen = "OPEN" // time to live, lock delay → id
+	SessionKeep = "KEEP" // id
+	SessionEnd  = "END"  // id
+)
+
+// SessionOpen begins a session that ends after ttl of silence; then whoever is next
+// gets its locks after delay.
+func (l *Leader) SessionOpen(ctx context.Context, ttl, delay time.Duration) (uint64, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdSession), []byte(SessionOpen),
+		strconv.AppendInt(nil, ttl.Milliseconds(), 10), strconv.AppendInt(nil, delay.Milliseconds(), 10)}})
+	if err != nil {
+		return 0, fmt.Errorf("open a session: %w", err)
+	}
+	return uint64(v.Int), nil
+}
+
+// SessionKeep keeps a session alive. One that has ended is CodeNoSession.
+func (l *Leader) SessionKeep(ctx context.Context, id uint64) error {
+	return l.session(ctx, SessionKeep, id)
+}
+
+// SessionEnd ends a session; its locks are free at once. One that has ended
+// already is no error.
+func (l *Leader) SessionEnd(ctx context.Context, id uint64) error {
+	if err := l.session(ctx, SessionEnd, id); !IsCode(err, CodeNoSession) {
+		return err
+	}
+	return nil
+}
+
+func (l *Leader) session(ctx context.Context, verb string, id uint64) error {
+	_, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdSession), []byte(verb), strconv.AppendUint(nil, id, 10)}})
+	if err != nil {
+		return fmt.Errorf("session %d: %w", id, err)
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package roster
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Wait is one step of a cycle of waiters.
+type Wait struct {
+	Client  string
+	Session uint64
+	Lock    string
+	For     string // who holds the lock, or is before Client in line
+	Behind  bool   // For is in line
+}
+
+// Cycle is a deadlock: each waits for the next, the last for the first.
+type Cycle []Wait
+
+// String tells a cycle in words.
+func (c Cycle) String() string {
+	steps := make([]string, len(c))
+	for i, w := range c {
+		how := "held by"
+		if w.Behind {
+			how = "after"
+		}
+		steps[i] = fmt.Sprintf("%q waits for %q %s %q", w.Client, w.Lock, how, w.For)
+	}
+	return strings.Join(steps, ", ")
+}
+
+// Deadlocks returns the cycles there are: of those who wait although they closed
+// one.
+func (s *State) Deadlocks() []Cycle {
+	var cycles []Cycle
+	known := make(map[string]bool)
+	for _, name := range slices.Sorted(maps.Keys(s.locks.held)) {
+		for pos, w := range s.locks.held[name].Waiters {
+			if !w.Knot {
+				continue
+			}
+			cycle := s.locks.cycle(name, w.owner, w.Shared, pos)
+			if cycle == nil {
+				continue // somebody gave way
+			}
+			steps := strings.Split(cycle.String(), ", ")
+			slices.Sort(steps)
+			if key := strings.Join(steps, ", "); !known[key] {
+				known[key] = true
+				cycles = append(cycles, cycle)
+			}
+		}
+	}
+	return cycles
+}
+
+// search walks from who waits to those waited for, breadth first. It looks at each
+// place of each line once, so that long lines cost no more than their length.
+type search struct {
+	t     *lockTable
+	goal  owner
+	steps []searchStep
+	seen  map[owner]bool
+	lines map[string]*searched
+}
+
+// searchStep is somebody who is waited for, and by whom.
+type searchStep struct {
+	who    owner
+	by     int // index in steps
+	lock   string
+	behind bool
+	pos    int // of who in the line of lock, where behind
+}
+
+// searched says how far a lock's line was looked at.
+type searched struct {
+	holders        bool
+	all, exclusive int // places
+}
+
+// cycle returns how me would wait for itself if it waited at place pos of the line
+// of a lock; nil when it would not. Who wants a lock for itself waits for its
+// holders and for everyone before it in line; a reader only for those who want the
+// lock for themselves. Edges come with a waiter alone: a grant only turns who was
+// before others in line into a holder.
+func (t *lockTable) cycle(name string, me owner, shared bool, pos int) Cycle {
+	if !t.inTheWay(me) {
+		return nil
+	}
+	s := &search{t: t, goal: me, steps: []searchStep{{who: me}}, seen: make(map[owner]bool), lines: make(map[string]*searched)}
+	if c := s.look(0, name, pos, shared); c != nil {
+		return c
+	}
+	for i := 1; i < len(s.steps); i++ {
+		who := s.steps[i].who
+		for _, name := range t.waiting[who] {
+			line, pos := t.held[name].Waiters, s.steps[i].pos
+			if !s.steps[i].behind || s.steps[i].lock != name {
+				pos = slices.IndexFunc(line, func(w waiter) bool { return w.owner == who })
+			}
+			if c := s.look(i, name, pos, line[pos].Shared); c != nil {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// inTheWay reports whether somebody may wait for o: most who wait hold nothing that
+// others want.
+func (t *lockTable) inTheWay(o owner) bool {
+	for name := range t.holds[o] {
+		if len(t.held[name].Waiters) > 0 {
+			return true
+		}
+	}
+	return len(t.waiting[o]) > 0
+}
+
+// look adds those for whom step i waits at a place in a line.
+func (s *search) look(i int, name string, pos int, shared bool) Cycle {
+	l, line := s.t.held[name], s.lines[name]
+	if line == nil {
+		line = &searched{}
+		s.lines[name] = line
+	}
+	if !line.holders && (!shared || !l.Shared) {
+		line.holders = true
+		for _, h := range l.Holders {
+			if c := s.add(searchStep{who: h.owner, by: i, lock: name}, h.Lost); c != nil {
+				return c
+			}
+		}
+	}
+	from := &line.all
+	if shared {
+		from = &line.exclusive
+	}
+	for ; *from < pos; *from++ {
+		w := &l.Waiters[*from]
+		if c := s.add(searchStep{who: w.owner, by: i, lock: name, behind: true, pos: *from}, shared && w.Shared); c != nil {
+			return c
+		}
+	}
+	return nil
+}
+
+// add goes on from a step, once; it returns the cycle when the step is the last.
+func (s *search) add(step searchStep, skip bool) Cycle {
+	switch {
+	case skip || s.seen[step.who]:
+		return nil
+	case step.who != s.goal:
+		s.seen[step.who] = true
+		s.steps = append(s.steps, step)
+		return nil
+	}
+	var cycle Cycle
+	for {
+		by := s.steps[step.by]
+		cycle = append(cycle, Wait{Client: by.who.Client, Session: by.who.Session, Lock: step.lock, For: step.who.Client, Behind: step.behind})
+		if step.by == 0 {
+			slices.Reverse(cycle)
+			return cycle
+		}
+		step = by
+	}
+}
