@@ -114,7 +114,7 @@ func TestSnapshotOfTheFirstFormat(t *testing.T) {
 	w := newWorld(t, 2)
 	w.s.parts = w.s.parts[:1]
 	b := w.s.AppendSnapshot(nil)
-	old := slices.Clone(b)
+	old := beforeSessions(b)
 	old[0] = snapshotFormatFirst
 	i := bytes.LastIndex(old, []byte{1, 0, 0, 0, 0, 0, 0}) // min-copies, acting, W, tainted, ejected, reborn; asked …
 	old = slices.Delete(old, i+4, i+6)                     // ejected, reborn

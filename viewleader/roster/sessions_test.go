@@ -158,6 +158,12 @@ func TestSharedLocks(t *testing.T) {
 	}
 }
 
+// beforeSessions makes a snapshot without locks one of the third format, but for its
+// first byte: no number of the last event, no sessions.
+func beforeSessions(b []byte) []byte {
+	return append(slices.Clone(b[:len(b)-6]), 0, 0, 0) // token, locks, waiters
+}
+
 // Locks of a snapshot of the third format had one holder and no sessions.
 func TestLocksOfTheThirdFormat(t *testing.T) {
 	w := newWorld(t, 2)

@@ -230,7 +230,7 @@ func TestFormatsBeforeStarts(t *testing.T) {
 	w.s.parts = w.s.parts[:1]
 	w.s.parts[0].tainted = 1
 	b := w.s.AppendSnapshot(nil)
-	old := slices.Clone(b)
+	old := beforeSessions(b)
 	old[0] = snapshotFormatSecond
 	i := bytes.Index(old, []byte{1, 2, 3, 4, 5, 6, 7, 8})
 	old = slices.Delete(old, i, i+8)
