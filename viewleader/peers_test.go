@@ -99,7 +99,7 @@ func TestGroupOutlivesItsHead(t *testing.T) {
 	g := startTrio(t, 3)
 	last := uint64(0)
 	for round := range 4 {
-		token, err := g.leader.LockGet(t.Context(), "deploy", "alice", 0, 0)
+		token, err := g.leader.LockGet(t.Context(), wire.LockAsk{Lock: "deploy", Client: "alice"})
 		if err != nil || token <= last {
 			t.Fatalf("round %d: token %d after %d, %v", round, token, last, err)
 		}
@@ -107,12 +107,12 @@ func TestGroupOutlivesItsHead(t *testing.T) {
 		i := g.head()
 		g.stop(i)
 		began := time.Now()
-		again, err := g.leader.LockGet(t.Context(), "deploy", "alice", 0, 0)
+		again, err := g.leader.LockGet(t.Context(), wire.LockAsk{Lock: "deploy", Client: "alice"})
 		if err != nil || again != token {
 			t.Fatalf("round %d: token %d, then %d, %v", round, token, again, err)
 		}
 		t.Logf("round %d: answered again after %v", round, time.Since(began).Round(time.Millisecond))
-		if err := g.leader.LockFree(t.Context(), "deploy", "alice"); err != nil {
+		if err := g.leader.LockFree(t.Context(), "deploy", "alice", 0); err != nil {
 			t.Fatal(err)
 		}
 		g.start(i)
