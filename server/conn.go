@@ -25,6 +25,9 @@ type call struct {
 	cost      int64              // bytes held, given back with the reply
 	write     func(*wire.Writer) // writes the reply, where style is replyWritten
 
+	told chan<- struct{}     // gets one when the call is complete; nil: nobody waits for it apart
+	look func(*replica.Core) // all that is done, on the lane
+
 	answer replica.Answer
 	done   atomic.Bool // the fields above are set; from then on the connection's writer owns the call
 }
@@ -39,7 +42,11 @@ func (c *call) complete(a replica.Answer) {
 	}
 	c.answer = a
 	c.request = replica.Request{}
+	told := c.told
 	c.done.Store(true)
+	if told != nil {
+		told <- struct{}{}
+	}
 }
 
 // take counts n more bytes that a call holds; false when that would be too much,
@@ -76,6 +83,7 @@ type conn struct {
 
 	gathered [][]event  // by lane: read, not yet handed over
 	once     *wire.Once // the request id of the command being run, if it has one
+	session  session    // of the reading goroutine
 
 	mu struct {
 		sync.Mutex
@@ -91,6 +99,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.room.L = &c.mu
 	c.reader = wire.NewReader(c, wire.DefaultLimits)
 	c.writer = wire.NewWriter(&deadlineWriter{nc: nc, timeout: writeTimeout})
+	c.session.reset(s)
 	return c
 }
 
@@ -139,6 +148,8 @@ func (c *conn) submit() {
 
 // serve reads commands until the connection ends, or becomes a link.
 func (c *conn) serve() {
+	c.s.clients.add(c)
+	defer c.s.clients.remove(c)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -146,6 +157,7 @@ func (c *conn) serve() {
 	}()
 	err := c.readCommands()
 	c.submit()
+	c.discard()
 	var link *linkRequest
 	if !errors.As(err, &link) {
 		c.sayProtocolError(err)
@@ -205,8 +217,13 @@ func (c *conn) push(cl *call) {
 
 // reply answers a command at once, in its turn.
 func (c *conn) reply(write func(*wire.Writer)) {
+	c.replyHeld(0, write)
+}
+
+// replyHeld is reply for one that holds bytes that take has counted.
+func (c *conn) replyHeld(cost int64, write func(*wire.Writer)) {
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: replyWritten, write: write}
+	*cl = call{conn: c, style: replyWritten, write: write, cost: cost}
 	cl.done.Store(true)
 	c.push(cl)
 	c.notify()

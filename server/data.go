@@ -3,11 +3,10 @@ package server
 import (
 	"bytes"
 	"fmt"
-	"math"
-	"strconv"
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 	"viewring/server/replica"
 )
 
@@ -26,6 +25,8 @@ const (
 	replyPTTL                          // milliseconds until the expiry
 	replyExpireTime                    // the expiry in seconds
 	replyPExpireTime                   // the expiry in milliseconds
+	replyShaped                        // by call.write, but for errors
+	replyBatch                         // not at all: its commands' are
 )
 
 // runDo is VR.DO.
@@ -97,11 +98,23 @@ func (c *conn) route(cl *call) {
 		c.refuse(cl, replica.StatusTooLarge)
 		return
 	}
+	c.push(cl)
+	c.place(cl)
+}
+
+// place puts a call among those that its lane is given next.
+func (c *conn) place(cl *call) {
 	v := c.s.views.current()
 	cl.partition = ring.PartitionOf(cl.slot, len(v.view.Partitions))
+	if !cl.isRead && cl.look == nil {
+		c.session.noteWrite(cl.partition, len(v.view.Partitions))
+	}
 	i := int(cl.partition) % len(c.s.lanes)
-	c.push(cl)
-	c.gathered[i] = append(c.gathered[i], event{kind: onCall, call: cl})
+	kind := onCall
+	if cl.look != nil {
+		kind = onLook
+	}
+	c.gathered[i] = append(c.gathered[i], event{kind: kind, call: cl})
 	if len(c.gathered[i]) >= laneDrainMax {
 		c.submit()
 	}
@@ -109,6 +122,9 @@ func (c *conn) route(cl *call) {
 
 // keyHeaderBytes is what a replica.Key has before the name.
 const keyHeaderBytes = 3
+
+// tooLarge answers what exceeds the limits.
+var tooLarge = replica.Answer{Status: replica.StatusTooLarge}
 
 // refuse answers a call without asking a lane.
 func (c *conn) refuse(cl *call, status replica.Status) {
@@ -150,15 +166,20 @@ func (c *conn) writeReply(cl *call) {
 		}
 		w.WriteInt(n)
 	case replyNumber:
-		if a.Status == replica.StatusNotInteger {
-			w.WriteError(wire.CodeErr + " value is not an integer or out of range")
-		} else {
+		switch {
+		case a.Status != replica.StatusNotInteger:
 			w.WriteInt(a.Number)
+		case a.Number != 0:
+			w.WriteError(redis.ErrOverflow)
+		default:
+			w.WriteError(redis.ErrNotInteger)
 		}
 	case replyLength:
 		w.WriteInt(int64(len(a.Value)))
+	case replyShaped:
+		cl.write(w)
 	default:
-		w.WriteInt(expiryNumber(cl.style, a, c.s.opts.Now().Wall))
+		c.writeExpiry(w, cl.style, a)
 	}
 }
 
@@ -197,6 +218,9 @@ func (c *conn) errorText(cl *call) string {
 	case replica.StatusCorrupt:
 		return wire.CodeCorrupt + " the stored value fails its checksum"
 	case replica.StatusTooLarge:
+		if cl.style == replyBatch {
+			return fmt.Sprintf("%s at most %d bytes of values and %d of keys at a time", wire.CodeTooLarge, wire.ValueBytesMax, replica.BatchNamesMax)
+		}
 		return fmt.Sprintf("%s at most %d bytes of value and %d of key", wire.CodeTooLarge, wire.ValueBytesMax, wire.KeyBytesMax)
 	case replica.StatusFull:
 		return wire.CodeReadOnly + " " + c.s.fullText(ring.ServerID(cl.answer.Number))
@@ -238,7 +262,44 @@ func (c *conn) runGet(args [][]byte) error {
 	return nil
 }
 
+// runMSet writes all keys as one; whatever is there need not be read.
+func (c *conn) runMSet(args [][]byte) error {
+	row := redisCommand("mset").row
+	slot, ok := sameSlot(row.KeysOf(args))
+	if !ok {
+		return c.reject(redis.ErrCrossSlot)
+	}
+	tx := redis.NewTx(c.s.opts.Now().Wall, wire.ValueBytesMax)
+	if v := row.Run(tx, args); v.Kind == wire.KindError {
+		c.replyValue(v)
+		return nil
+	}
+	changes := tx.Changes()
+	if tooMany(len(changes)) {
+		c.replyError(tooManyText)
+		return nil
+	}
+	cl := c.newCall(replyOK, args[0])
+	cl.request.Op = replica.OpBatch
+	size := 0
+	for i := range changes {
+		changes[i].Value = bytes.Clone(changes[i].Value)
+		size += len(changes[i].Value)
+		cl.request.Writes = append(cl.request.Writes, keyWrite(slot, &changes[i]))
+	}
+	if !c.take(cl, int64(size)) {
+		c.refuse(cl, replica.StatusBusy)
+		return nil
+	}
+	c.route(cl)
+	return nil
+}
+
+// runExists is EXISTS and TOUCH.
 func (c *conn) runExists(args [][]byte) error {
+	if len(args) > 1 {
+		return c.runEvaluated(redisCommand("exists"), args)
+	}
 	c.read(c.newCall(replyCount, args[0]))
 	return nil
 }
@@ -248,7 +309,36 @@ func (c *conn) runStrlen(args [][]byte) error {
 	return nil
 }
 
+func (c *conn) runGetRange(args [][]byte) error {
+	start, end, ok := redis.ParseRange(args[1], args[2])
+	if !ok {
+		c.replyError(redis.ErrNotInteger)
+		return nil
+	}
+	cl := c.newCall(replyShaped, args[0])
+	cl.write = func(w *wire.Writer) { w.WriteBulk(redis.Range(cl.answer.Value, start, end)) }
+	c.read(cl)
+	return nil
+}
+
+func (c *conn) runType(args [][]byte) error {
+	cl := c.newCall(replyShaped, args[0])
+	cl.write = func(w *wire.Writer) {
+		if cl.answer.Status == replica.StatusOK {
+			w.WriteSimple("string")
+		} else {
+			w.WriteSimple("none")
+		}
+	}
+	c.read(cl)
+	return nil
+}
+
+// runDel is DEL and UNLINK.
 func (c *conn) runDel(args [][]byte) error {
+	if len(args) > 1 {
+		return c.runEvaluated(redisCommand("del"), args)
+	}
 	cl := c.newCall(replyCount, args[0])
 	cl.request.Op = replica.OpDelete
 	c.write(cl, nil)
@@ -262,19 +352,26 @@ func (c *conn) runAppend(args [][]byte) error {
 	return nil
 }
 
+func (c *conn) runSetNX(args [][]byte) error {
+	cl := c.newCall(replyCount, args[0])
+	cl.request.Op, cl.request.Cond = replica.OpSet, replica.CondAbsent
+	c.write(cl, args[1])
+	return nil
+}
+
 func (c *conn) runIncr(args [][]byte) error { return c.increment(args[0], 1) }
 func (c *conn) runDecr(args [][]byte) error { return c.increment(args[0], -1) }
 
-func (c *conn) runIncrBy(args [][]byte) error { return c.incrementBy(args, 1) }
-func (c *conn) runDecrBy(args [][]byte) error { return c.incrementBy(args, -1) }
+func (c *conn) runIncrBy(args [][]byte) error { return c.incrementBy(args, false) }
+func (c *conn) runDecrBy(args [][]byte) error { return c.incrementBy(args, true) }
 
-func (c *conn) incrementBy(args [][]byte, sign int64) error {
-	n, err := strconv.ParseInt(string(args[1]), 10, 64)
-	if err != nil || n == math.MinInt64 && sign < 0 {
-		c.replyError(wire.CodeErr + " value is not an integer or out of range")
+func (c *conn) incrementBy(args [][]byte, down bool) error {
+	delta, errText := redis.ParseDelta(args[1], down)
+	if errText != "" {
+		c.replyError(errText)
 		return nil
 	}
-	return c.increment(args[0], sign*n)
+	return c.increment(args[0], delta)
 }
 
 func (c *conn) increment(key []byte, delta int64) error {

@@ -1,106 +1,100 @@
 package server
 
 import (
-	"bytes"
-	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"viewring/internal/wire"
+	"viewring/server/redis"
 	"viewring/server/replica"
 )
 
-// The commands about time to live, with Redis' replies. Times that are relative
-// are counted by the primary when it takes the request up.
+// The commands about time to live. Times that are relative are counted by the primary
+// when it takes the request up.
 
-const syntaxError = wire.CodeErr + " syntax error"
+// ttlMax keeps the sum with any clock's time within 64 bits.
+const ttlMax = math.MaxInt64 - 1<<43
 
-// expiryMax keeps sums of times within 64 bits; it is some 146 million years.
-const expiryMax = math.MaxInt64 / 2
-
-// timeForm says how a command counts time.
-type timeForm struct {
-	perUnit  int64 // ms
-	absolute bool
-}
-
-var timeForms = map[string]timeForm{
-	"EX": {1000, false}, "PX": {1, false}, "EXAT": {1000, true}, "PXAT": {1, true},
-}
-
-// parseTime reads a time in form; the error text is Redis'.
-func parseTime(arg []byte, form timeForm, command string, positive bool) (ms int64, errText string) {
-	n, err := strconv.ParseInt(string(arg), 10, 64)
-	if err != nil {
-		return 0, wire.CodeErr + " value is not an integer or out of range"
-	}
-	if limit := expiryMax / form.perUnit; n > limit || n < -limit || positive && n <= 0 {
-		return 0, fmt.Sprintf("%s invalid expire time in '%s' command", wire.CodeErr, command)
-	}
-	return n * form.perUnit, ""
-}
-
-// setTime makes a request expire: at ms, or ms from now. What is past makes the
-// key one that is expired at once.
-func setTime(r *replica.Request, form timeForm, ms int64) {
+// setTime makes a request expire: at ms, or ms from now. What is past makes the key
+// one that is expired at once.
+func setTime(r *replica.Request, form redis.TimeForm, ms int64) {
 	switch {
-	case form.absolute:
+	case form.Absolute:
 		r.Expiry = max(1, ms)
 	case ms == 0:
 		r.TTL = -1 // 0 would stand for none
 	default:
-		r.TTL = ms
+		r.TTL = min(ms, ttlMax)
 	}
 }
 
-// runSet is SET with NX, XX, EX, PX, EXAT, PXAT and KEEPTTL.
+// runSet is SET.
 func (c *conn) runSet(args [][]byte) error {
-	r := replica.Request{Op: replica.OpSet}
-	timed := false
-	for options := args[2:]; len(options) > 0; options = options[1:] {
-		option := strings.ToUpper(string(options[0]))
-		form, isTime := timeForms[option]
-		switch {
-		case option == "NX" && r.Cond == replica.CondNone:
-			r.Cond = replica.CondAbsent
-		case option == "XX" && r.Cond == replica.CondNone:
-			r.Cond = replica.CondPresent
-		case option == "KEEPTTL" && !timed:
-			r.KeepExpiry, timed = true, true
-		case isTime && !timed && len(options) > 1:
-			ms, errText := parseTime(options[1], form, "set", true)
-			if errText != "" {
-				c.replyError(errText)
-				return nil
-			}
-			setTime(&r, form, ms)
-			timed, options = true, options[1:]
-		default:
-			c.replyError(syntaxError)
-			return nil
-		}
+	o, ok := redis.ParseSet(args[2:])
+	if !ok {
+		c.replyError(redis.ErrSyntax)
+		return nil
 	}
-	cl := c.newCall(replyOK, args[0])
+	if o.Get {
+		return c.runEvaluated(redisCommand("set"), args)
+	}
+	r := replica.Request{Op: replica.OpSet, KeepExpiry: o.KeepTTL}
+	switch {
+	case o.NX:
+		r.Cond = replica.CondAbsent
+	case o.XX:
+		r.Cond = replica.CondPresent
+	}
+	if o.Timed && !c.setPositive(&r, "set", o.Form, o.Time) {
+		return nil
+	}
+	return c.set(r, args[0], args[1])
+}
+
+// setPositive is setTime for times that must be above zero; it says so otherwise.
+func (c *conn) setPositive(r *replica.Request, name string, form redis.TimeForm, arg []byte) bool {
+	now := c.s.opts.Now().Wall
+	ms, errText := redis.PositiveTime(redis.Lookup(name), form, arg, now)
+	if errText != "" {
+		c.replyError(errText)
+		return false
+	}
+	setTime(r, form, ms)
+	return true
+}
+
+func (c *conn) set(r replica.Request, key, value []byte) error {
+	cl := c.newCall(replyOK, key)
 	r.Key = cl.request.Key
 	cl.request = r
-	c.write(cl, args[1])
+	c.write(cl, value)
 	return nil
 }
 
-func (c *conn) runExpire(args [][]byte) error   { return c.expire("expire", timeForms["EX"], args) }
-func (c *conn) runPExpire(args [][]byte) error  { return c.expire("pexpire", timeForms["PX"], args) }
-func (c *conn) runExpireAt(args [][]byte) error { return c.expire("expireat", timeForms["EXAT"], args) }
-func (c *conn) runPExpireAt(args [][]byte) error {
-	return c.expire("pexpireat", timeForms["PXAT"], args)
-}
+func (c *conn) runSetEX(args [][]byte) error  { return c.setEX("setex", redis.Seconds, args) }
+func (c *conn) runPSetEX(args [][]byte) error { return c.setEX("psetex", redis.Millis, args) }
 
-func (c *conn) expire(command string, form timeForm, args [][]byte) error {
-	if len(args) > 2 { // Redis has NX, XX, GT and LT
-		c.replyError(fmt.Sprintf("%s Unsupported option %s", wire.CodeErr, bytes.Trim([]byte(quote(args[2])), "'")))
+func (c *conn) setEX(name string, form redis.TimeForm, args [][]byte) error {
+	r := replica.Request{Op: replica.OpSet}
+	if !c.setPositive(&r, name, form, args[1]) {
 		return nil
 	}
-	ms, errText := parseTime(args[1], form, command, false)
+	return c.set(r, args[0], args[2])
+}
+
+func (c *conn) runExpire(args [][]byte) error   { return c.expire("expire", redis.Seconds, args) }
+func (c *conn) runPExpire(args [][]byte) error  { return c.expire("pexpire", redis.Millis, args) }
+func (c *conn) runExpireAt(args [][]byte) error { return c.expire("expireat", redis.SecondsAt, args) }
+func (c *conn) runPExpireAt(args [][]byte) error {
+	return c.expire("pexpireat", redis.MillisAt, args)
+}
+
+func (c *conn) expire(name string, form redis.TimeForm, args [][]byte) error {
+	cmd := redisCommand(name)
+	if len(args) > 2 {
+		return c.runEvaluated(cmd, args)
+	}
+	now := c.s.opts.Now().Wall
+	ms, errText := redis.ExpireTime(cmd.row, form, args[1], now)
 	if errText != "" {
 		c.replyError(errText)
 		return nil
@@ -129,23 +123,12 @@ func (c *conn) readExpiry(style replyStyle, args [][]byte) error {
 	return nil
 }
 
-// expiryNumber is what the commands that read an expiry answer: -2 for an absent
-// key, -1 for one that stays.
-func expiryNumber(style replyStyle, a *replica.Answer, wall int64) int64 {
-	switch {
-	case a.Status != replica.StatusOK:
-		return -2
-	case a.Expiry == 0:
-		return -1
-	}
-	left := max(0, a.Expiry-wall)
-	switch style {
-	case replyTTL:
-		return (left + 500) / 1000
-	case replyExpireTime:
-		return (a.Expiry + 500) / 1000
-	case replyPExpireTime:
-		return a.Expiry
-	}
-	return left
+// timeReplies says how the styles about an expiry count it.
+var timeReplies = map[replyStyle]redis.TimeForm{
+	replyTTL: redis.Seconds, replyPTTL: redis.Millis, replyExpireTime: redis.SecondsAt, replyPExpireTime: redis.MillisAt,
+}
+
+// writeExpiry answers the commands that read an expiry.
+func (c *conn) writeExpiry(w *wire.Writer, style replyStyle, a *replica.Answer) {
+	w.WriteInt(redis.ExpiryNumber(timeReplies[style], a.Status == replica.StatusOK, a.Expiry, c.s.opts.Now().Wall))
 }

@@ -16,6 +16,7 @@ const (
 	onPeerDone                       // from, n
 	onPromise                        // promise
 	onCall                           // call
+	onLook                           // call: its look, at the core as it is
 	onSynced                         // n: the batch's number
 	onView                           // adoption
 	onLearn                          // from: the source; partition

@@ -156,6 +156,9 @@ func (l *lane) handle(at replica.Instant, e *event) {
 		l.core.Promised(at, *e.promise)
 	case onCall:
 		l.begin(at, e.call)
+	case onLook:
+		e.call.look(l.core)
+		e.call.complete(replica.Answer{Status: replica.StatusOK})
 	case onSynced:
 		l.core.Synced(at, e.n)
 	case onView:

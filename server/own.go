@@ -86,7 +86,7 @@ func pageLimit(arg []byte) (int, error) {
 	return min(n, wire.PageItemsMax), nil
 }
 
-func (c *conn) runKeys(args [][]byte) error {
+func (c *conn) runOwnKeys(args [][]byte) error {
 	limit, err := pageLimit(args[1])
 	if err != nil {
 		c.replyFailed(err)

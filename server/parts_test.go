@@ -92,10 +92,10 @@ func TestClusterDescriptions(t *testing.T) {
 	if info := clusterInfo(v); !strings.Contains(info, "cluster_state:fail") || !strings.Contains(info, "cluster_slots_assigned:12288") {
 		t.Errorf("info: %s", info)
 	}
-	for _, write := range []func(*wire.Writer, *ring.View){writeSlots, writeShards} {
+	for _, describe := range []func(*ring.View) wire.Value{slotsReply, shardsReply} {
 		var out bytes.Buffer
 		w := wire.NewWriter(&out)
-		write(w, v)
+		w.WriteValue(describe(v))
 		if err := w.Flush(); err != nil {
 			t.Fatal(err)
 		}

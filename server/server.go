@@ -58,8 +58,12 @@ type Server struct {
 	full    atomic.Bool  // its disk nearly is
 	written atomic.Int64 // bytes of batches since the disk was looked at
 
-	memory atomic.Int64 // bytes of requests and answers under way
-	conns  atomic.Int64
+	memory  atomic.Int64 // bytes of requests and answers under way
+	conns   atomic.Int64
+	clients clients
+	turns   []chan struct{} // see transaction
+	cursors *cursors
+	started time.Time
 
 	running sync.WaitGroup
 	stopped chan struct{} // closed when everything has ended
@@ -72,7 +76,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{})}
+	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{}),
+		turns: newTurns(), cursors: newCursors(), started: time.Now()}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.open(); err != nil {
 		s.cancel(err)

@@ -147,7 +147,8 @@ var mayImport = map[string][]string{
 	"server/replica":     {"internal/codec", "internal/invariant", "ring"},
 	"viewleader/roster":  {"internal/codec", "internal/invariant", "ring"},
 	"server/store":       {"internal/codec", "internal/folder", "ring", "server/replica"},
-	"server":             {"internal/codec", "internal/wait", "internal/wire", "rebalance", "ring", "server/replica", "server/store"},
+	"server":             {"internal/codec", "internal/wait", "internal/wire", "rebalance", "ring", "server/redis", "server/replica", "server/store"},
+	"server/redis":       {"internal/wire"},
 	"server/gateway":     {"client", "internal/wait", "internal/wire", "ring"},
 	"viewleader":         {"internal/codec", "internal/folder", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
 	"client":             {"internal/wait", "internal/wire", "rebalance", "ring"},
@@ -283,7 +284,7 @@ func receiver(d *ast.FuncDecl) string {
 // and global randomness.
 func isPure(s source) bool {
 	switch s.dir() {
-	case "ring", "server/replica", "viewleader/roster":
+	case "ring", "server/redis", "server/replica", "viewleader/roster":
 		return !s.isTest()
 	}
 	return s.path == "rebalance/plan.go" || s.path == "rebalance/estimate.go"

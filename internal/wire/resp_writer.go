@@ -130,6 +130,55 @@ func (w *Writer) WriteNil() {
 	w.buf = append(w.buf, "$-1\r\n"...)
 }
 
+// WriteValue writes a reply in the connection's protocol: to RESP2 a map is an array
+// of its keys and values, a set an array, verbatim text a bulk; a null with an Array that
+// is not nil is its null array. It keeps no reference to v.
+func (w *Writer) WriteValue(v Value) {
+	switch v.Kind {
+	case KindSimple:
+		w.line('+', string(v.Bytes))
+	case KindError:
+		w.line('-', string(v.Bytes))
+	case KindInt:
+		w.WriteInt(v.Int)
+	case KindBulk:
+		w.WriteBulk(v.Bytes)
+	case KindVerbatim:
+		if w.resp3 {
+			w.buf = appendCount(w.buf, '=', int64(len(v.Bytes)+len(verbatimFormat)))
+			w.buf = append(append(append(w.buf, verbatimFormat...), v.Bytes...), '\r', '\n')
+			w.spill()
+			return
+		}
+		w.WriteBulk(v.Bytes)
+	case KindArray, KindSet, KindMap:
+		w.writeAggregate(v)
+	default:
+		if v.Array != nil && !w.resp3 {
+			w.buf = append(w.buf, "*-1\r\n"...)
+			return
+		}
+		w.WriteNil()
+	}
+}
+
+// verbatimFormat says that a verbatim text is plain.
+const verbatimFormat = "txt:"
+
+func (w *Writer) writeAggregate(v Value) {
+	switch {
+	case v.Kind == KindMap:
+		w.WriteMap(len(v.Array) / 2)
+	case v.Kind == KindSet && w.resp3:
+		w.count('~', int64(len(v.Array)))
+	default:
+		w.WriteArray(len(v.Array))
+	}
+	for i := range v.Array {
+		w.WriteValue(v.Array[i])
+	}
+}
+
 // WriteCommand writes a command. It keeps no reference to its arguments.
 func (w *Writer) WriteCommand(args ...[]byte) {
 	w.WriteArray(len(args))

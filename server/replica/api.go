@@ -177,6 +177,7 @@ type KeyWrite struct {
 	Delete bool
 	Value  []byte
 	Expiry int64 // unix milliseconds, 0 = never
+	TTL    int64 // as in Request
 }
 
 // Fence names a lock at the view leader and the token that its holder was granted.
@@ -273,7 +274,7 @@ type Answer struct {
 	Token   uint64
 	Status  Status
 	Version Version
-	Number  int64  // new length (OpAppend), sum (OpIncr), 0 or 1 (OpExpire); with StatusFenced and StatusFull see there
+	Number  int64  // new length (OpAppend), sum (OpIncr), 0 or 1 (OpExpire); with StatusFenced and StatusFull see there; with StatusNotInteger 1 when there was one, near the end of 64 bits
 	Value   []byte // reads: the value; aliases the item read
 	Expiry  int64  // reads: unix milliseconds, 0 = never
 

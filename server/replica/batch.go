@@ -88,6 +88,9 @@ func (c *Core) executeBatch(p *part, r *Request) {
 		}
 		out := Write{Key: w.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
 		if !w.Delete {
+			if w.TTL != 0 {
+				w.Expiry = c.deadline(w.TTL)
+			}
 			out.Item = AppendItem(make([]byte, 0, len(w.Value)+40), w.Key, Item{Version: version, Kind: KindValue, Expiry: w.Expiry, Value: w.Value})
 		}
 		writes = append(writes, out)

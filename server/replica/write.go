@@ -218,13 +218,13 @@ func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome 
 	case OpIncr:
 		n := int64(0)
 		if present {
-			var err error
-			if n, err = strconv.ParseInt(string(old.Value), 10, 64); err != nil {
+			var ok bool
+			if n, ok = decimal(old.Value); !ok {
 				return outcome{answer: Answer{Status: StatusNotInteger, Version: old.Version}}
 			}
 		}
 		if r.Delta > 0 && n > math.MaxInt64-r.Delta || r.Delta < 0 && n < math.MinInt64-r.Delta {
-			return outcome{answer: Answer{Status: StatusNotInteger, Version: old.Version}}
+			return outcome{answer: Answer{Status: StatusNotInteger, Version: old.Version, Number: 1}}
 		}
 		ok.Number = n + r.Delta
 		return outcome{answer: ok, changes: true, value: strconv.AppendInt(nil, ok.Number, 10), expiry: old.Expiry}
@@ -240,4 +240,10 @@ func evaluate(r *Request, old Item, version Version, valueBytesMax int) outcome 
 	}
 	invariant.Check(false, "op", "unknown operation %d", r.Op)
 	return outcome{}
+}
+
+// decimal reads an integer written as OpIncr writes it: no sign +, no zeros in front.
+func decimal(b []byte) (n int64, ok bool) {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	return n, err == nil && strconv.FormatInt(n, 10) == string(b)
 }

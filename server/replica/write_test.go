@@ -108,7 +108,7 @@ func TestOperations(t *testing.T) {
 		{Request{Op: OpSet, Cond: CondAbsent, Value: []byte("12")}, StatusOK, 0},
 		{Request{Op: OpSet, Cond: CondAbsent, Value: []byte("13")}, StatusCondFailed, 0},
 		{Request{Op: OpIncr, Delta: -2}, StatusOK, 10},
-		{Request{Op: OpIncr, Delta: math.MaxInt64}, StatusNotInteger, 0},
+		{Request{Op: OpIncr, Delta: math.MaxInt64}, StatusNotInteger, 1},
 		{Request{Op: OpAppend, Value: []byte("x")}, StatusOK, 3},
 		{Request{Op: OpIncr, Delta: 1}, StatusNotInteger, 0},
 		{Request{Op: OpAppend, Value: make([]byte, 98)}, StatusTooLarge, 0},

@@ -1,0 +1,451 @@
+package server
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/redis"
+	"viewring/server/replica"
+)
+
+// The commands on all keys of a server: those of the partitions that it is primary of,
+// as each master of a Redis Cluster tells its own. They read the store in pages, on the
+// connection's goroutine, so no lane waits for them.
+
+const (
+	scanCountDefault = 10
+	scanPageKeys     = 1000
+	flushCallsMax    = 256 // deletes under way
+	cursorsMax       = 1024
+)
+
+// primaryOf reports whether this server is the primary of a partition.
+func (s *Server) primaryOf(v *ring.View, p ring.PartitionID) bool {
+	return v.Partitions[p].Primary() == s.id
+}
+
+// walk calls fn with the users' keys from a position on, in the order of slots and
+// names, until it returns false. What is past its expiry is left out.
+func (s *Server) walk(slot uint16, after string, fn func(slot uint16, name string) bool) error {
+	v := s.views.current().view
+	from := replica.Key("")
+	if after != "" || slot > 0 {
+		from = replica.MakeKey(slot, replica.SpaceUser, after)
+	}
+	for p := ring.PartitionOf(slot, len(v.Partitions)); int(p) < len(v.Partitions); p++ {
+		if s.primaryOf(v, p) {
+			more, err := s.walkPartition(p, from, fn)
+			if !more || err != nil {
+				return err
+			}
+		}
+		from = ""
+	}
+	return nil
+}
+
+// walkPartition reads page by page: no iterator of the store stays open while fn
+// waits.
+func (s *Server) walkPartition(p ring.PartitionID, after replica.Key, fn func(slot uint16, name string) bool) (more bool, err error) {
+	for more := true; more; {
+		page := make([]replica.Key, 0, 64)
+		now := s.opts.Now().Wall
+		if after, more, err = s.store.UserKeys(p, after, scanPageKeys, func(key replica.Key, expiry int64) {
+			if expiry == 0 || expiry > now {
+				page = append(page, key)
+			}
+		}); err != nil {
+			return false, err
+		}
+		for _, key := range page {
+			if !fn(key.Slot(), key.Name()) {
+				return false, nil
+			}
+		}
+		if s.ctx.Err() != nil {
+			return false, errStopped
+		}
+	}
+	return true, nil
+}
+
+// failed is the reply where the store can't be read.
+func failed(err error) wire.Value {
+	code := wire.CodeErr
+	if isCorrupt(err) {
+		code = wire.CodeCorrupt
+	}
+	return redis.Fail(code + " " + err.Error())
+}
+
+func (c *conn) sayKeys(args [][]byte) wire.Value {
+	found := redis.Array()
+	held, tooMuch := call{conn: c}, false
+	defer func() { c.give(held.cost) }()
+	pattern := string(args[0])
+	err := c.s.walk(0, "", func(_ uint16, name string) bool {
+		if redis.Match(pattern, name) {
+			tooMuch = !c.take(&held, int64(len(name)+stepBytes))
+			found.Array = append(found.Array, redis.Text(name))
+		}
+		return !tooMuch
+	})
+	switch {
+	case err != nil:
+		return failed(err)
+	case tooMuch:
+		return redis.Fail(wire.CodeTooLarge + " more names than one reply may hold: use SCAN")
+	}
+	return found
+}
+
+// scanOptions are those of SCAN.
+type scanOptions struct {
+	pattern string
+	count   int64
+	typed   string // "": any
+}
+
+func parseScan(args [][]byte) (o scanOptions, errText string) {
+	o = scanOptions{pattern: "*", count: scanCountDefault}
+	for ; len(args) > 0; args = args[2:] {
+		option := strings.ToUpper(string(args[0]))
+		if len(args) < 2 {
+			return o, redis.ErrSyntax
+		}
+		switch option {
+		case "MATCH":
+			o.pattern = string(args[1])
+		case "TYPE":
+			o.typed = strings.ToLower(string(args[1]))
+		case "COUNT":
+			var ok bool
+			if o.count, ok = redis.ParseInt(args[1]); !ok {
+				return o, redis.ErrNotInteger
+			}
+			if o.count < 1 {
+				return o, redis.ErrSyntax
+			}
+		default:
+			return o, redis.ErrSyntax
+		}
+	}
+	return o, ""
+}
+
+func (c *conn) sayScan(args [][]byte) wire.Value {
+	at, ok := redis.ParseCursor(args[0])
+	if !ok {
+		return redis.Fail("ERR invalid cursor")
+	}
+	o, errText := parseScan(args[1:])
+	if errText != "" {
+		return redis.Fail(errText)
+	}
+	found := redis.Array()
+	next := uint64(0)
+	slot, after, ok, err := c.s.resume(at)
+	if ok && err == nil {
+		seen := int64(0)
+		last, lastSlot := "", uint16(0)
+		err = c.s.walk(slot, after, func(slot uint16, name string) bool {
+			if seen >= min(o.count, scanPageKeys) {
+				next = c.s.cursors.keep(lastSlot, last)
+				return false
+			}
+			seen++
+			last, lastSlot = name, slot
+			if (o.typed == "" || o.typed == "string") && redis.Match(o.pattern, name) {
+				found.Array = append(found.Array, redis.Text(name))
+			}
+			return true
+		})
+	}
+	if err != nil {
+		return failed(err)
+	}
+	return redis.Array(redis.Text(strconv.FormatUint(next, 10)), found)
+}
+
+// A cursor of SCAN is a slot and 48 bits of the hash of the last name that was told of
+// it; 0 in their place means none. The names go in order, so a server that remembers
+// the cursor goes on right there. One that does not looks the name up among those of
+// the slot, and where that is gone it begins the slot anew: names may come twice, but
+// whatever stays for the whole scan comes.
+const cursorHashBits = 48
+
+// cursors remembers what names the latest cursors stand for.
+type cursors struct {
+	mu struct {
+		sync.Mutex
+		names map[uint64]string
+		ring  []uint64 // in order of making
+		next  int
+	}
+}
+
+func newCursors() *cursors {
+	k := &cursors{}
+	k.mu.names = make(map[uint64]string)
+	return k
+}
+
+func cursorOf(slot uint16, name string) uint64 {
+	return uint64(slot)<<cursorHashBits | max(1, xxhash.Sum64String(name)>>(64-cursorHashBits))
+}
+
+// keep makes the cursor for what comes after a name.
+func (k *cursors) keep(slot uint16, name string) uint64 {
+	cursor := cursorOf(slot, name)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if known, ok := k.mu.names[cursor]; ok {
+		k.mu.names[cursor] = min(known, name) // of two with one hash the first: nothing is left out
+		return cursor
+	}
+	k.mu.names[cursor] = name
+	if len(k.mu.ring) < cursorsMax {
+		k.mu.ring = append(k.mu.ring, cursor)
+		return cursor
+	}
+	delete(k.mu.names, k.mu.ring[k.mu.next])
+	k.mu.ring[k.mu.next] = cursor
+	k.mu.next = (k.mu.next + 1) % cursorsMax
+	return cursor
+}
+
+func (k *cursors) find(cursor uint64) (name string, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	name, ok = k.mu.names[cursor]
+	return name, ok
+}
+
+// resume returns where a cursor goes on; ok is false for one that is none.
+func (s *Server) resume(cursor uint64) (slot uint16, after string, ok bool, err error) {
+	if cursor>>cursorHashBits >= ring.Slots {
+		return 0, "", false, nil
+	}
+	slot = uint16(cursor >> cursorHashBits)
+	if cursor&(1<<cursorHashBits-1) == 0 {
+		return slot, "", true, nil
+	}
+	if name, ok := s.cursors.find(cursor); ok {
+		return slot, name, true, nil
+	}
+	err = s.walk(slot, "", func(at uint16, name string) bool {
+		if at == slot && cursorOf(slot, name) == cursor {
+			after = name
+			return false
+		}
+		return at == slot
+	})
+	return slot, after, true, err
+}
+
+// sayRandomKey begins at a random slot, and takes one of the first names from there.
+func (c *conn) sayRandomKey([][]byte) wire.Value {
+	const among = 32
+	start := uint16(rand.IntN(ring.Slots))
+	var names []string
+	look := func(_ uint16, name string) bool {
+		names = append(names, name)
+		return len(names) < among
+	}
+	err := c.s.walk(start, "", look)
+	if err == nil && len(names) == 0 {
+		err = c.s.walk(0, "", look)
+	}
+	switch {
+	case err != nil:
+		return failed(err)
+	case len(names) == 0:
+		return redis.Nil()
+	}
+	return redis.Text(names[rand.IntN(len(names))])
+}
+
+// countKeys asks the lanes how many keys the partitions that they serve have.
+func (c *conn) countKeys() (int64, error) {
+	counts := make([]int64, len(c.s.lanes))
+	told := make(chan struct{}, len(c.s.lanes))
+	partitions := len(c.view().Partitions)
+	for i, l := range c.s.lanes {
+		cl := &call{conn: c, told: told, look: func(core *replica.Core) {
+			for p := i; p < partitions; p += len(c.s.lanes) {
+				if st := core.Inspect(ring.PartitionID(p)); st.Serving {
+					counts[i] += st.Keys
+				}
+			}
+		}}
+		l.inbox.put(event{kind: onLook, call: cl})
+	}
+	sum := int64(0)
+	for range c.s.lanes {
+		select {
+		case <-told:
+		case <-c.s.ctx.Done():
+			return 0, errStopped
+		}
+	}
+	for _, n := range counts {
+		sum += n
+	}
+	return sum, nil
+}
+
+func (c *conn) sayDBSize([][]byte) wire.Value {
+	n, err := c.countKeys()
+	if err != nil {
+		return failed(err)
+	}
+	return redis.Number(n)
+}
+
+// sayFlush is FLUSHALL and FLUSHDB: it deletes the keys that there are, one by one.
+func (c *conn) sayFlush(args [][]byte) wire.Value {
+	if len(args) > 1 || len(args) == 1 && !strings.EqualFold(string(args[0]), "SYNC") && !strings.EqualFold(string(args[0]), "ASYNC") {
+		return redis.Fail(redis.ErrSyntax)
+	}
+	var calls []*call
+	var reply wire.Value
+	flush := func() bool {
+		if err := c.askLanes(calls); err != nil {
+			reply = failed(err)
+			return false
+		}
+		for _, cl := range calls {
+			if text := c.errorText(cl); text != "" && reply.Kind == 0 && cl.answer.Status != replica.StatusMoved {
+				reply = redis.Fail(text)
+			}
+		}
+		calls = calls[:0]
+		return reply.Kind == 0
+	}
+	err := c.s.walk(0, "", func(_ uint16, name string) bool {
+		cl := c.newCall(replyCount, []byte(name))
+		cl.request.Op = replica.OpDelete
+		calls = append(calls, cl)
+		return len(calls) < flushCallsMax || flush()
+	})
+	if err != nil {
+		return failed(err)
+	}
+	if reply.Kind == 0 && !flush() {
+		return reply
+	}
+	if reply.Kind != 0 {
+		return reply
+	}
+	return redis.OK()
+}
+
+// slotArgument reads a slot.
+func slotArgument(arg []byte) (slot uint16, count int64, ok bool) {
+	n, ok := redis.ParseInt(arg)
+	return uint16(n), n, ok
+}
+
+// inSlot calls fn with the names of a slot until it returns false.
+func (s *Server) inSlot(slot uint16, fn func(name string) bool) error {
+	return s.walk(slot, "", func(at uint16, name string) bool { return at == slot && fn(name) })
+}
+
+func (c *conn) sayCountKeysInSlot(args [][]byte) wire.Value {
+	slot, n, ok := slotArgument(args[0])
+	switch {
+	case !ok:
+		return redis.Fail(redis.ErrNotInteger)
+	case n < 0 || n >= ring.Slots:
+		return redis.Fail("ERR Invalid slot")
+	}
+	count := int64(0)
+	if err := c.s.inSlot(slot, func(string) bool { count++; return true }); err != nil {
+		return failed(err)
+	}
+	return redis.Number(count)
+}
+
+func (c *conn) sayGetKeysInSlot(args [][]byte) wire.Value {
+	slot, n, ok := slotArgument(args[0])
+	limit, ok2 := redis.ParseInt(args[1])
+	switch {
+	case !ok || !ok2:
+		return redis.Fail(redis.ErrNotInteger)
+	case n < 0 || n >= ring.Slots || limit < 0:
+		return redis.Fail("ERR Invalid slot or number of keys")
+	}
+	names := redis.Array()
+	if limit == 0 {
+		return names
+	}
+	err := c.s.inSlot(slot, func(name string) bool {
+		names.Array = append(names.Array, redis.Text(name))
+		return int64(len(names.Array)) < min(limit, wire.PageItemsMax)
+	})
+	if err != nil {
+		return failed(err)
+	}
+	return names
+}
+
+// waitMax bounds WAIT where its caller does not: the connection reads nothing
+// meanwhile, not even that its client has gone.
+const waitMax = time.Minute
+
+// sayWait is WAIT: how many replicas besides the primary have this connection's
+// writes on their disks. Each that acts has: a write is answered no sooner.
+func (c *conn) sayWait(args [][]byte) wire.Value {
+	want, ok := redis.ParseInt(args[0])
+	timeout, ok2 := redis.ParseInt(args[1])
+	switch {
+	case !ok:
+		return redis.Fail(redis.ErrNotInteger)
+	case !ok2:
+		return redis.Fail("ERR timeout is not an integer or out of range")
+	case timeout < 0:
+		return redis.Fail("ERR timeout is negative")
+	}
+	limit := time.Duration(min(timeout, waitMax.Milliseconds())) * time.Millisecond
+	if timeout == 0 {
+		limit = waitMax
+	}
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	for {
+		adopted := c.s.views.next()
+		n := c.copies()
+		if n >= want || c.session.multi != nil {
+			return redis.Number(n)
+		}
+		select {
+		case <-adopted:
+		case <-end.C:
+			return redis.Number(n)
+		case <-c.s.ctx.Done():
+			return failed(errStopped)
+		}
+	}
+}
+
+// copies is the least number of backups of the partitions that this connection wrote
+// to; where it wrote to none, of all.
+func (c *conn) copies() int64 {
+	v := c.view()
+	least, found := 0, false
+	for p := range v.Partitions {
+		if w := c.session.wrote; w == nil || w[p/64]&(1<<(p%64)) != 0 {
+			if n := max(0, len(v.Partitions[p].Acting)-1); !found || n < least {
+				least, found = n, true
+			}
+		}
+	}
+	return int64(least)
+}

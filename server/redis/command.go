@@ -1,0 +1,182 @@
+package redis
+
+import (
+	"slices"
+	"strings"
+
+	"viewring/internal/wire"
+)
+
+// Command is a row of the table. Immutable.
+type Command struct {
+	Name       string // in small letters; of a subcommand, container|name
+	Arity      int    // words, the name included; negative: at least that many
+	Flags      []string
+	Categories []string // of access control, without the @
+	Tips       []string // for clients and proxies
+	Keys       Keys
+	Group      string
+	Since      string // version of Redis
+	Summary    string
+	Subs       []*Command // of a container
+
+	eval Evaluator // nil for commands that are not about named keys alone
+}
+
+// Evaluator is what a command does to keys. args are without the command's name,
+// their number has been judged.
+type Evaluator func(tx *Tx, cmd *Command, args [][]byte) wire.Value
+
+// Keys says which arguments are keys: from First to Last in steps of Step, counted
+// with the command's name; a Last of −1 is the last argument. A Step of 0: none.
+type Keys struct {
+	First, Last, Step int
+	specs             []keySpec
+}
+
+// keySpec is a run of keys with what the command does to them, in Redis's words.
+type keySpec struct {
+	index, last, step int
+	flags, note       string
+}
+
+var noKeys Keys
+
+func oneKey(flags string) Keys   { return Keys{1, 1, 1, []keySpec{{1, 0, 1, flags, ""}}} }
+func allKeys(flags string) Keys  { return Keys{1, -1, 1, []keySpec{{1, -1, 1, flags, ""}}} }
+func keyPairs(flags string) Keys { return Keys{1, -1, 2, []keySpec{{1, -1, 2, flags, ""}}} }
+
+func twoKeys(first, second string) Keys {
+	return Keys{1, 2, 1, []keySpec{{1, 0, 1, first, ""}, {2, 0, 1, second, ""}}}
+}
+
+func (k Keys) noted(note string) Keys {
+	k.specs[0].note = note
+	return k
+}
+
+// categoryOrder is the order in which Redis lists them.
+var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection", "transaction"}
+
+// commands by their names in small letters, subcommands included.
+var commands = make(map[string]*Command)
+
+func init() {
+	for _, r := range rows {
+		c := &Command{Name: r.name, Arity: r.arity, Flags: strings.Fields(r.flags), Tips: strings.Fields(r.tips),
+			Keys: r.keys, Group: r.group, Since: r.since, Summary: r.summary, eval: r.eval}
+		c.Categories = categories(c.Flags, strings.Fields(r.categories))
+		commands[c.Name] = c
+		if container, _, ok := strings.Cut(c.Name, "|"); ok {
+			commands[container].Subs = append(commands[container].Subs, c)
+		} else {
+			Table = append(Table, c)
+		}
+	}
+}
+
+// categories adds what follows from the flags.
+func categories(flags, more []string) []string {
+	speed := "slow"
+	for _, f := range flags {
+		switch f {
+		case "write":
+			more = append(more, "write")
+		case "readonly":
+			more = append(more, "read")
+		case "admin":
+			more = append(more, "admin", "dangerous")
+		case "fast":
+			speed = "fast"
+		}
+	}
+	more = append(more, speed)
+	slices.SortFunc(more, func(a, b string) int { return slices.Index(categoryOrder, a) - slices.Index(categoryOrder, b) })
+	return slices.Compact(more)
+}
+
+// Lookup returns a command by its name in any case, a subcommand by container|name;
+// nil when there is none.
+func Lookup(name string) *Command { return commands[strings.ToLower(name)] }
+
+// Sub returns a container's subcommand; nil when there is none.
+func (c *Command) Sub(name []byte) *Command { return Lookup(c.Name + "|" + string(name)) }
+
+// Takes reports whether a command may have that many words, its name included.
+func (c *Command) Takes(words int) bool {
+	return words == c.Arity || c.Arity < 0 && words >= -c.Arity
+}
+
+// Evaluates reports whether Run may be called.
+func (c *Command) Evaluates() bool { return c.eval != nil }
+
+// HasFlag reports whether a command has a flag.
+func (c *Command) HasFlag(flag string) bool { return slices.Contains(c.Flags, flag) }
+
+// Run carries out a command that Evaluates on tx. args are without the name.
+func (c *Command) Run(tx *Tx, args [][]byte) wire.Value { return c.eval(tx, c, args) }
+
+// KeysOf returns the keys among a command's arguments, which are without its name.
+func (c *Command) KeysOf(args [][]byte) (keys [][]byte) {
+	last := c.Keys.Last
+	if last < 0 {
+		last += len(args) + 1
+	}
+	if c.Keys.Step > 0 {
+		for i := c.Keys.First; i <= last && i <= len(args); i += c.Keys.Step {
+			keys = append(keys, args[i-1])
+		}
+	}
+	return keys
+}
+
+// words makes a set of simple strings.
+func words(prefix string, list []string) wire.Value {
+	v := set()
+	for _, w := range list {
+		v.Array = append(v.Array, Simple(prefix+w))
+	}
+	return v
+}
+
+// Describe is a command's entry in the reply to COMMAND.
+func (c *Command) Describe() wire.Value {
+	specs, subs, tips := set(), set(), set()
+	for _, s := range c.Keys.specs {
+		specs.Array = append(specs.Array, s.describe())
+	}
+	for _, sub := range c.Subs {
+		subs.Array = append(subs.Array, sub.Describe())
+	}
+	for _, t := range c.Tips {
+		tips.Array = append(tips.Array, Text(t))
+	}
+	return Array(Text(c.Name), Number(int64(c.Arity)), words("", c.Flags),
+		Number(int64(c.Keys.First)), Number(int64(c.Keys.Last)), Number(int64(c.Keys.Step)),
+		words("@", c.Categories), tips, specs, subs)
+}
+
+func (s keySpec) describe() wire.Value {
+	v := wire.Value{Kind: wire.KindMap}
+	if s.note != "" {
+		v.Array = append(v.Array, Text("notes"), Text(s.note))
+	}
+	v.Array = append(v.Array, Text("flags"), words("", strings.Fields(s.flags)),
+		Text("begin_search"), Map(Text("type"), Text("index"), Text("spec"), Map(Text("index"), Number(int64(s.index)))),
+		Text("find_keys"), Map(Text("type"), Text("range"), Text("spec"),
+			Map(Text("lastkey"), Number(int64(s.last)), Text("keystep"), Number(int64(s.step)), Text("limit"), Number(0))))
+	return v
+}
+
+// Document is a command's entry in the reply to COMMAND DOCS, without its name.
+func (c *Command) Document() wire.Value {
+	v := Map(Text("summary"), Text(c.Summary), Text("since"), Text(c.Since), Text("group"), Text(c.Group))
+	if len(c.Subs) > 0 {
+		subs := Map()
+		for _, sub := range c.Subs {
+			subs.Array = append(subs.Array, Text(sub.Name), sub.Document())
+		}
+		v.Array = append(v.Array, Text("subcommands"), subs)
+	}
+	return v
+}

@@ -1,0 +1,35 @@
+package replica
+
+import "viewring/ring"
+
+// ReadAll reads keys of a partition at one moment, where all of them can be answered
+// at once: nothing uncommitted lies on any, none is expired or corrupt, and the lease
+// holds (rules 3 and 4). An item is the zero Item for an absent key; values alias what
+// the storage returned. When it is not ok nothing is known, and each key is a Read's.
+//
+// The caller asks Leased again with an instant after the reading before it lets the
+// answers out, for reading takes time.
+func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Item, ok bool) {
+	c.enter(at)
+	p := c.part(id)
+	if p == nil || p.lead == nil || !p.lead.active || !c.leased(p) {
+		return nil, false
+	}
+	items = make([]Item, len(keys))
+	for i, key := range keys {
+		if _, uncommitted := p.lead.pending[key]; uncommitted {
+			return nil, false
+		}
+		stored, err := c.get(p, key)
+		if err != nil {
+			return nil, false
+		}
+		if stored == nil {
+			continue
+		}
+		if items[i], err = DecodeItem(key, stored); err != nil || items[i].Version.Seq > p.commit || c.expired(&items[i]) {
+			return nil, false
+		}
+	}
+	return items, true
+}
