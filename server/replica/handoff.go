@@ -87,6 +87,7 @@ func (c *Core) fitToAct(p *part, id ring.ServerID) bool {
 	if f.acting || c.cfg.Bugs.on(BugHandoffEarly) {
 		return true
 	}
-	// From its proposal on the window is kept for it; it must reach back far enough.
-	return f.ready && f.match+1 >= p.lead.windowFirst
+	// From its proposal on the window is kept for it; it must reach back far enough,
+	// unless what it lacks cannot be told and was not acknowledged.
+	return f.ready && (f.match+1 >= p.lead.windowFirst || p.lead.mute)
 }

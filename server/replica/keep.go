@@ -24,12 +24,13 @@ func (c *Core) worthless(p *part) bool {
 	return p.state != whole || p.damage == unfit || p.damage == damaged && !c.mustKeep(p)
 }
 
-// goesOn reports whether a member of W, while too few replicas act, has a log that
-// begins with all of ours. It may act as it is: what it has above is no other log,
-// it is the tail of this one, because nothing was sequenced since W could write.
-func (c *Core) goesOn(p *part, from ring.ServerID, m *Message, common uint64) bool {
+// oneLog reports whether the log of a member of W, while too few replicas act, and
+// ours are one log: neither has anything that the other one, where it is as long, has
+// not. It may act as it is: nothing was sequenced since W could write, so what one has
+// above the other is a tail that nobody acknowledged.
+func (c *Core) oneLog(p *part, from ring.ServerID, m *Message, common uint64) bool {
 	if p.enoughCopies() && !c.cfg.Bugs.on(BugTailGoesOn) {
 		return false
 	}
-	return common == p.log.last.Seq && m.Last.Seq > common && slices.Contains(p.view.Writable, from)
+	return common == min(p.log.last.Seq, m.Last.Seq) && slices.Contains(p.view.Writable, from)
 }

@@ -126,6 +126,55 @@ func TestDeltaInPlace(t *testing.T) {
 	}
 }
 
+// TestUnreadableTail: the replica that acts alone cannot read which keys its tail has.
+// Nobody can be told what may be read, but a member of W comes back as it is, shorter or
+// longer, and goes on when the other one has left.
+func TestUnreadableTail(t *testing.T) {
+	for alone := ring.ServerID(1); alone <= 2; alone++ {
+		back := 3 - alone
+		r := tailed(t, 2, 0) // s1 is the longer one
+		r.host(1).crash()
+		r.host(2).crash()
+		r.host(alone).store.badRows = true
+		r.restart(alone, actingAre(alone))
+		r.pass(2 * r.view.LeaseTTL)
+		r.restart(back, actingAre(alone))
+		r.pass(2 * r.view.LeaseTTL)
+		if alone == 1 { // the tail is its own
+			token := r.read(1, name("other"))
+			r.run()
+			if a := r.answered(token); a.Status != StatusUnavailable {
+				t.Errorf("%+v", a)
+			}
+		}
+		r.learn(back, alone)
+		r.pass(time.Second)
+		if !r.handoff() {
+			t.Fatalf("s%d alone: no handoff", alone)
+		}
+		r.pass(time.Second)
+		if alone == 1 {
+			if r.asksToGo(1) == 0 {
+				t.Fatal("s1 does not ask to be taken out")
+			}
+			r.change(actingAre(2))
+			r.pass(2 * r.view.LeaseTTL)
+			r.learn(1, 2)
+			r.pass(time.Second)
+			if !r.handoff() {
+				t.Fatal("no second handoff")
+			}
+		}
+		r.pass(2 * r.view.LeaseTTL)
+		want := map[ring.ServerID]string{1: "old", 2: "tail"}[alone]
+		r.wantStored("k", want)
+		r.wantStored("other", "v")
+		if got := r.get(r.view.Partitions[0].Primary(), "k"); got != want {
+			t.Errorf("s%d alone: %q", alone, got)
+		}
+	}
+}
+
 // TestBlindDelta: a member of W with a bad block comes back below min-copies. It must
 // not be wiped, and takes the newer state of what it cannot read.
 func TestBlindDelta(t *testing.T) {

@@ -84,6 +84,7 @@ func (p *part) quiet() bool { return p.unsynced == 0 && !p.dirty }
 // lead is what a primary keeps for one term. It is dropped with the term.
 type lead struct {
 	active    bool
+	mute      bool // active, but reads are refused
 	startedAt time.Duration
 	askedAt   time.Duration // the acting replicas were last asked for what is missing
 	ejectedAt time.Duration // an eject was last asked for; 0 = never

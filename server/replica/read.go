@@ -20,6 +20,10 @@ func (c *Core) Read(at Instant, r Read) {
 // partition may answer (rule 4).
 func (c *Core) startRead(p *part, r Read) {
 	l := p.lead
+	if l.mute {
+		c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+		return
+	}
 	r.Confirmed, r.since = false, c.now.Mono
 	if _, uncommitted := l.pending[r.Key]; uncommitted && !c.cfg.Bugs.on(BugDirtyRead) {
 		l.readers[r.Key] = append(l.readers[r.Key], r)

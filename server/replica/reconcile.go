@@ -136,8 +136,14 @@ func (c *Core) tryActivate(p *part) {
 	}
 	// Durable on every acting replica, and enough of them: committed.
 	committed := p.enoughCopies() || c.cfg.Bugs.on(BugTailCommitted)
-	if !c.loadRecords(p) || !committed && !c.pendTail(p) {
+	if !c.loadRecords(p) {
 		return
+	}
+	if !committed && !c.pendTail(p) {
+		if len(p.view.Acting) > 1 {
+			return
+		}
+		l.mute = true // alone it goes on for those who come back: nobody knows what may be read
 	}
 	l.active = true
 	l.untold(c.now.Mono)
@@ -166,6 +172,9 @@ func (c *Core) pendTail(p *part) bool {
 // rows calls fn with the index rows after < seq ≤ to, those of the batch being
 // filled included.
 func (c *Core) rows(p *part, after, to uint64, fn func(Row)) error {
+	if after >= to {
+		return nil
+	}
 	var bad error
 	err := c.st.Index(p.id, after, func(seq uint64, b []byte) bool {
 		if seq > to {

@@ -38,8 +38,11 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	if c.cfg.Bugs.on(BugHistoryIgnored) {
 		common = min(m.Last.Seq, p.log.last.Seq)
 	}
+	base := ok && m.Flags&flagBase != 0 && common >= m.Floor
 	switch {
-	case !ok || m.Flags&flagBase == 0 || common < m.Floor || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored):
+	case base && c.oneLog(p, from, m, common) && (l.mute || m.Last.Seq > common):
+		out.Flags, common = flagBase, p.log.last.Seq
+	case !base || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored):
 		out.Flags = flagFull
 		if p.log.last.Seq == 0 {
 			out.Flags |= flagDone // there is nothing to copy
@@ -47,8 +50,6 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 		// Rows of what may not be committed come along: the new copy may be a
 		// primary before it is, and others may lack it.
 		common = max(p.commit, p.floor)
-	case c.goesOn(p, from, m, common):
-		out.Flags = flagBase
 	}
 	out.Floor = common
 	err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })
