@@ -64,7 +64,7 @@ var ErrCorrupt = errors.New("corrupt value")
 
 // Storage is what the core reads. A Batch handed out in a Ready must be visible
 // here before the core is called again; it need not be durable yet.
-// Items are encoded (see EncodeItem); returned slices are the caller's.
+// Items are encoded (see AppendItem); nobody changes a slice that was returned.
 type Storage interface {
 	// Get returns the encoded item at key, or nil when there is none. It
 	// verifies the checksum.
