@@ -77,7 +77,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Peers: o.Peers, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
-		Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
+		Secure: o.Secure, Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "view leader", err)
@@ -113,7 +113,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)
@@ -155,7 +155,7 @@ func listenGateway(ctx context.Context, o cli.GatewayOptions) (net.Listener, err
 	if o.Listen == "" {
 		return nil, nil
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
+	l, err := o.Secure.Listen(ctx, o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
@@ -169,7 +169,7 @@ func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) err
 		c, err := client.Open(ctx, o.Client)
 		if err == nil {
 			defer c.Close()
-			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Logger: o.Logger}).Wait()
+			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Logger: o.Logger}).Wait()
 			return nil
 		}
 		if ctx.Err() != nil {

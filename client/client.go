@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -20,7 +22,7 @@ import (
 type Options struct {
 	Leaders []string // the view leader's addresses
 	Servers []string // servers to ask when no view leader answers
-	Dialer  DialFunc // default: net.Dialer
+	Dialer  DialFunc // default: net.Dialer; see SecureDialer
 	Logger  *slog.Logger
 	// ViewCache is the file that keeps the last view for when the view leader
 	// is gone. "" is DefaultViewCache, NoViewCache is none.
@@ -66,7 +68,11 @@ func Open(ctx context.Context, opts Options) (*Client, error) {
 	c.stop = stop
 	if err := c.start(ctx); err != nil {
 		_ = c.Close()
-		return nil, &opError{op: "find the cluster", kind: ErrUnreachable, last: err}
+		k := ErrUnreachable
+		if wire.IsLockedOut(err) {
+			k = ErrRefused
+		}
+		return nil, &opError{op: "find the cluster", kind: k, last: err}
 	}
 	if len(opts.Leaders) > 0 {
 		c.ended.Go(func() { c.watch(run) })
@@ -88,6 +94,13 @@ func setDefaults(o *Options) {
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 3 * time.Second
 	}
+}
+
+// SecureDialer returns a Dialer that makes connections by dial (nil: net.Dialer),
+// encrypts them where config is not nil, and begins them with a password unless
+// that is "".
+func SecureDialer(dial DialFunc, config *tls.Config, password string) DialFunc {
+	return DialFunc(secure.Dialer(wire.DialFunc(dial), config, password))
 }
 
 // Close ends the Client. Operations under way fail.

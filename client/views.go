@@ -148,6 +148,9 @@ func (c *Client) askLeader(ctx context.Context) error {
 		if err == nil && v != nil {
 			return c.views.adopt(v)
 		}
+		if wire.IsLockedOut(err) {
+			return err
+		}
 		if err == nil {
 			err = errors.New("no view yet")
 		}
@@ -164,6 +167,9 @@ func (c *Client) askServers(ctx context.Context) error {
 		err := c.askServersOnce(ctx)
 		if err == nil {
 			return nil
+		}
+		if wire.IsLockedOut(err) {
+			return err
 		}
 		if !wait.For(ctx, jitter(200*time.Millisecond)) {
 			return fmt.Errorf("servers: %s", cause(plain(err)))

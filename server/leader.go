@@ -93,7 +93,7 @@ func (s *Server) register(leader *wire.Leader) (wire.Registered, error) {
 }
 
 // refusal reports whether the view leader said no, rather than nothing.
-func refusal(err error) bool { return wire.IsCode(err, wire.CodeRefused) }
+func refusal(err error) bool { return wire.IsCode(err, wire.CodeRefused) || wire.IsLockedOut(err) }
 
 // asker passes the cores' requests on to the view leader, many in one: changes by
 // one goroutine, confirmations by another, for reads wait for those.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/server/replica"
 	"viewring/server/store"
@@ -34,6 +35,7 @@ type Options struct {
 	ItemBytes      int64         // items kept in memory, in bytes; 0: 64 MiB
 	Password       string        // that clients must give; "": none
 	Store          store.Options
+	Secure         secure.Config // of all connections; default: not encrypted, no password
 
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
@@ -112,6 +114,7 @@ func (o *Options) setDefaults() error {
 		d := &net.Dialer{Timeout: linkTimeout}
 		o.Dial = d.DialContext
 	}
+	o.Dial = o.Secure.Dialer(o.Dial)
 	if o.Now == nil {
 		o.Now = func() replica.Instant {
 			return replica.Instant{Mono: monotonic(), Wall: time.Now().UnixMilli()}
@@ -123,7 +126,7 @@ func (o *Options) setDefaults() error {
 // listen opens the listener and says under which address others find it.
 func listen(ctx context.Context, o *Options) (net.Listener, string, error) {
 	if o.Listener != nil {
-		return advertised(o.Listener, o.Advertise)
+		return advertised(o.Listener, o)
 	}
 	var lc net.ListenConfig
 	if o.Listen != "" {
@@ -131,25 +134,25 @@ func listen(ctx context.Context, o *Options) (net.Listener, string, error) {
 		if err != nil {
 			return nil, "", fmt.Errorf("listen on %s: %w", o.Listen, err)
 		}
-		return advertised(l, o.Advertise)
+		return advertised(l, o)
 	}
 	var err error
 	for port := portFirst; port <= portLast; port++ {
 		var l net.Listener
 		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort("localhost", strconv.Itoa(port))); err == nil {
-			return advertised(l, o.Advertise)
+			return advertised(l, o)
 		}
 	}
 	return nil, "", fmt.Errorf("no free port from %d to %d: %w", portFirst, portLast, err)
 }
 
-func advertised(l net.Listener, advertise string) (net.Listener, string, error) {
-	if advertise != "" {
-		return l, advertise, nil
+func advertised(l net.Listener, o *Options) (net.Listener, string, error) {
+	if o.Advertise != "" {
+		return o.Secure.Listener(l), o.Advertise, nil
 	}
 	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
 		_ = l.Close() // unused
 		return nil, "", fmt.Errorf("listening on %s, every address of this machine: say by --advertise which one others should use", l.Addr())
 	}
-	return l, l.Addr().String(), nil
+	return o.Secure.Listener(l), l.Addr().String(), nil
 }

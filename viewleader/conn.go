@@ -7,6 +7,7 @@ import (
 	"net"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 )
 
@@ -31,6 +32,7 @@ type conn struct {
 	s       *Service
 	nc      net.Conn
 	replies chan *reply
+	trusted bool          // has said the password, or need not; of the reading goroutine
 	broken  chan struct{} // closed when nothing more can be read
 	from    uint64        // the reader's: the view leader whose Raft messages come here; 0: a client's connection
 }
@@ -56,7 +58,7 @@ func (s *Service) accept() {
 
 // take starts serving a connection, unless there are too many.
 func (s *Service) take(nc net.Conn) {
-	c := &conn{s: s, nc: nc, replies: make(chan *reply, pipelineMax), broken: make(chan struct{})}
+	c := &conn{s: s, nc: nc, replies: make(chan *reply, pipelineMax), broken: make(chan struct{}), trusted: !s.opts.Secure.WantsPassword()}
 	s.mu.Lock()
 	refused := s.mu.closed || len(s.mu.conns) >= s.opts.ConnectionsMax
 	if !refused {
@@ -202,6 +204,10 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		args = args[:last]
 	}
 	switch {
+	case name == "AUTH":
+		c.auth(r, args[1:])
+	case !c.trusted && name != "QUIT":
+		r.error(secure.NoAuth)
 	case !ok:
 		r.fail(wire.CodeErr, "unknown command '"+printable(args[0])+"'")
 	case len(args)-1 < h.argsMin || len(args)-1 > h.argsMax:
@@ -212,6 +218,16 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		h.serve(c, r, args[1:])
 	}
 	return name == "QUIT"
+}
+
+// auth is AUTH.
+func (c *conn) auth(r *reply, args [][]byte) {
+	if text := c.s.opts.Secure.Auth(args); text != "" {
+		r.error(text)
+		return
+	}
+	c.trusted = true
+	r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
 }
 
 // printable keeps an error reply short and readable, whatever was sent.

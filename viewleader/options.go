@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
 )
@@ -26,6 +27,7 @@ type Options struct {
 	Peers     []string
 	Advertise string        // host:port where other view leaders and clients reach this one; default Listen
 	Dial      wire.DialFunc // to other view leaders; default net.Dialer's
+	Secure    secure.Config // of all connections; default: not encrypted, no password
 
 	Partitions int // a power of two, fixed when the cluster is made; default 1024
 	MinCopies  int // default 2
@@ -67,6 +69,7 @@ func (o *Options) fill() {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}
+	o.Dial = o.Secure.Dialer(o.Dial)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -35,9 +35,9 @@ func (r *reply) finish(write func(*wire.Writer)) {
 
 func (r *reply) bulk(b []byte) { r.finish(func(w *wire.Writer) { w.WriteBulk(b) }) }
 
-func (r *reply) fail(code, text string) {
-	r.finish(func(w *wire.Writer) { w.WriteError(code + " " + text) })
-}
+func (r *reply) fail(code, text string) { r.error(code + " " + text) }
+
+func (r *reply) error(text string) { r.finish(func(w *wire.Writer) { w.WriteError(text) }) }
 
 // onEnd sets what is called, once, when the answer was handed to the network or
 // can't be any more. It is false, and nothing is called, when it can't already.

@@ -18,10 +18,11 @@ type Options struct {
 	ValueSize   int // bytes
 	Keys        int // different ones, named bench/…
 	Duration    time.Duration
-	Pipeline    int  // requests under way on each connection
-	Reads       int  // percent of the requests that are gets, in mode "mix"
-	Wait        int  // each set, or pipeline of them, waits for so many replicas (Redis's WAIT); 0 = none
-	ExactlyOnce bool // sets carry a request id, as those of the client library do
+	Pipeline    int             // requests under way on each connection
+	Reads       int             // percent of the requests that are gets, in mode "mix"
+	Wait        int             // each set, or pipeline of them, waits for so many replicas (Redis's WAIT); 0 = none
+	Dialer      client.DialFunc // makes the connections; nil: net.Dialer
+	ExactlyOnce bool            // sets carry a request id, as those of the client library do
 }
 
 // Result is what a run measured.

@@ -44,7 +44,11 @@ type worker struct {
 }
 
 func dial(ctx context.Context, s share, o *Options) (*worker, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.addr)
+	dial := o.Dialer
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	conn, err := dial(ctx, "tcp", s.addr)
 	if err != nil {
 		return nil, err
 	}

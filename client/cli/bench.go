@@ -66,6 +66,7 @@ machine.`,
 }
 
 func (a *app) openBench(ctx context.Context, o bench.Options, addrs []string) (*bench.Bench, error) {
+	o.Dialer = a.dialer()
 	if len(addrs) > 0 {
 		return bench.NewPlain(ctx, addrs, o)
 	}

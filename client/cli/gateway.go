@@ -7,11 +7,13 @@ import (
 
 	"viewring/client"
 	"viewring/client/cli/children"
+	"viewring/internal/secure"
 )
 
 // GatewayOptions are the flags of viewring gateway, and of the gateway of a server.
 type GatewayOptions struct {
 	Listen string
+	Secure secure.Config
 	Client client.Options
 	Logger *slog.Logger
 }
@@ -42,10 +44,10 @@ one inside a server.`,
 				ctx = children.WithParent(ctx)
 			}
 			var err error
-			if o.Listen, err = listenAddr(o.Listen, insecure); err != nil {
+			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
 				return err
 			}
-			o.Logger = a.logger(slog.LevelInfo)
+			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
 			o.Client = a.clientOptions(slog.LevelInfo)
 			return a.starters.Gateway(ctx, o)
 		},

@@ -36,7 +36,7 @@ func (a *app) dialServer(ctx context.Context, addr, instead string) (*client.Ser
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, usagef("--server must be HOST:PORT or an id like s1, not %q", addr)
 	}
-	return client.DialServer(ctx, addr, nil)
+	return client.DialServer(ctx, addr, a.dialer())
 }
 
 // resolve finds the address of a server by its id.

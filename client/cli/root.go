@@ -15,12 +15,17 @@ import (
 	"github.com/spf13/pflag"
 
 	"viewring/client"
+	"viewring/internal/secure"
 )
 
 const (
 	defaultLeader  = "localhost:39000"
 	defaultTimeout = 30 * time.Second
 	leaderEnv      = "VIEWRING_VIEWLEADER"
+	certEnv        = "VIEWRING_TLS_CERT"
+	keyEnv         = "VIEWRING_TLS_KEY"
+	caEnv          = "VIEWRING_TLS_CA"
+	passwordEnv    = "VIEWRING_PASSWORD_FILE"
 )
 
 // app is one run of the command line.
@@ -32,9 +37,11 @@ type app struct {
 		timeout   time.Duration
 		json      bool
 		noColor   bool
+		secure    secure.Files
 		logFormat string
 		logLevel  string
 	}
+	secure  secure.Config  // of all connections
 	command *cobra.Command // the one that runs
 	running bool           // its arguments made sense
 }
@@ -62,6 +69,9 @@ from another shell.`,
 			if err := a.checkFlags(); err != nil {
 				return err
 			}
+			if err := a.loadSecrets(); err != nil {
+				return err
+			}
 			a.running = true
 			return nil
 		},
@@ -78,6 +88,10 @@ from another shell.`,
 	f := root.PersistentFlags()
 	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,…]` (default "+defaultLeader+", or $"+leaderEnv+")")
 	f.DurationVar(&a.flags.timeout, "timeout", defaultTimeout, "give up after this long")
+	f.StringVar(&a.flags.secure.Cert, "tls-cert", "", "certificate `file` of this process, PEM (or $"+certEnv+")")
+	f.StringVar(&a.flags.secure.Key, "tls-key", "", "its private key, PEM `file` (or $"+keyEnv+")")
+	f.StringVar(&a.flags.secure.CA, "tls-ca", "", "PEM `file` of who signs the others' certificates (or $"+caEnv+")")
+	f.StringVar(&a.flags.secure.Password, "password-file", "", "`file` whose first line is the cluster's password (or $"+passwordEnv+")")
 	f.BoolVar(&a.flags.json, "json", false, "print one JSON object (field version is 1)")
 	f.BoolVar(&a.flags.noColor, "no-color", false, "print without colors")
 	f.StringVar(&a.flags.logFormat, "log-format", "auto", "log as `text`, json, or auto: text on a terminal")
@@ -171,6 +185,27 @@ func (a *app) checkFlags() error {
 	return nil
 }
 
+// loadSecrets reads the files for TLS and the password: flags over environment.
+func (a *app) loadSecrets() error {
+	f := &a.flags.secure
+	for _, e := range []struct {
+		file *string
+		env  string
+	}{{&f.Cert, certEnv}, {&f.Key, keyEnv}, {&f.CA, caEnv}, {&f.Password, passwordEnv}} {
+		if *e.file == "" {
+			*e.file = a.env.Getenv(e.env)
+		}
+	}
+	var err error
+	if a.secure, err = secure.Load(*f); err != nil {
+		return codeError{exitRefused, err}
+	}
+	return nil
+}
+
+// dialer makes the connections of commands.
+func (a *app) dialer() client.DialFunc { return client.DialFunc(a.secure.Dialer(nil)) }
+
 // leaders returns the view leader's addresses: flag over environment over default.
 func (a *app) leaders() []string {
 	text := a.flags.leaders
@@ -233,7 +268,7 @@ func (a *app) open(ctx context.Context) (*client.Client, error) {
 
 // clientOptions say how to find the cluster.
 func (a *app) clientOptions(level slog.Level) client.Options {
-	opts := client.Options{Leaders: a.leaders(), Logger: a.logger(level)}
+	opts := client.Options{Leaders: a.leaders(), Dialer: a.dialer(), Logger: a.logger(level)}
 	if dir := a.env.Getenv("XDG_CACHE_HOME"); filepath.IsAbs(dir) {
 		opts.ViewCache = client.ViewCacheIn(dir, opts.Leaders)
 	}

@@ -135,5 +135,12 @@ func (a *app) nested(ctx context.Context, args []string, stdin io.Reader, stdout
 	env := a.env
 	env.Stdin, env.Stdout, env.Stderr, env.Getenv = stdin, stdout, stderr, getenv
 	env.StdoutTerminal, env.StderrTerminal = false, false
+	env.Getenv = func(name string) string { // the script's cluster is its own, and plain
+		switch name {
+		case certEnv, keyEnv, caEnv, passwordEnv:
+			return ""
+		}
+		return getenv(name)
+	}
 	return Main(ctx, args, env, a.starters)
 }

@@ -59,7 +59,7 @@ func (a *app) scrubAll(ctx context.Context) error {
 	for _, m := range c.View().Members {
 		s := &scrubbed{name: m.ID.String()}
 		if s.err = errors.New("it is down"); m.Up {
-			s.server, s.err = client.DialServer(ctx, m.Addr, nil)
+			s.server, s.err = client.DialServer(ctx, m.Addr, a.dialer())
 		}
 		all = append(all, s)
 	}

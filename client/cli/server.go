@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client/cli/children"
+	"viewring/internal/secure"
 )
 
 // ServerOptions are the flags of viewring server.
@@ -26,6 +27,7 @@ type ServerOptions struct {
 	DiskReserve   int64          // bytes; 0: the usual
 	DrainTimeout  time.Duration  // that a SIGTERM may take to hand over
 	Gateway       GatewayOptions // Listen "": none
+	Secure        secure.Config
 	Logger        *slog.Logger
 }
 
@@ -71,7 +73,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			if o.DrainTimeout <= 0 {
 				return usagef("--drain-timeout must be above 0, not %v", o.DrainTimeout)
 			}
-			if err := o.settle(insecure); err != nil {
+			if err := o.settle(insecure || a.isSafe()); err != nil {
 				return err
 			}
 			if reserve < 0 {
@@ -79,13 +81,13 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			}
 			o.RebalanceRate, o.DiskReserve = rate, reserve
 			o.Leaders = a.leaders()
-			o.Logger = a.logger(slog.LevelInfo)
+			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
 			if gateway != "" {
-				listen, err := listenAddr(gateway, insecure)
+				listen, err := listenAddr(gateway, insecure || a.isSafe())
 				if err != nil {
 					return err
 				}
-				o.Gateway = GatewayOptions{Listen: listen, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+				o.Gateway = GatewayOptions{Listen: listen, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
 			}
 			return a.starters.Server(ctx, o)
 		},
@@ -108,7 +110,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 
 // settle fills in what was not said. Without a folder the port makes the name of
 // one, so that the first server started always finds its own again.
-func (o *ServerOptions) settle(insecure bool) error {
+func (o *ServerOptions) settle(anywhere bool) error {
 	if o.Listen == "" && o.Data == "" {
 		port, err := freePort()
 		if err != nil {
@@ -125,7 +127,7 @@ func (o *ServerOptions) settle(insecure bool) error {
 		o.Data = dataFolder("server-" + port)
 	}
 	if o.Listen != "" {
-		listen, err := listenAddr(o.Listen, insecure)
+		listen, err := listenAddr(o.Listen, anywhere)
 		if err != nil {
 			return err
 		}
@@ -147,12 +149,15 @@ func freePort() (int, error) {
 
 // insecureFlag adds --insecure.
 func insecureFlag(cmd *cobra.Command, insecure *bool) {
-	cmd.Flags().BoolVar(insecure, "insecure", false, "listen beyond this machine although nothing is encrypted and nobody asked for a password")
+	cmd.Flags().BoolVar(insecure, "insecure", false, "listen beyond this machine without TLS or without a password")
 }
 
-// listenAddr checks an address to listen at. Without a host it is loopback; any
-// other than loopback wants --insecure.
-func listenAddr(listen string, insecure bool) (string, error) {
+// isSafe reports whether who connects is asked for a certificate and a password.
+func (a *app) isSafe() bool { return a.secure.Encrypted() && a.secure.WantsPassword() }
+
+// listenAddr checks an address to listen at. Without a host it is loopback; others
+// are refused unless anywhere will do.
+func listenAddr(listen string, anywhere bool) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		return "", usagef("--listen must be HOST:PORT, not %q", listen)
@@ -165,8 +170,9 @@ func listenAddr(listen string, insecure bool) (string, error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	if ip := net.ParseIP(host); !insecure && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", codeError{exitRefused, fmt.Errorf("listening at %s would let everyone in who can reach it: nothing is encrypted; say --insecure if that is meant", listen)}
+	if ip := net.ParseIP(host); !anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return "", codeError{exitRefused, fmt.Errorf("listening at %s would let everyone in who can reach it: "+
+			"give --tls-cert, --tls-key, --tls-ca and --password-file, or say --insecure if that is meant", listen)}
 	}
 	return net.JoinHostPort(host, port), nil
 }

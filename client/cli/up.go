@@ -62,7 +62,12 @@ func (a *app) up(ctx context.Context, servers int, data string, private bool, fl
 	}
 	servers = max(servers, known)
 	logs := &prefixed{to: a.env.Stderr, app: a}
-	cfg := play.Config{Binary: a.env.Executable, Dir: data, PublicPorts: !private, LeaderFlags: flags, Log: logs.named}
+	cfg := play.Config{Binary: a.env.Executable, Dir: data, PublicPorts: !private, LeaderFlags: flags, Dialer: a.dialer(), Log: logs.named}
+	cfg.ServerFlags, err = a.secretFlags()
+	if err != nil {
+		return codeError{exitRefused, err}
+	}
+	cfg.LeaderFlags = append(cfg.LeaderFlags, cfg.ServerFlags...)
 	if !private {
 		cfg.LeaderAddr = a.leaders()[0]
 		if !play.Free(cfg.LeaderAddr) {
@@ -99,6 +104,24 @@ func (a *app) up(ctx context.Context, servers int, data string, private bool, fl
 			}
 		}
 	}
+}
+
+// secretFlags are the flags by which children find the files that this process was
+// given.
+func (a *app) secretFlags() ([]string, error) {
+	var flags []string
+	f := &a.flags.secure
+	for _, s := range [][2]string{{"--tls-cert", f.Cert}, {"--tls-key", f.Key}, {"--tls-ca", f.CA}, {"--password-file", f.Password}} {
+		if s[1] == "" {
+			continue
+		}
+		path, err := filepath.Abs(s[1])
+		if err != nil {
+			return nil, err
+		}
+		flags = append(flags, s[0], path)
+	}
+	return flags, nil
 }
 
 // clusterFolder makes the folder, and counts the servers that it knows.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client/cli/children"
+	"viewring/internal/secure"
 	"viewring/ring"
 )
 
@@ -26,6 +27,7 @@ type ViewLeaderOptions struct {
 	DownAfter  time.Duration
 	OutAfter   time.Duration
 	LeaseTTL   time.Duration // 0: the usual
+	Secure     secure.Config
 	Logger     *slog.Logger
 }
 
@@ -61,7 +63,7 @@ without its data takes its own place anew. See also 'viewring viewleaders --help
 			if o.Data == "" {
 				o.Data = dataFolder("viewleader")
 			}
-			listen, err := listenAddr(o.Listen, insecure)
+			listen, err := listenAddr(o.Listen, insecure || a.isSafe())
 			if err != nil {
 				return err
 			}
@@ -78,7 +80,7 @@ without its data takes its own place anew. See also 'viewring viewleaders --help
 			if err := o.check(); err != nil {
 				return err
 			}
-			o.Logger = a.logger(slog.LevelInfo)
+			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
 			return a.starters.ViewLeader(ctx, o)
 		},
 	}

@@ -64,7 +64,7 @@ func (a *app) groupChangeCmd(verb, what, short, example, outcome string, do func
 
 // leaderOptions are for what needs the view leaders only.
 func (a *app) leaderOptions() client.Options {
-	return client.Options{Leaders: a.leaders(), ViewCache: client.NoViewCache, Logger: a.logger(slog.LevelWarn)}
+	return client.Options{Leaders: a.leaders(), Dialer: a.dialer(), ViewCache: client.NoViewCache, Logger: a.logger(slog.LevelWarn)}
 }
 
 // viewLeaderObject is a view leader in the output of viewleaders --json.

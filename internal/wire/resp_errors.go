@@ -21,6 +21,8 @@ const (
 	CodeLocked          = "LOCKED"          // somebody else holds the lock
 	CodeNotHeld         = "NOTHELD"         // the lock to release is not the client's
 	CodeRefused         = "REFUSED"         // the view leader says no; the text says why
+	CodeNoAuth          = "NOAUTH"          // the connection has not said the password
+	CodeWrongPass       = "WRONGPASS"       // it said a wrong one
 	CodeNotHead         = "NOTHEAD"         // this view leader is not the Raft leader; the text is the address of the one that is, if known
 )
 
@@ -53,6 +55,10 @@ func IsCode(err error, code string) bool {
 	var e *ServerError
 	return errors.As(err, &e) && e.Code == code
 }
+
+// IsLockedOut reports whether err says that a password is missing or wrong: no
+// further try helps.
+func IsLockedOut(err error) bool { return IsCode(err, CodeNoAuth) || IsCode(err, CodeWrongPass) }
 
 // MovedText is the error reply that sends a client to another server.
 func MovedText(slot uint16, addr string) string {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"viewring/client"
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -35,13 +36,21 @@ func isOnce(name string, args [][]byte) bool {
 	return true
 }
 
+// beforeTrust are the commands of who has not said the password.
+var beforeTrust = map[string]bool{"AUTH": true, "HELLO": true, "QUIT": true, "RESET": true}
+
 // nameMax is longer than the name of any command.
 const nameMax = 32
 
 // run carries out a command, or sends it on.
 func (s *session) run(args [][]byte) error {
 	name := strings.ToUpper(string(args[0][:min(len(args[0]), nameMax)]))
-	if cmd, ok := own[name]; ok {
+	cmd, isOwn := own[name]
+	if !s.trusted && !beforeTrust[name] {
+		s.replyError(secure.NoAuth)
+		return nil
+	}
+	if isOwn {
 		if !cmd.takes(len(args)) {
 			s.wrong(arityText(args[0]))
 			return nil

@@ -6,12 +6,15 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/internal/secure"
 )
 
 // Options of a Gateway. Client and Listener are required.
 type Options struct {
 	Client   *client.Client // of the cluster; outlives the gateway
 	Listener net.Listener   // closed by the gateway
+
+	Secure secure.Config // what clients must say; the Listener encrypts
 
 	ConnectionsMax int           // default 20000
 	PipelineMax    int           // commands of one connection under way; default 1024

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"runtime"
@@ -10,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 )
 
@@ -30,7 +30,7 @@ func init() {
 	own = map[string]ownCommand{
 		"PING": {-1, false, (*session).runPing}, "ECHO": {2, false, (*session).runEcho}, "TIME": {1, false, (*session).runTime},
 		"QUIT": {-1, true, (*session).runQuit}, "RESET": {1, true, (*session).runReset},
-		"HELLO": {-1, false, (*session).runHello}, "SELECT": {2, false, (*session).runSelect},
+		"AUTH": {-2, false, (*session).runAuth}, "HELLO": {-1, false, (*session).runHello}, "SELECT": {2, false, (*session).runSelect},
 		"CLIENT": {-2, false, (*session).runClient}, "INFO": {-1, false, (*session).runInfo},
 		"COMMAND": {-1, false, (*session).runAnywhere}, "CONFIG": {-2, false, (*session).runAnywhere},
 		"CLUSTER": {-2, false, (*session).runNoCluster}, "READONLY": {1, false, (*session).runNoCluster},
@@ -75,7 +75,7 @@ func (s *session) runQuit([][]byte) error {
 
 func (s *session) runReset([][]byte) error {
 	s.tx.end()
-	s.resp3 = false
+	s.resp3, s.trusted = false, !s.g.opts.Secure.WantsPassword()
 	s.info.name.Store(nil)
 	s.reply(func(w *wire.Writer) {
 		w.SetRESP3(false)
@@ -96,7 +96,17 @@ func (s *session) runSelect(args [][]byte) error {
 	return nil
 }
 
-// runHello is HELLO [2|3 [SETNAME name]].
+func (s *session) runAuth(args [][]byte) error {
+	if text := s.g.opts.Secure.Auth(args[1:]); text != "" {
+		s.replyError(text)
+		return nil
+	}
+	s.trusted = true
+	s.replyOK()
+	return nil
+}
+
+// runHello is HELLO [2|3 [AUTH user password] [SETNAME name]].
 func (s *session) runHello(args [][]byte) error {
 	resp3 := s.resp3
 	if len(args) > 1 {
@@ -108,14 +118,12 @@ func (s *session) runHello(args [][]byte) error {
 			return nil
 		}
 	}
-	for i := 2; i < len(args); i += 2 {
-		if !bytes.EqualFold(args[i], []byte("SETNAME")) || i+1 == len(args) {
-			s.replyError(fmt.Sprintf("%s Syntax error in HELLO option '%s'", wire.CodeErr, args[i]))
-			return nil
-		}
-		if !s.rename(args[i+1]) {
-			return nil
-		}
+	if len(args) > 2 && !s.helloOptions(args[2:]) {
+		return nil
+	}
+	if !s.trusted {
+		s.replyError(secure.HelloNoAuth)
+		return nil
 	}
 	s.resp3 = resp3
 	s.reply(func(w *wire.Writer) {
@@ -137,6 +145,30 @@ func (s *session) runHello(args [][]byte) error {
 		w.WriteArray(0)
 	})
 	return nil
+}
+
+// helloOptions carries out the options of HELLO, or answers why not.
+func (s *session) helloOptions(args [][]byte) bool {
+	for len(args) > 0 {
+		switch option := strings.ToUpper(string(args[0][:min(len(args[0]), nameMax)])); {
+		case option == "AUTH" && len(args) > 2:
+			if text := s.g.opts.Secure.Auth(args[1:3]); text != "" {
+				s.replyError(text)
+				return false
+			}
+			s.trusted = true
+			args = args[3:]
+		case option == "SETNAME" && len(args) > 1:
+			if !s.rename(args[1]) {
+				return false
+			}
+			args = args[2:]
+		default:
+			s.replyError(fmt.Sprintf("%s Syntax error in HELLO option '%.128s'", wire.CodeErr, args[0]))
+			return false
+		}
+	}
+	return true
 }
 
 func btoi(b bool) int {

@@ -27,8 +27,9 @@ type session struct {
 	cancel context.CancelFunc
 
 	// Of the reading goroutine.
-	resp3 bool
-	tx    transaction
+	trusted bool // has said the password, or need not
+	resp3   bool
+	tx      transaction
 
 	info struct { // for CLIENT LIST
 		name, lib, version atomic.Pointer[string]
@@ -47,6 +48,7 @@ type item struct {
 
 func newSession(g *Gateway, nc net.Conn, id uint64) *session {
 	s := &session{g: g, nc: nc, id: id, since: time.Now(), items: make(chan item, g.opts.PipelineMax)}
+	s.trusted = !g.opts.Secure.WantsPassword()
 	s.pipe = g.opts.Client.NewPipeline(g.opts.Patience)
 	limits := wire.DefaultLimits
 	limits.TotalBytesMax = g.opts.RequestMax

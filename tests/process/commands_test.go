@@ -212,10 +212,10 @@ func testRedis(t *testing.T, s *harness.Shell) {
 	}
 }
 
-func serverAddrs(t *testing.T, s *harness.Shell) []string {
+func serverAddrs(t *testing.T, s *harness.Shell, flags ...string) []string {
 	t.Helper()
 	var o struct{ Servers []struct{ Address string } }
-	if err := json.Unmarshal([]byte(s.OK("query_servers", "--json")), &o); err != nil {
+	if err := json.Unmarshal([]byte(s.OK(append([]string{"query_servers", "--json"}, flags...)...)), &o); err != nil {
 		t.Fatal(err)
 	}
 	var addrs []string

@@ -26,6 +26,7 @@ type Config struct {
 	PublicPorts bool                        // servers look for ports where people expect them
 	LeaderFlags []string                    // further flags of the view leader
 	ServerFlags []string                    // further flags of each server
+	Dialer      client.DialFunc             // to the cluster, as the flags want it; nil: net.Dialer
 	Log         func(name string) io.Writer // nil: files in Dir
 	OnEnd       func(name string)           // called when a process has ended, for whatever reason; may be nil
 }
@@ -136,7 +137,7 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 func (c *Cluster) connect(ctx context.Context) error {
 	ctx, cancel := c.whileRunning(ctx, c.leader)
 	defer cancel()
-	cl, err := client.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
+	cl, err := client.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, Dialer: c.cfg.Dialer, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
 	if err != nil {
 		return c.explain(c.leader, err)
 	}
@@ -191,7 +192,7 @@ func (c *Cluster) launch(n *node) error {
 		return err
 	}
 	args := append(slices.Clone(n.args), "--exit-with-parent")
-	n.child, err = c.group.Start(children.Spec{Name: n.name, Path: c.cfg.Binary, Args: args, Stdout: log, Stderr: log})
+	n.child, err = c.group.Start(children.Spec{Name: n.name, Path: c.cfg.Binary, Args: args, Env: plainEnv(), Stdout: log, Stderr: log})
 	if f, ok := log.(*os.File); ok {
 		_ = f.Close() // the child has its own
 	}

@@ -1,0 +1,129 @@
+package secure
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"viewring/internal/wire"
+)
+
+// Listen listens on a TCP address; connections are encrypted if c says so.
+func (c Config) Listen(ctx context.Context, addr string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return c.Listener(l), nil
+}
+
+// Listener encrypts the connections of a listener, if c says so. They shake hands
+// when they are first read from or written to.
+func (c Config) Listener(l net.Listener) net.Listener {
+	if c.listen == nil {
+		return l
+	}
+	return tls.NewListener(l, c.listen)
+}
+
+// Dialer makes connections ready to be used: encrypted and admitted, as c says. A
+// nil dial is net.Dialer's.
+func (c Config) Dialer(dial wire.DialFunc) wire.DialFunc {
+	return Dialer(dial, c.dial, c.password)
+}
+
+// Dialer makes connections by dial, encrypts them where config is not nil, and
+// says the password where there is one. A nil dial is net.Dialer's. A password
+// that is wrong is a *wire.ServerError.
+func Dialer(dial wire.DialFunc, config *tls.Config, password string) wire.DialFunc {
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	if config == nil && password == "" {
+		return dial
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		ready, err := greet(ctx, nc, addr, config, password)
+		if err != nil {
+			_ = nc.Close() // never used
+			return nil, err
+		}
+		return ready, nil
+	}
+}
+
+// greetMax bounds a greeting whose context has no end.
+const greetMax = 10 * time.Second
+
+func greet(ctx context.Context, nc net.Conn, addr string, config *tls.Config, password string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, greetMax)
+	defer cancel()
+	if config != nil {
+		if config.ServerName == "" {
+			host, _, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, fmt.Errorf("TLS: %w", err)
+			}
+			config = config.Clone()
+			config.ServerName = host
+		}
+		conn := tls.Client(nc, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			return nil, fmt.Errorf("TLS with %s: %w", addr, explain(err))
+		}
+		nc = conn
+	}
+	if password == "" {
+		return nc, nil
+	}
+	stop := context.AfterFunc(ctx, func() { _ = nc.SetDeadline(time.Unix(1, 0)) })
+	err := authenticate(nc, password)
+	if !stop() && err == nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("password for %s: %w", addr, err)
+	}
+	return nc, nil
+}
+
+// explain says what a broken handshake mostly means.
+func explain(err error) error {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) {
+		return errors.New("the other side does not speak TLS")
+	}
+	return err
+}
+
+// authenticate reads no byte beyond the answer: the connection goes on without it.
+func authenticate(nc net.Conn, password string) error {
+	if _, err := nc.Write(wire.AppendCommand(nil, []byte("AUTH"), []byte(password))); err != nil {
+		return err
+	}
+	var line []byte
+	var b [1]byte
+	for len(line) < 512 {
+		if _, err := nc.Read(b[:]); err != nil {
+			return fmt.Errorf("no answer (does the other side want TLS?): %w", err)
+		}
+		if b[0] == '\n' {
+			break
+		}
+		line = append(line, b[0])
+	}
+	switch {
+	case len(line) > 1 && line[0] == '-':
+		return wire.ParseServerError(string(line[1 : len(line)-1]))
+	case string(line) != "+OK\r":
+		return fmt.Errorf("%w: %q instead of OK", wire.ErrProtocol, line)
+	}
+	return nil
+}
