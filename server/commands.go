@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
@@ -239,7 +240,7 @@ func (c *conn) reject(text string) error {
 func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 	switch {
 	case !c.session.trusted && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
-		return c.reject("NOAUTH Authentication required.")
+		return c.reject(secure.NoAuth)
 	case c.session.multi == nil || cmd.always:
 		return cmd.run(c, args)
 	case cmd.alone:

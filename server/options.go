@@ -33,7 +33,6 @@ type Options struct {
 	Lanes          int           // event loops; 0: chosen by the number of cores
 	ConnMemory     int64         // bytes of requests and answers that one connection may have under way; 0: 128 MiB
 	ItemBytes      int64         // items kept in memory, in bytes; 0: 64 MiB
-	Password       string        // that clients must give; "": none
 	Store          store.Options
 	Secure         secure.Config // of all connections; default: not encrypted, no password
 

@@ -3,8 +3,6 @@ package server
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -29,7 +28,7 @@ type session struct {
 
 // reset is how a session begins.
 func (n *session) reset(s *Server) {
-	n.trusted = s.opts.Password == ""
+	n.trusted = !s.opts.Secure.WantsPassword()
 	n.multi, n.watched = nil, nil
 	n.guard()
 }
@@ -105,35 +104,17 @@ func (i *clientInfo) String() string {
 		i.id, i.addr, i.listensOn, i.name, int(time.Since(i.since).Seconds()), i.proto, i.libName, i.libVer)
 }
 
-// passwordRight compares in a time that does not depend on what was given.
-func (s *Server) passwordRight(given []byte) bool {
-	want, got := sha256.Sum256([]byte(s.opts.Password)), sha256.Sum256(given)
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
-}
-
-const wrongPassword = "WRONGPASS invalid username-password pair or user is disabled."
-
-// logIn tries a user and password; there is one user, "default".
-func (c *conn) logIn(user, password []byte) (errText string) {
-	if string(user) != "default" || c.s.opts.Password != "" && !c.s.passwordRight(password) {
-		return wrongPassword
+// logIn tries a password, or a user and a password.
+func (c *conn) logIn(args [][]byte) (errText string) {
+	if errText = c.s.opts.Secure.Auth(args); errText == "" {
+		c.session.trusted = true
+		c.session.guard()
 	}
-	c.session.trusted = true
-	c.session.guard()
-	return ""
+	return errText
 }
 
 func (c *conn) sayAuth(args [][]byte) wire.Value {
-	user := []byte("default")
-	switch {
-	case len(args) > 2:
-		return redis.Fail(redis.ErrSyntax)
-	case len(args) == 2:
-		user = args[0]
-	case c.s.opts.Password == "":
-		return redis.Fail("ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?")
-	}
-	if errText := c.logIn(user, args[len(args)-1]); errText != "" {
+	if errText := c.logIn(args); errText != "" {
 		return redis.Fail(errText)
 	}
 	return redis.OK()
@@ -141,9 +122,9 @@ func (c *conn) sayAuth(args [][]byte) wire.Value {
 
 // hello is what HELLO asks for.
 type hello struct {
-	proto          int // 0: as it is
-	user, password []byte
-	name           []byte // nil: as it is
+	proto int      // 0: as it is
+	login [][]byte // user and password; nil: none
+	name  []byte   // nil: as it is
 }
 
 func parseHello(args [][]byte) (h hello, errText string) {
@@ -161,7 +142,7 @@ func parseHello(args [][]byte) (h hello, errText string) {
 	for args = args[1:]; len(args) > 0; {
 		switch option := strings.ToUpper(string(args[0])); {
 		case option == "AUTH" && len(args) > 2:
-			h.user, h.password = args[1], args[2]
+			h.login = args[1:3]
 			args = args[3:]
 		case option == "SETNAME" && len(args) > 1:
 			if !plainName(args[1]) {
@@ -176,15 +157,13 @@ func parseHello(args [][]byte) (h hello, errText string) {
 	return h, ""
 }
 
-const helloFirst = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
-
 func (c *conn) runHello(args [][]byte) error {
 	h, errText := parseHello(args)
-	if errText == "" && h.user != nil {
-		errText = c.logIn(h.user, h.password)
+	if errText == "" && h.login != nil {
+		errText = c.logIn(h.login)
 	}
 	if errText == "" && !c.session.trusted {
-		errText = helloFirst
+		errText = secure.HelloNoAuth
 	}
 	if errText != "" {
 		c.replyError(errText)

@@ -16,6 +16,7 @@ import (
 
 	"viewring/client"
 	"viewring/internal/secure"
+	"viewring/internal/wire"
 )
 
 const (
@@ -260,6 +261,9 @@ func (a *app) longDeadline(ctx context.Context) (context.Context, context.Cancel
 func (a *app) open(ctx context.Context) (*client.Client, error) {
 	opts := a.clientOptions(slog.LevelWarn)
 	c, err := client.Open(ctx, opts)
+	if err != nil && wire.IsCode(err, wire.CodeNoAuth) {
+		return nil, fmt.Errorf("%w ('--password-file FILE' names the file with the cluster's password)", err)
+	}
 	if err != nil && len(opts.Leaders) == 1 && opts.Leaders[0] == defaultLeader {
 		err = fmt.Errorf("%w ('viewring up' starts a cluster here)", err)
 	}

@@ -94,12 +94,3 @@ func (w *Writer) WriteRaw(p []byte) {
 	w.buf = append(w.buf, p...)
 	w.spill()
 }
-
-// WriteNilArray writes the null that stands for an array.
-func (w *Writer) WriteNilArray() {
-	if w.resp3 {
-		w.WriteNil()
-		return
-	}
-	w.buf = append(w.buf, "*-1\r\n"...)
-}

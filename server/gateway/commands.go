@@ -3,13 +3,13 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"strings"
 
 	"viewring/client"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 )
 
 // onceCommands are those that servers take under a request id: one mutation of one
@@ -36,46 +36,33 @@ func isOnce(name string, args [][]byte) bool {
 	return true
 }
 
-// beforeTrust are the commands of who has not said the password.
-var beforeTrust = map[string]bool{"AUTH": true, "HELLO": true, "QUIT": true, "RESET": true}
-
 // nameMax is longer than the name of any command.
 const nameMax = 32
 
 // run carries out a command, or sends it on.
 func (s *session) run(args [][]byte) error {
 	name := strings.ToUpper(string(args[0][:min(len(args[0]), nameMax)]))
-	cmd, isOwn := own[name]
-	if !s.trusted && !beforeTrust[name] {
-		s.replyError(secure.NoAuth)
-		return nil
-	}
-	if isOwn {
-		if !cmd.takes(len(args)) {
-			s.wrong(arityText(args[0]))
-			return nil
-		}
-		if s.tx.queueing && !cmd.inTx {
-			s.queueOwn(name, args)
-			return nil
-		}
-		return cmd.run(s, args)
-	}
-	table, err := s.g.commands(s.ctx)
-	if err != nil {
-		s.wrong(failureText(err))
-		return nil
-	}
-	spec, ok := table[name]
+	cmd := redis.Lookup(name)
+	own := ownCommands[name]
 	switch {
-	case !ok:
-		s.wrong(unknownText(args))
-	case !spec.takes(len(args)):
-		s.wrong(arityText(args[0]))
+	case cmd == nil || own == nil && cmd.Keys.Step == 0:
+		s.wrong(redis.UnknownError(args))
+	case !cmd.Takes(len(args)):
+		s.wrong(redis.ArityError(cmd))
+	case !s.trusted && !cmd.HasFlag("no_auth"):
+		s.wrong(secure.NoAuth)
+	case s.tx.queueing && own != nil && !transactions[name]:
+		if !queuedOwn[name] {
+			s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
+			return nil
+		}
+		s.queue(cmd, args)
+	case own != nil:
+		return own(s, args)
 	case s.tx.queueing:
-		s.queue(spec, args)
+		s.queue(cmd, args)
 	default:
-		s.forward(name, spec, args)
+		s.forward(name, cmd, args)
 	}
 	return nil
 }
@@ -87,43 +74,23 @@ func (s *session) wrong(text string) {
 	s.replyError(text)
 }
 
-func arityText(name []byte) string {
-	return fmt.Sprintf("%s wrong number of arguments for '%s' command", wire.CodeErr, bytes.ToLower(name))
-}
-
-// unknownText is Redis's, cut short like its.
-func unknownText(args [][]byte) string {
-	const shown = 128
-	var b strings.Builder
-	for _, a := range args[1:] {
-		if b.Len() >= shown {
-			break
-		}
-		fmt.Fprintf(&b, "'%s' ", a[:min(len(a), shown-b.Len())])
-	}
-	return fmt.Sprintf("%s unknown command '%s', with args beginning with: %s", wire.CodeErr, args[0][:min(len(args[0]), shown)], b.String())
-}
-
-const crossSlot = "CROSSSLOT Keys in request don't hash to the same slot"
-
 // forward sends a command to the primary of its keys, or in parts to several.
-func (s *session) forward(name string, spec spec, args [][]byte) {
-	keys := spec.keys(args)
+func (s *session) forward(name string, cmd *redis.Command, args [][]byte) {
 	var slot uint16
-	for i, k := range keys {
+	for i, k := range cmd.KeysOf(args[1:]) {
 		at := ring.SlotOf(string(k))
 		if i == 0 {
 			slot = at
 		} else if at != slot {
-			s.split(name, args)
+			s.split(name, cmd, args)
 			return
 		}
 	}
-	s.pushCall(s.send(name, spec, slot, args))
+	s.pushCall(s.send(name, cmd, slot, args))
 }
 
-func (s *session) send(name string, spec spec, slot uint16, args [][]byte) *client.Call {
-	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: spec.mutation, Once: isOnce(name, args), RESP3: s.resp3})
+func (s *session) send(name string, cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
+	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: cmd.HasFlag("write"), Once: isOnce(name, args), RESP3: s.resp3})
 }
 
 // pushCall passes on a call's answer.

@@ -16,7 +16,6 @@ import (
 type Gateway struct {
 	opts  Options
 	began time.Time
-	table atomic.Pointer[table] // nil until somebody has asked for it
 
 	ctx     context.Context // ends with the gateway
 	cancel  context.CancelFunc

@@ -9,36 +9,32 @@ import (
 	"strings"
 	"time"
 
+	"viewring/client"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
+	"viewring/server/redis"
 )
 
-// ownCommand is a command that the gateway answers, or one that is about the whole
-// cluster.
-type ownCommand struct {
-	arity int
-	inTx  bool // carried out inside MULTI, not queued
-	run   func(s *session, args [][]byte) error
-}
-
-func (c ownCommand) takes(words int) bool { return spec{arity: c.arity}.takes(words) }
-
-// own commands by their names in capitals. Filled once: some of its functions list it.
-var own map[string]ownCommand
+// ownCommands are those that the gateway answers, or that are about the whole
+// cluster, by their names in capitals. Filled once: some of them list it.
+var ownCommands map[string]func(s *session, args [][]byte) error
 
 func init() {
-	own = map[string]ownCommand{
-		"PING": {-1, false, (*session).runPing}, "ECHO": {2, false, (*session).runEcho}, "TIME": {1, false, (*session).runTime},
-		"QUIT": {-1, true, (*session).runQuit}, "RESET": {1, true, (*session).runReset},
-		"AUTH": {-2, false, (*session).runAuth}, "HELLO": {-1, false, (*session).runHello}, "SELECT": {2, false, (*session).runSelect},
-		"CLIENT": {-2, false, (*session).runClient}, "INFO": {-1, false, (*session).runInfo},
-		"COMMAND": {-1, false, (*session).runAnywhere}, "CONFIG": {-2, false, (*session).runAnywhere},
-		"CLUSTER": {-2, false, (*session).runNoCluster}, "READONLY": {1, false, (*session).runNoCluster},
-		"READWRITE": {1, false, (*session).runNoCluster}, "ASKING": {1, false, (*session).runNoCluster},
-		"MULTI": {1, true, (*session).runMulti}, "EXEC": {1, true, (*session).runExec}, "DISCARD": {1, true, (*session).runDiscard},
-		"WATCH": {-2, true, (*session).runWatch}, "UNWATCH": {1, false, (*session).runUnwatch},
+	ownCommands = map[string]func(s *session, args [][]byte) error{
+		"PING": (*session).runPing, "ECHO": (*session).runEcho, "TIME": (*session).runTime,
+		"QUIT": (*session).runQuit, "RESET": (*session).runReset,
+		"AUTH": (*session).runAuth, "HELLO": (*session).runHello, "SELECT": (*session).runSelect,
+		"CLIENT": (*session).runClient, "INFO": (*session).runInfo,
+		"COMMAND": (*session).runAnywhere, "CONFIG": (*session).runAnywhere,
+		"CLUSTER": (*session).runNoCluster, "READONLY": (*session).runNoCluster,
+		"READWRITE": (*session).runNoCluster, "ASKING": (*session).runNoCluster,
+		"MULTI": (*session).runMulti, "EXEC": (*session).runExec, "DISCARD": (*session).runDiscard,
+		"WATCH": (*session).runWatch, "UNWATCH": (*session).runUnwatch,
 	}
 }
+
+// transactions are the commands that are carried out inside MULTI, not queued.
+var transactions = map[string]bool{"MULTI": true, "EXEC": true, "DISCARD": true, "WATCH": true, "QUIT": true, "RESET": true}
 
 func (s *session) runPing(args [][]byte) error {
 	switch len(args) {
@@ -47,7 +43,7 @@ func (s *session) runPing(args [][]byte) error {
 	case 2:
 		return s.runEcho(args)
 	default:
-		s.replyError(arityText(args[0]))
+		s.replyError(redis.ArityError(redis.Lookup("ping")))
 	}
 	return nil
 }
@@ -247,7 +243,7 @@ func (s *session) line() string {
 
 // runAnywhere passes a command on that every server answers alike.
 func (s *session) runAnywhere(args [][]byte) error {
-	s.pushCall(s.send("", spec{}, 0, args))
+	s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: args, RESP3: s.resp3}))
 	return nil
 }
 

@@ -1,41 +1,43 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 
 	"viewring/client"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 )
 
 // split carries out a command whose keys are in several slots as one command for
 // each key, if it is one of those for which that means the same. The whole is not
 // atomic, as it is not in any cluster.
-func (s *session) split(name string, args [][]byte) {
+func (s *session) split(name string, cmd *redis.Command, args [][]byte) {
 	switch name {
 	case "MGET":
 		s.each("GET", args[1:], 1, writeArray)
 	case "MSET":
 		if len(args)%2 == 0 {
-			s.wrong(arityText(args[0]))
+			s.wrong(redis.ArityError(cmd))
 			return
 		}
 		s.each("SET", args[1:], 2, writeOK)
 	case "DEL", "UNLINK", "EXISTS", "TOUCH":
 		s.each(name, args[1:], 1, writeSum)
 	default:
-		s.wrong(crossSlot)
+		s.wrong(redis.ErrCrossSlot)
 	}
 }
 
 // each sends a command for every so many of args, the first of which is the key,
 // and merges the answers.
 func (s *session) each(name string, args [][]byte, words int, merge func(w *wire.Writer, raws [][]byte)) {
-	spec := (*s.g.table.Load())[name]
+	cmd := redis.Lookup(name)
 	calls := make([]*client.Call, 0, len(args)/words)
 	for i := 0; i+words <= len(args); i += words {
 		part := append([][]byte{[]byte(name)}, args[i:i+words]...)
-		calls = append(calls, s.send(name, spec, ring.SlotOf(string(args[i])), part))
+		calls = append(calls, s.send(name, cmd, ring.SlotOf(string(args[i])), part))
 	}
 	s.push(item{
 		ready: func() bool { return false },
@@ -82,4 +84,9 @@ func writeSum(w *wire.Writer, raws [][]byte) {
 		}
 	}
 	w.WriteInt(n)
+}
+
+// parse reads one raw reply.
+func parse(raw []byte) (wire.Value, error) {
+	return wire.NewReader(bytes.NewReader(raw), wire.DefaultLimits).ReadValue()
 }

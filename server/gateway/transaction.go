@@ -8,6 +8,7 @@ import (
 	"viewring/client"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 )
 
 // transaction is a session's MULTI, from there or from WATCH on. Commands are
@@ -61,20 +62,20 @@ func (s *session) runMulti([][]byte) error {
 }
 
 // queue keeps a command for EXEC.
-func (s *session) queue(spec spec, args [][]byte) {
+func (s *session) queue(cmd *redis.Command, args [][]byte) {
 	size := 0
 	for _, a := range args {
 		size += len(a)
 	}
 	switch {
-	case !s.tx.joins(spec.keys(args)):
-		s.wrong(crossSlot)
+	case !s.tx.joins(cmd.KeysOf(args[1:])):
+		s.wrong(redis.ErrCrossSlot)
 	case len(s.tx.batch)+size > s.g.opts.RequestMax:
 		s.wrong(wire.CodeErr + " the transaction is too large")
 	default:
 		s.tx.batch = wire.AppendCommand(s.tx.batch, args...)
 		s.tx.commands++
-		s.tx.mutation = s.tx.mutation || spec.mutation
+		s.tx.mutation = s.tx.mutation || cmd.HasFlag("write")
 		s.reply(func(w *wire.Writer) { w.WriteSimple("QUEUED") })
 	}
 }
@@ -82,14 +83,6 @@ func (s *session) queue(spec spec, args [][]byte) {
 // queuedOwn are the commands without keys that servers can carry out in a
 // transaction as well.
 var queuedOwn = map[string]bool{"PING": true, "ECHO": true, "TIME": true, "UNWATCH": true}
-
-func (s *session) queueOwn(name string, args [][]byte) {
-	if !queuedOwn[name] {
-		s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
-		return
-	}
-	s.queue(spec{}, args)
-}
 
 func (s *session) runDiscard([][]byte) error {
 	if !s.tx.queueing {
@@ -135,7 +128,7 @@ func (s *session) execPinned(ctx context.Context, w *wire.Writer) {
 	case err == nil:
 		w.WriteRaw(raw)
 	case errors.Is(err, client.ErrUnavailable), !tx.mutation:
-		w.WriteNilArray()
+		w.WriteValue(redis.NilArray())
 	default:
 		s.writeFailure(w, err)
 	}
@@ -149,7 +142,7 @@ func (s *session) runWatch(args [][]byte) error {
 	before := s.tx
 	if !s.tx.joins(args[1:]) {
 		s.tx = before
-		s.replyError(crossSlot)
+		s.replyError(redis.ErrCrossSlot)
 		return nil
 	}
 	words := make([][]byte, len(args))

@@ -32,10 +32,10 @@ func TestSecure(t *testing.T) {
 	}
 	other := harness.NewSecrets(t)
 	for what, flags := range map[string][]string{
-		"WRONGPASS": {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA, "--password-file", wrong},
-		"NOAUTH":    {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA},
-		"authority": {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", other.CA, "--password-file", secrets.Password},
-		"tls":       {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", secrets.CA, "--password-file", secrets.Password},
+		"invalid username-password": {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA, "--password-file", wrong},
+		"--password-file":           {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA},
+		"authority":                 {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", other.CA, "--password-file", secrets.Password},
+		"tls":                       {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", secrets.CA, "--password-file", secrets.Password},
 	} {
 		r := s.Run("", append([]string{"getr", "greeting", "--timeout", "5s"}, flags...)...)
 		if r.Code == 0 || !strings.Contains(r.Stderr, what) || strings.Contains(r.Stderr, "guess") || strings.Contains(r.Stderr, "sesame") {
