@@ -7,9 +7,9 @@ import (
 	"viewring/ring"
 )
 
-// helpMax is how long a partition may lack copies while a server that could have one
-// is well, and so is all that it needs for that.
-const helpMax = 10 * time.Second
+// helpMax is how long a partition may lack copies while a server that has everything
+// is well, and so is all that it needs to act.
+const helpMax = 5 * time.Second
 
 // help is who could act for a partition, in its term, and since when.
 type help struct {
@@ -18,8 +18,8 @@ type help struct {
 	since time.Duration
 }
 
-// checkHelped is hole 22: a partition that has too few copies to take writes gets
-// another one, whatever keeps the rest of its targets away.
+// checkHelped is hole 22: a partition that has too few copies to take writes is given
+// one that is ready, whatever keeps the rest of its targets away.
 func (w *world) checkHelped(v *ring.View, p ring.PartitionID) {
 	who := w.helper(v, p)
 	h := &w.helps[p]
@@ -33,7 +33,7 @@ func (w *world) checkHelped(v *ring.View, p ring.PartitionID) {
 	}
 }
 
-// helper returns a target of p that is well and does not act, where too few do and
+// helper returns a target of p that is well, ready and does not act, where too few do and
 // all of these are well; 0 for none.
 func (w *world) helper(v *ring.View, p ring.PartitionID) ring.ServerID {
 	vp := &v.Partitions[p]
@@ -50,7 +50,8 @@ func (w *world) helper(v *ring.View, p ring.PartitionID) ring.ServerID {
 	}
 	targets := w.leader.table(v).Targets(p)
 	i := slices.IndexFunc(targets, func(id ring.ServerID) bool {
-		return !vp.IsActing(id) && w.well(v, id, p) && w.joined(vp.Primary(), id)
+		return !vp.IsActing(id) && w.well(v, id, p) && w.joined(vp.Primary(), id) &&
+			w.byID(id).lanes[int(p)%lanes].core.Detail(p).Learn == "following"
 	})
 	if i < 0 {
 		return 0

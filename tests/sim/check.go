@@ -139,6 +139,7 @@ func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.A
 func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *replica.Answer, stood standing) {
 	in := &try.rec.in
 	w.checkFull(in, p, a)
+	w.checkFence(p, try.rec, a)
 	if in.op == 0 {
 		w.checkRead(s, p, in, a, stood)
 	}

@@ -14,7 +14,7 @@ import (
 
 // hotKeys are few, so that operations meet. Those that begin with n are counted
 // up and down, those that begin with t are given a time to live.
-var hotKeys = []string{"a", "b", "c", "d", "e", "n1", "n2", "t1", "t2", "t3"}
+var hotKeys = []string{"a", "b", "c", "d", "e", "n1", "n2", "t1", "t2", "t3", pairKeys[0], pairKeys[1]}
 
 func counts(key string) bool  { return key[0] == 'n' }
 func expires(key string) bool { return key[0] == 't' }
@@ -43,7 +43,8 @@ type client struct {
 	final    bool
 	ahead    bool // its clock is far ahead, and what it asks comes again when it is not
 	sleeps   time.Duration
-	stubborn bool // reads alone, from who it took for the primary, whoever that is by now
+	token    uint64 // of the lock that it thinks it holds
+	stubborn bool   // reads alone, from who it took for the primary, whoever that is by now
 }
 
 func newClient(w *world, id byte) *client {
@@ -105,6 +106,11 @@ func (c *client) draw(key string) input {
 	if c.stubborn {
 		return input{key: key}
 	}
+	if inPair(key) && w.chance(0.45) {
+		in.token = c.drawFence()
+		c.drawBatch(&in)
+		return in
+	}
 	if counts(key) {
 		in.value = fmt.Sprint(w.rng.IntN(100))
 	}
@@ -122,6 +128,7 @@ func (c *client) draw(key string) input {
 	default:
 		in.op = replica.OpDelete
 	}
+	in.token = c.drawFence()
 	if w.chance(0.25) {
 		in.cond = replica.Cond(1 + w.rng.IntN(3))
 		in.version = c.seen[key]
@@ -303,8 +310,13 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 
 func (a *attempt) request(token uint64, p ring.PartitionID) replica.Request {
 	in := &a.rec.in
-	return replica.Request{Token: token, Partition: p, ID: a.id, Mark: a.mark, Op: in.op, Cond: in.cond, Version: in.version,
+	r := replica.Request{Token: token, Partition: p, ID: a.id, Mark: a.mark, Op: in.op, Cond: in.cond, Version: in.version,
 		Key: userKey(in.key), Value: []byte(in.value), Delta: in.delta, Expiry: in.expiry, TTL: in.ttl, KeepExpiry: in.keep}
+	if in.token != 0 {
+		r.Fence = replica.Fence{Lock: lockName, Token: in.token}
+	}
+	in.batch(&r)
+	return r
 }
 
 func userKey(key string) replica.Key {
@@ -343,9 +355,7 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	switch {
 	case recorded(a.Status):
 		c.op.note(&a, c.w.now)
-		if a.Status == replica.StatusOK || a.Status == replica.StatusCondFailed {
-			c.seen[c.op.in.key] = a.Version
-		}
+		c.shown(&a)
 	case a.Status == replica.StatusExpiredID:
 		c.tries++
 		if c.final {

@@ -15,6 +15,7 @@ var expected = []string{
 	"acting some replaced",
 	"answer condition failed",
 	"answer expired id",
+	"answer fenced",
 	"answer full",
 	"answer moved",
 	"answer not an integer",

@@ -63,7 +63,7 @@ func (w *world) checkFull(in *input, p ring.PartitionID, a *replica.Answer) {
 		return
 	}
 	w.count("refused for want of room")
-	invariant.Check(in.op != 0 && in.op != replica.OpDelete, "full", "partition %d: %+v takes no room and is refused", p, *in)
+	invariant.Check(in.takesRoom(), "full", "partition %d: %+v takes no room and is refused", p, *in)
 	who := w.byID(ring.ServerID(a.Number))
 	invariant.Check(who != nil && (who.full || who.roomAt > 0 && w.now-who.roomAt < roomHeardMax), "full",
 		"partition %d: a write is refused for %v, which has room", p, ring.ServerID(a.Number))

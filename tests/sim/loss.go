@@ -167,7 +167,7 @@ func (l *loss) underWay(end *record) []*record {
 // when it was asked for until the new term is served.
 func (l *loss) forget(p ring.PartitionID, term uint64, asked time.Duration) {
 	w := l.w
-	w.acked[p], w.agreed[p] = replica.Version{}, 0
+	w.acked[p], w.agreed[p], w.locks.noted[p] = replica.Version{}, 0, note{}
 	var ends []*record
 	for _, key := range hotKeys {
 		if w.partitionOf(key) == p {

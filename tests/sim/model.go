@@ -21,8 +21,12 @@ type input struct {
 	delta   int64
 	version replica.Version // CondVersion
 	expiry  int64
-	ttl     int64 // in place of expiry: from when the primary takes the request up
-	keep    bool  // KeepExpiry
+	ttl     int64  // in place of expiry: from when the primary takes the request up
+	keep    bool   // KeepExpiry
+	token   uint64 // of the lock that its client thinks it holds; 0: of none
+
+	checks []keyCheck // of a batch
+	writes []keyWrite
 }
 
 type output struct {
@@ -92,9 +96,20 @@ func step(t times, s keyState, r *record, valueMax int) []keyState {
 // stepAlive is step for a key that does not expire.
 func stepAlive(t times, s keyState, r *record, valueMax int) []keyState {
 	in, out := &r.in, &r.out
-	if in.op == 0 {
+	switch {
+	case in.op == 0:
 		return stepRead(s, out)
+	case out.status == replica.StatusFenced:
+		return []keyState{s}
+	case in.token != 0 && out.status == 0:
+		return append(stepDone(t, s, r, valueMax), s) // it may have been refused
 	}
+	return stepDone(t, s, r, valueMax)
+}
+
+// stepDone is stepAlive for a mutation that no fence refused.
+func stepDone(t times, s keyState, r *record, valueMax int) []keyState {
+	in, out := &r.in, &r.out
 	if in.op == replica.OpSet && out.status == replica.StatusTooLarge && len(in.value) > valueMax {
 		return []keyState{s} // whatever is there, it is
 	}
@@ -255,9 +270,10 @@ func hashState(state any) uint64 {
 	return h * 0x9e3779b97f4a7c15
 }
 
+func describe(in, _ any) string { return fmt.Sprintf("%+v", in) }
+
 // model is the checker's idea of one key; forks says that one state is not enough.
 func (w *world) model(forks bool) porcupine.Model {
-	describe := func(in, _ any) string { return fmt.Sprintf("%+v", in) }
 	if forks {
 		m := porcupine.NondeterministicModel{
 			Init: func() []any { return []any{keyState{}} },
@@ -293,13 +309,18 @@ func (w *world) checkHistory() string {
 		if r.done == never && (r.in.op == 0 || !w.sequenced[requestName{byte(r.client), r.number}]) {
 			continue // a read nobody saw says nothing; what was never in a log did nothing
 		}
-		if r.done == never && r.in.cond == replica.CondVersion {
+		if r.done == never && (r.in.cond == replica.CondVersion || r.in.token != 0) {
 			forks[r.in.key] = true // nobody knows whether it did something
 		}
-		byKey[r.in.key] = append(byKey[r.in.key], porcupine.Operation{ClientId: r.client, Input: r, Call: int64(r.call), Return: int64(r.done)})
+		name := historyOf(r.in.key)
+		byKey[name] = append(byKey[name], porcupine.Operation{ClientId: r.client, Input: r, Call: int64(r.call), Return: int64(r.done)})
 	}
 	for _, key := range hotKeys {
-		switch porcupine.CheckOperationsTimeout(w.model(expires(key) || forks[key]), byKey[key], 20*time.Second) {
+		model := w.model(expires(key) || forks[key])
+		if inPair(key) {
+			model = w.pairModel()
+		}
+		switch porcupine.CheckOperationsTimeout(model, byKey[key], 20*time.Second) {
 		case porcupine.Illegal:
 			return fmt.Sprintf("history of key %s is not linearizable", key)
 		case porcupine.Unknown:

@@ -76,6 +76,7 @@ type world struct {
 	slow      map[link]bool // links that take long, and longer for some
 	lossy     bool
 	ambush    ambush
+	locks     locks
 	loss      *loss  // nil: all that was acknowledged is kept
 	helps     []help // by partition
 	weights   []int  // of the kinds of faults
@@ -117,6 +118,7 @@ func newWorld(seed uint64, opt Options) *world {
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
+	w.locks.noted = make([]note, w.partitions)
 	w.agreed, w.helps = make([]uint64, w.partitions), make([]help, w.partitions)
 	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
 		tables: make(map[uint64]*ring.Table), views: make(map[uint64]*ring.View), state: roster.New(roster.Config{
