@@ -203,6 +203,44 @@ func TestH29Returner(t *testing.T) {
 	r.wantStored("c", "")
 }
 
+// TestH29Index: rows of many keys do not make the index long, nor a delta: beyond the
+// bounds everything is copied.
+func TestH29Index(t *testing.T) {
+	keys := func(n int) []string {
+		var pairs []string
+		for i := range n {
+			pairs = append(pairs, fmt.Sprint("key", i), "v")
+		}
+		return pairs
+	}
+	for _, c := range []struct {
+		limits Limits
+		full   uint64
+		rows   int
+	}{
+		{Limits{}, 0, 22},
+		{Limits{IndexKeys: 40}, 1, 8}, // those of the last 40 to 80 keys
+		{Limits{DeltaBytes: 2000}, 1, 22},
+	} {
+		r := returner(t, 2, false, 0, func(r *rig) {
+			for range 20 {
+				r.do(1, batchOf(keys(10)...))
+			}
+		}, c.limits)
+		if n := len(r.host(1).store.rows); n > c.rows {
+			t.Errorf("%+v: %d rows", c.limits, n)
+		}
+		r.learn(2, 1)
+		r.pass(2 * time.Second)
+		if s := r.host(2).core.Stats(); !r.handoff() || s.FullCopies != c.full || s.DigestMismatches != 0 {
+			t.Errorf("%+v: %+v", c.limits, s)
+		}
+		r.pass(2 * r.view.LeaseTTL)
+		r.wantStored("key9", "v")
+		r.wantStored("gone", "1")
+	}
+}
+
 // TestH29Limits: values count together, and so do names; a full server takes deletes
 // alone; what the server in front must see to is checked.
 func TestH29Limits(t *testing.T) {

@@ -13,11 +13,14 @@ const (
 	historyMax       = 64              // terms kept in a partition's history
 	indexRowsMax     = 8192            // rows kept in a partition's change index
 	indexTrimEvery   = 1024            // entries between two trims
+	indexKeysMax     = 64 << 10        // keys that make a trim come earlier
+	deltaBytesMax    = 8 << 20         // of a delta's rows
 	windowBytesMax   = 4 << 20         // entries not yet committed, beyond which writes queue
 	windowKeptMax    = 16 << 20        // entries kept for a slow learner
 	stageBytesMax    = 32 << 20        // a delta staged in memory
 	pageBytesNormal  = 512 << 10       // items of a page
 	fetchKeysMax     = 512             // keys asked for in one Fetch
+	nameShare        = 8               // of the bytes of a name one in so many counts in a page of keys that were asked for
 	queueMax         = 4096            // requests waiting in one partition
 	queueTTL         = 2 * time.Second // a request waits so long for its partition to serve
 	writeTTL         = 5 * time.Second // then a sequenced write answers "unknown"

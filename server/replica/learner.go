@@ -172,7 +172,11 @@ func (c *Core) beginFull(p *part, m *Message) {
 func (c *Core) beginDelta(p *part, m *Message) bool {
 	l, common := p.learn, m.Floor
 	var suspects []Key
-	if err := c.rows(p, common, p.log.last.Seq, func(row Row) { suspects = append(suspects, row.Keys...) }); err != nil {
+	err := c.rows(p, common, p.log.last.Seq, func(row Row) bool {
+		suspects = append(suspects, row.Keys...)
+		return true
+	})
+	if err != nil {
 		c.startAgain(p, unfit, "read own index", err)
 		return false
 	}

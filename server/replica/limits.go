@@ -10,6 +10,8 @@ import (
 type Limits struct {
 	IndexRows      uint64        // rows kept in the change index
 	IndexTrimEvery uint64        // entries between two trims
+	IndexKeys      int           // keys in entries between two trims, should these come first
+	DeltaBytes     int           // rows of a delta, all in one message
 	FlightBytes    int           // entries not yet committed, beyond which writes queue
 	KeptBytes      int           // entries kept for a slow learner
 	StageBytes     int           // a delta staged in memory
@@ -21,6 +23,8 @@ func (l Limits) orDefault() Limits {
 	return Limits{
 		IndexRows:      cmp.Or(l.IndexRows, indexRowsMax),
 		IndexTrimEvery: cmp.Or(l.IndexTrimEvery, indexTrimEvery),
+		IndexKeys:      cmp.Or(l.IndexKeys, indexKeysMax),
+		DeltaBytes:     cmp.Or(l.DeltaBytes, deltaBytesMax),
 		FlightBytes:    cmp.Or(l.FlightBytes, windowBytesMax),
 		KeptBytes:      cmp.Or(l.KeptBytes, windowKeptMax),
 		StageBytes:     cmp.Or(l.StageBytes, stageBytesMax),

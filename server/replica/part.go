@@ -26,6 +26,8 @@ type part struct {
 	log    logState // what has been applied, durable or in a batch under way
 	commit uint64   // commitKnown: never above log.last.Seq
 	floor  uint64   // index rows exist for floor < seq ≤ last
+	rows   uint64   // applied since rows were last dropped for their keys,
+	keys   int      // and how many keys they have
 	reborn uint64   // the partition's life that the copy is of: View's Reborn
 
 	// How much of the above is durable.

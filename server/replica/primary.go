@@ -52,11 +52,24 @@ func (c *Core) applyEntry(p *part, e *Entry) {
 	}
 	p.log.advance(e.Version)
 	c.putRow(p, e.row())
-	if rows := c.cfg.Limits.IndexRows; p.log.last.Seq%c.cfg.Limits.IndexTrimEvery == 0 && p.commit > rows && p.commit-rows > p.floor {
+	c.trimIndex(p, len(e.Writes))
+	c.touch(p)
+}
+
+// trimIndex drops old rows after an entry of so many keys: beyond a number of rows,
+// and where rows have many keys, all but those of the last IndexKeys keys or so.
+func (c *Core) trimIndex(p *part, keys int) {
+	limits := &c.cfg.Limits
+	rows, due := limits.IndexRows, p.log.last.Seq%limits.IndexTrimEvery == 0
+	p.rows++
+	if p.keys += keys; p.keys >= limits.IndexKeys {
+		rows, due = min(rows, p.rows), true
+		p.rows, p.keys = 0, 0
+	}
+	if due && p.commit > rows && p.commit-rows > p.floor {
 		p.floor = p.commit - rows
 		c.op(StoreOp{Kind: TrimIndex, Partition: p.id, Seq: p.floor})
 	}
-	c.touch(p)
 }
 
 // sendEntries sends each follower what it has not been sent.

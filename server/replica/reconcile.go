@@ -158,10 +158,11 @@ func (c *Core) tryActivate(p *part) {
 // pendTail marks the keys of entries that too few copies hold, so that reads of
 // them wait; false when it can't.
 func (c *Core) pendTail(p *part) bool {
-	err := c.rows(p, p.commit, p.log.last.Seq, func(row Row) {
+	err := c.rows(p, p.commit, p.log.last.Seq, func(row Row) bool {
 		for _, k := range row.Keys {
 			p.lead.pending[k] = row.Seq
 		}
+		return true
 	})
 	if err != nil {
 		c.spoiled(p, unfit, "read index", err)
@@ -170,12 +171,13 @@ func (c *Core) pendTail(p *part) bool {
 }
 
 // rows calls fn with the index rows after < seq ≤ to, those of the batch being
-// filled included.
-func (c *Core) rows(p *part, after, to uint64, fn func(Row)) error {
+// filled included, until it returns false.
+func (c *Core) rows(p *part, after, to uint64, fn func(Row) bool) error {
 	if after >= to {
 		return nil
 	}
 	var bad error
+	goOn := true
 	err := c.st.Index(p.id, after, func(seq uint64, b []byte) bool {
 		if seq > to {
 			return false
@@ -185,13 +187,13 @@ func (c *Core) rows(p *part, after, to uint64, fn func(Row)) error {
 			bad = err
 			return false
 		}
-		fn(row)
-		return true
+		goOn = fn(row)
+		return goOn
 	})
 	if err == nil {
 		err = bad
 	}
-	if err != nil || c.batch == nil {
+	if err != nil || !goOn || c.batch == nil {
 		return err
 	}
 	for i := range c.batch.Ops {
@@ -203,7 +205,9 @@ func (c *Core) rows(p *part, after, to uint64, fn func(Row)) error {
 		if err != nil {
 			return err
 		}
-		fn(row)
+		if !fn(row) {
+			break
+		}
 	}
 	return nil
 }
@@ -213,11 +217,12 @@ func (c *Core) rows(p *part, after, to uint64, fn func(Row)) error {
 func (c *Core) suffix(p *part, from Version) *Message {
 	m := &Message{Type: MsgSuffix, Prev: from, Last: p.log.last, Commit: p.commit, Digest: p.log.digest, History: p.log.history}
 	touched := make(map[Key]bool)
-	err := c.rows(p, from.Seq, p.log.last.Seq, func(row Row) {
+	err := c.rows(p, from.Seq, p.log.last.Seq, func(row Row) bool {
 		m.Rows = append(m.Rows, row)
 		for _, k := range row.Keys {
 			touched[k] = true
 		}
+		return true
 	})
 	if err != nil {
 		c.spoiled(p, unfit, "build suffix", err)

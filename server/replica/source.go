@@ -51,18 +51,33 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 		// primary before it is, and others may lack it.
 		common = max(p.commit, p.floor)
 	}
-	out.Floor = common
-	err := c.rows(p, common, p.log.last.Seq, func(row Row) { out.Rows = append(out.Rows, row) })
-	if err != nil {
-		c.spoiled(p, damaged, "read index", err)
-		out.Flags, out.Floor, out.Rows = flagFull, p.log.last.Seq, nil
-	}
+	c.addRows(p, out, common)
 	l.dropFollower(from)
 	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), sub: m.Sub, match: p.log.last.Seq, next: p.log.last.Seq + 1, movedAt: c.now.Mono})
 	if len(l.window) == 0 {
 		l.windowFirst = p.log.last.Seq + 1
 	}
 	c.send(p, from, out)
+}
+
+// addRows tells a learner what changed above the common point; all of it, where that is
+// too much for one message or cannot be read.
+func (c *Core) addRows(p *part, out *Message, common uint64) {
+	out.Floor, out.Rows = common, nil
+	bytes, full := 0, out.Flags&flagFull != 0
+	err := c.rows(p, common, p.log.last.Seq, func(row Row) bool {
+		out.Rows = append(out.Rows, row)
+		bytes += rowsBytes(out.Rows[len(out.Rows)-1:])
+		return full || bytes <= c.cfg.Limits.DeltaBytes
+	})
+	switch {
+	case err != nil:
+		c.spoiled(p, damaged, "read index", err)
+		out.Flags, out.Floor, out.Rows = flagFull, p.log.last.Seq, nil
+	case !full && bytes > c.cfg.Limits.DeltaBytes:
+		out.Flags = flagFull
+		c.addRows(p, out, max(p.commit, p.floor))
+	}
 }
 
 // onFetch reads a page for a learner.
@@ -105,6 +120,8 @@ func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
 
 func isCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
 
+// pageKeys reads the keys that a learner asks for. Most of what changed long ago may be
+// gone by now, request records above all: so names fill a page slowly.
 func (c *Core) pageKeys(p *part, m, page *Message) error {
 	bytes := uint64(0)
 	var bad error
@@ -119,7 +136,7 @@ func (c *Core) pageKeys(p *part, m, page *Message) error {
 			return err
 		}
 		page.Items = append(page.Items, PageItem{Key: k, Item: item})
-		if bytes += uint64(len(k) + len(item)); bytes >= min(m.Bytes, c.cfg.PageBytesMax) {
+		if bytes += uint64(len(k)/nameShare + len(item)); bytes >= min(m.Bytes, c.cfg.PageBytesMax) {
 			break // the learner asks again for the rest
 		}
 	}
