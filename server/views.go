@@ -104,6 +104,7 @@ func (vs *views) adopt(v *ring.View) error {
 	}
 	k := &known{view: v, table: table, since: time.Now()}
 	vs.present.Store(k)
+	s.store.SetPartitions(len(v.Partitions))
 	s.peers.update(v)
 	a := &adoption{view: v, table: table, promised: promised}
 	for _, l := range s.lanes {

@@ -26,6 +26,10 @@ type trims struct {
 // ApplyBatch writes b: visible to reads when it returns, durable when wait has
 // returned nil. An error of either ends the store.
 func (s *Store) ApplyBatch(b *replica.Batch) (wait func() error, err error) {
+	if slices.ContainsFunc(b.Ops, func(op replica.StoreOp) bool { return op.Kind == replica.WipePartition && op.Damaged }) {
+		s.shelves.moving.Lock()
+		defer s.shelves.moving.Unlock()
+	}
 	pb := s.db.NewBatchWithSize(batchBytes(b))
 	var left []spot
 	for _, i := range order(b.Ops) {
@@ -108,6 +112,15 @@ func (s *Store) apply(pb *pebble.Batch) (wait func() error, err error) {
 		}
 		return nil
 	}, nil
+}
+
+// write makes pb durable.
+func (s *Store) write(pb *pebble.Batch) error {
+	wait, err := s.apply(pb)
+	if err != nil {
+		return err
+	}
+	return wait()
 }
 
 // batchBytes estimates the encoded size of b, so that it is allocated once.

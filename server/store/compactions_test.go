@@ -2,10 +2,12 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"viewring/ring"
@@ -75,9 +77,7 @@ func TestBadBlockIsNotReadForEver(t *testing.T) {
 	for slot := range uint16(2000) {
 		mustApply(t, s, put(ring.PartitionID(slot%8), user(slot, noise(byte(slot), 20)), noise(byte(slot), 500)))
 	}
-	if err := s.db.Compact(t.Context(), []byte{0}, []byte{0xff}, false); err != nil {
-		t.Fatal(err)
-	}
+	mustCompact(t, s)
 	if err := s.rewriteNode(); err != nil { // what cannot be read at the start ends it
 		t.Fatal(err)
 	}
@@ -85,8 +85,9 @@ func TestBadBlockIsNotReadForEver(t *testing.T) {
 	if err := s.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	flipMeta(t, s)
+	path, layout := lowest(t, s)
 	mustClose(t, s)
+	damage.At(t, fs, path, int64(layout.MetaIndex.Offset+5))
 	s = mustOpen(t, fs)
 	defer mustClose(t, s)
 	look := time.NewTicker(time.Millisecond)
@@ -105,28 +106,25 @@ func TestBadBlockIsNotReadForEver(t *testing.T) {
 	}
 }
 
-// flipMeta damages the lowest table, so that it cannot be opened.
-func flipMeta(t *testing.T, s *Store) {
+// lowest returns the path and the layout of the lowest table.
+func lowest(t *testing.T, s *Store) (path string, layout *sstable.Layout) {
 	t.Helper()
 	levels, err := s.db.SSTables()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := len(levels) - 1; i >= 0; i-- {
-		if len(levels[i]) == 0 {
-			continue
-		}
-		name := tableName(&levels[i][0])
-		r, err := s.openTable(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		layout, err := r.Layout()
-		if err := errors.Join(err, r.Close()); err != nil {
-			t.Fatal(err)
-		}
-		damage.At(t, s.fs, s.fs.PathJoin(s.dir, pebbleName, name), int64(layout.MetaIndex.Offset+5))
-		return
+	tables := slices.Concat(levels...)
+	if len(tables) == 0 {
+		t.Fatal("no table")
 	}
-	t.Fatal("no table")
+	name := tableName(&tables[len(tables)-1])
+	r, err := s.openTable(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	layout, err = r.Layout()
+	if err := errors.Join(err, r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return s.fs.PathJoin(s.dir, pebbleName, name), layout
 }

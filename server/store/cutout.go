@@ -33,12 +33,13 @@ type spot struct {
 // partitions can only be cut out when all of them have left: neighbours are cut out
 // together.
 type cutter struct {
-	mu     sync.Mutex
-	left   map[spot]bool
-	wake   chan struct{} // capacity 1: there is more to cut out
-	ctx    context.Context
-	cancel context.CancelFunc
-	ended  chan struct{}
+	cutting sync.Mutex // held by who cuts
+	mu      sync.Mutex
+	left    map[spot]bool
+	wake    chan struct{} // capacity 1: there is more to cut out
+	ctx     context.Context
+	cancel  context.CancelFunc
+	ended   chan struct{}
 }
 
 func newCutter() *cutter {
@@ -120,40 +121,72 @@ func (s *Store) cutOut(spots []spot) (all bool) {
 		s.logger.Warn("damaged ranges stay in the tables for now", "err", err)
 		return false
 	}
+	s.cutter.cutting.Lock()
+	defer s.cutter.cutting.Unlock()
+	failed := make(map[spot]bool)
 	var why error
-	for len(spots) > 0 {
-		n := 1
-		for n < len(spots) && spots[n].shelf == spots[0].shelf && spots[n].p == spots[n-1].p+1 {
-			n++
+	for _, c := range s.cuts(spots) {
+		err := s.readEnds(c.span)
+		if err == nil {
+			err = s.db.Excise(s.cutter.ctx, c.span)
 		}
-		if err := s.excise(spots[0].shelf, spots[0].p, spots[n-1].p); err != nil {
+		if err != nil {
 			why = err
-		} else {
-			s.cutter.done(spots[:n])
-			s.logger.Info("damaged ranges are cut out of the tables", "first", spots[0].p, "last", spots[n-1].p)
+			for _, at := range c.spots {
+				failed[at] = true
+			}
 		}
-		spots = spots[n:]
+	}
+	spots = slices.DeleteFunc(spots, func(at spot) bool { return failed[at] })
+	s.cutter.done(spots)
+	if len(spots) > 0 {
+		s.logger.Info("damaged partitions are cut out of the tables", "partitions", len(spots))
 	}
 	if why != nil {
-		s.logger.Warn("damaged ranges stay in the tables until their neighbours leave them too", "err", why)
+		s.logger.Warn("damaged partitions stay in the tables until their neighbours leave them too", "partitions", len(failed), "err", s.tell(why))
 	}
 	return why == nil
 }
 
-// excise takes partitions off a shelf.
-func (s *Store) excise(shelf byte, first, last ring.PartitionID) error {
-	for _, kind := range kinds {
-		ns := namespace(kind, shelf)
-		span := pebble.KeyRange{Start: appendPrefix(nil, ns, first), End: appendPrefixEnd(nil, ns, last)}
-		err := s.readEnds(span)
-		if err == nil {
-			err = s.db.Excise(s.cutter.ctx, span)
+// cut is a span of store keys that several spots have in common.
+type cut struct {
+	span  pebble.KeyRange
+	spots []spot
+}
+
+// cuts returns what to excise for spots: one span for neighbours. The last partition
+// of a kind has the first one of the next kind for a neighbour, unless there may be
+// local names between them, or it is not known how many partitions there are.
+func (s *Store) cuts(spots []spot) (cuts []cut) {
+	for begin := 0; begin < len(spots); {
+		end := begin
+		for end < len(spots) && spots[end].shelf == spots[begin].shelf {
+			end++
 		}
-		if err != nil {
-			return s.tell(err)
+		for i, kind := range kinds {
+			ns, next := namespace(kind, spots[begin].shelf), byte(nsNode)
+			if i+1 < len(kinds) {
+				next = namespace(kinds[i+1], spots[begin].shelf)
+			}
+			for _, at := range spots[begin:end] {
+				span := pebble.KeyRange{Start: appendPrefix(nil, ns, at.p), End: appendPrefixEnd(nil, ns, at.p)}
+				if at.p == 0 {
+					span.Start = []byte{ns}
+				}
+				if int64(at.p)+1 == s.partitions.Load() && next > ns && (ns != nsItem || s.shelves.noLocal.Load()) {
+					span.End = []byte{next}
+				}
+				if n := len(cuts); n > 0 && string(cuts[n-1].span.End) == string(span.Start) {
+					cuts[n-1].span.End = span.End
+					cuts[n-1].spots = append(cuts[n-1].spots, at)
+				} else {
+					cuts = append(cuts, cut{span, []spot{at}})
+				}
+			}
 		}
+		begin = end
 	}
-	return nil
+	return cuts
 }
 
 // readEnds reads what lies next to a span in each table that is to be cut at it.

@@ -9,9 +9,24 @@ import (
 // localKey is the key of a local name. The slot is 0: nothing routes by it.
 func localKey(name string) replica.Key { return replica.MakeKey(0, replica.SpaceLocal, name) }
 
+// firstLocal notes durably that there are local names now, before there are. It waits
+// for the cutter, which may have found that there are none.
+func (s *Store) firstLocal() error {
+	if !s.shelves.noLocal.Load() {
+		return nil
+	}
+	s.cutter.cutting.Lock()
+	defer s.cutter.cutting.Unlock()
+	s.shelves.noLocal.Store(false)
+	return s.saveShelves()
+}
+
 // SetLocal puts a value in the server's own namespace, which no replicated key
 // can touch; it is durable when SetLocal returns.
 func (s *Store) SetLocal(name string, value []byte) error {
+	if err := s.firstLocal(); err != nil {
+		return fmt.Errorf("set local %q: %w", name, err)
+	}
 	key := localKey(name)
 	wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{{
 		Kind: replica.PutItem, Partition: localPartition, Key: key,

@@ -162,19 +162,30 @@ func (s *Store) foundRange(job *Scrub, at []byte, err error) []byte {
 	if len(at) == 0 {
 		return nil
 	}
-	if at[0] == nsNode || len(at) < prefixBytes {
-		if at[0] == nsNode {
-			if err := s.rewriteNode(); err != nil {
-				return nil
-			}
+	ns := at[0]
+	kind, shelf := kindOf(ns)
+	if ns == nsNode {
+		if err := s.rewriteNode(); err != nil {
+			return nil
 		}
-		return []byte{at[0] + 1}
 	}
-	p := partitionIn(at)
-	if s.live(at[0], p) { // else it waits to be cut out, and nobody reads it
+	if !slices.Contains(kinds[:], kind) || namespace(kind, shelf) != ns {
+		return []byte{ns + 1}
+	}
+	p := ring.PartitionID(0)
+	if len(at) >= prefixBytes {
+		p = partitionIn(at)
+	}
+	if s.live(ns, p) { // else it waits to be cut out, and nobody reads it
 		job.Found(Finding{Partition: p, Err: err})
 	}
-	return appendPrefixEnd(nil, at[0], p)
+	switch {
+	case int64(p)+1 < s.partitionsMax() || p == localPartition:
+		return appendPrefixEnd(nil, ns, p)
+	case ns == nsItem:
+		return appendPrefix(nil, ns, localPartition)
+	}
+	return []byte{ns + 1}
 }
 
 // scrubRows reads [at, end) up to the first block that cannot be read, and returns

@@ -1,8 +1,8 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -23,17 +23,16 @@ const shelfMax = 31
 
 // shelves says where partitions are. Only a partition's lane moves it, in a batch.
 type shelves struct {
-	mu  sync.Mutex                                // of those that move
-	now atomic.Pointer[map[ring.PartitionID]byte] // replaced as a whole; what is not in it is on shelf 0
+	moving sync.Mutex                                // held while a batch that says where they are is applied
+	now    atomic.Pointer[map[ring.PartitionID]byte] // replaced as a whole; what is not in it is on shelf 0
+	// noLocal: there has never been a local name, so that bad blocks can be cut out
+	// where they would be.
+	noLocal atomic.Bool
 }
 
-// shelfPrefix is where the store keys of the partitions' shelves begin; a partition
-// follows, and the value is one byte.
-var shelfPrefix = []byte{nsNode, 's'}
-
-func shelfKey(p ring.PartitionID) []byte {
-	return binary.BigEndian.AppendUint16(bytes.Clone(shelfPrefix), uint16(p))
-}
+// shelfKey is the store key of the shelves. All are in one value, and written at
+// every start: what an old table has of them need not be readable.
+var shelfKey = []byte{nsNode, 's'}
 
 func (h *shelves) of(p ring.PartitionID) byte {
 	if now := h.now.Load(); now != nil {
@@ -50,15 +49,47 @@ func (h *shelves) all() map[ring.PartitionID]byte {
 	return nil
 }
 
+// set moves a partition. The caller holds moving.
 func (h *shelves) set(p ring.PartitionID, shelf byte) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	next := maps.Clone(h.all())
 	if next == nil {
 		next = make(map[ring.PartitionID]byte)
 	}
 	next[p] = shelf
 	h.now.Store(&next)
+}
+
+// value is what is stored: whether there are no local names, then partitions with
+// their shelves.
+func (h *shelves) value() []byte {
+	b := []byte{0}
+	if h.noLocal.Load() {
+		b[0] = 1
+	}
+	now := h.all()
+	for _, p := range slices.Sorted(maps.Keys(now)) {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(p)), now[p])
+	}
+	return b
+}
+
+// load takes over what value made.
+func (h *shelves) load(b []byte) error {
+	if len(b)%3 != 1 {
+		return fmt.Errorf("%w: shelves of %d bytes", replica.ErrCorrupt, len(b))
+	}
+	h.noLocal.Store(b[0] == 1)
+	now := make(map[ring.PartitionID]byte)
+	for b = b[1:]; len(b) > 0; b = b[3:] {
+		if b[2] > shelfMax {
+			return fmt.Errorf("%w: shelf %d", replica.ErrCorrupt, b[2])
+		}
+		now[ring.PartitionID(binary.BigEndian.Uint16(b))] = b[2]
+	}
+	if len(now) > 0 {
+		h.now.Store(&now)
+	}
+	return nil
 }
 
 // namespace returns where a partition has its keys of a kind.
@@ -91,7 +122,7 @@ func (s *Store) live(ns byte, p ring.PartitionID) bool {
 }
 
 // leave moves a partition that was wiped to the next shelf, if there is one. What
-// the batch writes to it afterwards goes there.
+// the batch writes to it afterwards goes there. The caller holds moving.
 func (s *Store) leave(pb *pebble.Batch, p ring.PartitionID) error {
 	shelf := s.shelves.of(p)
 	if shelf == shelfMax {
@@ -99,26 +130,23 @@ func (s *Store) leave(pb *pebble.Batch, p ring.PartitionID) error {
 		return nil
 	}
 	s.shelves.set(p, shelf+1)
-	return pb.Set(shelfKey(p), []byte{shelf + 1}, nil)
+	return pb.Set(shelfKey, s.shelves.value(), nil)
 }
 
 // loadShelves reads where partitions are. What they have left behind is to be cut
 // out, if that was not done before.
 func (s *Store) loadShelves() error {
-	now := make(map[ring.PartitionID]byte)
-	end := []byte{shelfPrefix[0], shelfPrefix[1] + 1}
-	err := s.iterate("shelves", shelfPrefix, end, func(k, v []byte) (bool, error) {
-		if len(k) != len(shelfPrefix)+2 || len(v) != 1 || v[0] > shelfMax {
-			return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
-		}
-		now[ring.PartitionID(binary.BigEndian.Uint16(k[len(shelfPrefix):]))] = v[0]
-		return true, nil
-	})
-	if err != nil || len(now) == 0 {
-		return err
+	b, closer, err := s.db.Get(shelfKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
 	}
-	s.shelves.now.Store(&now)
-	for p, shelf := range now {
+	if err == nil {
+		err = errors.Join(s.shelves.load(b), closer.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("read shelves: %w", s.tell(err))
+	}
+	for p, shelf := range s.shelves.all() {
 		for old := range shelf {
 			s.cutter.add(spot{old, p})
 		}
@@ -126,24 +154,23 @@ func (s *Store) loadShelves() error {
 	return nil
 }
 
-// rewriteNode writes anew what the server knows of itself, as is in memory: the
-// stored bytes are damaged.
-func (s *Store) rewriteNode() error {
-	err := s.Update(func(*Identity) {})
-	if err != nil {
-		return err
-	}
-	s.shelves.mu.Lock()
-	defer s.shelves.mu.Unlock()
+// saveShelves makes durable what is in memory.
+func (s *Store) saveShelves() error {
+	s.shelves.moving.Lock()
+	defer s.shelves.moving.Unlock()
 	pb := s.db.NewBatch()
-	for p, shelf := range s.shelves.all() {
-		if err := pb.Set(shelfKey(p), []byte{shelf}, nil); err != nil {
-			return fmt.Errorf("write shelves: %w", err)
-		}
-	}
-	wait, err := s.apply(pb)
+	err := pb.Set(shelfKey, s.shelves.value(), nil)
 	if err == nil {
-		err = wait()
+		err = s.write(pb)
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("write shelves: %w", err)
+	}
+	return nil
+}
+
+// rewriteNode writes anew what the server knows of itself: the stored bytes are
+// damaged.
+func (s *Store) rewriteNode() error {
+	return errors.Join(s.Update(func(*Identity) {}), s.saveShelves())
 }

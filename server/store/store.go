@@ -62,6 +62,7 @@ type Store struct {
 	shelves     shelves
 	cutter      *cutter
 	compactions *compactions
+	partitions  atomic.Int64 // in views; 0: not known
 	spoiled     spoiled
 
 	identity struct {
@@ -96,6 +97,10 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 	err = s.loadShelves()
 	if err == nil {
 		err = s.start()
+	}
+	if err == nil {
+		s.shelves.noLocal.CompareAndSwap(false, s.fresh)
+		err = s.saveShelves()
 	}
 	go s.cutter.run(s)
 	if err != nil {
@@ -163,6 +168,17 @@ func (s *Store) Close() error {
 		return fmt.Errorf("close store in %s: %w", s.dir, err)
 	}
 	return nil
+}
+
+// SetPartitions tells how many partitions views have.
+func (s *Store) SetPartitions(n int) { s.partitions.Store(int64(n)) }
+
+// partitionsMax is how many partitions there may be.
+func (s *Store) partitionsMax() int64 {
+	if n := s.partitions.Load(); n > 0 {
+		return n
+	}
+	return ring.Slots
 }
 
 // Fresh reports whether this start made the store.
