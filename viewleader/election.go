@@ -57,9 +57,6 @@ func (g *group) tick() {
 		}
 		return
 	}
-	if !slices.Contains(g.conf.GetVoters(), g.id) && !slices.Contains(g.conf.GetVotersOutgoing(), g.id) {
-		return // it may not vote yet, nor any more
-	}
 	e.silence++
 	if g.lead != 0 {
 		if e.silence < forgetTicks && (!e.cut || e.silence < cutTicks) {
@@ -72,7 +69,9 @@ func (g *group) tick() {
 		e.wait = g.random.IntN(jitterTicks)
 		return
 	}
-	if e.wait--; e.wait < 0 {
+	// Who is no voter yet, as far as it knows, gives up a silent head as well: the
+	// others may know better, and need its vote.
+	if e.wait--; e.wait < 0 && (g.isVoter(g.id) || slices.Contains(g.conf.GetVotersOutgoing(), g.id)) {
 		g.stand()
 	}
 }

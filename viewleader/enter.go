@@ -118,21 +118,24 @@ func (s *Service) askJoinAt(addr string, q *wire.Join) (wire.Joined, error) {
 
 // found begins a group: this member alone, which lets the others in.
 func (s *Service) found() error {
-	id := identity{store: s.disk.identity.store, id: founderID}
-	if _, err := rand.Read(id.cluster[:]); err != nil {
+	var cluster [16]byte
+	if _, err := rand.Read(cluster[:]); err != nil {
 		return fmt.Errorf("draw a cluster id: %w", err)
 	}
-	m := &membership{next: founderID + 1, members: []member{{id: founderID, addr: s.advertised(), store: id.store}}}
-	for _, addr := range s.opts.peers() {
-		if addr != s.advertised() {
-			m.awaited = append(m.awaited, addr)
+	return foundGroup(s.disk, s.opts.rosterConfig(cluster), s.advertised(), s.opts.peers())
+}
+
+// foundGroup makes a new folder that of a cluster's first view leader.
+func foundGroup(d *disk, cfg roster.Config, addr string, peers []string) error {
+	id := identity{store: d.identity.store, cluster: cfg.Cluster, id: founderID}
+	m := &membership{next: founderID + 1, members: []member{{id: founderID, addr: addr, store: id.store}}}
+	for _, other := range peers {
+		if other != addr {
+			m.awaited = append(m.awaited, other)
 		}
 	}
-	data := m.append([]byte{snapshotOfGroup, membershipVersion})
-	data = newAnswered().append(data)
-	data = roster.New(s.opts.rosterConfig(id.cluster)).AppendSnapshot(data)
 	one := uint64(1)
-	return s.disk.found(id, &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{
+	return d.found(id, &pb.Snapshot{Data: appendSnapshot(nil, m, newAnswered(), roster.New(cfg)), Metadata: &pb.SnapshotMetadata{
 		Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{founderID}}}})
 }
 

@@ -396,14 +396,21 @@ func (g *group) process() error {
 				return err
 			}
 		}
+		if g.confIndex > g.snapshot {
+			// A restart begins with the members of the snapshot, for a commit alone is
+			// not written: it must not take a former majority for one. And a newcomer
+			// takes no snapshot from before it was let in.
+			if err := g.compact(); err != nil {
+				return err
+			}
+		}
 		for _, rs := range rd.ReadStates {
 			g.answer(binary.BigEndian.Uint64(rs.RequestCtx))
 		}
 		g.node.Advance(rd)
 		g.follow()
 	}
-	// A newcomer takes no snapshot from before it was let in.
-	if g.confIndex > g.snapshot || g.index-g.snapshot >= uint64(g.every) {
+	if g.index-g.snapshot >= uint64(g.every) {
 		return g.compact()
 	}
 	return nil
@@ -442,16 +449,14 @@ func (g *group) persist(rd *raft.Ready) error {
 		g.conf = rd.Snapshot.GetMetadata().GetConfState()
 		g.changed(g.members, g.lead)
 	}
-	// A restart begins with the members of the snapshot. Unless it knows which of the
-	// changes after it are committed, it could take a former majority for one.
-	if rd.MustSync || slices.ContainsFunc(rd.CommittedEntries, isConfChange) {
+	if rd.MustSync {
 		return g.disk.append(g.hard, rd.Entries)
 	}
 	return nil
 }
 
 func (g *group) compact() error {
-	if err := g.disk.compact(g.index, g.hard, g.conf, g.appendSnapshot(nil)); err != nil {
+	if err := g.disk.compact(g.index, g.hard, g.conf, appendSnapshot(nil, g.members, g.answered, g.state)); err != nil {
 		return fmt.Errorf("snapshot at %d: %w", g.index, err)
 	}
 	g.snapshot = g.index

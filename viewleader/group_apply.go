@@ -175,11 +175,11 @@ func decodeCommands(b []byte) (o origin, ids map[int]wire.CommandID, cmds []rost
 }
 
 // appendSnapshot encodes everything that members have in common.
-func (g *group) appendSnapshot(b []byte) []byte {
+func appendSnapshot(b []byte, m *membership, a *answered, s *roster.State) []byte {
 	b = append(b, snapshotOfGroup, membershipVersion)
-	b = g.members.append(b)
-	b = g.answered.append(b)
-	return g.state.AppendSnapshot(b)
+	b = m.append(b)
+	b = a.append(b)
+	return s.AppendSnapshot(b)
 }
 
 // restore takes the state from a snapshot.

@@ -132,10 +132,10 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 		again = again || t.sent && (reply == nil || reply.Code == CodeUnknownOutcome)
 		head, _ := NamedHead(t.err)
 		l.moveOn(t.addr, head)
-		if t.sent && q.long && time.Since(began) > leaderDialMax {
+		if t.sent && q.long && time.Since(began) > leaderPauseMax {
 			failing, pause = time.Now(), leaderPauseMin // it was there until just now
 		}
-		if errors.Is(t.err, ErrClosed) || time.Since(failing) > leaderPatience || !wait.For(ctx, pause) {
+		if l.isClosed() || time.Since(failing) > leaderPatience || !wait.For(ctx, pause) {
 			if reply != nil && reply.Code == CodeNotHead {
 				return v, again, fmt.Errorf("%w: %s", ErrNoHead, strings.Join(l.addresses(), ", "))
 			}
@@ -350,6 +350,15 @@ func (l *Leader) moveOn(failed, head string) {
 	l.mu.Unlock()
 	for _, c := range old {
 		_ = c.Close() // never fails
+	}
+}
+
+func (l *Leader) isClosed() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
 	}
 }
 

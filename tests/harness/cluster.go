@@ -23,17 +23,19 @@ const Leader = "leader"
 type Cluster struct {
 	Net     *Network
 	Leader  *Node
+	Leaders []*Node // all view leaders, Leader first
 	Servers []*Node
 	Client  *client.Client // outside; made when the servers are up
 
 	t      *testing.T
 	shell  *Shell
 	config Config
-	addr   string // where servers find the view leader: through the network
+	addr   string // where servers find the view leaders: through the network
 }
 
 // Config says how to run a Cluster.
 type Config struct {
+	Leaders     int // view leaders; 0: one
 	Servers     int
 	LeaderFlags []string                 // of the view leader
 	ServerFlags []string                 // of every server
@@ -55,23 +57,20 @@ type Node struct {
 func NewCluster(t *testing.T, config Config) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, config: config, Net: NewNetwork(t)}
-	listen := FreeAddr(t)
-	c.shell = NewShell(t, listen)
-	c.Leader = &Node{Name: Leader, Data: filepath.Join(c.shell.Dir, Leader), Addr: listen, c: c}
-	c.Leader.args = append([]string{"viewleader", "--listen", listen, "--data", c.Leader.Data}, config.LeaderFlags...)
-	c.addr = c.Net.Listen(Leader, listen)
-	c.Leader.Start()
+	listen := FreeAddrs(t, max(1, config.Leaders))
+	c.shell = NewShell(t, strings.Join(listen, ","))
+	c.startLeaders(listen)
 	for range config.Servers {
 		c.Add()
 	}
 	var err error
-	c.Client, err = client.Open(t.Context(), client.Options{Leaders: []string{listen}, ViewCache: client.NoViewCache, ConnectTimeout: patience})
+	c.Client, err = client.Open(t.Context(), c.options())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Client.Close() })
 	c.WaitBalanced()
-	t.Cleanup(func() { KillAll(append(c.Others(), c.Leader)...) }) // an orderly end would take longer
+	t.Cleanup(func() { KillAll(append(c.Others(), c.Leaders...)...) }) // an orderly end would take longer
 	return c
 }
 
@@ -94,7 +93,7 @@ func (c *Cluster) Add() *Node {
 // Open makes another client, outside.
 func (c *Cluster) Open() *client.Client {
 	c.t.Helper()
-	cl, err := client.Open(c.t.Context(), client.Options{Leaders: []string{c.Leader.Addr}, ViewCache: client.NoViewCache, ConnectTimeout: patience})
+	cl, err := client.Open(c.t.Context(), c.options())
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -176,3 +176,13 @@ func FreeAddr(t *testing.T) string {
 	t.Fatal("no free port")
 	return ""
 }
+
+// FreeAddrs finds several.
+func FreeAddrs(t *testing.T, n int) []string {
+	t.Helper()
+	addrs := make([]string, n)
+	for i := range addrs {
+		addrs[i] = FreeAddr(t)
+	}
+	return addrs
+}

@@ -1,0 +1,514 @@
+package viewleader
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3"
+	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"viewring/internal/wire"
+	"viewring/viewleader/roster"
+)
+
+// groupWorld is a group of view leaders without goroutines, sockets and clocks: a
+// seed decides what is delivered, lost, crashed and asked for, and when.
+type groupWorld struct {
+	t     *testing.T
+	seed  uint64
+	rng   *rand.Rand
+	nodes map[string]*groupNode // by address
+	addrs []string
+	net   []*pb.Message
+	cut   map[string]string // address → the side of a partition that it is on
+	ticks int64
+
+	states  map[uint64]stateAt // by index: all members that reach it agree
+	heads   map[uint64]uint64  // by term: at most one
+	tokens  map[uint64]string  // by fencing token: whose grant it is, once and for all
+	asked   []*asking          // commands whose answer is not known yet
+	acked   map[string]uint64  // locks that were granted for good, with their tokens
+	freed   map[string]bool    // locks that were released for good
+	kept    []string           // of acked, those that nobody asked to release
+	made    int                // commands asked for
+	counted struct{ acks, unsure, crashes, wipes, changes, heads, snapshots int }
+}
+
+type stateAt struct {
+	sum  [32]byte
+	addr string
+}
+
+// groupNode is one process over all its starts.
+type groupNode struct {
+	w    *groupWorld
+	addr string
+	fs   *vfs.MemFS
+	disk *disk
+	g    *group // nil while it is down, or looks for the group
+	open bool   // the process runs
+}
+
+// asking is a command that a client repeats, with one id, until it has an answer:
+// it takes a lock, or releases one that it has.
+type asking struct {
+	kind   roster.Kind
+	lock   string
+	id     wire.CommandID
+	flying bool
+}
+
+func newGroupWorld(t *testing.T, seed uint64) *groupWorld {
+	w := &groupWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), nodes: make(map[string]*groupNode), cut: make(map[string]string),
+		states: make(map[uint64]stateAt), heads: make(map[uint64]uint64), tokens: make(map[uint64]string), acked: make(map[string]uint64), freed: make(map[string]bool)}
+	for i := range 3 {
+		w.addNode(fmt.Sprintf("host:%d", i+1))
+	}
+	first := w.nodes[w.addrs[0]]
+	cfg := roster.Config{Cluster: [16]byte{7}, Partitions: 4, MinCopies: 1}
+	if err := foundGroup(first.disk, cfg, first.addr, w.addrs); err != nil {
+		t.Fatal(err)
+	}
+	first.run()
+	return w
+}
+
+func (w *groupWorld) addNode(addr string) *groupNode {
+	n := &groupNode{w: w, addr: addr, fs: vfs.NewCrashableMem()}
+	w.nodes[addr] = n
+	w.addrs = append(w.addrs, addr)
+	n.start()
+	return n
+}
+
+func (w *groupWorld) now() time.Time {
+	return time.UnixMilli(1_000_000 + w.ticks*raftTick.Milliseconds())
+}
+
+func (n *groupNode) start() {
+	n.open = true
+	var err error
+	if n.disk, err = openDisk("data", n.fs, slog.New(slog.DiscardHandler)); err != nil {
+		n.w.t.Fatalf("seed %d: open %s: %v", n.w.seed, n.addr, err)
+	}
+}
+
+// run starts the group's member on the folder.
+func (n *groupNode) run() {
+	w := n.w
+	id := n.disk.identity
+	var out io.Writer = io.Discard
+	if testing.Verbose() && w.seed == verboseSeed {
+		out = w.t.Output()
+	}
+	g, err := newGroup(n.disk, groupOptions{id: id.id, addr: n.addr, store: id.store, every: 40, now: w.now,
+		random: rand.New(rand.NewPCG(w.seed, w.rng.Uint64())), logger: slog.New(slog.NewTextHandler(out, nil)).With("self", n.addr)},
+		hooks{
+			published: func(*roster.State) {}, ticked: func(time.Time) {}, changed: func(*membership, uint64) {},
+			granted: func(roster.Grant) {}, send: n.send,
+			headed: func(_ *roster.State, head bool) {
+				if head {
+					n.headed()
+				}
+			},
+		})
+	if err != nil {
+		w.t.Fatalf("seed %d: start %s: %v", w.seed, n.addr, err)
+	}
+	n.g = g
+	n.work()
+	n.g.begin()
+	n.work()
+}
+
+// verboseSeed is the seed whose members tell what they do with -v.
+const verboseSeed = 0
+
+func (n *groupNode) headed() {
+	n.w.counted.heads++
+	term := n.g.node.BasicStatus().GetTerm()
+	if other, ok := n.w.heads[term]; ok && other != n.g.id {
+		n.w.t.Fatalf("seed %d: %d and %d are both heads of term %d", n.w.seed, other, n.g.id, term)
+	}
+	n.w.heads[term] = n.g.id
+}
+
+func (n *groupNode) send(messages []*pb.Message) {
+	for _, m := range messages {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			n.w.t.Fatal(err)
+		}
+		c := &pb.Message{}
+		if err := proto.Unmarshal(b, c); err != nil {
+			n.w.t.Fatal(err)
+		}
+		if m.GetType() == pb.MsgSnap {
+			n.w.counted.snapshots++
+		}
+		n.w.net = append(n.w.net, c)
+	}
+}
+
+// work does what the loop does between two events, and compares what it came to.
+func (n *groupNode) work() {
+	for n.g != nil {
+		if err := n.g.process(); err != nil {
+			n.w.t.Fatalf("seed %d: %s: %v", n.w.seed, n.addr, err)
+		}
+		n.compare()
+		if n.g.gone {
+			n.down()
+			return
+		}
+		if !n.g.propose() {
+			return
+		}
+	}
+}
+
+// compare checks that members at the same entry are in the same state.
+func (n *groupNode) compare() {
+	g := n.g
+	if g.state == nil {
+		return
+	}
+	sum := sha256.Sum256(appendSnapshot(nil, g.members, g.answered, g.state))
+	if s, ok := n.w.states[g.index]; ok && s.sum != sum {
+		n.w.t.Fatalf("seed %d: %s and %s differ at entry %d", n.w.seed, s.addr, n.addr, g.index)
+	}
+	n.w.states[g.index] = stateAt{sum, n.addr}
+}
+
+// down ends the process; what was not synced is lost.
+func (n *groupNode) down() {
+	if n.g == nil {
+		return
+	}
+	crashed := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.rng.IntN(101), RNG: n.w.rng})
+	n.g.giveUp(errStopped)
+	n.g.refuseAll(errStopped)
+	n.g = nil
+	n.close()
+	n.fs = crashed
+}
+
+func (n *groupNode) close() {
+	if err := n.disk.close(); err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.open = false
+}
+
+func (n *groupNode) up() {
+	if n.open {
+		return
+	}
+	n.start()
+	if n.disk.identity.id != 0 {
+		n.run()
+	}
+}
+
+// head returns a member that takes itself for the head.
+func (w *groupWorld) head() *groupNode {
+	for _, addr := range w.addrs {
+		if n := w.nodes[addr]; n.g != nil && n.g.serving {
+			return n
+		}
+	}
+	return nil
+}
+
+// seek has a process without an id ask for one, as enter does. One that a late
+// request of a folder before took the place of is told so, and gets a new folder.
+func (n *groupNode) seek() {
+	h := n.w.head()
+	if h == nil || !n.open || n.w.cut[n.addr] != n.w.cut[h.addr] {
+		return
+	}
+	if id := n.disk.identity.id; id != 0 {
+		if h.g.members.removed(id) {
+			n.replaceFolder()
+		}
+		return
+	}
+	q := &wire.Join{Store: n.disk.identity.store, Addr: n.addr}
+	h.g.desired = append(h.g.desired, change{make: h.g.join(q), done: func(m *membership, err error) {
+		if err != nil || n.disk.identity.id != 0 {
+			return
+		}
+		for _, o := range m.members {
+			if o.store == q.Store {
+				if err := n.disk.identify(identity{store: q.Store, cluster: [16]byte{7}, id: o.id}); err != nil {
+					n.w.t.Fatal(err)
+				}
+				n.w.counted.changes++
+				n.run()
+			}
+		}
+	}})
+	h.work()
+}
+
+// deliver takes one message out of the network: the oldest mostly, any other one,
+// or it is lost, or delivered twice.
+func (w *groupWorld) deliver(calm bool) {
+	if len(w.net) == 0 {
+		return
+	}
+	i := 0
+	if !calm && w.rng.IntN(4) == 0 {
+		i = w.rng.IntN(min(len(w.net), 20))
+	}
+	m := w.net[i]
+	if calm || w.rng.IntN(40) > 0 {
+		w.net = slices.Delete(w.net, i, i+1)
+	}
+	lost := !calm && w.rng.IntN(30) == 0
+	from, to := w.byID(m.GetFrom()), w.byID(m.GetTo())
+	arrives := !lost && to != nil && to.g != nil && (from == nil || w.cut[from.addr] == w.cut[to.addr])
+	if arrives {
+		to.g.step(m)
+		to.work()
+	}
+	if m.GetType() == pb.MsgSnap && from != nil && from.g != nil && from.g.id == m.GetFrom() {
+		status := raft.SnapshotFailure
+		if arrives {
+			status = raft.SnapshotFinish
+		}
+		from.g.node.ReportSnapshot(m.GetTo(), status)
+		from.work()
+	}
+}
+
+// byID finds the process of a member. The sender of a message may be down by now.
+func (w *groupWorld) byID(id uint64) *groupNode {
+	for _, addr := range w.addrs {
+		if n := w.nodes[addr]; n.disk.identity.id == id {
+			return n
+		}
+	}
+	return nil
+}
+
+// ask has a client ask for a new lock, or again for one whose answer it lacks.
+func (w *groupWorld) ask(fresh bool) {
+	h := w.head()
+	if h == nil || !fresh && len(w.asked) == 0 {
+		return
+	}
+	var a *asking
+	if len(w.asked) > 0 && (!fresh || w.rng.IntN(2) == 0) {
+		a = w.asked[w.rng.IntN(len(w.asked))]
+	} else {
+		w.made++
+		a = &asking{kind: roster.KindLockGet, lock: fmt.Sprintf("lock %d", w.made)}
+		if n := len(w.kept); n > 0 && w.rng.IntN(3) == 0 {
+			a.kind, a.lock = roster.KindLockFree, w.kept[n-1]
+			w.kept = w.kept[:n-1]
+		}
+		for i := range a.id {
+			a.id[i] = byte(w.rng.IntN(256))
+		}
+		w.asked = append(w.asked, a)
+	}
+	if a.flying {
+		return
+	}
+	a.flying = true
+	h.g.enqueue(proposal{cmd: roster.Command{Kind: a.kind, Lock: a.lock, Client: "c"}, id: a.id,
+		done: func(r roster.Result, err error) { w.answered(a, r, err) }})
+	h.work()
+}
+
+// answered checks an answer: a token belongs to one lock, and a lock has one token,
+// whichever heads were asked for it.
+func (w *groupWorld) answered(a *asking, r roster.Result, err error) {
+	a.flying = false
+	if errors.Is(err, errUnsure) || errors.Is(err, errStopped) {
+		w.counted.unsure++
+	}
+	if err != nil {
+		return
+	}
+	w.counted.acks++
+	if r.Code != roster.Done {
+		w.t.Fatalf("seed %d: %s: %+v", w.seed, a.lock, r)
+	}
+	if a.kind == roster.KindLockFree {
+		delete(w.acked, a.lock)
+		w.freed[a.lock] = true
+	} else {
+		w.keep(a.lock, r.Token)
+	}
+	w.asked = slices.DeleteFunc(w.asked, func(o *asking) bool { return o == a })
+}
+
+// keep notes a grant.
+func (w *groupWorld) keep(lock string, token uint64) {
+	if who, ok := w.tokens[token]; ok && who != lock {
+		w.t.Fatalf("seed %d: token %d is of %s and of %s", w.seed, token, who, lock)
+	}
+	w.tokens[token], w.acked[lock] = lock, token
+	w.kept = append(w.kept, lock)
+}
+
+// event plays one event of the seed.
+func (w *groupWorld) event() {
+	n := w.nodes[w.addrs[w.rng.IntN(len(w.addrs))]]
+	switch p := w.rng.IntN(1000); {
+	case p < 600:
+		w.deliver(false)
+	case p < 800:
+		w.tick()
+	case p < 960:
+		w.ask(true)
+	case p < 966:
+		w.counted.crashes++
+		n.down()
+	case p < 985:
+		n.up()
+	case p < 989:
+		clear(w.cut)
+		for _, addr := range w.addrs {
+			if w.rng.IntN(2) == 0 {
+				w.cut[addr] = "other"
+			}
+		}
+	case p < 995:
+		clear(w.cut)
+	case p < 996:
+		w.wipe(n)
+	default:
+		n.seek()
+	}
+}
+
+// wipe takes a process's folder away, if all others are up: the group must be able
+// to stand it.
+func (w *groupWorld) wipe(n *groupNode) {
+	for _, addr := range w.addrs {
+		if o := w.nodes[addr]; o != n && (o.g == nil || !slices.Contains(o.g.conf.GetVoters(), o.g.id)) {
+			return
+		}
+	}
+	if h := w.head(); h == nil || len(h.g.members.members) != len(w.addrs) || len(h.g.conf.GetVoters()) != len(w.addrs) {
+		return
+	}
+	n.replaceFolder()
+	w.counted.wipes++
+}
+
+func (n *groupNode) replaceFolder() {
+	n.down()
+	if n.open { // it looked for the group
+		n.close()
+	}
+	n.fs = vfs.NewCrashableMem()
+	n.start()
+}
+
+// tick lets time pass for everyone, though not for all alike.
+func (w *groupWorld) tick() {
+	w.ticks++
+	for _, addr := range w.addrs {
+		if n := w.nodes[addr]; n.g != nil && w.rng.IntN(10) > 0 {
+			n.g.tick()
+			n.work()
+		}
+	}
+}
+
+// settle heals everything and waits until all vote, agree and have what was acked.
+func (w *groupWorld) settle() {
+	clear(w.cut)
+	for range 4000 {
+		for _, addr := range w.addrs {
+			w.nodes[addr].up()
+			w.nodes[addr].seek()
+		}
+		w.tick()
+		for range 100 {
+			w.deliver(true)
+		}
+		w.ask(false)
+		if h := w.head(); h != nil && len(w.asked) == 0 && w.agreed(h) {
+			return
+		}
+	}
+	for _, addr := range w.addrs {
+		if n := w.nodes[addr]; n.g != nil {
+			w.t.Logf("%s: id %d, index %d, %v, %+v, members %+v", addr, n.g.id, n.g.index, n.g.conf, n.g.node.BasicStatus(), n.g.members)
+		} else {
+			w.t.Logf("%s: open %v, %+v", addr, n.open, n.disk.identity.id)
+		}
+	}
+	h := w.head()
+	w.t.Fatalf("seed %d: not settled: head %v, %d commands without an answer, %d messages", w.seed, h != nil, len(w.asked), len(w.net))
+}
+
+func (w *groupWorld) agreed(h *groupNode) bool {
+	for _, addr := range w.addrs {
+		n := w.nodes[addr]
+		if n.g == nil || n.g.index != h.g.index || !slices.Contains(h.g.conf.GetVoters(), n.g.id) {
+			return false
+		}
+	}
+	for lock, token := range w.acked {
+		if holder, got := h.g.state.LockHolder(lock); holder != "c" || got != token {
+			w.t.Fatalf("seed %d: %s was granted with token %d, and is held by %q with %d", w.seed, lock, token, holder, got)
+		}
+	}
+	for lock := range w.freed {
+		if holder, _ := h.g.state.LockHolder(lock); holder != "" {
+			w.t.Fatalf("seed %d: %s was released, and is held by %q", w.seed, lock, holder)
+		}
+	}
+	return len(h.g.members.members) == len(w.addrs) && !h.g.joint()
+}
+
+// TestGroupSeeds plays seeds: whatever is lost, reordered, crashed, cut off, wiped
+// and restarted, members agree on every entry, there is one head in a term, and
+// what was acknowledged stays.
+func TestGroupSeeds(t *testing.T) {
+	seeds := uint64(30)
+	if os.Getenv("VIEWRING_SLOW") != "" {
+		seeds = 300
+	}
+	total := groupWorld{}
+	for seed := range seeds {
+		w := newGroupWorld(t, seed)
+		for _, addr := range w.addrs[1:] {
+			w.nodes[addr].seek()
+		}
+		for range 3000 {
+			w.event()
+		}
+		w.settle()
+		w.end()
+		c, s := &total.counted, &w.counted
+		c.acks, c.unsure, c.crashes, c.wipes = c.acks+s.acks, c.unsure+s.unsure, c.crashes+s.crashes, c.wipes+s.wipes
+		c.changes, c.heads, c.snapshots = c.changes+s.changes, c.heads+s.heads, c.snapshots+s.snapshots
+	}
+	t.Logf("%d seeds: %+v", seeds, total.counted)
+}
+
+func (w *groupWorld) end() {
+	for _, addr := range w.addrs {
+		n := w.nodes[addr]
+		if n.open {
+			n.close()
+		}
+	}
+}
