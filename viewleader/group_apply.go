@@ -45,6 +45,7 @@ func (g *group) applyEmpty(e *pb.Entry) {
 		g.serving = true
 		g.headed(g.state, true)
 		g.published(g.state)
+		g.happened(g.state)
 		g.makeReady()
 	case g.changing != nil:
 		c := g.changing

@@ -115,7 +115,7 @@ func (n *groupNode) run() {
 		random: rand.New(rand.NewPCG(w.seed, w.rng.Uint64())), logger: slog.New(slog.NewTextHandler(out, nil)).With("self", n.addr)},
 		hooks{
 			published: func(*roster.State) {}, ticked: func(time.Time) {}, changed: func(*membership, uint64) {},
-			granted: func(roster.Grant) {}, send: n.send,
+			granted: func(roster.Grant) {}, happened: func(*roster.State) {}, send: n.send,
 			headed: func(_ *roster.State, head bool) {
 				if head {
 					n.headed()
@@ -466,16 +466,26 @@ func (w *groupWorld) agreed(h *groupNode) bool {
 		}
 	}
 	for lock, token := range w.acked {
-		if holder, got := h.g.state.LockHolder(lock); holder != "c" || got != token {
+		if holder, got := holderOf(h.g.state, lock); holder != "c" || got != token {
 			w.t.Fatalf("seed %d: %s was granted with token %d, and is held by %q with %d", w.seed, lock, token, holder, got)
 		}
 	}
 	for lock := range w.freed {
-		if holder, _ := h.g.state.LockHolder(lock); holder != "" {
+		if holder, _ := holderOf(h.g.state, lock); holder != "" {
 			w.t.Fatalf("seed %d: %s was released, and is held by %q", w.seed, lock, holder)
 		}
 	}
 	return len(h.g.members.members) == len(w.addrs) && !h.g.joint()
+}
+
+// holderOf returns who holds a lock, and with which token; "" when nobody does.
+func holderOf(s *roster.State, name string) (string, uint64) {
+	for _, l := range s.Locks() {
+		if l.Name == name && len(l.Holders) > 0 {
+			return l.Holders[0].Client, l.Holders[0].Token
+		}
+	}
+	return "", 0
 }
 
 // TestGroupSeeds plays seeds: whatever is lost, reordered, crashed, cut off, wiped

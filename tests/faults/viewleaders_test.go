@@ -175,7 +175,7 @@ func TestViewLeadersKilled(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if locks, err := c.Client.Locks(ctx); err != nil || len(locks) > 0 {
+	if locks, err := c.Client.Locks(ctx); err != nil || len(locks.Locks) > 0 {
 		t.Errorf("left: %v, %v", locks, err)
 	}
 	c.WaitBalanced()
