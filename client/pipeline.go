@@ -15,13 +15,14 @@ import (
 // Command is a command of the Redis protocol, or several that belong together, to
 // be carried out where its keys are.
 type Command struct {
-	Args     [][]byte // the name and its arguments
-	Encoded  []byte   // instead of Args: commands as on the wire, one behind the other
-	Replies  int      // that Encoded gets; the last is the answer
-	Slot     uint16   // of all keys
-	Mutation bool     // it may change something
-	Once     bool     // Args is a mutation of one key that servers take under a request id
-	RESP3    bool     // the form of the answer
+	Args     [][]byte      // the name and its arguments
+	Encoded  []byte        // instead of Args: commands as on the wire, one behind the other
+	Replies  int           // that Encoded gets; the last is the answer
+	Slot     uint16        // of all keys
+	Mutation bool          // it may change something
+	Once     bool          // Args is a mutation of one key that servers take under a request id
+	RESP3    bool          // the form of the answer
+	Patience time.Duration // instead of the Pipeline's; 0: that
 }
 
 // Pipeline carries out commands without waiting for the answers of those before.
@@ -47,11 +48,12 @@ type slotLine struct {
 
 // Call is a command of a Pipeline.
 type Call struct {
-	p       *Pipeline
-	payload []byte
-	replies int
-	op      operation
-	number  uint64 // of its request id
+	p        *Pipeline
+	payload  []byte
+	replies  int
+	op       operation
+	number   uint64 // of its request id
+	patience time.Duration
 
 	sent    atomic.Bool // by route and lane; changes while sending is held
 	route   route
@@ -118,7 +120,10 @@ func (p *Pipeline) newCall(cmd Command) *Call {
 	if len(cmd.Args) > 0 {
 		call.op.name = string(cmd.Args[0])
 	}
-	call.op.timeout = tryTimeout(len(call.payload))
+	call.op.timeout, call.patience = tryTimeout(len(call.payload)), p.patience
+	if cmd.Patience > 0 {
+		call.op.timeout, call.patience = cmd.Patience, cmd.Patience
+	}
 	call.op.ask = call.ask
 	return call
 }
@@ -185,7 +190,7 @@ func (call *Call) Wait(ctx context.Context) ([]byte, error) {
 			return nil, err
 		}
 	}
-	ctx, cancel := context.WithDeadline(ctx, call.op.began.Add(p.patience))
+	ctx, cancel := context.WithDeadline(ctx, call.op.began.Add(call.patience))
 	defer cancel()
 	err := p.c.tryUntilDone(ctx, &call.op)
 	p.c.counted(&call.op, err)

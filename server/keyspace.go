@@ -35,10 +35,7 @@ func (s *Server) primaryOf(v *ring.View, p ring.PartitionID) bool {
 // names, until it returns false. What is past its expiry is left out.
 func (s *Server) walk(slot uint16, after string, fn func(slot uint16, name string) bool) error {
 	v := s.views.current().view
-	from := replica.Key("")
-	if after != "" || slot > 0 {
-		from = replica.MakeKey(slot, replica.SpaceUser, after)
-	}
+	from := positionOf(slot, after)
 	for p := ring.PartitionOf(slot, len(v.Partitions)); int(p) < len(v.Partitions); p++ {
 		if s.primaryOf(v, p) {
 			more, err := s.walkPartition(p, from, fn)
@@ -49,6 +46,14 @@ func (s *Server) walk(slot uint16, after string, fn func(slot uint16, name strin
 		from = ""
 	}
 	return nil
+}
+
+// positionOf is where a walk begins that goes on after a name of a slot.
+func positionOf(slot uint16, after string) replica.Key {
+	if after == "" && slot == 0 {
+		return ""
+	}
+	return replica.MakeKey(slot, replica.SpaceUser, after)
 }
 
 // walkPartition reads page by page: no iterator of the store stays open while fn

@@ -20,6 +20,7 @@ const (
 	CmdCopies = "VR.COPIES" // args: partition, cursor ("" first), limit → CopiesPage
 	CmdParts  = "VR.PARTS"  // no argument → the partitions that the store holds any key of (DecodeParts)
 	CmdScrub  = "VR.SCRUB"  // args: start → the number of the scrub; or status → ScrubReport, of the last one
+	CmdScan   = "VR.SCAN"   // args: those of SCAN → as SCAN, but only up to where the server's partitions end
 	CmdLink   = "VR.LINK"   // Hello → OK, then a one-way stream of frames
 	CmdFrame  = "VR.FRAME"  // one bulk, on a link only, without a reply: server to server
 )

@@ -90,7 +90,11 @@ func (s *session) forward(name string, cmd *redis.Command, args [][]byte) {
 }
 
 func (s *session) send(name string, cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
-	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: cmd.HasFlag("write"), Once: isOnce(name, args), RESP3: s.resp3})
+	mutation := cmd.HasFlag("write")
+	if mutation {
+		s.noteWrite(slot)
+	}
+	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: isOnce(name, args), RESP3: s.resp3})
 }
 
 // pushCall passes on a call's answer.

@@ -28,6 +28,9 @@ func init() {
 		"COMMAND": (*session).runAnywhere, "CONFIG": (*session).runAnywhere,
 		"CLUSTER": (*session).runNoCluster, "READONLY": (*session).runNoCluster,
 		"READWRITE": (*session).runNoCluster, "ASKING": (*session).runNoCluster,
+		"SCAN": (*session).runScan, "KEYS": (*session).runKeys, "RANDOMKEY": (*session).runRandomKey,
+		"DBSIZE": (*session).runDBSize, "FLUSHALL": (*session).runFlush, "FLUSHDB": (*session).runFlush,
+		"WAIT":  (*session).runWait,
 		"MULTI": (*session).runMulti, "EXEC": (*session).runExec, "DISCARD": (*session).runDiscard,
 		"WATCH": (*session).runWatch, "UNWATCH": (*session).runUnwatch,
 	}

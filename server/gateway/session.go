@@ -30,6 +30,7 @@ type session struct {
 	trusted bool // has said the password, or need not
 	resp3   bool
 	tx      transaction
+	wrote   []uint64 // bits: the slots that were written to
 
 	info struct { // for CLIENT LIST
 		name, lib, version atomic.Pointer[string]

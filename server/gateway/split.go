@@ -45,26 +45,30 @@ func (s *session) each(name string, args [][]byte, words int, merge func(w *wire
 	})
 }
 
-// writeMerged waits for all, whatever some of them say: the first error is the
-// answer.
+// writeMerged waits for all and merges their answers.
 func (s *session) writeMerged(ctx context.Context, w *wire.Writer, calls []*client.Call, merge func(w *wire.Writer, raws [][]byte)) {
-	raws := make([][]byte, len(calls))
-	var failed error
-	for i, call := range calls {
+	raws, err := waitAll(ctx, calls)
+	if err != nil {
+		s.writeFailure(w, err)
+		return
+	}
+	merge(w, raws)
+}
+
+// waitAll waits for all, whatever some of them say. The first error, of any sort,
+// is that of all.
+func waitAll(ctx context.Context, calls []*client.Call) (raws [][]byte, failed error) {
+	for _, call := range calls {
 		raw, err := call.Wait(ctx)
 		if err == nil && wire.Kind(raw[0]) == wire.KindError {
 			err = wire.ParseServerError(string(raw[1 : len(raw)-2]))
 		}
-		if err != nil && failed == nil {
+		if failed == nil {
 			failed = err
 		}
-		raws[i] = raw
+		raws = append(raws, raw)
 	}
-	if failed != nil {
-		s.writeFailure(w, failed)
-		return
-	}
-	merge(w, raws)
+	return raws, failed
 }
 
 func writeArray(w *wire.Writer, raws [][]byte) {

@@ -75,7 +75,10 @@ func (s *session) queue(cmd *redis.Command, args [][]byte) {
 	default:
 		s.tx.batch = wire.AppendCommand(s.tx.batch, args...)
 		s.tx.commands++
-		s.tx.mutation = s.tx.mutation || cmd.HasFlag("write")
+		if cmd.HasFlag("write") {
+			s.tx.mutation = true
+			s.noteWrite(s.tx.slot)
+		}
 		s.reply(func(w *wire.Writer) { w.WriteSimple("QUEUED") })
 	}
 }

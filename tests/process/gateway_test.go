@@ -70,6 +70,15 @@ func TestGateway(t *testing.T) {
 		{"EXEC", "-ERR EXEC without MULTI"}, {"MULTI", "OK"}, {"MULTI", "-ERR MULTI calls can not be nested"},
 		{"SET {t}a 1", "QUEUED"}, {"SET {u}b 1", "-CROSSSLOT Keys in request don't hash to the same slot"},
 		{"EXEC", "-EXECABORT Transaction discarded because of previous errors."}, {"GET {t}a", "(nil)"},
+		{"FLUSHALL", "OK"}, {"DBSIZE", "0"}, {"RANDOMKEY", "(nil)"}, {"KEYS *", "[]"},
+		{"MSET a 1 b 2 c 3 d 4", "OK"}, {"MGET a b nobody c", "[1 2 (nil) 3]"}, {"EXISTS a b nobody a", "3"}, {"DBSIZE", "4"},
+		{"DEL b c nobody", "2"}, {"KEYS a*", "[a]"}, {"UNLINK d a", "2"}, {"RANDOMKEY", "(nil)"},
+		{"SET only x", "OK"}, {"RANDOMKEY", "only"}, {"WAIT 2 1000", "2"}, {"MSETNX a 1 b 2", "-CROSSSLOT Keys in request don't hash to the same slot"},
+		{"MSETNX {x}a 1 {x}b 2", "1"}, {"GETSET {x}a 5", "1"}, {"INCRBYFLOAT {x}a 0.5", "5.5"},
+		{"MULTI", "OK"}, {"INCR {x}b", "QUEUED"}, {"GET {x}b", "QUEUED"}, {"EXEC", "[3 3]"},
+		{"WATCH {x}b", "OK"}, {"SET {x}b 7", "OK"}, {"MULTI", "OK"}, {"SET {x}b 8", "QUEUED"}, {"EXEC", "(nil)"}, {"GET {x}b", "7"},
+		{"WATCH {x}b", "OK"}, {"GET {x}b", "7"}, {"MULTI", "OK"}, {"SET {x}b 8", "QUEUED"}, {"EXEC", "[OK]"}, {"GET {x}b", "8"},
+		{"SET s v PX 100000", "OK"}, {"TTL s", "100"},
 	} {
 		if got := ask(t, c, step[0]); got != step[1] {
 			t.Errorf("%s: %s, want %s", step[0], got, step[1])
@@ -78,12 +87,49 @@ func TestGateway(t *testing.T) {
 	if info := ask(t, c, "INFO"); !strings.Contains(info, "redis_mode:standalone") || !strings.Contains(info, "cluster_enabled:0") {
 		t.Errorf("INFO:\n%s", info)
 	}
+	testGatewayScan(t, c)
 	if err := g.Cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	<-g.Done
 	if code := g.Cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit %d after Ctrl-C", code)
+	}
+}
+
+// SCAN and KEYS go through all servers.
+func testGatewayScan(t *testing.T, c *wire.Conn) {
+	const keys = 3000
+	ask(t, c, "FLUSHALL")
+	var set strings.Builder
+	set.WriteString("MSET")
+	for i := range keys {
+		fmt.Fprintf(&set, " key/%d %d", i, i)
+	}
+	if got := ask(t, c, set.String()); got != "OK" {
+		t.Fatalf("MSET of %d keys: %s", keys, got)
+	}
+	seen := map[string]int{}
+	cursor, pages := "0", 0
+	for pages == 0 || cursor != "0" {
+		v, err := c.Do(t.Context(), []byte("SCAN"), []byte(cursor), []byte("MATCH"), []byte("key/*"), []byte("COUNT"), []byte("100"))
+		if err != nil || len(v.Array) != 2 {
+			t.Fatalf("SCAN %s: %s", cursor, show(v, err))
+		}
+		for _, name := range v.Array[1].Array {
+			seen[name.Text()]++
+		}
+		cursor = v.Array[0].Text()
+		pages++
+	}
+	if len(seen) != keys {
+		t.Errorf("SCAN showed %d of %d keys in %d pages", len(seen), keys, pages)
+	}
+	if got := len(strings.Fields(ask(t, c, "KEYS key/*"))); got != keys {
+		t.Errorf("KEYS showed %d of %d keys", got, keys)
+	}
+	if got := ask(t, c, "FLUSHALL") + ask(t, c, "DBSIZE"); got != "OK0" {
+		t.Errorf("FLUSHALL and DBSIZE: %s", got)
 	}
 }
 

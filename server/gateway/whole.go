@@ -1,0 +1,255 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"viewring/client"
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/redis"
+)
+
+// The commands on all keys. SCAN, KEYS and RANDOMKEY go through the slots in order,
+// each run of them at who serves it when its turn comes: whatever moves meanwhile,
+// no slot is left out. A cursor is a server's: a slot, and a place in it.
+const (
+	cursorSlotShift = 48
+	scanRunsMax     = 32        // servers' answers gathered into one answer to SCAN
+	scanCount       = 10        // names in an answer, unless COUNT says otherwise
+	keysCount       = "1000"    // names in a server's answer to KEYS
+	keysBytesMax    = 64 << 20  // of the names in an answer to KEYS
+	flushPatience   = time.Hour // it takes as long as there are keys
+	flushRoundsMax  = 10        // while partitions move
+)
+
+// scanAt asks for a page of names, whoever serves the cursor's slot.
+func (s *session) scanAt(ctx context.Context, cursor uint64, options [][]byte) *client.Call {
+	args := append([][]byte{[]byte(wire.CmdScan), strconv.AppendUint(nil, cursor, 10)}, options...)
+	return s.pipe.Send(ctx, client.Command{Args: args, Slot: uint16(cursor >> cursorSlotShift)})
+}
+
+// page waits for the answer to scanAt.
+func page(ctx context.Context, call *client.Call) (next uint64, names []wire.Value, err error) {
+	raw, err := call.Wait(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	v, err := parse(raw)
+	if err == nil {
+		err = v.Err()
+	}
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(v.Array) != 2 {
+		return 0, nil, fmt.Errorf("%w: a page of %d parts", wire.ErrProtocol, len(v.Array))
+	}
+	next, ok := redis.ParseCursor(v.Array[0].Bytes)
+	if !ok {
+		return 0, nil, fmt.Errorf("%w: a cursor %q", wire.ErrProtocol, v.Array[0].Bytes)
+	}
+	return next, v.Array[1].Array, nil
+}
+
+// runScan is SCAN.
+func (s *session) runScan(args [][]byte) error {
+	cursor, ok := redis.ParseCursor(args[1])
+	if !ok || cursor>>cursorSlotShift >= ring.Slots {
+		s.replyError("ERR invalid cursor")
+		return nil
+	}
+	var options [][]byte
+	count := int64(scanCount)
+	for i, a := range args[2:] {
+		options = append(options, slices.Clone(a))
+		if i%2 == 1 && strings.EqualFold(string(options[i-1]), "COUNT") {
+			if n, ok := redis.ParseInt(a); ok {
+				count = n
+			}
+		}
+	}
+	s.now(func(ctx context.Context, w *wire.Writer) {
+		found := redis.Array()
+		for range scanRunsMax {
+			next, names, err := page(ctx, s.scanAt(ctx, cursor, options))
+			if err != nil {
+				s.writeFailure(w, err)
+				return
+			}
+			found.Array = append(found.Array, names...)
+			if cursor = next; cursor == 0 || int64(len(found.Array)) >= count {
+				break
+			}
+		}
+		w.WriteValue(redis.Array(redis.Text(strconv.FormatUint(cursor, 10)), found))
+	})
+	return nil
+}
+
+// run is slots that one server is primary of.
+type slotRun struct {
+	first, last uint16
+	primary     ring.ServerID
+}
+
+func slotRuns(v *ring.View) []slotRun {
+	var runs []slotRun
+	for i := range v.Partitions {
+		first, last := ring.SlotRange(ring.PartitionID(i), len(v.Partitions))
+		primary := v.Partitions[i].Primary()
+		if n := len(runs); n > 0 && runs[n-1].primary == primary {
+			runs[n-1].last = last
+			continue
+		}
+		runs = append(runs, slotRun{first, last, primary})
+	}
+	return runs
+}
+
+// runKeys is KEYS: all runs are asked side by side.
+func (s *session) runKeys(args [][]byte) error {
+	options := [][]byte{[]byte("MATCH"), slices.Clone(args[1]), []byte("COUNT"), []byte(keysCount)}
+	s.now(func(ctx context.Context, w *wire.Writer) {
+		runs := slotRuns(s.g.opts.Client.View())
+		calls := make([]*client.Call, len(runs))
+		for i, r := range runs {
+			calls[i] = s.scanAt(ctx, uint64(r.first)<<cursorSlotShift, options)
+		}
+		found, size := redis.Array(), 0
+		var failed error
+		for i, r := range runs {
+			next, names, err := page(ctx, calls[i])
+			for {
+				for _, n := range names {
+					size += len(n.Bytes)
+				}
+				if failed == nil && err == nil && size > keysBytesMax {
+					err = &wire.ServerError{Code: wire.CodeTooLarge, Message: "more names than one reply may hold: use SCAN"}
+				}
+				if failed == nil {
+					failed = err
+				}
+				if failed != nil {
+					break
+				}
+				found.Array = append(found.Array, names...)
+				if next == 0 || uint16(next>>cursorSlotShift) > r.last {
+					break
+				}
+				next, names, err = page(ctx, s.scanAt(ctx, next, options))
+			}
+		}
+		if failed != nil {
+			s.writeFailure(w, failed)
+			return
+		}
+		w.WriteValue(found)
+	})
+	return nil
+}
+
+// runRandomKey begins at a random slot and takes one of the first names from there.
+func (s *session) runRandomKey([][]byte) error {
+	start := uint64(rand.N(ring.Slots)) << cursorSlotShift
+	s.now(func(ctx context.Context, w *wire.Writer) {
+		cursor, around := start, false
+		for {
+			next, names, err := page(ctx, s.scanAt(ctx, cursor, nil))
+			switch {
+			case err != nil:
+				s.writeFailure(w, err)
+				return
+			case len(names) > 0:
+				w.WriteValue(names[rand.N(len(names))])
+				return
+			case around && (next == 0 || next > start):
+				w.WriteValue(redis.Nil())
+				return
+			}
+			around = around || next == 0
+			cursor = next
+		}
+	})
+	return nil
+}
+
+// primaries returns a slot of each server that is primary of any.
+func primaries(v *ring.View) []uint16 {
+	var slots []uint16
+	seen := make(map[ring.ServerID]bool)
+	for _, r := range slotRuns(v) {
+		if !seen[r.primary] {
+			seen[r.primary] = true
+			slots = append(slots, r.first)
+		}
+	}
+	return slots
+}
+
+// everywhere sends a command to all primaries.
+func (s *session) everywhere(ctx context.Context, cmd client.Command) (raws [][]byte, err error) {
+	var calls []*client.Call
+	for _, slot := range primaries(s.g.opts.Client.View()) {
+		cmd.Slot = slot
+		calls = append(calls, s.pipe.Send(ctx, cmd))
+	}
+	return waitAll(ctx, calls)
+}
+
+// steady repeats something about all primaries until no partition has moved
+// meanwhile.
+func (s *session) steady(do func() error) error {
+	for range flushRoundsMax {
+		before := slotRuns(s.g.opts.Client.View())
+		if err := do(); err != nil {
+			return err
+		}
+		if slices.Equal(before, slotRuns(s.g.opts.Client.View())) {
+			return nil
+		}
+	}
+	return &wire.ServerError{Code: wire.CodeBusy, Message: "partitions move all the time"}
+}
+
+// runDBSize is DBSIZE.
+func (s *session) runDBSize(args [][]byte) error {
+	s.now(func(ctx context.Context, w *wire.Writer) {
+		var raws [][]byte
+		err := s.steady(func() (err error) {
+			raws, err = s.everywhere(ctx, client.Command{Args: [][]byte{[]byte("DBSIZE")}})
+			return err
+		})
+		if err != nil {
+			s.writeFailure(w, err)
+			return
+		}
+		writeSum(w, raws)
+	})
+	return nil
+}
+
+// runFlush is FLUSHALL and FLUSHDB.
+func (s *session) runFlush(args [][]byte) error {
+	words := make([][]byte, len(args))
+	for i, a := range args {
+		words[i] = slices.Clone(a)
+	}
+	s.now(func(ctx context.Context, w *wire.Writer) {
+		err := s.steady(func() error {
+			_, err := s.everywhere(ctx, client.Command{Args: words, Mutation: true, Patience: flushPatience})
+			return err
+		})
+		if err != nil {
+			s.writeFailure(w, err)
+			return
+		}
+		w.WriteSimple("OK")
+	})
+	return nil
+}
