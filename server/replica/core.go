@@ -91,6 +91,7 @@ type Core struct {
 	full         bool // the disk nearly is
 	fullSince    time.Duration
 	out          Ready
+	sizes        sizes
 	nonces       uint64
 	deferred     []deferredFetch
 	moved        struct{ full, delta, keys, mismatches uint64 }
@@ -248,10 +249,10 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 // send hands out a message of partition p.
 func (c *Core) send(p *part, to ring.ServerID, m *Message) {
 	m.Partition, m.Term = p.id, p.term
-	c.out.Send = append(c.out.Send, Envelope{To: to, Msg: m})
+	c.out.Send = grow(c.out.Send, c.sizes.send, Envelope{To: to, Msg: m})
 }
 
-func (c *Core) answer(a Answer) { c.out.Answers = append(c.out.Answers, a) }
+func (c *Core) answer(a Answer) { c.out.Answers = grow(c.out.Answers, c.sizes.answers, a) }
 
 // op adds an operation to the batch being filled.
 func (c *Core) op(o StoreOp) {
@@ -259,7 +260,7 @@ func (c *Core) op(o StoreOp) {
 		c.number++
 		c.batch = &Batch{Number: c.number}
 	}
-	c.batch.Ops = append(c.batch.Ops, o)
+	c.batch.Ops = grow(c.batch.Ops, c.sizes.ops, o)
 }
 
 // put stores an item, or deletes it where item is nil.
@@ -285,7 +286,12 @@ func (c *Core) get(p *part, key Key) ([]byte, error) {
 
 // putRow stores an index row.
 func (c *Core) putRow(p *part, row Row) {
-	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(nil, row)})
+	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(make([]byte, 0, rowsBytes([]Row{row})), row)})
+}
+
+// putEntryRow stores the index row of an entry.
+func (c *Core) putEntryRow(p *part, e *Entry) {
+	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: e.Version.Seq, Value: e.appendRow(make([]byte, 0, e.rowBytes()))})
 }
 
 // touch makes p's meta part of the batch being filled.
@@ -326,17 +332,47 @@ func (c *Core) Ready() (Ready, bool) {
 	r := c.out
 	r.Batch = c.batch
 	c.out = Ready{}
+	c.sizes.note(&r)
 	c.batch = nil
 	clear(c.overlay)
 	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Answers != nil || r.ToLeader != nil
 	return r, ok
 }
 
+// sizes are how long the lists of the last Ready that had any were: the next are
+// likely to be as long, and are made so at once.
+type sizes struct{ ops, send, reads, answers int }
+
+// sizesMax bounds what is made before it is needed.
+const sizesMax = 4096
+
+func (s *sizes) note(r *Ready) {
+	update := func(size *int, n int) {
+		if n > 0 {
+			*size = min(n, sizesMax)
+		}
+	}
+	if r.Batch != nil {
+		update(&s.ops, len(r.Batch.Ops))
+	}
+	update(&s.send, len(r.Send))
+	update(&s.reads, len(r.Reads))
+	update(&s.answers, len(r.Answers))
+}
+
+// grow is append for a list that was usually so long.
+func grow[T any](list []T, usual int, one T) []T {
+	if list == nil {
+		list = make([]T, 0, max(usual, 1))
+	}
+	return append(list, one)
+}
+
 // flushMeta writes p's meta into the batch and notes what its sync will mean.
 func (c *Core) flushMeta(p *part) {
 	p.dirty = false
 	if p.state != absent {
-		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(nil, meta{
+		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(make([]byte, 0, metaBytes+metaTermBytes*len(p.log.history)), meta{
 			state: p.state, damage: p.damage, log: p.log, commit: p.commit, floor: p.floor, reborn: p.reborn})})
 	}
 	p.commitSaved, p.savedAt = p.commit, c.now.Mono

@@ -87,3 +87,22 @@ func (e *Entry) row() Row {
 	}
 	return Row{Seq: e.Version.Seq, Term: e.Version.Term, Keys: keys}
 }
+
+// appendRow appends what appendRow does of the entry's row, without making it.
+func (e *Entry) appendRow(b []byte) []byte {
+	b = binary.AppendUvarint(b, e.Version.Term)
+	b = binary.AppendUvarint(b, uint64(len(e.Writes)))
+	for i := range e.Writes {
+		b = codec.AppendString(b, string(e.Writes[i].Key))
+	}
+	return b
+}
+
+// rowBytes is about the length of that.
+func (e *Entry) rowBytes() int {
+	n := 8
+	for i := range e.Writes {
+		n += 2 + len(e.Writes[i].Key)
+	}
+	return n
+}

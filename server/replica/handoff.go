@@ -54,7 +54,7 @@ func (c *Core) considerHandoff(p *part) {
 // replicas with what targets are; nil when there is nothing to gain.
 func (c *Core) wantedActing(p *part) []ring.ServerID {
 	all := len(p.targets) > 0
-	add := slices.Clone(p.view.Acting)
+	add := slices.Clip(p.view.Acting) // copied where it grows
 	for _, id := range p.targets {
 		if !c.fitToAct(p, id) {
 			all = false

@@ -292,7 +292,7 @@ func (c *Core) applyLive(p *part, e *Entry) bool {
 		l.bytes += rowsBytes([]Row{row})
 		return true
 	}
-	c.putRow(p, e.row())
+	c.putEntryRow(p, e)
 	c.touch(p)
 	return true
 }

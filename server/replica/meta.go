@@ -70,6 +70,12 @@ type meta struct {
 	reborn uint64 // of the view for which the copy was made
 }
 
+// What a meta takes, usually, and each term of its history besides.
+const (
+	metaBytes     = 48
+	metaTermBytes = 8
+)
+
 func appendMeta(b []byte, m meta) []byte {
 	b = append(b, metaFormat, byte(m.state)|byte(m.damage)<<metaDamageShift)
 	b = appendVersion(b, m.log.last)

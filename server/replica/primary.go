@@ -51,7 +51,7 @@ func (c *Core) applyEntry(p *part, e *Entry) {
 		c.healed(p, w.Key)
 	}
 	p.log.advance(e.Version)
-	c.putRow(p, e.row())
+	c.putEntryRow(p, e)
 	c.trimIndex(p, len(e.Writes))
 	c.touch(p)
 }

@@ -31,7 +31,7 @@ func (c *Core) startRead(p *part, r Read) {
 	}
 	r.Term = p.term
 	if c.leased(p) {
-		c.out.Reads = append(c.out.Reads, r)
+		c.out.Reads = grow(c.out.Reads, c.sizes.reads, r)
 		return
 	}
 	if len(l.question) > 0 && c.cfg.Bugs.on(BugConfirmShared) {
