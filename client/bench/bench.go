@@ -118,10 +118,10 @@ func (b *Bench) Close() {
 	}
 }
 
-// Run measures one mode: set, get or mix. Keys are drawn at random; before gets
-// are measured all of them are set, once.
+// Run measures one mode: set, get or mix. Keys are drawn at random; before the
+// first run all of them are set, so that sets replace values and gets find some.
 func (b *Bench) Run(ctx context.Context, mode string) (*Result, error) {
-	if mode != "set" && !b.filled {
+	if !b.filled {
 		b.each(func(w *worker) { w.fill(ctx) })
 		b.filled = true
 	}

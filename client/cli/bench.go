@@ -19,8 +19,8 @@ func (a *app) benchCmd() *cobra.Command {
 		Short: "measure sets and gets per second",
 		Long: `Measure a running cluster: first sets, each acknowledged when it is on disk on
 every acting replica, then gets. Each connection goes to one server and asks for
-keys that it is primary of, drawn at random. The keys stay in the store, named
-bench/…. Before gets are measured all of them are set.
+keys that it is primary of, drawn at random. Before anything is measured all of
+them are set. The keys stay in the store, named bench/….
 
 With --addr it measures anything that speaks RESP and takes every key at those
 addresses. The processor time of servers is counted where they run on this
