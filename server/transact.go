@@ -285,6 +285,31 @@ func (c *conn) settle() bool {
 	return !c.mu.gone
 }
 
+// settleReads waits for the reads of a slot that the connection asked for: a write
+// that is sent behind them must not be seen by them.
+func (c *conn) settleReads(slot uint16) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.reading(slot) && !c.mu.gone {
+		c.mu.Unlock()
+		c.submit()
+		c.mu.Lock()
+		if c.reading(slot) {
+			c.room.Wait()
+		}
+	}
+}
+
+// reading reports whether a read of a slot has no answer yet. The caller holds mu.
+func (c *conn) reading(slot uint16) bool {
+	for _, cl := range c.mu.calls {
+		if cl.isRead && cl.slot == slot && !cl.done.Load() {
+			return true
+		}
+	}
+	return false
+}
+
 // askLanes hands calls to their lanes and waits for the answers, which are not
 // written to the client. They stay the caller's.
 func (c *conn) askLanes(calls []*call) error {

@@ -243,6 +243,7 @@ type Read struct {
 	Term      uint64 // filled in by the core
 	Confirmed bool   // filled in by the core: the view leader vouched for Term
 	since     time.Duration
+	after     uint64 // the entry whose commit it waits for: the last of its key when it came
 
 	Item []byte // filled in by the caller before Served, with Err
 	Err  error

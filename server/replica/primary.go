@@ -228,12 +228,29 @@ func (c *Core) release(p *part, commit uint64) []Read {
 			if l.pending[key] == seq {
 				delete(l.pending, key)
 			}
-			for _, r := range l.readers[key] {
-				r.Item = e.Writes[i].Item
-				readers = append(readers, r)
-			}
-			delete(l.readers, key)
+			readers = append(readers, l.releaseReaders(key, seq, e.Writes[i].Item)...)
 		}
+	}
+	return readers
+}
+
+// releaseReaders takes those that wait for no later entry of their key than seq. Others
+// came after that one, maybe from a client whose own write it is.
+func (l *lead) releaseReaders(key Key, seq uint64, item []byte) (readers []Read) {
+	waiting := l.readers[key]
+	kept := waiting[:0]
+	for _, r := range waiting {
+		if r.after > seq {
+			kept = append(kept, r)
+			continue
+		}
+		r.Item = item
+		readers = append(readers, r)
+	}
+	if len(kept) == 0 {
+		delete(l.readers, key)
+	} else {
+		l.readers[key] = kept
 	}
 	return readers
 }

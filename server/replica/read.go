@@ -1,5 +1,7 @@
 package replica
 
+import "slices"
+
 // Read takes a client's read. It comes out of a Ready once the key may be read,
 // and is answered through Served.
 func (c *Core) Read(at Instant, r Read) {
@@ -9,11 +11,27 @@ func (c *Core) Read(at Instant, r Read) {
 		c.answer(Answer{Token: r.Token, Status: c.notServing(p)})
 		return
 	}
-	if !p.lead.active {
+	if !p.lead.active || p.lead.queues(r.Key) {
 		c.enqueue(p, queued{since: at.Mono, read: &r})
 		return
 	}
 	c.startRead(p, r)
+}
+
+// queues reports whether a write of a key waits for room: a read that comes after it
+// must not overtake it, for one client may have sent both without waiting.
+func (l *lead) queues(key Key) bool {
+	for i := range l.queue {
+		if w := l.queue[i].write; w != nil && w.touches(key) {
+			return true
+		}
+	}
+	return false
+}
+
+// touches reports whether a request may write a key.
+func (r *Request) touches(key Key) bool {
+	return r.Key == key || slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return w.Key == key })
 }
 
 // startRead lets a read go on once nothing uncommitted lies on its key and the
@@ -25,7 +43,8 @@ func (c *Core) startRead(p *part, r Read) {
 		return
 	}
 	r.Confirmed, r.since = false, c.now.Mono
-	if _, uncommitted := l.pending[r.Key]; uncommitted && !c.cfg.Bugs.on(BugDirtyRead) {
+	if seq, uncommitted := l.pending[r.Key]; uncommitted && !c.cfg.Bugs.on(BugDirtyRead) {
+		r.after = seq
 		l.readers[r.Key] = append(l.readers[r.Key], r)
 		return
 	}

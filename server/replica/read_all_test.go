@@ -94,3 +94,54 @@ func TestIncrIsStrict(t *testing.T) {
 		}
 	}
 }
+
+// TestReadAfterWrites: a read sees every write of its key that came before it, though
+// one client sent them all without waiting and an earlier one is committed first.
+func TestReadAfterWrites(t *testing.T) {
+	r := acting(t, 2, 2, 0)
+	var acks []parcel
+	r.drop = func(p parcel) bool {
+		if p.msg.Type == MsgAck {
+			acks = append(acks, p)
+		}
+		return p.msg.Type == MsgAck
+	}
+	r.write(1, setTo("k", "1"))
+	r.run()
+	first := r.read(1, name("k"))
+	r.write(1, setTo("k", "2"))
+	r.run()
+	second := r.read(1, name("k"))
+	r.run()
+	r.drop = nil
+	for _, p := range acks[len(acks)-1:] {
+		r.deliver(p)
+	}
+	r.run()
+	r.pass(1e9)
+	if !r.reads(first, "1") || !r.reads(second, "2") {
+		t.Errorf("first %+v, second %+v", r.got[first], r.got[second])
+	}
+}
+
+// TestReadBehindQueue: a read does not overtake a write of its key that waits for room.
+func TestReadBehindQueue(t *testing.T) {
+	r := acting(t, 2, 2, 0, Limits{FlightBytes: 10})
+	r.drop = lost(MsgAck)
+	r.write(1, setTo("other", "long enough to fill the window"))
+	r.write(1, setTo("k", "queued"))
+	r.run()
+	token, apart := r.read(1, name("k")), r.read(1, name("none"))
+	r.run()
+	if a, ok := r.got[token]; ok {
+		t.Errorf("answered before the write: %+v", a)
+	}
+	if _, ok := r.got[apart]; !ok {
+		t.Error("a read of another key waits")
+	}
+	r.drop = nil
+	r.pass(2e9)
+	if !r.reads(token, "queued") {
+		t.Errorf("%+v", r.got[token])
+	}
+}
