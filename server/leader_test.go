@@ -109,6 +109,8 @@ func (m *miniLeader) serve(nc net.Conn) {
 
 func (m *miniLeader) run(w *wire.Writer, args [][]byte) {
 	switch string(args[0]) {
+	case "AUTH":
+		w.WriteSimple("OK")
 	case wire.CmdRegister:
 		m.register(w, args[1])
 	case wire.CmdHeartbeat:

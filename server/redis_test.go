@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/secure"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -377,25 +380,33 @@ func TestWait(t *testing.T) {
 func TestPassword(t *testing.T) {
 	c := startCluster(t, 0, 8, 1)
 	opts := c.options(vfs.NewMem())
-	opts.Password = "open sesame"
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("open sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if opts.Secure, err = secure.Load(secure.Files{Password: file}); err != nil {
+		t.Fatal(err)
+	}
 	s := c.start(opts)
 	conn := dial(t, s.Addr())
+	const wrongPassword = "WRONGPASS invalid username-password pair or user is disabled."
 	for _, step := range []struct {
 		command []string
 		want    string
 	}{
-		{[]string{"GET", "k"}, "NOAUTH Authentication required."},
-		{[]string{wire.CmdParts}, "NOAUTH Authentication required."},
-		{[]string{"MULTI"}, "NOAUTH Authentication required."},
-		{[]string{"HELLO", "3"}, helloFirst},
+		{[]string{"GET", "k"}, secure.NoAuth},
+		{[]string{wire.CmdParts}, secure.NoAuth},
+		{[]string{"MULTI"}, secure.NoAuth},
+		{[]string{"HELLO", "3"}, secure.HelloNoAuth},
 		{[]string{"AUTH", "open"}, wrongPassword},
 		{[]string{"AUTH", "someone", "open sesame"}, wrongPassword},
 		{[]string{"HELLO", "3", "AUTH", "default", "x"}, wrongPassword},
-		{[]string{"PING"}, "NOAUTH Authentication required."},
+		{[]string{"PING"}, secure.NoAuth},
 		{[]string{"AUTH", "open sesame"}, "OK"},
 		{[]string{"PING"}, "PONG"},
 		{[]string{"RESET"}, "RESET"},
-		{[]string{"PING"}, "NOAUTH Authentication required."},
+		{[]string{"PING"}, secure.NoAuth},
 		{[]string{"HELLO", "2", "AUTH", "default", "open sesame"}, ""},
 		{[]string{"PING"}, "PONG"},
 	} {

@@ -12,7 +12,7 @@ import "viewring/ring"
 func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Item, ok bool) {
 	c.enter(at)
 	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active || !c.leased(p) {
+	if p == nil || p.lead == nil || !p.lead.active || p.lead.mute || !c.leased(p) {
 		return nil, false
 	}
 	items = make([]Item, len(keys))
