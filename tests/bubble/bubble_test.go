@@ -4,24 +4,12 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
-)
 
-func envInt(t *testing.T, name string, fallback uint64) uint64 {
-	t.Helper()
-	s := os.Getenv(name)
-	if s == "" {
-		return fallback
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
+	"viewring/tests/harness"
+)
 
 // TestSeeds plays two minutes of each of a few clusters, 10 with VIEWRING_SLOW=1.
 // VIEWRING_BUBBLE_SEEDS says how many, VIEWRING_BUBBLE_SEED replays one, as far as
@@ -31,8 +19,8 @@ func TestSeeds(t *testing.T) {
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		few = 10
 	}
-	first, n := envInt(t, "VIEWRING_BUBBLE_SEED_FIRST", 1), envInt(t, "VIEWRING_BUBBLE_SEEDS", few)
-	if one := envInt(t, "VIEWRING_BUBBLE_SEED", 0); one != 0 {
+	first, n := harness.EnvUint(t, "VIEWRING_BUBBLE_SEED_FIRST", 1), harness.EnvUint(t, "VIEWRING_BUBBLE_SEEDS", few)
+	if one := harness.EnvUint(t, "VIEWRING_BUBBLE_SEED", 0); one != 0 {
 		first, n = one, 1
 	}
 	counts := make(map[string]int)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"viewring/server/replica"
+	"viewring/tests/harness"
 )
 
 // plantedBug is one way to break the core. Those of a fresh mind were chosen by
@@ -94,7 +95,7 @@ var plantedBugs = []plantedBug{
 // the simulation is known to miss. With
 // VIEWRING_SIM_TABLE the table of DESIGN.md is written to that file.
 func TestPlantedBugs(t *testing.T) {
-	seeds := envInt(t, "VIEWRING_SIM_BUG_SEEDS", 300)
+	seeds := harness.EnvUint(t, "VIEWRING_SIM_BUG_SEEDS", 300)
 	var table strings.Builder
 	for i, b := range plantedBugs {
 		if os.Getenv("VIEWRING_SLOW") == "" && i%8 != 0 || b.elusive && os.Getenv("VIEWRING_SIM_ELUSIVE") == "" {

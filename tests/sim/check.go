@@ -154,6 +154,9 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	if a.Version.Term != c.Term && in.op != 0 {
 		return // the record of an earlier term answered a retry
 	}
+	if in.op == 0 && w.leader.state.View().Partitions[p].Term > c.Term {
+		return // read before its term was over, answered late: who acted then may have deleted its copy since
+	}
 	record := w.recordKey(p, try.id)
 	// The client waits for this answer, and it is too young to have gone for its age.
 	kept := in.op != 0 && try.current() && w.now-try.rec.call < time.Second

@@ -46,6 +46,7 @@ func faultKinds() []faultKind {
 			w.ambush.cutOff = true
 			return !was
 		}},
+		{2, "cloned folder", (*world).clone},
 		{3, "disk full", (*world).fillDisk},
 		{1, "all disks full", func(w *world, _ *server) bool { return w.fillAll() }},
 		{3, "blink", (*world).blink},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"viewring/internal/invariant"
 	"viewring/ring"
 	"viewring/viewleader/roster"
 )
@@ -168,4 +169,34 @@ func (w *world) failover() bool {
 	l.restore()
 	clear(l.heard)
 	return w.leaderOut(w.between(50*time.Millisecond, 2*time.Second))
+}
+
+// clone restarts a server, and lets a copy of its folder as it was in between ask to
+// join afterwards, once or twice: two servers of one folder, and the later one is
+// refused.
+func (w *world) clone(s *server) bool {
+	if s.node == nil || s.disk.rolledBack || s.doomed || !w.crashFor(s, w.between(50*time.Millisecond, 2*time.Second)) {
+		return false
+	}
+	r := roster.Register{ID: s.disk.id, Store: s.disk.store, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation,
+		Addr: "copy of " + s.addr(), Whole: true, Starts: s.disk.starts}
+	w.after(w.between(300*time.Millisecond, 4*time.Second), func() { w.startClone(s, r) })
+	return true
+}
+
+// startClone starts the copy, as long as it has not been started more often than the
+// original: then it would be the one that goes on.
+func (w *world) startClone(s *server, r roster.Register) {
+	m := w.leader.state.View().Member(s.id())
+	if m == nil || m.Incarnation <= r.Incarnation {
+		return
+	}
+	r.Incarnation++
+	r.Instance = w.rng.Uint64() | 1
+	r.Starts = append(slices.Clone(r.Starts), r.Instance)
+	w.leader.propose(roster.Command{Kind: roster.KindRegister, Register: r}, func(res roster.Result, _ *ring.View) {
+		w.count("clones refused")
+		invariant.Check(res.Code == roster.Refused, "H8", "%v runs, and a copy of its folder is registered as incarnation %d", s, r.Incarnation)
+	})
+	w.after(w.between(300*time.Millisecond, 2*time.Second), func() { w.startClone(s, r) })
 }

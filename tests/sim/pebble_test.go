@@ -10,6 +10,7 @@ import (
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/server/store"
+	"viewring/tests/harness"
 )
 
 // pebbleDrive is a server's real store on a file system in memory that loses
@@ -122,7 +123,7 @@ func (d *pebbleDrive) hasSynced(p ring.PartitionID, key replica.Key) bool {
 // TestOnPebble plays seeds over the real store: an acknowledged write survives
 // the crash of a file system that keeps its promises and no more.
 func TestOnPebble(t *testing.T) {
-	for seed := uint64(1); seed <= envInt(t, "VIEWRING_SIM_PEBBLE_SEEDS", 15); seed++ {
+	for seed := uint64(1); seed <= harness.EnvUint(t, "VIEWRING_SIM_PEBBLE_SEEDS", 15); seed++ {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		var drives []*pebbleDrive
 		r := Run(seed, Options{Drive: func() drive {

@@ -1,12 +1,16 @@
 package sim
 
-import "testing"
+import (
+	"testing"
+
+	"viewring/tests/harness"
+)
 
 // TestReborn plays worlds in which an operator gives up partitions, which few of the
 // default ones are.
 func TestReborn(t *testing.T) {
-	seeds := envInt(t, "VIEWRING_SIM_SEEDS", 60)
-	first := envInt(t, "VIEWRING_SIM_SEED_FIRST", 1)
+	seeds := harness.EnvUint(t, "VIEWRING_SIM_SEEDS", 60)
+	first := harness.EnvUint(t, "VIEWRING_SIM_SEED_FIRST", 1)
 	born := 0
 	Play(first, seeds, Options{Loss: true}, func(r Result) bool {
 		born += r.Counts["partitions given up"]

@@ -6,22 +6,11 @@ import (
 	"io/fs"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"testing"
-)
 
-func envInt(t *testing.T, name string, fallback uint64) uint64 {
-	s := os.Getenv(name)
-	if s == "" {
-		return fallback
-	}
-	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return n
-}
+	"viewring/tests/harness"
+)
 
 func TestMain(m *testing.M) {
 	debug.SetGCPercent(400) // worlds are small and live shortly
@@ -36,8 +25,8 @@ func TestSeeds(t *testing.T) {
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		few = 2000
 	}
-	first, n := envInt(t, "VIEWRING_SIM_SEED_FIRST", 1), envInt(t, "VIEWRING_SIM_SEEDS", few)
-	if one := envInt(t, "VIEWRING_SIM_SEED", 0); one != 0 {
+	first, n := harness.EnvUint(t, "VIEWRING_SIM_SEED_FIRST", 1), harness.EnvUint(t, "VIEWRING_SIM_SEEDS", few)
+	if one := harness.EnvUint(t, "VIEWRING_SIM_SEED", 0); one != 0 {
 		first, n = one, 1
 	}
 	opt := Options{Trace: os.Getenv("VIEWRING_SIM_TRACE") != ""}
