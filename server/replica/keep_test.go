@@ -58,6 +58,40 @@ func TestTailDoesNotGoOn(t *testing.T) {
 	}, BugTailGoesOn)
 }
 
+// TestUnfinishedDoesNotGoOn: a member of W that had to give its copy up has begun to copy
+// a log that is longer than that of who is restored then. It is not whole.
+func TestUnfinishedDoesNotGoOn(t *testing.T) {
+	r := acting(t, 3, 2, 0)
+	r.set(1, "k", "old")
+	r.drop = lost(MsgAppend)
+	r.write(1, setTo("k", "tail"))
+	r.run()
+	r.drop = lost(MsgPage)
+	r.change(actingAre(1))
+	r.pass(2 * r.view.LeaseTTL)
+	r.host(2).core.spoil(r.host(2).core.parts[0], unfit)
+	r.learn(2, 1)
+	r.run()
+	if r.host(2).core.parts[0].state != learning {
+		t.Fatal("s2 keeps its copy")
+	}
+	r.host(1).crash()
+	r.change(actingAre(3))
+	r.pass(2 * r.view.LeaseTTL)
+	if r.handoff() {
+		t.Fatal("handed off to an unfinished copy")
+	}
+	r.drop = nil
+	r.pass(8 * time.Second)
+	if !r.handoff() {
+		t.Fatal("no handoff when everything is copied")
+	}
+	r.pass(2 * r.view.LeaseTTL)
+	if got := r.stored(2, "k"); got != "old" {
+		t.Errorf("s2 stores %q", got)
+	}
+}
+
 // TestTailHealsTheSoleCopy: the replica that acts alone cannot read a key that the
 // other member of W has overwritten in its tail: nobody has the bytes from before.
 func TestTailHealsTheSoleCopy(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"viewring/internal/invariant"
 	"viewring/ring"
 )
 
@@ -89,6 +90,9 @@ func (c *Core) subscribe(p *part) {
 	m := &Message{Type: MsgSubscribe, Sub: l.sub, Floor: p.floor}
 	if !l.startOver {
 		m.Flags, m.Last, m.History = flagBase, p.log.last, p.log.history
+		if p.state == whole {
+			m.Flags |= flagReady
+		}
 	}
 	if primary := p.view.Primary(); primary != 0 {
 		c.send(p, primary, m)
@@ -126,6 +130,7 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 		l.startOver = false
 		return
 	case m.Flags&flagBase != 0:
+		invariant.Check(p.state == whole, "I4", "partition %d term %d: an unfinished copy is to act as it is", p.id, p.term)
 		c.swap(p)
 		return
 	case full:

@@ -49,7 +49,7 @@ func PartitionMessage(t MsgType) bool { return t >= MsgNewTerm && t < msgTypeEnd
 
 // The flags of a Message.
 const (
-	flagReady   = 1 << iota // Ack: the learner is whole
+	flagReady   = 1 << iota // Ack, Subscribe: the learner is whole
 	flagGap                 // Ack: entries are missing after Seq
 	flagFull                // Subscribed: copy everything
 	flagDone                // Page: the cursor is at the end

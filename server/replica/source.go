@@ -40,7 +40,7 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	}
 	base := ok && m.Flags&flagBase != 0 && common >= m.Floor
 	switch {
-	case base && c.oneLog(p, from, m, common) && (l.mute || m.Last.Seq > common):
+	case base && m.Flags&flagReady != 0 && c.oneLog(p, from, m, common) && (l.mute || m.Last.Seq > common):
 		out.Flags, common = flagBase, p.log.last.Seq
 	case !base || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored):
 		out.Flags = flagFull
