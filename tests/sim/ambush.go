@@ -172,6 +172,9 @@ func (w *world) hangAdoption(s *server) bool {
 		return false
 	}
 	s.slowAdoption = true
+	if w.chance(0.6) {
+		w.blink(s) // others may follow it, while its lanes do not know
+	}
 	w.after(w.between(500*time.Millisecond, 5*time.Second), func() { s.slowAdoption = false })
 	return true
 }
@@ -180,7 +183,7 @@ func (w *world) hangAdoption(s *server) bool {
 func (s *server) adoptionPace() time.Duration {
 	d := time.Duration(0)
 	if s.slowAdoption && !s.w.calm {
-		d = s.w.between(0, 2*time.Second)
+		d = time.Duration(s.w.rng.Int64N(int64(2 * time.Second)))
 	}
 	s.adoptAt = max(s.adoptAt, s.w.now+d)
 	return s.adoptAt - s.w.now
