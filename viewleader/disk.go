@@ -95,6 +95,10 @@ func openDisk(dir string, fs vfs.FS, logger *slog.Logger) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := folder.CheckLog(fs, fs.PathJoin(dir, raftName)); err != nil {
+		_ = lock.Close() // nothing was written through it
+		return nil, fmt.Errorf("open raft log in %s: %w", dir, err)
+	}
 	d := &disk{memory: raft.NewMemoryStorage(), lock: lock, logger: logger, broken: make(chan struct{})}
 	d.db, err = pebble.Open(fs.PathJoin(dir, raftName), &pebble.Options{
 		FS:                 fs,

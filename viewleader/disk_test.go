@@ -17,7 +17,7 @@ func TestDamagedRaftLog(t *testing.T) {
 	const entries = 60
 	first := &pb.Snapshot{Data: []byte("roster"), Metadata: &pb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)),
 		ConfState: &pb.ConfState{Voters: []uint64{1}}}}
-	for at := int64(2000); at < 130_000; at += 9973 {
+	for at := int64(2000); at < 178_000; at += 9973 {
 		fs := vfs.NewCrashableMem()
 		d, err := openDisk("data", fs, slog.New(slog.DiscardHandler))
 		if err != nil {

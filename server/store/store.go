@@ -88,7 +88,10 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 	s.failure.done = make(chan struct{})
 	s.trims.done = make(map[ring.PartitionID]uint64)
 	s.options = s.pebbleOptions(opts)
-	db, err := pebble.Open(fs.PathJoin(dir, pebbleName), s.options)
+	var db *pebble.DB
+	if err = folder.CheckLog(fs, fs.PathJoin(dir, pebbleName)); err == nil {
+		db, err = pebble.Open(fs.PathJoin(dir, pebbleName), s.options)
+	}
 	if err != nil {
 		_ = lock.Close() // nothing was written through it
 		return nil, s.openError(err)
