@@ -3,8 +3,11 @@ package client
 import (
 	"context"
 	"fmt"
+	"strings"
+	"sync"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 )
 
@@ -18,6 +21,10 @@ type LockOptions struct {
 	// waits for the next: until one of them gives way. Without it the last to join
 	// gets ErrDeadlock.
 	WaitInDeadlock bool
+
+	// OnDeadlock, if not nil, is told of deadlocks that the holder is in while it
+	// waits, closed or refused: who waits for whom. It is called by one goroutine.
+	OnDeadlock func(cycle string)
 }
 
 // Grant is a lock held.
@@ -35,15 +42,57 @@ func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions
 }
 
 func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (Grant, error) {
-	if _, err := c.Locks(ctx); err != nil { // a dead view leader is found out sooner than by waiting in line
-		return Grant{}, err
+	q := wire.LockAsk{Lock: lock, Client: holder, Session: session, Shared: o.Shared, Knot: o.WaitInDeadlock, TTL: o.TTL}
+	// At first without waiting: a dead view leader is found out sooner so.
+	token, err := c.leader.LockGet(ctx, q)
+	if wire.IsCode(err, wire.CodeLocked) && o.Wait != 0 {
+		q.Wait = o.Wait
+		if o.OnDeadlock != nil {
+			defer c.watchDeadlocks(ctx, lock, holder, o.OnDeadlock)()
+		}
+		token, err = c.leader.LockGet(ctx, q)
 	}
-	token, err := c.leader.LockGet(ctx, wire.LockAsk{Lock: lock, Client: holder, Session: session,
-		Shared: o.Shared, Knot: o.WaitInDeadlock, Wait: o.Wait, TTL: o.TTL})
 	if err != nil {
 		return Grant{}, c.leaderFailed(fmt.Sprintf("lock %q", lock), err)
 	}
 	return Grant{Token: token}, nil
+}
+
+// watchDeadlocks tells of deadlocks in which holder waits for a lock, until the
+// function that it returns is called.
+func (c *Client) watchDeadlocks(ctx context.Context, lock, holder string, tell func(string)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	mine := fmt.Sprintf("%q waits for %q ", holder, lock)
+	watching.Go(func() {
+		since, err := c.lastEvent(ctx)
+		for err == nil || wait.For(ctx, keepRetry) {
+			var events []Event
+			events, err = c.Events(ctx, since, time.Minute)
+			for _, e := range events {
+				since = e.Number
+				if e.Kind == eventDeadlock && strings.Contains(e.Detail, mine) && ctx.Err() == nil {
+					tell(e.Detail)
+				}
+			}
+		}
+	})
+	return func() {
+		cancel()
+		watching.Wait()
+	}
+}
+
+// eventDeadlock is the kind of the events that tell of a cycle of waiters.
+const eventDeadlock = "deadlock"
+
+// lastEvent returns the number of the newest event.
+func (c *Client) lastEvent(ctx context.Context) (uint64, error) {
+	events, err := c.Events(ctx, 0, 0)
+	if err != nil || len(events) == 0 {
+		return 0, err
+	}
+	return events[len(events)-1].Number, nil
 }
 
 // LockRelease releases a lock. One that the client does not hold, or holds in a

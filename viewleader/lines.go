@@ -2,6 +2,7 @@ package viewleader
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -242,6 +243,22 @@ func (l *lines) tick(now time.Time) {
 				w.until = time.Time{}
 				l.giveUp(w)
 			}
+		}
+	}
+}
+
+// sessionsEnded tells those who wait in a session that it has ended. The Raft loop
+// calls it.
+func (l *lines) sessionsEnded(ids ...uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for key, ws := range l.mu.waiting {
+		if key.session == 0 || !slices.Contains(ids, key.session) {
+			continue
+		}
+		delete(l.mu.waiting, key)
+		for _, w := range ws {
+			w.reply.fail(wire.CodeNoSession, fmt.Sprintf("session %d has ended", key.session))
 		}
 	}
 }

@@ -68,12 +68,15 @@ func (ss *sessions) opened(id uint64, ttl time.Duration) {
 	ss.mu.open[id] = &sessionBeat{ttl: ttl, heard: ss.s.opts.Now()}
 }
 
+// ended forgets sessions, and those who wait in them are told. The Raft loop calls
+// it.
 func (ss *sessions) ended(ids ...uint64) {
 	ss.mu.Lock()
-	defer ss.mu.Unlock()
 	for _, id := range ids {
 		delete(ss.mu.open, id)
 	}
+	ss.mu.Unlock()
+	ss.s.lines.sessionsEnded(ids...)
 }
 
 // tick ends sessions that were silent for too long. The Raft loop calls it.

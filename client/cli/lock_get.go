@@ -11,32 +11,86 @@ import (
 	"viewring/client"
 )
 
+// lockGetFlags are what lock_get was told.
+type lockGetFlags struct {
+	client.LockOptions
+	client.SessionOptions
+	wait       time.Duration
+	ttl        time.Duration
+	onDeadlock string
+}
+
 func (a *app) lockGetCmd() *cobra.Command {
-	var wait, ttl time.Duration
+	var f lockGetFlags
 	cmd := &cobra.Command{
-		Use:   "lock_get LOCK CLIENT",
-		Short: "take a named lock, waiting in line for it",
+		Use:   "lock_get LOCK CLIENT [-- COMMAND…]",
+		Short: "take a named lock, waiting in line for it; run a command under it",
 		Long: `Take the lock LOCK for CLIENT, a name of your choice, and print its fencing
 token. Who asks first gets it first; asking again for a lock that CLIENT holds
-is fine. It is held until lock_release, or until --ttl is over.
+is fine. It is held until lock_release, or until --ttl is over. With --shared
+it is held together with other readers; who wants it alone waits for all of
+them, and no reader passes who waits before it.
+
+With a COMMAND the lock is held while that runs, in a session that ends with
+this process, and the exit code is the command's (128 and more: a signal). It
+finds $VIEWRING_LOCK and $VIEWRING_TOKEN. If the lock is lost, because no view
+leader heard of this process for --session-ttl or because --ttl is over, the
+command is ended with all its process group: SIGTERM, and SIGKILL within half of
+--lock-delay, for which the lock is kept from others; that is exit code 4.
 
 --wait bounds the waiting; --wait 0 tries once. A lock that others hold is exit
-code 4; so is the end of --wait. The end of --timeout is exit code 3.`,
-		Example: "  viewring lock_get backups alice\n  viewring lock_get backups bob --wait 0",
-		Args:    wants("LOCK", "CLIENT"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if wait < 0 && cmd.Flag("wait").Changed || ttl < 0 {
-				return usagef("--wait and --ttl cannot be negative")
+code 4; so is the end of --wait. The end of --timeout is exit code 3. Who would
+close a circle of clients that wait for each other is refused, exit code 4, or
+waits with --on-deadlock wait; all in the circle are told.`,
+		Example: `  viewring lock_get backups alice
+  viewring lock_get backups bob --wait 0
+  viewring lock_get backups carol --wait 10m -- ./backup.sh --full
+  viewring lock_get catalog reader1 --shared`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+				if dash == len(args) {
+					return usagef("%s: the command after -- is missing", cmd.CommandPath())
+				}
+				args = args[:dash]
 			}
-			return a.lockGet(cmd.Context(), args[0], args[1], wait, ttl)
+			return wants("LOCK", "CLIENT")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.check(cmd, len(args) > 2); err != nil {
+				return err
+			}
+			if len(args) > 2 {
+				return a.lockRun(cmd.Context(), args[0], args[1], args[2:], &f)
+			}
+			return a.lockGet(cmd.Context(), args[0], args[1], &f)
 		},
 	}
-	cmd.Flags().DurationVar(&wait, "wait", -1, "wait this long in line (default: as long as --timeout allows)")
-	cmd.Flags().DurationVar(&ttl, "ttl", 0, "release the lock after this long (default: never)")
+	flags := cmd.Flags()
+	flags.DurationVar(&f.wait, "wait", -1, "wait this long in line (default: as long as --timeout allows)")
+	flags.DurationVar(&f.ttl, "ttl", 0, "release the lock after this long (default: never)")
+	flags.BoolVar(&f.Shared, "shared", false, "hold it together with other readers")
+	flags.StringVar(&f.onDeadlock, "on-deadlock", "fail", "what to do instead of closing a circle: `fail`, or wait")
+	flags.DurationVar(&f.SessionOptions.TTL, "session-ttl", 10*time.Second, "with COMMAND: the lock is lost after this long without news of this process")
+	flags.DurationVar(&f.LockDelay, "lock-delay", time.Second, "with COMMAND: keep a lost lock from others for this long")
 	return cmd
 }
 
-func (a *app) lockGet(ctx context.Context, lock, holder string, wait, ttl time.Duration) error {
+func (f *lockGetFlags) check(cmd *cobra.Command, command bool) error {
+	switch {
+	case f.wait < 0 && cmd.Flag("wait").Changed || f.ttl < 0:
+		return usagef("--wait and --ttl cannot be negative")
+	case f.onDeadlock != "fail" && f.onDeadlock != "wait":
+		return usagef("--on-deadlock must be fail or wait, not %q", f.onDeadlock)
+	case !command && (cmd.Flag("session-ttl").Changed || cmd.Flag("lock-delay").Changed):
+		return usagef("--session-ttl and --lock-delay are for lock_get LOCK CLIENT -- COMMAND")
+	case f.SessionOptions.TTL < time.Second || f.LockDelay < 0:
+		return usagef("--session-ttl is a second or more, and --lock-delay cannot be negative")
+	}
+	f.LockOptions.Wait, f.LockOptions.TTL, f.WaitInDeadlock = f.wait, f.ttl, f.onDeadlock == "wait"
+	return nil
+}
+
+func (a *app) lockGet(ctx context.Context, lock, holder string, f *lockGetFlags) error {
 	ctx, cancel := a.deadline(ctx)
 	defer cancel()
 	c, err := a.open(ctx)
@@ -44,16 +98,24 @@ func (a *app) lockGet(ctx context.Context, lock, holder string, wait, ttl time.D
 		return err
 	}
 	defer c.Close()
-	grant, err := c.LockGet(ctx, lock, holder, client.LockOptions{Wait: wait, TTL: ttl})
-	if errors.Is(err, client.ErrUnreachable) && ctx.Err() != nil {
-		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return codeError{exitUnknown, fmt.Errorf("lock %q: interrupted while waiting for it", lock)}
-		}
-		return codeError{exitUnknown, fmt.Errorf("lock %q: not granted within %v", lock, a.flags.timeout)}
-	}
+	f.OnDeadlock = a.tellDeadlock
+	grant, err := c.LockGet(ctx, lock, holder, f.LockOptions)
 	if err != nil {
-		return err
+		return a.notGranted(ctx, lock, err)
 	}
 	a.say(map[string]any{"lock": []byte(lock), "client": []byte(holder), "token": grant.Token}, "%d", grant.Token)
 	return nil
+}
+
+func (a *app) tellDeadlock(cycle string) { fmt.Fprintf(a.env.Stderr, "deadlock, %s\n", cycle) }
+
+// notGranted says how the wait for a lock ended.
+func (a *app) notGranted(ctx context.Context, lock string, err error) error {
+	if !errors.Is(err, client.ErrUnreachable) || ctx.Err() == nil {
+		return err
+	}
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return codeError{exitUnknown, fmt.Errorf("lock %q: interrupted while waiting for it", lock)}
+	}
+	return codeError{exitUnknown, fmt.Errorf("lock %q: not granted within %v", lock, a.flags.timeout)}
 }

@@ -47,6 +47,10 @@ func Main(ctx context.Context, args []string, env Env, starters Starters) int {
 	if err == nil {
 		return exitOK
 	}
+	var silent silentExit
+	if errors.As(err, &silent) {
+		return silent.code
+	}
 	code := a.exitCode(ctx, err)
 	a.report(err, code)
 	return code

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"viewring/tests/harness"
@@ -96,9 +97,76 @@ func testLocks(t *testing.T, s *harness.Shell) {
 	s.OK("lock_get", "short", "dave", "--ttl", "100ms")
 	s.OK("lock_get", "short", "erin", "--timeout", "10s")
 	s.OK("lock_release", "short", "erin")
+	testSharedLocks(t, s)
+	testDeadlock(t, s)
+	testLockedCommand(t, s)
 	if got := s.OK("locks"); !strings.Contains(got, "no lock is held") {
 		t.Errorf("locks: %s", got)
 	}
+}
+
+func testSharedLocks(t *testing.T, s *harness.Shell) {
+	s.OK("lock_get", "data", "r1", "--shared")
+	s.OK("lock_get", "data", "r2", "--shared", "--wait", "0")
+	s.Fails(4, "r1", "lock_get", "data", "w", "--wait", "0")
+	s.OK("lock_release", "data", "r1")
+	s.OK("lock_release", "data", "r2")
+}
+
+// testDeadlock: a holds L1, b holds L2, a waits for L2, b asks for L1. b is refused, and
+// a is told too; if b waits all the same, the list shows it until a gives way.
+func testDeadlock(t *testing.T, s *harness.Shell) {
+	const told = `"b" waits for "L1" held by "a", "a" waits for "L2" held by "b"`
+	s.OK("lock_get", "L1", "a")
+	s.OK("lock_get", "L2", "b")
+	a := s.Start("lock_get", "L2", "a")
+	waits := func(who string) func() bool {
+		return func() bool { return strings.Contains(s.OK("locks", "--json"), who) }
+	}
+	harness.Eventually(t, "a waits", waits(`"waiters":["YQ=="]`))
+	s.Fails(4, told, "lock_get", "L1", "b")
+	a.Stderr.Wait(t, told, a.Done)
+	b := s.Start("lock_get", "L1", "b", "--on-deadlock", "wait")
+	harness.Eventually(t, "the deadlock is listed", waits(`"deadlocks":[[{"client":"Yg=="`))
+	a.Stderr.Wait(t, "until one of them gives way: "+told, a.Done)
+	_ = a.Cmd.Process.Signal(os.Interrupt) // Ctrl-C leaves the line
+	<-a.Done
+	harness.Eventually(t, "the deadlock is over", waits(`"deadlocks":[]`))
+	s.OK("lock_release", "L1", "a")
+	<-b.Done
+	if code := b.Cmd.ProcessState.ExitCode(); code != 0 {
+		t.Errorf("b got exit code %d: %s", code, b.Stderr.Text())
+	}
+	s.OK("lock_release", "L1", "b")
+	s.OK("lock_release", "L2", "b")
+	events := s.OK("events")
+	for _, want := range []string{"deadlock       refused: " + told, `granted        "L1" to "b", token`} {
+		if !strings.Contains(events, want) {
+			t.Errorf("events do not show %s:\n%s", want, events)
+		}
+	}
+}
+
+// testLockedCommand: a command runs under a lock, its exit code is passed on, and when
+// the lock is lost it is ended with all that it started.
+func testLockedCommand(t *testing.T, s *harness.Shell) {
+	r := s.Run("", "lock_get", "job", "x", "--", "sh", "-c", `echo $VIEWRING_LOCK $VIEWRING_TOKEN; exit 7`)
+	if token, ok := strings.CutPrefix(strings.TrimSpace(r.Stdout), "job "); r.Code != 7 || !ok || token == "" {
+		t.Errorf("exit %d, %q, %s", r.Code, r.Stdout, r.Stderr)
+	}
+	s.Fails(127, "not found", "lock_get", "job", "x", "--", "no-such-command")
+	held := s.Start("lock_get", "job", "x", "--session-ttl", "1s", "--lock-delay", "2s", "--",
+		"sh", "-c", `trap "echo ended" TERM; echo began; sleep 1000 & wait; sleep 1000`)
+	held.Stdout.Wait(t, "began", held.Done)
+	s.Fails(4, "session", "lock_get", "job", "y", "--wait", "0")
+	_ = held.Cmd.Process.Signal(syscall.SIGSTOP)
+	s.OK("lock_get", "job", "y") // when the session and the lock delay are over
+	_ = held.Cmd.Process.Signal(syscall.SIGCONT)
+	<-held.Done
+	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stdout.Text(), "ended") || !strings.Contains(held.Stderr.Text(), "is lost") {
+		t.Errorf("a command whose lock was lost: exit %d, %s%s", code, held.Stdout.Text(), held.Stderr.Text())
+	}
+	s.OK("lock_release", "job", "y")
 }
 
 func testServers(t *testing.T, s *harness.Shell, d *harness.Daemon) {

@@ -2,9 +2,9 @@ package children
 
 import "syscall"
 
-// attributes let the kernel kill the child when the parent dies, for a child
+// Attributes let the kernel kill the child when the parent dies, for a child
 // that is stopped cannot see the end of the pipe. A group of its own keeps
 // Ctrl-C in the terminal for the parent, which then stops the children in order.
-func attributes() *syscall.SysProcAttr {
+func Attributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 }

@@ -4,5 +4,5 @@ package children
 
 import "syscall"
 
-// attributes has nothing to offer here: the pipe alone ends the children.
-func attributes() *syscall.SysProcAttr { return nil }
+// Attributes has nothing to offer here: the pipe alone ends the children.
+func Attributes() *syscall.SysProcAttr { return nil }

@@ -80,7 +80,7 @@ func (g *Group) Start(s Spec) (*Child, error) {
 	cmd.Env, cmd.Dir = s.Env, s.Dir
 	cmd.Stdout, cmd.Stderr = s.Stdout, s.Stderr
 	cmd.ExtraFiles = []*os.File{g.reading}
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = Attributes()
 	started := make(chan error)
 	g.starts <- func() { started <- cmd.Start() }
 	if err := <-started; err != nil {

@@ -1,0 +1,164 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"viewring/internal/wait"
+	"viewring/internal/wire"
+)
+
+// What a session is like unless said otherwise.
+const (
+	sessionTTL   = 10 * time.Second
+	sessionDelay = time.Second
+	keepRetry    = 100 * time.Millisecond
+)
+
+// SessionOptions say how a session ends by silence.
+type SessionOptions struct {
+	// TTL is the silence after which it ends; 0 is 10 s.
+	TTL time.Duration
+	// LockDelay keeps its locks from others for so long once it ended by silence:
+	// time to stop what was done under them. 0 is 1 s, negative is none.
+	LockDelay time.Duration
+}
+
+// Session is what locks end with: it is kept alive until Close, or until the view
+// leader has not heard of it for its time to live. Safe for concurrent use.
+//
+// It takes itself for lost a tenth earlier than the view leader does, counted from
+// when it sent what was heard last: with clocks that run evenly to a tenth it knows
+// before anybody else is granted its locks. A machine that sleeps may find out
+// later: tokens (Fence) protect from what is written meanwhile.
+type Session struct {
+	c       *Client
+	id      uint64
+	ttl     time.Duration
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	done    chan struct{} // closed when it is over
+
+	mu  sync.Mutex
+	err error // why it is over; guarded by mu
+}
+
+// OpenSession begins a session.
+func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
+	if o.TTL == 0 {
+		o.TTL = sessionTTL
+	}
+	if o.LockDelay == 0 {
+		o.LockDelay = sessionDelay
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	defer cancel()
+	began := time.Now()
+	id, err := c.leader.SessionOpen(ctx, o.TTL, max(0, o.LockDelay))
+	if err != nil {
+		return nil, c.leaderFailed("open a session", err)
+	}
+	s := &Session{c: c, id: id, ttl: o.TTL, done: make(chan struct{})}
+	keeping, stop := context.WithCancel(context.Background())
+	s.cancel = stop
+	s.running.Go(func() { s.keep(keeping, began) })
+	return s, nil
+}
+
+// ID is the session's number, as in the list of locks.
+func (s *Session) ID() uint64 { return s.id }
+
+// Done is closed when the session is over: lost, or closed.
+func (s *Session) Done() <-chan struct{} { return s.done }
+
+// Err says why the session is over: ErrSessionLost, or ErrClosed after Close; nil
+// while it goes on.
+func (s *Session) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *Session) end(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		close(s.done)
+	}
+}
+
+// keep tells the view leader that this client lives. heard is when something was
+// sent that it heard.
+func (s *Session) keep(ctx context.Context, heard time.Time) {
+	pause := s.ttl / 4
+	for {
+		until := heard.Add(s.ttl - s.ttl/10)
+		trying, cancel := context.WithDeadline(ctx, until)
+		var err error
+		var sent time.Time
+		if wait.For(trying, pause) {
+			sent = time.Now()
+			err = s.c.leader.SessionKeep(trying, s.id)
+		}
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case wire.IsCode(err, wire.CodeNoSession):
+			s.end(s.c.leaderFailed(fmt.Sprintf("session %d", s.id), err))
+			return
+		case err == nil && !sent.IsZero() && time.Now().Before(until):
+			heard, pause = sent, s.ttl/4
+		case !time.Now().Before(until):
+			s.end(&opError{op: fmt.Sprintf("session %d", s.id), kind: ErrSessionLost,
+				last: fmt.Errorf("no view leader has heard of it for %v", s.ttl-s.ttl/10)})
+			return
+		default:
+			pause = min(keepRetry, s.ttl/10)
+		}
+	}
+}
+
+// Close ends the session; its locks are free at once. It may be called again.
+func (s *Session) Close(ctx context.Context) error {
+	s.cancel()
+	s.running.Wait()
+	if s.Err() != nil {
+		return nil // there is nothing left to end
+	}
+	s.end(ErrClosed)
+	ctx, cancel := context.WithTimeout(ctx, s.c.opts.ConnectTimeout)
+	defer cancel()
+	return s.c.leaderFailed(fmt.Sprintf("end session %d", s.id), s.c.leader.SessionEnd(ctx, s.id))
+}
+
+// LockGet takes a lock that ends with the session, as Client.LockGet does. The same
+// holder in another session is somebody else. When the session is lost while it
+// waits it returns ErrSessionLost.
+func (s *Session) LockGet(ctx context.Context, lock, holder string, o LockOptions) (Grant, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer cancel()
+	watching.Go(func() {
+		select {
+		case <-s.done:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	g, err := s.c.lockGet(ctx, lock, holder, s.id, o)
+	if why := s.Err(); why != nil && !errors.Is(err, ErrSessionLost) {
+		return Grant{}, fmt.Errorf("lock %q: %w", lock, why)
+	}
+	return g, err
+}
+
+// LockRelease releases a lock of the session.
+func (s *Session) LockRelease(ctx context.Context, lock, holder string) error {
+	return s.c.lockRelease(ctx, lock, holder, s.id)
+}
