@@ -22,7 +22,7 @@ type itemCache struct {
 	lru   *simplelru.LRU[itemPlace, []byte]
 	bytes int // of all that lru has
 	limit int
-	parts map[ring.PartitionID]*cachedPart
+	parts []cachedPart // by partition; grows
 }
 
 // cachedPart is what is kept of a partition.
@@ -45,7 +45,7 @@ const (
 )
 
 func newItemCache(st replica.Storage, limit int64) *itemCache {
-	c := &itemCache{Storage: st, limit: int(limit), parts: make(map[ring.PartitionID]*cachedPart)}
+	c := &itemCache{Storage: st, limit: int(limit)}
 	size := max(1, c.limit/cachedItemBytes) // the bytes are the bound, and always reached before
 	c.lru, _ = simplelru.NewLRU(size, func(at itemPlace, item []byte) {
 		c.bytes -= cost(at, item)
@@ -61,12 +61,10 @@ func (c *itemCache) place(p ring.PartitionID, key replica.Key) itemPlace {
 }
 
 func (c *itemCache) part(p ring.PartitionID) *cachedPart {
-	part := c.parts[p]
-	if part == nil {
-		part = &cachedPart{}
-		c.parts[p] = part
+	for int(p) >= len(c.parts) {
+		c.parts = append(c.parts, cachedPart{})
 	}
-	return part
+	return &c.parts[p]
 }
 
 // Get implements replica.Storage. Nobody changes what it returns.
@@ -100,7 +98,7 @@ func (c *itemCache) keep(at itemPlace, item []byte) {
 func (c *itemCache) wrote(b *replica.Batch) {
 	for i := range b.Ops {
 		op := &b.Ops[i]
-		if part := c.parts[op.Partition]; part == nil || part.count == 0 {
+		if c.part(op.Partition).count == 0 {
 			continue
 		}
 		switch op.Kind {
