@@ -98,7 +98,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 // gcPercent is a server's, unless GOGC says otherwise. What Go has to look after is
 // small beside the store's caches, a few tens of megabytes: collected at its double
 // it cost 5 % of the processor time under load.
-const gcPercent = 300
+const gcPercent = 200
 
 // runServer runs a server. While drains is set, a SIGTERM comes through terms
 // instead of ending ctx: the server then hands over what it serves before it ends.

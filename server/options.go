@@ -60,6 +60,7 @@ const (
 	callsMax          = 1024             // requests of one connection without an answer
 	memoryBytesMax    = 512 << 20        // requests and answers under way in all
 	itemBytesDefault  = 64 << 20         // of items kept in memory
+	blockBytesDefault = 32 << 20         // of the store's blocks kept in memory
 	connMemoryDefault = 128 << 20        // the same of one connection: who does not read harms nobody else
 	writeTimeout      = 10 * time.Second
 	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
@@ -96,6 +97,9 @@ func (o *Options) setDefaults() error {
 	}
 	if o.ItemBytes == 0 {
 		o.ItemBytes = itemBytesDefault
+	}
+	if o.Store.CacheBytes == 0 {
+		o.Store.CacheBytes = blockBytesDefault
 	}
 	if o.ConnMemory == 0 {
 		o.ConnMemory = connMemoryDefault

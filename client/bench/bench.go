@@ -22,6 +22,7 @@ type Options struct {
 	Reads       int             // percent of the requests that are gets, in mode "mix"
 	Wait        int             // each set, or pipeline of them, waits for so many replicas (Redis's WAIT); 0 = none
 	Dialer      client.DialFunc // makes the connections; nil: net.Dialer
+	Filled      bool            // the keys have been set before
 	ExactlyOnce bool            // sets carry a request id, as those of the client library do
 }
 
@@ -121,7 +122,7 @@ func (b *Bench) Close() {
 // Run measures one mode: set, get or mix. Keys are drawn at random; before the
 // first run all of them are set, so that sets replace values and gets find some.
 func (b *Bench) Run(ctx context.Context, mode string) (*Result, error) {
-	if !b.filled {
+	if !b.filled && !b.opts.Filled {
 		b.each(func(w *worker) { w.fill(ctx) })
 		b.filled = true
 	}

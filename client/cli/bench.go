@@ -56,6 +56,7 @@ machine.`,
 	f.IntVar(&o.Pipeline, "pipeline", 1, "`number` of requests under way on each connection")
 	f.IntVar(&o.Reads, "reads", 50, "in --mode mix, `percent` of the requests that are gets")
 	f.IntVar(&o.Wait, "wait", 0, "let each set, or pipeline of sets, wait for this `number` of replicas: Redis's WAIT")
+	f.BoolVar(&o.Filled, "filled", false, "the keys are there from a run before: do not set them first")
 	f.BoolVar(&o.ExactlyOnce, "exactly-once", false, "give each set a request id, as viewring's own clients do, instead of a plain SET")
 	f.StringSliceVar(&addrs, "addr", nil, "measure what speaks RESP at `HOST:PORT`, several with commas, instead of a cluster")
 	seconds := 5.0

@@ -1,0 +1,146 @@
+// Command peers measures viewring beside Redis and etcd, three copies each, on this
+// machine and in the same run, and prints the medians as a table. It also draws how
+// long sets take while a server is killed and another joins. Run it by run.sh.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+)
+
+// options are the flags.
+type options struct {
+	viewring string        // the binary
+	out      string        // folder for what is written
+	runs     int           // of which the medians are printed
+	span     time.Duration // of each measurement
+	keys     int
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == etcdMember {
+		runEtcdMember(os.Args[2:])
+		return
+	}
+	var o options
+	flag.StringVar(&o.viewring, "viewring", "", "`path` of the viewring binary")
+	flag.StringVar(&o.out, "out", ".", "write table.md and timeline.svg into this `folder`")
+	flag.IntVar(&o.runs, "runs", 3, "measure so many `times`")
+	flag.DurationVar(&o.span, "span", 3*time.Second, "measure each row for so long")
+	flag.IntVar(&o.keys, "keys", 100_000, "`number` of different keys")
+	only := flag.String("only", "", "only this `system`: viewring, redis, etcd or timeline")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, &o, *only); err != nil {
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o *options, only string) error {
+	scratch, err := os.MkdirTemp("", "peers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	disk, err := diskSpeed(scratch)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("the disk writes %.0f MB/s, 64 KiB and an fdatasync at a time: %.0f MB/s\n", disk.stream, disk.synced)
+	t := newTable(disk)
+	for n := range o.runs {
+		for _, start := range []starter{{"viewring", startViewring}, {"redis", startRedis}, {"etcd", startEtcd}} {
+			if only != "" && only != start.name {
+				continue
+			}
+			dir := filepath.Join(scratch, fmt.Sprint(start.name, n))
+			if err := measure(ctx, o, start, dir, t); err != nil {
+				return fmt.Errorf("%s: %w", start.name, err)
+			}
+			_ = os.RemoveAll(dir) // scratch
+		}
+	}
+	text := t.String()
+	fmt.Print("\n", text)
+	if err := os.WriteFile(filepath.Join(o.out, "table.md"), []byte(text), 0o644); err != nil {
+		return err
+	}
+	if only != "" && only != "timeline" {
+		return nil
+	}
+	return timeline(ctx, o, filepath.Join(scratch, "timeline"))
+}
+
+// measure takes one run of one system.
+func measure(ctx context.Context, o *options, start starter, dir string, t *table) error {
+	s, err := start.start(ctx, o, dir)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	if _, err := s.load(ctx, load{mode: "get", connections: 256, pipeline: 1, valueSize: 1024, span: time.Second / 10, fill: true}); err != nil {
+		return fmt.Errorf("fill: %w", err)
+	}
+	t.add(s.name, "memory, MB", float64(residentBytes(s.pids))/1e6)
+	for _, row := range rows {
+		if row.pipeline > 1 && s.noPipeline {
+			continue
+		}
+		l := row.load
+		l.span = o.span
+		if err := settle(ctx); err != nil {
+			return err
+		}
+		cpu, written := processorTime(s.pids), writtenBytes(s.pids)
+		r, err := s.load(ctx, l)
+		if err != nil {
+			return fmt.Errorf("%s: %w", row.name, err)
+		}
+		cpu, written = processorTime(s.pids)-cpu, writtenBytes(s.pids)-written
+		fmt.Printf("%-9s %-18s %8.0f/s  p50 %6dµs  p99 %6dµs  %d errors\n", s.name, row.name, r.PerSecond, r.P50, r.P99, r.Errors)
+		if r.Operations == 0 {
+			return fmt.Errorf("%s: nothing was answered", row.name)
+		}
+		t.add(s.name, row.name, r.PerSecond)
+		if row.details {
+			t.add(s.name, row.name+", p50 µs", float64(r.P50))
+			t.add(s.name, row.name+", p99 µs", float64(r.P99))
+			t.add(s.name, row.name+", CPU µs of the servers", float64(cpu.Microseconds())/float64(r.Operations))
+			t.add(s.name, row.name+", CPU µs of the load", r.ClientCPU)
+		}
+		if row.writes {
+			t.add(s.name, "bytes to disk per user byte, three copies", float64(written)/float64(r.Operations)/float64(l.valueSize))
+		}
+		if l.valueSize > 1024 {
+			t.add(s.name, row.name+", MB/s", r.PerSecond*float64(l.valueSize)/1e6)
+		}
+	}
+	return nil
+}
+
+// row is a measurement.
+type row struct {
+	load
+	name    string
+	details bool // CPU and latencies are rows too
+	writes  bool // the disk's bytes are a row too
+}
+
+var rows = []row{
+	{name: "set at 1", load: load{mode: "set", connections: 1, pipeline: 1, valueSize: 1024}},
+	{name: "set at 64", load: load{mode: "set", connections: 64, pipeline: 1, valueSize: 1024}, details: true, writes: true},
+	{name: "set at 256", load: load{mode: "set", connections: 256, pipeline: 1, valueSize: 1024}},
+	{name: "get at 64", load: load{mode: "get", connections: 64, pipeline: 1, valueSize: 1024}, details: true},
+	{name: "95/5 at 64", load: load{mode: "mix", reads: 95, connections: 64, pipeline: 1, valueSize: 1024}},
+	{name: "set at 64 × 16", load: load{mode: "set", connections: 64, pipeline: 16, valueSize: 1024}},
+	{name: "get at 64 × 16", load: load{mode: "get", connections: 64, pipeline: 16, valueSize: 1024}},
+	{name: "set 64 KiB at 16", load: load{mode: "set", connections: 16, pipeline: 1, valueSize: 64 << 10, keys: 1000}},
+}

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# viewring beside Redis and etcd on this machine: builds all, measures three runs of
+# each in about ten minutes, and leaves table.md and timeline.svg in the folder named
+# (default: this one's results). Needs redis-server; further arguments go to peers:
+# tests/peers/run.sh OUT -runs 1 -span 2s
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+out=$(realpath -m "${1:-$here/results}")
+shift $(($# > 0))
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+command -v redis-server >/dev/null || {
+	echo "redis-server is needed (Debian: redis)" >&2
+	exit 1
+}
+(cd "$here/../.." && go build -o "$work/viewring" .)
+(cd "$here" && go build -o "$work/peers" .)
+nproc | xargs echo "processors:"
+uptime
+redis-server --version
+(cd "$here" && go list -m go.etcd.io/etcd/server/v3)
+"$work/peers" -viewring "$work/viewring" -out "$out" "$@"

@@ -1,0 +1,251 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// load is what is asked of a system for a while.
+type load struct {
+	mode        string // set, get or mix
+	reads       int    // percent, in a mix
+	connections int
+	pipeline    int
+	valueSize   int
+	keys        int // 0: the usual number
+	span        time.Duration
+	fill        bool // set all keys first
+}
+
+// result is what a load came to, as viewring bench --json has it.
+type result struct {
+	Operations int     `json:"operations"`
+	Errors     int     `json:"errors"`
+	PerSecond  float64 `json:"per_second"`
+	P50        int64   `json:"p50_us"`
+	P99        int64   `json:"p99_us"`
+	ClientCPU  float64 `json:"client_cpu_us"`
+}
+
+// system is one that runs.
+type system struct {
+	name       string
+	pids       []int
+	noPipeline bool
+	load       func(context.Context, load) (result, error)
+	stop       func()
+}
+
+type starter struct {
+	name  string
+	start func(ctx context.Context, o *options, dir string) (*system, error)
+}
+
+// startWait bounds a start.
+const startWait = 60 * time.Second
+
+// process starts a child that dies with us, and returns how to end it.
+func process(log string, name string, args ...string) (*exec.Cmd, func(), error) {
+	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+		return nil, nil, err
+	}
+	out, err := os.Create(log)
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = out
+	if cmd.Stdout == nil {
+		cmd.Stdout = out
+	}
+	return started(cmd, out)
+}
+
+func started(cmd *exec.Cmd, out io.Closer) (*exec.Cmd, func(), error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		return nil, nil, err
+	}
+	_ = out.Close() // the child has its own
+	return cmd, func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait() // however it ended
+		timer.Stop()
+	}, nil
+}
+
+// freePort returns a port that nobody listens at now.
+func freePort() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
+}
+
+// until waits for a condition.
+func until(ctx context.Context, what string, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w", what, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// settle lets what a load has left behind come to rest.
+func settle(ctx context.Context) error {
+	select {
+	case <-time.After(300 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bench runs viewring bench.
+func bench(ctx context.Context, o *options, l load, args ...string) (result, error) {
+	keys := l.keys
+	if keys == 0 {
+		keys = o.keys
+	}
+	args = append(args, "bench", "--json", "--mode", l.mode, "--reads", strconv.Itoa(l.reads), "--connections", strconv.Itoa(l.connections),
+		"--pipeline", strconv.Itoa(l.pipeline), "--value-size", strconv.Itoa(l.valueSize), "--keys", strconv.Itoa(keys),
+		"--seconds", fmt.Sprint(l.span.Seconds()))
+	if !l.fill && l.keys == 0 {
+		args = append(args, "--filled")
+	}
+	cmd := exec.CommandContext(ctx, o.viewring, args...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return result{}, err
+	}
+	var r struct{ Results []result }
+	if err := json.Unmarshal(out, &r); err != nil || len(r.Results) != 1 {
+		return result{}, fmt.Errorf("bench said %q: %w", out, err)
+	}
+	return r.Results[0], nil
+}
+
+// startViewring starts a cluster of three.
+func startViewring(ctx context.Context, o *options, dir string) (*system, error) {
+	c, err := viewringUp(ctx, o, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &system{name: "viewring", pids: c.pids, stop: c.stop, load: func(ctx context.Context, l load) (result, error) {
+		return bench(ctx, o, l, "--viewleader", c.Viewleader)
+	}}, nil
+}
+
+// cluster is what viewring up says of itself.
+type cluster struct {
+	Viewleader string
+	Servers    []string
+	pids       []int // of the view leader and the servers
+	byName     map[string]int
+	stop       func()
+}
+
+func viewringUp(ctx context.Context, o *options, dir string) (*cluster, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	said, err := os.Create(dir + ".json")
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.Create(dir + ".log")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(o.viewring, "up", "--private", "--json", "--data", dir)
+	cmd.Stdout, cmd.Stderr = said, log
+	cmd, stop, err := started(cmd, log)
+	if err != nil {
+		return nil, err
+	}
+	c := &cluster{stop: stop, byName: make(map[string]int)}
+	err = until(ctx, "viewring up", func() bool {
+		b, _ := os.ReadFile(said.Name()) // in the making
+		return json.Unmarshal(b, c) == nil
+	})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	for pid, args := range childrenOf(cmd.Process.Pid) {
+		c.pids = append(c.pids, pid)
+		c.byName[filepath.Base(args[len(args)-1])] = pid
+		for i := range args {
+			if args[i] == "--data" {
+				c.byName[filepath.Base(args[i+1])] = pid
+			}
+		}
+	}
+	return c, nil
+}
+
+// startRedis starts a primary and two replicas, all of which sync every write
+// before they answer; each set, or pipeline of sets, then waits for two replicas.
+func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
+	s := &system{name: "redis"}
+	var stops []func()
+	s.stop = func() {
+		for _, stop := range stops {
+			stop()
+		}
+	}
+	var ports []string
+	for i := range 3 {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		ports = append(ports, port)
+		data := filepath.Join(dir, strconv.Itoa(i))
+		if err := os.MkdirAll(data, 0o755); err != nil {
+			return nil, err
+		}
+		args := []string{"--port", port, "--bind", "127.0.0.1", "--dir", data, "--appendonly", "yes", "--appendfsync", "always", "--save", ""}
+		if i > 0 {
+			args = append(args, "--replicaof", "127.0.0.1 "+ports[0])
+		}
+		cmd, stop, err := process(filepath.Join(dir, "log", strconv.Itoa(i)), "redis-server", args...)
+		if err != nil {
+			s.stop()
+			return nil, err
+		}
+		stops = append(stops, stop)
+		s.pids = append(s.pids, cmd.Process.Pid)
+	}
+	err := until(ctx, "redis has two replicas", func() bool {
+		out, _ := exec.Command("redis-cli", "-p", ports[0], "INFO", "replication").Output()
+		return strings.Count(string(out), "state=online") == 2
+	})
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	s.load = func(ctx context.Context, l load) (result, error) {
+		return bench(ctx, o, l, "--addr", "127.0.0.1:"+ports[0], "--wait", "2")
+	}
+	return s, nil
+}
