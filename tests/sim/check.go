@@ -157,6 +157,9 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	if in.op == 0 && w.leader.state.View().Partitions[p].Term > c.Term {
 		return // read before its term was over, answered late: who acted then may have deleted its copy since
 	}
+	if w.leader.state.View().Partitions[p].Reborn > life {
+		return // the server has not heard that the partition was given up: others have dropped that life
+	}
 	record := w.recordKey(p, try.id)
 	// The client waits for this answer, and it is too young to have gone for its age.
 	kept := in.op != 0 && try.current() && w.now-try.rec.call < time.Second
