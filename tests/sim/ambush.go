@@ -14,6 +14,7 @@ import (
 type ambush struct {
 	handoff bool                    // the next handoff that adds somebody comes late
 	confirm ring.ServerID           // whose next confirmation comes late, while others follow it; 0: nobody
+	purge   bool                    // the next purge comes late, after members have changed
 	cutOff  bool                    // the next primary that hands its partition to another is cut off
 	held    map[reign]time.Duration // handoffs that do not arrive before
 }
@@ -72,6 +73,18 @@ func (w *world) holdHandoff(s *server, q replica.LeaderRequest) time.Duration {
 	w.ambush.held[r] = w.now + d
 	w.note(int(q.Partition), "the handoff to %v comes %v late", newcomer, d)
 	return d
+}
+
+// holdPurge is how long a purge is under way: it may find another view.
+func (w *world) holdPurge() time.Duration {
+	if !w.ambush.purge || w.calm {
+		return 0
+	}
+	w.ambush.purge = false
+	if !w.join() || w.chance(0.3) {
+		w.leave(w.servers[w.rng.IntN(len(w.servers))])
+	}
+	return 50*time.Millisecond + time.Duration(w.rng.Int64N(int64(300*time.Millisecond)))
 }
 
 // estranged cuts a primary off from the other servers, but not from the view leader,

@@ -66,6 +66,7 @@ var expected = []string{
 	"fault one way",
 	"fault pause",
 	"fault power cycle",
+	"fault purge comes late",
 	"fault remove",
 	"fault slow disk",
 	"fault slow link",

@@ -51,6 +51,11 @@ func faultKinds() []faultKind {
 		{1, "all disks full", func(w *world, _ *server) bool { return w.fillAll() }},
 		{3, "blink", (*world).blink},
 		{3, "handoff comes late", func(w *world, _ *server) bool { return w.lateHandoff() }},
+		{3, "purge comes late", func(w *world, _ *server) bool {
+			was := w.ambush.purge
+			w.ambush.purge = true
+			return !was
+		}},
 		{3, "estranged", func(w *world, _ *server) bool { return w.estranged() }},
 		{3, "late learner", func(w *world, _ *server) bool { return w.lateLearner() }},
 		{2, "tail of one", func(w *world, _ *server) bool { return w.tailOfOne() }},

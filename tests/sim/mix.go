@@ -4,7 +4,7 @@ package sim
 // others, so that they meet each other. Half of the seeds have none.
 var themes = [][]string{
 	{"flipped bit", "bad block", "slow link", "flipped under lag"},
-	{"handoff comes late", "blink", "join", "leave", "crash", "slow link"},
+	{"handoff comes late", "purge comes late", "blink", "join", "leave", "crash", "slow link"},
 	{"late learner", "blink", "slow link", "drain"},
 	{"tail of one", "lonely", "crash"},
 	{"estranged", "isolated", "adoption hangs", "no view leader"},

@@ -328,8 +328,8 @@ func (s *server) send(to ring.ServerID, m *replica.Message) {
 	if m.Type == replica.MsgFetch || m.Type == replica.MsgPage {
 		pace = s.w.between(0, 400*time.Millisecond) // copies are throttled
 	}
-	if m.Type == replica.MsgPurge && !s.w.calm && s.w.chance(0.3) {
-		pace = time.Duration(s.w.rng.Int64N(int64(2 * time.Second))) // another view may be there before it
+	if m.Type == replica.MsgPurge {
+		pace = s.w.holdPurge()
 	}
 	s.w.deliver(s.id(), to, func() {
 		if target.alive && target.node != nil {
