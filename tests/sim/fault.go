@@ -39,7 +39,7 @@ func faultKinds() []faultKind {
 		{2, "configure", func(w *world, _ *server) bool { return w.configure() }},
 		{4, "lonely", func(w *world, _ *server) bool { return w.lonely() }},
 		{2, "clock drifts", (*world).drift},
-		{3, "clock jumps", (*world).jump},
+		{4, clockJumps, (*world).jump},
 		{2, "disk rolled back", (*world).rollBack},
 		{3, "cut off by its handoff", func(w *world, _ *server) bool {
 			was := w.ambush.cutOff

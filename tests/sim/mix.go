@@ -11,7 +11,10 @@ var themes = [][]string{
 	{"disk full", "all disks full", "drain", "crash"},
 	{"torn triangle", "one way", "bridge", "crash"},
 	{"client's clock jumps", "lossy", "crash"},
+	{clockJumps, "pause", "no view leader"},
 }
+
+const clockJumps = "clock jumps"
 
 // themeWeight is how much more often the faults of a theme happen.
 const themeWeight = 5
@@ -26,6 +29,7 @@ func (w *world) pickWeights() {
 		return
 	}
 	for _, name := range themes[w.rng.IntN(len(themes))] {
+		w.clocks = w.clocks || name == clockJumps
 		for i := range kinds {
 			if kinds[i].name == name {
 				w.weights[i] *= themeWeight

@@ -126,7 +126,7 @@ func newWorld(seed uint64, opt Options) *world {
 	if w.chance(0.5) {
 		w.limits = tight
 	}
-	w.clocks = w.chance(0.3)
+	w.clocks = w.chance(0.3) || w.clocks
 	w.strict = w.clocks && w.chance(0.7)
 	w.valueMax = 1 << 20
 	if w.chance(0.2) {
