@@ -32,6 +32,10 @@ type ServerStatus struct {
 	Epoch uint64        // adopted by all of the server's lanes
 	Down  time.Time     // since when it is declared down; zero: it is up
 	Stats ServerStats
+	// Failures counts those of the last minutes. Held is until when a server that
+	// fails again and again stays out, unless it is needed; zero: it need not.
+	Failures int
+	Held     time.Time
 }
 
 // Status is the view leader's whole picture.
@@ -58,7 +62,8 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 		return nil, fmt.Errorf("status: %w", err)
 	}
 	for _, r := range raw.Servers {
-		s.Servers = append(s.Servers, ServerStatus{ID: r.ID, Heard: r.Age >= 0, Age: r.Age, Epoch: r.Epoch, Down: r.Down, Stats: ServerStats(r.Stats)})
+		s.Servers = append(s.Servers, ServerStatus{ID: r.ID, Heard: r.Age >= 0, Age: r.Age, Epoch: r.Epoch, Down: r.Down, Stats: ServerStats(r.Stats),
+			Failures: int(r.Failures), Held: r.Held})
 	}
 	return s, nil
 }

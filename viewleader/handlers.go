@@ -280,5 +280,12 @@ func (s *Service) resolve(name string) (ring.ServerID, error) {
 func (c *conn) status(r *reply, _ [][]byte) {
 	p := c.s.published.Load()
 	st := wire.Status{View: ring.AppendView(nil, p.view, 0), Servers: c.s.beats.status(p.members)}
+	for i := range p.members {
+		failures, until := c.s.damped(p, &p.members[i])
+		st.Servers[i].Failures = uint32(failures)
+		if until.After(c.s.opts.Now()) {
+			st.Servers[i].Held = until
+		}
+	}
 	r.bulk(wire.AppendStatus(nil, &st))
 }

@@ -43,6 +43,12 @@ type Options struct {
 	// default 5 s.
 	ReturnGrace time.Duration
 
+	// A server that failed FlapsMax times within FlapWindow stays out for FlapHold
+	// when it fails again, twice as long with each failure more, unless it is needed;
+	// default 5 in 10 min, 30 s.
+	FlapsMax             int
+	FlapWindow, FlapHold time.Duration
+
 	SnapshotEvery  int // entries between snapshots of the roster; default 10000
 	ConnectionsMax int // default 20000
 
@@ -61,6 +67,9 @@ func (o *Options) fill() {
 	def(&o.LeaseTTL, 600*time.Millisecond)
 	def(&o.ColdGrace, 30*time.Second)
 	def(&o.ReturnGrace, 5*time.Second)
+	def(&o.FlapsMax, 5)
+	def(&o.FlapWindow, 10*time.Minute)
+	def(&o.FlapHold, 30*time.Second)
 	def(&o.SnapshotEvery, 10_000)
 	def(&o.ConnectionsMax, 20_000)
 	if o.FS == nil {
@@ -106,6 +115,7 @@ func (o *Options) validate() error {
 	}{
 		{"heartbeat", o.Heartbeat}, {"down-after", o.DownAfter}, {"out-after", o.OutAfter}, {"lease", o.LeaseTTL},
 		{"cold grace", o.ColdGrace}, {"return grace", o.ReturnGrace},
+		{"flap window", o.FlapWindow}, {"flap hold", o.FlapHold},
 	} {
 		if d.value < time.Millisecond {
 			return fmt.Errorf("%s %v: want at least 1ms", d.name, d.value)
@@ -116,6 +126,9 @@ func (o *Options) validate() error {
 	}
 	if o.OutAfter < o.DownAfter {
 		return fmt.Errorf("out-after %v: want at least down-after %v", o.OutAfter, o.DownAfter)
+	}
+	if o.FlapsMax < 1 {
+		return fmt.Errorf("at most %d failures: want more", o.FlapsMax)
 	}
 	if o.SnapshotEvery < 1 || o.ConnectionsMax < 1 {
 		return fmt.Errorf("snapshot every %d entries, at most %d connections: want more", o.SnapshotEvery, o.ConnectionsMax)

@@ -16,6 +16,10 @@ func (c *conn) register(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, err.Error())
 		return
 	}
+	if why := c.s.holdBack(&q); why != "" {
+		r.fail(wire.CodeBusy, why)
+		return
+	}
 	c.s.running.Go(func() {
 		if err := c.s.settle(c, &q); err != nil {
 			r.fail(wire.CodeRefused, err.Error())

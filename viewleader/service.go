@@ -49,7 +49,8 @@ type Service struct {
 type published struct {
 	view    *ring.View
 	members []roster.MemberState
-	next    chan struct{} // closed when there is a newer one
+	returns map[ring.ServerID][]int64 // when servers were let in again after a failure (unix ms)
+	next    chan struct{}             // closed when there is a newer one
 }
 
 // member returns the member with that id, or nil.
@@ -325,7 +326,7 @@ func (s *Service) onView(state *roster.State) {
 // publish shows a view inside this process.
 func (s *Service) publish(state *roster.State) {
 	old := s.published.Load()
-	s.published.Store(&published{view: state.View(), members: state.Members(), next: make(chan struct{})})
+	s.published.Store(&published{view: state.View(), members: state.Members(), returns: returns(state.Events(0)), next: make(chan struct{})})
 	if old != nil {
 		close(old.next)
 	}

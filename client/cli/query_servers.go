@@ -111,6 +111,9 @@ func (a *app) printStatus(st *client.Status) {
 		if m.Up && h.Stats.Full {
 			state += ", disk full"
 		}
+		if left := time.Until(h.Held); left > 0 && !m.Up {
+			state += fmt.Sprintf(", flapping: out for %s more", span(left))
+		}
 		rows = append(rows, []string{m.ID.String(), m.Addr, state,
 			strconv.Itoa(primary), strconv.Itoa(backup), strconv.Itoa(learner),
 			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
@@ -191,6 +194,8 @@ type serverObject struct {
 	Delta       uint64 `json:"delta_partitions"`
 	DiskFree    uint64 `json:"disk_free"`
 	Full        bool   `json:"disk_full"`
+	Failures    int    `json:"failures"`             // lately
+	HeldUntil   string `json:"held_until,omitempty"` // it fails again and again
 }
 
 func statusObject(st *client.Status) map[string]any {
@@ -203,11 +208,16 @@ func statusObject(st *client.Status) map[string]any {
 			age = h.Age.Milliseconds()
 		}
 		primary, backup, learner := st.Roles(m.ID)
+		held := ""
+		if !h.Held.IsZero() {
+			held = h.Held.UTC().Format(time.RFC3339Nano)
+		}
 		servers = append(servers, serverObject{
 			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Zone: m.Zone,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
+			Failures: h.Failures, HeldUntil: held,
 		})
 	}
 	s := st.Safety()

@@ -150,6 +150,10 @@ type ServerStatus struct {
 	Epoch uint64        // adopted by all its lanes
 	Down  time.Time     // since when it is declared down; zero: it is up
 	Stats ServerStats
+	// Failures counts those of the last minutes. Held is until when a server that
+	// fails again and again stays out; zero: it need not.
+	Failures uint32
+	Held     time.Time
 }
 
 // Event is something that happened to the cluster or a server of it.

@@ -267,6 +267,8 @@ func AppendStatus(b []byte, s *Status) []byte {
 		b = binary.AppendUvarint(b, v.Epoch)
 		b = appendTime(b, v.Down)
 		b = appendStats(b, &v.Stats)
+		b = binary.AppendUvarint(b, uint64(v.Failures))
+		b = appendTime(b, v.Held)
 	}
 	return b
 }
@@ -276,8 +278,9 @@ func DecodeStatus(b []byte) (Status, error) {
 	return decodeLeader("status", b, func(r *codec.Reader) Status {
 		return Status{
 			View: r.Bytes(),
-			Servers: readList(r, 31, func() ServerStatus {
-				return ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Down: readTime(r), Stats: readStats(r)}
+			Servers: readList(r, 40, func() ServerStatus {
+				return ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Down: readTime(r), Stats: readStats(r),
+					Failures: uint32(r.Uvarint()), Held: readTime(r)}
 			}),
 		}
 	})

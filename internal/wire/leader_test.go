@@ -40,7 +40,7 @@ var leaderSamples = struct {
 	results:  []ChangeResult{{Done: true, Epoch: 5}, {Epoch: 6, Reason: "no"}},
 	confirms: []Confirm{{1, 2}, {3, 4}},
 	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: ServerStats{Keys: 5}},
-		{ID: 2, Age: time.Second}}},
+		{ID: 2, Age: time.Second, Failures: 6, Held: time.UnixMilli(7000)}}},
 	locks: Locks{Locks: []Lock{
 		{Name: "l", Holders: []LockHolder{{Client: "a", Session: 9, Token: 4, Since: time.UnixMilli(5000), Lost: true}}, Waiters: []LockWaiter{{"b", 0, true}, {"c\n", 7, false}}},
 		{Name: "m", Shared: true, Holders: []LockHolder{{Client: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}}}},

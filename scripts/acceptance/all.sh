@@ -9,15 +9,15 @@ if [ -z "$vr" ]; then
 	vr=$logs/viewring
 	(cd "$here/../.." && go build -o "$vr" .) || exit 1
 fi
-[ $# -gt 0 ] || set -- commands redis sizes return power gone sigterm failover fulldisk leader values badinput demo bench
+[ $# -gt 0 ] || set -- commands redis sizes return power gone sigterm failover fulldisk leader viewleaders values badinput demo bench
 failed=0
-printf '%-10s %-5s %8s  %s\n' SCRIPT "" SECONDS FIGURE
+printf '%-11s %-5s %8s  %s\n' SCRIPT "" SECONDS FIGURE
 for name; do
 	began=$(date +%s%3N)
 	result=ok
 	"$here/$name.sh" "$vr" >"$logs/$name.log" 2>&1 || result=MISS failed=$((failed + 1))
 	took=$(($(date +%s%3N) - began))
-	printf '%-10s %-5s %6d.%d  %s\n' "$name" "$result" $((took / 1000)) $((took % 1000 / 100)) \
+	printf '%-11s %-5s %6d.%d  %s\n' "$name" "$result" $((took / 1000)) $((took % 1000 / 100)) \
 		"$(sed -n 's/^figure: //p' "$logs/$name.log" | tail -1)"
 	[ $result = ok ] || sed 's/^/    /' "$logs/$name.log"
 done
