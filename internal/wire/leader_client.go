@@ -302,7 +302,7 @@ func broken(c *Conn) bool {
 func (l *Leader) spare(c *Conn) {
 	l.mu.Lock()
 	delete(l.mu.long, c)
-	keep := !l.mu.closed && len(l.mu.spares) < leaderSparesKeep && !broken(c)
+	keep := !l.mu.closed && len(l.mu.spares) < leaderSparesKeep && !broken(c) && c.Addr() == l.mu.head
 	if keep {
 		l.mu.spares = append(l.mu.spares, c)
 	}

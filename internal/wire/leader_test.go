@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -274,6 +275,47 @@ func TestLeaderLongCallsBlockNobody(t *testing.T) {
 	close(block)
 	if n := <-token; n != 7 {
 		t.Fatal(n)
+	}
+}
+
+// TestLeaderLeavesADeposedHead has a long call refused by a view leader that others
+// of this client have left already: it must not be asked again.
+func TestLeaderLeavesADeposedHead(t *testing.T) {
+	var asked atomic.Int32
+	moved := make(chan struct{})
+	deposed := newFakeLeader(t, func(args []string, w *Writer) bool {
+		if args[0] == CmdView {
+			asked.Add(1)
+			<-moved
+		}
+		w.WriteError(CodeNotHead)
+		return true
+	})
+	head := newFakeLeader(t, func(args []string, w *Writer) bool {
+		switch args[0] {
+		case CmdHeartbeat:
+			w.WriteBulk(AppendHeartbeatReply(nil, &leaderSamples.beat))
+		default:
+			w.WriteNil()
+		}
+		return true
+	})
+	l := NewLeader([]string{deposed.addr(), head.addr()}, nil)
+	defer l.Close()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := l.View(t.Context(), &ring.View{Epoch: 3}, time.Minute)
+		ended <- err
+	}()
+	for asked.Load() == 0 {
+		runtime.Gosched()
+	}
+	if _, err := l.Heartbeat(t.Context(), leaderSamples.heartbeat); err != nil {
+		t.Fatal(err)
+	}
+	close(moved)
+	if err := <-ended; err != nil || asked.Load() != 1 {
+		t.Fatalf("%v; the deposed one was asked %d times", err, asked.Load())
 	}
 }
 

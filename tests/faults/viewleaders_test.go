@@ -181,3 +181,56 @@ func TestViewLeadersKilled(t *testing.T) {
 	c.WaitBalanced()
 	c.CheckCopies()
 }
+
+// TestViewLeadersStandStill has the head stand still, and cut off from the other
+// view leaders while clients reach it: others take over, also for those who wait in
+// line at the old head, and it grants nothing any more.
+func TestViewLeadersStandStill(t *testing.T) {
+	c := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 3, LeaderFlags: []string{"--partitions", "64"}})
+	l := startLeaderLoad(t, c)
+	newLock := func(name string) {
+		t.Helper()
+		began := time.Now()
+		if _, err := c.Client.LockGet(t.Context(), name, "prober", client.LockOptions{}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		t.Logf("%s: a new lock after %v", name, time.Since(began).Round(time.Millisecond))
+		if err := c.Client.LockRelease(t.Context(), name, "prober"); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	progress := func() {
+		t.Helper()
+		before := l.grants.Load()
+		harness.Eventually(t, "locks are granted", func() bool { return l.grants.Load() > before+20 })
+	}
+	head := c.WaitLeaders()
+	head.Pause()
+	newLock("standing still")
+	progress()
+	head.Resume()
+	head = c.WaitLeaders()
+	progress()
+
+	var others []string
+	for _, n := range c.Leaders {
+		if n != head {
+			others = append(others, n.Name)
+		}
+	}
+	c.Net.Drop(harness.Names(head), others)
+	c.Net.Drop(others, harness.Names(head))
+	newLock("cut off")
+	progress()
+	c.Net.Heal()
+	c.WaitLeaders()
+	progress()
+	l.stop()
+	if l.lockFailed.Load() > 0 {
+		t.Errorf("%d lock operations failed", l.lockFailed.Load())
+	}
+	t.Logf("grants %d: held twice %d, lost %d, tokens back %d", l.grants.Load(), l.twice.Load(), l.lost.Load(), l.back.Load())
+	t.Logf("key operations %d: failed %d, longest %d ms", l.keyOps.Load(), l.keyFailed.Load(), time.Duration(l.longestKey.Load()).Milliseconds())
+	c.WaitBalanced()
+	c.CheckCopies()
+}
