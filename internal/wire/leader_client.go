@@ -163,6 +163,9 @@ func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
 		answer := q.answer
 		if answer == 0 {
 			answer = leaderAnswerMax
+			if len(l.addresses()) > 1 {
+				answer /= 2 // another one may know more
+			}
 		}
 		var cancel context.CancelFunc
 		asking, cancel = context.WithTimeout(ctx, q.wait+answer)

@@ -76,8 +76,25 @@ func leaderCodecs() []leaderCodec {
 		codecOf("results", s.results, AppendChangeResults, DecodeChangeResults),
 		codecOf("confirms", s.confirms, AppendConfirms, DecodeConfirms),
 		codecOf("status", s.status, func(b []byte, v Status) []byte { return AppendStatus(b, &v) }, DecodeStatus),
+		codecOf("join", groupSamples.join, func(b []byte, v Join) []byte { return AppendJoin(b, &v) }, DecodeJoin),
+		codecOf("joined", groupSamples.joined, func(b []byte, v Joined) []byte { return AppendJoined(b, &v) }, DecodeJoined),
+		codecOf("hello", groupSamples.hello, func(b []byte, v PeerHello) []byte { return AppendPeerHello(b, &v) }, DecodePeerHello),
+		codecOf("group", groupSamples.group, func(b []byte, v Group) []byte { return AppendGroup(b, &v) }, DecodeGroup),
 		codecOf("locks", s.locks, func(b []byte, v Locks) []byte { return AppendLocks(b, &v) }, DecodeLocks),
 	}
+}
+
+var groupSamples = struct {
+	join   Join
+	joined Joined
+	hello  PeerHello
+	group  Group
+}{
+	join:   Join{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Addr: "h:1", Peers: []string{"h:1", "h:2"}},
+	joined: Joined{Cluster: [16]byte{9}, ID: 4, Peers: []string{"h:1"}},
+	hello:  PeerHello{Cluster: [16]byte{9}, From: 1, To: 2, Addr: "h:1"},
+	group: Group{Cluster: [16]byte{9}, Self: 1, Head: 2, Awaited: []string{"h:4"}, Members: []GroupMember{
+		{ID: 1, Addr: "h:1", Voter: true, Heard: true}, {ID: 5, Addr: "h:3", Replaces: 3, Lag: 1 << 40}}},
 }
 
 func TestLeaderCodecs(t *testing.T) {
