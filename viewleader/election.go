@@ -16,7 +16,8 @@ const (
 	raftTick      = 25 * time.Millisecond
 	electionTicks = 40 // a head without a majority for this long steps down
 	forgetTicks   = 28 // of silence after which a head is given up
-	cutTicks      = 4  // the same, when its connection broke: a process that died
+	cutTicks      = 2  // the same, when its connection broke: a process that died
+	turnTicks     = 3  // between the members' turns to stand
 	startTicks    = 8  // after a start, for the present head to be heard
 	retryTicks    = 4  // after an election that nobody won
 	jitterTicks   = 8  // drawn on top, so that members do not stand against each other
@@ -63,10 +64,10 @@ func (g *group) tick() {
 			return
 		}
 		g.logger.Warn("the head is silent", "head", g.lead, "for", time.Duration(e.silence)*raftTick, "connection broke", e.cut)
+		e.wait = turnTicks*g.turn() + g.random.IntN(2)
 		if err := g.node.ForgetLeader(); err != nil {
 			g.logger.Warn("could not give up the head", "err", err)
 		}
-		e.wait = g.random.IntN(jitterTicks)
 		return
 	}
 	// Who is no voter yet, as far as it knows, gives up a silent head as well: the
@@ -74,6 +75,17 @@ func (g *group) tick() {
 	if e.wait--; e.wait < 0 && (g.isVoter(g.id) || slices.Contains(g.conf.GetVotersOutgoing(), g.id)) {
 		g.stand()
 	}
+}
+
+// turn is how many voters stand before this member when the head is given up, so
+// that they do not stand against each other.
+func (g *group) turn() (turn int) {
+	for _, id := range g.conf.GetVoters() {
+		if id < g.id && id != g.lead {
+			turn++
+		}
+	}
+	return turn
 }
 
 // step takes a message of another member.

@@ -21,7 +21,7 @@ const (
 	leaderAnswerMax  = 2 * time.Second        // for one answer, beyond what it may wait
 	leaderSoon       = 500 * time.Millisecond // for an answer that is worth little later
 	leaderPauseMin   = 10 * time.Millisecond
-	leaderPauseMax   = 100 * time.Millisecond
+	leaderPauseMax   = 60 * time.Millisecond
 	leaderSparesKeep = 2               // idle connections for long calls
 	leaderWatch      = 2 * time.Second // between looks at a view leader that a call waits on
 	leaderAddrsMax   = 16
@@ -135,7 +135,11 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 		if t.sent && q.long && time.Since(began) > leaderPauseMax {
 			failing, pause = time.Now(), leaderPauseMin // it was there until just now
 		}
-		if l.isClosed() || time.Since(failing) > leaderPatience || !wait.For(ctx, pause) {
+		patience := leaderPatience
+		if len(l.addresses()) > 1 {
+			patience *= 2 // one of them may be about to become the head
+		}
+		if l.isClosed() || time.Since(failing) > patience || !wait.For(ctx, pause) {
 			if reply != nil && reply.Code == CodeNotHead {
 				return v, again, fmt.Errorf("%w: %s", ErrNoHead, strings.Join(l.addresses(), ", "))
 			}
