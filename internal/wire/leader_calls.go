@@ -23,7 +23,7 @@ func (l *Leader) Register(ctx context.Context, q Register) (Registered, error) {
 
 // Heartbeat tells the view leader that a server lives.
 func (l *Leader) Heartbeat(ctx context.Context, q Heartbeat) (HeartbeatReply, error) {
-	v, _, err := l.ask(ctx, question{answer: leaderSoon, args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
 	if err != nil {
 		return HeartbeatReply{}, fmt.Errorf("heartbeat: %w", err)
 	}
@@ -73,7 +73,7 @@ func (l *Leader) Change(ctx context.Context, changes []Change) ([]ChangeResult, 
 
 // Confirm asks whether partitions are still in these terms: one answer for each.
 func (l *Leader) Confirm(ctx context.Context, questions []Confirm) ([]bool, error) {
-	v, _, err := l.ask(ctx, question{answer: leaderSoon, args: [][]byte{[]byte(CmdConfirm), AppendConfirms(nil, questions)}})
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdConfirm), AppendConfirms(nil, questions)}})
 	if err != nil {
 		return nil, fmt.Errorf("confirm: %w", err)
 	}

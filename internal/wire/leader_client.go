@@ -16,10 +16,9 @@ import (
 
 // How a Leader goes about a view leader that does not answer.
 const (
-	leaderPatience   = 4 * time.Second        // of failures in a row before a call gives up
-	leaderDialMax    = time.Second            // for one connection
-	leaderAnswerMax  = 2 * time.Second        // for one answer, beyond what it may wait
-	leaderSoon       = 500 * time.Millisecond // for an answer that is worth little later
+	leaderPatience   = 4 * time.Second // of failures in a row before a call gives up
+	leaderDialMax    = time.Second     // for one connection
+	leaderAnswerMax  = 2 * time.Second // for one answer, beyond what it may wait
 	leaderPauseMin   = 10 * time.Millisecond
 	leaderPauseMax   = 60 * time.Millisecond
 	leaderSparesKeep = 2               // idle connections for long calls
@@ -103,11 +102,10 @@ func (l *Leader) Close() error {
 
 // question is one call to the view leader.
 type question struct {
-	args   [][]byte
-	long   bool          // on a connection of its own
-	wait   time.Duration // that the answer may take by design; negative: any
-	answer time.Duration // that it may take beyond; 0: leaderAnswerMax
-	once   bool          // carries an id, so that it is done once however often it is asked
+	args [][]byte
+	long bool          // on a connection of its own
+	wait time.Duration // that the answer may take by design; negative: any
+	once bool          // carries an id, so that it is done once however often it is asked
 }
 
 // ask repeats q until it is answered, ctx ends, or nobody answered for
@@ -164,12 +162,9 @@ func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
 	}
 	asking := ctx
 	if q.wait >= 0 {
-		answer := q.answer
-		if answer == 0 {
-			answer = leaderAnswerMax
-			if len(l.addresses()) > 1 {
-				answer /= 2 // another one may know more
-			}
+		answer := leaderAnswerMax
+		if len(l.addresses()) > 1 {
+			answer /= 2 // another one may know more
 		}
 		var cancel context.CancelFunc
 		asking, cancel = context.WithTimeout(ctx, q.wait+answer)
@@ -233,7 +228,7 @@ func (l *Leader) connect(ctx context.Context) (*Conn, string, error) {
 	}
 	bound := leaderDialMax
 	if others {
-		bound = leaderSoon
+		bound /= 2
 	}
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
