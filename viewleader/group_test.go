@@ -492,7 +492,7 @@ func holderOf(s *roster.State, name string) (string, uint64) {
 // and restarted, members agree on every entry, there is one head in a term, and
 // what was acknowledged stays.
 func TestGroupSeeds(t *testing.T) {
-	seeds := uint64(30)
+	seeds := uint64(15)
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		seeds = 300
 	}
