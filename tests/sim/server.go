@@ -42,6 +42,7 @@ type server struct {
 	asks      map[uint64]func(replica.Answer)
 	tokens    uint64
 	adoptAt   time.Duration            // when the lanes are given the newest view
+	coming    []func()                 // give them the views on the way, in order
 	unleased  map[uint64]time.Duration // by token: when what was read came back without a lease
 }
 
@@ -122,7 +123,7 @@ func (s *server) start() {
 	previous := s.disk.incarnation
 	s.disk.incarnation++
 	s.disk.starts = append(slices.Clone(s.disk.starts), s.instance)
-	s.view, s.done, s.node, s.adoptAt = nil, 0, nil, 0
+	s.view, s.done, s.node, s.adoptAt, s.coming = nil, 0, nil, 0, nil
 	s.peersDone = make(map[ring.ServerID]uint64)
 	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
 	s.w.note(global, "%v starts as incarnation %d", s, s.disk.incarnation)
@@ -200,11 +201,20 @@ func (s *server) adopt(v *ring.View) {
 	promised, ok := s.node.Raise(v.Epoch, v.LeaseTTL)
 	invariant.Check(ok, "I6", "%v raises its epoch to %d", s, v.Epoch)
 	t := s.w.leader.table(v)
+	s.coming = append(s.coming, func() { s.handOver(v, t, promised) })
 	if d := s.adoptionPace(); d > 0 {
-		s.later(d, func() { s.handOver(v, t, promised) })
+		s.later(d, s.handOverNext)
 		return
 	}
-	s.handOver(v, t, promised)
+	s.handOverNext()
+}
+
+// handOverNext gives the lanes the first of the views on the way: after a pause a
+// newer one may be heard of before the older one's time has come.
+func (s *server) handOverNext() {
+	next := s.coming[0]
+	s.coming = s.coming[1:]
+	next()
 }
 
 // handOver gives the lanes a view.
