@@ -2,6 +2,7 @@ package redis
 
 import (
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -234,4 +235,33 @@ func FuzzCommands(f *testing.F) {
 			seen[ch.Name] = true
 		}
 	})
+}
+
+// TestReadmeListsCommands: the README's table is this one.
+func TestReadmeListsCommands(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(readme), "\n## Redis commands\n")
+	section, _, ok2 := strings.Cut(section, "\nEverything else")
+	if !ok || !ok2 {
+		t.Fatal("no table of commands")
+	}
+	listed := make(map[string]bool)
+	for _, word := range strings.FieldsFunc(section, func(r rune) bool { return !('A' <= r && r <= 'Z' || r == '-') }) {
+		listed[word] = true
+	}
+	for _, r := range rows {
+		_, name, _ := strings.Cut("|"+strings.ToUpper(r.name), "|")
+		if container, sub, ok := strings.Cut(name, "|"); ok {
+			name = sub
+			if !listed[container] {
+				t.Errorf("README does not list %s", container)
+			}
+		}
+		if !listed[name] {
+			t.Errorf("README does not list %s", name)
+		}
+	}
 }
