@@ -139,12 +139,19 @@ func shardNode(m *ring.Member, primary bool) wire.Value {
 // some partitions and backup of others, which Redis has no word for.
 func nodesText(v *ring.View, self ring.ServerID) string {
 	slots := make(map[*ring.Member][]string)
-	for _, r := range slotRuns(v) {
-		text := strconv.Itoa(int(r.first))
-		if r.last != r.first {
-			text += "-" + strconv.Itoa(int(r.last))
+	runs := slotRuns(v)
+	for len(runs) > 0 {
+		n := 1 // with the same primary, whatever the backups
+		for n < len(runs) && runs[n].first == runs[n-1].last+1 && runs[n].acting[0] == runs[0].acting[0] {
+			n++
 		}
-		slots[r.acting[0]] = append(slots[r.acting[0]], text)
+		first, last := runs[0].first, runs[n-1].last
+		text := strconv.Itoa(int(first))
+		if last != first {
+			text += "-" + strconv.Itoa(int(last))
+		}
+		slots[runs[0].acting[0]] = append(slots[runs[0].acting[0]], text)
+		runs = runs[n:]
 	}
 	var b strings.Builder
 	for i := range v.Members {
