@@ -255,7 +255,8 @@ func (c *conn) runSays(cmd *command, args [][]byte) error {
 	if cmd.settle && !c.settle() {
 		return errStopped
 	}
-	c.replyValue(cmd.says(c, args))
+	v := cmd.says(c, args)
+	c.replyHeld(c.session.takeHeld(), func(w *wire.Writer) { w.WriteValue(v) })
 	return nil
 }
 

@@ -201,11 +201,11 @@ func (c *conn) sayProtocolError(err error) {
 func (c *conn) push(cl *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.mu.calls) >= callsMax && !c.mu.gone {
+	for c.mustWait(cl) && !c.mu.gone {
 		c.mu.Unlock()
 		c.submit() // or those that we wait for would never be answered
 		c.mu.Lock()
-		if len(c.mu.calls) >= callsMax {
+		if c.mustWait(cl) {
 			c.room.Wait()
 		}
 	}

@@ -98,9 +98,6 @@ func (c *conn) route(cl *call) {
 		c.refuse(cl, replica.StatusTooLarge)
 		return
 	}
-	if !cl.isRead {
-		c.settleReads(cl.slot)
-	}
 	c.push(cl)
 	c.place(cl)
 }

@@ -93,7 +93,7 @@ func failed(err error) wire.Value {
 func (c *conn) sayKeys(args [][]byte) wire.Value {
 	found := redis.Array()
 	held, tooMuch := call{conn: c}, false
-	defer func() { c.give(held.cost) }()
+	defer func() { c.session.held += held.cost }()
 	pattern := string(args[0])
 	err := c.s.walk(0, "", func(_ uint16, name string) bool {
 		if redis.Match(pattern, name) {
@@ -427,7 +427,7 @@ func (c *conn) sayWait(args [][]byte) wire.Value {
 	for {
 		adopted := c.s.views.next()
 		n := c.copies()
-		if n >= want || c.session.multi != nil {
+		if n >= want || c.session.within {
 			return redis.Number(n)
 		}
 		select {

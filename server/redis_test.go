@@ -367,6 +367,11 @@ func TestWait(t *testing.T) {
 	}
 	delete(c.servers, victim)
 	c.leader.expire(victim)
+	for _, command := range []string{"MULTI", "WAIT 9 0", "EXEC"} { // there it does not wait
+		if v, err := ask(t, conn, strings.Fields(command)...); err != nil || command == "EXEC" && len(v.Array) != 1 {
+			t.Errorf("%s: %v, %v", command, v, err)
+		}
+	}
 	c.wait("one backup", func() bool { return copies("2", "1") == 1 })
 	waited := make(chan int64)
 	go func() { waited <- copies("2", "0") }()

@@ -24,6 +24,8 @@ type session struct {
 	multi   *multi
 	watched map[string]replica.Version // keys of one slot, as WATCH found them
 	wrote   []uint64                   // bits: the partitions that were written to
+	within  bool                       // EXEC carries out commands: none may wait
+	held    int64                      // bytes of the reply being made that take has counted
 }
 
 // reset is how a session begins.
@@ -34,6 +36,13 @@ func (n *session) reset(s *Server) {
 }
 
 func (n *session) guard() { n.guarded = !n.trusted || n.multi != nil }
+
+// takeHeld hands over the bytes that the reply just made holds.
+func (n *session) takeHeld() int64 {
+	held := n.held
+	n.held = 0
+	return held
+}
 
 // noteWrite remembers a partition for WAIT.
 func (n *session) noteWrite(p ring.PartitionID, partitions int) {

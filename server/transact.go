@@ -161,11 +161,14 @@ func (t *transaction) attempt() (failure string, done bool, err error) {
 		t.drop()
 		return failure, done, err
 	}
+	t.c.session.within = true
 	for i, s := range t.steps {
 		if s.cmd.says != nil {
 			t.replies[i] = s.cmd.says(t.c, s.args)
 		}
 	}
+	t.c.session.within = false
+	t.cost += t.c.session.takeHeld()
 	return "", true, nil
 }
 
@@ -285,19 +288,11 @@ func (c *conn) settle() bool {
 	return !c.mu.gone
 }
 
-// settleReads waits for the reads of a slot that the connection asked for: a write
-// that is sent behind them must not be seen by them.
-func (c *conn) settleReads(slot uint16) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for c.reading(slot) && !c.mu.gone {
-		c.mu.Unlock()
-		c.submit()
-		c.mu.Lock()
-		if c.reading(slot) {
-			c.room.Wait()
-		}
-	}
+// mustWait reports whether a call may not be put in line yet: too many are there, or
+// it is a write behind a read of its slot, by which it must not be seen. The caller
+// holds mu.
+func (c *conn) mustWait(cl *call) bool {
+	return len(c.mu.calls) >= callsMax || cl.request.Op != 0 && c.reading(cl.slot)
 }
 
 // reading reports whether a read of a slot has no answer yet. The caller holds mu.
