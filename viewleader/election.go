@@ -14,22 +14,31 @@ import (
 // so a test can replay an election from a seed, and a broken connection counts.
 const (
 	raftTick      = 25 * time.Millisecond
-	electionTicks = 40 // a head without a majority for this long steps down
-	forgetTicks   = 28 // of silence after which a head is given up
-	cutTicks      = 2  // the same, when its connection broke: a process that died
-	turnTicks     = 3  // between the members' turns to stand
-	startTicks    = 8  // after a start, for the present head to be heard
-	retryTicks    = 4  // after an election that nobody won
-	jitterTicks   = 8  // drawn on top, so that members do not stand against each other
+	electionTicks = 80   // a head without a majority for this long steps down
+	forgetTicks   = 28   // of silence after which a head is given up
+	cutTicks      = 2    // the same, when its connection broke: a process that died
+	turnTicks     = 3    // between the members' turns to stand
+	startTicks    = 8    // after a start, for the present head to be heard
+	retryTicks    = 4    // after an election that nobody won; doubled with each one more
+	retryDoubles  = 5    // at most
+	patienceMax   = 4    // times forgetTicks, for a head that is only slow
+	forgiveTicks  = 2400 // after which that is worn off by one
+	jitterTicks   = 8    // drawn on top, so that members do not stand against each other
 )
 
 // election is when this member stands as the head.
 type election struct {
 	ticks   int
-	silence int            // ticks since the head was heard
-	cut     bool           // the head's connection broke, and nothing was heard since
-	wait    int            // ticks before it stands, while nobody is the head
-	heard   map[uint64]int // at which tick each member was heard last
+	silence int  // ticks since the head was heard
+	cut     bool // the head's connection broke, and nothing was heard since
+	// lost is who was given up last, and in which term. patience grows when that one
+	// is heard again: it was not dead, its disk or this one was slow.
+	lost     uint64
+	lostTerm uint64
+	patience int
+	failures int            // elections in a row that made nobody the head
+	wait     int            // ticks before it stands, while nobody is the head
+	heard    map[uint64]int // at which tick each member was heard last
 }
 
 // begin makes the only member the head at once.
@@ -43,7 +52,11 @@ func (g *group) stand() {
 	if err := g.node.Campaign(); err != nil {
 		g.logger.Warn("could not stand as the head", "err", err)
 	}
-	g.election.wait = retryTicks + g.random.IntN(jitterTicks)
+	// Votes are worth a sync of two disks: who stands again before they can be there
+	// ends its own election.
+	e := &g.election
+	e.wait = (retryTicks + g.random.IntN(jitterTicks)) << min(e.failures, retryDoubles)
+	e.failures++
 }
 
 // tick lets time pass: a head keeps its followers, a follower looks whether its
@@ -60,9 +73,13 @@ func (g *group) tick() {
 	}
 	e.silence++
 	if g.lead != 0 {
-		if e.silence < forgetTicks && (!e.cut || e.silence < cutTicks) {
+		if e.ticks%forgiveTicks == 0 {
+			e.patience = max(1, e.patience-1)
+		}
+		if e.silence < forgetTicks*e.patience && (!e.cut || e.silence < cutTicks) {
 			return
 		}
+		e.lost, e.lostTerm = g.lead, g.node.BasicStatus().GetTerm()
 		g.logger.Warn("the head is silent", "head", g.lead, "for", time.Duration(e.silence)*raftTick, "connection broke", e.cut)
 		e.wait = turnTicks*g.turn() + g.random.IntN(2)
 		if err := g.node.ForgetLeader(); err != nil {
@@ -128,6 +145,9 @@ func (g *group) follow() {
 	g.lead = status.Lead
 	g.election.silence, g.election.cut = 0, false
 	if g.lead != 0 {
+		if g.election.failures = 0; g.lead == g.election.lost && status.GetTerm() == g.election.lostTerm {
+			g.election.patience = min(g.election.patience+1, patienceMax)
+		}
 		g.logger.Info("a view leader is the head", "id", g.lead, "self", g.lead == g.id, "term", status.GetTerm())
 		if g.lead != g.id {
 			g.makeReady()

@@ -174,6 +174,7 @@ func newGroup(d *disk, o groupOptions, h hooks) (*group, error) {
 	}
 	g.election.wait = startTicks + g.random.IntN(jitterTicks)
 	g.election.heard = make(map[uint64]int)
+	g.election.patience = 1
 	return g, nil
 }
 
