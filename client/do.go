@@ -88,6 +88,8 @@ func checkSizes(name string, q *wire.DoRequest) error {
 		return &opError{op: name, kind: ErrRefused, last: errors.New("the name is empty")}
 	case len(q.Key) > wire.KeyBytesMax:
 		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the name has %d bytes, at most %d are allowed", len(q.Key), wire.KeyBytesMax)}
+	case len(q.FenceLock) > wire.FenceLockBytesMax:
+		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the lock's name has %d bytes, at most %d are allowed", len(q.FenceLock), wire.FenceLockBytesMax)}
 	case len(q.Value) > wire.ValueBytesMax:
 		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the value has %d bytes, at most %d are allowed", len(q.Value), wire.ValueBytesMax)}
 	}

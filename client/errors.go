@@ -32,6 +32,7 @@ var (
 	ErrLocked      = fmt.Errorf("%w: locked by another client", ErrRefused)
 	ErrNotHeld     = fmt.Errorf("%w: lock not held by this client", ErrRefused)
 	ErrDeadlock    = fmt.Errorf("%w: deadlock", ErrRefused)
+	ErrFenced      = fmt.Errorf("%w: the lock has gone to others", ErrRefused)
 	ErrSessionLost = fmt.Errorf("%w: the session has ended", ErrRefused)
 )
 

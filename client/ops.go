@@ -124,9 +124,14 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 	name := fmt.Sprintf("%s %q", verb, key)
 	q.Key, q.Cond = []byte(key), cond.cond
 	q.Term, q.Seq = cond.version.Term, cond.version.Seq
+	fence, _ := ctx.Value(fenceKey{}).(Fence)
+	q.FenceLock, q.FenceToken = fence.Lock, fence.Token
 	reply, err := c.do(ctx, name, q)
 	if err != nil {
 		return wire.DoReply{}, err
+	}
+	if reply.Status == wire.DoFenced {
+		return reply, &opError{op: name, kind: ErrFenced, last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
 	}
 	return reply, outcome(name, reply)
 }

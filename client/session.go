@@ -33,7 +33,7 @@ type SessionOptions struct {
 // It takes itself for lost a tenth earlier than the view leader does, counted from
 // when it sent what was heard last: with clocks that run evenly to a tenth it knows
 // before anybody else is granted its locks. A machine that sleeps may find out
-// later: tokens (Fence) protect from what is written meanwhile.
+// later: fences (WithFence) protect from what is written meanwhile.
 type Session struct {
 	c       *Client
 	id      uint64

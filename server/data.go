@@ -49,6 +49,7 @@ func (c *conn) runDo(args [][]byte) error {
 	r.Delta = q.Delta
 	r.Version = replica.Version{Term: q.Term, Seq: q.Seq}
 	r.Expiry, r.TTL, r.KeepExpiry = q.Expiry, q.TTL, q.KeepExpiry
+	r.Fence = replica.Fence{Lock: q.FenceLock, Token: q.FenceToken}
 	c.write(cl, q.Value)
 	return nil
 }
@@ -186,6 +187,7 @@ func (c *conn) writeReply(cl *call) {
 var doStatuses = [...]wire.DoStatus{
 	replica.StatusOK: wire.DoOK, replica.StatusNotFound: wire.DoNotFound,
 	replica.StatusCondFailed: wire.DoCondFailed, replica.StatusNotInteger: wire.DoNotInteger,
+	replica.StatusFenced: wire.DoFenced,
 }
 
 func (c *conn) writeDoReply(a *replica.Answer) {
@@ -200,7 +202,7 @@ func (c *conn) writeDoReply(a *replica.Answer) {
 // errorText is the error reply for an answer, "" when it is none.
 func (c *conn) errorText(cl *call) string {
 	switch cl.answer.Status {
-	case replica.StatusOK, replica.StatusNotFound, replica.StatusCondFailed, replica.StatusNotInteger:
+	case replica.StatusOK, replica.StatusNotFound, replica.StatusCondFailed, replica.StatusNotInteger, replica.StatusFenced:
 		return ""
 	case replica.StatusMoved:
 		return c.movedText(cl)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,16 +18,21 @@ const valueReadMax = 16<<20 + 1
 
 func (a *app) setrCmd() *cobra.Command {
 	var ttl time.Duration
+	var fence string
 	cmd := &cobra.Command{
 		Use:   "setr NAME VALUE",
 		Short: "set a replicated key",
 		Long: `Set a replicated key. When it returns, the value is on disk on every acting
 replica. VALUE - reads standard input. What follows NAME is the value, even if
 it starts with "-"; flags go before NAME or after VALUE. With --ttl the key goes
-after that time; without, it stays until it is deleted.`,
+after that time; without, it stays until it is deleted.
+
+With --fence LOCK:TOKEN it is refused, exit code 4, where a higher token of that
+lock was seen: what held the lock once writes no more.`,
 		Example: `  viewring setr greeting hello
   viewring setr temperature -5
   viewring setr --ttl 30m session abc
+  viewring setr --fence "$VIEWRING_LOCK:$VIEWRING_TOKEN" state done
   viewring setr photo - < photo.jpg`,
 		Args:        wants("NAME", "VALUE"),
 		Annotations: map[string]string{valueAnnotation: "value"},
@@ -33,11 +40,16 @@ after that time; without, it stays until it is deleted.`,
 			if ttl < time.Millisecond && cmd.Flag("ttl").Changed {
 				return usagef("--ttl is a millisecond or more")
 			}
+			under, err := parseFence(fence, cmd.Flag("fence").Changed)
+			if err != nil {
+				return err
+			}
 			value, err := a.readValue(args[1])
 			if err != nil {
 				return err
 			}
 			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+				ctx = client.WithFence(ctx, under)
 				set := func() (client.Version, error) { return c.Set(ctx, args[0], value, client.Always()) }
 				if ttl != 0 {
 					set = func() (client.Version, error) { return c.SetFor(ctx, args[0], value, ttl, client.Always()) }
@@ -54,7 +66,21 @@ after that time; without, it stays until it is deleted.`,
 		},
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "the key goes after this long (default: never)")
+	cmd.Flags().StringVar(&fence, "fence", "", "only while no newer holder of the lock has written: `LOCK:TOKEN`")
 	return cmd
+}
+
+// parseFence reads LOCK:TOKEN; a lock may have colons in its name.
+func parseFence(text string, given bool) (client.Fence, error) {
+	if !given {
+		return client.Fence{}, nil
+	}
+	i := strings.LastIndexByte(text, ':')
+	token, err := strconv.ParseUint(text[i+1:], 10, 64)
+	if i < 1 || err != nil {
+		return client.Fence{}, usagef("--fence must be LOCK:TOKEN, as lock_get prints it, not %q", text)
+	}
+	return client.Fence{Lock: text[:i], Token: token}, nil
 }
 
 // readValue returns the argument, or for "-" standard input.

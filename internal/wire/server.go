@@ -83,7 +83,22 @@ type DoRequest struct {
 	Expiry     int64
 	TTL        int64
 	KeepExpiry bool
+
+	// A mutation under a lock, unless FenceLock is empty: it is done only where no
+	// higher token of that lock was seen.
+	FenceLock  string
+	FenceToken uint64
 }
+
+// FenceLockBytesMax bounds the name of a lock, as the view leader does.
+const FenceLockBytesMax = 1024
+
+// What the last byte of an encoded DoRequest says.
+const (
+	doKeepExpiry = 1 << iota
+	doFence      // a lock and a token follow
+	doFlagsEnd
+)
 
 // AppendDoRequest encodes q.
 func AppendDoRequest(b []byte, q *DoRequest) []byte {
@@ -101,10 +116,15 @@ func AppendDoRequest(b []byte, q *DoRequest) []byte {
 	b = binary.AppendUvarint(b, q.Seq)
 	b = binary.AppendVarint(b, q.Expiry)
 	b = binary.AppendVarint(b, q.TTL)
+	flags := byte(0)
 	if q.KeepExpiry {
-		return append(b, 1)
+		flags |= doKeepExpiry
 	}
-	return append(b, 0)
+	if q.FenceLock == "" {
+		return append(b, flags)
+	}
+	b = codec.AppendString(append(b, flags|doFence), q.FenceLock)
+	return binary.AppendUvarint(b, q.FenceToken)
 }
 
 // DecodeDoRequest parses what AppendDoRequest wrote. Key and Value alias b.
@@ -129,13 +149,19 @@ func DecodeDoRequest(b []byte) (DoRequest, error) {
 	q.Seq = r.Uvarint()
 	q.Expiry = r.Varint()
 	q.TTL = r.Varint()
-	keep := r.Byte()
-	q.KeepExpiry = keep == 1
+	flags := r.Byte()
+	q.KeepExpiry = flags&doKeepExpiry != 0
+	if flags&doFence != 0 {
+		q.FenceLock, q.FenceToken = r.String(), r.Uvarint()
+	}
 	if err := r.Done(); err != nil {
 		return q, fmt.Errorf("request: %w", err)
 	}
-	if q.Op >= doOpEnd || q.Cond >= doCondEnd || keep > 1 {
-		return q, fmt.Errorf("request: %w: operation %d, condition %d", codec.ErrMalformed, q.Op, q.Cond)
+	if q.Op >= doOpEnd || q.Cond >= doCondEnd || flags >= doFlagsEnd {
+		return q, fmt.Errorf("request: %w: operation %d, condition %d, flags %d", codec.ErrMalformed, q.Op, q.Cond, flags)
+	}
+	if n := len(q.FenceLock); flags&doFence != 0 && (n == 0 || n > FenceLockBytesMax || q.Op == DoGet) {
+		return q, fmt.Errorf("request: %w: operation %d under a lock's name of %d bytes", codec.ErrMalformed, q.Op, n)
 	}
 	return q, nil
 }
@@ -150,6 +176,7 @@ const (
 	DoNotFound            // get, delete or expire of an absent key
 	DoCondFailed          // the condition did not hold; Term and Seq are the present version
 	DoNotInteger          // DoIncr on something else, or beyond 64 bits
+	DoFenced              // a higher token of the lock was seen, Number; nothing was done
 	doStatusEnd
 )
 
@@ -158,7 +185,7 @@ type DoReply struct {
 	Status DoStatus
 	Term   uint64 // the version; 0, 0 when absent
 	Seq    uint64
-	Number int64  // new length (DoAppend), sum (DoIncr), 0 or 1 (DoExpire)
+	Number int64  // new length (DoAppend), sum (DoIncr), 0 or 1 (DoExpire); the token (DoFenced)
 	Value  []byte // DoGet
 	Expiry int64  // DoGet: unix milliseconds, 0 = never
 }

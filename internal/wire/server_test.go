@@ -10,7 +10,7 @@ import (
 
 func TestServerCodecs(t *testing.T) {
 	q := DoRequest{Client: [16]byte{1, 2}, Number: 7, Born: 1700000000000, Mark: 6, Op: DoIncr, Cond: DoIfVersion,
-		Key: []byte("k"), Value: []byte("v"), Delta: -5, Term: 3, Seq: 9}
+		Key: []byte("k"), Value: []byte("v"), Delta: -5, Term: 3, Seq: 9, KeepExpiry: true, FenceLock: "l", FenceToken: 1 << 60}
 	if got, err := DecodeDoRequest(AppendDoRequest(nil, &q)); err != nil || !reflect.DeepEqual(got, q) {
 		t.Errorf("request: got %+v, %v, want %+v", got, err, q)
 	}
@@ -39,7 +39,7 @@ func TestServerCodecs(t *testing.T) {
 // TestServerCodecsBadInput cuts and changes every encoding at every byte: an error
 // or another value, never a panic, and never a format that is not ours.
 func TestServerCodecsBadInput(t *testing.T) {
-	q := DoRequest{Client: [16]byte{1}, Number: 7, Op: DoSet, Key: []byte("key"), Value: []byte("value")}
+	q := DoRequest{Client: [16]byte{1}, Number: 7, Op: DoSet, Key: []byte("key"), Value: []byte("value"), FenceLock: "l", FenceToken: 3}
 	encodings := map[string][]byte{
 		"request": AppendDoRequest(nil, &q),
 		"reply":   AppendDoReply(nil, &DoReply{Status: DoOK, Value: []byte("x")}),

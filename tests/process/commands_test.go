@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -165,6 +166,19 @@ func testLockedCommand(t *testing.T, s *harness.Shell) {
 	<-held.Done
 	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stdout.Text(), "ended") || !strings.Contains(held.Stderr.Text(), "is lost") {
 		t.Errorf("a command whose lock was lost: exit %d, %s%s", code, held.Stdout.Text(), held.Stderr.Text())
+	}
+	// What the former holder writes now is refused, once the new one has written.
+	job := strings.TrimSpace(s.OK("lock_get", "job", "y"))
+	s.OK("setr", "--fence", "job:"+job, "state", "of y")
+	former, err := strconv.Atoi(job)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Fails(4, "the lock has gone to others", "setr", "--fence", "job:"+strconv.Itoa(former-1), "state", "of x")
+	s.Fails(2, "LOCK:TOKEN", "setr", "--fence", "job", "state", "of x")
+	s.OK("setr", "--fence", "other:1", "state", "of y still")
+	if got := s.OK("getr", "state"); got != "of y still" {
+		t.Errorf("the value is %q", got)
 	}
 	s.OK("lock_release", "job", "y")
 }

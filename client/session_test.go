@@ -1,0 +1,105 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"viewring/internal/wire"
+	"viewring/viewleader"
+)
+
+// network is a client's way to the view leader, which can be cut.
+type network struct {
+	mu    sync.Mutex
+	cut   bool
+	conns []net.Conn
+}
+
+func (n *network) dial(ctx context.Context, proto, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, proto, addr)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.cut {
+		return nil, errors.New("cut")
+	}
+	n.conns = append(n.conns, c)
+	return c, err
+}
+
+func (n *network) breakOff() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cut = true
+	for _, c := range n.conns {
+		_ = c.Close() // of a test
+	}
+}
+
+// leaderClient is a client that knows a view leader and no servers.
+func leaderClient(t *testing.T, addr string, n *network) *Client {
+	c := &Client{opts: Options{ConnectTimeout: 5 * time.Second}, leader: wire.NewLeader([]string{addr}, n.dial)}
+	t.Cleanup(func() { _ = c.leader.Close() })
+	return c
+}
+
+func startLeader(t *testing.T) string {
+	s, err := viewleader.Start(t.Context(), viewleader.Options{Listen: "127.0.0.1:0", Data: t.TempDir(),
+		Partitions: 16, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s.Addr()
+}
+
+// TestSessionKnowsFirst: a client that is cut off knows that its session is lost
+// before anybody else is granted its lock; one that is not keeps it for longer than
+// its time to live, and gives it back when it closes it.
+func TestSessionKnowsFirst(t *testing.T) {
+	addr := startLeader(t)
+	cutOff := &network{}
+	first, second := leaderClient(t, addr, cutOff), leaderClient(t, addr, &network{})
+	const ttl = time.Second
+	s, err := first.OpenSession(t.Context(), SessionOptions{TTL: ttl, LockDelay: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := s.LockGet(t.Context(), "l", "a", LockOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.LockGet(t.Context(), "l", "b", LockOptions{Wait: ttl * 3 / 2}); !errors.Is(err, ErrLocked) {
+		t.Fatalf("while the session is kept alive: %v", err)
+	}
+	cutOff.breakOff()
+	next, err := second.LockGet(t.Context(), "l", "b", LockOptions{Wait: -1})
+	if err != nil || next.Token <= token.Token {
+		t.Fatalf("%+v, %v", next, err)
+	}
+	if !errors.Is(s.Err(), ErrSessionLost) {
+		t.Errorf("others have the lock, and its holder knows of %v", s.Err())
+	}
+	if _, err := s.LockGet(t.Context(), "m", "a", LockOptions{}); !errors.Is(err, ErrSessionLost) {
+		t.Errorf("a lock in a lost session: %v", err)
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s, err = second.OpenSession(t.Context(), SessionOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.LockGet(t.Context(), "n", "a", LockOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(t.Context()); err != nil || !errors.Is(s.Err(), ErrClosed) {
+		t.Errorf("%v, %v", err, s.Err())
+	}
+	if _, err := second.LockGet(t.Context(), "n", "b", LockOptions{}); err != nil {
+		t.Errorf("after its session was closed: %v", err)
+	}
+}
