@@ -29,7 +29,13 @@ func Main(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "viewring")
-	build := exec.Command("go", "build", "-o", binary, "viewring")
+	module, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "viewring").Output() // tests may be of another module
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "find viewring: %v\n", err)
+		return 1
+	}
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir = strings.TrimSpace(string(module))
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build viewring: %v\n%s", err, out)
 		return 1
