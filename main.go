@@ -113,7 +113,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)
@@ -169,7 +169,7 @@ func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) err
 		c, err := client.Open(ctx, o.Client)
 		if err == nil {
 			defer c.Close()
-			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Logger: o.Logger}).Wait()
+			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Logger: o.Logger}).Wait()
 			return nil
 		}
 		if ctx.Err() != nil {

@@ -40,7 +40,7 @@ func (c *Client) Pin(ctx context.Context, cmd Command) (*Pinned, []byte, error) 
 // with ErrUnavailable when surely nothing was done, with ErrUnknownOutcome when no
 // reply came.
 func (p *Pinned) Do(ctx context.Context, encoded []byte, replies int) ([]byte, error) {
-	pending, err := p.conn.Start(ctx, encoded, replies)
+	pending, err := p.conn.Start(ctx, encoded, replies, wire.Room{})
 	if err != nil {
 		return nil, &opError{op: "a transaction", kind: ErrUnavailable, last: err}
 	}

@@ -32,6 +32,7 @@ type Command struct {
 type Pipeline struct {
 	c        *Client
 	patience time.Duration // with one command
+	budget   *wire.Budget  // of answers not yet waited for
 
 	sending sync.Mutex // held while calls are sent; taken before mu
 	mu      struct {
@@ -65,9 +66,11 @@ type Call struct {
 	err     error
 }
 
-// NewPipeline returns a Pipeline whose calls give up after patience.
-func (c *Client) NewPipeline(patience time.Duration) *Pipeline {
-	p := &Pipeline{c: c, patience: patience}
+// NewPipeline returns a Pipeline whose calls give up after patience. It keeps about
+// bytesMax bytes of answers that are not waited for; what comes beyond that, and
+// was only read, is asked for again in its turn.
+func (c *Client) NewPipeline(patience time.Duration, bytesMax int64) *Pipeline {
+	p := &Pipeline{c: c, patience: patience, budget: wire.NewBudget(bytesMax)}
 	p.mu.slots = make(map[uint16]*slotLine)
 	return p
 }
@@ -148,13 +151,13 @@ func (p *Pipeline) start(ctx context.Context, call, before *Call) {
 	if conn == nil {
 		return
 	}
-	pending, sent, err := conn.TryStart(call.payload, call.replies)
+	pending, sent, err := conn.TryStart(call.payload, call.replies, call.room())
 	if !sent && err == nil {
 		tctx, cancel := context.WithTimeout(ctx, call.op.timeout)
 		defer cancel()
 		tctx, fl := p.c.flights.begin(tctx, r)
 		defer p.c.flights.end(fl)
-		pending, err = conn.Start(tctx, call.payload, call.replies)
+		pending, err = conn.Start(tctx, call.payload, call.replies, call.room())
 	}
 	if err == nil {
 		call.pending, call.route, call.lane = pending, r, at
@@ -199,7 +202,7 @@ func (call *Call) Wait(ctx context.Context) ([]byte, error) {
 
 // ask sends the call once more and waits for the answer.
 func (call *Call) ask(ctx context.Context, conn *wire.Conn) error {
-	pending, err := conn.Start(ctx, call.payload, call.replies)
+	pending, err := conn.Start(ctx, call.payload, call.replies, wire.Room{Budget: call.p.budget, Must: true})
 	if err != nil {
 		return err
 	}
@@ -208,8 +211,24 @@ func (call *Call) ask(ctx context.Context, conn *wire.Conn) error {
 		pending.Release()
 		return call.take(res, conn.Addr())
 	case <-ctx.Done():
+		call.abandon(pending)
 		return context.Cause(ctx)
 	}
+}
+
+// abandon lets an answer that may come late go.
+func (call *Call) abandon(pending wire.Pending) {
+	go func() { // ends with the connection
+		res := <-pending.Done()
+		call.p.budget.Give(len(res.Raw))
+		pending.Release()
+	}()
+}
+
+// room is where its answer is counted: that of a mutation is kept, for it would not
+// be the same again.
+func (call *Call) room() wire.Room {
+	return wire.Room{Budget: call.p.budget, Must: call.op.mutation}
 }
 
 // take keeps a result, and returns the error that may be worth another try.
@@ -218,6 +237,7 @@ func (call *Call) take(res wire.Result, addr string) error {
 	case res.Err != nil:
 		return fmt.Errorf("%s: %w", addr, res.Err)
 	case res.First != nil && (refusals[res.First.Code] || res.First.Code == wire.CodeUnknownOutcome):
+		call.p.budget.Give(len(res.Raw))
 		return res.First
 	}
 	call.raw = res.Raw
@@ -231,11 +251,21 @@ func (p *Pipeline) settle(ctx context.Context, call *Call) {
 	}
 	call.op.tries++
 	call.settled = true
+	res, err := p.await(ctx, call)
+	if err != nil {
+		call.err = err
+		call.abandon(call.pending)
+		return
+	}
+	call.pending.Release()
+	call.err = call.take(res, call.route.addr)
+}
+
+// await waits for an answer as long as there may be one.
+func (p *Pipeline) await(ctx context.Context, call *Call) (wire.Result, error) {
 	select {
 	case res := <-call.pending.Done():
-		call.pending.Release()
-		call.err = call.take(res, call.route.addr)
-		return
+		return res, nil
 	default:
 	}
 	patience := time.NewTimer(call.op.timeout)
@@ -246,26 +276,20 @@ func (p *Pipeline) settle(ctx context.Context, call *Call) {
 		if r, ok := routeIn(s.view, call.route.partition); grace == nil && (!ok || r != call.route || s.view.Unserved(r.partition)) {
 			m := s.view.Member(call.route.server)
 			if m == nil || !m.Up || m.Incarnation != call.route.incarnation {
-				call.err = errRerouted
-				return
+				return wire.Result{}, errRerouted
 			}
 			grace = time.After(rerouteGrace)
 		}
 		select {
 		case res := <-call.pending.Done():
-			call.pending.Release()
-			call.err = call.take(res, call.route.addr)
-			return
+			return res, nil
 		case <-s.changed:
 		case <-grace:
-			call.err = errRerouted
-			return
+			return wire.Result{}, errRerouted
 		case <-patience.C:
-			call.err = errors.New("no answer in time")
-			return
+			return wire.Result{}, errors.New("no answer in time")
 		case <-ctx.Done():
-			call.err = context.Cause(ctx)
-			return
+			return wire.Result{}, context.Cause(ctx)
 		}
 	}
 }
@@ -323,6 +347,7 @@ func (p *Pipeline) over(ctx context.Context, call *Call) {
 	if call.number != 0 {
 		p.c.marks.end(call.number)
 	}
+	p.budget.Give(len(call.raw))
 	p.mu.Lock()
 	line := p.mu.slots[call.op.slot]
 	line.calls = line.calls[1:]

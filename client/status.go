@@ -21,6 +21,10 @@ type ServerStats struct {
 	MovedPartitions                      uint64 // since its start, copied whole into an empty range
 	DeltaPartitions                      uint64 // since its start, copied by what changed
 	CopiedKeys                           uint64 // since its start, by rebalancing
+	Clients                              uint32 // connections
+	ClientsRefused                       uint64 // since start, connections turned away
+	ClientsCut                           uint64 // since start, of clients that did not read
+	RequestsRefused                      uint64 // since start, too large or too many at once
 	Full                                 bool   // its disk nearly is: it takes nothing new
 }
 

@@ -318,7 +318,7 @@ func TestSlowReader(t *testing.T) {
 	const value, bound = 1 << 20, 32 << 20 // the kernel buffers much less than half of it
 	c := startCluster(t, 0, 4, 1)
 	opts := c.options(vfs.NewMem())
-	opts.ConnMemory = bound
+	opts.Bounds.Buffered = bound
 	s := c.start(opts)
 	c.waitBalanced()
 	c.set("large", string(make([]byte, value)))

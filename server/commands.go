@@ -240,6 +240,10 @@ func (c *conn) reject(text string) error {
 // that is between MULTI and EXEC.
 func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 	switch {
+	case c.session.late && !isForServers(cmd):
+		c.s.reached.connections.Add(1)
+		c.replyError(tooManyClients)
+		return errQuit
 	case !c.session.trusted && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
 		return c.reject(secure.NoAuth)
 	case c.session.multi == nil || cmd.always:

@@ -52,12 +52,14 @@ func (c *call) complete(a replica.Answer) {
 // take counts n more bytes that a call holds; false when that would be too much,
 // for its connection or in all.
 func (c *conn) take(cl *call, n int64) bool {
-	if c.memory.Add(n) > c.s.opts.ConnMemory {
+	if c.memory.Add(n) > c.s.opts.Bounds.Buffered {
 		c.memory.Add(-n)
+		c.s.reached.buffers.Add(1)
 		return false
 	}
 	if c.s.memory.Add(n) > memoryBytesMax {
 		c.give(n)
+		c.s.reached.buffers.Add(1)
 		return false
 	}
 	cl.cost += n
@@ -94,11 +96,14 @@ type conn struct {
 	room sync.Cond // calls were answered; its locker is mu
 }
 
-func newConn(s *Server, nc net.Conn) *conn {
+func newConn(s *Server, nc net.Conn, late bool) *conn {
 	c := &conn{s: s, nc: nc, wake: make(chan struct{}, 1), gathered: make([][]event, len(s.lanes))}
 	c.room.L = &c.mu
-	c.reader = wire.NewReader(c, wire.DefaultLimits)
-	c.writer = wire.NewWriter(&deadlineWriter{nc: nc, timeout: writeTimeout})
+	c.reader = wire.NewReader(c, s.opts.Bounds.limits())
+	c.writer = wire.NewWriter(&deadlineWriter{nc: nc, timeout: s.opts.Bounds.WriteTimeout})
+	if c.session.late = late; late {
+		_ = nc.SetReadDeadline(time.Now().Add(linkTimeout)) // another server says at once that it is one
+	}
 	c.session.reset(s)
 	return c
 }
@@ -165,6 +170,7 @@ func (c *conn) serve() {
 	c.end()
 	<-written
 	if link != nil {
+		_ = c.nc.SetReadDeadline(time.Time{}) // a broken connection says so when it is read
 		c.s.serveLink(c, link)
 	}
 	_ = c.nc.Close() // over in any case
@@ -189,6 +195,9 @@ func (c *conn) readCommands() error {
 func (c *conn) sayProtocolError(err error) {
 	switch {
 	case errors.Is(err, wire.ErrProtocol), errors.Is(err, wire.ErrTooLarge):
+		if errors.Is(err, wire.ErrTooLarge) {
+			c.s.reached.requests.Add(1)
+		}
 		text := "ERR Protocol error: " + err.Error()
 		c.reply(func(w *wire.Writer) { w.WriteError(text) })
 	case err == io.EOF, errors.Is(err, errQuit):
@@ -201,6 +210,9 @@ func (c *conn) sayProtocolError(err error) {
 func (c *conn) push(cl *call) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.mu.calls) >= c.s.opts.Bounds.Pipeline {
+		c.s.reached.pipelines.Add(1)
+	}
 	for c.mustWait(cl) && !c.mu.gone {
 		c.mu.Unlock()
 		c.submit() // or those that we wait for would never be answered
@@ -289,6 +301,7 @@ func (c *conn) writeReplies() {
 			if over || len(taken) == 0 {
 				if err := c.writer.Flush(); err != nil && !broken {
 					broken = true
+					c.noteCut(err)
 					_ = c.nc.Close() // lets the reader go
 				}
 				if over {

@@ -28,7 +28,7 @@ var infoSections = []struct {
 }{
 	{"Server", (*conn).infoServer},
 	{"Clients", func(c *conn) string {
-		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\n", c.s.conns.Load(), connsMax)
+		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\n", c.s.conns.Load(), c.s.opts.Bounds.Connections)
 	}},
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats
@@ -36,6 +36,7 @@ var infoSections = []struct {
 		return fmt.Sprintf("used_memory:%d\r\nused_memory_rss:%d\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nrequests_memory:%d\r\n",
 			m.HeapAlloc, m.Sys, c.s.memory.Load())
 	}},
+	{"Stats", func(c *conn) string { return c.s.reached.String() }},
 	{"Persistence", func(*conn) string {
 		return "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\n"
 	}},
@@ -98,7 +99,7 @@ func (c *conn) settings() [][2]string {
 		{"appendonly", "yes"},
 		{"cluster-enabled", "yes"},
 		{"databases", "1"},
-		{"maxclients", strconv.Itoa(connsMax)},
+		{"maxclients", strconv.Itoa(c.s.opts.Bounds.Connections)},
 		{"maxmemory", "0"},
 		{"maxmemory-policy", "noeviction"},
 		{"port", strconv.FormatInt(port, 10)},

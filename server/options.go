@@ -31,7 +31,7 @@ type Options struct {
 	HeartbeatEvery time.Duration // 0: as the view leader wants it
 	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores
-	ConnMemory     int64         // bytes of requests and answers that one connection may have under way; 0: 128 MiB
+	Bounds         Bounds        // of what clients may take
 	ItemBytes      int64         // items kept in memory, in bytes; 0: 64 MiB
 	Store          store.Options
 	Secure         secure.Config // of all connections; default: not encrypted, no password
@@ -101,9 +101,7 @@ func (o *Options) setDefaults() error {
 	if o.Store.CacheBytes == 0 {
 		o.Store.CacheBytes = blockBytesDefault
 	}
-	if o.ConnMemory == 0 {
-		o.ConnMemory = connMemoryDefault
-	}
+	o.Bounds.fill()
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

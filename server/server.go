@@ -60,6 +60,7 @@ type Server struct {
 
 	memory  atomic.Int64 // bytes of requests and answers under way
 	conns   atomic.Int64
+	reached reached // bounds, by clients
 	clients clients
 	turns   []chan struct{} // see transaction
 	cursors *cursors
@@ -360,6 +361,8 @@ func (s *Server) stats() wire.ServerStats {
 		t.CopiedKeys += c.CopiedKeys
 	}
 	t.DiskFree, t.Full = s.store.DiskFree(), s.full.Load()
+	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()
+	t.RequestsRefused = s.reached.requests.Load() + s.reached.buffers.Load()
 	s.mover.report(&t)
 	return t
 }
@@ -375,21 +378,24 @@ func (s *Server) runAccept() {
 			}
 			continue
 		}
-		if s.conns.Add(1) > connsMax {
+		n := s.conns.Add(1)
+		if n > int64(s.opts.Bounds.Connections+peerConnections) {
 			s.conns.Add(-1)
 			s.turnAway(nc)
 			continue
 		}
+		late := n > int64(s.opts.Bounds.Connections)
 		s.spawn(func() {
 			defer s.conns.Add(-1)
-			newConn(s, nc).serve()
+			newConn(s, nc, late).serve()
 		})
 	}
 }
 
 // turnAway says why there is no service; whoever does not listen misses it.
 func (s *Server) turnAway(nc net.Conn) {
+	s.reached.connections.Add(1)
 	_ = nc.SetWriteDeadline(time.Now().Add(redialMin))
-	_, _ = nc.Write([]byte("-ERR too many connections\r\n"))
+	_, _ = nc.Write([]byte("-" + tooManyClients + "\r\n"))
 	_ = nc.Close()
 }

@@ -21,6 +21,7 @@ import (
 type session struct {
 	guarded bool // not trusted, or after MULTI: runGuarded looks at each command
 	trusted bool // has said the password, or need not
+	late    bool // came when there were too many: only for other servers
 	multi   *multi
 	watched map[string]replica.Version // keys of one slot, as WATCH found them
 	wrote   []uint64                   // bits: the partitions that were written to
@@ -35,7 +36,7 @@ func (n *session) reset(s *Server) {
 	n.guard()
 }
 
-func (n *session) guard() { n.guarded = !n.trusted || n.multi != nil }
+func (n *session) guard() { n.guarded = !n.trusted || n.multi != nil || n.late }
 
 // takeHeld hands over the bytes that the reply just made holds.
 func (n *session) takeHeld() int64 {

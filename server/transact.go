@@ -292,7 +292,7 @@ func (c *conn) settle() bool {
 // it is a write behind a read of its slot, by which it must not be seen. The caller
 // holds mu.
 func (c *conn) mustWait(cl *call) bool {
-	return len(c.mu.calls) >= callsMax || cl.request.Op != 0 && c.reading(cl.slot)
+	return len(c.mu.calls) >= c.s.opts.Bounds.Pipeline || cl.request.Op != 0 && c.reading(cl.slot)
 }
 
 // reading reports whether a read of a slot has no answer yet. The caller holds mu.

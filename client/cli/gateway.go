@@ -14,6 +14,7 @@ import (
 type GatewayOptions struct {
 	Listen string
 	Secure secure.Config
+	Bounds Bounds
 	Client client.Options
 	Logger *slog.Logger
 }
@@ -43,7 +44,10 @@ one inside a server.`,
 			if child {
 				ctx = children.WithParent(ctx)
 			}
-			var err error
+			err := o.Bounds.check()
+			if err != nil {
+				return err
+			}
 			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
 				return err
 			}
@@ -54,6 +58,7 @@ one inside a server.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:31000", "listen at `HOST:PORT`")
+	boundsFlags(cmd, &o.Bounds)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd

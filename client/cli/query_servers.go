@@ -196,6 +196,10 @@ type serverObject struct {
 	Full        bool   `json:"disk_full"`
 	Failures    int    `json:"failures"`             // lately
 	HeldUntil   string `json:"held_until,omitempty"` // it fails again and again
+	Clients     uint32 `json:"clients"`
+	Refused     uint64 `json:"clients_refused"`
+	Cut         uint64 `json:"clients_cut_off"`
+	TooMuch     uint64 `json:"requests_refused"`
 }
 
 func statusObject(st *client.Status) map[string]any {
@@ -218,6 +222,7 @@ func statusObject(st *client.Status) map[string]any {
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
 			Failures: h.Failures, HeldUntil: held,
+			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,
 		})
 	}
 	s := st.Safety()

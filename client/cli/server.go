@@ -28,6 +28,7 @@ type ServerOptions struct {
 	DrainTimeout  time.Duration  // that a SIGTERM may take to hand over
 	Gateway       GatewayOptions // Listen "": none
 	Secure        secure.Config
+	Bounds        Bounds
 	Logger        *slog.Logger
 }
 
@@ -40,7 +41,6 @@ const (
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var weight int
-	var rate, reserve int64
 	var child, insecure bool
 	var gateway string
 	cmd := &cobra.Command{
@@ -64,22 +64,12 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			if weight != 1 {
 				return codeError{exitRefused, errors.New("--weight is not built yet: every server counts 1")}
 			}
-			if rate < 0 {
-				return usagef("--rebalance-rate cannot be negative")
-			}
-			if o.ScrubEvery < 0 {
-				return usagef("--scrub-every cannot be negative")
-			}
-			if o.DrainTimeout <= 0 {
-				return usagef("--drain-timeout must be above 0, not %v", o.DrainTimeout)
+			if err := o.check(); err != nil {
+				return err
 			}
 			if err := o.settle(insecure || a.isSafe()); err != nil {
 				return err
 			}
-			if reserve < 0 {
-				return usagef("--disk-reserve cannot be negative")
-			}
-			o.RebalanceRate, o.DiskReserve = rate, reserve
 			o.Leaders = a.leaders()
 			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
 			if gateway != "" {
@@ -87,7 +77,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 				if err != nil {
 					return err
 				}
-				o.Gateway = GatewayOptions{Listen: listen, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+				o.Gateway = GatewayOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
 			}
 			return a.starters.Server(ctx, o)
 		},
@@ -98,14 +88,29 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
 	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
-	f.Int64Var(&rate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
+	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
-	f.Int64Var(&reserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB)")
+	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
+	boundsFlags(cmd, &o.Bounds)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
+}
+
+func (o *ServerOptions) check() error {
+	switch {
+	case o.RebalanceRate < 0:
+		return usagef("--rebalance-rate cannot be negative")
+	case o.ScrubEvery < 0:
+		return usagef("--scrub-every cannot be negative")
+	case o.DrainTimeout <= 0:
+		return usagef("--drain-timeout must be above 0, not %v", o.DrainTimeout)
+	case o.DiskReserve < 0:
+		return usagef("--disk-reserve cannot be negative")
+	}
+	return o.Bounds.check()
 }
 
 // settle fills in what was not said. Without a folder the port makes the name of

@@ -95,6 +95,10 @@ type ServerStats struct {
 	MovedPartitions                      uint64 // since start, copied whole into an empty range
 	DeltaPartitions                      uint64 // since start, copied by what changed
 	CopiedKeys                           uint64 // since start, by rebalancing
+	Clients                              uint32 // connections
+	ClientsRefused                       uint64 // since start, connections turned away
+	ClientsCut                           uint64 // since start, of clients that did not read
+	RequestsRefused                      uint64 // since start, too large or too many at once
 	Full                                 bool   // the disk nearly is
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // leaderFormat is the version of everything the view leader's commands carry.
-const leaderFormat = 3
+const leaderFormat = 4
 
 // leaderReader starts reading a bulk of the view leader's commands.
 func leaderReader(b []byte) (*codec.Reader, error) {
@@ -129,11 +129,12 @@ func DecodeHeartbeatReply(b []byte) (HeartbeatReply, error) {
 }
 
 // fields lists the numbers of s in the order in which they are sent.
-func (s *ServerStats) fields() [13]uint64 {
+func (s *ServerStats) fields() [17]uint64 {
 	return [...]uint64{
 		uint64(s.Primaries), uint64(s.Backups), uint64(s.Learners), uint64(s.Strays),
 		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
 		s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys,
+		uint64(s.Clients), s.ClientsRefused, s.ClientsCut, s.RequestsRefused,
 	}
 }
 
@@ -150,7 +151,8 @@ func readStats(r *codec.Reader) ServerStats {
 		Primaries: u32(), Backups: u32(), Learners: u32(), Strays: u32(),
 		Keys: r.Uvarint(), Bytes: r.Uvarint(), Left: u32(), LeftBytes: r.Uvarint(),
 		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
-		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(), Full: r.Bool(),
+		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(),
+		Clients: u32(), ClientsRefused: r.Uvarint(), ClientsCut: r.Uvarint(), RequestsRefused: r.Uvarint(), Full: r.Bool(),
 	}
 }
 

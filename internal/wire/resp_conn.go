@@ -46,6 +46,14 @@ type Conn struct {
 type call struct {
 	reply chan Result
 	raw   int // how many replies it gets, unparsed; 0: one, parsed
+	room  Room
+}
+
+// Room says where the bytes of an unparsed answer are counted. One for which there
+// is no room becomes "busy", unless it must be kept.
+type Room struct {
+	Budget *Budget
+	Must   bool
 }
 
 // Result is the answer to a call.
@@ -126,9 +134,9 @@ func (p Pending) Release() { calls.Put(p.cl) }
 
 // Start sends encoded commands, in one piece, and does not wait for their replies.
 // It waits while the connection has too much under way; it keeps no reference to b.
-func (c *Conn) Start(ctx context.Context, b []byte, replies int) (Pending, error) {
+func (c *Conn) Start(ctx context.Context, b []byte, replies int, room Room) (Pending, error) {
 	cl := calls.Get().(*call)
-	cl.raw = replies
+	cl.raw, cl.room = replies, room
 	if err := c.enqueue(ctx, cl, func(out []byte) []byte { return append(out, b...) }); err != nil {
 		calls.Put(cl)
 		return Pending{}, fmt.Errorf("ask %s: %w", c.addr, err)
@@ -137,11 +145,11 @@ func (c *Conn) Start(ctx context.Context, b []byte, replies int) (Pending, error
 }
 
 // TryStart is Start where that need not wait; ok is false when it must.
-func (c *Conn) TryStart(b []byte, replies int) (p Pending, ok bool, err error) {
+func (c *Conn) TryStart(b []byte, replies int, room Room) (p Pending, ok bool, err error) {
 	cl := calls.Get().(*call)
-	cl.raw = replies
-	room, err := c.put(cl, func(out []byte) []byte { return append(out, b...) })
-	if err != nil || room != nil {
+	cl.raw, cl.room = replies, room
+	full, err := c.put(cl, func(out []byte) []byte { return append(out, b...) })
+	if err != nil || full != nil {
 		calls.Put(cl)
 		return Pending{}, false, err
 	}
@@ -273,6 +281,9 @@ func (cl *call) read(r *Reader) (res Result) {
 		if res.First == nil && Kind(res.Raw[0]) == KindError {
 			res.First = ParseServerError(string(res.Raw[1 : len(res.Raw)-2]))
 		}
+	}
+	if !cl.room.Budget.take(int64(len(res.Raw)), cl.room.Must) {
+		res.Raw, res.First = nil, &ServerError{Code: CodeBusy, Message: "the answers under way are too large"}
 	}
 	return res
 }

@@ -86,7 +86,7 @@ func (s *session) forward(name string, cmd *redis.Command, args [][]byte) {
 			return
 		}
 	}
-	s.pushCall(s.send(name, cmd, slot, args))
+	s.pushCall(s.send(name, cmd, slot, args), sizeOf(args))
 }
 
 func (s *session) send(name string, cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
@@ -97,9 +97,16 @@ func (s *session) send(name string, cmd *redis.Command, slot uint16, args [][]by
 	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: isOnce(name, args), RESP3: s.resp3})
 }
 
+func sizeOf(args [][]byte) (n int64) {
+	for _, a := range args {
+		n += int64(len(a))
+	}
+	return n
+}
+
 // pushCall passes on a call's answer.
-func (s *session) pushCall(call *client.Call) {
-	s.push(item{ready: call.Ready, write: func(ctx context.Context, w *wire.Writer) {
+func (s *session) pushCall(call *client.Call, size int64) {
+	s.push(item{ready: call.Ready, bytes: size, write: func(ctx context.Context, w *wire.Writer) {
 		raw, err := call.Wait(ctx)
 		if err != nil {
 			s.writeFailure(w, err)

@@ -35,6 +35,7 @@ type Gateway struct {
 // stats are counted since the start.
 type stats struct {
 	connections, refused, slow    atomic.Uint64
+	tooLarge                      atomic.Uint64
 	commands, failures, pipelines atomic.Uint64
 }
 
@@ -98,7 +99,7 @@ func (g *Gateway) accept() {
 // take starts serving a connection, unless there are too many.
 func (g *Gateway) take(nc net.Conn) {
 	g.mu.Lock()
-	full := len(g.mu.sessions) >= g.opts.ConnectionsMax
+	full := len(g.mu.sessions) >= g.opts.Bounds.Connections
 	if g.mu.closed || full {
 		g.mu.Unlock()
 		if full {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"time"
@@ -16,29 +17,29 @@ type Options struct {
 
 	Secure secure.Config // what clients must say; the Listener encrypts
 
-	ConnectionsMax int           // default 20000
-	PipelineMax    int           // commands of one connection under way; default 1024
-	RequestMax     int           // bytes of one command; default 64 MiB
-	Patience       time.Duration // with one command, while servers come and go; default 10 s
-	WriteTimeout   time.Duration // for a client that does not read; default 10 s
-	Logger         *slog.Logger  // default: none
+	Bounds   Bounds        // of what clients may take
+	Patience time.Duration // with one command, while servers come and go; default 10 s
+	Logger   *slog.Logger  // default: none
+}
+
+// Bounds of what clients may take. The zero value of a field means its default.
+type Bounds struct {
+	Connections  int           // default 10,000
+	Pipeline     int           // commands of one connection without an answer, beyond which it is not read; default 1024
+	Buffered     int64         // bytes of one connection's requests under way, and of its answers; default 128 MiB
+	Request      int           // bytes of one command; default 64 MiB
+	WriteTimeout time.Duration // for a client that does not read its answers; default 10 s
 }
 
 func (o *Options) fill() {
-	if o.ConnectionsMax == 0 {
-		o.ConnectionsMax = 20_000
-	}
-	if o.PipelineMax == 0 {
-		o.PipelineMax = 1024
-	}
-	if o.RequestMax == 0 {
-		o.RequestMax = 64 << 20
-	}
+	b := &o.Bounds
+	b.Connections = cmp.Or(b.Connections, 10_000)
+	b.Pipeline = cmp.Or(b.Pipeline, 1024)
+	b.Buffered = cmp.Or(b.Buffered, 128<<20)
+	b.Request = cmp.Or(b.Request, 64<<20)
+	b.WriteTimeout = cmp.Or(b.WriteTimeout, 10*time.Second)
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
-	}
-	if o.WriteTimeout == 0 {
-		o.WriteTimeout = 10 * time.Second
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

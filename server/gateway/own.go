@@ -217,12 +217,12 @@ func (s *session) runClient(args [][]byte) error {
 	case (sub == "NO-EVICT" || sub == "NO-TOUCH") && len(args) == 3:
 		s.replyOK()
 	case sub == "INFO" && len(args) == 2:
-		s.reply(func(w *wire.Writer) { w.WriteBulkString(s.line()) })
+		s.reply(func(w *wire.Writer) { w.WriteBulkString(s.describe()) })
 	case sub == "LIST":
 		s.reply(func(w *wire.Writer) {
 			var b strings.Builder
 			for _, o := range s.g.sessions() {
-				b.WriteString(o.line())
+				b.WriteString(o.describe())
 			}
 			w.WriteBulkString(b.String())
 		})
@@ -232,8 +232,8 @@ func (s *session) runClient(args [][]byte) error {
 	return nil
 }
 
-// line is the session's line of CLIENT LIST.
-func (s *session) line() string {
+// describe is the session's line of CLIENT LIST.
+func (s *session) describe() string {
 	text := func(p *string) string {
 		if p == nil {
 			return ""
@@ -246,7 +246,7 @@ func (s *session) line() string {
 
 // runAnywhere passes a command on that every server answers alike.
 func (s *session) runAnywhere(args [][]byte) error {
-	s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: args, RESP3: s.resp3}))
+	s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: args, RESP3: s.resp3}), 0)
 	return nil
 }
 
@@ -275,11 +275,11 @@ func (g *Gateway) info() string {
 	}
 	section("Server", "redis_version", "7.2.0", "redis_mode", "standalone", "server_name", "viewring gateway",
 		"uptime_in_seconds", int(time.Since(g.began).Seconds()))
-	section("Clients", "connected_clients", len(g.sessions()), "maxclients", g.opts.ConnectionsMax)
+	section("Clients", "connected_clients", len(g.sessions()), "maxclients", g.opts.Bounds.Connections)
 	section("Memory", "used_memory", m.HeapAlloc, "used_memory_rss", m.Sys)
 	section("Stats", "total_connections_received", st.connections.Load(), "rejected_connections", st.refused.Load(),
 		"total_commands_processed", st.commands.Load(), "client_output_buffer_limit_disconnections", st.slow.Load(),
-		"pipeline_waits", st.pipelines.Load(), "commands_without_answer", st.failures.Load(),
+		"client_query_buffer_limit_disconnections", st.tooLarge.Load(), "pipeline_waits", st.pipelines.Load(), "commands_without_answer", st.failures.Load(),
 		"requests_to_servers", c.Requests, "retries_to_servers", c.Retries, "longest_request_ms", c.Longest.Milliseconds())
 	section("Replication", "role", "master")
 	section("Cluster", "cluster_enabled", 0)

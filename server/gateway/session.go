@@ -22,7 +22,7 @@ type session struct {
 	pipe   *client.Pipeline
 	reader *wire.Reader
 	writer *wire.Writer
-	items  chan item
+	line   *queue
 	ctx    context.Context // ends when nobody writes any more
 	cancel context.CancelFunc
 
@@ -44,16 +44,17 @@ type session struct {
 type item struct {
 	write func(ctx context.Context, w *wire.Writer)
 	ready func() bool   // nil: it is
+	bytes int64         // of the command
 	done  chan struct{} // closed when it was written, where somebody waits for that
 }
 
 func newSession(g *Gateway, nc net.Conn, id uint64) *session {
-	s := &session{g: g, nc: nc, id: id, since: time.Now(), items: make(chan item, g.opts.PipelineMax)}
+	s := &session{g: g, nc: nc, id: id, since: time.Now(), line: newQueue(g.opts.Bounds.Pipeline, g.opts.Bounds.Buffered)}
 	s.trusted = !g.opts.Secure.WantsPassword()
-	s.pipe = g.opts.Client.NewPipeline(g.opts.Patience)
+	s.pipe = g.opts.Client.NewPipeline(g.opts.Patience, g.opts.Bounds.Buffered)
 	limits := wire.DefaultLimits
-	limits.TotalBytesMax = g.opts.RequestMax
-	limits.BulkBytesMax = min(limits.BulkBytesMax, g.opts.RequestMax)
+	limits.TotalBytesMax = g.opts.Bounds.Request
+	limits.BulkBytesMax = min(limits.BulkBytesMax, g.opts.Bounds.Request)
 	s.reader = wire.NewReader(nc, limits)
 	s.writer = wire.NewWriter(deadlineWriter{s})
 	s.ctx, s.cancel = context.WithCancel(g.ctx)
@@ -64,7 +65,7 @@ func newSession(g *Gateway, nc net.Conn, id uint64) *session {
 type deadlineWriter struct{ s *session }
 
 func (w deadlineWriter) Write(p []byte) (int, error) {
-	if err := w.s.nc.SetWriteDeadline(time.Now().Add(w.s.g.opts.WriteTimeout)); err != nil {
+	if err := w.s.nc.SetWriteDeadline(time.Now().Add(w.s.g.opts.Bounds.WriteTimeout)); err != nil {
 		return 0, err
 	}
 	n, err := w.s.nc.Write(p)
@@ -85,9 +86,12 @@ func (s *session) serve() {
 	}()
 	err := s.readAll()
 	if errors.Is(err, wire.ErrProtocol) || errors.Is(err, wire.ErrTooLarge) {
+		if errors.Is(err, wire.ErrTooLarge) {
+			s.g.stats.tooLarge.Add(1)
+		}
 		s.replyError(wire.CodeErr + " Protocol error: " + err.Error())
 	}
-	close(s.items)
+	s.line.end()
 	<-written
 	s.tx.unpin()
 	s.cancel()
@@ -124,16 +128,20 @@ func (s *session) writeAll() {
 			_ = s.nc.Close() // lets the reader go
 		}
 	}
-	for it := range s.items {
+	for {
+		it, ok := s.line.front()
+		if !ok {
+			break
+		}
 		if it.ready != nil && !it.ready() {
 			flush()
 		}
 		it.write(s.ctx, s.writer)
+		if !s.line.over() {
+			flush()
+		}
 		if it.done != nil {
 			close(it.done)
-		}
-		if len(s.items) == 0 {
-			flush()
 		}
 	}
 	flush()
@@ -141,13 +149,9 @@ func (s *session) writeAll() {
 
 // push puts an answer in line, waiting while there are too many.
 func (s *session) push(it item) {
-	select {
-	case s.items <- it:
-		return
-	default:
+	if s.line.put(it) {
+		s.g.stats.pipelines.Add(1)
 	}
-	s.g.stats.pipelines.Add(1)
-	s.items <- it
 }
 
 // reply answers a command at once, in its turn.

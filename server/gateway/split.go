@@ -40,6 +40,7 @@ func (s *session) each(name string, args [][]byte, words int, merge func(w *wire
 		calls = append(calls, s.send(name, cmd, ring.SlotOf(string(args[i])), part))
 	}
 	s.push(item{
+		bytes: sizeOf(args),
 		ready: func() bool { return false },
 		write: func(ctx context.Context, w *wire.Writer) { s.writeMerged(ctx, w, calls, merge) },
 	})
@@ -47,7 +48,7 @@ func (s *session) each(name string, args [][]byte, words int, merge func(w *wire
 
 // writeMerged waits for all and merges their answers.
 func (s *session) writeMerged(ctx context.Context, w *wire.Writer, calls []*client.Call, merge func(w *wire.Writer, raws [][]byte)) {
-	raws, err := waitAll(ctx, calls)
+	raws, err := waitAll(ctx, calls, s.g.opts.Bounds.Buffered)
 	if err != nil {
 		s.writeFailure(w, err)
 		return
@@ -56,10 +57,15 @@ func (s *session) writeMerged(ctx context.Context, w *wire.Writer, calls []*clie
 }
 
 // waitAll waits for all, whatever some of them say. The first error, of any sort,
-// is that of all.
-func waitAll(ctx context.Context, calls []*client.Call) (raws [][]byte, failed error) {
+// is that of all. More than bytesMax of answers are not kept.
+func waitAll(ctx context.Context, calls []*client.Call, bytesMax int64) (raws [][]byte, failed error) {
+	size := int64(0)
 	for _, call := range calls {
 		raw, err := call.Wait(ctx)
+		if size += int64(len(raw)); err == nil && size > bytesMax {
+			err = &wire.ServerError{Code: wire.CodeTooLarge, Message: "more than one reply may hold: ask for fewer keys"}
+			raws, raw = nil, []byte("_\r\n")
+		}
 		if err == nil && wire.Kind(raw[0]) == wire.KindError {
 			err = wire.ParseServerError(string(raw[1 : len(raw)-2]))
 		}

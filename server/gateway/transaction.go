@@ -63,14 +63,10 @@ func (s *session) runMulti([][]byte) error {
 
 // queue keeps a command for EXEC.
 func (s *session) queue(cmd *redis.Command, args [][]byte) {
-	size := 0
-	for _, a := range args {
-		size += len(a)
-	}
 	switch {
 	case !s.tx.joins(cmd.KeysOf(args[1:])):
 		s.wrong(redis.ErrCrossSlot)
-	case len(s.tx.batch)+size > s.g.opts.RequestMax:
+	case len(s.tx.batch)+int(sizeOf(args)) > s.g.opts.Bounds.Request:
 		s.wrong(wire.CodeErr + " the transaction is too large")
 	default:
 		s.tx.batch = wire.AppendCommand(s.tx.batch, args...)
@@ -113,7 +109,7 @@ func (s *session) runExec([][]byte) error {
 		tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
 		s.pushCall(s.pipe.Send(s.ctx, client.Command{
 			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.resp3,
-		}))
+		}), int64(len(tx.batch)))
 	}
 	tx.end()
 	return nil

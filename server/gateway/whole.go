@@ -199,7 +199,7 @@ func (s *session) everywhere(ctx context.Context, cmd client.Command) (raws [][]
 		cmd.Slot = slot
 		calls = append(calls, s.pipe.Send(ctx, cmd))
 	}
-	return waitAll(ctx, calls)
+	return waitAll(ctx, calls, s.g.opts.Bounds.Buffered)
 }
 
 // steady repeats something about all primaries until no partition has moved

@@ -148,7 +148,7 @@ func TestGatewayFailover(t *testing.T) {
 		}
 		var answers [keys]<-chan wire.Result
 		for k := range keys {
-			p, err := c.Start(t.Context(), wire.AppendCommand(nil, []byte("INCR"), fmt.Appendf(nil, "key/%d", k)), 1)
+			p, err := c.Start(t.Context(), wire.AppendCommand(nil, []byte("INCR"), fmt.Appendf(nil, "key/%d", k)), 1, wire.Room{})
 			if err != nil {
 				t.Fatal(err)
 			}
