@@ -26,6 +26,8 @@ type fakeServer struct {
 	mute bool // answers nothing any more
 	view *ring.View
 	asks []wire.DoRequest
+	// plain answers Redis commands by bytes; "" hangs up.
+	plain func(args []string) string
 	// answer writes the reply to the n-th VR.DO, from 0.
 	answer func(n int, q wire.DoRequest, w *wire.Writer)
 }
@@ -78,6 +80,17 @@ func (f *fakeServer) serve(conn net.Conn) {
 			q.Key, q.Value = append([]byte(nil), q.Key...), append([]byte(nil), q.Value...)
 			f.asks = append(f.asks, q)
 			f.answer(len(f.asks)-1, q, w)
+		case f.plain != nil:
+			var words []string
+			for _, a := range args {
+				words = append(words, string(a))
+			}
+			reply := f.plain(words)
+			if reply == "" {
+				f.mu.Unlock()
+				return
+			}
+			w.WriteRaw([]byte(reply))
 		default:
 			w.WriteError("ERR unknown command")
 		}
