@@ -10,7 +10,8 @@ import (
 
 // Sizes of a Reader's buffer.
 const (
-	readBytesMin  = 4 << 10  // a new connection's
+	readBytesNew  = 1 << 10  // a new connection's: most of many are idle
+	readBytesMin  = 4 << 10  // one's that has sent more than that
 	readBytesKeep = 64 << 10 // more than this is given back after the command that needed it
 	headerMax     = 32       // a length or count line
 	argsKeep      = 1 << 10
@@ -238,7 +239,7 @@ func (r *Reader) fill(want int) error {
 	if have == 0 {
 		r.r, r.w = 0, 0
 		if r.filled && len(r.buf) < readBytesKeep {
-			r.buf = make([]byte, 2*len(r.buf))
+			r.buf = make([]byte, max(readBytesMin, 2*len(r.buf)))
 		}
 	}
 	if r.r > 0 && len(r.buf)-r.r < want {
@@ -247,7 +248,11 @@ func (r *Reader) fill(want int) error {
 	}
 	if r.w == len(r.buf) {
 		size := len(r.buf)
-		grown := make([]byte, max(readBytesMin, size+size/4, min(2*size, want)))
+		least := readBytesMin
+		if size == 0 && want <= readBytesNew {
+			least = readBytesNew
+		}
+		grown := make([]byte, max(least, size+size/4, min(2*size, want)))
 		copy(grown, r.buf[:r.w])
 		r.buf = grown
 	}
