@@ -115,17 +115,21 @@ func (w *world) holdConfirm(s *server) time.Duration {
 	return 500*time.Millisecond + time.Duration(w.rng.Int64N(int64(1500*time.Millisecond)))
 }
 
-// lateLearner makes what a learner says to its primary come late and out of order,
-// while it is taken for dead now and then.
+// lateLearner makes what a learner says to its primary come late and out of order, or
+// what the primary says to those that the learner may copy from, while the learner is
+// taken for dead now and then.
 func (w *world) lateLearner() bool {
 	v := w.leader.state.View()
-	type pair struct{ learner, primary *server }
+	type pair struct {
+		learner, primary *server
+		partition        int
+	}
 	var found []pair
 	for i := range v.Partitions {
 		primary := w.byID(v.Partitions[i].Primary())
 		for _, s := range w.servers {
 			if s.alive && s.node != nil && primary != nil && s.lanes[i%lanes].core.Detail(ring.PartitionID(i)).Learn != "" {
-				found = append(found, pair{s, primary})
+				found = append(found, pair{s, primary, i})
 			}
 		}
 	}
@@ -133,9 +137,17 @@ func (w *world) lateLearner() bool {
 		return false
 	}
 	f := found[w.rng.IntN(len(found))]
-	l := link{f.learner.id(), f.primary.id()}
-	w.slow[l] = true
-	w.after(3*time.Second, func() { delete(w.slow, l) })
+	slow := []link{{f.learner.id(), f.primary.id()}}
+	if w.chance(0.5) { // who it copies from may be behind
+		slow = slow[:0]
+		for _, id := range v.Partitions[f.partition].Acting[1:] {
+			slow = append(slow, link{f.primary.id(), id})
+		}
+	}
+	for _, l := range slow {
+		w.slow[l] = true
+		w.after(3*time.Second, func() { delete(w.slow, l) })
+	}
 	for range 2 {
 		w.after(time.Duration(w.rng.Int64N(int64(2*time.Second))), func() { w.blink(f.learner) })
 	}

@@ -41,7 +41,7 @@ func (l *loss) begin() {
 	l.over = w.now + 7*time.Second
 	p := w.partitionOf(hotKeys[w.rng.IntN(len(hotKeys))])
 	acting := w.leader.state.View().Partitions[p].Acting
-	if len(acting) > 1 && w.chance(0.7) {
+	if len(acting) > 1 && w.chance(0.8) {
 		if primary := w.byID(acting[0]); primary != nil && primary.alive {
 			l.strand(primary)
 			acting = acting[1:]

@@ -11,7 +11,7 @@ import (
 
 // lossChance is how many worlds have an operator who gives partitions up. Retries that
 // come long after are left out there: the records go with the partition.
-const lossChance = 0.1
+const lossChance = 0.15
 
 const (
 	lanes     = 2
