@@ -55,7 +55,7 @@ func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Co
 	ids := l.core.Committers(p)
 	for _, id := range ids {
 		last := w.byID(id).disk.syncedLast(p)
-		if s.believesLost(id) {
+		if l.believesLost(id, p) {
 			continue
 		}
 		invariant.Check(last >= c.Commit, "I3", "%v commits partition %d up to %d, %v has synced up to %d", s.id(), p, c.Commit, id, last)
@@ -89,11 +89,16 @@ func (w *world) checkBackup(s *server, p ring.PartitionID, c *replica.Copy) {
 	}
 }
 
-// believesLost reports whether s still counts on a start of another server that
-// had more on its disk than is there now: the next term ends that.
-func (s *server) believesLost(id ring.ServerID) bool {
-	m := s.view.Member(id)
-	return m == nil || m.Incarnation <= s.w.byID(id).disk.lostBefore
+// believesLost reports whether a lane still counts on a start of another server that
+// had more on its disk than is there now. The next view ends that, or where that start
+// was proposed only, the next term.
+func (l *lane) believesLost(id ring.ServerID, p ring.PartitionID) bool {
+	d := l.s.w.byID(id).disk
+	if term, lost := d.lostTerms[p]; lost && l.core.Inspect(p).Term <= term {
+		return true
+	}
+	m := l.s.w.leader.views[l.epoch].Member(id)
+	return m == nil || m.Incarnation <= d.lostBefore
 }
 
 // checkLeases is I8 without waiting for a read: when a term begins to be served,
@@ -165,7 +170,7 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	kept := in.op != 0 && try.current() && w.now-try.rec.call < time.Second
 	for _, id := range l.core.Committers(p) {
 		d := w.byID(id).disk
-		if s.believesLost(id) {
+		if l.believesLost(id, p) {
 			continue
 		}
 		invariant.Check(d.syncedLast(p) >= a.Version.Seq, "I3", "partition %d: %v is answered, %v has synced up to %d", p, a.Version, id, d.syncedLast(p))

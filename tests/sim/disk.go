@@ -86,10 +86,11 @@ type disk struct {
 	incarnation uint64
 	starts      []uint64 // the last that the view leader confirmed, and all since
 	epoch       uint64
-	lease       time.Duration // the longest L seen
-	rolledBack  bool          // it has lost what it had, and nobody knows yet
-	old         *oldDisk      // what it was once
-	lostBefore  uint64        // the incarnation from which on nothing was lost
+	lease       time.Duration               // the longest L seen
+	rolledBack  bool                        // it has lost what it had, and nobody knows yet
+	old         *oldDisk                    // what it was once
+	lostBefore  uint64                      // the incarnation from which on nothing was lost
+	lostTerms   map[ring.PartitionID]uint64 // the terms that stood when it was
 }
 
 // oldDisk is a copy of a disk.

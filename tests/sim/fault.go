@@ -326,6 +326,13 @@ func (w *world) rollBack(s *server) bool {
 	if !ok || !s.alive || s.node == nil || s.disk.old == nil || !w.spare(s) || s.doomed {
 		return false
 	}
+	s.disk.lostTerms = make(map[ring.PartitionID]uint64)
+	for i, p := range w.leader.state.View().Partitions {
+		s.disk.lostTerms[ring.PartitionID(i)] = p.Term
+		if p.IsActing(s.id()) {
+			w.rolled[ring.PartitionID(i)] = true
+		}
+	}
 	s.crash()
 	old := s.disk.old
 	s.disk.rolledBack, s.disk.lostBefore = true, s.disk.incarnation
@@ -342,6 +349,7 @@ func (w *world) heal() {
 	w.cut, w.slow = make(map[link]bool), make(map[link]bool)
 	w.lossy = false
 	w.leaderBack()
+	w.concede()
 	for _, s := range w.servers {
 		s.diskPace = 0
 		s.setRoom(true)

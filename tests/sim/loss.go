@@ -143,6 +143,24 @@ func (l *loss) sweep() {
 	l.w.after(5*time.Second, l.sweep)
 }
 
+// concede gives up, after the faults, what was lost while one copy was enough to
+// acknowledge: its disk was rolled back, and the others failed before that was seen.
+// The view leader took the dead one for the last that could write.
+func (w *world) concede() {
+	v := w.leader.state.View()
+	for i := range v.Partitions {
+		p := ring.PartitionID(i)
+		if !w.leader.up || !w.rolled[p] || v.Partitions[i].MinCopies != 1 || !v.Unserved(p) || len(v.Holders(p)) > 0 {
+			continue
+		}
+		if w.loss == nil {
+			w.loss = &loss{w: w}
+		}
+		w.loss.giveUp(p, func(bool) {})
+	}
+	w.after(3*time.Second, w.concede)
+}
+
 func (l *loss) release() {
 	for _, s := range l.dead {
 		l.w.after(l.w.between(0, 5*time.Second), s.start)

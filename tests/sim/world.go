@@ -77,9 +77,10 @@ type world struct {
 	lossy     bool
 	ambush    ambush
 	locks     locks
-	loss      *loss  // nil: all that was acknowledged is kept
-	helps     []help // by partition
-	weights   []int  // of the kinds of faults
+	loss      *loss                     // nil: all that was acknowledged is kept
+	rolled    map[ring.PartitionID]bool // some acting replica's disk was rolled back
+	helps     []help                    // by partition
+	weights   []int                     // of the kinds of faults
 	limits    replica.Limits
 	serving   map[reign]ring.ServerID
 	newest    []uint64          // by partition: the highest term that was served
@@ -118,6 +119,7 @@ func newWorld(seed uint64, opt Options) *world {
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
+	w.rolled = make(map[ring.PartitionID]bool)
 	w.locks.noted = make([]note, w.partitions)
 	w.agreed, w.helps = make([]uint64, w.partitions), make([]help, w.partitions)
 	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
