@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -44,6 +45,42 @@ func acknowledgedIsHeld(r *rig) bool {
 	return !acknowledged || r.stored(2, "k") == "new"
 }
 
+// readsOldAt1 writes through s2, which has taken over, and reports whether s1 still
+// answers with what was before.
+func (r *rig) readsOldAt1() bool {
+	r.pass(2 * r.view.LeaseTTL)
+	r.set(2, "k", "new")
+	token := r.read(1, name("k"))
+	r.run()
+	return r.reads(token, "old")
+}
+
+// hold keeps back parcels from now on. What release returns was held, and is
+// delivered now.
+func (r *rig) hold(which func(p parcel) bool) (release func() []parcel) {
+	var held []parcel
+	r.drop = func(p parcel) bool {
+		if which(p) {
+			held = append(held, p)
+			return true
+		}
+		return false
+	}
+	return func() []parcel {
+		for _, p := range held {
+			r.deliver(p)
+		}
+		return held
+	}
+}
+
+// joins lets a learner act that has copied everything once; it reports whether that
+// came about and the digests were equal.
+func (r *rig) joins(id ring.ServerID) bool {
+	s := r.host(id).core.Stats()
+	return r.handoff() && s.FullCopies == 1 && s.DigestMismatches == 0
+}
+
 // TestH01: a proposal stands though the handoff was not answered; it may still
 // come.
 func TestH01(t *testing.T) {
@@ -71,11 +108,7 @@ func TestH03(t *testing.T) {
 		r := acting(t, 2, 1, bugs)
 		r.set(1, "k", "old")
 		r.nextTerm(actingAre(2), 2)
-		r.pass(2 * r.view.LeaseTTL)
-		r.set(2, "k", "new")
-		token := r.read(1, name("k"))
-		r.run()
-		return !r.reads(token, "old")
+		return !r.readsOldAt1()
 	}, BugPromiseOtherEpoch)
 }
 
@@ -86,11 +119,7 @@ func TestH03JointLease(t *testing.T) {
 		r := proposing(t, bugs)
 		r.nextTerm(actingAre(2, 1), 2)
 		r.nextTerm(actingAre(2), 2)
-		r.pass(2 * r.view.LeaseTTL)
-		r.set(2, "k", "new")
-		token := r.read(1, name("k"))
-		r.run()
-		return !r.reads(token, "old")
+		return !r.readsOldAt1()
 	}, BugLeaseNotJoint)
 }
 
@@ -130,11 +159,7 @@ func TestH04(t *testing.T) {
 		r.run()
 		r.nextTerm(actingAre(2), 2, 3)
 		r.nextTerm(actingAre(2, 3), 2, 3)
-		r.pass(2 * r.view.LeaseTTL)
-		r.set(2, "k", "new")
-		token := r.read(1, name("k"))
-		r.run()
-		return !r.reads(token, "old")
+		return !r.readsOldAt1()
 	}, BugLeaseBelowMin)
 }
 
@@ -206,14 +231,26 @@ func TestH07(t *testing.T) {
 // it was until it has everything.
 func TestH07Staged(t *testing.T) {
 	r := returner(t, 2, false, 0, func(r *rig) {
-		r.set(1, "old", "2")
 		r.do(1, Request{Op: OpDelete, Key: name("gone")})
+		r.set(1, "old", "2")
+		for i := range 8 {
+			r.set(1, fmt.Sprint("filler", i), "v")
+		}
 	})
 	before := len(r.host(2).store.batches)
-	r.drop = lost(MsgPage)
+	pages := 0
+	r.drop = func(p parcel) bool {
+		if p.msg.Type == MsgPage {
+			pages++
+		}
+		return p.msg.Type == MsgPage && pages > 1
+	}
 	r.learn(2, 1)
 	r.set(1, "more", "live")
 	r.pass(time.Second)
+	if pages < 2 {
+		t.Fatal("there is nothing to hold back")
+	}
 	if n := len(r.host(2).store.batches); n != before {
 		t.Errorf("%d batches before everything is there", n-before)
 	}

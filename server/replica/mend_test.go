@@ -148,31 +148,18 @@ func TestSilentSource(t *testing.T) {
 	r.wantStored("k", "v")
 }
 
-// hold takes the messages of a type off the net; the test delivers them later.
-func (r *rig) hold(held *[]parcel, t MsgType) {
-	r.drop = func(p parcel) bool {
-		if p.msg.Type == t {
-			*held = append(*held, p)
-		}
-		return p.msg.Type == t
-	}
-}
-
 // mendLate is the transcript of a mend whose answer comes after the backup that
 // asked has applied a newer entry of the key.
 func mendLate(t *testing.T, bugs Bugs) *rig {
 	r := acting(t, 2, 2, bugs)
 	r.set(1, "k", "old")
 	r.host(2).spoilKey("k")
-	var held []parcel
-	r.hold(&held, MsgMend)
+	release := r.hold(lost(MsgMend))
 	r.host(2).core.Mend(r.host(2).at(), 0, name("k"))
 	r.run()
 	r.set(1, "k", "new")
 	r.drop = nil
-	for _, p := range held {
-		r.deliver(p)
-	}
+	release()
 	r.run()
 	return r
 }
@@ -196,24 +183,22 @@ func mustValue(t *testing.T, key string, item []byte) string {
 
 // mendFromBehind is the transcript of a primary that asks a backup which has not
 // got its last entry yet.
-func mendFromBehind(t *testing.T, bugs Bugs) (r *rig, token uint64, held []parcel) {
+func mendFromBehind(t *testing.T, bugs Bugs) (r *rig, token uint64, release func() []parcel) {
 	r = acting(t, 2, 2, bugs)
 	r.set(1, "k", "old")
-	r.hold(&held, MsgAppend)
+	release = r.hold(lost(MsgAppend))
 	r.write(1, Request{Op: OpSet, Key: name("k"), Value: []byte("new")})
 	r.run()
 	r.host(1).spoilKey("k")
 	token = r.write(1, Request{Op: OpAppend, Key: name("k"), Value: []byte("er")})
 	r.run()
-	return r, token, held
+	return r, token, release
 }
 
 func TestMendNeverFromBehind(t *testing.T) {
-	r, token, held := mendFromBehind(t, 0)
+	r, token, release := mendFromBehind(t, 0)
 	r.drop = nil
-	for _, p := range held {
-		r.deliver(p)
-	}
+	release()
 	r.pass(time.Second)
 	if a := r.answered(token); a.Status != StatusOK || a.Number != int64(len("newer")) {
 		t.Errorf("append after the mend: %+v", a)
@@ -232,8 +217,7 @@ func TestMendAheadOfTheAsker(t *testing.T) {
 	r := acting(t, 2, 2, 0)
 	r.set(1, "k", "v")
 	r.host(2).spoilKey("k")
-	var held []parcel
-	r.hold(&held, MsgAppend)
+	release := r.hold(lost(MsgAppend))
 	r.write(1, Request{Op: OpSet, Key: name("other"), Value: []byte("x")})
 	r.host(1).step()
 	r.host(2).core.Mend(r.host(2).at(), 0, name("k"))
@@ -242,9 +226,7 @@ func TestMendAheadOfTheAsker(t *testing.T) {
 		t.Error("mended by a state that its log does not have")
 	}
 	r.drop = nil
-	for _, p := range held {
-		r.deliver(p)
-	}
+	release()
 	r.pass(time.Second)
 	r.wantStored("k", "v")
 }
@@ -267,15 +249,12 @@ func TestMendEndsWithTheTerm(t *testing.T) {
 	r := acting(t, 3, 2, 0)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
-	var held []parcel
-	r.hold(&held, MsgMend)
+	release := r.hold(lost(MsgMend))
 	token := r.read(1, name("k"))
 	r.run()
 	r.change(actingAre(1, 3))
 	r.drop = nil
-	for _, p := range held {
-		r.deliver(p)
-	}
+	release()
 	r.pass(time.Second)
 	if a := r.answered(token); a.Status != StatusOK || string(a.Value) != "v" {
 		t.Errorf("read over a change of terms: %+v", a)

@@ -103,7 +103,8 @@ func TestH19(t *testing.T) {
 	}
 }
 
-// TestH20: a view leader that hears nobody changes no acting set.
+// TestH20: a view leader that hears nobody changes no acting set. Those who come back
+// as the same processes act on; one that does not is expired then.
 func TestH20(t *testing.T) {
 	w := newWorld(t, 2)
 	w.join(3)
@@ -111,9 +112,19 @@ func TestH20(t *testing.T) {
 	term := w.s.View().Partitions[0].Term
 	w.expire(1, 2, 3)
 	w.part(ids{1, 2, 3}, ids{1, 2, 3})
+	// The view leader's link was down: the same processes come back.
+	for id := ring.ServerID(1); id <= 2; id++ {
+		w.must(reg(id, byte(id), 1))
+	}
+	w.part(ids{1, 2, 3}, ids{1, 2, 3})
 	if got := w.s.View().Partitions[0].Term; got != term {
 		t.Errorf("term %d, was %d", got, term)
 	}
+	if m := w.s.Members(); !m[2].Stays || m[0].Stays {
+		t.Fatalf("%+v", m)
+	}
+	w.expire(3) // it did not come back
+	w.part(ids{1, 2}, ids{1, 2})
 }
 
 // TestH21: min-copies stands per partition; a join that could raise it does not

@@ -189,28 +189,6 @@ func TestExpire(t *testing.T) {
 	}
 }
 
-func TestExpireAllAtOnceKeepsTheSet(t *testing.T) {
-	w := newWorld(t, 2)
-	w.join(3)
-	w.fill(1, 2, 3)
-	term := w.s.View().Partitions[0].Term
-	w.expire(1, 2, 3)
-	w.part(ids{1, 2, 3}, ids{1, 2, 3})
-	// The view leader's link was down: the same processes come back.
-	for id := ring.ServerID(1); id <= 2; id++ {
-		w.must(reg(id, byte(id), 1))
-	}
-	w.part(ids{1, 2, 3}, ids{1, 2, 3})
-	if got := w.s.View().Partitions[0].Term; got != term {
-		t.Fatalf("term %d, was %d", got, term)
-	}
-	if m := w.s.Members(); !m[2].Stays || m[0].Stays {
-		t.Fatalf("%+v", m)
-	}
-	w.expire(3) // it did not come back
-	w.part(ids{1, 2}, ids{1, 2})
-}
-
 func TestRestartGoesLast(t *testing.T) {
 	w := newWorld(t, 2)
 	w.join(3)
