@@ -25,6 +25,8 @@ type ServerStats struct {
 	ClientsRefused                       uint64 // since start, connections turned away
 	ClientsCut                           uint64 // since start, of clients that did not read
 	RequestsRefused                      uint64 // since start, too large or too many at once
+	Corrupt                              uint64 // since its start, keys and metas that could not be read
+	Mended, Unmendable                   uint64 // of these: healed; corrupt on every acting replica
 	Full                                 bool   // its disk nearly is: it takes nothing new
 }
 

@@ -100,6 +100,14 @@ func TestCorruptKeys(t *testing.T) {
 			t.Errorf("%v: %+v", s.ID(), r)
 		}
 	}
+	c.wait("the heartbeats tell", func() bool {
+		corrupt, mended := uint64(0), uint64(0)
+		for _, s := range c.servers {
+			st := s.stats()
+			corrupt, mended = corrupt+st.Corrupt, mended+st.Mended
+		}
+		return corrupt > 0 && mended > 0
+	})
 	for _, s := range c.servers {
 		for i := range 20 {
 			want := fmt.Sprint("v", i)

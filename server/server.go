@@ -359,6 +359,9 @@ func (s *Server) stats() wire.ServerStats {
 		t.MovedPartitions += c.FullCopies
 		t.DeltaPartitions += c.DeltaCopies
 		t.CopiedKeys += c.CopiedKeys
+		t.Corrupt += c.Corrupt
+		t.Mended += c.Mended
+		t.Unmendable += c.Unmendable
 	}
 	t.DiskFree, t.Full = s.store.DiskFree(), s.full.Load()
 	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,7 +23,8 @@ func (a *app) acceptLossCmd() *cobra.Command {
 		Long: `Give up what was in partitions that no server can serve, because all that held
 them are gone for good: they begin anew, empty. PARTITION is a number or a range;
 --all-unavailable stands for all that can't be served now. Without --yes it only
-shows what would be given up, and who held it last. One of those servers, started
+shows what would be given up, and who held it last; with it that is said on standard
+error, and Ctrl-C calls it off while a lease is waited out. One of those servers, started
 again on its data, brings everything back; after accept-loss its copies are dropped.
 
 The servers that held them must be stopped. One that lives, and only can't reach the
@@ -54,9 +56,10 @@ writes that are lost when it hears of the loss.`,
 				return nil
 			}
 			if !yes {
-				a.showLoss(st, ps)
+				a.showLoss(a.env.Stdout, st, ps)
 				return codeError{exitRefused, fmt.Errorf("accept-loss: nothing was done: --yes gives up %s", count(len(ps), "partition"))}
 			}
+			a.showLoss(a.env.Stderr, st, ps)
 			epoch, err := c.AcceptLoss(ctx, ps)
 			if err != nil {
 				return err
@@ -145,10 +148,11 @@ func lossObjects(st *client.Status, ps []ring.PartitionID) []lossJSON {
 	return objects
 }
 
-// showLoss says what would be given up, together what the same servers held.
-func (a *app) showLoss(st *client.Status, ps []ring.PartitionID) {
+// showLoss says what is given up, together what the same servers held. JSON has it in
+// the answer, or in the error that says that nothing was done.
+func (a *app) showLoss(w io.Writer, st *client.Status, ps []ring.PartitionID) {
 	if a.flags.json {
-		return // the error says that nothing was done; query_servers tells the state
+		return
 	}
 	var order []string
 	held := make(map[string][]ring.PartitionID)
@@ -162,18 +166,18 @@ func (a *app) showLoss(st *client.Status, ps []ring.PartitionID) {
 		held[key] = append(held[key], p)
 	}
 	for _, key := range order {
-		a.printf("%s\n", heldTogether(held[key]))
+		fmt.Fprintf(w, "%s\n", heldTogether(held[key]))
 		who := slices.Clone(st.View.Holders(held[key][0]))
 		slices.Sort(who)
 		if len(who) == 0 {
-			a.printf("    nobody holds it: the server that held it last came back without its data\n")
+			fmt.Fprintf(w, "    nobody holds it: the server that held it last came back without its data\n")
 		}
 		for _, id := range who {
 			m, since := st.View.Member(id), st.Server(id).Down
-			a.printf("    %v  %s  down since %s, for %s\n", id, m.Addr, since.Local().Format(time.DateTime), span(time.Since(since)))
+			fmt.Fprintf(w, "    %v  %s  down since %s, for %s\n", id, m.Addr, since.Local().Format(time.DateTime), span(time.Since(since)))
 		}
 	}
-	a.printf(`Any of these servers, started again on its data, brings its partitions back. With
+	fmt.Fprintf(w, `Any of these servers, started again on its data, brings its partitions back. With
 --yes the partitions begin anew, empty, and those copies are dropped when they return.
 Make sure first that these servers are stopped, and not only cut off from the view leader:
 one that lives may go on serving the old data, and take writes that will be lost.

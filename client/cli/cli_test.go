@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"viewring/client"
+	"viewring/ring"
 )
 
 // run runs a command line in this process.
@@ -190,6 +193,24 @@ func TestUnreachableIsNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server's state says what is wrong with its disk, while it is up.
+func TestStateOf(t *testing.T) {
+	m := &ring.Member{Standing: ring.In, Up: true}
+	ill := &client.ServerStats{Full: true, Corrupt: 5, Mended: 3}
+	if got := stateOf(m, ill); !strings.HasSuffix(got, ", disk full, 2 corrupt") {
+		t.Error(got)
+	}
+	for _, s := range []*client.ServerStats{{}, {Corrupt: 3, Mended: 3}, {Mended: 1}} {
+		if got := stateOf(m, s); got != m.State() {
+			t.Errorf("%+v: %q", s, got)
+		}
+	}
+	m.Up = false
+	if got := stateOf(m, ill); got != m.State() {
+		t.Errorf("down: %q", got)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client"
+	"viewring/ring"
 )
 
 func (a *app) queryServersCmd() *cobra.Command {
@@ -20,7 +21,8 @@ func (a *app) queryServersCmd() *cobra.Command {
 		Short: "show the servers, and whether the data is safe",
 		Long: `Show the view leader's picture: the epoch, every server with its partitions as
 primary, backup and learner, its keys and bytes (all copies that it holds), and
-one line that answers "is my data safe?". --watch shows it again when it changes.`,
+one line that answers "is my data safe?". The state says if a disk is nearly full, and
+how many keys are corrupt there and not mended yet. --watch shows it again when it changes.`,
 		Example: "  viewring query_servers\n  viewring query_servers --watch\n  viewring query_servers --json",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -86,7 +88,8 @@ func changing(st *client.Status) string {
 	var b strings.Builder
 	fmt.Fprint(&b, st.View.Epoch, st.Safety())
 	for _, m := range st.View.Members {
-		fmt.Fprint(&b, m.State(), st.Server(m.ID).Stats.Full, st.Server(m.ID).Stats.Keys, st.Server(m.ID).Stats.Bytes)
+		s := st.Server(m.ID).Stats
+		fmt.Fprint(&b, stateOf(&m, &s), s.Keys, s.Bytes)
 	}
 	return b.String()
 }
@@ -107,10 +110,7 @@ func (a *app) printStatus(st *client.Status) {
 			heard = span(h.Age) + " ago"
 		}
 		primary, backup, learner := st.Roles(m.ID)
-		state := m.State()
-		if m.Up && h.Stats.Full {
-			state += ", disk full"
-		}
+		state := stateOf(m, &h.Stats)
 		if left := time.Until(h.Held); left > 0 && !m.Up {
 			state += fmt.Sprintf(", flapping: out for %s more", span(left))
 		}
@@ -120,6 +120,18 @@ func (a *app) printStatus(st *client.Status) {
 	}
 	a.table([]string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}, rows)
 	a.printSafety(st)
+}
+
+// stateOf is a server's state, and what is wrong with its disk.
+func stateOf(m *ring.Member, s *client.ServerStats) string {
+	state := m.State()
+	if m.Up && s.Full {
+		state += ", disk full"
+	}
+	if n := s.Corrupt - min(s.Corrupt, s.Mended); m.Up && n > 0 {
+		state += fmt.Sprintf(", %d corrupt", n)
+	}
+	return state
 }
 
 // printSafety answers "is my data safe?" in one line.
@@ -200,6 +212,9 @@ type serverObject struct {
 	Refused     uint64 `json:"clients_refused"`
 	Cut         uint64 `json:"clients_cut_off"`
 	TooMuch     uint64 `json:"requests_refused"`
+	Corrupt     uint64 `json:"corrupt"`
+	Mended      uint64 `json:"mended"`
+	Unmendable  uint64 `json:"unmendable"`
 }
 
 func statusObject(st *client.Status) map[string]any {
@@ -223,6 +238,7 @@ func statusObject(st *client.Status) map[string]any {
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
 			Failures: h.Failures, HeldUntil: held,
 			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,
+			Corrupt: h.Stats.Corrupt, Mended: h.Stats.Mended, Unmendable: h.Stats.Unmendable,
 		})
 	}
 	s := st.Safety()

@@ -129,12 +129,13 @@ func DecodeHeartbeatReply(b []byte) (HeartbeatReply, error) {
 }
 
 // fields lists the numbers of s in the order in which they are sent.
-func (s *ServerStats) fields() [17]uint64 {
+func (s *ServerStats) fields() [20]uint64 {
 	return [...]uint64{
 		uint64(s.Primaries), uint64(s.Backups), uint64(s.Learners), uint64(s.Strays),
 		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
 		s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys,
 		uint64(s.Clients), s.ClientsRefused, s.ClientsCut, s.RequestsRefused,
+		s.Corrupt, s.Mended, s.Unmendable,
 	}
 }
 
@@ -152,7 +153,8 @@ func readStats(r *codec.Reader) ServerStats {
 		Keys: r.Uvarint(), Bytes: r.Uvarint(), Left: u32(), LeftBytes: r.Uvarint(),
 		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
 		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(),
-		Clients: u32(), ClientsRefused: r.Uvarint(), ClientsCut: r.Uvarint(), RequestsRefused: r.Uvarint(), Full: r.Bool(),
+		Clients: u32(), ClientsRefused: r.Uvarint(), ClientsCut: r.Uvarint(), RequestsRefused: r.Uvarint(),
+		Corrupt: r.Uvarint(), Mended: r.Uvarint(), Unmendable: r.Uvarint(), Full: r.Bool(),
 	}
 }
 

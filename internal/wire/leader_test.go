@@ -31,7 +31,7 @@ var leaderSamples = struct {
 		Addr: "127.0.0.1:38000", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
 	registered: Registered{ID: 3, Epoch: 9, View: []byte("view"), Every: 150 * time.Millisecond},
 	heartbeat: Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: ServerStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-		11, 12, 13, 14, 15, 16, 17, true}},
+		11, 12, 13, 14, 15, 16, 17, 18, 19, 20, true}},
 	beat: HeartbeatReply{Epoch: 7, Known: true, Every: time.Second},
 	changes: []Change{
 		{Kind: ChangeHandoff, From: Incarnated{1, 2}, Partition: 7, Term: 8, Acting: []Incarnated{{1, 2}, {3, 4}}},

@@ -87,6 +87,7 @@ says "down since"
 says "--yes gives up $lost partitions"
 same "unavailable partitions without --yes" "$(query | number unavailable)" "$lost"
 exits 0 "$vr" accept-loss --all-unavailable --yes
+says "held last by"
 says "gave up $lost partitions"
 same "unavailable partitions" "$(query | number unavailable)" 0
 exits 0 "$vr" accept-loss --all-unavailable --yes --json

@@ -11,88 +11,36 @@ func init() { scenes = append(scenes, partitions...) }
 // Partitions between servers, and between them and the view leader. Clients
 // reach everybody, so they find the old primary as well as the new one.
 var partitions = []scene{
-	{name: "partition: a primary alone", quick: true, servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
-		one, rest := harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader)
-		p.Net.Drop(one, rest)
-		p.Net.Drop(rest, one)
-		p.WaitDown(n)
-		p.ops(5 * someOps)
-		p.Net.Heal()
-		p.WaitUp(n)
-	}},
-	{name: "partition: a primary alone, bytes arrive late", servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
-		one, rest := harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader)
-		p.Net.Hold(one, rest)
-		p.Net.Hold(rest, one)
-		p.WaitDown(n)
-		p.ops(5 * someOps)
-		p.Net.Heal()
-		p.WaitUp(n)
-	}},
-	{name: "partition: a primary refused by all", servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
-		p.Net.Refuse(harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader))
-		p.WaitDown(n)
-		p.ops(5 * someOps)
-		p.Net.Heal()
-		p.WaitUp(n)
-	}},
+	{name: "partition: a primary alone", quick: true, servers: 4, play: alone(everybody, both(drop))},
+	{name: "partition: a primary alone, bytes arrive late", servers: 4, play: alone(everybody, both(hold))},
+	{name: "partition: a primary refused by all", servers: 4, play: alone(everybody, refuse)},
 	{name: "partition: two and three", servers: 5, play: func(p *play) {
 		a, b := harness.Names(p.Servers[:2]...), append(harness.Names(p.Servers[2:]...), harness.Leader)
-		p.Net.Drop(a, b)
-		p.Net.Drop(b, a)
+		both(drop)(p.Net, a, b)
 		p.WaitDown(p.Servers[0])
 		p.WaitDown(p.Servers[1])
 		harness.Pass(p.t, long)
 		p.Net.Heal()
 	}},
-	{name: "one way: a primary is not heard", servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
-		p.Net.Drop(harness.Names(n), append(harness.Names(p.Others(n)...), harness.Leader))
-		p.WaitDown(n)
-		p.ops(5 * someOps)
-		p.Net.Heal()
-	}},
+	{name: "one way: a primary is not heard", servers: 4, play: alone(everybody, drop)},
 	{name: "one way: a primary does not hear", servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
-		p.Net.Drop(append(harness.Names(p.Others(n)...), harness.Leader), harness.Names(n))
+		drop(p.Net, everybody(p, n), harness.Names(n))
 		harness.Pass(p.t, 2*long)
 		p.Net.Heal()
 	}},
-	{name: "one way: from primary to backup", servers: 4, play: func(p *play) {
-		acting := p.Acting(hot)
-		p.Net.Drop(harness.Names(acting[0]), harness.Names(acting[1]))
-		harness.Pass(p.t, 2*long)
-		p.Net.Heal()
-	}},
-	{name: "one way: from backup to primary", servers: 4, play: func(p *play) {
-		acting := p.Acting(hot)
-		p.Net.Drop(harness.Names(acting[1]), harness.Names(acting[0]))
-		harness.Pass(p.t, 2*long)
-		p.Net.Heal()
-	}},
+	{name: "one way: from primary to backup", servers: 4, play: oneWay(0, 1)},
+	{name: "one way: from backup to primary", servers: 4, play: oneWay(1, 0)},
 	{name: "bridge: two servers, one reaches both", servers: 5, play: func(p *play) {
 		a, b := harness.Names(p.Servers[:2]...), harness.Names(p.Servers[3:]...) // the third reaches all
-		p.Net.Drop(a, b)
-		p.Net.Drop(b, a)
+		both(drop)(p.Net, a, b)
 		harness.Pass(p.t, 2*long)
 		p.Net.Heal()
 	}},
-	{name: "a server cut off from the view leader", servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
-		p.Net.Drop(harness.Names(n), []string{harness.Leader})
-		p.Net.Drop([]string{harness.Leader}, harness.Names(n))
-		p.WaitDown(n)
-		p.ops(5 * someOps)
-		p.Net.Heal()
-		p.WaitUp(n)
-	}},
+	{name: "a server cut off from the view leader", servers: 4, play: alone(leaderOnly, both(drop))},
 	{name: "all servers cut off from the view leader", servers: 3, play: func(p *play) {
 		all := harness.Names(p.Servers...)
-		p.Net.Hold(all, []string{harness.Leader})
-		p.Net.Hold([]string{harness.Leader}, all)
+		both(hold)(p.Net, all, []string{harness.Leader})
 		harness.Pass(p.t, 2*long)
 		p.ops(someOps)
 		p.Net.Heal()
@@ -104,4 +52,49 @@ var partitions = []scene{
 		p.ops(3 * someOps)
 		p.Net.Heal()
 	}},
+}
+
+// cut makes a network lose, hold or refuse what some send to others.
+type cut func(net *harness.Network, from, to []string)
+
+var (
+	drop   cut = (*harness.Network).Drop
+	hold   cut = (*harness.Network).Hold
+	refuse cut = (*harness.Network).Refuse
+)
+
+// both cuts in both directions.
+func both(one cut) cut {
+	return func(net *harness.Network, from, to []string) {
+		one(net, from, to)
+		one(net, to, from)
+	}
+}
+
+func everybody(p *play, but *harness.Node) []string {
+	return append(harness.Names(p.Others(but)...), harness.Leader)
+}
+
+func leaderOnly(*play, *harness.Node) []string { return []string{harness.Leader} }
+
+// alone cuts a primary off from some until it has been down for a while.
+func alone(from func(p *play, but *harness.Node) []string, off cut) func(p *play) {
+	return func(p *play) {
+		n := p.Acting(hot)[0]
+		off(p.Net, harness.Names(n), from(p, n))
+		p.WaitDown(n)
+		p.ops(5 * someOps)
+		p.Net.Heal()
+		p.WaitUp(n)
+	}
+}
+
+// oneWay loses what one acting replica sends to another, by their places.
+func oneWay(from, to int) func(p *play) {
+	return func(p *play) {
+		acting := p.Acting(hot)
+		drop(p.Net, harness.Names(acting[from]), harness.Names(acting[to]))
+		harness.Pass(p.t, 2*long)
+		p.Net.Heal()
+	}
 }
