@@ -85,6 +85,11 @@ func TestCorruptKeys(t *testing.T) {
 	for _, s := range c.servers {
 		corruptItem(t, s, fmt.Sprint("k", int(s.ID())))
 	}
+	for i := 10; i < 20; i++ { // at its primary, where a read meets it
+		name := fmt.Sprint("k", i)
+		v := c.servers[1].views.current().view
+		corruptItem(t, c.servers[v.Partitions[ring.PartitionOf(ring.SlotOf(name), len(v.Partitions))].Primary()], name)
+	}
 	for i := range 20 {
 		c.expect(fmt.Sprint("k", i), fmt.Sprint("v", i))
 	}
@@ -106,7 +111,7 @@ func TestCorruptKeys(t *testing.T) {
 			st := s.stats()
 			corrupt, mended = corrupt+st.Corrupt, mended+st.Mended
 		}
-		return corrupt > 0 && mended > 0
+		return corrupt >= 10 && mended >= 10
 	})
 	for _, s := range c.servers {
 		for i := range 20 {
