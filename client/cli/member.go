@@ -21,14 +21,7 @@ const (
 // stands for that in JSON.
 func (a *app) memberChange(verb, field string, ask func(*client.Client, context.Context, string) (ring.ServerID, error),
 	over func(*client.Status, ring.ServerID) (bool, string)) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		ctx, cancel := a.longDeadline(cmd.Context())
-		defer cancel()
-		c, err := a.open(ctx)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
+	return a.onClusterWithin(a.longDeadline, func(ctx context.Context, c *client.Client, args []string) error {
 		id, err := ask(c, ctx, args[0])
 		if err != nil {
 			return err
@@ -43,7 +36,7 @@ func (a *app) memberChange(verb, field string, ask func(*client.Client, context.
 		}
 		a.say(map[string]any{"server": id.String(), field: true}, "%v %s", id, outcome)
 		return nil
-	}
+	})
 }
 
 // followMember prints progress until done says that a server's leave, drain or

@@ -237,8 +237,14 @@ func (a *app) deadline(ctx context.Context) (context.Context, context.CancelFunc
 // onCluster makes a command's run of what it does with a client of the cluster,
 // within its deadline.
 func (a *app) onCluster(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return a.onClusterWithin(a.deadline, do)
+}
+
+// onClusterWithin does so within another bound.
+func (a *app) onClusterWithin(bound func(context.Context) (context.Context, context.CancelFunc),
+	do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		ctx, cancel := a.deadline(cmd.Context())
+		ctx, cancel := bound(cmd.Context())
 		defer cancel()
 		c, err := a.open(ctx)
 		if err != nil {
