@@ -29,7 +29,7 @@ type LockOp struct {
 	Shared  bool
 	Token   uint64
 	Refused bool          // somebody else held it, or it was not held
-	Unknown bool          // nobody saw the answer of a LockFree
+	Unknown bool          // nobody saw the answer
 	Call    time.Duration // asked
 	Return  time.Duration // answered; Never: not seen
 }
@@ -41,8 +41,7 @@ type LockHistory struct {
 	ops []LockOp // guarded by mu
 }
 
-// Add adds what happened. A LockGet that nobody saw answered is left out: what it
-// may have held then shows in nobody's answers.
+// Add adds what happened.
 func (h *LockHistory) Add(op LockOp) {
 	if op.Kind == LockLost || op.Unknown {
 		op.Return = Never
@@ -87,6 +86,7 @@ type lockState struct {
 	shared  bool
 	holders string // " owner/token" of each, sorted
 	token   uint64 // the highest
+	unseen  bool   // somebody may hold it, and nobody saw the grant
 }
 
 func (s lockState) with(who string) lockState {
@@ -110,10 +110,13 @@ var lockModel = porcupine.Model{
 		s, op := st.(lockState), in.(LockOp)
 		who := fmt.Sprintf("%s/%d", op.Owner, op.Token)
 		switch {
+		case op.Kind == LockGet && op.Unknown:
+			s.unseen = true
+			return true, s
 		case op.Kind == LockLost || op.Unknown:
 			return true, s.without(who)
 		case op.Kind == LockGet && op.Refused:
-			return s.holders != "", s
+			return s.holders != "" || s.unseen, s
 		case op.Kind == LockGet && s.has(who):
 			return s.shared == op.Shared, s // it had it before
 		case op.Kind == LockGet:

@@ -1,0 +1,39 @@
+package history
+
+import (
+	"testing"
+	"time"
+)
+
+// TestLockHistoryJudged: what cannot be is found, and what nobody saw excuses no more
+// than it may have caused.
+func TestLockHistoryJudged(t *testing.T) {
+	at := func(op LockOp, call, back int) LockOp {
+		op.Lock, op.Call, op.Return = "l", time.Duration(call), time.Duration(back)
+		return op
+	}
+	a := at(LockOp{Owner: "a", Token: 1}, 0, 1)
+	free := at(LockOp{Owner: "a", Token: 1, Kind: LockFree}, 2, 3)
+	for what, c := range map[string]struct {
+		ops []LockOp
+		bad bool
+	}{
+		"one after the other":   {ops: []LockOp{a, free, at(LockOp{Owner: "b", Token: 2}, 2, 5)}},
+		"two at a time":         {ops: []LockOp{a, at(LockOp{Owner: "b", Token: 2}, 2, 3), at(LockOp{Owner: "a", Token: 1, Kind: LockFree}, 4, 5)}, bad: true},
+		"a token goes back":     {ops: []LockOp{at(LockOp{Owner: "a", Token: 3}, 0, 1), at(LockOp{Owner: "a", Token: 3, Kind: LockFree}, 2, 3), at(LockOp{Owner: "b", Token: 2}, 4, 5)}, bad: true},
+		"readers":               {ops: []LockOp{at(LockOp{Owner: "a", Token: 1, Shared: true}, 0, 1), at(LockOp{Owner: "b", Token: 2, Shared: true}, 2, 3)}},
+		"a writer among them":   {ops: []LockOp{at(LockOp{Owner: "a", Token: 1, Shared: true}, 0, 1), at(LockOp{Owner: "b", Token: 2}, 2, 3)}, bad: true},
+		"lost, then another's":  {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1, Kind: LockLost}, 2, 2), at(LockOp{Owner: "b", Token: 2}, 3, 4)}},
+		"refused though free":   {ops: []LockOp{a, free, at(LockOp{Owner: "b", Refused: true}, 4, 5)}, bad: true},
+		"refused, perhaps held": {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 3), at(LockOp{Owner: "b", Refused: true}, 4, 5)}},
+		"lost without a reason": {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1, Kind: LockFree, Refused: true}, 2, 3)}, bad: true},
+	} {
+		var h LockHistory
+		for _, op := range c.ops {
+			h.Add(op)
+		}
+		if err := h.Check(); (err != nil) != c.bad {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
