@@ -64,7 +64,7 @@ func TestSessionKnowsFirst(t *testing.T) {
 	addr := startLeader(t)
 	cutOff := &network{}
 	first, second := leaderClient(t, addr, cutOff), leaderClient(t, addr, &network{})
-	const ttl = time.Second
+	const ttl = 3 * time.Second // a busy machine must not lose it
 	s, err := first.OpenSession(t.Context(), SessionOptions{TTL: ttl, LockDelay: -1})
 	if err != nil {
 		t.Fatal(err)

@@ -391,6 +391,9 @@ func TestUnserved(t *testing.T) {
 	v, _ := c.leader.view()
 	var dead []roster.Incarnated
 	for id := ring.ServerID(1); id <= 2; id++ {
+		if err := c.servers[id].Close(); err != nil { // or it would soon be back
+			t.Fatal(err)
+		}
 		dead = append(dead, roster.Incarnated{ID: id, Incarnation: v.Member(id).Incarnation})
 	}
 	c.leader.apply(roster.Command{Kind: roster.KindExpire, Who: dead})
