@@ -141,10 +141,15 @@ func TestGatewayFailover(t *testing.T) {
 	g := harness.NewShell(t, cluster.Leader.Addr).Start("gateway", "--listen", addr)
 	g.Stderr.Wait(t, "gateway is up", g.Done)
 	c := dialRESP(t, addr)
-	const keys, rounds = 64, 60
+	const keys, rounds = 64, 120
+	killed := make(chan struct{})
 	for round := 1; round <= rounds; round++ {
 		if round == rounds/3 {
-			cluster.Acting("key/0")[0].Kill()
+			victim := cluster.Acting("key/0")[0]
+			go func() { // while requests are under way
+				victim.Kill()
+				close(killed)
+			}()
 		}
 		var answers [keys]<-chan wire.Result
 		for k := range keys {
@@ -165,4 +170,5 @@ func TestGatewayFailover(t *testing.T) {
 			}
 		}
 	}
+	<-killed
 }
