@@ -43,9 +43,9 @@ func (g *group) applyEmpty(e *pb.Entry) {
 	case !g.isHead() || e.GetTerm() != g.hard.GetTerm():
 	case !g.serving:
 		g.serving = true
-		g.headed(g.state, true)
-		g.published(g.state)
+		g.published(g.state) // before anybody may ask for it
 		g.happened(g.state)
+		g.headed(g.state, true)
 		g.makeReady()
 	case g.changing != nil:
 		c := g.changing

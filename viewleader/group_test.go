@@ -51,12 +51,13 @@ type stateAt struct {
 
 // groupNode is one process over all its starts.
 type groupNode struct {
-	w    *groupWorld
-	addr string
-	fs   *vfs.MemFS
-	disk *disk
-	g    *group // nil while it is down, or looks for the group
-	open bool   // the process runs
+	w     *groupWorld
+	addr  string
+	fs    *vfs.MemFS
+	disk  *disk
+	g     *group // nil while it is down, or looks for the group
+	open  bool   // the process runs
+	shown bool   // its view, since it is the head
 }
 
 // asking is a command that a client repeats, with one id, until it has an answer:
@@ -114,11 +115,13 @@ func (n *groupNode) run() {
 	g, err := newGroup(n.disk, groupOptions{id: id.id, addr: n.addr, store: id.store, every: 40, now: w.now,
 		random: rand.New(rand.NewPCG(w.seed, w.rng.Uint64())), logger: slog.New(slog.NewTextHandler(out, nil)).With("self", n.addr)},
 		hooks{
-			published: func(*roster.State) {}, ticked: func(time.Time) {}, changed: func(*membership, uint64) {},
+			published: func(*roster.State) { n.shown = true }, ticked: func(time.Time) {}, changed: func(*membership, uint64) {},
 			granted: func(roster.Grant) {}, happened: func(*roster.State) {}, send: n.send,
 			headed: func(_ *roster.State, head bool) {
 				if head {
 					n.headed()
+				} else {
+					n.shown = false
 				}
 			},
 		})
@@ -136,6 +139,9 @@ const verboseSeed = 0
 
 func (n *groupNode) headed() {
 	n.w.counted.heads++
+	if !n.shown {
+		n.w.t.Fatalf("seed %d: %s is the head before its view can be asked for", n.w.seed, n.addr)
+	}
 	term := n.g.node.BasicStatus().GetTerm()
 	if other, ok := n.w.heads[term]; ok && other != n.g.id {
 		n.w.t.Fatalf("seed %d: %d and %d are both heads of term %d", n.w.seed, other, n.g.id, term)
@@ -198,7 +204,7 @@ func (n *groupNode) down() {
 	crashed := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.rng.IntN(101), RNG: n.w.rng})
 	n.g.giveUp(errStopped)
 	n.g.refuseAll(errStopped)
-	n.g = nil
+	n.g, n.shown = nil, false
 	n.close()
 	n.fs = crashed
 }

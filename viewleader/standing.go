@@ -64,7 +64,6 @@ func (s *Service) onHead(state *roster.State, head bool) {
 	s.beats.begin(now, !followed.IsZero() && now.Sub(followed) >= s.opts.ColdGrace)
 	s.lines.begin(now)
 	s.sessions.begin(state.Sessions(), now)
-	s.publish(state)
 	s.stand(func(st *standing) { st.serving, st.cluster = true, state.Cluster() })
 	s.opts.Logger.Info("this view leader is the head", "epoch", state.Epoch())
 	s.running.Go(s.configureAsHead)

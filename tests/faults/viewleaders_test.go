@@ -146,7 +146,9 @@ func TestViewLeadersKilled(t *testing.T) {
 	if harness.IsSlow() {
 		kills = 20
 	}
-	c := harness.NewCluster(t, leaderConfig)
+	config := leaderConfig
+	config.Direct = true
+	c := harness.NewCluster(t, config)
 	l := startLeaderLoad(t, c)
 	var took []time.Duration
 	for i := range kills {

@@ -40,7 +40,7 @@ type Config struct {
 	LeaderFlags []string                 // of the view leader
 	ServerFlags []string                 // of every server
 	Data        func(name string) string // a server's data folder; nil: in the test's
-	Direct      bool                     // servers are reached without the network: what is dead refuses
+	Direct      bool                     // all are reached past the network, which takes its time: what is dead refuses
 }
 
 // Node is one process of a cluster, over all its starts.
@@ -84,9 +84,7 @@ func (c *Cluster) Add() *Node {
 		n.Data = c.config.Data(name)
 	}
 	listen := FreeAddr(c.t)
-	if n.Addr = listen; !c.config.Direct {
-		n.Addr = c.Net.Listen(name, listen)
-	}
+	n.Addr = c.reached(name, listen)
 	n.args = append([]string{"server", "--viewleader", c.addr, "--listen", listen, "--advertise", n.Addr, "--data", n.Data}, c.config.ServerFlags...)
 	c.Servers = append(c.Servers, n)
 	n.Start()

@@ -22,7 +22,7 @@ func (c *Cluster) startLeaders(listen []string) {
 		}
 		n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), Addr: at, c: c}
 		n.args = append([]string{"viewleader", "--listen", at, "--data", n.Data}, c.config.LeaderFlags...)
-		reached = append(reached, c.Net.Listen(name, at))
+		reached = append(reached, c.reached(name, at))
 		c.Leaders = append(c.Leaders, n)
 	}
 	c.Leader, c.addr = c.Leaders[0], strings.Join(reached, ",")
@@ -35,6 +35,14 @@ func (c *Cluster) startLeaders(listen []string) {
 	if len(listen) > 1 {
 		c.WaitLeaders()
 	}
+}
+
+// reached is where others reach who listens at an address.
+func (c *Cluster) reached(name, listen string) string {
+	if c.config.Direct {
+		return listen
+	}
+	return c.Net.Listen(name, listen)
 }
 
 // options are those of clients outside.
