@@ -15,14 +15,15 @@ const timerSlack = 500_000
 // slackEnv marks a process that has started itself again.
 const slackEnv = "VIEWRING_TIMER_SLACK"
 
-// Relax gives the process the timer slack above; a server's calls it before Start. While a thread sits in a system
-// call, as one that syncs does nearly always here, the Go runtime's monitor looks
-// after it every 20 µs: with the usual slack of 50 µs it wakes 14,000 times a
-// second, which took 13 % of the processor time of a server under load, and 1.5 %
-// with this slack. Threads take over the slack of the thread that starts them, and
-// the monitor runs before any code of ours: so the process replaces itself by a new
-// run of the same program, in which the slack is set from the start. Where that
-// does not work out everything runs as well, at more cost.
+// Relax gives the process the timer slack above; a server's calls it before Start.
+//
+// While a thread sits in a system call, as one that syncs does nearly always here, the
+// Go runtime's monitor looks after it every 20 µs: with the usual slack of 50 µs it wakes
+// 14,000 times a second, which took 13 % of the processor time of a server under load,
+// and 1.5 % with this slack. Threads take over the slack of the thread that starts them,
+// and the monitor runs before any code of ours: so the process replaces itself by a new
+// run of the same program, in which the slack is set from the start. Where that does not
+// work out everything runs as well, at more cost.
 func Relax() {
 	if os.Getenv(slackEnv) != "" {
 		return
