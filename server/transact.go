@@ -209,15 +209,18 @@ func (t *transaction) readAtOnce() error {
 		keys[i] = replica.MakeKey(t.slot, replica.SpaceUser, k)
 	}
 	cl := t.c.newCall(replyBatch, []byte(t.keys[0]))
+	var items []replica.Item // the lane's: it may still look when the server stops and we do not wait for it
 	cl.look = func(core *replica.Core) {
 		now := t.c.s.opts.Now
-		items, ok := core.ReadAll(now(), cl.partition, keys)
-		if ok && core.Leased(now(), cl.partition) {
-			t.found, t.atOnce = items, true
+		if found, ok := core.ReadAll(now(), cl.partition, keys); ok && core.Leased(now(), cl.partition) {
+			items = found
 		}
 	}
 	if err := t.c.askLanes([]*call{cl}); err != nil {
 		return err
+	}
+	if t.atOnce = items != nil; t.atOnce {
+		t.found = items
 	}
 	size := int64(0)
 	for i := range t.found {
