@@ -257,14 +257,17 @@ func (l *Leader) adopt(c *Conn, long bool) error {
 	return nil
 }
 
+// takeShared returns the shared connection, if it is one to who is asked now: it
+// may have been dialed just when others moved on.
 func (l *Leader) takeShared() *Conn {
 	l.mu.Lock()
 	c := l.mu.shared
-	if c != nil && broken(c) {
+	stale := c != nil && (broken(c) || c.Addr() != l.mu.head)
+	if stale {
 		l.mu.shared = nil
 	}
 	l.mu.Unlock()
-	if c != nil && broken(c) {
+	if stale {
 		_ = c.Close() // waits for its goroutines
 		return nil
 	}

@@ -336,6 +336,30 @@ func TestLeaderLeavesADeposedHead(t *testing.T) {
 	}
 }
 
+// TestLeaderLeavesAConnectionThatCameLate has the shared connection made to a view
+// leader that others of this client have left meanwhile.
+func TestLeaderLeavesAConnectionThatCameLate(t *testing.T) {
+	var asked atomic.Int32
+	head := newFakeLeader(t, func(_ []string, w *Writer) bool {
+		w.WriteBulk(AppendHeartbeatReply(nil, &leaderSamples.beat))
+		return true
+	})
+	follower := newFakeLeader(t, func(_ []string, w *Writer) bool {
+		asked.Add(1)
+		w.WriteError(CodeNotHead + " " + head.addr())
+		return true
+	})
+	var l *Leader
+	l = NewLeader([]string{follower.addr(), head.addr()}, func(ctx context.Context, network, addr string) (net.Conn, error) {
+		l.moveOn(follower.addr(), head.addr()) // as another call does
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	})
+	defer l.Close()
+	if _, err := l.Heartbeat(t.Context(), leaderSamples.heartbeat); err != nil || asked.Load() > 1 {
+		t.Fatalf("%v; the one left was asked %d times", err, asked.Load())
+	}
+}
+
 func TestLeaderCloseEndsCalls(t *testing.T) {
 	asked := make(chan struct{})
 	block := make(chan struct{})
