@@ -154,29 +154,48 @@ func (c *conn) sayScan(args [][]byte) wire.Value {
 	if errText != "" {
 		return redis.Fail(errText)
 	}
-	found := redis.Array()
+	page := newScanPage(o)
 	next := uint64(0)
 	slot, after, ok, err := c.s.resume(at)
 	if ok && err == nil {
-		seen := int64(0)
-		last, lastSlot := "", uint16(0)
 		err = c.s.walk(slot, after, func(slot uint16, name string) bool {
-			if seen >= min(o.count, scanPageKeys) {
-				next = c.s.cursors.keep(lastSlot, last)
+			if page.full() {
+				next = c.s.cursors.keep(page.lastSlot, page.last)
 				return false
 			}
-			seen++
-			last, lastSlot = name, slot
-			if (o.typed == "" || o.typed == "string") && redis.Match(o.pattern, name) {
-				found.Array = append(found.Array, redis.Text(name))
-			}
+			page.add(slot, name)
 			return true
 		})
 	}
 	if err != nil {
 		return failed(err)
 	}
-	return redis.Array(redis.Text(strconv.FormatUint(next, 10)), found)
+	return page.reply(next)
+}
+
+// scanPage is what one SCAN looks at, and what of it is asked for.
+type scanPage struct {
+	o        scanOptions
+	seen     int64
+	last     string // of the names seen
+	lastSlot uint16
+	found    wire.Value
+}
+
+func newScanPage(o scanOptions) *scanPage { return &scanPage{o: o, found: redis.Array()} }
+
+func (p *scanPage) full() bool { return p.seen >= min(p.o.count, scanPageKeys) }
+
+func (p *scanPage) add(slot uint16, name string) {
+	p.seen++
+	p.last, p.lastSlot = name, slot
+	if (p.o.typed == "" || p.o.typed == "string") && redis.Match(p.o.pattern, name) {
+		p.found.Array = append(p.found.Array, redis.Text(name))
+	}
+}
+
+func (p *scanPage) reply(next uint64) wire.Value {
+	return redis.Array(redis.Text(strconv.FormatUint(next, 10)), p.found)
 }
 
 // A cursor of SCAN is a slot and 48 bits of the hash of the last name that was told of

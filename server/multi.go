@@ -188,25 +188,10 @@ func (c *conn) runExec([][]byte) error {
 		c.replyError(redis.ErrCrossSlot)
 		return nil
 	}
-	if !c.settle() {
-		return errStopped
-	}
-	t.add(all)
-	failure, err := t.run()
-	switch {
-	case err != nil:
-		return err
-	case failure != "":
-		c.replyError(failure)
-	case t.aborted:
-		c.replyValue(redis.NilArray())
-	default:
-		c.replyHeld(t.cost, func(w *wire.Writer) {
-			w.WriteArray(len(t.replies))
-			for i := range t.replies {
-				w.WriteValue(t.replies[i])
-			}
-		})
-	}
-	return nil
+	return t.answer(all, func(w *wire.Writer) {
+		w.WriteArray(len(t.replies))
+		for i := range t.replies {
+			w.WriteValue(t.replies[i])
+		}
+	})
 }

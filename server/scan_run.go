@@ -1,8 +1,6 @@
 package server
 
 import (
-	"strconv"
-
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -36,45 +34,39 @@ func (c *conn) sayScanRun(args [][]byte) wire.Value {
 		}
 		return redis.Fail(wire.MovedText(uint16(at>>cursorHashBits), m.Addr))
 	}
-	found := redis.Array()
 	slot, after, _, err := c.s.resume(at)
 	if err != nil {
 		return failed(err)
 	}
-	next, err := c.s.scanRun(v, slot, after, o, &found)
+	page := newScanPage(o)
+	next, err := c.s.scanRun(v, slot, after, page)
 	if err != nil {
 		return failed(err)
 	}
-	return redis.Array(redis.Text(strconv.FormatUint(next, 10)), found)
+	return page.reply(next)
 }
 
-// scanRun adds names to found and returns the cursor that goes on: that of the slot
+// scanRun adds names to the page and returns the cursor that goes on: that of the slot
 // after the run when it is through, 0 after the last.
-func (s *Server) scanRun(v *ring.View, slot uint16, after string, o scanOptions, found *wire.Value) (next uint64, err error) {
+func (s *Server) scanRun(v *ring.View, slot uint16, after string, page *scanPage) (next uint64, err error) {
 	from := positionOf(slot, after)
-	seen := int64(0)
-	last, lastSlot := "", uint16(0)
 	for p := ring.PartitionOf(slot, len(v.Partitions)); int(p) < len(v.Partitions); p++ {
 		if !s.primaryOf(v, p) {
 			first, _ := ring.SlotRange(p, len(v.Partitions))
 			return uint64(first) << cursorHashBits, nil
 		}
 		more, err := s.walkPartition(p, from, func(slot uint16, name string) bool {
-			if seen >= min(o.count, scanPageKeys) {
+			if page.full() {
 				return false
 			}
-			seen++
-			last, lastSlot = name, slot
-			if (o.typed == "" || o.typed == "string") && redis.Match(o.pattern, name) {
-				found.Array = append(found.Array, redis.Text(name))
-			}
+			page.add(slot, name)
 			return true
 		})
 		if err != nil {
 			return 0, err
 		}
 		if !more {
-			return s.cursors.keep(lastSlot, last), nil
+			return s.cursors.keep(page.lastSlot, page.last), nil
 		}
 		from = ""
 	}

@@ -60,19 +60,27 @@ func (c *conn) runEvaluated(cmd *command, args [][]byte) error {
 	if !ok {
 		return c.reject(redis.ErrCrossSlot)
 	}
-	if !c.settle() {
+	t := &transaction{c: c, slot: slot, steps: []step{{cmd, args}}}
+	return t.answer(names, func(w *wire.Writer) { w.WriteValue(t.replies[0]) })
+}
+
+// answer carries out the transaction on the keys of these names, after all that the
+// connection asked for before, and replies: what went well as say writes it.
+func (t *transaction) answer(names [][]byte, say func(*wire.Writer)) error {
+	if !t.c.settle() {
 		return errStopped
 	}
-	t := &transaction{c: c, slot: slot, steps: []step{{cmd, args}}}
 	t.add(names)
 	failure, err := t.run()
 	switch {
 	case err != nil:
 		return err
 	case failure != "":
-		c.replyError(failure)
+		t.c.replyError(failure)
+	case t.aborted:
+		t.c.replyValue(redis.NilArray())
 	default:
-		c.replyHeld(t.cost, func(w *wire.Writer) { w.WriteValue(t.replies[0]) })
+		t.c.replyHeld(t.cost, say)
 	}
 	return nil
 }

@@ -26,11 +26,7 @@ func tailed(t *testing.T, min int, bugs Bugs) *rig {
 // above the acting replica's log is that log's tail. It comes back as it is.
 func TestTailGoesOn(t *testing.T) {
 	r := tailed(t, 2, 0)
-	r.learn(1, 2)
-	r.pass(time.Second)
-	if !r.handoff() {
-		t.Fatal("no handoff")
-	}
+	r.joinsFrom(1, 2)
 	r.pass(2 * r.view.LeaseTTL)
 	r.wantStored("k", "tail")
 	if s := r.host(1).core.Stats(); s.FullCopies+s.DeltaCopies != 0 {
@@ -99,22 +95,9 @@ func TestTailHealsTheSoleCopy(t *testing.T) {
 	r.host(2).spoilKey("k")
 	r.host(2).store.badBlock = true
 	r.host(2).core.Damaged(r.host(2).at(), 0)
-	r.learn(1, 2)
-	r.pass(time.Second)
-	if !r.handoff() {
-		t.Fatal("no handoff")
-	}
-	r.pass(time.Second)
-	if r.asksToGo(2) == 0 {
-		t.Fatal("s2 does not ask to be taken out")
-	}
-	r.change(actingAre(1))
-	r.pass(2 * r.view.LeaseTTL)
-	r.learn(2, 1)
-	r.pass(time.Second)
-	if !r.handoff() {
-		t.Fatal("no second handoff")
-	}
+	r.joinsFrom(1, 2)
+	r.asksOut(2, 1)
+	r.joinsFrom(2, 1)
 	r.pass(2 * r.view.LeaseTTL)
 	r.wantStored("k", "tail")
 	r.wantStored("other", "v")
@@ -181,23 +164,10 @@ func TestUnreadableTail(t *testing.T) {
 				t.Errorf("%+v", a)
 			}
 		}
-		r.learn(back, alone)
-		r.pass(time.Second)
-		if !r.handoff() {
-			t.Fatalf("s%d alone: no handoff", alone)
-		}
-		r.pass(time.Second)
+		r.joinsFrom(back, alone)
 		if alone == 1 {
-			if r.asksToGo(1) == 0 {
-				t.Fatal("s1 does not ask to be taken out")
-			}
-			r.change(actingAre(2))
-			r.pass(2 * r.view.LeaseTTL)
-			r.learn(1, 2)
-			r.pass(time.Second)
-			if !r.handoff() {
-				t.Fatal("no second handoff")
-			}
+			r.asksOut(1, 2)
+			r.joinsFrom(1, 2)
 		}
 		r.pass(2 * r.view.LeaseTTL)
 		want := map[ring.ServerID]string{1: "old", 2: "tail"}[alone]

@@ -273,6 +273,27 @@ func (r *rig) asksToGo(id ring.ServerID) int {
 	return n
 }
 
+// joinsFrom makes a server learn from another one, until it is asked for that it acts.
+func (r *rig) joinsFrom(id, from ring.ServerID) {
+	r.t.Helper()
+	r.learn(id, from)
+	r.pass(time.Second)
+	if !r.handoff() {
+		r.t.Fatalf("no handoff to s%d was asked for", id)
+	}
+}
+
+// asksOut waits until a server asks to go, and lets the others act without it.
+func (r *rig) asksOut(id ring.ServerID, others ...ring.ServerID) {
+	r.t.Helper()
+	r.pass(time.Second)
+	if r.asksToGo(id) == 0 {
+		r.t.Fatalf("s%d does not ask to be taken out", id)
+	}
+	r.change(actingAre(others...))
+	r.pass(2 * r.view.LeaseTTL)
+}
+
 // TestDamagedCopyIsCopiedAnew: a copy with an unreadable range leaves when the
 // others are enough, remembers that over a restart, and returns by a full copy.
 func TestDamagedCopyIsCopiedAnew(t *testing.T) {

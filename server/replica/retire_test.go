@@ -40,17 +40,8 @@ func TestH28DrainHandsOffFirst(t *testing.T) {
 		t.Fatalf("asked %d times to leave too few copies", n)
 	}
 	r.set(1, "meanwhile", "1")
-	r.learn(3, 2)
-	r.pass(time.Second)
-	if !r.handoff() {
-		t.Fatal("no handoff was asked for")
-	}
-	r.pass(time.Second)
-	if r.asksToGo(1) == 0 {
-		t.Fatal("it does not ask to go though others are enough")
-	}
-	r.change(actingAre(2, 3))
-	r.pass(2 * r.view.LeaseTTL)
+	r.joinsFrom(3, 2)
+	r.asksOut(1, 2, 3)
 	if got := r.get(2, "meanwhile"); got != "1" {
 		t.Fatalf("the new primary has %q", got)
 	}
