@@ -7,7 +7,8 @@ import (
 	"viewring/ring"
 )
 
-// Transfer is a copy that is missing: To is a target of Partition and does not act.
+// Transfer is a copy that is missing: To is a target of Partition, or a returner
+// (ring.Partition), and does not act.
 type Transfer struct {
 	Partition ring.PartitionID
 	To        ring.ServerID
@@ -36,7 +37,7 @@ func missing(v *ring.View, t *ring.Table, only ring.ServerID) []Transfer {
 		if len(p.Acting) == 0 {
 			continue
 		}
-		for _, to := range t.Targets(ring.PartitionID(i)) {
+		for _, to := range slices.Concat(t.Targets(ring.PartitionID(i)), p.Returners(v.Member)) {
 			if (only == 0 || to == only) && !p.IsActing(to) {
 				transfers = append(transfers, Transfer{Partition: ring.PartitionID(i), To: to, Copies: len(p.Acting)})
 			}

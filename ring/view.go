@@ -107,6 +107,21 @@ func (p *Partition) Primary() ServerID {
 // IsActing reports whether id is among the acting replicas.
 func (p *Partition) IsActing(id ServerID) bool { return slices.Contains(p.Acting, id) }
 
+// Returners returns the leaving members of W that do not act, while fewer act than
+// min-copies: they hold all that was acknowledged, and may act again until enough of
+// the targets do. Members are found by member.
+func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
+	if len(p.Acting) == 0 || len(p.Acting) >= int(p.MinCopies) {
+		return nil
+	}
+	for _, id := range p.Writable {
+		if m := member(id); m != nil && m.Standing == Leaving && !p.IsActing(id) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // View is the view leader's word on the cluster. A published View is immutable.
 type View struct {
 	Cluster    [16]byte

@@ -26,6 +26,10 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 	vp := &c.view.Partitions[p.id]
 	old := p.view
 	p.view, p.targets = vp, c.table.Targets(p.id)
+	p.wanted = p.targets
+	if back := vp.Returners(c.view.Member); back != nil && !c.cfg.Bugs.on(BugNoReturners) {
+		p.wanted = slices.Concat(p.targets, back)
+	}
 	newTerm := old == nil || vp.Term != old.Term
 	invariant.Check(old == nil || vp.Term >= old.Term, "I6", "partition %d: term fell from %d to %d", p.id, p.term, vp.Term)
 	if newTerm {
@@ -95,7 +99,7 @@ func (c *Core) roleIn(p *part) role {
 		return rolePrimary
 	case p.view.IsActing(c.cfg.Self):
 		return roleBackup
-	case p.isTarget(c.cfg.Self):
+	case p.isWanted(c.cfg.Self):
 		return roleLearner
 	}
 	return roleNone
@@ -203,7 +207,7 @@ func (c *Core) reviewFollowers(p *part) {
 		if f.acting || f.proposed && !c.cfg.Bugs.on(BugProposalDropped) {
 			continue
 		}
-		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation && !c.cfg.Bugs.on(BugIncarnationIgnored) || !p.isTarget(f.id) {
+		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation && !c.cfg.Bugs.on(BugIncarnationIgnored) || !p.isWanted(f.id) {
 			l.dropFollower(f.id)
 		}
 	}
@@ -213,5 +217,5 @@ func (c *Core) reviewFollowers(p *part) {
 // proposedGone reports whether a proposed replica can no longer take part.
 func (c *Core) proposedGone(p *part, f *follower) bool {
 	m := c.view.Member(f.id)
-	return m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isTarget(f.id)
+	return m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isWanted(f.id)
 }

@@ -51,13 +51,14 @@ func (c *Core) considerHandoff(p *part) {
 }
 
 // wantedActing returns the targets when all of them are ready, else the acting
-// replicas with what targets are; nil when there is nothing to gain.
+// replicas with those that are of the targets and returners; nil when there is
+// nothing to gain.
 func (c *Core) wantedActing(p *part) []ring.ServerID {
 	all := len(p.targets) > 0
 	add := slices.Clip(p.view.Acting) // copied where it grows
-	for _, id := range p.targets {
+	for i, id := range p.wanted {
 		if !c.fitToAct(p, id) {
-			all = false
+			all = all && i >= len(p.targets)
 		} else if !p.view.IsActing(id) {
 			add = append(add, id)
 		}
@@ -71,10 +72,10 @@ func (c *Core) wantedActing(p *part) []ring.ServerID {
 	return add
 }
 
-// fitToAct reports whether a target is up and has everything.
+// fitToAct reports whether a wanted server is up and has everything.
 func (c *Core) fitToAct(p *part, id ring.ServerID) bool {
 	m := c.view.Member(id)
-	if m == nil || !m.Up || m.Standing != ring.In {
+	if m == nil || !m.Up || m.Standing == ring.Draining {
 		return false
 	}
 	if id == c.cfg.Self {

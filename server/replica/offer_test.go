@@ -112,3 +112,27 @@ func TestDamagedOffersLate(t *testing.T) {
 		t.Error("never offered")
 	}
 }
+
+// TestReturner: a member of W that leaves, and fell out before the targets had copies,
+// acts again: else its partition took no writes until one of them has copied everything,
+// and none ever can where the acting copy has a block that can't be read (seed 11003433
+// of the simulation).
+func TestReturner(t *testing.T) {
+	planted(t, func(t *testing.T, bugs Bugs) bool {
+		r := acting(t, 3, 2, bugs)
+		r.change(actingAre(1, 2))
+		r.set(1, "k", "old")
+		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Leaving })
+		r.change(actingAre(1))
+		r.pass(2 * r.view.LeaseTTL)
+		r.learn(2, 1)
+		r.pass(time.Second)
+		if !r.handoff() {
+			return false
+		}
+		r.pass(2 * r.view.LeaseTTL)
+		token := r.write(1, put("k", "new"))
+		r.run()
+		return r.answered(token).Status == StatusOK && r.stored(2, "k") == "new"
+	}, BugNoReturners)
+}

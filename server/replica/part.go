@@ -45,6 +45,7 @@ type part struct {
 	role    role
 	view    *ring.Partition
 	targets []ring.ServerID
+	wanted  []ring.ServerID                 // to act: the targets, and returners (ring.Partition)
 	holds   map[ring.ServerID]time.Duration // promises to former primaries
 
 	stateOwed bool // backup: a State goes out when everything is durable
@@ -76,7 +77,7 @@ func (p *part) load(m meta) {
 // enoughCopies reports whether the acting replicas may acknowledge writes.
 func (p *part) enoughCopies() bool { return len(p.view.Acting) >= int(p.view.MinCopies) }
 
-func (p *part) isTarget(id ring.ServerID) bool { return slices.Contains(p.targets, id) }
+func (p *part) isWanted(id ring.ServerID) bool { return slices.Contains(p.wanted, id) }
 
 func (p *part) isActing() bool { return p.role == rolePrimary || p.role == roleBackup }
 

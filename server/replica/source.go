@@ -22,10 +22,10 @@ type deferredFetch struct {
 	m    *Message
 }
 
-// onSubscribe makes a target a follower, and tells it how much it must copy.
+// onSubscribe makes a server that is wanted a follower, and tells it how much it must copy.
 func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	l := p.lead
-	if p.lead == nil || !l.active || !p.isTarget(from) || p.view.IsActing(from) {
+	if p.lead == nil || !l.active || !p.isWanted(from) || p.view.IsActing(from) {
 		return
 	}
 	f := l.follower(from)
@@ -190,7 +190,7 @@ func (c *Core) releaseHeld(p *part) {
 // Purge that comes late finds its receiver at another one.
 func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {
 	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch && !c.cfg.Bugs.on(BugPurgeOtherEpoch) ||
-		p.isTarget(from) || p.view.IsActing(from) || slices.Contains(p.view.Writable, from) {
+		p.isWanted(from) || p.view.IsActing(from) || slices.Contains(p.view.Writable, from) {
 		return
 	}
 	if !c.cfg.Bugs.on(BugPurgeEarly) && !c.agreed(p) {

@@ -516,3 +516,26 @@ func TestMinCopiesIsNotLoweredWhileNobodyActs(t *testing.T) {
 		t.Fatalf("%+v", p)
 	}
 }
+
+// A leaving member of W acts again while too few do, and not once enough of the
+// targets are there.
+func TestReturner(t *testing.T) {
+	w := newWorld(t, 2)
+	w.join(4)
+	targets := w.targets(0)
+	first, last := targets[0], targets[1]
+	w.must(w.handoff(0, first, last))
+	w.must(Command{Kind: KindLeave, ID: last})
+	w.expire(last)
+	w.restart(last, true)
+	w.part(ids{first}, ids{first, last})
+	if w.targets(0); slices.Contains(w.targets(0), last) {
+		t.Fatalf("%v leaves and is a target", last)
+	}
+	w.must(w.handoff(0, first, last))
+	w.part(ids{first, last}, ids{first, last})
+
+	now := w.targets(0)
+	w.must(w.handoff(0, now...))
+	w.refuse(w.handoff(0, append(slices.Clone(now), last)...), "no target")
+}

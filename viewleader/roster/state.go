@@ -229,6 +229,14 @@ func (s *State) registered(in Incarnated) (*member, error) {
 	return m, nil
 }
 
+// ringMember is a member as views have it, or nil.
+func (s *State) ringMember(id ring.ServerID) *ring.Member {
+	if m := s.member(id); m != nil {
+		return &m.Member
+	}
+	return nil
+}
+
 func (s *State) isUp(id ring.ServerID) bool {
 	m := s.member(id)
 	return m != nil && m.Up
