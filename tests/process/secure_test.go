@@ -1,10 +1,13 @@
 package process
 
 import (
+	"encoding/json"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -47,6 +50,48 @@ func TestSecure(t *testing.T) {
 	g.Stderr.Wait(t, "gateway is up", g.Done)
 	for what, addr := range map[string]string{"gateway": addr, "server": serverAddrs(t, s, secrets.Flags()...)[0]} {
 		t.Run(what, func(t *testing.T) { testRedisTLS(t, s, secrets, addr) })
+	}
+}
+
+// A group of view leaders talks in secret too, and goes on without its head.
+func TestSecureGroup(t *testing.T) {
+	secrets := harness.NewSecrets(t)
+	with := func(args ...string) []string { return append(args, secrets.Flags()...) }
+	addrs := harness.FreeAddrs(t, 3)
+	s := harness.NewShell(t, strings.Join(addrs, ","))
+	leaders := make(map[string]*harness.Daemon)
+	for i, addr := range addrs {
+		leaders[addr] = s.Start(with("viewleader", "--listen", addr, "--peers", s.Leader, "--data", fmt.Sprint("leader", i))...)
+	}
+	listen := harness.FreeAddr(t)
+	server := s.Start(with("server", "--listen", listen, "--data", "s1")...)
+	server.Stderr.Wait(t, "joined the cluster", server.Done)
+	s.OK(with("setr", "greeting", "hello")...)
+	if got := strings.TrimSpace(s.OK(with("lock_get", "deploy", "alice")...)); got != "1" {
+		t.Errorf("the first token is %q", got)
+	}
+	s.Fails(3, "", "locks", "--timeout", "3s")
+
+	var group struct {
+		Members []struct{ Address, Role string }
+	}
+	if err := json.Unmarshal([]byte(s.OK(with("viewleaders", "--json")...)), &group); err != nil {
+		t.Fatal(err)
+	}
+	i := slices.IndexFunc(group.Members, func(m struct{ Address, Role string }) bool { return m.Role == "head" })
+	if i < 0 {
+		t.Fatalf("no head: %+v", group)
+	}
+	head := leaders[group.Members[i].Address]
+	if err := head.Cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-head.Done
+	if got := strings.TrimSpace(s.OK(with("lock_get", "other", "bob")...)); got != "2" {
+		t.Errorf("the second token is %q", got)
+	}
+	if got := s.OK(with("getr", "greeting")...); got != "hello" {
+		t.Errorf("getr = %q", got)
 	}
 }
 
