@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,19 +57,19 @@ func mustURL(text string) []url.URL {
 	return []url.URL{*u}
 }
 
-// startEtcd starts three members with etcd's defaults: every write is synced by a
-// majority, every read is linearizable.
-func startEtcd(ctx context.Context, o *options, dir string) (*system, error) {
-	s := &system{name: "etcd", noPipeline: true}
-	var stops []func()
-	s.stop = func() {
-		for _, stop := range stops {
-			stop()
-		}
-	}
-	var endpoints, peers, initial []string
+// etcdCluster is three members that run.
+type etcdCluster struct {
+	endpoints []string
+	pids      []int
+	stop      func()
+}
+
+// etcdUp starts three members with etcd's defaults.
+func etcdUp(ctx context.Context, dir string) (*etcdCluster, error) {
+	var peers, initial []string
+	e := &etcdCluster{}
 	for i := range 3 {
-		for _, list := range []*[]string{&endpoints, &peers} {
+		for _, list := range []*[]string{&e.endpoints, &peers} {
 			port, err := freePort()
 			if err != nil {
 				return nil, err
@@ -83,18 +82,17 @@ func startEtcd(ctx context.Context, o *options, dir string) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	var run group
+	e.stop = run.stop
 	for i := range 3 {
 		name := fmt.Sprint("m", i)
-		cmd, stop, err := process(filepath.Join(dir, name+".log"), self, etcdMember, name, filepath.Join(dir, name), endpoints[i], peers[i], strings.Join(initial, ","))
-		if err != nil {
-			s.stop()
+		if err := run.add(filepath.Join(dir, name+".log"), self, etcdMember, name, filepath.Join(dir, name), e.endpoints[i], peers[i], strings.Join(initial, ",")); err != nil {
 			return nil, err
 		}
-		stops = append(stops, stop)
-		s.pids = append(s.pids, cmd.Process.Pid)
 	}
+	e.pids = run.pids
 	err = until(ctx, "etcd answers", func() bool {
-		c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: time.Second, Logger: zap.NewNop()})
+		c, err := etcdClient(e.endpoints)
 		if err != nil {
 			return false
 		}
@@ -105,11 +103,26 @@ func startEtcd(ctx context.Context, o *options, dir string) (*system, error) {
 		return err == nil
 	})
 	if err != nil {
-		s.stop()
+		e.stop()
 		return nil, err
 	}
-	s.load = func(ctx context.Context, l load) (result, error) { return loadEtcd(ctx, o, endpoints, l) }
-	return s, nil
+	return e, nil
+}
+
+func etcdClient(endpoints []string) (*clientv3.Client, error) {
+	return clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+}
+
+// startEtcd starts three members: every write is synced by a majority, every read is
+// linearizable.
+func startEtcd(ctx context.Context, o *options, dir string) (*system, error) {
+	e, err := etcdUp(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &system{name: "etcd", noPipeline: true, pids: e.pids, stop: e.stop, load: func(ctx context.Context, l load) (result, error) {
+		return loadEtcd(ctx, o, e.endpoints, l)
+	}}, nil
 }
 
 // loadEtcd does to etcd what viewring bench does to the others.
@@ -120,7 +133,7 @@ func loadEtcd(ctx context.Context, o *options, endpoints []string, l load) (resu
 	}
 	var clients []*clientv3.Client
 	for range min(l.connections, etcdClients) {
-		c, err := clientv3.New(clientv3.Config{Endpoints: endpoints, DialTimeout: 5 * time.Second, Logger: zap.NewNop()})
+		c, err := etcdClient(endpoints)
 		if err != nil {
 			return result{}, err
 		}
@@ -167,16 +180,9 @@ func loadEtcd(ctx context.Context, o *options, endpoints []string, l load) (resu
 			now = then
 		}
 	})
-	cpu = ownProcessorTime() - cpu
-	all := slices.Concat(took...)
-	slices.Sort(all)
-	r := result{Operations: len(all), PerSecond: float64(len(all)) / time.Since(began).Seconds()}
+	r := summary(took, time.Since(began), ownProcessorTime()-cpu)
 	for _, n := range errors {
 		r.Errors += n
-	}
-	if len(all) > 0 {
-		r.P50, r.P99 = all[len(all)/2].Microseconds(), all[len(all)*99/100].Microseconds()
-		r.ClientCPU = float64(cpu.Nanoseconds()) / 1000 / float64(len(all))
 	}
 	return r, ctx.Err()
 }

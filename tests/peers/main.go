@@ -34,10 +34,15 @@ func main() {
 	flag.DurationVar(&o.span, "span", 3*time.Second, "measure each row for so long")
 	flag.IntVar(&o.keys, "keys", 100_000, "`number` of different keys")
 	only := flag.String("only", "", "only this `system`: viewring, redis, etcd or timeline")
+	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, &o, *only); err != nil {
+	measure := func() error { return run(ctx, &o, *only) }
+	if *locks {
+		measure = func() error { return runLocks(ctx, &o) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
 		stop()
 		os.Exit(1)
@@ -54,8 +59,8 @@ func run(ctx context.Context, o *options, only string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("the disk writes %.0f MB/s, 64 KiB and an fdatasync at a time: %.0f MB/s\n", disk.stream, disk.synced)
-	t := newTable(disk)
+	fmt.Println(disk)
+	t := newTable(disk.String(), []string{"viewring", "redis", "etcd"}, []string{"viewring", "Redis 7, appendfsync always, WAIT 2", "etcd"})
 	for n := range o.runs {
 		for _, start := range []starter{{"viewring", startViewring}, {"redis", startRedis}, {"etcd", startEtcd}} {
 			if only != "" && only != start.name {

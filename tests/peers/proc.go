@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,6 +86,10 @@ type disk struct {
 	synced float64 // 64 KiB and an fdatasync at a time
 }
 
+func (d disk) String() string {
+	return fmt.Sprintf("The disk writes %.0f MB/s in a stream and %.0f MB/s\nwhere each 64 KiB is synced.", d.stream, d.synced)
+}
+
 // diskSpeed measures it.
 func diskSpeed(dir string) (d disk, err error) {
 	f, err := os.Create(filepath.Join(dir, "disk"))
@@ -115,4 +120,26 @@ func diskSpeed(dir string) (d disk, err error) {
 	}
 	d.synced = piece * synced / 1e6 / time.Since(began).Seconds()
 	return d, nil
+}
+
+// syncTime is the median of an fdatasync after a small append.
+func syncTime(dir string) (time.Duration, error) {
+	f, err := os.Create(filepath.Join(dir, "sync"))
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	took := make([]time.Duration, 500)
+	for i := range took {
+		began := time.Now()
+		if _, err := f.Write(make([]byte, 512)); err != nil {
+			return 0, err
+		}
+		if err := syscall.Fdatasync(int(f.Fd())); err != nil {
+			return 0, err
+		}
+		took[i] = time.Since(began)
+	}
+	slices.Sort(took)
+	return took[len(took)/2], nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -35,6 +36,19 @@ type result struct {
 	P50        int64   `json:"p50_us"`
 	P99        int64   `json:"p99_us"`
 	ClientCPU  float64 `json:"client_cpu_us"`
+}
+
+// summary sums up what clients measured, each in a slice of its own; span is how long
+// they went on, cpu what this process used.
+func summary(took [][]time.Duration, span, cpu time.Duration) result {
+	all := slices.Concat(took...)
+	slices.Sort(all)
+	r := result{Operations: len(all), PerSecond: float64(len(all)) / span.Seconds()}
+	if len(all) > 0 {
+		r.P50, r.P99 = all[len(all)/2].Microseconds(), all[len(all)*99/100].Microseconds()
+		r.ClientCPU = float64(cpu.Nanoseconds()) / 1000 / float64(len(all))
+	}
+	return r
 }
 
 // system is one that runs.
@@ -83,6 +97,29 @@ func started(cmd *exec.Cmd, out io.Closer) (*exec.Cmd, func(), error) {
 		_ = cmd.Wait() // however it ended
 		timer.Stop()
 	}, nil
+}
+
+// group is processes that end together.
+type group struct {
+	pids  []int
+	stops []func()
+}
+
+// add starts one more; when it can't, all end.
+func (g *group) add(log, name string, args ...string) error {
+	cmd, stop, err := process(log, name, args...)
+	if err != nil {
+		g.stop()
+		return err
+	}
+	g.pids, g.stops = append(g.pids, cmd.Process.Pid), append(g.stops, stop)
+	return nil
+}
+
+func (g *group) stop() {
+	for _, stop := range g.stops {
+		stop()
+	}
 }
 
 // freePort returns a port that nobody listens at now.
@@ -206,13 +243,7 @@ func viewringUp(ctx context.Context, o *options, dir string) (*cluster, error) {
 // startRedis starts a primary and two replicas, all of which sync every write
 // before they answer; each set, or pipeline of sets, then waits for two replicas.
 func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
-	s := &system{name: "redis"}
-	var stops []func()
-	s.stop = func() {
-		for _, stop := range stops {
-			stop()
-		}
-	}
+	var run group
 	var ports []string
 	for i := range 3 {
 		port, err := freePort()
@@ -228,24 +259,19 @@ func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
 		if i > 0 {
 			args = append(args, "--replicaof", "127.0.0.1 "+ports[0])
 		}
-		cmd, stop, err := process(filepath.Join(dir, "log", strconv.Itoa(i)), "redis-server", args...)
-		if err != nil {
-			s.stop()
+		if err := run.add(filepath.Join(dir, "log", strconv.Itoa(i)), "redis-server", args...); err != nil {
 			return nil, err
 		}
-		stops = append(stops, stop)
-		s.pids = append(s.pids, cmd.Process.Pid)
 	}
 	err := until(ctx, "redis has two replicas", func() bool {
 		out, _ := exec.Command("redis-cli", "-p", ports[0], "INFO", "replication").Output()
 		return strings.Count(string(out), "state=online") == 2
 	})
 	if err != nil {
-		s.stop()
+		run.stop()
 		return nil, err
 	}
-	s.load = func(ctx context.Context, l load) (result, error) {
+	return &system{name: "redis", pids: run.pids, stop: run.stop, load: func(ctx context.Context, l load) (result, error) {
 		return bench(ctx, o, l, "--addr", "127.0.0.1:"+ports[0], "--wait", "2")
-	}
-	return s, nil
+	}}, nil
 }

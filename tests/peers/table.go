@@ -8,12 +8,16 @@ import (
 
 // table gathers figures by row and system, one per run.
 type table struct {
-	disk  disk
-	rows  []string // in the order of their first figure
-	cells map[[2]string][]float64
+	about   string   // what is said above it
+	systems []string // by name; the first is compared with the others
+	titles  []string // theirs
+	rows    []string // in the order of their first figure
+	cells   map[[2]string][]float64
 }
 
-func newTable(d disk) *table { return &table{disk: d, cells: make(map[[2]string][]float64)} }
+func newTable(about string, systems, titles []string) *table {
+	return &table{about: about, systems: systems, titles: titles, cells: make(map[[2]string][]float64)}
+}
 
 func (t *table) add(system, row string, figure float64) {
 	if !slices.Contains(t.rows, row) {
@@ -28,19 +32,25 @@ func median(figures []float64) float64 {
 	return sorted[len(sorted)/2]
 }
 
-// String is a Markdown table of the medians, with all runs behind viewring's and
-// with viewring's figure as a multiple of the others'.
+// String is a Markdown table of the medians, with all runs behind them and with the
+// first system's figure as a multiple of the others'.
 func (t *table) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Medians; in parentheses all runs. The disk writes %.0f MB/s in a stream and %.0f MB/s\nwhere each 64 KiB is synced.\n\n", t.disk.stream, t.disk.synced)
-	b.WriteString("| | viewring | Redis 7, appendfsync always, WAIT 2 | etcd | viewring / Redis | viewring / etcd |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "Medians; in parentheses all runs. %s\n\n| |", t.about)
+	for _, title := range t.titles {
+		fmt.Fprintf(&b, " %s |", title)
+	}
+	for _, name := range t.titles[1:] {
+		fmt.Fprintf(&b, " %s / %s |", t.titles[0], strings.SplitN(name, ",", 2)[0])
+	}
+	b.WriteString("\n|" + strings.Repeat("---|", 2*len(t.systems)) + "\n")
 	for _, row := range t.rows {
 		fmt.Fprintf(&b, "| %s |", row)
-		ours := t.cells[[2]string{row, "viewring"}]
-		for _, system := range []string{"viewring", "redis", "etcd"} {
+		for _, system := range t.systems {
 			b.WriteString(" " + t.cell(row, system) + " |")
 		}
-		for _, system := range []string{"redis", "etcd"} {
+		ours := t.cells[[2]string{row, t.systems[0]}]
+		for _, system := range t.systems[1:] {
 			theirs := t.cells[[2]string{row, system}]
 			if len(ours) == 0 || len(theirs) == 0 || median(theirs) == 0 {
 				b.WriteString(" – |")
