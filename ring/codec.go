@@ -10,8 +10,11 @@ import (
 	"viewring/internal/codec"
 )
 
-// viewFormat is the first byte of an encoded view.
-const viewFormat = 2
+// The first byte of an encoded view. Whole views are kept in files, deltas never.
+const (
+	viewFormat  = 2
+	deltaFormat = 3
+)
 
 // The flags of an encoded partition.
 const (
@@ -38,20 +41,37 @@ const (
 var ErrNeedWhole = errors.New("the whole view is needed")
 
 // AppendView appends the encoding of v: whole when since is 0, otherwise a delta
-// for whoever has a view of the same cluster and an epoch of at least since. A
+// for whoever has a view of the same cluster and an epoch of at least since. This
 // delta has all members and those partitions whose term is above since: every
-// change of a partition raises its term.
+// change of a partition raises its term. Deltas makes smaller ones.
 func AppendView(b []byte, v *View, since uint64) []byte {
-	b = append(b, viewFormat)
+	if since > 0 {
+		return appendDelta(b, v, since, func(*Member) bool { return true })
+	}
+	b = appendHead(append(b, viewFormat), v, 0)
+	b = appendMembers(b, v.Members)
+	return appendPartitions(b, v, 0)
+}
+
+// appendHead appends what views and deltas begin with, after the format.
+func appendHead(b []byte, v *View, since uint64) []byte {
 	b = binary.AppendUvarint(b, since)
 	b = append(b, v.Cluster[:]...)
 	b = binary.AppendUvarint(b, v.Epoch)
 	b = binary.AppendUvarint(b, uint64(v.LeaseTTL))
-	b = append(b, v.MinCopies)
-	b = binary.AppendUvarint(b, uint64(len(v.Members)))
-	for i := range v.Members {
-		b = appendMember(b, &v.Members[i])
+	return append(b, v.MinCopies)
+}
+
+func appendMembers(b []byte, members []Member) []byte {
+	b = binary.AppendUvarint(b, uint64(len(members)))
+	for i := range members {
+		b = appendMember(b, &members[i])
 	}
+	return b
+}
+
+// appendPartitions appends the partitions that changed after since.
+func appendPartitions(b []byte, v *View, since uint64) []byte {
 	b = binary.AppendUvarint(b, uint64(len(v.Partitions)))
 	changed := 0
 	for i := range v.Partitions {
@@ -109,9 +129,9 @@ func appendIDs(b []byte, ids []ServerID) []byte {
 	return b
 }
 
-// DecodeView reads what AppendView wrote. For a delta, base is the view that the
-// receiver has; it is not changed, and the result shares memory with it. When
-// base is of the same cluster and not older than the encoded view, base itself
+// DecodeView reads what AppendView or Deltas wrote. For a delta, base is the view
+// that the receiver has; it is not changed, and the result shares memory with it.
+// When base is of the same cluster and not older than the encoded view, base itself
 // is returned. Without a fitting base the error wraps ErrNeedWhole.
 func DecodeView(b []byte, base *View) (*View, error) {
 	v, err := decodeView(codec.NewReader(b), base)
@@ -122,8 +142,9 @@ func DecodeView(b []byte, base *View) (*View, error) {
 }
 
 func decodeView(r *codec.Reader, base *View) (*View, error) {
-	if format := r.Byte(); r.Err() == nil && format != viewFormat {
-		return nil, fmt.Errorf("format %d, this build reads %d: %w", format, viewFormat, codec.ErrMalformed)
+	format := r.Byte()
+	if r.Err() == nil && format != viewFormat && format != deltaFormat {
+		return nil, fmt.Errorf("format %d, this build reads %d and %d: %w", format, viewFormat, deltaFormat, codec.ErrMalformed)
 	}
 	v := &View{}
 	since := r.Uvarint()
@@ -131,28 +152,27 @@ func decodeView(r *codec.Reader, base *View) (*View, error) {
 	v.Epoch = r.Uvarint()
 	v.LeaseTTL = time.Duration(r.Uvarint())
 	v.MinCopies = r.Byte()
-	if err := decodeMembers(r, v); err != nil {
-		return nil, err
-	}
-	partitions := r.Uvarint()
-	changed := r.Count(partitionBytesMin)
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	if partitions > Slots || !ValidPartitions(int(partitions)) {
-		return nil, fmt.Errorf("%d partitions: %w", partitions, codec.ErrMalformed)
+	if (since == 0) != (format == viewFormat) {
+		return nil, fmt.Errorf("format %d since epoch %d: %w", format, since, codec.ErrMalformed)
 	}
-	switch {
-	case since == 0:
-		if changed != int(partitions) {
-			return nil, fmt.Errorf("%d of %d partitions in a whole view: %w", changed, partitions, codec.ErrMalformed)
-		}
-		v.Partitions = make([]Partition, partitions)
-	case base == nil || base.Cluster != v.Cluster || base.Epoch < since || len(base.Partitions) != int(partitions):
-		return nil, ErrNeedWhole
-	default:
-		v.Partitions = slices.Clone(base.Partitions)
+	if format == deltaFormat {
+		return decodeDelta(r, v, since, base)
 	}
+	var err error
+	if v.Members, err = decodeMembers(r); err != nil {
+		return nil, err
+	}
+	partitions, changed, err := decodePartitionCounts(r)
+	if err != nil {
+		return nil, err
+	}
+	if changed != partitions {
+		return nil, fmt.Errorf("%d of %d partitions in a whole view: %w", changed, partitions, codec.ErrMalformed)
+	}
+	v.Partitions = make([]Partition, partitions)
 	if err := decodePartitions(r, v, changed); err != nil {
 		return nil, err
 	}
@@ -162,37 +182,57 @@ func decodeView(r *codec.Reader, base *View) (*View, error) {
 	return v, nil
 }
 
-func decodeMembers(r *codec.Reader, v *View) error {
+func decodePartitionCounts(r *codec.Reader) (partitions, changed int, err error) {
+	n := r.Uvarint()
+	changed = r.Count(partitionBytesMin)
+	if err := r.Err(); err != nil {
+		return 0, 0, err
+	}
+	if n > Slots || !ValidPartitions(int(n)) {
+		return 0, 0, fmt.Errorf("%d partitions: %w", n, codec.ErrMalformed)
+	}
+	return int(n), changed, nil
+}
+
+func decodeMembers(r *codec.Reader) ([]Member, error) {
 	n := r.Count(memberBytesMin)
 	if n > membersMax {
-		return fmt.Errorf("%d members: %w", n, codec.ErrMalformed)
+		return nil, fmt.Errorf("%d members: %w", n, codec.ErrMalformed)
 	}
-	v.Members = make([]Member, 0, n)
+	members := make([]Member, 0, n)
 	var last ServerID
 	for range n {
-		var m Member
-		var err error
-		if m.ID, err = decodeID(r); err != nil {
-			return err
+		m, err := decodeMember(r)
+		if err != nil {
+			return nil, err
 		}
-		r.Fixed(m.Store[:])
-		m.Incarnation = r.Uvarint()
-		m.Addr, m.Zone = r.String(), r.String()
-		weight := r.Uvarint()
-		m.Weight = uint32(weight)
-		m.Standing = Standing(r.Byte())
-		m.Up = r.Bool()
-		if err := r.Err(); err != nil {
-			return fmt.Errorf("member: %w", err)
-		}
-		if m.ID <= last || len(m.Addr) > textMax || len(m.Zone) > textMax ||
-			weight != uint64(m.Weight) || m.Standing < In || m.Standing > Out {
-			return fmt.Errorf("member %v: %w", m.ID, codec.ErrMalformed)
+		if m.ID <= last {
+			return nil, fmt.Errorf("member %v after %v: %w", m.ID, last, codec.ErrMalformed)
 		}
 		last = m.ID
-		v.Members = append(v.Members, m)
+		members = append(members, m)
 	}
-	return r.Err()
+	return members, r.Err()
+}
+
+func decodeMember(r *codec.Reader) (m Member, err error) {
+	if m.ID, err = decodeID(r); err != nil {
+		return m, err
+	}
+	r.Fixed(m.Store[:])
+	m.Incarnation = r.Uvarint()
+	m.Addr, m.Zone = r.String(), r.String()
+	weight := r.Uvarint()
+	m.Weight = uint32(weight)
+	m.Standing = Standing(r.Byte())
+	m.Up = r.Bool()
+	if err := r.Err(); err != nil {
+		return m, fmt.Errorf("member: %w", err)
+	}
+	if len(m.Addr) > textMax || len(m.Zone) > textMax || weight != uint64(m.Weight) || m.Standing < In || m.Standing > Out {
+		return m, fmt.Errorf("member %v: %w", m.ID, codec.ErrMalformed)
+	}
+	return m, nil
 }
 
 func decodePartitions(r *codec.Reader, v *View, changed int) error {

@@ -138,6 +138,12 @@ func FuzzDecodeView(f *testing.F) {
 	next.Epoch = 12
 	changeTestPartition(rnd, next, 3, 11)
 	f.Add(AppendView(nil, next, 10))
+	next.Members[1].Up = !next.Members[1].Up
+	next.Members = next.Members[:2]
+	var sender Deltas
+	sender.Publish(base)
+	sender.Publish(next)
+	f.Add(sender.Append(nil, 10))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		v, err := DecodeView(in, base)
 		if err != nil {

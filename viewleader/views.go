@@ -10,7 +10,7 @@ import (
 // all who have the same epoch.
 type views struct {
 	waiters // its mu guards what follows
-	view    *ring.View
+	deltas  ring.Deltas
 	encoded map[uint64][]byte // by the epoch that the receiver has
 }
 
@@ -18,7 +18,7 @@ type views struct {
 func (v *views) publish(view *ring.View) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.view = view
+	v.deltas.Publish(view)
 	v.encoded = make(map[uint64][]byte)
 	v.answer(v.newer)
 }
@@ -26,7 +26,7 @@ func (v *views) publish(view *ring.View) {
 // newer returns the view for someone who has an older one, of epoch since; nil
 // for who has this one. The caller holds mu.
 func (v *views) newer(since uint64) []byte {
-	if since >= v.view.Epoch {
+	if since >= v.deltas.View().Epoch {
 		return nil
 	}
 	return v.encode(since)
@@ -37,7 +37,7 @@ func (v *views) newer(since uint64) []byte {
 func (v *views) encode(since uint64) []byte {
 	b, ok := v.encoded[since]
 	if !ok {
-		b = ring.AppendView(nil, v.view, since)
+		b = v.deltas.Append(nil, since)
 		v.encoded[since] = b
 	}
 	return b
@@ -47,7 +47,7 @@ func (v *views) encode(since uint64) []byte {
 func (v *views) whole() ([]byte, uint64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return v.encode(0), v.view.Epoch
+	return v.encode(0), v.deltas.View().Epoch
 }
 
 // wait answers r as soon as there is a view newer than since. Who has none and does

@@ -12,7 +12,7 @@ import (
 const (
 	CmdRegister  = "VL.REGISTER"  // Register → Registered
 	CmdHeartbeat = "VL.HEARTBEAT" // Heartbeat → HeartbeatReply
-	CmdView      = "VL.VIEW"      // args: since epoch (0 = has none), wait milliseconds → a view, whole or delta (ring.AppendView), or nil when none newer came in time; since 0 and wait 0 is always answered
+	CmdView      = "VL.VIEW"      // args: since epoch (0 = has none), wait milliseconds → a view, whole or delta (ring.Deltas), or nil when none newer came in time; since 0 and wait 0 is always answered
 	CmdChange    = "VL.CHANGE"    // []Change → []ChangeResult: what servers ask for partitions, many in one
 	CmdConfirm   = "VL.CONFIRM"   // []Confirm → one byte each, 1 = still so
 	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, remove), server id or address → id; an operator's
