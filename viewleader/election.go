@@ -64,6 +64,7 @@ func (g *group) stand() {
 func (g *group) tick() {
 	e := &g.election
 	e.ticks++
+	g.release()
 	if g.isHead() {
 		g.node.Tick()
 		if g.serving && e.ticks%int(tickEvery/raftTick) == 0 {
@@ -113,6 +114,10 @@ func (g *group) step(m *pb.Message) {
 	if err := g.node.Step(m); err != nil {
 		g.logger.Debug("a message was of no use", "from", m.GetFrom(), "type", m.GetType(), "err", err)
 		return
+	}
+	if e := &g.election; g.lead == 0 && e.failures > 0 && !g.active(m.GetFrom()) {
+		// Who came back may be what a majority was short of.
+		e.failures, e.wait = 0, min(e.wait, retryTicks+g.random.IntN(jitterTicks))
 	}
 	g.election.heard[m.GetFrom()] = g.election.ticks
 	switch m.GetType() {

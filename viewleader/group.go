@@ -126,7 +126,8 @@ type group struct {
 	isReady   bool
 	// startedAlone is set before run: this member need not ask anybody.
 	startedAlone bool
-	gone         bool // removed from the group
+	gone         bool          // removed from the group
+	held         []*pb.Message // at most one to each member; see hold
 	lead         uint64
 	election     election
 }
@@ -387,7 +388,7 @@ func (g *group) process() error {
 			g.hard = rd.HardState
 		}
 		now, afterSync := sorted(rd.Messages)
-		g.dispatch(now)
+		g.dispatch(g.hold(now))
 		if err := g.persist(&rd); err != nil {
 			return err
 		}
@@ -430,6 +431,30 @@ func sorted(messages []*pb.Message) (now, afterSync []*pb.Message) {
 		}
 	}
 	return now, afterSync
+}
+
+// hold keeps back what tells a follower nothing but how much is committed. The next
+// entries that go to it say so too; without any it goes out with the next tick, and
+// before a change of members takes effect. So a command costs one message to each
+// follower and one back, not two.
+func (g *group) hold(messages []*pb.Message) []*pb.Message {
+	return slices.DeleteFunc(messages, func(m *pb.Message) bool {
+		if m.GetType() != pb.MsgApp {
+			return false
+		}
+		g.held = slices.DeleteFunc(g.held, func(h *pb.Message) bool { return h.GetTo() == m.GetTo() })
+		if len(m.GetEntries()) > 0 {
+			return false
+		}
+		g.held = append(g.held, m)
+		return true
+	})
+}
+
+// release sends what was held back.
+func (g *group) release() {
+	g.dispatch(g.held)
+	g.held = nil
 }
 
 func (g *group) dispatch(messages []*pb.Message) {

@@ -97,6 +97,7 @@ func (g *group) applyCommands(e *pb.Entry) error {
 // applyConf is a change of members that Raft takes part in; without a context it
 // is Raft's own, which ends a joint configuration.
 func (g *group) applyConf(e *pb.Entry) error {
+	g.release() // who does not know of it could elect nobody with the head gone
 	cc := &pb.ConfChangeV2{}
 	if err := proto.Unmarshal(e.GetData(), cc); err != nil {
 		return err
