@@ -32,6 +32,11 @@ type lockService struct {
 	open func(ctx context.Context, n int) (locker, error)
 }
 
+var lockServices = []struct {
+	name  string
+	start func(ctx context.Context, o *options, dir string) (*lockService, error)
+}{{"viewring", viewringLocks}, {"etcd", etcdLocks}}
+
 // lockRow is a measurement of locks.
 type lockRow struct {
 	name    string
@@ -50,7 +55,7 @@ const lockWarmup = 300 * time.Millisecond
 
 // runLocks measures lock get and release in turns: both services run all the time, and
 // load is on one of them.
-func runLocks(ctx context.Context, o *options) error {
+func runLocks(ctx context.Context, o *options, only string) error {
 	scratch, err := os.MkdirTemp("", "peers-")
 	if err != nil {
 		return err
@@ -63,12 +68,16 @@ func runLocks(ctx context.Context, o *options) error {
 	about := fmt.Sprintf("Three members each, which sync before they answer; an fdatasync\nof 512 bytes takes %d µs here. A pair is a lock get and its release.", sync.Microseconds())
 	fmt.Println(about)
 	var services []*lockService
-	for _, start := range []func(context.Context, *options, string) (*lockService, error){viewringLocks, etcdLocks} {
-		s, err := start(ctx, o, filepath.Join(scratch, fmt.Sprint(len(services))))
+	for _, l := range lockServices {
+		if only != "" && only != l.name {
+			continue
+		}
+		s, err := l.start(ctx, o, filepath.Join(scratch, l.name))
 		if err != nil {
 			return err
 		}
 		defer s.stop()
+		s.name = l.name
 		services = append(services, s)
 	}
 	t := newTable(about, []string{"viewring", "etcd"}, []string{"viewring", "etcd"})
@@ -198,7 +207,7 @@ func viewringLocks(ctx context.Context, o *options, dir string) (*lockService, e
 		run.stop()
 		return nil, err
 	}
-	return &lockService{name: "viewring", pids: run.pids, stop: run.stop, open: func(ctx context.Context, n int) (locker, error) {
+	return &lockService{pids: run.pids, stop: run.stop, open: func(ctx context.Context, n int) (locker, error) {
 		c, err := client.Open(ctx, opts)
 		if err != nil {
 			return nil, err
@@ -243,7 +252,7 @@ func etcdLocks(ctx context.Context, _ *options, dir string) (*lockService, error
 		e.stop()
 		return nil, err
 	}
-	return &lockService{name: "etcd", pids: e.pids, stop: e.stop, open: func(ctx context.Context, _ int) (locker, error) {
+	return &lockService{pids: e.pids, stop: e.stop, open: func(ctx context.Context, _ int) (locker, error) {
 		c, err := etcdClient([]string{leader})
 		if err != nil {
 			return nil, err

@@ -40,7 +40,7 @@ func main() {
 	defer stop()
 	measure := func() error { return run(ctx, &o, *only) }
 	if *locks {
-		measure = func() error { return runLocks(ctx, &o) }
+		measure = func() error { return runLocks(ctx, &o, *only) }
 	}
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)
