@@ -12,8 +12,8 @@ import (
 
 // The first byte of an encoded view. Whole views are kept in files, deltas never.
 const (
-	viewFormat  = 2
-	deltaFormat = 3
+	viewFormat  = 4
+	deltaFormat = 5
 )
 
 // The flags of an encoded partition.
@@ -32,7 +32,7 @@ const (
 
 // Fewest bytes of an encoded member and partition.
 const (
-	memberBytesMin    = 1 + 16 + 1 + 1 + 1 + 1 + 1 + 1
+	memberBytesMin    = 1 + 16 + 1 + 8 + 1 + 1 + 1 + 1 + 1
 	partitionBytesMin = 1 + 1 + 1 + 1
 )
 
@@ -93,6 +93,7 @@ func appendMember(b []byte, m *Member) []byte {
 	b = binary.AppendUvarint(b, uint64(m.ID))
 	b = append(b, m.Store[:]...)
 	b = binary.AppendUvarint(b, m.Incarnation)
+	b = binary.BigEndian.AppendUint64(b, m.Start)
 	b = codec.AppendString(b, m.Addr)
 	b = codec.AppendString(b, m.Zone)
 	b = binary.AppendUvarint(b, uint64(m.Weight))
@@ -220,7 +221,7 @@ func decodeMember(r *codec.Reader) (m Member, err error) {
 		return m, err
 	}
 	r.Fixed(m.Store[:])
-	m.Incarnation = r.Uvarint()
+	m.Incarnation, m.Start = r.Uvarint(), r.Uint64()
 	m.Addr, m.Zone = r.String(), r.String()
 	weight := r.Uvarint()
 	m.Weight = uint32(weight)

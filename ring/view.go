@@ -62,6 +62,7 @@ type Member struct {
 	ID          ServerID
 	Store       [16]byte // the store id, kept inside the server's store
 	Incarnation uint64   // grows with every start of the server
+	Start       uint64   // the name of that start, as its data folder has it; 0: registered by an older program
 	Addr        string   // host:port where clients and servers reach it
 	Zone        string   // "" where zones are not used
 	Weight      uint32   // 1 unless weights are used
@@ -121,6 +122,11 @@ func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 	}
 	return ids
 }
+
+// RecoveryJump is how far above all reported epochs a recovered view leader begins. A
+// server that has reported to one adopts nothing below: no view leader makes that many
+// epochs unheard (at one a millisecond in 49 days).
+const RecoveryJump = 1 << 32
 
 // View is the view leader's word on the cluster. A published View is immutable.
 type View struct {

@@ -39,7 +39,8 @@ const (
 	EventGranted                           // Detail: the lock, whose it is, its token
 	EventDeadlock                          // Detail: who waits for whom; whether the last one was refused
 	EventSessionLost                       // Detail: a session that fell silent
-	eventKindMax      = EventSessionLost
+	EventRecovered                         // Detail: from which view; who was not waited for
+	eventKindMax      = EventRecovered
 )
 
 var eventNames = [...]string{
@@ -47,6 +48,7 @@ var eventNames = [...]string{
 	EventLeaving: "leaving", EventLeft: "left", EventDraining: "draining", EventRemoved: "removed",
 	EventRestored: "restored", EventLost: "lost", EventAcceptedLoss: "accepted-loss", EventConfigured: "configured",
 	EventGranted: "granted", EventDeadlock: "deadlock", EventSessionLost: "session-lost",
+	EventRecovered: "recovered",
 }
 
 // String returns the word that tables and JSON use.

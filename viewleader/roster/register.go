@@ -20,6 +20,7 @@ func (s *State) register(c *Command) Result {
 	if m == nil {
 		return s.admit(r)
 	}
+	m.recognize(r)
 	if r.Incarnation <= m.Incarnation && (r.Incarnation < m.Incarnation || r.Instance != m.Instance || r.Store != m.Store) {
 		// Two processes on copies of one data folder, or a folder that was
 		// rolled back. Where starts have no names, what this store says of itself is
@@ -122,8 +123,8 @@ func (s *State) admit(r *Register) Result {
 	}
 	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool { return g.ID == id })
 	s.nextID = max(s.nextID, id+1)
-	m := member{Instance: r.Instance, Start: r.start(), Member: ring.Member{
-		ID: id, Store: r.Store, Incarnation: r.Incarnation, Addr: r.Addr,
+	m := member{Instance: r.Instance, Member: ring.Member{
+		ID: id, Store: r.Store, Incarnation: r.Incarnation, Start: r.start(), Addr: r.Addr,
 		Zone: r.Zone, Weight: 1, Standing: ring.In, Up: true,
 	}}
 	i, _ := slices.BinarySearchFunc(s.members, id, func(m member, id ring.ServerID) int {

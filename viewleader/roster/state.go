@@ -83,8 +83,7 @@ type State struct {
 // member is a server with what the view does not show.
 type member struct {
 	ring.Member
-	Instance uint64 // of the process that registered
-	Start    uint64 // its last registered start, as the data folder names it; 0: registered by an older program
+	Instance uint64 // of the process that registered; 0: not known since a recovery
 	DownAt   int64  // unix ms; when Up was lost
 	Doubted  bool   // of Start 0: a second or an older copy of its data folder showed up
 	Removed  bool   // an operator said that it never comes back
