@@ -74,12 +74,44 @@ func (c *Core) tokenOf(p *part, it Item) uint64 {
 	if it.Version.IsZero() || it.Version.Term < p.term && c.cfg.Bugs.on(BugFenceForgotten) {
 		return 0
 	}
+	token, err := decodeToken(it)
+	c.fail("read fence", err)
+	return token
+}
+
+func decodeToken(it Item) (uint64, error) {
 	r := codec.NewReader(it.Value)
 	format, token := r.Byte(), r.Uvarint()
 	err := r.Done()
 	if err == nil && format != fenceFormat {
 		err = fmt.Errorf("fence format %d, this build reads %d", format, fenceFormat)
 	}
-	c.fail("read fence", err)
-	return token
+	return token, err
+}
+
+// HighestFence returns the highest token that a server's copies know of any lock.
+// What cannot be read is passed over, and told as an error beside the result.
+func HighestFence(s Storage, partitions int) (highest uint64, failed error) {
+	for p := range ring.PartitionID(partitions) {
+		first, _ := ring.SlotRange(p, partitions)
+		err := s.Scan(p, MakeKey(first, SpaceSystem, fencePrefix), func(key Key, stored []byte) bool {
+			if key.Space() != SpaceSystem || !isFence(key) {
+				return false
+			}
+			it, err := DecodeItem(key, stored)
+			if err == nil && it.Kind == KindFence {
+				var token uint64
+				token, err = decodeToken(it)
+				highest = max(highest, token)
+			}
+			if err != nil {
+				failed = fmt.Errorf("partition %d: read fence: %w", p, err)
+			}
+			return true
+		})
+		if err != nil {
+			failed = fmt.Errorf("partition %d: read fences: %w", p, err)
+		}
+	}
+	return highest, failed
 }

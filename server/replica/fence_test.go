@@ -138,3 +138,21 @@ func TestFenceBeforeCommit(t *testing.T) {
 		t.Errorf("%+v, %+v", r.answered(newer), r.answered(older))
 	}
 }
+
+// TestHighestFence: what a server has seen of all locks, for a view leader that has
+// lost count.
+func TestHighestFence(t *testing.T) {
+	r := acting(t, 2, 2, 0)
+	for key, token := range map[string]uint64{"k": 5, "b": 8} {
+		q := under(setTo(key, "v"), token)
+		q.Fence.Lock = "of " + key
+		if a := r.do(1, q); a.Status != StatusOK {
+			t.Fatalf("%+v", a)
+		}
+	}
+	for _, h := range r.hosts {
+		if token, err := HighestFence(h.store, len(r.view.Partitions)); token != 8 || err != nil {
+			t.Errorf("%v: token %d, %v", h.id, token, err)
+		}
+	}
+}
