@@ -37,7 +37,10 @@ const (
 // registered one of those the folder passes as one that was rolled back.
 const startsMax = 64
 
-var identityKey = []byte{nsNode, 'i'}
+var (
+	identityKey = []byte{nsNode, 'i'}
+	viewKey     = []byte{nsNode, 'v'} // the view of Identity.Epoch, encoded
+)
 
 // Identity returns what the server knows of itself.
 func (s *Store) Identity() Identity {
@@ -46,19 +49,42 @@ func (s *Store) Identity() Identity {
 	return s.identity.Identity
 }
 
-// Update changes the identity; it is durable when Update returns. One caller at a
-// time: changes made meanwhile by another would be lost.
+// View returns the newest view that was ever used, encoded; nil: there was none, or
+// a program used it that did not keep it. It is not to be written to.
+func (s *Store) View() []byte {
+	s.identity.Lock()
+	defer s.identity.Unlock()
+	return s.identity.view
+}
+
+// Update changes the identity; it is durable when Update returns.
 func (s *Store) Update(change func(*Identity)) error {
+	return s.update(nil, change)
+}
+
+// Adopt is Update, and keeps a view in the same step: what of either is used later is
+// known after every restart, should the view leader ever ask.
+func (s *Store) Adopt(view []byte, change func(*Identity)) error { return s.update(view, change) }
+
+func (s *Store) update(view []byte, change func(*Identity)) error {
+	s.identity.changing.Lock()
+	defer s.identity.changing.Unlock()
 	id := s.Identity()
 	change(&id)
-	if err := s.saveIdentity(id); err != nil {
+	if err := s.saveIdentity(id, view); err != nil {
 		return err
 	}
 	s.identity.Lock()
 	defer s.identity.Unlock()
 	s.identity.Identity = id
+	if view != nil {
+		s.identity.view = view
+	}
 	return nil
 }
+
+// rewriteIdentity writes anew what cannot be read on the disk any more.
+func (s *Store) rewriteIdentity() error { return s.update(s.View(), func(*Identity) {}) }
 
 // start loads the identity, or makes one, and counts this start.
 func (s *Store) start() error {
@@ -89,6 +115,9 @@ func (s *Store) start() error {
 	if err != nil {
 		return fmt.Errorf("read identity: %w", err)
 	}
+	if err := s.loadView(); err != nil {
+		return err
+	}
 	return s.Update(func(now *Identity) {
 		*now = id
 		now.Previous, now.Incarnation = id.Incarnation, id.Incarnation+1
@@ -97,6 +126,18 @@ func (s *Store) start() error {
 			now.Starts = slices.Delete(now.Starts, 1, 2)
 		}
 	})
+}
+
+func (s *Store) loadView() error {
+	b, closer, err := s.db.Get(viewKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the last view: %w", s.tell(err))
+	}
+	s.identity.view = slices.Clone(b)
+	return closer.Close()
 }
 
 // newStart draws what tells a start from every other one, of this folder and of
@@ -113,14 +154,15 @@ func newStart() uint64 {
 // earlier one any more.
 func (id *Identity) Confirmed() { id.Starts = id.Starts[len(id.Starts)-1:] }
 
-func (s *Store) saveIdentity(id Identity) error {
+// saveIdentity keeps id, and view unless it is nil.
+func (s *Store) saveIdentity(id Identity, view []byte) error {
 	b := s.db.NewBatch()
-	if err := b.Set(identityKey, appendIdentity(nil, id), nil); err != nil {
-		return fmt.Errorf("write identity: %w", err)
+	err := b.Set(identityKey, appendIdentity(nil, id), nil)
+	if err == nil && view != nil {
+		err = b.Set(viewKey, view, nil)
 	}
-	wait, err := s.apply(b)
 	if err == nil {
-		err = wait()
+		err = s.write(b)
 	}
 	if err != nil {
 		return fmt.Errorf("write identity: %w", err)

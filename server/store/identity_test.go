@@ -47,6 +47,33 @@ func TestStartsAreNamed(t *testing.T) {
 	}
 }
 
+// The view of an epoch is there after any crash that left the epoch.
+func TestViewIsKeptWithItsEpoch(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := mustOpen(t, fs)
+	if s.View() != nil {
+		t.Errorf("a new folder has the view %q", s.View())
+	}
+	for epoch, view := range []string{"", "first", "second"} {
+		if epoch == 0 {
+			continue
+		}
+		if err := s.Adopt([]byte(view), func(id *Identity) { id.Epoch = uint64(epoch) }); err != nil {
+			t.Fatal(err)
+		}
+		image := fs.CrashClone(vfs.CrashCloneCfg{})
+		again := mustOpen(t, image)
+		if string(again.View()) != view || again.Identity().Epoch != uint64(epoch) {
+			t.Errorf("epoch %d: %q of epoch %d", epoch, again.View(), again.Identity().Epoch)
+		}
+		if err := again.rewriteNode(); err != nil || string(again.View()) != view {
+			t.Errorf("rewritten: %q, %v", again.View(), err)
+		}
+		mustClose(t, again)
+	}
+	mustClose(t, s)
+}
+
 // However often a folder is started in vain, it names the confirmed start and the
 // newest ones.
 func TestStartsAreBounded(t *testing.T) {

@@ -172,5 +172,5 @@ func (s *Store) saveShelves() error {
 // rewriteNode writes anew what the server knows of itself: the stored bytes are
 // damaged.
 func (s *Store) rewriteNode() error {
-	return errors.Join(s.Update(func(*Identity) {}), s.saveShelves())
+	return errors.Join(s.rewriteIdentity(), s.saveShelves())
 }

@@ -68,6 +68,8 @@ type Store struct {
 	identity struct {
 		sync.Mutex
 		Identity
+		view     []byte     // of Identity.Epoch, encoded; nil: not kept
+		changing sync.Mutex // held over a change and its write
 	}
 
 	failure struct {
