@@ -86,6 +86,7 @@ type disk struct {
 	incarnation uint64
 	starts      []uint64 // the last that the view leader confirmed, and all since
 	epoch       uint64
+	view        *ring.View                  // of epoch
 	lease       time.Duration               // the longest L seen
 	rolledBack  bool                        // it has lost what it had, and nobody knows yet
 	old         *oldDisk                    // what it was once
@@ -99,6 +100,7 @@ type oldDisk struct {
 	incarnation uint64
 	starts      []uint64
 	epoch       uint64
+	view        *ring.View
 }
 
 // mapDrive is a drive of maps: quick, and the same in every run.

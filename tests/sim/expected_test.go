@@ -72,7 +72,9 @@ var expected = []string{
 	"fault slow link",
 	"fault tail of one",
 	"fault torn triangle",
+	"fault disk rolled back beside the view leader",
 	"fault view leader fails over",
+	"fault view leader loses its data",
 	"fault view leader out",
 	"late retries answered",
 	"command restore",
@@ -168,6 +170,11 @@ var expected = []string{
 	"swept keys",
 	"view leader did a command unanswered",
 	"view leader lost a command",
+	"view leader recovered",
+	"view leader recovered from an older view than the last",
+	"view leader recovered without some",
+	"view leader's data turns up",
+	"views refused after a report",
 }
 
 // checkCoverage fails where something was never seen.

@@ -336,7 +336,7 @@ func (w *world) rollBack(s *server) bool {
 	s.crash()
 	old := s.disk.old
 	s.disk.rolledBack, s.disk.lostBefore = true, s.disk.incarnation
-	m.durable, s.disk.incarnation, s.disk.starts, s.disk.epoch, s.disk.old = old.tables, old.incarnation, old.starts, old.epoch, nil
+	m.durable, s.disk.incarnation, s.disk.starts, s.disk.epoch, s.disk.view, s.disk.old = old.tables, old.incarnation, old.starts, old.epoch, old.view, nil
 	m.crash(func(int) int { return 0 })
 	w.after(w.between(100*time.Millisecond, 3*time.Second), s.start)
 	return true
@@ -348,7 +348,9 @@ func (w *world) heal() {
 	w.calm = true
 	w.cut, w.slow = make(map[link]bool), make(map[link]bool)
 	w.lossy = false
-	w.leaderBack()
+	if w.leader.recovery == nil {
+		w.leaderBack()
+	}
 	w.concede()
 	for _, s := range w.servers {
 		s.diskPace = 0
@@ -365,7 +367,7 @@ func (w *world) keepOld(s *server) {
 	if !ok || s.disk.id == 0 || !w.chance(0.3) {
 		return
 	}
-	old := &oldDisk{incarnation: s.disk.incarnation, starts: s.disk.starts, epoch: s.disk.epoch, tables: make(tables)}
+	old := &oldDisk{incarnation: s.disk.incarnation, starts: s.disk.starts, epoch: s.disk.epoch, view: s.disk.view, tables: make(tables)}
 	for p, sp := range m.durable {
 		old.tables[p] = sp.clone()
 	}

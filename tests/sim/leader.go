@@ -23,6 +23,8 @@ type leader struct {
 	pending []proposal
 	tables  map[uint64]*ring.Table
 	views   map[uint64]*ring.View // all there ever were, by epoch
+
+	recovery *recovery // nil: it has its data
 }
 
 type proposal struct {
@@ -148,7 +150,10 @@ func (l *leader) push(s *server, v *ring.View) {
 
 // heartbeat notes that a server lives, and brings it up again when it was taken
 // for dead.
-func (l *leader) heartbeat(s *server) {
+func (l *leader) heartbeat(s *server, reported uint64) {
+	if l.recovery != nil {
+		l.askReport(s)
+	}
 	if !l.up {
 		return
 	}
@@ -161,6 +166,9 @@ func (l *leader) heartbeat(s *server) {
 	if !m.Up {
 		l.propose(roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
 			Instance: s.instance, Incarnation: s.disk.incarnation, Addr: m.Addr, Whole: true, Starts: s.disk.starts}}, nil)
+	}
+	if reported != 0 {
+		l.w.deliver(0, s.id(), func() { s.thaw(reported, v) })
 	}
 	if s.view.Epoch < v.Epoch {
 		l.push(s, v)

@@ -44,6 +44,7 @@ type server struct {
 	adoptAt   time.Duration            // when the lanes are given the newest view
 	coming    []func()                 // give them the views on the way, in order
 	unleased  map[uint64]time.Duration // by token: when what was read came back without a lease
+	reported  uint64                   // the epoch that it told a view leader that had lost its data; 0: none
 }
 
 type lane struct {
@@ -123,7 +124,7 @@ func (s *server) start() {
 	previous := s.disk.incarnation
 	s.disk.incarnation++
 	s.disk.starts = append(slices.Clone(s.disk.starts), s.instance)
-	s.view, s.done, s.node, s.adoptAt, s.coming = nil, 0, nil, 0, nil
+	s.view, s.done, s.node, s.adoptAt, s.coming, s.reported = nil, 0, nil, 0, nil, 0
 	s.peersDone = make(map[ring.ServerID]uint64)
 	s.asks, s.unleased = make(map[uint64]func(replica.Answer)), make(map[uint64]time.Duration)
 	s.w.note(global, "%v starts as incarnation %d", s, s.disk.incarnation)
@@ -134,24 +135,31 @@ func (s *server) register(previous uint64) {
 	if s.view != nil {
 		return
 	}
-	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{
-		ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
-		Incarnation: s.disk.incarnation, Addr: s.addr(), Whole: true, Starts: s.disk.starts,
-	}}
+	cmd := roster.Command{Kind: roster.KindRegister, Register: s.registration(previous)}
+	reported := s.reported
 	s.w.deliver(s.id(), 0, func() {
+		if s.w.leader.recovery != nil {
+			s.w.leader.askReport(s)
+		}
 		s.w.leader.propose(cmd, func(r roster.Result, v *ring.View) {
-			s.w.deliver(0, s.id(), func() { s.registered(r, v, cmd.Register.Instance) })
+			s.w.deliver(0, s.id(), func() { s.registered(r, v, cmd.Register.Instance, reported) })
 		})
 	})
 	s.later(300*time.Millisecond, func() { s.register(previous) })
 }
 
+func (s *server) registration(previous uint64) roster.Register {
+	return roster.Register{ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
+		Incarnation: s.disk.incarnation, Addr: s.addr(), Whole: true, Starts: s.disk.starts}
+}
+
 func (s *server) addr() string { return string(rune('a' + s.name)) }
 
-func (s *server) registered(r roster.Result, v *ring.View, instance uint64) {
-	if !s.alive || s.view != nil || s.instance != instance {
-		return
+func (s *server) registered(r roster.Result, v *ring.View, instance, reported uint64) {
+	if !s.alive || s.view != nil || s.instance != instance || s.reported != reported {
+		return // asked before the last report, too: nobody waits for that answer
 	}
+	s.reported = 0
 	if r.Code != roster.Done {
 		s.refused(r.Reason)
 		return
@@ -191,11 +199,12 @@ func (s *server) refused(reason string) {
 
 // adopt raises the server's epoch and passes the view to every lane.
 func (s *server) adopt(v *ring.View) {
-	if s.view != nil && v.Epoch <= s.view.Epoch {
+	if s.view != nil && v.Epoch <= s.view.Epoch || s.frozen(v) {
 		return
 	}
+	s.reported = 0
 	invariant.Check(v.Epoch >= s.disk.epoch, "I6", "%v knew epoch %d and is given %d", s, s.disk.epoch, v.Epoch)
-	s.disk.epoch = v.Epoch
+	s.disk.epoch, s.disk.view = v.Epoch, v
 	s.disk.lease = max(s.disk.lease, v.LeaseTTL)
 	s.view = v
 	promised, ok := s.node.Raise(v.Epoch, v.LeaseTTL)
@@ -355,6 +364,9 @@ func (s *server) receive(f *frame) {
 	if f.epoch > s.node.Epoch() {
 		s.adopt(f.view)
 	}
+	if f.epoch > s.node.Epoch() {
+		return
+	}
 	if m := s.view.Member(f.from); m == nil || m.Incarnation != f.incarnation {
 		return
 	}
@@ -403,7 +415,8 @@ func (s *server) tick() {
 
 // beat sends the heartbeat and the pings.
 func (s *server) beat() {
-	s.w.deliver(s.id(), 0, func() { s.w.leader.heartbeat(s) })
+	reported := s.reported
+	s.w.deliver(s.id(), 0, func() { s.w.leader.heartbeat(s, reported) })
 	for i := range s.view.Members {
 		if m := &s.view.Members[i]; m.Up && m.ID != s.id() {
 			s.send(m.ID, s.node.Ping(s.instant()))

@@ -35,6 +35,10 @@ type Options struct {
 	// Loss has an operator give partitions up. Without it, few worlds have one.
 	Loss bool
 
+	// Ruin has the view leader lose its data. Without it, some worlds have that.
+	Ruin     bool
+	Recovery RecoveryBug // how the view leader is recovered when it has lost its data
+
 	// Drive makes a server's drive; nil: one of maps.
 	Drive func() drive
 }
@@ -72,26 +76,27 @@ type world struct {
 	strict     bool // who can tell that its wall clock is wrong lets no key expire
 	flips      bool // disks flip bits
 
-	cut       map[link]bool // links that lose everything
-	slow      map[link]bool // links that take long, and longer for some
-	lossy     bool
-	ambush    ambush
-	locks     locks
-	loss      *loss                     // nil: all that was acknowledged is kept
-	rolled    map[ring.PartitionID]bool // some acting replica's disk was rolled back
-	helps     []help                    // by partition
-	weights   []int                     // of the kinds of faults
-	limits    replica.Limits
-	serving   map[reign]ring.ServerID
-	newest    []uint64          // by partition: the highest term that was served
-	acked     []replica.Version // by partition: the last acknowledged write
-	agreed    []uint64          // by partition: the highest seq that was seen committed by enough copies
-	history   []*record
-	sequenced map[requestName]bool // requests that reached a log
-	arrived   map[requestName]int  // how often a server was asked
-	trace     uint64               // hash of everything that happened
-	log       []line
-	Counts    map[string]int
+	cut        map[link]bool // links that lose everything
+	slow       map[link]bool // links that take long, and longer for some
+	lossy      bool
+	ambush     ambush
+	locks      locks
+	loss       *loss                     // nil: all that was acknowledged is kept
+	recoveries int                       // how often the view leader lost its data
+	rolled     map[ring.PartitionID]bool // some acting replica's disk was rolled back
+	helps      []help                    // by partition
+	weights    []int                     // of the kinds of faults
+	limits     replica.Limits
+	serving    map[reign]ring.ServerID
+	newest     []uint64          // by partition: the highest term that was served
+	acked      []replica.Version // by partition: the last acknowledged write
+	agreed     []uint64          // by partition: the highest seq that was seen committed by enough copies
+	history    []*record
+	sequenced  map[requestName]bool // requests that reached a log
+	arrived    map[requestName]int  // how often a server was asked
+	trace      uint64               // hash of everything that happened
+	log        []line
+	Counts     map[string]int
 }
 
 type link struct{ from, to ring.ServerID } // 0 stands for the view leader
@@ -241,5 +246,6 @@ func (w *world) schedule() {
 	if w.loss != nil {
 		w.loss.schedule()
 	}
+	w.scheduleRecoveries()
 	w.after(quietAt, w.calmDown)
 }
