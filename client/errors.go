@@ -52,6 +52,7 @@ var kindOfCode = map[string]error{
 	wire.CodeNoSession:       ErrSessionLost,
 	wire.CodeRefused:         ErrRefused,
 	wire.CodeNotHead:         ErrUnavailable,
+	wire.CodeRecovering:      ErrUnavailable,
 }
 
 // kind returns the sentinel that err stands for: that of an error reply, and

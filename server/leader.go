@@ -33,13 +33,22 @@ func (s *Server) runHeartbeats(leader *wire.Leader) {
 func (s *Server) heartbeat(leader *wire.Leader) error {
 	ctx, cancel := context.WithTimeout(s.ctx, leaderTimeout)
 	defer cancel()
+	seen := s.views.current().view.Epoch
 	reply, err := leader.Heartbeat(ctx, wire.Heartbeat{
 		ID: s.id, Instance: s.instance, Incarnation: s.store.Identity().Incarnation, Epoch: s.done(), Stats: s.stats(),
 	})
 	if err != nil {
+		s.answerRecovery(leader, err)
 		return err
 	}
 	s.setBeat(reply.Every)
+	s.bond.goesOn(reply.Epoch)
+	if reply.Epoch < seen && !s.behind {
+		s.logger.Error(errBehind(reply.Epoch, seen).Error())
+	}
+	if s.behind = reply.Epoch < seen; s.behind {
+		return errBehind(reply.Epoch, seen) // and what it says of this server is of the past, too
+	}
 	if reply.Known {
 		return nil
 	}
@@ -81,11 +90,9 @@ func (s *Server) register(leader *wire.Leader) (wire.Registered, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, registerTimeout)
 	defer cancel()
 	id := s.store.Identity()
-	r, err := leader.Register(ctx, wire.Register{
-		Cluster: id.Cluster, ID: id.Server, Store: id.Store, Instance: s.instance, Previous: id.Previous, Incarnation: id.Incarnation,
-		Addr: s.addr, Zone: s.opts.Zone, Weight: 1, Whole: s.store.Corruptions() == 0, Starts: id.Starts,
-	})
+	r, err := leader.Register(ctx, s.registration(&id))
 	if err != nil {
+		s.answerRecovery(leader, err)
 		return r, fmt.Errorf("join the cluster: %w", err)
 	}
 	s.setBeat(r.Every)

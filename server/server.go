@@ -53,6 +53,8 @@ type Server struct {
 	confirms *wire.Leader // its own, so that reads do not wait behind changes
 
 	beatEvery atomic.Int64 // between heartbeats
+	bond      bond
+	behind    bool // the view leader is, of this server; the heartbeat's goroutine's
 
 	room    *room
 	full    atomic.Bool  // its disk nearly is
@@ -153,19 +155,21 @@ func (s *Server) joined(r wire.Registered) (*ring.View, error) {
 		return nil, fmt.Errorf("the data folder %s belongs to cluster %x, the view leader's is %x", s.opts.Data, before.Cluster, v.Cluster)
 	}
 	if v.Epoch < before.Epoch {
-		return nil, fmt.Errorf("the view leader is at epoch %d, this server has seen %d: was it wiped or rolled back?", v.Epoch, before.Epoch)
+		return nil, errBehind(v.Epoch, before.Epoch)
 	}
 	m := v.Member(r.ID)
 	if m == nil || m.Incarnation != before.Incarnation {
 		return nil, fmt.Errorf("register: epoch %d does not list %v at incarnation %d", v.Epoch, r.ID, before.Incarnation)
 	}
-	err = s.store.Update(func(id *store.Identity) {
-		id.Server, id.Cluster = r.ID, v.Cluster
+	// The view is what says that this start is registered: who forgets one forgets both.
+	err = s.store.Adopt(ring.AppendView(nil, v, 0), func(id *store.Identity) {
+		id.Server, id.Cluster, id.Epoch = r.ID, v.Cluster, v.Epoch
 		id.Confirmed()
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.bond.goesOn(0) // it answered what was asked after a report
 	s.id = r.ID
 	s.logger.Info("joined the cluster", "id", r.ID, "addr", s.addr, "incarnation", before.Incarnation, "epoch", v.Epoch)
 	return v, nil

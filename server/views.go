@@ -76,6 +76,14 @@ func (vs *views) runAdoption() {
 // adopt makes v the server's view: durable first, then E, then the lanes.
 func (vs *views) adopt(v *ring.View) error {
 	s := vs.s
+	s.bond.mu.Lock()
+	defer s.bond.mu.Unlock()
+	if !s.bond.frees(v.Epoch) {
+		s.logger.Debug("no view from before the view leader is recovered", "epoch", v.Epoch, "reported", s.bond.epoch)
+		vs.wake()
+		return nil
+	}
+	s.bond.epoch = 0
 	id := s.store.Identity()
 	if v.Cluster != id.Cluster {
 		return fmt.Errorf("a view of cluster %x, this server belongs to %x", v.Cluster, id.Cluster)
@@ -91,7 +99,7 @@ func (vs *views) adopt(v *ring.View) error {
 	if err != nil {
 		return fmt.Errorf("adopt epoch %d: %w", v.Epoch, err)
 	}
-	err = s.store.Update(func(id *store.Identity) {
+	err = s.store.Adopt(ring.AppendView(nil, v, 0), func(id *store.Identity) {
 		id.Epoch = v.Epoch
 		id.LeaseMax = max(id.LeaseMax, v.LeaseTTL)
 	})
@@ -111,12 +119,17 @@ func (vs *views) adopt(v *ring.View) error {
 		l.inbox.force(event{kind: onView, adoption: a})
 	}
 	vs.handed.Store(v.Epoch)
-	vs.mu.Lock()
-	close(vs.mu.adopted)
-	vs.mu.adopted = make(chan struct{})
-	vs.mu.Unlock()
+	vs.wake()
 	s.logger.Debug("adopted a view", "epoch", v.Epoch, "members", len(v.Members))
 	return nil
+}
+
+// wake lets those look again who wait for an adoption.
+func (vs *views) wake() {
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	close(vs.mu.adopted)
+	vs.mu.adopted = make(chan struct{})
 }
 
 // tableFor computes the placement, once per set of members.
@@ -167,6 +180,9 @@ func (vs *views) runPolls(leader *wire.Leader) {
 		select {
 		case <-adopted:
 		case <-ctx.Done():
+		}
+		if v.Epoch > vs.current().view.Epoch {
+			wait.For(ctx, redialMax) // a report forbids it
 		}
 	}
 }

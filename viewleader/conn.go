@@ -199,6 +199,7 @@ func (d deadlineWriter) Write(p []byte) (int, error) {
 func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 	name := string(bytes.ToUpper(args[0]))
 	h, ok := handlers[name]
+	lost := c.s.recovery.Load()
 	if last := len(args) - 1; last == h.argsMax+1 && identified[name] && len(args[last]) == len(r.id) {
 		copy(r.id[:], args[last])
 		args = args[:last]
@@ -212,6 +213,8 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		r.fail(wire.CodeErr, "unknown command '"+printable(args[0])+"'")
 	case len(args)-1 < h.argsMin || len(args)-1 > h.argsMax:
 		r.fail(wire.CodeErr, "wrong number of arguments for '"+name+"'")
+	case lost != nil && !meanwhile[name]:
+		r.fail(wire.CodeRecovering, lost.answer())
 	case !anyones[name] && !c.s.serves():
 		r.fail(wire.CodeNotHead, c.s.standing.Load().headAddr())
 	default:

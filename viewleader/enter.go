@@ -122,21 +122,22 @@ func (s *Service) found() error {
 	if _, err := rand.Read(cluster[:]); err != nil {
 		return fmt.Errorf("draw a cluster id: %w", err)
 	}
-	return foundGroup(s.disk, s.opts.rosterConfig(cluster), s.advertised(), s.opts.peers())
+	return foundGroup(s.disk, roster.New(s.opts.rosterConfig(cluster)), founderID, s.advertised(), s.opts.peers())
 }
 
-// foundGroup makes a new folder that of a cluster's first view leader.
-func foundGroup(d *disk, cfg roster.Config, addr string, peers []string) error {
-	id := identity{store: d.identity.store, cluster: cfg.Cluster, id: founderID}
-	m := &membership{next: founderID + 1, members: []member{{id: founderID, addr: addr, store: id.store}}}
+// foundGroup makes a new folder that of a cluster's first view leader, which begins
+// with a roster.
+func foundGroup(d *disk, state *roster.State, founder uint64, addr string, peers []string) error {
+	id := identity{store: d.identity.store, cluster: state.Cluster(), id: founder}
+	m := &membership{next: founder + 1, members: []member{{id: founder, addr: addr, store: id.store}}}
 	for _, other := range peers {
 		if other != addr {
 			m.awaited = append(m.awaited, other)
 		}
 	}
 	one := uint64(1)
-	return d.found(id, &pb.Snapshot{Data: appendSnapshot(nil, m, newAnswered(), roster.New(cfg)), Metadata: &pb.SnapshotMetadata{
-		Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{founderID}}}})
+	return d.found(id, &pb.Snapshot{Data: appendSnapshot(nil, m, newAnswered(), state), Metadata: &pb.SnapshotMetadata{
+		Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{founder}}}})
 }
 
 // announce tells the head where this member is now, until it has been heard or

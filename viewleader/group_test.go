@@ -77,7 +77,7 @@ func newGroupWorld(t *testing.T, seed uint64) *groupWorld {
 	}
 	first := w.nodes[w.addrs[0]]
 	cfg := roster.Config{Cluster: [16]byte{7}, Partitions: 4, MinCopies: 1}
-	if err := foundGroup(first.disk, cfg, first.addr, w.addrs); err != nil {
+	if err := foundGroup(first.disk, roster.New(cfg), founderID, first.addr, w.addrs); err != nil {
 		t.Fatal(err)
 	}
 	first.run()

@@ -34,6 +34,7 @@ var handlers = map[string]handler{
 	wire.CmdEvents:    {2, 2, (*conn).events},
 	wire.CmdJoin:      {1, 1, (*conn).join},
 	wire.CmdPeer:      {1, 1, (*conn).peer},
+	wire.CmdReport:    {1, 1, (*conn).report},
 	wire.CmdGroup:     {0, 0, (*conn).groupOf},
 	wire.CmdGroupSet:  {2, 2, (*conn).groupSet},
 	"PING":            {0, 1, (*conn).ping},
@@ -42,7 +43,10 @@ var handlers = map[string]handler{
 }
 
 // anyones are the commands that every view leader answers; the others are the head's.
-var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, "PING": true, "QUIT": true, "COMMAND": true}
+var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, wire.CmdReport: true, "PING": true, "QUIT": true, "COMMAND": true}
+
+// meanwhile are the commands of a view leader that is being recovered.
+var meanwhile = map[string]bool{wire.CmdReport: true, "PING": true, "QUIT": true, "COMMAND": true}
 
 // identified are the commands that may carry an id; doing the others twice is as
 // doing them once.
@@ -107,6 +111,9 @@ func (c *conn) heartbeat(r *reply, args [][]byte) {
 	p := c.s.published.Load()
 	m := p.member(h.ID)
 	present := m != nil && m.Incarnation == h.Incarnation && m.Instance == h.Instance
+	if present && h.Epoch > p.view.Epoch {
+		c.s.overtaken(&h, p.view.Epoch)
+	}
 	if present {
 		c.s.beats.heard(c, &h)
 	}

@@ -29,6 +29,8 @@ type Options struct {
 	Dial      wire.DialFunc // to other view leaders; default net.Dialer's
 	Secure    secure.Config // of all connections; default: not encrypted, no password
 
+	Recover RecoverOptions
+
 	Partitions int // a power of two, fixed when the cluster is made; default 1024
 	MinCopies  int // default 2
 
@@ -72,6 +74,7 @@ func (o *Options) fill() {
 	def(&o.FlapHold, 30*time.Second)
 	def(&o.SnapshotEvery, 10_000)
 	def(&o.ConnectionsMax, 20_000)
+	def(&o.Recover.Settle, 5*time.Second)
 	if o.FS == nil {
 		o.FS = vfs.Default
 	}

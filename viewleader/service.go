@@ -28,6 +28,7 @@ type Service struct {
 	links  links
 
 	standing  atomic.Pointer[standing]
+	recovery  atomic.Pointer[recovery] // nil: this view leader has its data
 	sessions  sessions
 	published atomic.Pointer[published]
 
@@ -88,6 +89,8 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 	if v := s.view(); v != nil {
 		opts.Logger.Info("view leader is up", "addr", s.Addr(), "data", opts.Data,
 			"epoch", v.Epoch, "servers", len(v.Members), "partitions", len(v.Partitions))
+	} else if opts.Recover.Wanted {
+		opts.Logger.Info("view leader waits for the servers' reports", "addr", s.Addr(), "data", opts.Data)
 	} else {
 		opts.Logger.Info("view leader looks for its group", "addr", s.Addr(), "data", opts.Data, "peers", opts.Peers)
 	}
@@ -108,10 +111,11 @@ func (s *Service) start() error {
 	s.links.init(s)
 	s.standing.Store(&standing{members: &membership{next: founderID}})
 	if err := s.begin(); err != nil {
+		stopped := s.ctx.Err()
 		s.cancel()
 		s.running.Wait()
 		_ = d.close() // the first error matters
-		return errors.Join(err, s.ctx.Err())
+		return errors.Join(err, stopped)
 	}
 	s.running.Go(s.accept)
 	s.running.Go(s.detect)
@@ -123,6 +127,14 @@ func (s *Service) start() error {
 // the background.
 func (s *Service) begin() error {
 	switch {
+	case s.disk.identity.id == 0 && s.opts.Recover.Wanted:
+		s.recovery.Store(newRecovery(s))
+		s.running.Go(func() {
+			if err := s.recover(); err != nil && s.ctx.Err() == nil {
+				s.fail(err)
+			}
+		})
+		return nil
 	case s.disk.identity.id == 0 && len(s.opts.peers()) > 1:
 		s.running.Go(func() {
 			if err := s.enter(); err != nil && s.ctx.Err() == nil {
@@ -157,6 +169,11 @@ func (s *Service) startGroup() error {
 		return err
 	}
 	s.group = g
+	if s.recovery.Load() == nil {
+		if err := s.mayRecover(); err != nil {
+			return err
+		}
+	}
 	if g.state != nil {
 		id.cluster = g.state.Cluster()
 		s.publish(g.state)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,14 +28,19 @@ type ViewLeaderOptions struct {
 	DownAfter  time.Duration
 	OutAfter   time.Duration
 	LeaseTTL   time.Duration // 0: the usual
-	Secure     secure.Config
-	Logger     *slog.Logger
+
+	Recover        bool // its data is lost: ask the servers
+	RecoverWithout []ring.ServerID
+	AcceptLoss     bool
+
+	Secure secure.Config
+	Logger *slog.Logger
 }
 
 func (a *app) viewleaderCmd() *cobra.Command {
 	var o ViewLeaderOptions
 	var child, insecure, fast bool
-	var peers string
+	var peers, without string
 	cmd := &cobra.Command{
 		Use:   "viewleader",
 		Short: "run a view leader",
@@ -50,9 +56,23 @@ acknowledged is at stake: leases are waited out, however long they are.
 --peers names all view leaders of a group of three or five, this one among them: the
 same list for each. Any minority of them may die. They form the group when all are
 there; from then on each knows the others from its data folder. One that comes back
-without its data takes its own place anew. See also 'viewring viewleaders --help'.`,
+without its data takes its own place anew. See also 'viewring viewleaders --help'.
+
+--recover is for when the only view leader, or a majority of a group, has lost its data
+or was put back to an older state. Make sure that no other view leader of the cluster
+runs. Start this one with --recover, an empty data folder and the flags of before, at an
+address that the servers know. It asks them what they have seen, tells on stderr who has reported
+and who is missing, and goes on by itself when all have. Servers that were stopped
+can report too: start them. No acknowledged write is lost; locks and sessions are, and
+tokens go on far above those of before. Servers that left or were removed are
+unknown to it: they need empty folders. --recover-without names servers that will not
+come back: that is refused where writes that only they have may have been acknowledged,
+unless --recover-accept-loss is given; make sure then that their processes are stopped.
+A folder that has data is not recovered over.`,
 		Example: `  viewring viewleader --data /var/lib/viewring/leader
   viewring viewleader --fast
+  viewring viewleader --data /var/lib/viewring/leader --recover
+  viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3
   viewring viewleader --listen 10.0.0.1:39000 --insecure --peers 10.0.0.1:39000,10.0.0.2:39000,10.0.0.3:39000`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -69,6 +89,9 @@ without its data takes its own place anew. See also 'viewring viewleaders --help
 			}
 			o.Listen = listen
 			if o.Peers, err = peerList(peers, o.Advertise, o.Listen); err != nil {
+				return err
+			}
+			if o.RecoverWithout, err = o.without(without); err != nil {
 				return err
 			}
 			if err := makeFolder(o.Data); err != nil {
@@ -95,9 +118,30 @@ without its data takes its own place anew. See also 'viewring viewleaders --help
 	f.DurationVar(&o.DownAfter, "down-after", 900*time.Millisecond, "a silent server is down after this long")
 	f.DurationVar(&o.OutAfter, "out-after", 5*time.Minute, "a server down for this long loses its place")
 	f.BoolVar(&fast, "fast", false, "notice dead servers sooner: shorter --heartbeat, --down-after and leases")
+	f.BoolVar(&o.Recover, "recover", false, "the data is lost: on an empty folder, go on from what the servers report")
+	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,…`")
+	f.BoolVar(&o.AcceptLoss, "recover-accept-loss", false, "with --recover-without: even if acknowledged writes may be lost")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
+}
+
+// without reads --recover-without.
+func (o *ViewLeaderOptions) without(text string) (ids []ring.ServerID, err error) {
+	if text == "" && !o.AcceptLoss {
+		return nil, nil
+	}
+	if text == "" || !o.Recover {
+		return nil, usagef("--recover-without needs --recover, and --recover-accept-loss both")
+	}
+	for name := range strings.SplitSeq(text, ",") {
+		id, err := ring.ParseServerID(strings.TrimSpace(name))
+		if err != nil {
+			return nil, usagef("--recover-without: %v", err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 // peerList reads --peers.
