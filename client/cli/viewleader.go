@@ -37,14 +37,7 @@ type ViewLeaderOptions struct {
 	Logger *slog.Logger
 }
 
-func (a *app) viewleaderCmd() *cobra.Command {
-	var o ViewLeaderOptions
-	var child, insecure, fast bool
-	var peers, without string
-	cmd := &cobra.Command{
-		Use:   "viewleader",
-		Short: "run a view leader",
-		Long: `Run a view leader until Ctrl-C: it keeps the view (epoch, servers, who serves
+const viewleaderLong = `Run a view leader until Ctrl-C: it keeps the view (epoch, servers, who serves
 what) and the locks, in its data folder. No read or write of a key waits for it.
 
 --fast halves the time until others serve what a dead server served, from about
@@ -68,7 +61,16 @@ tokens go on far above those of before. Servers that left or were removed are
 unknown to it: they need empty folders. --recover-without names servers that will not
 come back: that is refused where writes that only they have may have been acknowledged,
 unless --recover-accept-loss is given; make sure then that their processes are stopped.
-A folder that has data is not recovered over.`,
+A folder that has data is not recovered over.`
+
+func (a *app) viewleaderCmd() *cobra.Command {
+	var o ViewLeaderOptions
+	var child, insecure, fast bool
+	var peers, without string
+	cmd := &cobra.Command{
+		Use:   "viewleader",
+		Short: "run a view leader",
+		Long:  viewleaderLong,
 		Example: `  viewring viewleader --data /var/lib/viewring/leader
   viewring viewleader --fast
   viewring viewleader --data /var/lib/viewring/leader --recover

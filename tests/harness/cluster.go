@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -242,24 +243,30 @@ func (c *Cluster) Scrub(n *Node) string {
 	return c.shell.OK("scrub", "--server", n.Addr)
 }
 
-// Start starts the process, again on its data.
-func (n *Node) Start() {
+// Start starts the process, again on its data; flags are this start's.
+func (n *Node) Start(flags ...string) {
 	n.c.t.Helper()
-	n.d = n.c.shell.Start(n.args...)
+	n.d = n.c.shell.Start(append(slices.Clone(n.args), flags...)...)
 	n.c.Net.Is(n.Name, n.d.Cmd.Process.Pid)
+}
+
+// ID is a server's id.
+func (n *Node) ID() ring.ServerID {
+	n.c.t.Helper()
+	for _, m := range n.c.Client.View().Members {
+		if m.Addr == n.Addr {
+			return m.ID
+		}
+	}
+	n.c.t.Fatalf("%s is no member", n.Name)
+	return 0
 }
 
 // Replace does what a server says whose store is beyond repair: its folder is put
 // aside, a new server begins in an empty one, and the old one is removed.
 func (n *Node) Replace() {
 	n.c.t.Helper()
-	var old ring.ServerID
-	for _, m := range n.c.Client.View().Members {
-		if m.Addr == n.Addr {
-			old = m.ID
-		}
-	}
-	n.c.shell.OK("remove", old.String())
+	n.c.shell.OK("remove", n.ID().String())
 	if err := os.Rename(n.Data, n.Data+".damaged"); err != nil {
 		n.c.t.Fatal(err)
 	}
