@@ -100,38 +100,12 @@ func newConn(s *Server, nc net.Conn, late bool) *conn {
 	c := &conn{s: s, nc: nc, wake: make(chan struct{}, 1), gathered: make([][]event, len(s.lanes))}
 	c.room.L = &c.mu
 	c.reader = wire.NewReader(c, s.opts.Bounds.limits())
-	c.writer = wire.NewWriter(&deadlineWriter{nc: nc, timeout: s.opts.Bounds.WriteTimeout})
+	c.writer = wire.NewWriter(&wire.DeadlineWriter{Conn: nc, Timeout: s.opts.Bounds.WriteTimeout})
 	if c.session.late = late; late {
 		_ = nc.SetReadDeadline(time.Now().Add(linkTimeout)) // another server says at once that it is one
 	}
 	c.session.reset(s)
 	return c
-}
-
-// deadlineWriter cuts off who does not read: a write may take its timeout, or up to
-// an eighth less. To set the deadline anew for each write would cost more than all
-// else that is ours in one.
-type deadlineWriter struct {
-	nc      net.Conn
-	timeout time.Duration
-	set     time.Time // when the deadline was last set
-}
-
-func (w *deadlineWriter) Write(p []byte) (int, error) {
-	if err := w.extend(); err != nil {
-		return 0, err
-	}
-	return w.nc.Write(p)
-}
-
-// extend sets the deadline of a write that is about to begin.
-func (w *deadlineWriter) extend() error {
-	now := time.Now()
-	if now.Sub(w.set) < w.timeout/8 {
-		return nil
-	}
-	w.set = now
-	return w.nc.SetWriteDeadline(now.Add(w.timeout))
 }
 
 // Read is the Reader's source. Whoever is about to wait for the network first

@@ -196,7 +196,7 @@ func (p *peer) stream(ctx context.Context, nc net.Conn) error {
 		_ = nc.Close() // broken, or over
 		<-ended
 	}()
-	deadline := &deadlineWriter{nc: nc, timeout: linkTimeout}
+	deadline := &wire.DeadlineWriter{Conn: nc, Timeout: linkTimeout}
 	for {
 		select {
 		case <-p.wake:
@@ -217,7 +217,7 @@ func (p *peer) stream(ctx context.Context, nc net.Conn) error {
 
 // writeFrame sends a frame in one system call. E and done are read after its
 // messages were made, and not before.
-func (p *peer) writeFrame(nc net.Conn, deadline *deadlineWriter, messages [][]byte, size int) error {
+func (p *peer) writeFrame(nc net.Conn, deadline *wire.DeadlineWriter, messages [][]byte, size int) error {
 	header := appendFrameHeader(make([]byte, 0, frameHeaderMax), frameHeader{epoch: p.s.node.epoch(), done: p.s.done()})
 	head := make([]byte, 0, 64+len(header))
 	head = append(head, "*2\r\n$"...)
@@ -229,7 +229,7 @@ func (p *peer) writeFrame(nc net.Conn, deadline *deadlineWriter, messages [][]by
 	out = append(out, head)
 	out = append(out, messages...)
 	out = append(out, []byte("\r\n"))
-	if err := deadline.extend(); err != nil {
+	if err := deadline.Extend(); err != nil {
 		return err
 	}
 	_, err := out.WriteTo(nc)

@@ -127,7 +127,7 @@ func (c *conn) readFailed(err error) {
 func (c *conn) write() {
 	defer c.s.running.Done()
 	defer c.forget()
-	w := wire.NewWriter(deadlineWriter{c.nc})
+	w := wire.NewWriter(&wire.DeadlineWriter{Conn: c.nc, Timeout: writeTimeout})
 	var written []*reply
 	flush := func() {
 		err := w.Flush()
@@ -181,17 +181,6 @@ func (c *conn) forget() {
 	c.s.mu.Lock()
 	delete(c.s.mu.conns, c)
 	c.s.mu.Unlock()
-}
-
-// deadlineWriter gives every write its time: a client that does not read can't
-// hold a goroutine for ever.
-type deadlineWriter struct{ nc net.Conn }
-
-func (d deadlineWriter) Write(p []byte) (int, error) {
-	if err := d.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
-	}
-	return d.nc.Write(p)
 }
 
 // dispatch sets a command to work. args are the reader's: what is kept is

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -199,9 +200,11 @@ func isConfChange(e *pb.Entry) bool { return e.GetType() == pb.EntryConfChangeV2
 // It may be started once.
 func (g *group) run(ctx context.Context) error {
 	defer g.abandon()
-	ticker := time.NewTicker(raftTick)
-	defer ticker.Stop()
-	linger := time.NewTimer(time.Hour)
+	// The loop waits on no timer's own channel: with each wait the runtime would arm
+	// the timer anew, which wakes the thread that polls the network.
+	ticks, lingered := make(chan struct{}, 1), make(chan struct{}, 1)
+	defer beginTicks(ticks)()
+	linger := time.AfterFunc(time.Hour, func() { notify(lingered) })
 	defer linger.Stop()
 	if err := g.process(); err != nil { // what is known to be committed, members above all
 		return err
@@ -225,9 +228,9 @@ func (g *group) run(ctx context.Context) error {
 			return nil
 		case <-g.disk.broken:
 			return g.disk.failure()
-		case <-ticker.C:
+		case <-ticks:
 			g.tick()
-		case <-linger.C:
+		case <-lingered:
 		case p := <-g.submits:
 			g.enqueue(p)
 		case q := <-g.asks:
@@ -240,6 +243,36 @@ func (g *group) run(ctx context.Context) error {
 			report()
 		}
 		g.gather()
+	}
+}
+
+// beginTicks notifies c every raftTick until the function that it returns is called.
+func beginTicks(c chan<- struct{}) (stop func()) {
+	var ticking sync.WaitGroup
+	over := make(chan struct{})
+	ticking.Go(func() {
+		ticker := time.NewTicker(raftTick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				notify(c)
+			case <-over:
+				return
+			}
+		}
+	})
+	return func() {
+		close(over)
+		ticking.Wait()
+	}
+}
+
+// notify puts a word into c, unless there is one already.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

@@ -195,6 +195,7 @@ func (k *link) pump(ctx context.Context, nc net.Conn, first *pb.Message) error {
 		broken <- err
 	})
 	defer nc.Close() // ends the goroutine above
+	w := &wire.DeadlineWriter{Conn: nc, Timeout: linkWriteMax}
 	var out []byte
 	m := first
 	for {
@@ -210,10 +211,7 @@ func (k *link) pump(ctx context.Context, nc net.Conn, first *pb.Message) error {
 				return err
 			}
 		}
-		if err := nc.SetWriteDeadline(time.Now().Add(linkWriteMax)); err != nil {
-			return err
-		}
-		if _, err := nc.Write(out); err != nil {
+		if _, err := w.Write(out); err != nil {
 			return err
 		}
 		out = out[:0]
