@@ -25,6 +25,8 @@ type miniLeader struct {
 	state *roster.State
 	newer chan struct{} // closed with the next epoch
 	conns map[net.Conn]bool
+	lost  bool // its data: it asks for reports
+	told  []wire.Report
 }
 
 func startMiniLeader(t *testing.T, partitions, minCopies int) *miniLeader {
@@ -108,7 +110,20 @@ func (m *miniLeader) serve(nc net.Conn) {
 }
 
 func (m *miniLeader) run(w *wire.Writer, args [][]byte) {
+	if m.isLost() && string(args[0]) != wire.CmdReport {
+		w.WriteError(wire.CodeRecovering + " who is there?")
+		return
+	}
 	switch string(args[0]) {
+	case wire.CmdReport:
+		q, err := wire.DecodeReport(args[1])
+		if err != nil {
+			m.t.Error(err)
+		}
+		m.mu.Lock()
+		m.told = append(m.told, q)
+		m.mu.Unlock()
+		w.WriteSimple("OK")
 	case "AUTH":
 		w.WriteSimple("OK")
 	case wire.CmdRegister:
@@ -136,6 +151,26 @@ func (m *miniLeader) run(w *wire.Writer, args [][]byte) {
 	default:
 		w.WriteError("ERR unknown command")
 	}
+}
+
+func (m *miniLeader) isLost() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lost
+}
+
+// lose makes the view leader ask for reports, or end that.
+func (m *miniLeader) lose(lost bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lost, m.told = lost, nil
+}
+
+// reports returns what it was told since it lost its data.
+func (m *miniLeader) reports() []wire.Report {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.told
 }
 
 func (m *miniLeader) register(w *wire.Writer, b []byte) {

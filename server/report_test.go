@@ -1,0 +1,82 @@
+package server
+
+import (
+	"testing"
+
+	"viewring/ring"
+	"viewring/viewleader/roster"
+)
+
+// TestReportBinds: a server that has told a view leader what it knows hears nothing
+// more of the history that it told, until that goes on, or a recovered one begins.
+func TestReportBinds(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	epoch := func() uint64 { return s.views.current().view.Epoch }
+	offer := func(v *ring.View) {
+		s.views.offer(t.Context(), v)
+		s.views.offer(t.Context(), s.views.current().view) // taken when the first is done with
+	}
+	before := epoch()
+	c.leader.lose(true)
+	c.wait("a report", func() bool { return len(c.leader.reports()) > 0 })
+	q := c.leader.reports()[0]
+	v, err := ring.DecodeView(q.View, nil)
+	if err != nil || v.Epoch != before || q.Epoch != before || q.ID != 1 || q.Cluster != v.Cluster || v.Members[0].Incarnation != q.Incarnation {
+		t.Fatalf("%+v, %v", q, err)
+	}
+	c.leader.apply(roster.Command{Kind: roster.KindConfigure, MinCopies: 2, LeaseTTL: 700e6})
+	unheard, _ := c.leader.view()
+	offer(unheard)
+	if epoch() != before {
+		t.Errorf("adopted epoch %d after the report of %d", epoch(), before)
+	}
+
+	c.leader.lose(false) // its data is there again
+	c.wait("the view leader goes on", func() bool { return epoch() == unheard.Epoch })
+
+	c.leader.lose(true)
+	c.wait("another report", func() bool { return len(c.leader.reports()) > 0 })
+	rec := roster.Recovery{Reports: []roster.Report{{Register: roster.Register(c.leader.reports()[0].Register), View: unheard, Epoch: unheard.Epoch}}}
+	state, err := rec.Recover(roster.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.leader.mu.Lock()
+	c.leader.state = state
+	close(c.leader.newer)
+	c.leader.newer = make(chan struct{})
+	c.leader.mu.Unlock()
+	c.leader.lose(false)
+	c.wait("the recovered view", func() bool { return epoch() == state.Epoch() })
+	c.set("k", "v")
+}
+
+// TestRestartedServerReports: what it knew is on its disk.
+func TestRestartedServerReports(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	epoch := c.servers[1].views.current().view.Epoch
+	if err := c.servers[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	fs := c.fs[1]
+	delete(c.servers, 1)
+	c.leader.lose(true)
+	started := make(chan *Server)
+	go func() {
+		s, err := Start(t.Context(), c.options(fs))
+		if err != nil {
+			t.Error(err)
+		}
+		started <- s
+	}()
+	c.wait("a report", func() bool { return len(c.leader.reports()) > 0 })
+	q := c.leader.reports()[0]
+	if v, err := ring.DecodeView(q.View, nil); err != nil || v.Epoch != epoch || q.Epoch != epoch || q.Incarnation != v.Members[0].Incarnation+1 || len(q.Starts) != 2 {
+		t.Errorf("%+v, %v", q, err)
+	}
+	c.leader.lose(false)
+	if s := <-started; s != nil {
+		c.servers[1] = s
+	}
+}
