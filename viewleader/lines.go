@@ -25,7 +25,8 @@ type lines struct {
 		sync.Mutex
 		waiting map[lineKey][]*lockWaiter
 		orphans map[lineKey]orphan
-		left    []lineKey // clients whose last connection broke; for the Raft loop's next tick
+		asking  map[lineKey]int // questions whose answers the Raft loop does not know yet
+		left    []lineKey       // clients whose last connection broke; for the Raft loop's next tick
 	}
 }
 
@@ -58,6 +59,7 @@ type orphan struct {
 
 func (l *lines) init(s *Service) {
 	l.s = s
+	l.mu.asking = make(map[lineKey]int)
 	l.begin(s.opts.Now())
 }
 
@@ -91,7 +93,11 @@ func (l *lines) get(r *reply, q *wire.LockAsk) {
 	l.s.sessions.keep(q.Session)
 	cmd := roster.Command{Kind: roster.KindLockGet, Lock: q.Lock, Client: q.Client, Session: q.Session,
 		Shared: q.Shared, Knot: q.Knot, Wait: wait != 0, TTL: q.TTL.Milliseconds()}
+	l.mu.Lock()
+	l.mu.asking[key]++
+	l.mu.Unlock()
 	l.s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
+		defer l.told(key)
 		if err != nil {
 			failed(r, err)
 			return
@@ -109,6 +115,15 @@ func (l *lines) get(r *reply, q *wire.LockAsk) {
 			refuse(r, res)
 		}
 	}})
+}
+
+// told notes that the outcome of a question is known.
+func (l *lines) told(key lineKey) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.asking[key]--; l.mu.asking[key] == 0 {
+		delete(l.mu.asking, key)
+	}
 }
 
 // got answers with a lock that was free, or held by the client already.
@@ -218,14 +233,20 @@ func (l *lines) tick(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var later []roster.Command
-	for _, key := range l.mu.left {
-		if len(l.mu.waiting[key]) == 0 { // otherwise it came back, to its old place
+	// Who asks again just now has its place, or its lock, by a command that is before
+	// these in the log: they would take it away without its word.
+	left := l.mu.left
+	l.mu.left = nil
+	for _, key := range left {
+		switch {
+		case l.mu.asking[key] > 0:
+			l.mu.left = append(l.mu.left, key)
+		case len(l.mu.waiting[key]) == 0: // otherwise it came back, to its old place
 			later = append(later, dequeue(key))
 		}
 	}
-	l.mu.left = nil
 	for key, o := range l.mu.orphans {
-		if now.Sub(o.at) >= claimGrace {
+		if now.Sub(o.at) >= claimGrace && l.mu.asking[key] == 0 {
 			delete(l.mu.orphans, key)
 			later = append(later, roster.Command{Kind: roster.KindLockFree, Lock: key.lock, Client: key.client, Session: key.session, Token: o.token})
 		}
@@ -266,14 +287,18 @@ func (l *lines) sessionsEnded(ids ...uint64) {
 // giveUp takes a waiter out of line and tells it so, unless the lock comes
 // first. The caller holds mu and is the Raft loop.
 func (l *lines) giveUp(w *lockWaiter) {
+	alone := len(l.mu.waiting[w.key]) == 1 && l.mu.asking[w.key] == 0
 	over := func(roster.Result, error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if l.drop(w) {
+			if !alone && len(l.mu.waiting[w.key]) == 0 {
+				l.mu.left = append(l.mu.left, w.key) // the others have gone meanwhile
+			}
 			w.reply.fail(wire.CodeLocked, fmt.Sprintf("%q is still held by another client", w.key.lock))
 		}
 	}
-	if len(l.mu.waiting[w.key]) == 1 {
+	if alone {
 		l.s.group.enqueue(proposal{cmd: dequeue(w.key), done: over})
 		return
 	}
@@ -287,7 +312,10 @@ func (l *lines) absent() (cmds []roster.Command) {
 	for _, lock := range l.s.group.state.Locks() {
 		for _, w := range lock.Waiters {
 			key := lineKey{lock.Name, w.Client, w.Session}
-			if len(l.mu.waiting[key]) == 0 {
+			switch {
+			case l.mu.asking[key] > 0:
+				l.mu.left = append(l.mu.left, key)
+			case len(l.mu.waiting[key]) == 0:
 				cmds = append(cmds, dequeue(key))
 			}
 		}

@@ -133,3 +133,46 @@ func TestCloseWhileClientsWait(t *testing.T) {
 		t.Fatal(n)
 	}
 }
+
+// TestAskedAgainMeanwhile: who lost its connection and asks again keeps its place, or
+// its lock, also when that is looked at while the question is on its way.
+func TestAskedAgainMeanwhile(t *testing.T) {
+	s := start(t, testOptions(t))
+	l := leaderOf(t, s)
+	if _, err := l.LockGet(t.Context(), wire.LockAsk{Lock: "l", Client: "a"}); err != nil {
+		t.Fatal(err)
+	}
+	q := wire.LockAsk{Lock: "l", Client: "b", Wait: -1}
+	lost := newReply()
+	s.lines.get(lost, &q)
+	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
+	again := newReply()
+	s.report(func(g *group) {
+		lost.finalize(false)
+		s.lines.get(again, &q)
+		g.gather() // the question goes into the log first
+		s.lines.tick(s.opts.Now())
+	})
+	if err := l.LockFree(t.Context(), "l", "a", 0); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-again.done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits, and is not in line")
+	}
+	// Nobody took the answer: it is given back after a while, but not to who asks again.
+	third, later := newReply(), time.Time{}
+	s.report(func(g *group) {
+		again.finalize(false)
+		s.lines.get(third, &q)
+		g.gather()
+		later = s.opts.Now().Add(claimGrace)
+		s.lines.tick(later)
+	})
+	<-third.done
+	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks) == 1 && locks[0].Holders[0].Client == "b" })
+	if err := l.LockFree(t.Context(), "l", "b", 0); err != nil {
+		t.Errorf("a lock that was told of: %v", err)
+	}
+}
