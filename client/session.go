@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/session"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 )
@@ -15,7 +16,7 @@ import (
 const (
 	sessionTTL   = 10 * time.Second
 	sessionDelay = time.Second
-	keepRetry    = 100 * time.Millisecond
+	keepRetry    = session.RetryEvery
 )
 
 // SessionOptions say how a session ends by silence.
@@ -37,13 +38,13 @@ type SessionOptions struct {
 type Session struct {
 	c       *Client
 	id      uint64
-	ttl     time.Duration
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	done    chan struct{} // closed when it is over
 
-	mu  sync.Mutex
-	err error // why it is over; guarded by mu
+	mu   sync.Mutex
+	err  error          // why it is over; guarded by mu
+	kept session.Keeper // guarded by mu
 }
 
 // OpenSession begins a session.
@@ -61,10 +62,10 @@ func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, e
 	if err != nil {
 		return nil, c.leaderFailed("open a session", err)
 	}
-	s := &Session{c: c, id: id, ttl: o.TTL, done: make(chan struct{})}
+	s := &Session{c: c, id: id, kept: session.NewKeeper(o.TTL, began), done: make(chan struct{})}
 	keeping, stop := context.WithCancel(context.Background())
 	s.cancel = stop
-	s.running.Go(func() { s.keep(keeping, began) })
+	s.running.Go(func() { s.keep(keeping) })
 	return s, nil
 }
 
@@ -91,12 +92,22 @@ func (s *Session) end(err error) {
 	}
 }
 
-// keep tells the view leader that this client lives. heard is when something was
-// sent that it heard.
-func (s *Session) keep(ctx context.Context, heard time.Time) {
-	pause := s.ttl / 4
+// Until is when this client takes the session for lost, unless the view leader hears
+// of it before: until then nobody else is granted its locks, with clocks that run
+// evenly to a tenth. What is begun under a lock and must not outlast it has to end
+// by then, or carry a fence.
+func (s *Session) Until() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept.Until()
+}
+
+// keep tells the view leader that this client lives.
+func (s *Session) keep(ctx context.Context) {
 	for {
-		until := heard.Add(s.ttl - s.ttl/10)
+		s.mu.Lock()
+		until, pause := s.kept.Until(), s.kept.Pause()
+		s.mu.Unlock()
 		trying, cancel := context.WithDeadline(ctx, until)
 		var err error
 		var sent time.Time
@@ -111,16 +122,24 @@ func (s *Session) keep(ctx context.Context, heard time.Time) {
 		case wire.IsCode(err, wire.CodeNoSession):
 			s.end(s.c.leaderFailed(fmt.Sprintf("session %d", s.id), err))
 			return
-		case err == nil && !sent.IsZero() && time.Now().Before(until):
-			heard, pause = sent, s.ttl/4
+		case err == nil && !sent.IsZero() && s.heard(sent):
 		case !time.Now().Before(until):
 			s.end(&opError{op: fmt.Sprintf("session %d", s.id), kind: ErrSessionLost,
-				last: fmt.Errorf("no view leader has heard of it for %v", s.ttl-s.ttl/10)})
+				last: errors.New("no view leader has heard of it for its time to live")})
 			return
 		default:
-			pause = min(keepRetry, s.ttl/10)
+			s.mu.Lock()
+			s.kept.Failed()
+			s.mu.Unlock()
 		}
 	}
+}
+
+// heard notes that what was sent at a time was heard; false when it came too late.
+func (s *Session) heard(sent time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kept.Heard(sent, time.Now())
 }
 
 // Close ends the session; its locks are free at once. It may be called again.

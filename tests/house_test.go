@@ -141,6 +141,7 @@ var mayImport = map[string][]string{
 	"internal/folder":    nil,
 	"internal/invariant": nil,
 	"internal/secure":    {"internal/wire"},
+	"internal/session":   nil,
 	"internal/wait":      nil,
 	"ring":               {"internal/codec"},
 	"internal/wire":      {"internal/codec", "internal/wait", "ring"},
@@ -151,8 +152,8 @@ var mayImport = map[string][]string{
 	"server":             {"internal/codec", "internal/secure", "internal/wait", "internal/wire", "rebalance", "ring", "server/redis", "server/replica", "server/store"},
 	"server/redis":       {"internal/wire"},
 	"server/gateway":     {"client", "internal/secure", "internal/wait", "internal/wire", "ring", "server/redis"},
-	"viewleader":         {"internal/codec", "internal/folder", "internal/secure", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
-	"client":             {"internal/secure", "internal/wait", "internal/wire", "rebalance", "ring"},
+	"viewleader":         {"internal/codec", "internal/folder", "internal/secure", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
+	"client":             {"internal/secure", "internal/session", "internal/wait", "internal/wire", "rebalance", "ring"},
 	"client/...":         {"client", "client/...", "internal/secure", "internal/wire", "rebalance", "ring", "scripts"},
 	"scripts":            nil,
 	".":                  {"client", "client/cli", "server", "server/gateway", "viewleader"},
@@ -285,7 +286,7 @@ func receiver(d *ast.FuncDecl) string {
 // and global randomness.
 func isPure(s source) bool {
 	switch s.dir() {
-	case "ring", "server/redis", "server/replica", "viewleader/roster":
+	case "internal/session", "ring", "server/redis", "server/replica", "viewleader/roster":
 		return !s.isTest()
 	}
 	return s.path == "rebalance/plan.go" || s.path == "rebalance/estimate.go"

@@ -5,34 +5,22 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/session"
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
 )
 
 // sessions knows when the clients of sessions were heard last: in memory, like the
-// heartbeats of servers. The roster learns only of a session's end. A new head gives
-// each session all of its time, and so does one that stood still. A client counts
+// heartbeats of servers. The roster learns only of a session's end. A client counts
 // from when it sent what was heard: so one that is no head any more must not answer.
 type sessions struct {
-	s      *Service
-	looked time.Time // the Raft loop's
+	s *Service
 
 	mu struct {
 		sync.Mutex
-		open map[uint64]*sessionBeat
+		watch session.Watch
 	}
 }
-
-// sessionBeat is an open session as it was heard.
-type sessionBeat struct {
-	ttl    time.Duration
-	heard  time.Time
-	ending bool // its end is under way
-}
-
-// stoodStill is a gap between two looks at the sessions that tells that this
-// process was paused or starved, and heard nobody.
-const stoodStill = 10 * tickEvery
 
 func (ss *sessions) init(s *Service) {
 	ss.s = s
@@ -41,12 +29,11 @@ func (ss *sessions) init(s *Service) {
 
 // begin starts anew, at a start or as the new head. The Raft loop calls it.
 func (ss *sessions) begin(states []roster.SessionState, now time.Time) {
-	ss.looked = now
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.mu.open = make(map[uint64]*sessionBeat)
+	ss.mu.watch.Begin(now)
 	for _, st := range states {
-		ss.mu.open[st.ID] = &sessionBeat{ttl: st.TTL, heard: now}
+		ss.mu.watch.Open(st.ID, st.TTL, now)
 	}
 }
 
@@ -54,18 +41,13 @@ func (ss *sessions) begin(states []roster.SessionState, now time.Time) {
 func (ss *sessions) keep(id uint64) bool {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	b := ss.mu.open[id]
-	if b == nil || b.ending {
-		return false
-	}
-	b.heard = ss.s.opts.Now()
-	return true
+	return ss.mu.watch.Keep(id, ss.s.opts.Now())
 }
 
 func (ss *sessions) opened(id uint64, ttl time.Duration) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.mu.open[id] = &sessionBeat{ttl: ttl, heard: ss.s.opts.Now()}
+	ss.mu.watch.Open(id, ttl, ss.s.opts.Now())
 }
 
 // ended forgets sessions, and those who wait in them are told. The Raft loop calls
@@ -73,7 +55,7 @@ func (ss *sessions) opened(id uint64, ttl time.Duration) {
 func (ss *sessions) ended(ids ...uint64) {
 	ss.mu.Lock()
 	for _, id := range ids {
-		delete(ss.mu.open, id)
+		ss.mu.watch.Ended(id)
 	}
 	ss.mu.Unlock()
 	ss.s.lines.sessionsEnded(ids...)
@@ -81,19 +63,8 @@ func (ss *sessions) ended(ids ...uint64) {
 
 // tick ends sessions that were silent for too long. The Raft loop calls it.
 func (ss *sessions) tick(now time.Time) {
-	gap := now.Sub(ss.looked)
-	ss.looked = now
-	var silent []uint64
 	ss.mu.Lock()
-	for id, b := range ss.mu.open {
-		if gap >= stoodStill {
-			b.heard = now
-		}
-		if !b.ending && now.Sub(b.heard) >= b.ttl {
-			b.ending = true
-			silent = append(silent, id)
-		}
-	}
+	silent := ss.mu.watch.Silent(now)
 	ss.mu.Unlock()
 	if len(silent) == 0 {
 		return
