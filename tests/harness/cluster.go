@@ -66,7 +66,7 @@ func NewCluster(t *testing.T, config Config) *Cluster {
 		c.Add()
 	}
 	var err error
-	c.Client, err = client.Open(t.Context(), c.options())
+	c.Client, err = client.Open(t.Context(), c.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ func (c *Cluster) Add() *Node {
 // Open makes another client, outside.
 func (c *Cluster) Open() *client.Client {
 	c.t.Helper()
-	cl, err := client.Open(c.t.Context(), c.options())
+	cl, err := client.Open(c.t.Context(), c.Options())
 	if err != nil {
 		c.t.Fatal(err)
 	}

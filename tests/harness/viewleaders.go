@@ -45,8 +45,8 @@ func (c *Cluster) reached(name, listen string) string {
 	return c.Net.Listen(name, listen)
 }
 
-// options are those of clients outside.
-func (c *Cluster) options() client.Options {
+// Options are those of clients outside.
+func (c *Cluster) Options() client.Options {
 	var addrs []string
 	for _, n := range c.Leaders {
 		addrs = append(addrs, n.advertised())
@@ -66,7 +66,7 @@ func (c *Cluster) WaitGroup(what string, nodes ...*Node) *Node {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		g, err := client.ViewLeaders(c.t.Context(), c.options())
+		g, err := client.ViewLeaders(c.t.Context(), c.Options())
 		if head := c.groupIs(g, err, nodes); head != nil {
 			return head
 		}

@@ -1,7 +1,9 @@
 package history
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -31,7 +33,7 @@ type LockOp struct {
 	Refused bool          // somebody else held it, or it was not held
 	Unknown bool          // nobody saw the answer
 	Call    time.Duration // asked
-	Return  time.Duration // answered; Never: not seen
+	Return  time.Duration // answered; 0 or Never: not seen. Unknown, LockLost: it has no effect after that
 }
 
 // LockHistory is what all clients of locks saw. Any number of goroutines may add
@@ -43,7 +45,7 @@ type LockHistory struct {
 
 // Add adds what happened.
 func (h *LockHistory) Add(op LockOp) {
-	if op.Kind == LockLost || op.Unknown {
+	if op.Return == 0 {
 		op.Return = Never
 	}
 	h.mu.Lock()
@@ -58,80 +60,97 @@ func (h *LockHistory) Len() int {
 	return len(h.ops)
 }
 
+// Tokens has the token of each owner that was granted a lock, by lock and owner.
+func (h *LockHistory) Tokens() map[[2]string]uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	tokens := make(map[[2]string]uint64)
+	for i := range h.ops {
+		if op := &h.ops[i]; op.granted() {
+			tokens[[2]string{op.Lock, op.Owner}] = op.Token
+		}
+	}
+	return tokens
+}
+
+func (op *LockOp) granted() bool { return op.Kind == LockGet && !op.Refused && !op.Unknown }
+
 // Check looks for an order of the operations on each lock that explains every
 // answer: one holder at a time, or several that share, each with a token that is
-// higher than all before.
+// higher than all before; and tokens that grow over all locks.
 func (h *LockHistory) Check() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	byLock := make(map[string][]porcupine.Operation)
-	for i, op := range h.ops {
-		byLock[op.Lock] = append(byLock[op.Lock], porcupine.Operation{ClientId: i, Input: op, Call: int64(op.Call), Return: int64(op.Return)})
+	if err := checkTokens(h.ops); err != nil {
+		return err
 	}
-	for name, ops := range byLock {
-		if r := porcupine.CheckOperationsTimeout(lockModel, ops, checkPatience); r != porcupine.Ok {
-			var told strings.Builder
-			slices.SortFunc(ops, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
-			for _, op := range ops {
-				fmt.Fprintf(&told, "\n%9v %9v  %s", time.Duration(op.Call), time.Duration(op.Return), describeLock(op.Input.(LockOp)))
-			}
-			return fmt.Errorf("the history of lock %q is %v:%s", name, r, told.String())
+	byLock := make(map[string][]LockOp)
+	for _, op := range h.ops {
+		byLock[op.Lock] = append(byLock[op.Lock], op)
+	}
+	for _, name := range slices.Sorted(maps.Keys(byLock)) {
+		if err := checkLock(name, byLock[name]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// lockState is a lock as the model has it.
-type lockState struct {
-	shared  bool
-	holders string // " owner/token" of each, sorted
-	token   uint64 // the highest
-	unseen  bool   // somebody may hold it, and nobody saw the grant
-}
-
-func (s lockState) with(who string) lockState {
-	all := append(strings.Fields(s.holders), who)
-	slices.Sort(all)
-	s.holders = strings.Join(all, " ")
-	return s
-}
-
-func (s lockState) has(who string) bool { return slices.Contains(strings.Fields(s.holders), who) }
-
-func (s lockState) without(who string) lockState {
-	all := slices.DeleteFunc(strings.Fields(s.holders), func(w string) bool { return w == who })
-	s.holders = strings.Join(all, " ")
-	return s
-}
-
-var lockModel = porcupine.Model{
-	Init: func() any { return lockState{} },
-	Step: func(st, in, _ any) (bool, any) {
-		s, op := st.(lockState), in.(LockOp)
-		who := fmt.Sprintf("%s/%d", op.Owner, op.Token)
-		switch {
-		case op.Kind == LockGet && op.Unknown:
-			s.unseen = true
-			return true, s
-		case op.Kind == LockLost || op.Unknown:
-			return true, s.without(who)
-		case op.Kind == LockGet && op.Refused:
-			return s.holders != "" || s.unseen, s
-		case op.Kind == LockGet && s.has(who):
-			return s.shared == op.Shared, s // it had it before
-		case op.Kind == LockGet:
-			ok := op.Token > s.token && (s.holders == "" || s.shared && op.Shared)
-			s.shared, s.token = op.Shared, op.Token
-			return ok, s.with(who)
-		case op.Refused:
-			return !slices.ContainsFunc(strings.Fields(s.holders), func(w string) bool { return strings.HasPrefix(w, op.Owner+"/") }), s
+// checkTokens says which grant has a token that is not its own, or lower than one
+// that was told of, for whatever lock, before it was asked for.
+func checkTokens(ops []LockOp) error {
+	var grants []*LockOp
+	owners := make(map[uint64]string)
+	for i := range ops {
+		op := &ops[i]
+		if !op.granted() {
+			continue
 		}
-		return s.has(who), s.without(who)
-	},
-	DescribeOperation: func(in, _ any) string { return describeLock(in.(LockOp)) },
+		mine := op.Lock + "\x00" + op.Owner
+		if whose, given := owners[op.Token]; given && whose != mine {
+			return fmt.Errorf("token %d is of %q and of %q", op.Token, whose, mine)
+		} else if !given { // else it was told the same again
+			owners[op.Token] = mine
+			grants = append(grants, op)
+		}
+	}
+	told := slices.Clone(grants)
+	slices.SortFunc(told, func(a, b *LockOp) int { return cmp.Compare(a.Return, b.Return) })
+	slices.SortFunc(grants, func(a, b *LockOp) int { return cmp.Compare(a.Call, b.Call) })
+	var highest *LockOp
+	for _, g := range grants {
+		for ; len(told) > 0 && told[0].Return < g.Call; told = told[1:] {
+			if highest == nil || told[0].Token > highest.Token {
+				highest = told[0]
+			}
+		}
+		if highest != nil && g.Token < highest.Token {
+			return fmt.Errorf("%q: %s, after %q: %s", g.Lock, g, highest.Lock, highest)
+		}
+	}
+	return nil
 }
 
-func describeLock(op LockOp) string {
+func checkLock(name string, ops []LockOp) error {
+	steps := lockSteps(ops)
+	history := make([]porcupine.Operation, len(steps))
+	for i, st := range steps {
+		history[i] = porcupine.Operation{ClientId: i, Input: st, Call: int64(st.Call), Return: int64(st.Return)}
+	}
+	model := lockModel.ToModel()
+	if r := porcupine.CheckOperationsTimeout(model, history, checkPatience); r != porcupine.Ok {
+		var told strings.Builder
+		slices.SortFunc(steps, func(a, b lockStep) int { return cmp.Compare(a.Call, b.Call) })
+		for i := range steps {
+			fmt.Fprintf(&told, "\n%9v %9v  %s", steps[i].Call, steps[i].Return, &steps[i].LockOp)
+		}
+		return fmt.Errorf("the history of lock %q is %v:%s", name, r, told.String())
+	}
+	return nil
+}
+
+// String tells what was asked and what came of it.
+func (op *LockOp) String() string {
 	what := map[LockKind]string{LockGet: "get", LockFree: "free", LockLost: "lost"}[op.Kind]
 	if op.Shared {
 		what += " shared"
