@@ -66,7 +66,7 @@ func (t *lockTable) end(c *Command) Result {
 	if t.sessions[c.Session] == nil {
 		return noSession(c.Session)
 	}
-	return Result{Code: Done, Grants: t.finish(c.Session, c.At, 0)}
+	return Result{Code: Done, Grants: t.finish(c.At, false, c.Session)}
 }
 
 // expire ends sessions that fell silent. Their clients may not know: whoever is
@@ -75,41 +75,68 @@ func (t *lockTable) expire(c *Command) Result {
 	r := Result{Code: Done}
 	for _, id := range c.Sessions {
 		if s := t.sessions[id]; s != nil {
+			if t.planted(BugNoLockDelay) {
+				s.Delay = 0
+			}
 			r.Ended = append(r.Ended, id)
-			r.Grants = append(r.Grants, t.finish(id, c.At, s.Delay)...)
 		}
 	}
+	slices.Sort(r.Ended)
+	r.Ended = slices.Compact(r.Ended)
+	r.Grants = t.finish(c.At, true, r.Ended...)
 	return r
 }
 
-// finish ends a session: it waits for nothing any more, and what it holds is free
-// after a delay.
-func (t *lockTable) finish(id uint64, at, delay int64) (grants []Grant) {
-	uses := slices.Sorted(maps.Keys(t.sessions[id].uses)) // tokens are given out in this order everywhere
-	for _, name := range uses {
+// finish ends sessions: they wait for nothing any more, and what they hold is free,
+// after their delays if it is delayed. First all of them leave their lines: nothing
+// goes to one that ends in the same moment.
+func (t *lockTable) finish(at int64, delayed bool, ids ...uint64) (grants []Grant) {
+	var names []string
+	ending := make(map[uint64]bool, len(ids))
+	for _, id := range ids {
+		ending[id] = true
+		for name := range t.sessions[id].uses {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names) // tokens are given out in this order everywhere
+	names = slices.Compact(names)
+	for _, name := range names {
 		l := t.held[name]
 		for _, w := range slices.Clone(l.Waiters) {
-			if w.Session == id {
+			if ending[w.Session] {
 				t.leaveLine(name, w.owner)
 			}
 		}
 		for i := range l.Holders {
-			h := &l.Holders[i]
-			if h.Session != id || h.Lost {
-				continue
+			if h := &l.Holders[i]; !h.Lost && ending[h.Session] {
+				t.lose(name, h, at, delayed)
 			}
-			t.unhold(name, h)
-			h.Lost = true
-			if end := at + delay; h.Expires == 0 || end < h.Expires {
-				h.Expires = end
-			}
-			t.timed[name] = true
 		}
+	}
+	for _, name := range names {
 		t.lapse(name, at)
 		grants = append(grants, t.settle(name, at)...)
 	}
-	delete(t.sessions, id)
+	for _, id := range ids {
+		delete(t.sessions, id)
+	}
 	return grants
+}
+
+// lose leaves a lock with a holder whose session has ended for as long as others must
+// not have it.
+func (t *lockTable) lose(name string, h *holder, at int64, delayed bool) {
+	end := at
+	if delayed {
+		end += t.sessions[h.Session].Delay
+	}
+	t.unhold(name, h)
+	h.Lost = true
+	if h.Expires == 0 || end < h.Expires {
+		h.Expires = end
+	}
+	t.timed[name] = true
 }
 
 // use counts what a session holds and waits for.

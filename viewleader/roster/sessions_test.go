@@ -197,3 +197,19 @@ func TestLocksOfTheThirdFormat(t *testing.T) {
 		t.Errorf("%q became %q, want %q", old, again, b)
 	}
 }
+
+// Sessions that end in one moment get nothing of each other: who waits beside them
+// would wait for the lock delay of one that never knew of its lock.
+func TestSessionsEndTogether(t *testing.T) {
+	w := newWorld(t, 2)
+	first, second, third := w.session(1000, 0), w.session(1000, 5000), w.session(1000, 5000)
+	w.must(inSession(first, lockGet("l", "a", true)))
+	w.apply(inSession(second, lockGet("l", "b", true)))
+	w.apply(inSession(third, lockGet("l", "c", true)))
+	if got := grants(w.must(Command{Kind: KindSessionExpire, Sessions: []uint64{first, second, first}})); !slices.Equal(got, []string{fmt.Sprint("l:c.", third)}) {
+		t.Errorf("granted %v", got)
+	}
+	if err := checkLocks(&w.s.locks); err != nil {
+		t.Error(err)
+	}
+}
