@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"viewring/internal/wire"
@@ -21,24 +22,26 @@ const reportEvery = time.Second
 
 // bond is what a report has promised.
 type bond struct {
-	mu     sync.Mutex // held over each adoption: a report is made before it or after it
-	epoch  uint64     // reported; 0: nothing is
-	at     time.Time  // of the last report
-	token  uint64     // the highest of any lock, once it was looked for
+	mu     sync.Mutex    // held over each adoption: a report is made before it or after it
+	epoch  atomic.Uint64 // reported; 0: nothing is
+	at     time.Time     // of the last report
+	token  uint64        // the highest of any lock, once it was looked for
 	looked bool
 }
 
 // frees reports whether a view of that epoch, or a view leader at it, is of another
-// history than the one reported on. The caller holds mu.
-func (b *bond) frees(epoch uint64) bool { return b.epoch == 0 || epoch >= b.epoch+ring.RecoveryJump }
+// history than the one reported on.
+func (b *bond) frees(epoch uint64) bool {
+	reported := b.epoch.Load()
+	return reported == 0 || epoch >= reported+ring.RecoveryJump
+}
 
 // goesOn notes the epoch of a view leader that answered what was asked after the
-// report. One that is below the recovered epochs has not lost its data after all.
+// report. One that is below the recovered epochs has not lost its data after all. It
+// does not wait for an adoption, which the disk may hold up.
 func (b *bond) goesOn(epoch uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if !b.frees(epoch) {
-		b.epoch = 0
+		b.epoch.Store(0)
 	}
 }
 
@@ -64,7 +67,7 @@ func (s *Server) answerRecovery(leader *wire.Leader, err error) {
 func (s *Server) makeReport() wire.Report {
 	s.bond.mu.Lock()
 	id, view := s.store.Identity(), s.store.View()
-	s.bond.epoch = id.Epoch
+	s.bond.epoch.Store(id.Epoch)
 	s.bond.mu.Unlock()
 	if !s.bond.looked { // later ones are within what the view leader leaves out
 		s.bond.token, s.bond.looked = s.highestToken(view), true

@@ -79,11 +79,11 @@ func (vs *views) adopt(v *ring.View) error {
 	s.bond.mu.Lock()
 	defer s.bond.mu.Unlock()
 	if !s.bond.frees(v.Epoch) {
-		s.logger.Debug("no view from before the view leader is recovered", "epoch", v.Epoch, "reported", s.bond.epoch)
+		s.logger.Debug("no view from before the view leader is recovered", "epoch", v.Epoch, "reported", s.bond.epoch.Load())
 		vs.wake()
 		return nil
 	}
-	s.bond.epoch = 0
+	s.bond.epoch.Store(0)
 	id := s.store.Identity()
 	if v.Cluster != id.Cluster {
 		return fmt.Errorf("a view of cluster %x, this server belongs to %x", v.Cluster, id.Cluster)
