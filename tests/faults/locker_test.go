@@ -18,19 +18,25 @@ import (
 
 // Sessions of lockers are lost within seconds.
 const (
-	lockerTTL   = 3 * time.Second
+	lockerTTL   = 5 * time.Second
 	lockerDelay = 500 * time.Millisecond
 	lockTTL     = 150 * time.Millisecond
 )
 
-// way is a client's way to the view leaders, which can be cut.
+// way is a client's way to the view leaders, which can be cut. It leads past the
+// network of the view leaders, which takes its time to find out who calls.
 type way struct {
+	direct map[string]string // where they listen, by where they are reached
+
 	mu    sync.Mutex
 	cut   bool
 	conns []net.Conn
 }
 
 func (w *way) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if at := w.direct[addr]; at != "" {
+		addr = at
+	}
 	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -112,6 +118,11 @@ func (l *locker) turn() bool {
 		return false
 	}
 	l.history.Add(op)
+	if op.Return-op.Call > lockTTL { // an earlier try may have been granted, and be over
+		earlier := op
+		earlier.Token, earlier.Refused, earlier.Unknown = 0, false, true
+		l.history.Add(earlier)
+	}
 	if op.Refused {
 		return true
 	}
@@ -163,8 +174,9 @@ func (l *locker) release(op history.LockOp) bool {
 		l.fellSilent(op)
 		return false
 	case err != nil && !op.Refused:
-		op.Token = 0
-		l.inDoubt(op, err)
+		from := op.Call
+		op = l.inDoubt(op, err)
+		l.lost(op, from, op.Return)
 		return false
 	}
 	l.history.Add(op)
@@ -184,14 +196,16 @@ func (l *locker) releaseNothing(op history.LockOp) {
 	}
 }
 
-// inDoubt is for an operation whose outcome is not known: it is over with its session.
-func (l *locker) inDoubt(op history.LockOp, why error) {
-	if l.failed.Add(1) < 5 {
-		l.t.Logf("%s: %v", op.Owner, why)
+// inDoubt is for an operation whose outcome is not known: it is over with its session,
+// and the lock delay if that fell silent before.
+func (l *locker) inDoubt(op history.LockOp, why error) history.LockOp {
+	if l.failed.Add(1) <= 5 {
+		l.t.Logf("%v: %s: asked at %v: %v", l.now(), op.Owner, op.Call, why)
 	}
 	l.endSession()
-	op.Unknown, op.Return = true, l.now()
+	op.Unknown, op.Return = true, l.now()+lockerDelay+time.Millisecond
 	l.history.Add(op)
+	return op
 }
 
 // endSession sees to it that the view leader has ended the session.
@@ -211,13 +225,13 @@ func (l *locker) fellSilent(op history.LockOp) {
 // lost notes that a lock may be gone from a time on, and is by another; the view leader
 // counts whole milliseconds.
 func (l *locker) lost(op history.LockOp, from, by time.Duration) {
-	op.Kind, op.Call, op.Return = history.LockLost, from-2*time.Millisecond, by
+	op.Kind, op.Call, op.Return, op.Unknown = history.LockLost, from-2*time.Millisecond, by, false
 	l.history.Add(op)
 }
 
 // newLocker makes a client with a way of its own.
 func (r *lockRun) newLocker(t *testing.T, i int, o client.Options) *locker {
-	l := &locker{lockRun: r, t: t, way: &way{}, name: fmt.Sprint("c", i), r: rand.New(rand.NewPCG(uint64(i), 5))}
+	l := &locker{lockRun: r, t: t, way: &way{direct: r.direct}, name: fmt.Sprint("c", i), r: rand.New(rand.NewPCG(uint64(i), 5))}
 	o.Dialer = l.way.dial
 	var err error
 	if l.c, err = client.Open(t.Context(), o); err != nil {

@@ -21,8 +21,9 @@ type lockRun struct {
 	think   time.Duration
 	began   time.Time
 	history history.LockHistory
-	leader  *wire.Leader // by a way that is never cut
-	over    atomic.Bool  // faults are
+	direct  map[string]string // where the view leaders listen, by where they are reached
+	leader  *wire.Leader      // by a way that is never cut
+	over    atomic.Bool       // faults are
 	lines   []sampledLine
 
 	failed, closed, cuts atomic.Int64
@@ -42,22 +43,28 @@ func TestLockHistory(t *testing.T) {
 		harness.Slow(t)
 	}
 	c := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 1, LeaderFlags: []string{"--partitions", "16"}})
-	r := &lockRun{locks: 1 + clients/4, ops: ops, think: 300 * time.Millisecond, began: time.Now(), leader: wire.NewLeader(c.Options().Leaders, nil)}
+	r := &lockRun{locks: 1 + clients/4, ops: ops, think: 300 * time.Millisecond, began: time.Now(), direct: make(map[string]string)}
+	o := c.Options()
+	for i, n := range c.Leaders {
+		r.direct[o.Leaders[i]] = n.Addr
+	}
+	o.Dialer = (&way{direct: r.direct}).dial
+	r.leader = wire.NewLeader(o.Leaders, wire.DialFunc(o.Dialer))
 	t.Cleanup(func() { r.leader.Close() })
 	var running sync.WaitGroup
 	for i := range clients {
-		l := r.newLocker(t, i, c.Options())
+		l := r.newLocker(t, i, o)
 		running.Go(l.run)
 	}
 	running.Go(func() { r.watchLines(t.Context(), r.leader) })
 	var disturbances []sampledFault
 	kinds := make(map[string]int)
 	for done := range faults {
-		head := c.WaitLeaders()
+		head := r.head(t, c)
 		wait.For(t.Context(), time.Second)
 		from := r.now()
 		kinds[headFault(t, c, head, done)]++
-		c.WaitLeaders()
+		r.head(t, c)
 		disturbances = append(disturbances, sampledFault{from, r.now()})
 	}
 	r.over.Store(true)
@@ -79,6 +86,27 @@ func TestLockHistory(t *testing.T) {
 	if r.history.Len() < ops || pairs < ops/100 {
 		t.Errorf("only %d operations of %d, %d pairs in line", r.history.Len(), ops, pairs)
 	}
+}
+
+// head waits until all view leaders are up, and returns their head.
+func (r *lockRun) head(t *testing.T, c *harness.Cluster) (head *harness.Node) {
+	t.Helper()
+	harness.Eventually(t, "all view leaders are up", func() bool {
+		g, err := r.leader.Group(t.Context())
+		head = nil
+		for _, m := range g.Members {
+			for _, n := range c.Leaders {
+				if err == nil && m.ID == g.Head && r.direct[m.Addr] == n.Addr {
+					head = n
+				}
+			}
+			if !m.Heard {
+				return false
+			}
+		}
+		return head != nil
+	})
+	return head
 }
 
 // finish waits until all clients have come to an end, as they must once nothing goes

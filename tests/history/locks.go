@@ -85,7 +85,7 @@ func (h *LockHistory) Check() error {
 		return err
 	}
 	byLock := make(map[string][]LockOp)
-	for _, op := range h.ops {
+	for _, op := range withoutIdle(h.ops) {
 		byLock[op.Lock] = append(byLock[op.Lock], op)
 	}
 	for _, name := range slices.Sorted(maps.Keys(byLock)) {

@@ -63,6 +63,44 @@ func goneBy(op *LockOp, grants []LockOp) (by time.Duration) {
 	return max(by, op.Call)
 }
 
+// withoutIdle leaves out the questions that nobody saw answered and that were not
+// granted: each grant has the next token, over all locks, so one that nobody saw
+// leaves a gap among those that were told of meanwhile.
+func withoutIdle(ops []LockOp) []LockOp {
+	var grants []LockOp
+	for i := range ops {
+		if ops[i].granted() {
+			grants = append(grants, ops[i])
+		}
+	}
+	slices.SortFunc(grants, func(a, b LockOp) int { return cmp.Compare(a.Token, b.Token) })
+	grants = slices.CompactFunc(grants, func(a, b LockOp) bool { return a.Token == b.Token })
+	return slices.DeleteFunc(slices.Clone(ops), func(op LockOp) bool {
+		return op.Kind == LockGet && op.Unknown && op.Return != Never && !gapped(grants, &op)
+	})
+}
+
+// gapped reports whether a token is missing of those that op may have been given.
+func gapped(grants []LockOp, op *LockOp) bool {
+	from, to := uint64(0), uint64(0) // the highest that was told of before, the lowest that was asked for after
+	for i := range grants {
+		g := &grants[i]
+		if g.Return < op.Call {
+			from = g.Token
+		}
+		if g.Call > op.Return {
+			to = g.Token
+			break
+		}
+	}
+	if to == 0 {
+		return true // those after the last are missing
+	}
+	i, _ := slices.BinarySearchFunc(grants, from+1, func(g LockOp, token uint64) int { return cmp.Compare(g.Token, token) })
+	j, _ := slices.BinarySearchFunc(grants, to, func(g LockOp, token uint64) int { return cmp.Compare(g.Token, token) })
+	return uint64(j-i) < to-from-1
+}
+
 // lockState is a lock as the model has it.
 type lockState struct {
 	shared  bool
@@ -130,7 +168,7 @@ func (s lockState) get(op *lockStep) []any {
 // lost is what becomes of a lock without its holder's word, if it holds it yet.
 func (s lockState) lost(op *lockStep) []any {
 	who := holderOf(&op.LockOp)
-	if op.Unknown && !has(s.holders, who) { // only after it was asked for
+	if op.Token == 0 && !has(s.holders, who) { // only after it was asked for
 		ok := has(s.gone, op.Owner)
 		s.gone = without(s.gone, op.Owner)
 		return only(ok, s)

@@ -32,6 +32,8 @@ func TestLockHistoryJudged(t *testing.T) {
 		"refused, perhaps held":    {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 0), at(LockOp{Owner: "b", Refused: true}, 4, 5)}},
 		"refused, not held then":   {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 3), at(LockOp{Owner: "b", Refused: true}, 4, 5)}, bad: true},
 		"granted after all":        {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 0), at(LockOp{Owner: "b", Token: 3}, 4, 5)}},
+		"no token left for it":     {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 5), at(LockOp{Owner: "b", Refused: true}, 4, 5), at(LockOp{Owner: "b", Token: 2}, 6, 7)}, bad: true},
+		"a token left for it":      {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 5), at(LockOp{Owner: "b", Refused: true}, 4, 5), at(LockOp{Owner: "b", Token: 3}, 6, 7)}},
 		"one token for two":        {ops: []LockOp{a, free, at(LockOp{Owner: "b", Token: 1}, 4, 5)}, bad: true},
 		"the same again":           {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1}, 2, 3)}},
 		"a new one, without a gap": {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 2}, 2, 3)}, bad: true},

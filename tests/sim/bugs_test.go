@@ -8,6 +8,7 @@ import (
 
 	"viewring/server/replica"
 	"viewring/tests/harness"
+	"viewring/viewleader/roster"
 )
 
 // plantedBug is one way to break the core. Those of a fresh mind were chosen by
@@ -15,6 +16,10 @@ import (
 type plantedBug struct {
 	name string
 	bug  replica.Bugs
+
+	roster roster.Bugs
+	rule   sessionRule
+
 	hole string // of PROTOCOL.md, rule or invariant
 
 	// The mix of faults does not bring it about within the seeds allowed; other
@@ -81,6 +86,14 @@ var plantedBugs = []plantedBug{
 	{name: "a batch's later checks skipped", bug: replica.BugBatchCheckSkipped, hole: "H29"},
 	{name: "half of a batch applied", bug: replica.BugBatchHalfApplied, hole: "H29"},
 	{name: "fence forgotten with the term", bug: replica.BugFenceForgotten, hole: "fences"},
+	{name: "a waiter has the token of the grant before", roster: roster.BugTokenKept, hole: "locks"},
+	{name: "no lock delay", roster: roster.BugNoLockDelay, hole: "locks"},
+	{name: "a reader passes a writer", roster: roster.BugReaderPasses, hole: "locks"},
+	{name: "last in line first", roster: roster.BugLastFirst, hole: "locks"},
+	{name: "cycles unseen", roster: roster.BugCycleUnseen, hole: "locks"},
+	{name: "a new head counts silence from before", rule: bugNewHeadHasty, hole: "locks"},
+	{name: "a session counts from its answers", rule: bugHeardWhenAnswered, hole: "locks"},
+	{name: "who asks again is taken out of line", rule: bugPlaceTaken, hole: "locks"},
 	{name: "fresh: index floor ignored", bug: replica.BugFloorIgnored, hole: "H15"},
 	{name: "fresh: state told before the sync", bug: replica.BugStateUnsynced, hole: "rule 1"},
 	{name: "fresh: histories ignored", bug: replica.BugHistoryIgnored, hole: "H14"},
@@ -104,7 +117,7 @@ func TestPlantedBugs(t *testing.T) {
 		}
 		t.Run(b.name, func(t *testing.T) {
 			caught := false
-			Play(1, seeds, Options{Bugs: b.bug}, func(r Result) bool {
+			Play(1, seeds, Options{Bugs: b.bug, Roster: b.roster, Rule: b.rule}, func(r Result) bool {
 				if caught = r.Violation != ""; caught {
 					first, _, _ := strings.Cut(r.Violation, "\n")
 					t.Logf("caught by seed %d: %s", r.Seed, first)

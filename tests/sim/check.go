@@ -261,6 +261,9 @@ func same(a, b []ring.ServerID) bool {
 func (w *world) unsettled() string {
 	v := w.leader.state.View()
 	t := w.leader.table(v)
+	if why := w.lockHead.unsettled(); w.quiet && why != "" {
+		return why
+	}
 	for _, s := range w.servers {
 		if s.gone || s.id() != 0 && w.stranded(s.id()) {
 			continue

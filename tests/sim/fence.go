@@ -12,7 +12,7 @@ const lockName = "lock"
 
 // locks is what the world knows of the lock that clients think they hold.
 type locks struct {
-	granted uint64 // tokens so far
+	granted uint64 // the highest token
 	noted   []note // by partition
 }
 
@@ -22,12 +22,13 @@ type note struct {
 	since time.Duration
 }
 
-// drawFence lets some operations carry the token that the client was granted last;
-// others may have been granted newer ones since.
+// drawFence lets some operations carry the token that the client was granted last, as
+// far as it noticed; others may have been granted newer ones since, for it was paused, cut off or
+// just slow.
 func (c *client) drawFence() uint64 {
-	if c.w.chance(0.02) {
-		c.w.locks.granted++
-		c.token = c.w.locks.granted
+	if c.w.chance(0.1) {
+		lockers := c.w.lockHead.lockers
+		c.token = lockers[int(c.id)%len(lockers)].token
 	}
 	if c.w.chance(0.1) {
 		return c.token

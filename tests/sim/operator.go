@@ -132,13 +132,17 @@ func (w *world) leaderOut(d time.Duration) bool {
 		return false
 	}
 	w.leader.up = false
+	w.lockHead.lost()
 	w.after(d, w.leaderBack)
 	return true
 }
 
 // leaderBack gives everyone a full timeout first.
 func (w *world) leaderBack() {
-	w.leader.up = true
+	if !w.leader.up {
+		w.leader.up = true
+		w.lockHead.begin()
+	}
 	for _, s := range w.servers {
 		w.leader.heard[s.id()] = w.now
 	}

@@ -75,6 +75,7 @@ func (w *world) ruin() {
 		w.note(global, "the view leader loses its data at epoch %d", l.state.Epoch())
 		w.recoveries++
 		l.up, l.pending = false, nil
+		w.lockHead.lost()
 		l.recovery = &recovery{number: w.recoveries, since: w.now, changed: w.now, reports: make(map[ring.ServerID]roster.Report),
 			gone: w.chance(0.85), settles: settles}
 		var links []link
@@ -218,6 +219,7 @@ func (l *leader) recovered(rec *roster.Recovery) {
 		l.w.count("view leader recovered from an older view than the last")
 	}
 	l.recovery, l.state = nil, state
+	l.w.lockHead.forget()
 	clear(l.heard)
 	l.views[v.Epoch] = v
 	l.w.note(global, "recovered at epoch %d: %s%v", v.Epoch, memberList(v), v.Partitions)

@@ -50,6 +50,9 @@ func Run(seed uint64, opt Options) (res Result) {
 	case w.queue.len() > 0:
 		return w.result("the last reads were not answered")
 	}
+	if v := w.lockHead.checkHistory(); v != "" {
+		return w.result(v)
+	}
 	return w.result(w.checkHistory())
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"time"
 
@@ -38,6 +39,11 @@ type Options struct {
 	// Ruin has the view leader lose its data. Without it, some worlds have that.
 	Ruin     bool
 	Recovery RecoveryBug // how the view leader is recovered when it has lost its data
+
+	// Lockers are the clients of locks; 0: few.
+	Lockers int
+	Roster  roster.Bugs // planted in what the roster does with locks
+	Rule    sessionRule
 
 	// Drive makes a server's drive; nil: one of maps.
 	Drive func() drive
@@ -81,6 +87,7 @@ type world struct {
 	lossy      bool
 	ambush     ambush
 	locks      locks
+	lockHead   *lockHead
 	loss       *loss                     // nil: all that was acknowledged is kept
 	recoveries int                       // how often the view leader lost its data
 	rolled     map[ring.PartitionID]bool // some acting replica's disk was rolled back
@@ -133,6 +140,8 @@ func newWorld(seed uint64, opt Options) *world {
 	if w.chance(0.5) {
 		w.limits = tight
 	}
+	w.leader.state.Plant(opt.Roster)
+	w.lockHead = newLockHead(w, cmp.Or(opt.Lockers, lockersFew))
 	w.clocks = w.chance(0.3) || w.clocks
 	w.strict = w.clocks && w.chance(0.7)
 	w.valueMax = 1 << 20
@@ -232,6 +241,7 @@ func (w *world) run() {
 func (w *world) schedule() {
 	w.after(0, w.leader.watch)
 	w.after(equalEvery, w.compare)
+	w.lockHead.schedule()
 	for _, s := range w.servers {
 		w.after(w.between(0, 50*time.Millisecond), s.start)
 	}
