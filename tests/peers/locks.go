@@ -24,7 +24,7 @@ type locker interface {
 	close()
 }
 
-// lockService is three members of one that run.
+// lockService is three members of one that run, and a way to ask them.
 type lockService struct {
 	name string
 	pids []int
@@ -34,7 +34,7 @@ type lockService struct {
 
 var lockServices = []struct {
 	name  string
-	start func(ctx context.Context, o *options, dir string) (*lockService, error)
+	start func(ctx context.Context, o *options, dir string) ([]*lockService, error)
 }{{"viewring", viewringLocks}, {"etcd", etcdLocks}}
 
 // lockRow is a measurement of locks.
@@ -72,15 +72,14 @@ func runLocks(ctx context.Context, o *options, only string) error {
 		if only != "" && only != l.name {
 			continue
 		}
-		s, err := l.start(ctx, o, filepath.Join(scratch, l.name))
+		started, err := l.start(ctx, o, filepath.Join(scratch, l.name))
 		if err != nil {
 			return err
 		}
-		defer s.stop()
-		s.name = l.name
-		services = append(services, s)
+		defer started[0].stop()
+		services = append(services, started...)
 	}
-	t := newTable(about, []string{"viewring", "etcd"}, []string{"viewring", "etcd"})
+	t := newTable(about, []string{"viewring", "etcd", "etcd's leader"}, []string{"viewring", "etcd", "etcd, its leader asked directly"})
 	for n := range o.runs {
 		for _, row := range lockRows {
 			turns := slices.Clone(services)
@@ -129,7 +128,7 @@ func measureLocks(ctx context.Context, o *options, s *lockService, row lockRow, 
 		return errors.New("no lock was granted")
 	}
 	each := float64((processorTime(s.pids) - cpu).Microseconds()) / float64(r.Operations)
-	fmt.Printf("%-9s %-24s %7.0f pairs/s  p50 %6dµs  p99 %6dµs  servers %5.0fµs, load %5.0fµs a pair\n",
+	fmt.Printf("%-13s %-24s %7.0f pairs/s  p50 %6dµs  p99 %6dµs  servers %5.0fµs, load %5.0fµs a pair\n",
 		s.name, row.name, r.PerSecond, r.P50, r.P99, each, r.ClientCPU)
 	t.add(s.name, row.name+": pairs/s", r.PerSecond)
 	t.add(s.name, row.name+": p50 µs", float64(r.P50))
@@ -182,7 +181,7 @@ func (l *viewringLocker) close() {
 }
 
 // viewringLocks starts three view leaders.
-func viewringLocks(ctx context.Context, o *options, dir string) (*lockService, error) {
+func viewringLocks(ctx context.Context, o *options, dir string) ([]*lockService, error) {
 	var addrs []string
 	for range 3 {
 		port, err := freePort()
@@ -207,7 +206,7 @@ func viewringLocks(ctx context.Context, o *options, dir string) (*lockService, e
 		run.stop()
 		return nil, err
 	}
-	return &lockService{pids: run.pids, stop: run.stop, open: func(ctx context.Context, n int) (locker, error) {
+	return []*lockService{{name: "viewring", pids: run.pids, stop: run.stop, open: func(ctx context.Context, n int) (locker, error) {
 		c, err := client.Open(ctx, opts)
 		if err != nil {
 			return nil, err
@@ -218,7 +217,7 @@ func viewringLocks(ctx context.Context, o *options, dir string) (*lockService, e
 			return nil, err
 		}
 		return &viewringLocker{c, s, fmt.Sprint("client-", n)}, nil
-	}}, nil
+	}}}, nil
 }
 
 // etcdLocker is a session of etcd's.
@@ -240,20 +239,16 @@ func (l *etcdLocker) close() {
 	_ = l.c.Close()
 }
 
-// etcdLocks starts three members of etcd. Clients ask its leader alone: a follower
-// would only pass commands on.
-func etcdLocks(ctx context.Context, _ *options, dir string) (*lockService, error) {
+// etcdLocks starts three members of etcd. Its clients take turns asking the members
+// they are given, and followers pass commands on: asked besides is the leader alone,
+// which spares that.
+func etcdLocks(ctx context.Context, _ *options, dir string) ([]*lockService, error) {
 	e, err := etcdUp(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	leader, err := e.leader(ctx)
-	if err != nil {
-		e.stop()
-		return nil, err
-	}
-	return &lockService{pids: e.pids, stop: e.stop, open: func(ctx context.Context, _ int) (locker, error) {
-		c, err := etcdClient([]string{leader})
+	open := func(ctx context.Context, endpoints []string) (locker, error) {
+		c, err := etcdClient(endpoints)
 		if err != nil {
 			return nil, err
 		}
@@ -263,7 +258,19 @@ func etcdLocks(ctx context.Context, _ *options, dir string) (*lockService, error
 			return nil, err
 		}
 		return &etcdLocker{c, s}, nil
-	}}, nil
+	}
+	return []*lockService{
+		{name: "etcd", pids: e.pids, stop: e.stop, open: func(ctx context.Context, _ int) (locker, error) {
+			return open(ctx, e.endpoints)
+		}},
+		{name: "etcd's leader", pids: e.pids, stop: e.stop, open: func(ctx context.Context, _ int) (locker, error) {
+			leader, err := e.leader(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return open(ctx, []string{leader})
+		}},
+	}, nil
 }
 
 // leader returns the endpoint of the member that leads.

@@ -2,7 +2,7 @@
 # viewring beside Redis and etcd on this machine: builds all, measures three runs of
 # each in about ten minutes, and leaves table.md and timeline.svg in the folder named
 # (default: this one's results). Needs redis-server; further arguments go to peers:
-# tests/peers/run.sh OUT -runs 1 -span 2s
+# tests/peers/run.sh OUT -runs 1 -span 2s. With -locks (locks.sh) no Redis is needed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "${1:-$here/results}")
@@ -10,7 +10,9 @@ shift $(($# > 0))
 mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-command -v redis-server >/dev/null || {
+redis=1
+[[ " $* " == *" -locks "* ]] && redis=
+[[ -z $redis ]] || command -v redis-server >/dev/null || {
 	echo "redis-server is needed (Debian: redis)" >&2
 	exit 1
 }
@@ -18,6 +20,6 @@ command -v redis-server >/dev/null || {
 (cd "$here" && go build -o "$work/peers" .)
 nproc | xargs echo "processors:"
 uptime
-redis-server --version
+[[ -z $redis ]] || redis-server --version
 (cd "$here" && go list -m go.etcd.io/etcd/server/v3)
 "$work/peers" -viewring "$work/viewring" -out "$out" "$@"

@@ -40,8 +40,8 @@ func (t *table) String() string {
 	for _, title := range t.titles {
 		fmt.Fprintf(&b, " %s |", title)
 	}
-	for _, name := range t.titles[1:] {
-		fmt.Fprintf(&b, " %s / %s |", t.titles[0], strings.SplitN(name, ",", 2)[0])
+	for _, name := range t.systems[1:] {
+		fmt.Fprintf(&b, " %s / %s |", t.systems[0], name)
 	}
 	b.WriteString("\n|" + strings.Repeat("---|", 2*len(t.systems)) + "\n")
 	for _, row := range t.rows {
