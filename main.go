@@ -73,6 +73,7 @@ func version() string {
 const handOverMax = 2 * time.Second
 
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
+	server.Relax()
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
