@@ -40,7 +40,8 @@ type Session struct {
 	id      uint64
 	cancel  context.CancelFunc
 	running sync.WaitGroup
-	done    chan struct{} // closed when it is over
+	alive   context.Context // ends with the session
+	over    context.CancelFunc
 
 	mu   sync.Mutex
 	err  error          // why it is over; guarded by mu
@@ -62,7 +63,8 @@ func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, e
 	if err != nil {
 		return nil, c.leaderFailed("open a session", err)
 	}
-	s := &Session{c: c, id: id, kept: session.NewKeeper(o.TTL, began), done: make(chan struct{})}
+	s := &Session{c: c, id: id, kept: session.NewKeeper(o.TTL, began)}
+	s.alive, s.over = context.WithCancel(context.Background())
 	keeping, stop := context.WithCancel(context.Background())
 	s.cancel = stop
 	s.running.Go(func() { s.keep(keeping) })
@@ -73,7 +75,7 @@ func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, e
 func (s *Session) ID() uint64 { return s.id }
 
 // Done is closed when the session is over: lost, or closed.
-func (s *Session) Done() <-chan struct{} { return s.done }
+func (s *Session) Done() <-chan struct{} { return s.alive.Done() }
 
 // Err says why the session is over: ErrSessionLost, or ErrClosed after Close; nil
 // while it goes on.
@@ -88,7 +90,7 @@ func (s *Session) end(err error) {
 	defer s.mu.Unlock()
 	if s.err == nil {
 		s.err = err
-		close(s.done)
+		s.over()
 	}
 }
 
@@ -160,16 +162,8 @@ func (s *Session) Close(ctx context.Context) error {
 // waits it returns ErrSessionLost.
 func (s *Session) LockGet(ctx context.Context, lock, holder string, o LockOptions) (Grant, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var watching sync.WaitGroup
-	defer watching.Wait()
 	defer cancel()
-	watching.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
+	defer context.AfterFunc(s.alive, cancel)()
 	g, err := s.c.lockGet(ctx, lock, holder, s.id, o)
 	if why := s.Err(); why != nil && !errors.Is(err, ErrSessionLost) {
 		return Grant{}, fmt.Errorf("lock %q: %w", lock, why)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.etcd.io/raft/v3"
@@ -19,6 +20,7 @@ import (
 const (
 	linkQueue     = 1024 // messages to one member that wait to be sent
 	linkBytes     = 1 << 20
+	linkDirectMax = 16 << 10 // that the Raft loop writes itself
 	linkDialMax   = 500 * time.Millisecond
 	linkWriteMax  = 2 * time.Second
 	linkPause     = 50 * time.Millisecond // after a connection that failed
@@ -46,7 +48,15 @@ type link struct {
 	addr      string
 	queue     chan *pb.Message
 	snapshots chan *pb.Message
+	left      chan struct{} // told of mu.rest; capacity 1
 	stop      context.CancelFunc
+
+	mu struct {
+		sync.Mutex
+		ready syscall.RawConn // a connection that nobody writes to; nil: none
+		out   []byte          // the loop's
+		rest  []byte          // of a message of which the loop wrote a part
+	}
 }
 
 func (l *links) init(s *Service) {
@@ -86,7 +96,7 @@ func (l *links) add(id uint64, addr string) {
 	}
 	ctx, stop := context.WithCancel(l.s.ctx)
 	k := &link{s: l.s, id: id, addr: addr, stop: stop,
-		queue: make(chan *pb.Message, linkQueue), snapshots: make(chan *pb.Message, 1)}
+		queue: make(chan *pb.Message, linkQueue), snapshots: make(chan *pb.Message, 1), left: make(chan struct{}, 1)}
 	l.mu.to[id] = k
 	l.s.running.Go(func() { k.run(ctx) })
 	l.s.running.Go(func() { k.runSnapshots(ctx) })
@@ -104,12 +114,62 @@ func (l *links) send(messages []*pb.Message) {
 		queue := k.queue
 		if m.GetType() == pb.MsgSnap {
 			queue = k.snapshots
+		} else if k.direct(m) {
+			continue
 		}
 		select {
 		case queue <- m:
 		default: // Raft repeats it
 		}
 	}
+}
+
+// direct writes a message from the Raft loop itself, when no other is on its way and
+// the network takes it at once: no other goroutine need wake up for it.
+func (k *link) direct(m *pb.Message) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	ready := k.mu.ready
+	if ready == nil {
+		return false
+	}
+	k.mu.ready = nil // unless all goes well
+	var err error
+	if k.mu.out, err = appendMessage(k.mu.out[:0], m); err != nil || len(k.mu.out) > linkDirectMax {
+		k.mu.out = nil
+		return false
+	}
+	n := writeNow(ready, k.mu.out)
+	if n == len(k.mu.out) {
+		k.mu.ready = ready
+		return true
+	}
+	if n == 0 {
+		return false
+	}
+	k.mu.rest = k.mu.out[n:]
+	notify(k.left)
+	return true
+}
+
+// lend lets the Raft loop write to a connection, until take or a message that it
+// can't write. What is queued goes first.
+func (k *link) lend(c syscall.RawConn) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.queue) == 0 {
+		k.mu.ready = c
+	}
+}
+
+// take has the Raft loop write no more, and returns what it could not write of its
+// last message.
+func (k *link) take() []byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	rest := k.mu.rest
+	k.mu.ready, k.mu.rest = nil, nil
+	return rest
 }
 
 // failed tells Raft that messages did not arrive.
@@ -195,13 +255,15 @@ func (k *link) pump(ctx context.Context, nc net.Conn, first *pb.Message) error {
 		broken <- err
 	})
 	defer nc.Close() // ends the goroutine above
+	raw := rawConn(nc)
+	defer k.take()
 	w := &wire.DeadlineWriter{Conn: nc, Timeout: linkWriteMax}
 	var out []byte
 	m := first
 	for {
 		if m != nil {
 			var err error
-			if out, err = appendMessage(out[:0], m); err != nil {
+			if out, err = appendMessage(out, m); err != nil {
 				return err
 			}
 		}
@@ -218,14 +280,31 @@ func (k *link) pump(ctx context.Context, nc net.Conn, first *pb.Message) error {
 		if cap(out) > 2*linkBytes {
 			out = nil
 		}
+		k.lend(raw)
+		m = nil
 		select {
 		case m = <-k.queue:
+		case <-k.left:
 		case err := <-broken:
 			return err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		out = append(out, k.take()...)
 	}
+}
+
+// rawConn is nil for a connection that encrypts.
+func rawConn(nc net.Conn) syscall.RawConn {
+	sc, ok := nc.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	return raw
 }
 
 // appendMessage encodes a message as commands, one for each of its pieces.
