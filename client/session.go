@@ -165,6 +165,10 @@ func (s *Session) LockGet(ctx context.Context, lock, holder string, o LockOption
 	defer cancel()
 	defer context.AfterFunc(s.alive, cancel)()
 	g, err := s.c.lockGet(ctx, lock, holder, s.id, o)
+	if err == nil && !time.Now().Before(s.Until()) {
+		// This process stood still, and looks at an old answer before it finds out.
+		<-s.done
+	}
 	if why := s.Err(); why != nil && !errors.Is(err, ErrSessionLost) {
 		return Grant{}, fmt.Errorf("lock %q: %w", lock, why)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"viewring/internal/session"
 	"viewring/internal/wire"
 	"viewring/viewleader"
 )
@@ -101,5 +102,22 @@ func TestSessionKnowsFirst(t *testing.T) {
 	}
 	if _, err := second.LockGet(t.Context(), "n", "b", LockOptions{}); err != nil {
 		t.Errorf("after its session was closed: %v", err)
+	}
+}
+
+// TestGrantAfterAPause: a process that stood still may look at a grant before it looks
+// at the time. The lock may be another's by then.
+func TestGrantAfterAPause(t *testing.T) {
+	c := leaderClient(t, startLeader(t), &network{})
+	const ttl = 2 * time.Second
+	s, err := c.OpenSession(t.Context(), SessionOptions{TTL: ttl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(context.Background()) }) // of a test
+	paused := &Session{c: c, id: s.ID(), kept: session.NewKeeper(ttl, time.Now().Add(-ttl)), done: make(chan struct{})}
+	time.AfterFunc(10*time.Millisecond, func() { paused.end(ErrSessionLost) })
+	if g, err := paused.LockGet(t.Context(), "l", "a", LockOptions{}); !errors.Is(err, ErrSessionLost) {
+		t.Errorf("%+v, %v", g, err)
 	}
 }
