@@ -166,6 +166,15 @@ func (m *miniLeader) lose(lost bool) {
 	m.lost, m.told = lost, nil
 }
 
+// replace gives the view leader another state.
+func (m *miniLeader) replace(state *roster.State) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = state
+	close(m.newer)
+	m.newer = make(chan struct{})
+}
+
 // reports returns what it was told since it lost its data.
 func (m *miniLeader) reports() []wire.Report {
 	m.mu.Lock()

@@ -42,14 +42,32 @@ func TestReportBinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.leader.mu.Lock()
-	c.leader.state = state
-	close(c.leader.newer)
-	c.leader.newer = make(chan struct{})
-	c.leader.mu.Unlock()
+	c.leader.replace(state)
 	c.leader.lose(false)
 	c.wait("the recovered view", func() bool { return epoch() == state.Epoch() })
 	c.set("k", "v")
+}
+
+// TestForgottenRegistration: a recovered view leader that has never heard of this start
+// does not end it: it registers again.
+func TestForgottenRegistration(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	if err := c.servers[1].Close(); err != nil {
+		t.Fatal(err)
+	}
+	earlier, _ := c.leader.view()
+	s := c.start(c.options(c.fs[1]))
+	rec := roster.Recovery{Reports: []roster.Report{{View: earlier, Epoch: earlier.Epoch, Register: roster.Register{
+		Cluster: earlier.Cluster, ID: 1, Store: earlier.Members[0].Store, Incarnation: 1, Instance: 7}}}}
+	state, err := rec.Recover(roster.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.leader.replace(state)
+	c.wait("the recovered view", func() bool { return s.views.current().view.Epoch > state.Epoch()-1 })
+	if v := s.views.current().view; v.Members[0].Incarnation != 2 {
+		t.Errorf("%+v", v.Members)
+	}
 }
 
 // TestRestartedServerReports: what it knew is on its disk.

@@ -83,7 +83,6 @@ func (vs *views) adopt(v *ring.View) error {
 		vs.wake()
 		return nil
 	}
-	s.bond.epoch.Store(0)
 	id := s.store.Identity()
 	if v.Cluster != id.Cluster {
 		return fmt.Errorf("a view of cluster %x, this server belongs to %x", v.Cluster, id.Cluster)
@@ -92,6 +91,12 @@ func (vs *views) adopt(v *ring.View) error {
 	case m == nil:
 		s.logger.Info("this server has left the cluster: nothing is left on it", "epoch", v.Epoch)
 		return ErrLeft
+	case m.Incarnation < id.Incarnation:
+		// Its registration went with the view leader's data: it registers again, by its
+		// heartbeat, and is in the views from then on.
+		s.logger.Info("not registered with a view leader that was recovered", "epoch", v.Epoch, "incarnation", m.Incarnation)
+		vs.wake()
+		return nil
 	case m.Incarnation != id.Incarnation:
 		return fmt.Errorf("%v runs as another process too: it registered as incarnation %d, this one is %d", s.id, m.Incarnation, id.Incarnation)
 	}
@@ -110,6 +115,7 @@ func (vs *views) adopt(v *ring.View) error {
 	if !ok {
 		return fmt.Errorf("adopt epoch %d: this server is at %d", v.Epoch, s.node.epoch())
 	}
+	s.bond.epoch.Store(0)
 	k := &known{view: v, table: table, since: time.Now()}
 	vs.present.Store(k)
 	s.store.SetPartitions(len(v.Partitions))

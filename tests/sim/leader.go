@@ -160,11 +160,11 @@ func (l *leader) heartbeat(s *server, reported uint64) {
 	}
 	v := l.state.View()
 	m := v.Member(s.id())
-	if m == nil || m.Incarnation != s.disk.incarnation || s.view == nil {
+	if m == nil || m.Incarnation > s.disk.incarnation || s.view == nil {
 		return
 	}
 	l.heard[s.id()] = l.w.now
-	if !m.Up {
+	if !m.Up || m.Incarnation < s.disk.incarnation { // or its registration went with the view leader's data
 		l.propose(roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
 			Instance: s.instance, Incarnation: s.disk.incarnation, Addr: m.Addr, Whole: true, Starts: s.disk.starts}}, nil)
 	}

@@ -10,9 +10,9 @@ import (
 )
 
 // How far a recovered roster counts on. Nobody knows the last token and session, nor
-// which ids were given to servers that are not members any more: epochs grow by at
-// least the milliseconds between two recoveries, and at most 1<<countShift locks are
-// granted in one.
+// which ids were given to servers that are not members any more: the first epoch grows by
+// at least the milliseconds between two recoveries, also from the same reports, and at
+// most 1<<countShift locks are granted in one.
 const (
 	countShift = 8
 	tokenJump  = 1 << 32
@@ -297,7 +297,7 @@ func (r *Recovery) count(s *State) {
 			id = max(id, o.View.Members[k].ID)
 		}
 	}
-	first := max(epoch+ring.RecoveryJump, uint64(max(0, r.At)))
+	first := epoch + ring.RecoveryJump + uint64(max(0, r.At))
 	s.epoch, s.eventNumber, s.nextID = first-1, first, id+idJump
 	s.locks.token, s.locks.session = max(token+tokenJump, first<<countShift), first<<countShift
 }
