@@ -167,7 +167,7 @@ func (s *Session) LockGet(ctx context.Context, lock, holder string, o LockOption
 	g, err := s.c.lockGet(ctx, lock, holder, s.id, o)
 	if err == nil && !time.Now().Before(s.Until()) {
 		// This process stood still, and looks at an old answer before it finds out.
-		<-s.done
+		<-s.Done()
 	}
 	if why := s.Err(); why != nil && !errors.Is(err, ErrSessionLost) {
 		return Grant{}, fmt.Errorf("lock %q: %w", lock, why)

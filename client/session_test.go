@@ -115,7 +115,8 @@ func TestGrantAfterAPause(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close(context.Background()) }) // of a test
-	paused := &Session{c: c, id: s.ID(), kept: session.NewKeeper(ttl, time.Now().Add(-ttl)), done: make(chan struct{})}
+	paused := &Session{c: c, id: s.ID(), kept: session.NewKeeper(ttl, time.Now().Add(-ttl))}
+	paused.alive, paused.over = context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, func() { paused.end(ErrSessionLost) })
 	if g, err := paused.LockGet(t.Context(), "l", "a", LockOptions{}); !errors.Is(err, ErrSessionLost) {
 		t.Errorf("%+v, %v", g, err)
