@@ -103,7 +103,7 @@ func openDisk(dir string, fs vfs.FS, logger *slog.Logger) (*disk, error) {
 	d.db, err = pebble.Open(fs.PathJoin(dir, raftName), &pebble.Options{
 		FS:                 fs,
 		FormatMajorVersion: pebble.FormatValueSeparation,
-		MemTableSize:       4 << 20,
+		MemTableSize:       1 << 20, // logs of this size are overwritten soon, which syncs faster than a log that grows
 		Logger:             diskLogger{d},
 		EventListener: &pebble.EventListener{
 			// The default kills the process without a word.

@@ -50,8 +50,12 @@ var lockRows = []lockRow{
 	{"64 clients, one lock", 64, true},
 }
 
-// lockWarmup is for connections and caches before each measurement.
-const lockWarmup = 300 * time.Millisecond
+// lockWarmup is for connections and caches before each measurement, lockAging for
+// members to be as after some time: with logs that they overwrite, not new ones.
+const (
+	lockWarmup = 300 * time.Millisecond
+	lockAging  = 4 * time.Second
+)
 
 // runLocks measures lock get and release in turns: both services run all the time, and
 // load is on one of them.
@@ -79,6 +83,11 @@ func runLocks(ctx context.Context, o *options, only string) error {
 		defer started[0].stop()
 		services = append(services, started...)
 	}
+	for _, s := range services {
+		if _, err := measured(ctx, s, lockRows[1], lockAging); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
 	t := newTable(about, []string{"viewring", "etcd", "etcd's leader"}, []string{"viewring", "etcd", "etcd, its leader asked directly"})
 	for n := range o.runs {
 		for _, row := range lockRows {
@@ -98,42 +107,53 @@ func runLocks(ctx context.Context, o *options, only string) error {
 	return os.WriteFile(filepath.Join(o.out, "locks.md"), []byte(text), 0o644)
 }
 
-// measureLocks takes one row of one service.
-func measureLocks(ctx context.Context, o *options, s *lockService, row lockRow, t *table) error {
+// cost is what a row came to.
+type cost struct {
+	result
+	servers float64 // CPU time of the members per pair, µs
+}
+
+// measured has the clients of a row take locks for a while.
+func measured(ctx context.Context, s *lockService, row lockRow, span time.Duration) (c cost, err error) {
 	var clients []locker
 	defer func() {
-		for _, c := range clients {
-			c.close()
+		for _, l := range clients {
+			l.close()
 		}
 	}()
 	for n := range row.clients {
-		c, err := s.open(ctx, n)
+		l, err := s.open(ctx, n)
 		if err != nil {
-			return err
+			return c, err
 		}
-		clients = append(clients, c)
+		clients = append(clients, l)
 	}
 	if _, err := pairs(ctx, clients, row, lockWarmup); err != nil {
-		return err
+		return c, err
 	}
 	if err := settle(ctx); err != nil {
-		return err
+		return c, err
 	}
 	cpu := processorTime(s.pids)
-	r, err := pairs(ctx, clients, row, o.span)
+	if c.result, err = pairs(ctx, clients, row, span); err == nil && c.Operations == 0 {
+		err = errors.New("no lock was granted")
+	}
+	c.servers = float64((processorTime(s.pids) - cpu).Microseconds()) / float64(c.Operations)
+	return c, err
+}
+
+// measureLocks takes one row of one service.
+func measureLocks(ctx context.Context, o *options, s *lockService, row lockRow, t *table) error {
+	c, err := measured(ctx, s, row, o.span)
 	if err != nil {
 		return err
 	}
-	if r.Operations == 0 {
-		return errors.New("no lock was granted")
-	}
-	each := float64((processorTime(s.pids) - cpu).Microseconds()) / float64(r.Operations)
 	fmt.Printf("%-13s %-24s %7.0f pairs/s  p50 %6dµs  p99 %6dµs  servers %5.0fµs, load %5.0fµs a pair\n",
-		s.name, row.name, r.PerSecond, r.P50, r.P99, each, r.ClientCPU)
-	t.add(s.name, row.name+": pairs/s", r.PerSecond)
-	t.add(s.name, row.name+": p50 µs", float64(r.P50))
-	t.add(s.name, row.name+": p99 µs", float64(r.P99))
-	t.add(s.name, row.name+": CPU µs of the servers", each)
+		s.name, row.name, c.PerSecond, c.P50, c.P99, c.servers, c.ClientCPU)
+	t.add(s.name, row.name+": pairs/s", c.PerSecond)
+	t.add(s.name, row.name+": p50 µs", float64(c.P50))
+	t.add(s.name, row.name+": p99 µs", float64(c.P99))
+	t.add(s.name, row.name+": CPU µs of the servers", c.servers)
 	return nil
 }
 
