@@ -156,6 +156,8 @@ func (t *tally) add(r Result) {
 	t.virtual += r.Virtual
 	if r.Violation != "" {
 		t.violations++
+		first, _, _ := strings.Cut(r.Violation, "\n")
+		fmt.Fprintf(os.Stderr, "sim: seed %d: %s\n", r.Seed, first) // the whole comes at the end
 	}
 	for k, v := range r.Counts {
 		t.counts[k] += v
