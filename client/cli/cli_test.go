@@ -146,6 +146,25 @@ func TestSettleArgs(t *testing.T) {
 	}
 }
 
+// TestViewLeadersWithoutHead: with --json the group and the error are one object.
+func TestViewLeadersWithoutHead(t *testing.T) {
+	var out, errs bytes.Buffer
+	a := &app{env: Env{Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}}
+	a.flags.json = true
+	g := &client.ViewLeaderGroup{Members: []client.ViewLeader{{ID: 1, Addr: "a:1", Voter: true, Up: true}, {ID: 2, Addr: "b:1", Voter: true}, {ID: 3, Addr: "c:1", Voter: true}}}
+	err := a.printViewLeaders(g)
+	code := a.exitCode(t.Context(), err)
+	a.report(err, code)
+	var o struct {
+		Members []viewLeaderObject
+		Error   string
+		Exit    int
+	}
+	if err := json.Unmarshal(out.Bytes(), &o); err != nil || len(o.Members) != 3 || !strings.Contains(o.Error, "1 of the 2") || o.Exit != exitUnavailable || code != o.Exit {
+		t.Errorf("%s: %+v, %v", out.String(), o, err)
+	}
+}
+
 func TestHelp(t *testing.T) {
 	a := &app{env: Env{Getenv: func(string) string { return "" }}}
 	root := a.root()

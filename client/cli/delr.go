@@ -2,26 +2,40 @@ package cli
 
 import (
 	"context"
+
 	"github.com/spf13/cobra"
 
 	"viewring/client"
 )
 
 func (a *app) delrCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:     "delr NAME",
-		Short:   "delete a replicated key",
-		Long:    "Delete a replicated key. An absent one is exit code 1.",
-		Example: "  viewring delr greeting",
-		Args:    wants("NAME"),
-		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
-			if err := c.Delete(ctx, args[0], client.Always()); err != nil {
+	var under func() (client.Fence, error)
+	cmd := &cobra.Command{
+		Use:   "delr NAME",
+		Short: "delete a replicated key",
+		Long: `Delete a replicated key. An absent one is exit code 1.
+
+With --fence LOCK:TOKEN it is refused, exit code 4, where a higher token of that
+lock was seen, as with setr.`,
+		Example: `  viewring delr greeting
+  viewring delr --fence "$VIEWRING_LOCK:$VIEWRING_TOKEN" state`,
+		Args: wants("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			fence, err := under()
+			if err != nil {
 				return err
 			}
-			if a.flags.json {
-				a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0])})
-			}
-			return nil
-		}),
+			return a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
+				if err := c.Delete(client.WithFence(ctx, fence), args[0], client.Always()); err != nil {
+					return err
+				}
+				if a.flags.json {
+					a.printJSON(map[string]any{"version": jsonVersion, "name": []byte(args[0])})
+				}
+				return nil
+			})(cmd, args)
+		},
 	}
+	under = fenceFlag(cmd)
+	return cmd
 }

@@ -72,6 +72,15 @@ type codeError struct {
 func (e codeError) Error() string { return e.err.Error() }
 func (e codeError) Unwrap() error { return e.err }
 
+// answeredError is an error that comes with an answer: with --json they are one object.
+type answeredError struct {
+	err    error
+	answer map[string]any
+}
+
+func (e answeredError) Error() string { return e.err.Error() }
+func (e answeredError) Unwrap() error { return e.err }
+
 func (a *app) exitCode(ctx context.Context, err error) int {
 	var usage usageError
 	var coded codeError
@@ -104,6 +113,12 @@ func (a *app) report(err error, code int) {
 		fmt.Fprintf(a.env.Stderr, "Run '%s --help' for usage.\n", a.path())
 	}
 	if a.flags.json {
-		a.printJSON(map[string]any{"version": jsonVersion, "error": text, "exit": code})
+		object := map[string]any{"version": jsonVersion}
+		var answered answeredError
+		if errors.As(err, &answered) {
+			object = answered.answer
+		}
+		object["error"], object["exit"] = text, code
+		a.printJSON(object)
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +16,7 @@ const valueReadMax = 16<<20 + 1
 
 func (a *app) setrCmd() *cobra.Command {
 	var ttl time.Duration
-	var fence string
+	var under func() (client.Fence, error)
 	cmd := &cobra.Command{
 		Use:   "setr NAME VALUE",
 		Short: "set a replicated key",
@@ -40,7 +38,7 @@ lock was seen: what held the lock once writes no more.`,
 			if ttl < time.Millisecond && cmd.Flag("ttl").Changed {
 				return usagef("--ttl is a millisecond or more")
 			}
-			under, err := parseFence(fence, cmd.Flag("fence").Changed)
+			fence, err := under()
 			if err != nil {
 				return err
 			}
@@ -49,7 +47,7 @@ lock was seen: what held the lock once writes no more.`,
 				return err
 			}
 			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
-				ctx = client.WithFence(ctx, under)
+				ctx = client.WithFence(ctx, fence)
 				set := func() (client.Version, error) { return c.Set(ctx, args[0], value, client.Always()) }
 				if ttl != 0 {
 					set = func() (client.Version, error) { return c.SetFor(ctx, args[0], value, ttl, client.Always()) }
@@ -66,21 +64,8 @@ lock was seen: what held the lock once writes no more.`,
 		},
 	}
 	cmd.Flags().DurationVar(&ttl, "ttl", 0, "the key goes after this long (default: never)")
-	cmd.Flags().StringVar(&fence, "fence", "", "only while no newer holder of the lock has written: `LOCK:TOKEN`")
+	under = fenceFlag(cmd)
 	return cmd
-}
-
-// parseFence reads LOCK:TOKEN; a lock may have colons in its name.
-func parseFence(text string, given bool) (client.Fence, error) {
-	if !given {
-		return client.Fence{}, nil
-	}
-	i := strings.LastIndexByte(text, ':')
-	token, err := strconv.ParseUint(text[i+1:], 10, 64)
-	if i < 1 || err != nil {
-		return client.Fence{}, usagef("--fence must be LOCK:TOKEN, as lock_get prints it, not %q", text)
-	}
-	return client.Fence{Lock: text[:i], Token: token}, nil
 }
 
 // readValue returns the argument, or for "-" standard input.

@@ -108,15 +108,17 @@ func (a *app) printViewLeaders(g *client.ViewLeaderGroup) error {
 		rows = append(rows, []string{"", addr, "expected", "", ""})
 	}
 	want, up := g.Majority()
-	if a.flags.json {
-		a.printJSON(map[string]any{"version": jsonVersion, "cluster": hex.EncodeToString(g.Cluster[:]), "has_head": g.HasHead,
-			"majority": want, "up": up, "members": objects})
-	} else {
+	answer := map[string]any{"version": jsonVersion, "cluster": hex.EncodeToString(g.Cluster[:]), "has_head": g.HasHead,
+		"majority": want, "up": up, "members": objects}
+	if !a.flags.json {
 		a.table([]string{"ID", "ADDRESS", "ROLE", "STATE", ">LAG"}, rows)
+	} else if g.HasHead {
+		a.printJSON(answer)
 	}
 	switch {
 	case !g.HasHead:
-		return codeError{exitUnavailable, fmt.Errorf("no view leader is the head: %d of the %d that make a majority answer", up, want)}
+		err := fmt.Errorf("no view leader is the head: %d of the %d that make a majority answer", up, want)
+		return answeredError{codeError{exitUnavailable, err}, answer}
 	case !a.flags.json && up-want == 0:
 		a.printf("%s\n", a.paint(a.env.Stdout, yellow, fmt.Sprintf("%d up, a majority is %d: none may fail", up, want)))
 	case !a.flags.json:

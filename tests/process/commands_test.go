@@ -176,10 +176,12 @@ func testLockedCommand(t *testing.T, s *harness.Shell) {
 	}
 	s.Fails(4, "the lock has gone to others", "setr", "--fence", "job:"+strconv.Itoa(former-1), "state", "of x")
 	s.Fails(2, "LOCK:TOKEN", "setr", "--fence", "job", "state", "of x")
+	s.Fails(4, "the lock has gone to others", "delr", "--fence", "job:"+strconv.Itoa(former-1), "state")
 	s.OK("setr", "--fence", "other:1", "state", "of y still")
 	if got := s.OK("getr", "state"); got != "of y still" {
 		t.Errorf("the value is %q", got)
 	}
+	s.OK("delr", "--fence", "job:"+job, "state")
 	s.OK("lock_release", "job", "y")
 }
 
