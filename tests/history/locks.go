@@ -32,6 +32,7 @@ type LockOp struct {
 	Token   uint64
 	Refused bool          // somebody else held it, or it was not held
 	Unknown bool          // nobody saw the answer
+	Any     bool          // LockFree: it names no token, and frees whatever grant its owner has by then
 	Call    time.Duration // asked
 	Return  time.Duration // answered; 0 or Never: not seen. Unknown, LockLost: it has no effect after that
 }

@@ -182,12 +182,22 @@ func (s lockState) free(op *lockStep) []any {
 	switch {
 	case op.Refused:
 		return only(!slices.ContainsFunc(strings.Fields(s.holders), func(w string) bool { return strings.HasPrefix(w, op.Owner+"/") }), s)
-	case op.Unknown:
-		return append(only(has(s.holders, who), lockState{s.shared, without(s.holders, who), s.gone, s.token}), s)
 	}
-	ok := has(s.holders, who)
-	s.holders = without(s.holders, who)
-	return only(ok, s)
+	var freed []any
+	for _, h := range strings.Fields(s.holders) {
+		if h == who || op.Any && strings.HasPrefix(h, op.Owner+"/") {
+			f := s
+			f.holders = without(s.holders, h)
+			if h == op.Owner+"/0" { // nothing is left to be lost
+				f.gone = with(s.gone, op.Owner)
+			}
+			freed = append(freed, f)
+		}
+	}
+	if op.Unknown {
+		return append(freed, s)
+	}
+	return freed
 }
 
 func only(ok bool, s lockState) []any {

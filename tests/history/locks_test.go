@@ -18,6 +18,10 @@ func TestLockHistoryJudged(t *testing.T) {
 	}
 	a := at(LockOp{Owner: "a", Token: 1}, 0, 1)
 	free := at(LockOp{Owner: "a", Token: 1, Kind: LockFree}, 2, 3)
+	late := at(LockOp{Owner: "a", Token: 2, Kind: LockFree}, 6, 7)
+	gone := at(LockOp{Owner: "a", Token: 1, Kind: LockLost}, 2, 3)
+	asked := at(LockOp{Owner: "a", Unknown: true}, 4, 9)
+	any := at(LockOp{Owner: "a", Token: 1, Kind: LockFree, Any: true}, 6, 7)
 	for what, c := range map[string]struct {
 		ops []LockOp
 		bad bool
@@ -35,6 +39,8 @@ func TestLockHistoryJudged(t *testing.T) {
 		"no token left for it":     {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 5), at(LockOp{Owner: "b", Refused: true}, 4, 5), at(LockOp{Owner: "b", Token: 2}, 6, 7)}, bad: true},
 		"a token left for it":      {ops: []LockOp{a, free, at(LockOp{Owner: "c", Unknown: true}, 2, 5), at(LockOp{Owner: "b", Refused: true}, 4, 5), at(LockOp{Owner: "b", Token: 3}, 6, 7)}},
 		"one token for two":        {ops: []LockOp{a, free, at(LockOp{Owner: "b", Token: 1}, 4, 5)}, bad: true},
+		"another grant's release":  {ops: []LockOp{a, late, at(LockOp{Owner: "b", Token: 3}, 8, 9)}, bad: true},
+		"whatever grant it has":    {ops: []LockOp{a, gone, asked, any, at(LockOp{Owner: "b", Token: 3}, 8, 9)}},
 		"the same again":           {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1}, 2, 3)}},
 		"a new one, without a gap": {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 2}, 2, 3)}, bad: true},
 		"lost, not yet":            {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1, Kind: LockLost}, 5, 0), at(LockOp{Owner: "b", Token: 2}, 3, 4)}, bad: true},

@@ -477,6 +477,7 @@ func (l *locker) release(h *holding) {
 	op.Call = l.w.now
 	c := lockCall{id: uint64(l.number)<<32 | uint64(l.life)<<24 | l.ops, cmd: roster.Command{Kind: roster.KindLockFree, Lock: h.place.lock,
 		Client: h.place.client, Session: h.place.session, Token: h.token * uint64(l.h.rng.IntN(2))}}
+	op.Any = c.cmd.Token == 0 // a question of before that comes late may have got it another one
 	l.unknown = func() {
 		op.Unknown, op.Return = true, history.Never
 		l.h.history.Add(op)
