@@ -74,7 +74,7 @@ func TestUsageErrors(t *testing.T) {
 		{"viewleader --min-copies 4", "--min-copies must be 1 to 3"},
 		{"viewleader --listen nonsense", "--listen must be HOST:PORT"},
 		{"viewleader --recover-without s3", "--recover-without needs --recover"},
-		{"viewleader --recover --recover-accept-loss", "--recover-accept-loss both"},
+		{"viewleader --recover --recover-accept-loss", "--recover-accept-loss need both"},
 		{"viewleader --recover --recover-without three", "not a server id"},
 		{"server --listen 127.0.0.1:99999", "is not a port"},
 		{"server --listen :0", "needs --data"},

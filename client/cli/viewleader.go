@@ -31,6 +31,7 @@ type ViewLeaderOptions struct {
 
 	Recover        bool // its data is lost: ask the servers
 	RecoverWithout []ring.ServerID
+	MinCopiesKept  bool // nobody lowered it since the newest view that is reported
 	AcceptLoss     bool
 
 	Secure secure.Config
@@ -59,8 +60,10 @@ and who is missing, and goes on by itself when all have. Servers that were stopp
 can report too: start them. No acknowledged write is lost; locks and sessions are, and
 tokens go on far above those of before. Servers that left or were removed are
 unknown to it: they need empty folders. --recover-without names servers that will not
-come back: that is refused where writes that only they have may have been acknowledged,
-unless --recover-accept-loss is given; make sure then that their processes are stopped.
+come back: that is refused where writes that only they have may have been acknowledged.
+Nobody here knows whether min-copies was lowered while they ran on: --recover-min-copies-kept
+says that it was not, neither by --min-copies nor because servers left. --recover-accept-loss
+goes on whatever may be lost; make sure then that their processes are stopped.
 A folder that has data is not recovered over.`
 
 func (a *app) viewleaderCmd() *cobra.Command {
@@ -74,7 +77,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 		Example: `  viewring viewleader --data /var/lib/viewring/leader
   viewring viewleader --fast
   viewring viewleader --data /var/lib/viewring/leader --recover
-  viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3
+  viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3 --recover-min-copies-kept
   viewring viewleader --listen 10.0.0.1:39000 --insecure --peers 10.0.0.1:39000,10.0.0.2:39000,10.0.0.3:39000`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -122,6 +125,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 	f.BoolVar(&fast, "fast", false, "notice dead servers sooner: shorter --heartbeat, --down-after and leases")
 	f.BoolVar(&o.Recover, "recover", false, "the data is lost: on an empty folder, go on from what the servers report")
 	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,…`")
+	f.BoolVar(&o.MinCopiesKept, "recover-min-copies-kept", false, "with --recover-without: min-copies was not lowered since those were heard of last")
 	f.BoolVar(&o.AcceptLoss, "recover-accept-loss", false, "with --recover-without: even if acknowledged writes may be lost")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
@@ -130,11 +134,11 @@ func (a *app) viewleaderCmd() *cobra.Command {
 
 // without reads --recover-without.
 func (o *ViewLeaderOptions) without(text string) (ids []ring.ServerID, err error) {
-	if text == "" && !o.AcceptLoss {
+	if text == "" && !o.AcceptLoss && !o.MinCopiesKept {
 		return nil, nil
 	}
 	if text == "" || !o.Recover {
-		return nil, usagef("--recover-without needs --recover, and --recover-accept-loss both")
+		return nil, usagef("--recover-without needs --recover; --recover-min-copies-kept and --recover-accept-loss need both")
 	}
 	for name := range strings.SplitSeq(text, ",") {
 		id, err := ring.ParseServerID(strings.TrimSpace(name))

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -181,6 +182,9 @@ func (l *leader) recover() {
 	for _, id := range slices.Sorted(maps.Keys(r.reports)) {
 		rec.Reports = append(rec.Reports, r.reports[id])
 	}
+	if f := rec.Survey(); errors.Is(f.Err, roster.ErrIfLowered) {
+		rec.Kept = !l.loweredSince(f.View)
+	}
 	l.w.breakRecovery(rec)
 	f := rec.Survey()
 	switch {
@@ -197,11 +201,27 @@ func (l *leader) recover() {
 		for _, m := range f.Missing {
 			rec.Without = append(rec.Without, m.ID)
 		}
-		if f := rec.Survey(); f.Complete() {
+		if f := rec.Survey(); errors.Is(f.Err, roster.ErrIfLowered) && !l.loweredSince(f.View) {
 			r.without = rec.Without
 		}
 	}
 	l.w.after(200*time.Millisecond, l.recover)
+}
+
+// loweredSince is what an operator knows: whether any partition needed fewer copies in
+// a view after v.
+func (l *leader) loweredSince(v *ring.View) bool {
+	for _, later := range l.views {
+		if later.Epoch <= v.Epoch {
+			continue
+		}
+		for i := range v.Partitions {
+			if later.Partitions[i].MinCopies < v.Partitions[i].MinCopies {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (l *leader) recovered(rec *roster.Recovery) {
