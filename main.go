@@ -78,7 +78,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Peers: o.Peers, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
-		Recover: viewleader.RecoverOptions{Wanted: o.Recover, Without: o.RecoverWithout, Kept: o.MinCopiesKept, AcceptLoss: o.AcceptLoss},
+		Recover: viewleader.RecoverOptions{Wanted: o.Recover, Without: o.RecoverWithout, Unchanged: o.Unchanged, AcceptLoss: o.AcceptLoss},
 		Secure:  o.Secure, Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
 	})
 	if err != nil {

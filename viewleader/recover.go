@@ -29,9 +29,9 @@ type RecoverOptions struct {
 	Wanted bool
 	// Without are members of the cluster that are not waited for.
 	Without []ring.ServerID
-	// Kept is the operator's word that min-copies was lowered nowhere since the newest
-	// view that is reported.
-	Kept bool
+	// Unchanged is the operator's word that since the newest view that is reported no
+	// other server joined, and min-copies was lowered nowhere.
+	Unchanged bool
 	// AcceptLoss goes on without them even if acknowledged writes may be lost.
 	AcceptLoss bool
 	// Settle is how long nothing new must have been reported; default 5 s.
@@ -107,7 +107,7 @@ func (v *recovery) take(o *roster.Report) {
 // state is what the reports come to; settled when nothing new has come for a while.
 func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settled bool) {
 	opts, now := &v.s.opts, time.Now()
-	rec = &roster.Recovery{Without: opts.Recover.Without, Kept: opts.Recover.Kept, AcceptLoss: opts.Recover.AcceptLoss, At: opts.Now().UnixMilli()}
+	rec = &roster.Recovery{Without: opts.Recover.Without, Unchanged: opts.Recover.Unchanged, AcceptLoss: opts.Recover.AcceptLoss, At: opts.Now().UnixMilli()}
 	v.mu.Lock()
 	for _, id := range slices.Sorted(maps.Keys(v.reports)) {
 		if o := v.reports[id]; now.Sub(o.at) < reportAge {

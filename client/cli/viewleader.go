@@ -31,7 +31,7 @@ type ViewLeaderOptions struct {
 
 	Recover        bool // its data is lost: ask the servers
 	RecoverWithout []ring.ServerID
-	MinCopiesKept  bool // nobody lowered it since the newest view that is reported
+	Unchanged      bool // since the newest view that is reported no other joined, and min-copies was not lowered
 	AcceptLoss     bool
 
 	Secure secure.Config
@@ -61,9 +61,10 @@ can report too: start them. No acknowledged write is lost; locks and sessions ar
 tokens go on far above those of before. Servers that left or were removed are
 unknown to it: they need empty folders. --recover-without names servers that will not
 come back: that is refused where writes that only they have may have been acknowledged.
-Nobody here knows whether min-copies was lowered while they ran on: --recover-min-copies-kept
-says that it was not, neither by --min-copies nor because servers left. --recover-accept-loss
-goes on whatever may be lost; make sure then that their processes are stopped.
+Nobody here knows what happened while they ran on: --recover-unchanged says that no other
+server joined or came back, and that min-copies was not lowered, neither by its flag nor
+because servers left. --recover-accept-loss goes on whatever may be lost; make sure then
+that their processes are stopped.
 A folder that has data is not recovered over.`
 
 func (a *app) viewleaderCmd() *cobra.Command {
@@ -77,7 +78,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 		Example: `  viewring viewleader --data /var/lib/viewring/leader
   viewring viewleader --fast
   viewring viewleader --data /var/lib/viewring/leader --recover
-  viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3 --recover-min-copies-kept
+  viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3 --recover-unchanged
   viewring viewleader --listen 10.0.0.1:39000 --insecure --peers 10.0.0.1:39000,10.0.0.2:39000,10.0.0.3:39000`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -125,7 +126,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 	f.BoolVar(&fast, "fast", false, "notice dead servers sooner: shorter --heartbeat, --down-after and leases")
 	f.BoolVar(&o.Recover, "recover", false, "the data is lost: on an empty folder, go on from what the servers report")
 	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,…`")
-	f.BoolVar(&o.MinCopiesKept, "recover-min-copies-kept", false, "with --recover-without: min-copies was not lowered since those were heard of last")
+	f.BoolVar(&o.Unchanged, "recover-unchanged", false, "with --recover-without: no other server joined since, and min-copies was not lowered")
 	f.BoolVar(&o.AcceptLoss, "recover-accept-loss", false, "with --recover-without: even if acknowledged writes may be lost")
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
@@ -134,11 +135,11 @@ func (a *app) viewleaderCmd() *cobra.Command {
 
 // without reads --recover-without.
 func (o *ViewLeaderOptions) without(text string) (ids []ring.ServerID, err error) {
-	if text == "" && !o.AcceptLoss && !o.MinCopiesKept {
+	if text == "" && !o.AcceptLoss && !o.Unchanged {
 		return nil, nil
 	}
 	if text == "" || !o.Recover {
-		return nil, usagef("--recover-without needs --recover; --recover-min-copies-kept and --recover-accept-loss need both")
+		return nil, usagef("--recover-without needs --recover; --recover-unchanged and --recover-accept-loss need both")
 	}
 	for name := range strings.SplitSeq(text, ",") {
 		id, err := ring.ParseServerID(strings.TrimSpace(name))

@@ -52,7 +52,7 @@ var recoveries = []scene{
 		id := away.ID()
 		away.Kill()
 		p.loseLeader()
-		p.recoverLeader("--recover-without", id.String(), "--recover-min-copies-kept")
+		p.recoverLeader("--recover-without", id.String(), "--recover-unchanged")
 		p.WaitDown(away)
 		p.ops(someOps)
 		away.Start()

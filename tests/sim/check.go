@@ -55,7 +55,7 @@ func (w *world) checkCommit(s *server, l *lane, p ring.PartitionID, c replica.Co
 	ids := l.core.Committers(p)
 	for _, id := range ids {
 		last := w.byID(id).disk.syncedLast(p)
-		if l.believesLost(id, p) {
+		if l.believesLost(id, p) || w.dropped(id, p, c.Term) {
 			continue
 		}
 		invariant.Check(last >= c.Commit, "I3", "%v commits partition %d up to %d, %v has synced up to %d", s.id(), p, c.Commit, id, last)
@@ -87,6 +87,14 @@ func (w *world) checkBackup(s *server, p ring.PartitionID, c *replica.Copy) {
 	if c.Commit > of.Commit || of.Commit > c.Last.Seq {
 		w.violated("I5", "partition %d term %d: %v has committed %d of %d, its primary %v %d", p, c.Term, s, c.Commit, c.Last.Seq, primary, of.Commit)
 	}
+}
+
+// dropped reports whether a server that acted in a term acts no more: it may have
+// deleted its copy before the primary of that term looks at its acknowledgement. Who
+// acts now has what it had.
+func (w *world) dropped(id ring.ServerID, p ring.PartitionID, term uint64) bool {
+	now := &w.leader.state.View().Partitions[p]
+	return now.Term > term && !now.IsActing(id)
 }
 
 // believesLost reports whether a lane still counts on a start of another server that
@@ -170,7 +178,7 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	kept := in.op != 0 && try.current() && w.now-try.rec.call < time.Second
 	for _, id := range l.core.Committers(p) {
 		d := w.byID(id).disk
-		if l.believesLost(id, p) {
+		if l.believesLost(id, p) || w.dropped(id, p, c.Term) {
 			continue
 		}
 		invariant.Check(d.syncedLast(p) >= a.Version.Seq, "I3", "partition %d: %v is answered, %v has synced up to %d", p, a.Version, id, d.syncedLast(p))

@@ -182,8 +182,8 @@ func (l *leader) recover() {
 	for _, id := range slices.Sorted(maps.Keys(r.reports)) {
 		rec.Reports = append(rec.Reports, r.reports[id])
 	}
-	if f := rec.Survey(); errors.Is(f.Err, roster.ErrIfLowered) {
-		rec.Kept = !l.loweredSince(f.View)
+	if f := rec.Survey(); errors.Is(f.Err, roster.ErrIfChanged) {
+		rec.Unchanged = !l.changedSince(f.View)
 	}
 	l.w.breakRecovery(rec)
 	f := rec.Survey()
@@ -201,19 +201,22 @@ func (l *leader) recover() {
 		for _, m := range f.Missing {
 			rec.Without = append(rec.Without, m.ID)
 		}
-		if f := rec.Survey(); errors.Is(f.Err, roster.ErrIfLowered) && !l.loweredSince(f.View) {
+		if f := rec.Survey(); errors.Is(f.Err, roster.ErrIfChanged) && !l.changedSince(f.View) {
 			r.without = rec.Without
 		}
 	}
 	l.w.after(200*time.Millisecond, l.recover)
 }
 
-// loweredSince is what an operator knows: whether any partition needed fewer copies in
-// a view after v.
-func (l *leader) loweredSince(v *ring.View) bool {
+// changedSince is what an operator knows: whether a view after v has a member that v
+// does not have, or a partition that needs fewer copies.
+func (l *leader) changedSince(v *ring.View) bool {
 	for _, later := range l.views {
 		if later.Epoch <= v.Epoch {
 			continue
+		}
+		if slices.ContainsFunc(later.Members, func(m ring.Member) bool { return v.Member(m.ID) == nil }) {
+			return true
 		}
 		for i := range v.Partitions {
 			if later.Partitions[i].MinCopies < v.Partitions[i].MinCopies {

@@ -33,9 +33,10 @@ type Report struct {
 type Recovery struct {
 	Reports []Report        // one of each server
 	Without []ring.ServerID // members that are not waited for; what they report is not heard
-	// Kept is the operator's word that min-copies was lowered nowhere after the newest
-	// view that is reported, neither by configuring it nor because members left.
-	Kept bool
+	// Unchanged is the operator's word on the time after the newest view that is
+	// reported: no server joined or came back that has not reported, and min-copies was
+	// lowered nowhere, neither by configuring it nor because members left.
+	Unchanged bool
 	// AcceptLoss goes on without them even if writes that only they have were
 	// acknowledged: the operator's word.
 	AcceptLoss bool
@@ -49,9 +50,9 @@ type Missing struct {
 	Why  string
 }
 
-// ErrIfLowered is all that keeps a Recovery from going on without some members: it
+// ErrIfChanged is all that keeps a Recovery from going on without some members: it
 // takes the operator's word.
-var ErrIfLowered = errors.New("writes may be lost if min-copies was lowered, by configuring it or because servers left,")
+var ErrIfChanged = errors.New("writes may be lost if other servers joined, or min-copies was lowered (by its flag, or because servers left)")
 
 // Findings is what a Recovery comes to so far.
 type Findings struct {
@@ -234,10 +235,10 @@ func (r *Recovery) unknown(v *ring.View) error {
 }
 
 // mayGoWithout says what may be lost by not waiting for members. A later view than
-// the newest that was reported can only have been used by them alone. There they
-// acknowledged something only if they are min-copies, as those were then; and all that
-// was acknowledged otherwise is on each acting replica, so one of those must have
-// reported.
+// the newest that was reported can only have been used by them, and by those whom they
+// let in and nobody else has heard of. There they acknowledged something only if they
+// are min-copies, as those were then; and all that was acknowledged otherwise is on each
+// acting replica, so one of those must have reported.
 func (r *Recovery) mayGoWithout(f *Findings) error {
 	away := slices.DeleteFunc(slices.Clone(r.Without), func(id ring.ServerID) bool { return f.View.Member(id) == nil })
 	slices.Sort(away)
@@ -256,8 +257,8 @@ func (r *Recovery) mayGoWithout(f *Findings) error {
 			return fmt.Errorf("without %s writes may be lost: of those that act in partition %d (%s) nobody has reported", idList(away), i, idList(p.Acting))
 		}
 	}
-	if !r.Kept {
-		return fmt.Errorf("without %s %w after epoch %d", idList(away), ErrIfLowered, f.View.Epoch)
+	if !r.Unchanged {
+		return fmt.Errorf("without %s %w after epoch %d", idList(away), ErrIfChanged, f.View.Epoch)
 	}
 	return nil
 }

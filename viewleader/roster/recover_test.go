@@ -131,7 +131,7 @@ func TestH23Waits(t *testing.T) {
 			r.Reports[2].View, r.Reports[2].Epoch = v, v.Epoch
 		}, "contradict each other: partition 0"},
 		"without nobody":     {func(_ *world, r *Recovery) { r.Without = ids{8} }, "s8 is no member"},
-		"without one":        {func(_ *world, r *Recovery) { r.Without = ids{3} }, "if min-copies was lowered"},
+		"without one":        {func(_ *world, r *Recovery) { r.Without = ids{3} }, "if other servers joined, or min-copies was lowered"},
 		"without min-copies": {func(_ *world, r *Recovery) { r.Without = ids{2, 3} }, "without s2, s3 writes may be lost"},
 		"without all acting": {func(w *world, r *Recovery) {
 			w.expire(2)
@@ -156,7 +156,7 @@ func TestH23Without(t *testing.T) {
 	forced.must(t)
 
 	_, r := lost(t, 2, 3)
-	r.Without, r.Reports, r.Kept = ids{3}, r.Reports[:2], true
+	r.Without, r.Reports, r.Unchanged = ids{3}, r.Reports[:2], true
 	s := r.must(t)
 	if m := s.member(3); m.Up || m.Instance != 0 || len(s.View().Partitions[0].Acting) != 3 {
 		t.Fatalf("%+v", m)
