@@ -250,6 +250,9 @@ func (s *lockShadow) waitsForItself(lock string, me shadowWaiter) bool {
 // checkBelief is what locks are for: when one is granted nobody else takes itself for
 // its holder, by its own clock, unless they share it.
 func (h *lockHead) checkBelief(place lockPlace, token uint64) {
+	if token <= h.before {
+		return // the answer comes from a view leader that has lost it since: its fence is refused
+	}
 	shared := h.shadow.lock(place.lock).shared
 	for _, l := range h.lockers {
 		for _, o := range l.held {
