@@ -37,7 +37,7 @@ func missing(v *ring.View, t *ring.Table, only ring.ServerID) []Transfer {
 		if len(p.Acting) == 0 {
 			continue
 		}
-		for _, to := range slices.Concat(t.Targets(ring.PartitionID(i)), p.Returners(v.Member)) {
+		for _, to := range p.Wanted(t.Targets(ring.PartitionID(i)), v.Member) {
 			if (only == 0 || to == only) && !p.IsActing(to) {
 				transfers = append(transfers, Transfer{Partition: ring.PartitionID(i), To: to, Copies: len(p.Acting)})
 			}

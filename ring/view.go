@@ -108,15 +108,16 @@ func (p *Partition) Primary() ServerID {
 // IsActing reports whether id is among the acting replicas.
 func (p *Partition) IsActing(id ServerID) bool { return slices.Contains(p.Acting, id) }
 
-// Returners returns the leaving members of W that do not act, while fewer act than
+// Returners returns the members of W that do not act, while fewer act than
 // min-copies: they hold all that was acknowledged, and may act again until enough of
-// the targets do. Members are found by member.
+// the targets do, also where the ring wants others by now or they are leaving. Members
+// are found by member.
 func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 	if len(p.Acting) == 0 || len(p.Acting) >= int(p.MinCopies) {
 		return nil
 	}
 	for _, id := range p.Writable {
-		if m := member(id); m != nil && m.Standing == Leaving && !p.IsActing(id) {
+		if m := member(id); m != nil && (m.Standing == In || m.Standing == Leaving) && !p.IsActing(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -127,6 +128,17 @@ func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 // server that has reported to one adopts nothing below: no view leader makes that many
 // epochs unheard (at one a millisecond in 49 days).
 const RecoveryJump = 1 << 32
+
+// Wanted returns who may act for p: the targets, and returners that are none.
+func (p *Partition) Wanted(targets []ServerID, member func(ServerID) *Member) []ServerID {
+	wanted := slices.Clip(targets) // copied where it grows
+	for _, id := range p.Returners(member) {
+		if !slices.Contains(targets, id) {
+			wanted = append(wanted, id)
+		}
+	}
+	return wanted
+}
 
 // View is the view leader's word on the cluster. A published View is immutable.
 type View struct {

@@ -27,8 +27,8 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 	old := p.view
 	p.view, p.targets = vp, c.table.Targets(p.id)
 	p.wanted = p.targets
-	if back := vp.Returners(c.view.Member); back != nil && !c.cfg.Bugs.on(BugNoReturners) {
-		p.wanted = slices.Concat(p.targets, back)
+	if !c.cfg.Bugs.on(BugNoReturners) {
+		p.wanted = vp.Wanted(p.targets, c.view.Member)
 	}
 	newTerm := old == nil || vp.Term != old.Term
 	invariant.Check(old == nil || vp.Term >= old.Term, "I6", "partition %d: term fell from %d to %d", p.id, p.term, vp.Term)

@@ -68,7 +68,7 @@ const (
 	BugTailGoesOn                            // a returner keeps its tail though others went on without it
 	BugBatchCheckSkipped                     // of a batch's checks only the first is looked at
 	BugBatchHalfApplied                      // backups take only the first of a batch's writes
-	BugNoReturners                           // a leaving member of W does not act again, however few do
+	BugNoReturners                           // a member of W that is no target does not act again, however few do
 	BugFenceForgotten                        // a lock's token from before this term counts for nothing
 )
 

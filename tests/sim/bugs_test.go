@@ -70,7 +70,7 @@ var plantedBugs = []plantedBug{
 	{name: "negative answers not logged", bug: replica.BugNegativeUnlogged, hole: "H16"},
 	{name: "retry answered by an uncommitted record", bug: replica.BugRecordUncommitted, hole: "H17"},
 	{name: "handoff of all or nothing", bug: replica.BugAllOrNothing, hole: "H22"},
-	{name: "a leaving member of W does not return", bug: replica.BugNoReturners, hole: "H22", elusive: true},
+	{name: "a member of W that is no target does not return", bug: replica.BugNoReturners, hole: "H22", elusive: true},
 	{name: "reader of a commit without a lease", bug: replica.BugReaderNoLease, hole: "H30"},
 	{name: "older subscription counts", bug: replica.BugOldSubscription, hole: "rule 5"},
 	{name: "marks of a replaced log count", bug: replica.BugOldMarks, hole: "I5"},
