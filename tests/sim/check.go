@@ -152,7 +152,10 @@ func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.A
 func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *replica.Answer, stood standing) {
 	in := &try.rec.in
 	l := s.lanes[int(p)%lanes]
-	life := w.leader.views[l.epoch].Partitions[p].Reborn
+	life := uint64(0)
+	if v := w.leader.views[l.epoch]; v != nil { // else it has not adopted any
+		life = v.Partitions[p].Reborn
+	}
 	w.checkFull(in, p, a)
 	if w.leader.state.View().Partitions[p].Reborn == life { // what a former life fenced is forgotten with it
 		w.checkFence(p, try.rec, a)
