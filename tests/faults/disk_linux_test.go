@@ -19,7 +19,7 @@ const mib = 1 << 20
 
 // Disks that get full, and larger when there is no other way.
 var fullDisks = []scene{
-	{name: "a full disk", servers: 4, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)}, disks: map[string]int64{"s1": 64 * mib}, play: func(p *play) {
+	{name: "a full disk", servers: 4, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)}, disks: map[string]int64{"s1": 96 * mib}, play: func(p *play) {
 		n := p.Servers[0]
 		p.fill()
 		p.fill() // more than fits, wherever the store is with its logs and tables
@@ -28,7 +28,7 @@ var fullDisks = []scene{
 		resize(p.t, n, 1024*mib)
 	}},
 	{name: "all disks full", quick: true, servers: 3, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)},
-		disks: map[string]int64{"s1": 64 * mib, "s2": 64 * mib, "s3": 64 * mib}, play: func(p *play) {
+		disks: map[string]int64{"s1": 96 * mib, "s2": 96 * mib, "s3": 96 * mib}, play: func(p *play) {
 			p.fillUp()
 			p.ops(someOps) // of reads
 			for _, n := range p.Servers {
