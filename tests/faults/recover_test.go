@@ -34,7 +34,7 @@ var recoveries = []scene{
 			}
 		}
 	}},
-	{name: "power cut, data of the view leader lost", quick: true, servers: 4, play: func(p *play) {
+	{name: "power cut, data of the view leader lost", servers: 4, play: func(p *play) {
 		token := p.token()
 		harness.KillAll(p.Others()...)
 		p.loseLeader()
