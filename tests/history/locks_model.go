@@ -21,13 +21,7 @@ type lockStep struct {
 // order; and what had no end that anybody saw ends where another's grant says that
 // it must have.
 func lockSteps(ops []LockOp) []lockStep {
-	var grants []LockOp
-	for i := range ops {
-		if ops[i].granted() {
-			grants = append(grants, ops[i])
-		}
-	}
-	slices.SortFunc(grants, func(a, b LockOp) int { return cmp.Compare(a.Token, b.Token) })
+	grants := grantsOf(ops)
 	before := make(map[uint64]uint64, len(grants))
 	last := uint64(0)
 	for i := range grants {
@@ -50,6 +44,17 @@ func lockSteps(ops []LockOp) []lockStep {
 	return steps
 }
 
+// grantsOf are the grants that were told of, by token.
+func grantsOf(ops []LockOp) (grants []LockOp) {
+	for i := range ops {
+		if ops[i].granted() {
+			grants = append(grants, ops[i])
+		}
+	}
+	slices.SortFunc(grants, func(a, b LockOp) int { return cmp.Compare(a.Token, b.Token) })
+	return grants
+}
+
 // goneBy is when somebody was told of a grant that no other may stand beside: of a
 // later token than op's, which was held until then at most.
 func goneBy(op *LockOp, grants []LockOp) (by time.Duration) {
@@ -67,14 +72,7 @@ func goneBy(op *LockOp, grants []LockOp) (by time.Duration) {
 // granted: each grant has the next token, over all locks, so one that nobody saw
 // leaves a gap among those that were told of meanwhile.
 func withoutIdle(ops []LockOp) []LockOp {
-	var grants []LockOp
-	for i := range ops {
-		if ops[i].granted() {
-			grants = append(grants, ops[i])
-		}
-	}
-	slices.SortFunc(grants, func(a, b LockOp) int { return cmp.Compare(a.Token, b.Token) })
-	grants = slices.CompactFunc(grants, func(a, b LockOp) bool { return a.Token == b.Token })
+	grants := slices.CompactFunc(grantsOf(ops), func(a, b LockOp) bool { return a.Token == b.Token })
 	return slices.DeleteFunc(slices.Clone(ops), func(op LockOp) bool {
 		return op.Kind == LockGet && op.Unknown && op.Return != Never && !gapped(grants, &op)
 	})

@@ -116,23 +116,31 @@ func TestPlantedBugs(t *testing.T) {
 			continue
 		}
 		t.Run(b.name, func(t *testing.T) {
-			caught := false
-			Play(1, seeds, Options{Bugs: b.bug, Roster: b.roster, Rule: b.rule}, func(r Result) bool {
-				if caught = r.Violation != ""; caught {
-					first, _, _ := strings.Cut(r.Violation, "\n")
-					t.Logf("caught by seed %d: %s", r.Seed, first)
-					fmt.Fprintf(&table, "| %s | %s | %d | %.110s |\n", b.name, b.hole, r.Seed, strings.ReplaceAll(first, "|", "/"))
-				}
-				return !caught
+			mustCatch(t, seeds, Options{Bugs: b.bug, Roster: b.roster, Rule: b.rule}, func(r Result, first string) {
+				fmt.Fprintf(&table, "| %s | %s | %d | %.110s |\n", b.name, b.hole, r.Seed, strings.ReplaceAll(first, "|", "/"))
 			})
-			if !caught {
-				t.Errorf("not caught within %d seeds", seeds)
-			}
 		})
 	}
 	if name := os.Getenv("VIEWRING_SIM_TABLE"); name != "" {
 		if err := os.WriteFile(name, []byte(table.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// mustCatch plays worlds with a planted bug until the checkers notice, and tells how.
+func mustCatch(t *testing.T, seeds uint64, opt Options, tell func(r Result, first string)) {
+	t.Helper()
+	caught := false
+	Play(1, seeds, opt, func(r Result) bool {
+		if caught = r.Violation != ""; caught {
+			first, _, _ := strings.Cut(r.Violation, "\n")
+			t.Logf("caught by seed %d: %s", r.Seed, first)
+			tell(r, first)
+		}
+		return !caught
+	})
+	if !caught {
+		t.Errorf("not caught within %d seeds", seeds)
 	}
 }

@@ -6,21 +6,24 @@ import (
 	"viewring/tests/harness"
 )
 
-// TestReborn plays worlds in which an operator gives up partitions, which few of the
-// default ones are.
-func TestReborn(t *testing.T) {
+// playOften plays worlds in which something happens that few of the default ones have,
+// and wants to see it in one of every so many seeds.
+func playOften(t *testing.T, opt Options, what string, every uint64) {
+	t.Helper()
 	seeds := harness.EnvUint(t, "VIEWRING_SIM_SEEDS", 60)
-	first := harness.EnvUint(t, "VIEWRING_SIM_SEED_FIRST", 1)
-	born := 0
-	Play(first, seeds, Options{Loss: true}, func(r Result) bool {
-		born += r.Counts["partitions given up"]
+	seen := 0
+	Play(harness.EnvUint(t, "VIEWRING_SIM_SEED_FIRST", 1), seeds, opt, func(r Result) bool {
+		seen += r.Counts[what]
 		if r.Violation != "" {
 			t.Error(r.Report())
 		}
 		return true
 	})
-	t.Logf("%d partitions were made anew in %d seeds", born, seeds)
-	if born < int(seeds)/4 {
-		t.Errorf("only %d partitions were made anew", born)
+	t.Logf("%s: %d in %d seeds", what, seen, seeds)
+	if seen < int(seeds/every) {
+		t.Errorf("%s: only %d in %d seeds", what, seen, seeds)
 	}
 }
+
+// TestReborn plays worlds in which an operator gives up partitions.
+func TestReborn(t *testing.T) { playOften(t, Options{Loss: true}, "partitions given up", 4) }
