@@ -83,10 +83,15 @@ func (s *lockShadow) apply(c *roster.Command, r *roster.Result) {
 func (s *lockShadow) get(c *roster.Command, r *roster.Result, place lockPlace) {
 	l := s.lock(c.Lock)
 	w := shadowWaiter{place, c.Shared, c.TTL}
-	waits := slices.ContainsFunc(l.line, func(o shadowWaiter) bool { return o.place == place })
+	waits := slices.IndexFunc(l.line, func(o shadowWaiter) bool { return o.place == place })
 	switch r.Code {
 	case roster.Waiting:
-		if waits {
+		if waits >= 0 {
+			was := &l.line[waits]
+			invariant.Check(was.shared == c.Shared, "locks", "%+v waits as shared %v, and asks for the other", place, was.shared)
+			if was.ttl != 0 && (c.TTL == 0 || c.TTL > was.ttl) {
+				was.ttl = c.TTL
+			}
 			return
 		}
 		l.line = append(l.line, w)
@@ -107,8 +112,8 @@ func (s *lockShadow) get(c *roster.Command, r *roster.Result, place lockPlace) {
 			return
 		}
 		for i := range l.holders {
-			if h := &l.holders[i]; h.place == place && !h.lost && c.TTL > 0 {
-				h.ends = c.At + c.TTL
+			if h := &l.holders[i]; h.place == place && !h.lost && c.TTL > 0 && h.ends != 0 {
+				h.ends = max(h.ends, c.At+c.TTL)
 			}
 		}
 	}

@@ -175,9 +175,10 @@ func (t *lockTable) ask(c *Command) Result {
 		if l.Shared != c.Shared {
 			return refused(fmt.Errorf("%q is held by %q as %s: it must be released first", c.Lock, c.Client, modeName(l.Shared)))
 		}
-		if c.TTL > 0 {
-			h.Expires = c.At + c.TTL
-			t.timed[c.Lock] = true
+		// An end only moves on: an earlier question may come late, and its owner goes by
+		// the one that gave it more.
+		if c.TTL > 0 && h.Expires != 0 {
+			h.Expires = max(h.Expires, c.At+c.TTL)
 		}
 		return Result{Code: Done, Token: h.Token, Since: h.Since, Held: true}
 	}
@@ -224,7 +225,14 @@ func (l *lock) holder(o owner) *holder {
 }
 
 func (t *lockTable) enqueue(c *Command, me owner, l *lock) Result {
-	if slices.Contains(t.waiting[me], c.Lock) {
+	if i := slices.IndexFunc(l.Waiters, func(w waiter) bool { return w.owner == me }); i >= 0 {
+		w := &l.Waiters[i]
+		if w.Shared != c.Shared {
+			return refused(fmt.Errorf("%q waits for %q as %s already: it must leave the line first", c.Client, c.Lock, modeName(w.Shared)))
+		}
+		if c.TTL == 0 || w.TTL != 0 && c.TTL > w.TTL {
+			w.TTL = c.TTL
+		}
 		return Result{Code: Waiting}
 	}
 	if t.waiters >= WaitersMax {

@@ -41,9 +41,9 @@ type asking struct {
 }
 
 type held struct {
-	lock    string
-	token   uint64
-	expires int64
+	lock   string
+	shared bool
+	token  uint64
 }
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
@@ -102,7 +102,7 @@ func (p *player) step() {
 				p.got(&w.cmd, g.Token, w.asked)
 				continue
 			}
-			p.lost(g.Lock, who, g.Token, p.now) // it does not wait any more
+			p.lost(who, held{g.Lock, p.shared(g.Lock), g.Token}, p.now) // it does not wait any more
 		}
 	}
 	if err := checkLocks(&p.s.locks); err != nil {
@@ -146,18 +146,23 @@ func (p *player) got(c *Command, token uint64, asked int64) {
 	p.history.Add(history.LockOp{Lock: c.Lock, Owner: me.String(), Shared: c.Shared, Token: token, Call: ms(asked), Return: ms(p.now + p.r.Int64N(8))})
 	if former, ok := p.holds[me]; ok && former.lock != c.Lock {
 		p.due = append(p.due, dueCommand{p.now, Command{Kind: KindLockFree, Lock: former.lock, Client: me.Client, Session: me.Session}, p.now})
-		p.lost(former.lock, me, former.token, p.now)
+		p.lost(me, former, p.now)
 	}
-	h := held{c.Lock, token, 0}
+	h := held{c.Lock, c.Shared, token}
 	if c.TTL > 0 {
-		p.lost(c.Lock, me, token, p.now+c.TTL)
-		h.expires = p.now + c.TTL
+		p.lost(me, h, p.now+c.TTL)
 	}
 	p.holds[me] = h
 }
 
-func (p *player) lost(lock string, who owner, token uint64, from int64) {
-	p.history.Add(history.LockOp{Lock: lock, Owner: who.String(), Kind: history.LockLost, Token: token, Call: ms(from)})
+func (p *player) lost(who owner, h held, from int64) {
+	p.history.Add(history.LockOp{Lock: h.lock, Owner: who.String(), Kind: history.LockLost, Shared: h.shared, Token: h.token, Call: ms(from)})
+}
+
+// shared reports whether those who hold a lock share it.
+func (p *player) shared(lock string) bool {
+	l := p.s.locks.held[lock]
+	return l != nil && l.Shared
 }
 
 // session opens a client's session, or ends it: by its word, or by silence, with a
@@ -177,7 +182,7 @@ func (p *player) session(n int) {
 		c, delay = Command{Kind: KindSessionExpire, Sessions: []uint64{id, 1 << 40}}, 20
 	}
 	if h, ok := p.holds[me]; ok {
-		p.lost(h.lock, me, h.token, p.now+delay)
+		p.lost(me, h, p.now+delay)
 	}
 	p.ended++
 	delete(p.open, n)

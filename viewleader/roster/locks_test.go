@@ -91,6 +91,42 @@ func TestLockTTL(t *testing.T) {
 	}
 }
 
+// TestLateQuestions: a question that comes late takes nothing from its owner that a
+// later one gave it, and none is granted what it did not ask for (seed 901304).
+func TestLateQuestions(t *testing.T) {
+	w := newWorld(t, 2)
+	get := func(client string, ttl int64, shared bool) Command {
+		c := lockGet("l", client, true)
+		c.TTL, c.Shared = ttl, shared
+		return c
+	}
+	ends := func(want int64) {
+		t.Helper()
+		if next := w.s.NextLockExpiry(); next != want {
+			t.Fatalf("it ends at %d, want %d, at %d", next, want, w.at)
+		}
+	}
+	w.must(get("a", 100, false))
+	w.at += 10
+	w.must(get("a", 50, false))
+	ends(w.at + 90)
+	w.must(get("a", 0, false))
+	ends(w.at + 90)
+	for _, ttl := range []int64{50, 200, 100} {
+		w.apply(get("b", ttl, false))
+	}
+	w.apply(get("c", 70, false))
+	w.apply(get("c", 0, false))
+	w.apply(get("c", 70, false))
+	w.refuse(get("c", 0, true), "waits for \"l\" as an exclusive lock already")
+	w.must(Command{Kind: KindLockFree, Lock: "l", Client: "a"})
+	ends(w.at + 200)
+	w.at += 200
+	w.must(Command{Kind: KindLockTick})
+	w.must(get("c", 70, false))
+	ends(0)
+}
+
 func TestDeadlock(t *testing.T) {
 	w := newWorld(t, 2)
 	w.must(lockGet("L1", "a", true))
