@@ -224,12 +224,13 @@ func (w *world) checkRetry(rec *record, a *replica.Answer) {
 }
 
 // checkActing is I4: whoever acts has synced every acknowledged write, unless its
-// disk has lost what it had, which it says when it registers.
+// disk has lost what it had, which it says when it registers. After a recovery from an
+// older view it has to say so again (seed 50018946).
 func (w *world) checkActing(v *ring.View) {
 	for p := range v.Partitions {
 		for _, id := range v.Partitions[p].Acting {
 			o := w.byID(id)
-			if o == nil || o.disk.rolledBack || w.acked[p].Term < v.Partitions[p].Reborn {
+			if o == nil || o.disk.rolledBack || v.Member(id).Incarnation <= o.disk.lostBefore || w.acked[p].Term < v.Partitions[p].Reborn {
 				continue
 			}
 			last := o.disk.syncedLast(ring.PartitionID(p))

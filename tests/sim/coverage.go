@@ -129,14 +129,15 @@ func (w *world) checkCommands(before, after *ring.View, cmds []roster.Command, r
 }
 
 // checkRetired is hole 28: a server that is drained or has no room goes of its own
-// accord only where others are enough without it.
+// accord only where others are enough without it. One that has met damage may go
+// sooner, and remembers it when what was damaged has been overwritten (seed 50004432).
 func (w *world) checkRetired(before *ring.View, c roster.Command, code roster.Code) {
 	if c.Kind != roster.KindEject || code != roster.Done || c.Who[0].ID != c.From.ID {
 		return
 	}
 	s := w.byID(c.From.ID)
 	p := &before.Partitions[c.Partition]
-	if s == nil || !s.alive || s.damagedIn(c.Partition) || s.disk.lostBefore > 0 || !p.IsActing(s.id()) {
+	if s == nil || !s.alive || s.disk.harmed[c.Partition] || s.disk.lostBefore > 0 || !p.IsActing(s.id()) {
 		return
 	}
 	others := 0

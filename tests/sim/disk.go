@@ -92,6 +92,7 @@ type disk struct {
 	old         *oldDisk                    // what it was once
 	lostBefore  uint64                      // the incarnation from which on nothing was lost
 	lostTerms   map[ring.PartitionID]uint64 // the terms that stood when it was
+	harmed      map[ring.PartitionID]bool   // the partitions of which something was damaged
 }
 
 // oldDisk is a copy of a disk.

@@ -147,6 +147,7 @@ func (w *world) spoil(s *server, p ring.PartitionID, enough int, damage func(d *
 		return false
 	}
 	damage(d, keys)
+	s.disk.harmed[p] = true
 	if !w.flips {
 		w.flips = true
 		w.after(scrubEvery, w.scrub)

@@ -73,7 +73,7 @@ func (w *world) addServer() *server {
 	s := &server{w: w, name: byte(len(w.servers) + 1)}
 	s.clock.setRate(w.now, rateMin+(rateMax-rateMin)*w.rng.Float64())
 	s.clock.setWall(w.now, w.sane())
-	s.disk = &disk{drive: w.opt.drive(), store: [16]byte{s.name}}
+	s.disk = &disk{drive: w.opt.drive(), store: [16]byte{s.name}, harmed: make(map[ring.PartitionID]bool)}
 	w.servers = append(w.servers, s)
 	return s
 }

@@ -315,13 +315,17 @@ func (r *Recovery) count(s *State) {
 	s.locks.token, s.locks.session = max(token+tokenJump, first<<countShift), first<<countShift
 }
 
-// memberOf is up when the process that is registered has reported; whoever started
-// anew since, or did not report, is down until it registers.
+// memberOf is up when the process that is registered has reported, and then takes
+// part again: it has no reason to register. Whoever started anew since, or did not
+// report, is down until it registers.
 func (r *Recovery) memberOf(vm *ring.Member) member {
 	m := member{Member: *vm, DownAt: r.At}
 	m.Up = false
 	if o := r.report(m.ID); o != nil && r.hears(m.ID) && sameStartOf(vm, &o.Register) {
 		m.Up, m.Instance, m.DownAt = true, o.Instance, 0
+		if m.Standing == ring.Out {
+			m.Standing = ring.In
+		}
 	}
 	return m
 }

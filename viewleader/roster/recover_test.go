@@ -202,6 +202,22 @@ func TestH23Trust(t *testing.T) {
 	}
 }
 
+// TestH23Out: a server that was out and has reported takes part again; nothing would
+// make it register (seed 50011916).
+func TestH23Out(t *testing.T) {
+	w, _ := lost(t, 2, 3)
+	w.expire(3)
+	w.must(Command{Kind: KindOut, ID: 3})
+	if m := w.s.member(3); m.Standing != ring.Out {
+		t.Fatalf("%+v", m)
+	}
+	for _, m := range w.reports(1, 2, 3).must(t).View().Members {
+		if !m.Up || m.Standing != ring.In {
+			t.Errorf("%+v", m)
+		}
+	}
+}
+
 // TestH23AnyState: whatever state a roster was in, it is recovered, and goes on by its
 // rules.
 func TestH23AnyState(t *testing.T) {

@@ -329,6 +329,10 @@ func withoutOne(ids []ring.ServerID, one ring.ServerID) []ring.ServerID {
 // check panics when s contradicts itself. It is cheap enough for every batch
 // that changed the view.
 func (s *State) check() {
+	for i := range s.members {
+		m := &s.members[i]
+		invariant.Check(!m.Up || m.Standing != ring.Out, "members", "%v is up and out", m.ID)
+	}
 	for i := range s.parts {
 		p := &s.parts[i]
 		invariant.Check(p.Term <= s.epoch, "term", "partition %d: term %d in epoch %d", i, p.Term, s.epoch)
