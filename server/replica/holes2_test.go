@@ -401,6 +401,36 @@ func TestOldSubscription(t *testing.T) {
 	}, BugOldSubscription)
 }
 
+// TestSubscribeTwice: a learner that was dropped meanwhile, and whose Subscribe comes once
+// more, goes by the first answer: the second one says more than it has (seed 60041291).
+func TestSubscribeTwice(t *testing.T) {
+	r := returner(t, 2, false, 0, func(r *rig) { r.set(1, "a", "1") })
+	var subscribe parcel
+	r.drop = func(p parcel) bool {
+		if p.msg.Type == MsgSubscribe {
+			subscribe = p
+		}
+		return p.msg.Type == MsgPage
+	}
+	r.learn(2, 1)
+	r.run()
+	for _, up := range []bool{false, true} {
+		r.nextView(func(v *ring.View) { v.Members[1].Up = up })
+		r.host(1).adopt()
+	}
+	r.host(2).adopt()
+	r.set(1, "b", "2") // nobody follows: it is in no window any more
+	r.drop = lost(MsgSubscribed, MsgPage)
+	r.deliver(subscribe)
+	r.run()
+	r.set(1, "c", "3")
+	r.drop = nil
+	r.pass(10 * time.Second)
+	if !r.handoff() || r.stored(2, "b") != "2" {
+		t.Error("the learner learns no more")
+	}
+}
+
 // TestOldMarks: what was synced of a log that was replaced meanwhile says nothing
 // of the one that took its place.
 func TestOldMarks(t *testing.T) {

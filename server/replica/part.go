@@ -143,6 +143,7 @@ type follower struct {
 	ready       bool          // learner: whole, and durable from here on
 	state       *Message      // its State in this term
 	match       uint64        // durable there
+	guessed     bool          // match is what a learner was told, before its first word
 	matchDigest uint64        // at match
 	next        uint64        // seq to send next
 	told        uint64        // commit last sent

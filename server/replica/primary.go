@@ -136,9 +136,10 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 		return
 	}
 	c.noteRoom(f, m.Flags)
-	if m.Flags&flagReady != 0 && !f.ready {
-		f.ready, f.match = true, m.Seq // so far a guess, and too high where its Subscribe came twice
+	if f.guessed { // too high where its Subscribe came twice: it goes by the first answer
+		f.guessed, f.match = false, min(f.match, m.Seq)
 	}
+	f.ready = f.ready || m.Flags&flagReady != 0
 	if m.Seq > f.match {
 		f.match, f.movedAt, f.resends = m.Seq, c.now.Mono, 0
 	}

@@ -53,7 +53,8 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	}
 	c.addRows(p, out, common)
 	l.dropFollower(from)
-	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), sub: m.Sub, match: p.log.last.Seq, next: p.log.last.Seq + 1, movedAt: c.now.Mono})
+	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), sub: m.Sub, match: p.log.last.Seq, guessed: true,
+		next: p.log.last.Seq + 1, movedAt: c.now.Mono})
 	if len(l.window) == 0 {
 		l.windowFirst = p.log.last.Seq + 1
 	}

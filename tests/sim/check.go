@@ -167,8 +167,8 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 		return
 	}
 	c := l.core.Inspect(p)
-	if a.Version.Term < life && in.op != 0 && w.now-l.adoptedAt < 10*time.Millisecond {
-		return // answered by its record, and then the lane adopted the new life before the answer left
+	if a.Version.Term < life && (in.op != 0 || a.Confirmed) && w.now-l.adoptedAt < 10*time.Millisecond {
+		return // answered by its record, or confirmed, and then the lane adopted the new life before the answer left
 	}
 	invariant.Check(a.Version.Term >= life, "I7", "partition %d: answered version %v in the life that began in term %d", p, a.Version, life)
 	invariant.Check(a.Version.Term <= c.Term, "I6", "partition %d: answered version %v in term %d", p, a.Version, c.Term)

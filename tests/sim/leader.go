@@ -192,7 +192,7 @@ func (l *leader) watch() {
 		if quiet > 900*time.Millisecond && (m.Up || l.actsSomewhere(m.ID)) {
 			silent = append(silent, roster.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
 		}
-		if quiet > 8*time.Second && !m.Up && m.Standing == ring.In {
+		if quiet > 8*time.Second && !m.Up && m.Target() {
 			l.propose(roster.Command{Kind: roster.KindOut, ID: m.ID}, nil)
 		}
 	}

@@ -145,12 +145,16 @@ func (l *loss) sweep() {
 
 // concede gives up, after the faults, what was lost while one copy was enough to
 // acknowledge: its disk was rolled back, and the others failed before that was seen.
-// The view leader took the dead one for the last that could write.
+// The view leader took the dead one for the last that could write. Or the view leader's
+// data was lost after such a disk: those that could be restored are not believed then.
 func (w *world) concede() {
 	v := w.leader.state.View()
 	for i := range v.Partitions {
 		p := ring.PartitionID(i)
-		if !w.leader.up || !w.rolled[p] || v.Partitions[i].MinCopies != 1 || !v.Unserved(p) || len(v.Holders(p)) > 0 {
+		if !w.leader.up || !w.rolled[p] || !v.Unserved(p) {
+			continue
+		}
+		if alone := v.Partitions[i].MinCopies == 1 && len(v.Holders(p)) == 0; !alone && !w.forsaken[p] {
 			continue
 		}
 		if w.loss == nil {

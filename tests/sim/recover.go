@@ -246,6 +246,9 @@ func (l *leader) recovered(rec *roster.Recovery) {
 	clear(l.heard)
 	l.views[v.Epoch] = v
 	l.w.note(global, "recovered at epoch %d: %s%v", v.Epoch, memberList(v), v.Partitions)
+	for i := range v.Partitions {
+		l.w.forsaken[ring.PartitionID(i)] = v.Partitions[i].Term > 0 && len(v.Partitions[i].Acting) == 0
+	}
 	l.w.leaderBack()
 	l.w.checkActing(v)
 	for _, s := range l.w.servers {

@@ -91,6 +91,7 @@ type world struct {
 	loss       *loss                     // nil: all that was acknowledged is kept
 	recoveries int                       // how often the view leader lost its data
 	rolled     map[ring.PartitionID]bool // some acting replica's disk was rolled back
+	forsaken   map[ring.PartitionID]bool // the last recovery found nobody acting
 	helps      []help                    // by partition
 	weights    []int                     // of the kinds of faults
 	limits     replica.Limits
@@ -131,7 +132,7 @@ func newWorld(seed uint64, opt Options) *world {
 	}
 	n := w.size()
 	w.newest, w.acked = make([]uint64, w.partitions), make([]replica.Version, w.partitions)
-	w.rolled = make(map[ring.PartitionID]bool)
+	w.rolled, w.forsaken = make(map[ring.PartitionID]bool), make(map[ring.PartitionID]bool)
 	w.locks.noted = make([]note, w.partitions)
 	w.agreed, w.helps = make([]uint64, w.partitions), make([]help, w.partitions)
 	w.leader = &leader{w: w, up: true, heard: make(map[ring.ServerID]time.Duration),
