@@ -91,10 +91,10 @@ func (w *world) checkBackup(s *server, p ring.PartitionID, c *replica.Copy) {
 
 // dropped reports whether a server that acted in a term acts no more: it may have
 // deleted its copy before the primary of that term looks at its acknowledgement. Who
-// acts now has what it had.
+// acts now has what it had, unless that was given up since.
 func (w *world) dropped(id ring.ServerID, p ring.PartitionID, term uint64) bool {
 	now := &w.leader.state.View().Partitions[p]
-	return now.Term > term && !now.IsActing(id)
+	return now.Term > term && (!now.IsActing(id) || now.Reborn > term)
 }
 
 // believesLost reports whether a lane still counts on a start of another server that
