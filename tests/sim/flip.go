@@ -121,14 +121,17 @@ func (w *world) breakBlock(s *server) bool {
 }
 
 // spoil lets damage do something to a server's copy of p, to keys of which enough of
-// at least two others that act have the same bytes, synced and sound.
+// at least two others that act have the same bytes, synced and sound. Where one copy is
+// enough to go on, the others may leave before anything is mended (seed 70039645): what was
+// damaged is lost then.
 func (w *world) spoil(s *server, p ring.PartitionID, enough int, damage func(d *mapDrive, keys []replica.Key)) bool {
 	d, ok := s.disk.drive.(*mapDrive)
 	if !ok || !s.alive || s.node == nil || s.doomed || s.disk.rolledBack || w.calm {
 		return false
 	}
-	acting := w.leader.state.View().Partitions[p].Acting
-	if !slices.Contains(acting, s.id()) || len(acting) < 3 || d.durable[p] == nil || w.damaged(p) {
+	vp := &w.leader.state.View().Partitions[p]
+	acting := vp.Acting
+	if !slices.Contains(acting, s.id()) || len(acting) < 3 || vp.MinCopies < 2 || d.durable[p] == nil || w.damaged(p) {
 		return false
 	}
 	for _, id := range acting {
