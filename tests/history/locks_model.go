@@ -178,6 +178,8 @@ func (s lockState) lost(op *lockStep) []any {
 func (s lockState) free(op *lockStep) []any {
 	who := holderOf(&op.LockOp)
 	switch {
+	case op.Refused && !op.Any:
+		return only(!has(s.holders, who), s) // its owner may have another grant by then
 	case op.Refused:
 		return only(!slices.ContainsFunc(strings.Fields(s.holders), func(w string) bool { return strings.HasPrefix(w, op.Owner+"/") }), s)
 	}

@@ -47,6 +47,8 @@ func TestLockHistoryJudged(t *testing.T) {
 		"release, perhaps":         {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1, Kind: LockFree, Unknown: true}, 2, 0), at(LockOp{Owner: "b", Token: 2}, 3, 4)}},
 		"another's release":        {ops: []LockOp{a, at(LockOp{Owner: "b", Token: 1, Kind: LockFree}, 2, 3)}, bad: true},
 		"lost without a reason":    {ops: []LockOp{a, at(LockOp{Owner: "a", Token: 1, Kind: LockFree, Refused: true}, 2, 3)}, bad: true},
+		"refused, it has another":  {ops: []LockOp{a, gone, at(LockOp{Owner: "a", Token: 2}, 4, 5), at(LockOp{Owner: "a", Token: 1, Kind: LockFree, Refused: true}, 6, 7)}},
+		"refused, whatever it has": {ops: []LockOp{a, gone, at(LockOp{Owner: "a", Token: 2}, 4, 5), at(LockOp{Owner: "a", Kind: LockFree, Any: true, Refused: true}, 6, 7)}, bad: true},
 		"a lower token elsewhere":  {ops: []LockOp{at(LockOp{Owner: "a", Token: 3}, 0, 1), other(at(LockOp{Owner: "b", Token: 2}, 2, 3))}, bad: true},
 		"a lower one meanwhile":    {ops: []LockOp{at(LockOp{Owner: "a", Token: 3}, 0, 2), other(at(LockOp{Owner: "b", Token: 2}, 1, 3))}},
 	} {

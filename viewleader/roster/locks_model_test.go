@@ -132,7 +132,7 @@ func (p *player) answer(c *Command, r Result, asked int64) {
 			return // of what was lost by taking another lock
 		}
 		delete(p.waits, me)
-		op.Kind, op.Token, op.Refused = history.LockFree, w.token, r.Code == NotHeld
+		op.Kind, op.Token, op.Any, op.Refused = history.LockFree, w.token, c.Token == 0, r.Code == NotHeld
 		p.history.Add(op)
 		delete(p.holds, me)
 	}
