@@ -136,10 +136,12 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 		return
 	}
 	c.noteRoom(f, m.Flags)
-	if f.guessed { // too high where its Subscribe came twice: it goes by the first answer
+	switch {
+	case m.Flags&flagReady != 0 && !f.ready:
+		f.ready, f.guessed, f.match = true, false, m.Seq // so far it told what it had, not what was durable
+	case f.guessed: // too high where its Subscribe came twice: it goes by the first answer
 		f.guessed, f.match = false, min(f.match, m.Seq)
 	}
-	f.ready = f.ready || m.Flags&flagReady != 0
 	if m.Seq > f.match {
 		f.match, f.movedAt, f.resends = m.Seq, c.now.Mono, 0
 	}
