@@ -121,9 +121,17 @@ func (s *server) haunt() {
 }
 
 // configure changes min-copies and the lease of the running cluster.
+// configure changes min-copies and the lease. One copy is not made enough while one is
+// damaged: the others might leave before it is mended (spoil).
 func (w *world) configure() bool {
-	w.command(roster.Command{Kind: roster.KindConfigure, MinCopies: 1 + w.rng.IntN(3),
-		LeaseTTL: time.Duration(300+w.rng.IntN(700)) * time.Millisecond})
+	c := roster.Command{Kind: roster.KindConfigure, MinCopies: 1 + w.rng.IntN(3),
+		LeaseTTL: time.Duration(300+w.rng.IntN(700)) * time.Millisecond}
+	for p := range w.partitions {
+		if w.damaged(ring.PartitionID(p)) {
+			c.MinCopies = max(c.MinCopies, 2)
+		}
+	}
+	w.command(c)
 	return true
 }
 
