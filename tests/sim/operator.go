@@ -120,8 +120,7 @@ func (s *server) haunt() {
 	s.w.command(cmd)
 }
 
-// configure changes min-copies and the lease of the running cluster.
-// configure changes min-copies and the lease. One copy is not made enough while one is
+// configure changes min-copies and the lease of the running cluster. One copy is not made enough while one is
 // damaged: the others might leave before it is mended (spoil).
 func (w *world) configure() bool {
 	c := roster.Command{Kind: roster.KindConfigure, MinCopies: 1 + w.rng.IntN(3),
