@@ -63,7 +63,8 @@ func BenchmarkApplyBatch(b *testing.B) {
 // BenchmarkDurableSet is what the disk and the engine alone cost one copy of a set: all
 // processor time of the process, compactions and the kernel's part included, for sets of
 // 1 KiB in synced batches of 16, one in flight while the next is made, over 100,000
-// keys. One row is the least that any layout must write; three are ours.
+// keys that are there and have been overwritten. One row is the least that any layout
+// must write; three are ours.
 func BenchmarkDurableSet(b *testing.B) {
 	for _, rows := range []int{1, 3} {
 		b.Run(fmt.Sprint("rows=", rows), func(b *testing.B) {
@@ -72,42 +73,84 @@ func BenchmarkDurableSet(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer s.Close()
-			const sets = 16
-			rng := rand.New(rand.NewPCG(1, 1))
-			noise := make([]byte, 1<<20) // as hard to compress as any user's photo
-			_, _ = crand.Read(noise)
-			before := func() error { return nil }
-			b.ResetTimer()
-			began := processorTime(b)
-			for n := range b.N {
-				batch := &replica.Batch{}
-				for i := range sets {
-					key := rng.IntN(100_000)
-					p := ring.PartitionID(key % 1024)
-					at := rng.IntN(len(noise) - 1024)
-					batch.Ops = append(batch.Ops, replica.StoreOp{Kind: replica.PutItem, Partition: p,
-						Key: replica.MakeKey(uint16(p)*16, replica.SpaceUser, fmt.Sprint("bench/", key)), Value: noise[at : at+1024]})
-					if rows == 3 {
-						batch.Ops = append(batch.Ops,
-							replica.StoreOp{Kind: replica.PutIndex, Partition: p, Seq: uint64(n*sets + i + 1), Value: noise[at : at+60]},
-							replica.StoreOp{Kind: replica.PutMeta, Partition: p, Value: noise[at : at+60]})
-					}
-				}
-				wait, err := s.ApplyBatch(batch)
-				if err == nil {
-					err = before()
-				}
-				if err != nil {
-					b.Fatal(err)
-				}
-				before = wait
+			w := newDurableSets(s, rows)
+			const keys = 100_000
+			order := w.rng.Perm(keys)
+			for len(order) > 0 {
+				w.batch(b, order[:min(len(order), durableBatch)])
+				order = order[min(len(order), durableBatch):]
 			}
-			if err := before(); err != nil {
+			random := func(n int) {
+				some := make([]int, durableBatch)
+				for range n {
+					for i := range some {
+						some[i] = w.rng.IntN(keys)
+					}
+					w.batch(b, some)
+				}
+			}
+			random(keys / durableBatch)
+			b.ResetTimer()
+			began, before := processorTime(b), s.compacted()
+			random(b.N)
+			if err := w.before(); err != nil {
 				b.Fatal(err)
 			}
-			b.ReportMetric(float64((processorTime(b)-began).Microseconds())/float64(b.N)/sets, "cpu-us/set")
+			sets := float64(b.N) * durableBatch
+			b.ReportMetric(float64((processorTime(b)-began).Microseconds())/sets, "cpu-us/set")
+			b.ReportMetric(float64(s.compacted()-before)/sets/1024, "compacted/user-byte")
 		})
 	}
+}
+
+// durableBatch is how many sets BenchmarkDurableSet has in a batch.
+const durableBatch = 16
+
+// durableSets makes the batches of BenchmarkDurableSet.
+type durableSets struct {
+	s      *Store
+	rows   int
+	rng    *rand.Rand
+	noise  []byte // as hard to compress as any user's photo
+	seq    uint64
+	before func() error // waits for the batch before
+}
+
+func newDurableSets(s *Store, rows int) *durableSets {
+	w := &durableSets{s: s, rows: rows, rng: rand.New(rand.NewPCG(1, 1)), noise: make([]byte, 1<<20), before: func() error { return nil }}
+	_, _ = crand.Read(w.noise)
+	return w
+}
+
+// batch sets some keys, and waits for the batch before.
+func (w *durableSets) batch(b *testing.B, keys []int) {
+	batch := &replica.Batch{}
+	for _, key := range keys {
+		w.seq++
+		p := ring.PartitionID(key % 1024)
+		at := w.rng.IntN(len(w.noise) - 1024)
+		batch.Ops = append(batch.Ops, replica.StoreOp{Kind: replica.PutItem, Partition: p,
+			Key: replica.MakeKey(uint16(p)*16, replica.SpaceUser, fmt.Sprint("bench/", key)), Value: w.noise[at : at+1024]})
+		if w.rows == 3 {
+			batch.Ops = append(batch.Ops,
+				replica.StoreOp{Kind: replica.PutIndex, Partition: p, Seq: w.seq, Value: w.noise[at : at+60]},
+				replica.StoreOp{Kind: replica.PutMeta, Partition: p, Value: w.noise[at : at+60]})
+		}
+	}
+	wait, err := w.s.ApplyBatch(batch)
+	if err == nil {
+		err = w.before()
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	w.before = wait
+}
+
+// compacted returns the bytes that compactions have written.
+func (s *Store) compacted() uint64 {
+	t := s.db.Metrics().Total()
+	return t.TableBytesCompacted
 }
 
 // processorTime is what this process has used, in user and kernel mode.

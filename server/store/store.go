@@ -124,6 +124,17 @@ func (s *Store) openError(err error) error {
 		"with an empty one: it joins as a new server and copies its share from the others; then remove the old one (viewring remove)", s.dir, err)
 }
 
+// How tables are merged. Each merge into the next level rewrites what lies there, so
+// up to l0Sublevels flushes come together for one; a get looks at the filter of each
+// until then. l0Stop is how many there are when writes wait for a merge. A flush makes
+// tables of tableBytes, cut at the same keys each time, so that a merge need not be one
+// of all keys: a large one delays the sets beside it. Lower levels have larger tables.
+const (
+	l0Sublevels = 16
+	l0Stop      = 60
+	tableBytes  = 4 << 20
+)
+
 // pebbleOptions is tuned for many small values with synced batches on few cores.
 func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 	if opts.CacheBytes == 0 {
@@ -140,13 +151,15 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatValueSeparation,
 		MemTableSize:                opts.MemTableBytes,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       6,
-		L0StopWritesThreshold:       40,
+		L0CompactionThreshold:       l0Sublevels,
+		L0StopWritesThreshold:       l0Stop,
+		FlushSplitBytes:             tableBytes,
 		MaxOpenFiles:                1000,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      pebbleLogger{s},
 		EventListener:               s.listener(),
 	}
+	o.TargetFileSizes[0] = tableBytes
 	o.Experimental.CompactionScheduler = s.compactions
 	for i := range o.Levels {
 		l := &o.Levels[i]
