@@ -32,10 +32,12 @@ var (
 )
 
 // Take makes, locks and checks the data folder dir of a process of some kind, such
-// as "server"; format is the version of what this build keeps in it. The lock comes
-// before the look inside, so that two processes never both find an empty folder.
+// as "server"; format is the version of what this build keeps in it. A folder of one
+// of the older formats is marked as one of format before its content is touched: whoever
+// takes it sees to that, and builds of then refuse it. The lock comes before the look
+// inside, so that two processes never both find an empty folder.
 // The errors wrap ErrInUse or ErrFormat where these are the reason.
-func Take(fs vfs.FS, dir, kind string, format int) (*pebble.Lock, error) {
+func Take(fs vfs.FS, dir, kind string, format int, older ...int) (*pebble.Lock, error) {
 	if err := makeAll(fs, dir); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}
@@ -46,7 +48,12 @@ func Take(fs vfs.FS, dir, kind string, format int) (*pebble.Lock, error) {
 		}
 		return nil, fmt.Errorf("%w: %s (%v)", ErrInUse, dir, err)
 	}
-	if err := check(fs, dir, fmt.Sprintf("viewring %s %d\n", kind, format)); err != nil {
+	text := func(format int) string { return fmt.Sprintf("viewring %s %d\n", kind, format) }
+	var former []string
+	for _, f := range older {
+		former = append(former, text(f))
+	}
+	if err := check(fs, dir, text(format), former); err != nil {
 		_ = lock.Close() // the folder was not touched
 		return nil, err
 	}
@@ -78,8 +85,9 @@ func makeAll(fs vfs.FS, dir string) error {
 	return nil
 }
 
-// check accepts a folder whose format file says want, or makes an empty one into it.
-func check(fs vfs.FS, dir, want string) error {
+// check accepts a folder whose format file says want, or makes an empty one, or one
+// that says what is in former, into it.
+func check(fs vfs.FS, dir, want string, former []string) error {
 	names, err := fs.List(dir)
 	if err != nil {
 		return fmt.Errorf("list data folder: %w", err)
@@ -100,6 +108,9 @@ func check(fs vfs.FS, dir, want string) error {
 	text, err := io.ReadAll(io.LimitReader(f, formatBytesMax))
 	if err != nil {
 		return fmt.Errorf("read format file: %w", err)
+	}
+	if slices.Contains(former, string(text)) {
+		return write(fs, dir, want)
 	}
 	if string(text) != want {
 		return fmt.Errorf("%w: %s says %q, this build writes %q", ErrFormat, dir,

@@ -79,14 +79,15 @@ func order(ops []replica.StoreOp) []uint64 {
 // placeIndexBits is how many low bits of a place hold the index of its operation.
 const placeIndexBits = 28
 
-// place is namespace, partition, slot and space of a store key: 2, 16, 14 and 3 bits.
+// place is namespace, partition, slot and space of an item's store key, 1, 16, 14 and 3
+// bits, or namespace, partition and whether it is the meta.
 func place(op *replica.StoreOp) uint64 {
 	at := uint64(op.Partition) << 17
 	switch op.Kind {
 	case replica.PutIndex:
 		return 1<<33 | at
 	case replica.PutMeta:
-		return 2<<33 | at
+		return 1<<33 | at | 1
 	}
 	return at | uint64(op.Key.Slot())<<3 | uint64(op.Key.Space())&7
 }
@@ -154,8 +155,8 @@ func (s *Store) add(pb *pebble.Batch, op *replica.StoreOp) error {
 	case replica.CutIndex:
 		return s.cutIndex(pb, p, op.Seq)
 	case replica.PutMeta:
-		d := pb.SetDeferred(prefixBytes, len(op.Value))
-		appendPrefix(d.Key[:0], s.namespace(nsMeta, p), p)
+		d := pb.SetDeferred(prefixBytes+8, len(op.Value))
+		s.appendMetaKey(d.Key[:0], p)
 		copy(d.Value, op.Value)
 		return d.Finish()
 	case replica.WipePartition:
@@ -188,7 +189,7 @@ func (s *Store) trimIndex(pb *pebble.Batch, p ring.PartitionID, seq uint64) erro
 
 // cutIndex drops the rows above seq.
 func (s *Store) cutIndex(pb *pebble.Batch, p ring.PartitionID, seq uint64) error {
-	if seq == 1<<64-1 {
+	if seq >= metaSeq-1 {
 		return nil
 	}
 	s.trims.Lock()
@@ -196,7 +197,7 @@ func (s *Store) cutIndex(pb *pebble.Batch, p ring.PartitionID, seq uint64) error
 		s.trims.done[p] = min(from, seq)
 	}
 	s.trims.Unlock()
-	return pb.DeleteRange(s.appendSeq(nil, p, seq+1), appendPrefixEnd(nil, s.namespace(nsIndex, p), p), nil)
+	return pb.DeleteRange(s.appendSeq(nil, p, seq+1), s.appendMetaKey(nil, p), nil)
 }
 
 // wipe drops all of a partition. Writes that follow in the same batch stay.
@@ -204,13 +205,11 @@ func (s *Store) wipe(pb *pebble.Batch, p ring.PartitionID) error {
 	s.trims.Lock()
 	delete(s.trims.done, p) // a new copy may count from anywhere
 	s.trims.Unlock()
-	for _, kind := range []byte{nsItem, nsIndex} {
+	for _, kind := range kinds {
 		ns := s.namespace(kind, p)
 		if err := pb.DeleteRange(appendPrefix(nil, ns, p), appendPrefixEnd(nil, ns, p), nil); err != nil {
 			return err
 		}
 	}
-	d := pb.DeleteDeferred(prefixBytes)
-	appendPrefix(d.Key[:0], s.namespace(nsMeta, p), p)
-	return d.Finish()
+	return nil
 }

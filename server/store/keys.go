@@ -12,14 +12,19 @@ import (
 // one, so that a partition is a range of each. Those of partitions exist on every
 // shelf; these are shelf 0's.
 const (
-	nsItem  = 'd' // partition, slot, space, name → encoded item
-	nsIndex = 'i' // partition, seq → row of the change index
-	nsMeta  = 'm' // partition → meta
-	nsNode  = 'n' // name → what the server knows of itself
+	nsItem    = 'd' // partition, slot, space, name → encoded item
+	nsIndex   = 'i' // partition, seq → row of the change index; metaSeq → the partition's meta
+	nsOldMeta = 'm' // partition → meta, in folders of the first format
+	nsNode    = 'n' // name → what the server knows of itself
 )
 
+// metaSeq is the place of a partition's meta: right after the latest row of its index.
+// An entry writes both, and Pebble has just been where the second one goes. Besides, a
+// block that cannot be read has few partitions' metas in it.
+const metaSeq = 1<<64 - 1
+
 // kinds are the namespaces of partitions, in their order.
-var kinds = [...]byte{nsItem, nsIndex, nsMeta}
+var kinds = [...]byte{nsItem, nsIndex}
 
 // nsShelf marks the namespaces of the shelves above 0, each of which has its
 // partitions' kinds side by side.
@@ -38,7 +43,10 @@ func kindOf(ns byte) (kind, shelf byte) {
 	if ns < nsShelf {
 		return ns, 0
 	}
-	return kinds[ns&3%byte(len(kinds))], ns &^ nsShelf >> 2
+	if at := int(ns & 3); at < len(kinds) {
+		kind = kinds[at]
+	}
+	return kind, ns &^ nsShelf >> 2
 }
 
 // localPartition is the partition of the local names. Views have at most one
@@ -61,6 +69,10 @@ func (s *Store) appendItemKey(b []byte, p ring.PartitionID, key replica.Key) []b
 
 func (s *Store) appendSeq(b []byte, p ring.PartitionID, seq uint64) []byte {
 	return binary.BigEndian.AppendUint64(appendPrefix(b, s.namespace(nsIndex, p), p), seq)
+}
+
+func (s *Store) appendMetaKey(b []byte, p ring.PartitionID) []byte {
+	return s.appendSeq(b, p, metaSeq)
 }
 
 // appendPrefixEnd appends the least key above all of a partition in a namespace.

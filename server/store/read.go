@@ -59,70 +59,15 @@ func (s *Store) Scan(p ring.PartitionID, after replica.Key, fn func(key replica.
 
 // Index implements replica.Storage.
 func (s *Store) Index(p ring.PartitionID, after uint64, fn func(seq uint64, row []byte) bool) error {
-	if after == 1<<64-1 {
+	if after >= metaSeq-1 {
 		return nil
 	}
-	return s.iterate("index", s.appendSeq(nil, p, after+1), appendPrefixEnd(nil, s.namespace(nsIndex, p), p), func(k, v []byte) (bool, error) {
+	return s.iterate("index", s.appendSeq(nil, p, after+1), s.appendMetaKey(nil, p), func(k, v []byte) (bool, error) {
 		if len(k) != prefixBytes+8 {
 			return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
 		}
 		return fn(binary.BigEndian.Uint64(k[prefixBytes:]), bytes.Clone(v)), nil
 	})
-}
-
-// Metas implements replica.Storage.
-func (s *Store) Metas(fn func(p ring.PartitionID, meta []byte) bool) error {
-	type row struct {
-		p    ring.PartitionID
-		meta []byte
-	}
-	var rows []row
-	for _, span := range s.ranges(nsMeta) {
-		err := s.iterate("metas", span[0], span[1], func(k, v []byte) (bool, error) {
-			if len(k) != prefixBytes {
-				return false, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
-			}
-			rows = append(rows, row{partitionIn(k), bytes.Clone(v)})
-			return true, nil
-		})
-		if errors.Is(err, replica.ErrCorrupt) {
-			return s.metasOneByOne(fn)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	for i := range rows {
-		if !fn(rows[i].p, rows[i].meta) {
-			break
-		}
-	}
-	return nil
-}
-
-// metasOneByOne reads the metas where a block that holds some cannot be read:
-// newer versions of others may lie elsewhere.
-func (s *Store) metasOneByOne(fn func(p ring.PartitionID, meta []byte) bool) error {
-	for p := ring.PartitionID(0); p < ring.Slots; p++ {
-		b, closer, err := s.db.Get(appendPrefix(nil, s.namespace(nsMeta, p), p))
-		var meta []byte
-		switch {
-		case errors.Is(err, pebble.ErrNotFound):
-			continue
-		case err != nil && pebble.IsCorruptionError(err):
-		case err != nil:
-			return fmt.Errorf("meta of partition %d: %w", p, err)
-		default:
-			meta = bytes.Clone(b)
-			if err := closer.Close(); err != nil {
-				return fmt.Errorf("meta of partition %d: %w", p, s.tell(err))
-			}
-		}
-		if !fn(p, meta) {
-			break
-		}
-	}
-	return nil
 }
 
 // iterate calls fn with the rows in [lower, upper) until it returns false or an

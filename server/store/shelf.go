@@ -28,7 +28,15 @@ type shelves struct {
 	// noLocal: there has never been a local name, so that bad blocks can be cut out
 	// where they would be.
 	noLocal atomic.Bool
+	// metasMoved: the metas are not where the first format of a folder has them.
+	metasMoved atomic.Bool
 }
+
+// The bits of the first byte of what is stored.
+const (
+	bitNoLocal    = 1
+	bitMetasMoved = 2
+)
 
 // shelfKey is the store key of the shelves. All are in one value, and written at
 // every start: what an old table has of them need not be readable.
@@ -59,12 +67,14 @@ func (h *shelves) set(p ring.PartitionID, shelf byte) {
 	h.now.Store(&next)
 }
 
-// value is what is stored: whether there are no local names, then partitions with
-// their shelves.
+// value is what is stored: bits, then partitions with their shelves.
 func (h *shelves) value() []byte {
 	b := []byte{0}
 	if h.noLocal.Load() {
-		b[0] = 1
+		b[0] |= bitNoLocal
+	}
+	if h.metasMoved.Load() {
+		b[0] |= bitMetasMoved
 	}
 	now := h.all()
 	for _, p := range slices.Sorted(maps.Keys(now)) {
@@ -78,7 +88,8 @@ func (h *shelves) load(b []byte) error {
 	if len(b)%3 != 1 {
 		return fmt.Errorf("%w: shelves of %d bytes", replica.ErrCorrupt, len(b))
 	}
-	h.noLocal.Store(b[0] == 1)
+	h.noLocal.Store(b[0]&bitNoLocal != 0)
+	h.metasMoved.Store(b[0]&bitMetasMoved != 0)
 	now := make(map[ring.PartitionID]byte)
 	for b = b[1:]; len(b) > 0; b = b[3:] {
 		if b[2] > shelfMax {

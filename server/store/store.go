@@ -16,10 +16,12 @@ import (
 	"viewring/server/replica"
 )
 
-// A data folder's database, and the format of the folder in this build.
+// A data folder's database, the format of the folder in this build, and an older one
+// that it brings up to date.
 const (
-	pebbleName   = "pebble"
-	folderFormat = 1
+	pebbleName        = "pebble"
+	folderFormat      = 2
+	folderFormatFirst = 1
 )
 
 // Errors of a data folder that can't be used.
@@ -82,7 +84,7 @@ type Store struct {
 // Open opens the store in dir, or makes one, and counts the start: a new
 // incarnation is durable when it returns.
 func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, error) {
-	lock, err := folder.Take(fs, dir, "server", folderFormat)
+	lock, err := folder.Take(fs, dir, "server", folderFormat, folderFormatFirst)
 	if err != nil {
 		return nil, err
 	}
@@ -100,6 +102,9 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 	}
 	s.db = db
 	err = s.loadShelves()
+	if err == nil {
+		err = s.moveMetas()
+	}
 	if err == nil {
 		err = s.start()
 	}
