@@ -122,7 +122,7 @@ func (h *History) Judge(final map[string]string) Verdict {
 	for _, key := range slices.Sorted(maps.Keys(byKey)) {
 		ops := byKey[key]
 		v.judgeFinal(key, ops, final)
-		switch linearizable(ops) {
+		switch linearizable(ops, final[key]) {
 		case porcupine.Illegal:
 			v.Problems = append(v.Problems, fmt.Sprintf("the history of %s is not linearizable:\n%s", key, explain(ops)))
 		case porcupine.Unknown:
@@ -245,7 +245,7 @@ func explain(ops []Op) string {
 	lo, hi := 1, len(ops) // the first lo to return may be fine, the first hi are not
 	for lo < hi {
 		mid := (lo + hi) / 2
-		if linearizable(until(ops, ops[mid-1].Return)) == porcupine.Illegal {
+		if linearizable(until(ops, ops[mid-1].Return), "") == porcupine.Illegal {
 			hi = mid
 		} else {
 			lo = mid + 1

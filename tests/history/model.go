@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -138,26 +139,37 @@ func describe(in Input, out Output) string {
 // checkPatience bounds the search for an order of one key's operations.
 const checkPatience = time.Minute
 
-// linearizable looks for an order of the operations on one key that explains
-// every answer. What nobody saw the effect of may have happened after everything else,
-// so an order without it will do; only where there is none, its place is looked for.
-func linearizable(ops []Op) porcupine.CheckResult {
-	if seen := withoutUnseen(ops); len(seen) < len(ops) && ordered(seen) == porcupine.Ok {
+// linearizable looks for an order of the operations on one key that explains every
+// answer; final is the value that was read back at the end, as far as that is known.
+// What nobody saw the effect of may have happened after everything else, so an order
+// without it will do; only where there is none, its place is looked for.
+func linearizable(ops []Op, final string) porcupine.CheckResult {
+	if seen := withoutUnseen(ops, final); len(seen) < len(ops) && ordered(seen) == porcupine.Ok {
 		return porcupine.Ok
 	}
 	return ordered(ops)
 }
 
-// withoutUnseen leaves out the writes of unknown outcome whose value no read told.
-func withoutUnseen(ops []Op) []Op {
-	told := make(map[Content]bool)
+// withoutUnseen leaves out the writes of unknown outcome whose value no read told,
+// and the appends of unknown outcome to a log that does not have them at the end.
+func withoutUnseen(ops []Op, final string) []Op {
+	told, kept := make(map[Content]bool), make(map[string]bool)
 	for _, o := range ops {
 		if o.In.Kind == Get && o.Out.Known {
 			told[o.Out.Content] = true
 		}
 	}
+	for text := range strings.SplitAfterSeq(final, ";") {
+		kept[text] = true
+	}
 	return slices.DeleteFunc(slices.Clone(ops), func(o Op) bool {
-		return !o.Out.Known && o.Return == Never && o.In.Kind.sets() && !told[ContentOf(o.In.Text)]
+		if o.Out.Known || o.Return != Never {
+			return false
+		}
+		if o.In.Kind == Append && strings.HasPrefix(o.In.Key, logPrefix) {
+			return !kept[o.In.Text]
+		}
+		return o.In.Kind.sets() && !told[ContentOf(o.In.Text)]
 	})
 }
 
