@@ -133,9 +133,11 @@ func (s *Store) openError(err error) error {
 // up to l0Sublevels flushes come together for one; a get looks at the filter of each
 // until then. l0Stop is how many there are when writes wait for a merge. A flush makes
 // tables of tableBytes, cut at the same keys each time, so that a merge need not be one
-// of all keys: a large one delays the sets beside it. Lower levels have larger tables.
+// of all keys: a large one delays the sets beside it, and so do two at once, which are
+// for when l0Behind have come together. Lower levels have larger tables.
 const (
 	l0Sublevels = 16
+	l0Behind    = 32
 	l0Stop      = 60
 	tableBytes  = 4 << 20
 )
@@ -165,6 +167,7 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 		EventListener:               s.listener(),
 	}
 	o.TargetFileSizes[0] = tableBytes
+	o.Experimental.L0CompactionConcurrency = l0Behind
 	o.Experimental.CompactionScheduler = s.compactions
 	for i := range o.Levels {
 		l := &o.Levels[i]
