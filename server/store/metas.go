@@ -101,7 +101,10 @@ func (s *Store) moveMetas() error {
 	if s.shelves.metasMoved.Load() {
 		return nil
 	}
-	rows, err := s.metasOneByOne(s.appendOldMetaKey)
+	rows, err := s.oldMetas()
+	if errors.Is(err, replica.ErrCorrupt) {
+		rows, err = s.metasOneByOne(s.appendOldMetaKey)
+	}
 	if err != nil {
 		return fmt.Errorf("move metas: %w", err)
 	}
@@ -125,4 +128,31 @@ func (s *Store) moveMetas() error {
 		s.logger.Info("a data folder of the first format was brought up to date", "partitions", len(rows))
 	}
 	return nil
+}
+
+// oldMetas reads the metas of a folder of the first format; a new one has none.
+func (s *Store) oldMetas() (rows []metaRow, err error) {
+	err = s.walk("old metas", []byte{nsOldMeta}, []byte{nsOldMeta + 1}, func(k []byte) (seek []byte, err error) {
+		if len(k) != prefixBytes {
+			return nil, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
+		}
+		if p := partitionIn(k); s.shelves.of(p) == 0 {
+			var meta []byte
+			meta, err = s.get(k)
+			rows = append(rows, metaRow{p, meta})
+		}
+		return nil, err
+	})
+	for p := range s.shelves.all() {
+		if err != nil {
+			break
+		}
+		var meta []byte
+		if meta, err = s.get(s.appendOldMetaKey(nil, p)); err == nil {
+			rows = append(rows, metaRow{p, meta})
+		} else if errors.Is(err, pebble.ErrNotFound) {
+			err = nil
+		}
+	}
+	return rows, err
 }
