@@ -10,14 +10,33 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// binary is viewring, built once for all tests of a package.
-var binary string
+// binary is viewring, built once for all tests of a package from source.
+var (
+	binary, source string
+	sources        sync.Once
+)
+
+// program returns the path of viewring, and lets the go command know that the test
+// which runs it depends on all its source: after a change of a server it would take the
+// last result of a test that imports none of it for this one.
+func program() string {
+	sources.Do(func() {
+		_ = filepath.WalkDir(source, func(path string, _ os.DirEntry, err error) error {
+			if err == nil && (strings.HasSuffix(path, ".go") || filepath.Base(path) == "go.mod") {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+	})
+	return binary
+}
 
 // Main builds viewring, runs a package's tests and returns their exit code. It
 // is for TestMain.
@@ -35,7 +54,8 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Dir = strings.TrimSpace(string(module))
+	source = strings.TrimSpace(string(module))
+	build.Dir = source
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build viewring: %v\n%s", err, out)
 		return 1
@@ -67,7 +87,7 @@ func NewShell(t *testing.T, leader string) *Shell {
 	t.Helper()
 	dir := t.TempDir()
 	env := append(os.Environ(), "VIEWRING_VIEWLEADER="+leader, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
-		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "PATH="+filepath.Dir(binary)+string(os.PathListSeparator)+os.Getenv("PATH"))
+		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "PATH="+filepath.Dir(program())+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return &Shell{t: t, Leader: leader, env: env, Dir: dir}
 }
 
@@ -82,7 +102,7 @@ func (s *Shell) Run(stdin string, args ...string) Result {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
-	return s.Finish(exec.CommandContext(ctx, binary, args...), stdin)
+	return s.Finish(exec.CommandContext(ctx, program(), args...), stdin)
 }
 
 // Finish runs any command to its end.
@@ -128,7 +148,7 @@ type Daemon struct {
 // Start starts viewring in the background; the test's end ends it.
 func (s *Shell) Start(args ...string) *Daemon {
 	s.t.Helper()
-	d := &Daemon{Cmd: exec.Command(binary, args...), Stdout: newLines(), Stderr: newLines(), Done: make(chan struct{})}
+	d := &Daemon{Cmd: exec.Command(program(), args...), Stdout: newLines(), Stderr: newLines(), Done: make(chan struct{})}
 	d.Cmd.Env, d.Cmd.Dir, d.Cmd.Stdout, d.Cmd.Stderr = s.env, s.Dir, d.Stdout, d.Stderr
 	if err := d.Cmd.Start(); err != nil {
 		s.t.Fatal(err)
