@@ -431,6 +431,32 @@ func TestSubscribeTwice(t *testing.T) {
 	}
 }
 
+// TestFirstReady: what a learner told before it was ready is what it had, not what was
+// durable there. Its first "ready" says that, also where it is less.
+func TestFirstReady(t *testing.T) {
+	r := returner(t, 2, false, 0, func(r *rig) { r.set(1, "a", "1") })
+	r.drop = lost(MsgPage)
+	r.learn(2, 1)
+	r.run()
+	p := r.host(1).core.part(0)
+	f := p.lead.follower(2)
+	if f == nil || f.ready {
+		t.Fatalf("%+v does not learn", f)
+	}
+	head := p.log.last.Seq
+	tell := func(flags uint8, seq uint64) {
+		r.deliver(parcel{2, 1, &Message{Type: MsgAck, Partition: 0, Term: p.term, Flags: flags, Sub: f.sub, Seq: seq}})
+	}
+	tell(0, head)
+	if f.match != head || f.ready {
+		t.Fatalf("it has %d, and is taken to have %d", head, f.match)
+	}
+	tell(flagReady, head-1)
+	if f.match != head-1 || !f.ready {
+		t.Errorf("%d is durable there, %d is taken to be (ready: %v)", head-1, f.match, f.ready)
+	}
+}
+
 // TestOldMarks: what was synced of a log that was replaced meanwhile says nothing
 // of the one that took its place.
 func TestOldMarks(t *testing.T) {
