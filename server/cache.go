@@ -11,9 +11,9 @@ import (
 
 // itemCache is the Storage that a lane's core reads: the store, with the items that
 // were read lately kept in memory, least recently used first to go. It needs no
-// lock and is never behind: the lane's goroutine alone reads its partitions' items
-// for clients and for the core, and it alone writes them, in batches that it passes
-// to wrote before the core or anyone else asks again.
+// lock of its own and is never behind: only who has the lane's turn reads its
+// partitions' items, and the lane alone writes them, in batches that it passes to
+// wrote before the core or anyone else asks again.
 //
 // An item comes in by being read, also when there is none: a backup's writes, which
 // nobody reads here, cost one look each and take no room.

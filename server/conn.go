@@ -73,13 +73,16 @@ func (c *conn) give(n int64) {
 }
 
 // conn is a client's connection. One goroutine reads commands and hands them to
-// the lanes, one writes the replies in the order of the commands.
+// the lanes, one writes the replies in the order of the commands. Reads that can be
+// answered on the spot are, by the first (readNow).
 type conn struct {
 	s      *Server
 	nc     net.Conn
 	reader *wire.Reader
 	writer *wire.Writer
 	wake   chan struct{} // capacity 1: the first call may be complete, or reading has ended
+
+	broken bool // a reply could not be written; of the goroutine that has the writer
 
 	memory atomic.Int64 // bytes of its requests and answers under way
 
@@ -89,9 +92,10 @@ type conn struct {
 
 	mu struct {
 		sync.Mutex
-		calls []*call // in the order of their arrival
-		ended bool    // no more will come
-		gone  bool    // nobody writes any more
+		calls   []*call // in the order of their arrival
+		writing bool    // one of the two goroutines has the writer
+		ended   bool    // no more will come
+		gone    bool    // nobody writes any more
 	}
 	room sync.Cond // calls were answered; its locker is mu
 }
@@ -229,8 +233,9 @@ func (c *conn) end() {
 	c.notify()
 }
 
-// takeDone takes the complete calls at the front of the line.
-func (c *conn) takeDone(spare []*call) (taken []*call, over bool) {
+// takeDone takes the complete calls at the front of the line, and with them the writer;
+// has tells that it was taken.
+func (c *conn) takeDone(spare []*call) (taken []*call, has, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
@@ -244,13 +249,16 @@ func (c *conn) takeDone(spare []*call) (taken []*call, over bool) {
 	if n > 0 {
 		c.room.Signal()
 	}
-	return taken, c.mu.ended && rest == 0
+	over = c.mu.ended && rest == 0
+	if has = n > 0 || over; has {
+		c.mu.writing = true // not the reader's, which has it only while no call is in line
+	}
+	return taken, has, over
 }
 
 // writeReplies is the connection's second goroutine. When the other side is gone
 // it goes on taking answers, for the lanes still hold the calls.
 func (c *conn) writeReplies() {
-	broken := false
 	var taken []*call
 	for {
 		select {
@@ -260,30 +268,35 @@ func (c *conn) writeReplies() {
 			c.abandon()
 			return
 		}
-		for {
-			var over bool
-			taken, over = c.takeDone(taken)
-			for i, cl := range taken {
-				if !broken {
-					c.writeReply(cl)
-				}
-				c.give(cl.cost)
-				*cl = call{}
-				callPool.Put(cl)
-				taken[i] = nil
+		for writing := false; ; {
+			var has, over bool
+			taken, has, over = c.takeDone(taken)
+			c.writeTaken(taken)
+			if writing = writing || has; len(taken) > 0 && !over {
+				continue
 			}
-			if over || len(taken) == 0 {
-				if err := c.writer.Flush(); err != nil && !broken {
-					broken = true
-					c.noteCut(err)
-					_ = c.nc.Close() // lets the reader go
-				}
-				if over {
-					return
-				}
-				break
+			if writing {
+				c.flush()
+				c.leaveWriter()
 			}
+			if over {
+				return
+			}
+			break
 		}
+	}
+}
+
+// writeTaken writes the replies of complete calls, which end with that.
+func (c *conn) writeTaken(taken []*call) {
+	for i, cl := range taken {
+		if !c.broken {
+			c.writeReply(cl)
+		}
+		c.give(cl.cost)
+		*cl = call{}
+		callPool.Put(cl)
+		taken[i] = nil
 	}
 }
 

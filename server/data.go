@@ -93,10 +93,13 @@ func (c *conn) write(cl *call, value []byte) {
 	c.route(cl)
 }
 
-// route hands a call to the lane of its partition.
+// route hands a call to the lane of its partition, unless it can be answered at once.
 func (c *conn) route(cl *call) {
 	if n := len(cl.request.Key) - keyHeaderBytes; n > wire.KeyBytesMax {
 		c.refuse(cl, replica.StatusTooLarge)
+		return
+	}
+	if cl.isRead && c.readNow(cl) {
 		return
 	}
 	c.push(cl)

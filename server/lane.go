@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -11,7 +12,8 @@ import (
 )
 
 // lane is an event loop that owns the partitions with id % lanes == number. Its
-// goroutine alone touches the fields below the first group.
+// goroutine alone touches the fields below the first group, but for reads between two
+// rounds, by whoever has the turn.
 type lane struct {
 	s       *Server
 	number  int
@@ -23,6 +25,8 @@ type lane struct {
 	movedAt atomic.Int64                  // Mono of the last round, to notice a lane that hangs
 	stats   atomic.Pointer[replica.Stats] // as of the last tick
 
+	turn    sync.Mutex // held in a round, and in a read between two; guards core and items
+	failed  bool       // a round was not carried out; guarded by turn
 	core    *replica.Core
 	items   *itemCache
 	calls   []*call // under way, by token-1
@@ -119,8 +123,13 @@ func (l *lane) gather(pause *time.Timer) {
 }
 
 // round steps the core over some events and does what it then wants done.
-func (l *lane) round(events []event, ticked bool) error {
-	at := l.s.opts.Now()
+func (l *lane) round(events []event, ticked bool) (err error) {
+	l.turn.Lock()
+	defer func() {
+		l.failed = l.failed || err != nil
+		l.turn.Unlock()
+	}()
+	at := l.s.opts.Now() // after any read's instant
 	for i := range events {
 		l.handle(at, &events[i])
 	}
