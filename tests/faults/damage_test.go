@@ -28,7 +28,7 @@ var damages = []scene{
 		p.Scrub(n)
 		p.ops(someOps)
 	}},
-	{name: "a flipped byte in the table of a small store", quick: true, servers: 4, play: func(p *play) {
+	{name: "a flipped byte in the table of a small store", servers: 4, play: func(p *play) {
 		p.fillWith(100) // a block holds those of dozens of partitions
 		n := p.Acting(hot)[0]
 		n.Kill()

@@ -1,6 +1,7 @@
-// Command peers measures viewring beside Redis and etcd, three copies each, on this
-// machine and in the same run, and prints the medians as a table. It also draws how
-// long sets take while a server is killed and another joins. Run it by run.sh.
+// Command peers measures viewring beside Redis, etcd and the least that its engine and
+// network cost (floor), three copies each, on this machine and in the same run, and
+// prints the medians as a table. It also draws how long sets take while a server is
+// killed and another joins. Run it by run.sh.
 package main
 
 import (
@@ -27,13 +28,17 @@ func main() {
 		runEtcdMember(os.Args[2:])
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == floorMember {
+		runFloorMember(os.Args[2:])
+		return
+	}
 	var o options
 	flag.StringVar(&o.viewring, "viewring", "", "`path` of the viewring binary")
 	flag.StringVar(&o.out, "out", ".", "write table.md and timeline.svg into this `folder`")
 	flag.IntVar(&o.runs, "runs", 3, "measure so many `times`")
 	flag.DurationVar(&o.span, "span", 3*time.Second, "measure each row for so long")
 	flag.IntVar(&o.keys, "keys", 100_000, "`number` of different keys")
-	only := flag.String("only", "", "only this `system`: viewring, redis, etcd or timeline")
+	only := flag.String("only", "", "only this `system`: viewring, redis, etcd, floor or timeline")
 	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -60,9 +65,10 @@ func run(ctx context.Context, o *options, only string) error {
 		return err
 	}
 	fmt.Println(disk)
-	t := newTable(disk.String(), []string{"viewring", "redis", "etcd"}, []string{"viewring", "Redis 7, appendfsync always, WAIT 2", "etcd"})
+	t := newTable(disk.String(), []string{"viewring", "redis", "etcd", "floor"},
+		[]string{"viewring", "Redis 7, appendfsync always, WAIT 2", "etcd", "engine and network alone"})
 	for n := range o.runs {
-		for _, start := range []starter{{"viewring", startViewring}, {"redis", startRedis}, {"etcd", startEtcd}} {
+		for _, start := range []starter{{"viewring", startViewring}, {"redis", startRedis}, {"etcd", startEtcd}, {"floor", startFloor}} {
 			if only != "" && only != start.name {
 				continue
 			}
