@@ -14,7 +14,11 @@ import (
 // would find the same damage, and then try every bit of the first 40 KiB of the
 // block for the one that was flipped: 1.6 s for a block of 100 KiB and minutes for
 // the longest, on the goroutine of a lane, each time somebody touches the block.
-type blockFS struct{ vfs.FS }
+// With spare it also has files ready that become logs.
+type blockFS struct {
+	vfs.FS
+	spare *spareLog
+}
 
 // blockBytesMin is the shortest read that is looked at. What is shorter, and what
 // is no block at all (a footer), costs Pebble little.

@@ -60,7 +60,7 @@ func tableName(t *pebble.SSTableInfo) string { return fmt.Sprintf("%06d.sst", ui
 
 // openTable opens a table's file, past the cache.
 func (s *Store) openTable(ctx context.Context, name string) (*sstable.Reader, error) {
-	f, err := blockFS{s.fs}.Open(s.fs.PathJoin(s.dir, pebbleName, name), vfs.SequentialReadsOption)
+	f, err := blockFS{FS: s.fs}.Open(s.fs.PathJoin(s.dir, pebbleName, name), vfs.SequentialReadsOption)
 	if err != nil {
 		return nil, err
 	}

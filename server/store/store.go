@@ -63,6 +63,7 @@ type Store struct {
 	trims       trims
 	shelves     shelves
 	cutter      *cutter
+	spare       *spareLog
 	compactions *compactions
 	partitions  atomic.Int64 // in views; 0: not known
 	spoiled     spoiled
@@ -97,6 +98,7 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 		db, err = pebble.Open(fs.PathJoin(dir, pebbleName), s.options)
 	}
 	if err != nil {
+		s.spare.stop()
 		_ = lock.Close() // nothing was written through it
 		return nil, s.openError(err)
 	}
@@ -151,8 +153,9 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 		opts.MemTableBytes = memTableBytesDefault
 	}
 	s.memTable = opts.MemTableBytes
+	s.spare = newSpareLog(s.fs, s.fs.PathJoin(s.dir, pebbleName), s.memTable, s.DiskFree)
 	o := &pebble.Options{
-		FS:        blockFS{s.fs},
+		FS:        blockFS{s.fs, s.spare},
 		CacheSize: opts.CacheBytes,
 		// A fixed version: a newer library must not make the folder unreadable to us.
 		FormatMajorVersion:          pebble.FormatValueSeparation,
@@ -182,11 +185,13 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 // Close ends the store. After a failure it leaves Pebble alone, which may hang.
 func (s *Store) Close() error {
 	if s.Err() != nil {
+		s.spare.stop()
 		s.cutter.cancel()
 		return nil
 	}
 	s.cutter.stop()
 	err := s.db.Close()
+	s.spare.stop()
 	if lerr := s.lock.Close(); err == nil {
 		err = lerr
 	}

@@ -1,0 +1,144 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/server/replica"
+)
+
+// logs returns the sizes of a folder's logs by name, and the newest.
+func logs(t *testing.T, dir string) (sizes map[string]int64, newest string) {
+	t.Helper()
+	sizes = make(map[string]int64)
+	entries, err := os.ReadDir(filepath.Join(dir, pebbleName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && strings.HasSuffix(e.Name(), ".log") { // one may just have been removed
+			sizes[e.Name()] = info.Size()
+			newest = max(newest, e.Name())
+		}
+	}
+	return sizes, newest
+}
+
+// TestSpareLog writes until a log was begun in a file of zeros and all before it are
+// gone, then cuts the power as far as a copy of the folder can: what was synced is
+// there again, and damage before the last sync in such a log is not taken for its end.
+func TestSpareLog(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	s, err := Open(dir, vfs.Default, Options{MemTableBytes: 1 << 20}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mustClose(t, s)
+	n := 0
+	write := func() {
+		mustApply(t, s, put(1, user(16, fmt.Sprint("key", n)), fmt.Sprint(n, strings.Repeat("x", 4000))))
+		n++
+	}
+	for {
+		write()
+		sizes, newest := logs(t, dir)
+		small := 0
+		for _, size := range sizes {
+			if size < s.spare.size {
+				small++
+			}
+		}
+		if small == 0 && newest != "" {
+			break
+		}
+		if n > 50_000 {
+			t.Fatalf("after %d writes no log has its length from the start: %v", n, sizes)
+		}
+	}
+	for range 20 {
+		write()
+	}
+
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	again, err := Open(image, vfs.Default, Options{MemTableBytes: 1 << 20}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		item, err := again.Get(1, user(16, fmt.Sprint("key", i)))
+		if err != nil || !strings.Contains(string(item), fmt.Sprint(i, "x")) {
+			t.Fatalf("key %d of %d: %d bytes, %v", i, n, len(item), err)
+		}
+	}
+	mustClose(t, again)
+
+	damaged := filepath.Join(t.TempDir(), "damaged")
+	if err := os.CopyFS(damaged, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	_, newest := logs(t, damaged)
+	f, err := os.OpenFile(filepath.Join(damaged, pebbleName, newest), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("?"), 6000); err != nil { // in the second of more than twenty records
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Open(damaged, vfs.Default, Options{MemTableBytes: 1 << 20}, quiet); !errors.Is(err, replica.ErrCorrupt) {
+		t.Errorf("a damaged log opens with %v", err)
+		if err == nil {
+			mustClose(t, s)
+		}
+	}
+}
+
+// TestSpareLogIsRemoved: what waits to be a log goes with the store.
+func TestSpareLogIsRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "s")
+	s, err := Open(dir, vfs.Default, Options{}, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.spare.prepare(); err != nil {
+		t.Error(err)
+	}
+	mustClose(t, s)
+	if _, err := os.Stat(filepath.Join(dir, pebbleName, spareLogName)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("after the end: %v", err)
+	}
+}
+
+// TestSpareLogWithoutRoom: where the disk has little left no file is made, and what a
+// run that was killed has left is removed.
+func TestSpareLogWithoutRoom(t *testing.T) {
+	fs := vfs.NewMem() // does not know its room
+	mustClose(t, mustOpen(t, fs))
+	path := fs.PathJoin("data", pebbleName, spareLogName)
+	f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustOpen(t, fs)
+	defer mustClose(t, s)
+	for range 3 {
+		s.spare.want <- struct{}{} // the third when the first was dealt with
+	}
+	if _, err := fs.Stat(path); err == nil || s.spare.ready.Load() {
+		t.Error("there is a file")
+	}
+}
