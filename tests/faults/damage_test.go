@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"cmp"
 	"os"
 	"slices"
@@ -76,8 +77,8 @@ var damages = []scene{
 		}
 		// Damage near a log's end looks like its end.
 		harness.Eventually(p.t, "the log is long", func() bool {
-			info, err := os.Stat(log())
-			return err == nil && info.Size() > longLog
+			n, err := written(log())
+			return err == nil && n > longLog
 		})
 		n.Kill()
 		p.WaitDown(n)
@@ -123,17 +124,24 @@ func largest(p *play, paths []string) string {
 }
 
 func size(p *play, path string) int64 {
-	info, err := os.Stat(path)
+	n, err := written(path)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return info.Size()
+	return n
 }
 
-// flip changes one byte of a file, at a fraction of its length.
+// written is the length of a file without the zeros at its end, which a log may have
+// from the start.
+func written(path string) (int64, error) {
+	b, err := os.ReadFile(path)
+	return int64(len(bytes.TrimRight(b, "\x00"))), err
+}
+
+// flip changes one byte of a file, at a fraction of what is written of it.
 func flip(p *play, path string, num, denom int64) {
-	bytes := size(p, path)
-	at := bytes * num / denom
+	length := size(p, path)
+	at := length * num / denom
 	damage.At(p.t, vfs.Default, path, at)
-	p.t.Logf("flipped bits at %d of %d bytes of %s", at, bytes, path)
+	p.t.Logf("flipped bits at %d of %d bytes of %s", at, length, path)
 }
