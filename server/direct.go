@@ -5,8 +5,9 @@ import (
 	"viewring/server/replica"
 )
 
-// directBytesMax bounds a value that the reading goroutine writes by itself. Who asks
-// for much and does not read must not keep it from reading.
+// directBytesMax bounds a value that the reading goroutine writes by itself. What is
+// longer could keep it from reading on, where the client does not read; the other
+// goroutine takes that.
 const directBytesMax = 16 << 10
 
 // readNow answers a read where it arrived, without the hops to the lane and to the
@@ -18,15 +19,21 @@ func (c *conn) readNow(cl *call) bool {
 	if c.reader.Buffered() > 0 || !c.takeWriter() {
 		return false
 	}
-	defer c.leaveWriter()
 	p := ring.PartitionOf(cl.slot, len(c.s.views.current().view.Partitions))
 	a, ok := c.s.laneOf(p).readNow(p, cl.request.Key)
 	if !ok || len(a.Value) > directBytesMax {
-		return false
+		c.leaveWriter() // before anything is in line
+		if ok {
+			cl.complete(a)
+			c.push(cl)
+			c.notify()
+		}
+		return ok
 	}
 	cl.answer = a
 	c.writeReply(cl)
 	c.flush()
+	c.leaveWriter()
 	*cl = call{}
 	callPool.Put(cl)
 	return true

@@ -122,13 +122,22 @@ func (l *lane) gather(pause *time.Timer) {
 	}
 }
 
-// round steps the core over some events and does what it then wants done.
+// round carries out a round in the lane's turn. After one that was not carried out, for
+// whatever reason, nobody reads here any more.
 func (l *lane) round(events []event, ticked bool) (err error) {
+	whole := false
 	l.turn.Lock()
 	defer func() {
-		l.failed = l.failed || err != nil
+		l.failed = l.failed || !whole
 		l.turn.Unlock()
 	}()
+	err = l.carryOut(events, ticked)
+	whole = err == nil
+	return err
+}
+
+// carryOut steps the core over some events and does what it then wants done.
+func (l *lane) carryOut(events []event, ticked bool) error {
 	at := l.s.opts.Now() // after any read's instant
 	for i := range events {
 		l.handle(at, &events[i])

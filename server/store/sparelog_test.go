@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -138,7 +140,54 @@ func TestSpareLogWithoutRoom(t *testing.T) {
 	for range 3 {
 		s.spare.want <- struct{}{} // the third when the first was dealt with
 	}
-	if _, err := fs.Stat(path); err == nil || s.spare.ready.Load() {
+	if _, err := fs.Stat(path); err == nil || s.spare.has() {
 		t.Error("there is a file")
+	}
+}
+
+// renames is a file system on which a spare file becomes a log slowly: meanwhile the next
+// is asked for, which must not be made yet.
+type renames struct {
+	vfs.FS
+	spare    *spareLog
+	under    atomic.Bool
+	overlaps atomic.Bool
+}
+
+func (r *renames) ReuseForWrite(oldName, newName string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	r.under.Store(true)
+	defer r.under.Store(false)
+	r.spare.want <- struct{}{}
+	for range 10_000 {
+		runtime.Gosched() // lets the maker begin, if it may
+	}
+	return r.FS.ReuseForWrite(oldName, newName, category)
+}
+
+func (r *renames) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if r.under.Load() {
+		r.overlaps.Store(true)
+	}
+	return r.FS.Create(name, category)
+}
+
+// TestSpareLogIsNotTouched: from when a file is taken to when it has the log's name no
+// other is made under the name that it had. It would be the log, full of zeros.
+func TestSpareLogIsNotTouched(t *testing.T) {
+	fs := &renames{FS: vfs.NewMem()}
+	l := newSpareLog(fs, "", 64<<10, func() uint64 { return 1 << 40 })
+	fs.spare = l
+	defer l.stop()
+	l.begin()
+	for n := range 20 {
+		if _, ok := l.take(fmt.Sprint(n, ".log"), vfs.WriteCategoryUnspecified); ok != (n > 0) {
+			t.Fatalf("take %d: %v", n, ok)
+		}
+		for !l.has() {
+			runtime.Gosched()
+		}
+	}
+	if fs.overlaps.Load() {
+		t.Error("the next file was begun before the one before had its new name")
 	}
 }

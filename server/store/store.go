@@ -103,6 +103,7 @@ func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, err
 		return nil, s.openError(err)
 	}
 	s.db = db
+	s.spare.begin()
 	err = s.loadShelves()
 	if err == nil {
 		err = s.moveMetas()
@@ -185,7 +186,7 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 // Close ends the store. After a failure it leaves Pebble alone, which may hang.
 func (s *Store) Close() error {
 	if s.Err() != nil {
-		s.spare.stop()
+		s.spare.quits()
 		s.cutter.cancel()
 		return nil
 	}
