@@ -7,8 +7,8 @@ import "viewring/ring"
 // holds (rules 3 and 4). An item is the zero Item for an absent key; values alias what
 // the storage returned. When it is not ok nothing is known, and each key is a Read's.
 //
-// The caller asks Leased again with an instant after the reading before it lets the
-// answers out, for reading takes time.
+// The reads take place at that instant: the lease holds then, and nothing changes here
+// before the return. A caller that builds more on them than an answer asks Leased again.
 func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Item, ok bool) {
 	c.enter(at)
 	p := c.part(id)

@@ -68,14 +68,12 @@ type etcdCluster struct {
 func etcdUp(ctx context.Context, dir string) (*etcdCluster, error) {
 	var peers, initial []string
 	e := &etcdCluster{}
+	addrs, err := freeAddrs(6)
+	if err != nil {
+		return nil, err
+	}
 	for i := range 3 {
-		for _, list := range []*[]string{&e.endpoints, &peers} {
-			port, err := freePort()
-			if err != nil {
-				return nil, err
-			}
-			*list = append(*list, "http://127.0.0.1:"+port)
-		}
+		e.endpoints, peers = append(e.endpoints, "http://"+addrs[2*i]), append(peers, "http://"+addrs[2*i+1])
 		initial = append(initial, fmt.Sprintf("m%d=%s", i, peers[i]))
 	}
 	self, err := os.Executable()

@@ -347,13 +347,9 @@ func floorAppend(b, one []byte) []byte {
 
 // startFloor starts the three.
 func startFloor(ctx context.Context, o *options, dir string) (*system, error) {
-	var addrs []string
-	for range 3 {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		addrs = append(addrs, "127.0.0.1:"+port)
+	addrs, err := freeAddrs(3)
+	if err != nil {
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {

@@ -202,13 +202,9 @@ func (l *viewringLocker) close() {
 
 // viewringLocks starts three view leaders.
 func viewringLocks(ctx context.Context, o *options, dir string) ([]*lockService, error) {
-	var addrs []string
-	for range 3 {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		addrs = append(addrs, "127.0.0.1:"+port)
+	addrs, err := freeAddrs(3)
+	if err != nil {
+		return nil, err
 	}
 	var run group
 	for i, addr := range addrs {
@@ -218,7 +214,7 @@ func viewringLocks(ctx context.Context, o *options, dir string) ([]*lockService,
 		}
 	}
 	opts := client.Options{Leaders: addrs, ViewCache: client.NoViewCache}
-	err := until(ctx, "a head of three view leaders", func() bool {
+	err = until(ctx, "a head of three view leaders", func() bool {
 		g, err := client.ViewLeaders(ctx, opts)
 		return err == nil && len(g.Members) == 3 && !slices.ContainsFunc(g.Members, func(m client.ViewLeader) bool { return !m.Up })
 	})

@@ -132,6 +132,18 @@ func freePort() (string, error) {
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
 }
 
+// freeAddrs returns n addresses here that nobody listens at now.
+func freeAddrs(n int) (addrs []string, err error) {
+	for range n {
+		port, err := freePort()
+		if err != nil {
+			return nil, err
+		}
+		addrs = append(addrs, "127.0.0.1:"+port)
+	}
+	return addrs, nil
+}
+
 // until waits for a condition.
 func until(ctx context.Context, what string, done func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, startWait)
