@@ -48,6 +48,16 @@ func lastBlock(t *testing.T, s *Store) (begun int, ok bool) {
 	return written - at, at >= block/2 && at <= block-block/8
 }
 
+// copied returns a copy of a folder.
+func copied(t *testing.T, dir string) string {
+	t.Helper()
+	image := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
 // TestSpareLog writes until a log was begun in a file of zeros and all before it are
 // gone, then cuts the power as far as a copy of the folder can: what was synced is
 // there again, and damage before the last sync in such a log is not taken for its end.
@@ -89,10 +99,7 @@ func TestSpareLog(t *testing.T) {
 		write()
 	}
 
-	image := filepath.Join(t.TempDir(), "image")
-	if err := os.CopyFS(image, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	image := copied(t, dir)
 	again, err := Open(image, vfs.Default, Options{MemTableBytes: 1 << 20}, quiet)
 	if err != nil {
 		t.Fatal(err)
@@ -105,10 +112,7 @@ func TestSpareLog(t *testing.T) {
 	}
 	mustClose(t, again)
 
-	damaged := filepath.Join(t.TempDir(), "damaged")
-	if err := os.CopyFS(damaged, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	damaged := copied(t, dir)
 	_, newest := logs(t, damaged)
 	f, err := os.OpenFile(filepath.Join(damaged, pebbleName, newest), os.O_RDWR, 0)
 	if err != nil {
