@@ -238,8 +238,8 @@ func TestOutcomes(t *testing.T) {
 		want   error
 	}{{wire.DoOK, nil}, {wire.DoNotFound, ErrNotFound}, {wire.DoCondFailed, ErrCondition}, {wire.DoNotInteger, ErrNotInteger}}
 	for _, tt := range tests {
-		if err := outcome("op", wire.DoReply{Status: tt.status}); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
-			t.Errorf("outcome(%d) = %v, want %v", tt.status, err, tt.want)
+		if err := statusError("op", wire.DoReply{Status: tt.status}); !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {
+			t.Errorf("statusError(%d) = %v, want %v", tt.status, err, tt.want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"viewring/internal/outcome"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -26,7 +27,7 @@ type operation struct {
 	partition ring.PartitionID
 	slot      uint16
 	mutation  bool
-	once      bool          // the servers know it again: it may be repeated when it may have taken effect
+	outcome   outcome.Tries // what its tries so far came to
 	timeout   time.Duration // of one try
 	resp3     bool          // how it wants its reply
 
@@ -34,7 +35,6 @@ type operation struct {
 	connect func(ctx context.Context, addr string) (*wire.Conn, error) // nil: takes one of the pool
 
 	tries    int
-	maybe    bool // a try may have taken effect without our knowing
 	last     error
 	lastKind error
 	reply    *wire.ServerError // the last error reply
@@ -45,7 +45,8 @@ type operation struct {
 // do carries out q: it tries until there is an answer, an error that no retry
 // helps against, or the end of ctx.
 func (c *Client) do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
-	op := &operation{name: name, mutation: q.Op != wire.DoGet, once: true, began: time.Now(), timeout: tryTimeout(len(q.Value))}
+	mutation := q.Op != wire.DoGet
+	op := &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(len(q.Value))}
 	if err := checkSizes(op.name, q); err != nil {
 		return wire.DoReply{}, err
 	}
@@ -70,6 +71,17 @@ func (c *Client) do(ctx context.Context, name string, q *wire.DoRequest) (wire.D
 	err := c.tryUntilDone(ctx, op)
 	c.counted(op, err)
 	return reply, err
+}
+
+// kindOf says how an operation may be repeated; once: servers know it by a request id.
+func kindOf(mutation, once bool) outcome.Kind {
+	switch {
+	case !mutation:
+		return outcome.Read
+	case once:
+		return outcome.Repeatable
+	}
+	return outcome.Single
 }
 
 func (c *Client) counted(op *operation, err error) {
@@ -141,7 +153,7 @@ func (c *Client) try(ctx context.Context, op *operation, r route) error {
 	tctx, fl := c.flights.begin(tctx, r)
 	defer c.flights.end(fl)
 	if now, ok := routeIn(c.views.view(), op.partition); !ok || now != r {
-		return fmt.Errorf("%w: %w", errNotSent, errRerouted) // a view came in between: the flight may have missed it
+		return fmt.Errorf("%w: %w", wire.ErrNotSent, errRerouted) // a view came in between: the flight may have missed it
 	}
 	var conn *wire.Conn
 	var err error
@@ -151,71 +163,42 @@ func (c *Client) try(ctx context.Context, op *operation, r route) error {
 		conn, err = c.pool.get(tctx, laneOf(r.addr, op.partition, op.mutation, op.resp3))
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNotSent, err)
+		return fmt.Errorf("%w: %w", wire.ErrNotSent, err)
 	}
 	return op.ask(tctx, conn)
 }
 
-var errNotSent = errors.New("not connected")
-
 // judge decides what a failed try means: an error to return, or nil to go on.
 func (op *operation) judge(ctx context.Context, err error) error {
 	op.last, op.lastKind = err, kind(err)
-	var reply *wire.ServerError
-	if !errors.As(err, &reply) {
-		if op.mutation && !errors.Is(err, errNotSent) {
-			op.maybe = true
-		}
-		if errors.Is(err, ErrClosed) {
-			return &opError{op: op.name, kind: ErrClosed}
-		}
-		if ctx.Err() != nil {
-			return op.giveUp(ctx)
-		}
-		return op.unrepeatable(err)
-	}
-	op.reply = reply
-	switch {
-	case refusals[reply.Code]:
-	case reply.Code == wire.CodeUnknownOutcome:
-		op.maybe = true
-		if err := op.unrepeatable(err); err != nil {
-			return err
-		}
-	default:
+	errors.As(err, &op.reply)
+	switch op.outcome.Next(wire.Tried(err)) {
+	case outcome.Answer, outcome.Refuse:
 		return &opError{op: op.name, kind: op.lastKind, last: err}
+	case outcome.Unknown:
+		return &opError{op: op.name, kind: ErrUnknownOutcome, last: err}
 	}
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(err, ErrClosed):
+		return op.abandon(err)
+	case ctx.Err() != nil:
 		return op.giveUp(ctx)
 	}
 	return nil
 }
 
-// refusals are the codes of error replies that say: nothing was done, another try
-// may help.
-var refusals = map[string]bool{wire.CodeMoved: true, wire.CodeUnavailable: true, wire.CodeClusterDown: true,
-	wire.CodeNotEnoughCopies: true, wire.CodeBusy: true, wire.CodeReadOnly: true}
-
-// unrepeatable is the error of an operation that may have taken effect and can't be
-// sent again; nil when it can.
-func (op *operation) unrepeatable(err error) error {
-	if op.once || !op.maybe {
-		return nil
-	}
-	return &opError{op: op.name, kind: ErrUnknownOutcome, last: err}
-}
-
 // giveUp is the error of an operation whose context has ended.
 func (op *operation) giveUp(ctx context.Context) error {
 	k, last := op.lastKind, op.last
-	if op.reply != nil && !op.maybe { // says more than the silence after it
+	maybe := op.outcome.End() == outcome.Unknown
+	if op.reply != nil && !maybe { // says more than the silence after it
 		k, last = kind(op.reply), op.reply
 		if op.reply.Code == wire.CodeMoved {
 			k = ErrUnavailable
 		}
 	}
 	switch {
-	case op.maybe:
+	case maybe:
 		k = ErrUnknownOutcome
 	case last == nil:
 		k = ErrUnreachable
@@ -232,7 +215,7 @@ func (op *operation) giveUp(ctx context.Context) error {
 // abandon is the error of an operation that no further try can help.
 func (op *operation) abandon(why error) error {
 	k := kind(why)
-	if op.maybe {
+	if op.outcome.End() == outcome.Unknown {
 		k = ErrUnknownOutcome
 	}
 	return &opError{op: op.name, kind: k, last: why}

@@ -59,7 +59,12 @@ var kindOfCode = map[string]error{
 // ErrUnreachable for everything that went wrong on the way.
 func kind(err error) error {
 	var reply *wire.ServerError
-	if errors.As(err, &reply) {
+	switch {
+	case errors.Is(err, wire.ErrOutcomeUnknown):
+		return ErrUnknownOutcome
+	case errors.Is(err, ErrClosed):
+		return ErrClosed
+	case errors.As(err, &reply):
 		if k, ok := kindOfCode[reply.Code]; ok {
 			return k
 		}
@@ -80,6 +85,8 @@ func (e *opError) Error() string {
 	switch {
 	case e.last == nil:
 		return fmt.Sprintf("%s: %v", e.op, e.kind)
+	case e.kind == ErrUnknownOutcome:
+		return fmt.Sprintf("%s: %v: %s", e.op, e.kind, cause(e.last))
 	case errors.Is(e.last, wire.ErrNoHead):
 		return fmt.Sprintf("%s: %v", e.op, e.last)
 	case errors.Is(e.last, wire.ErrLeaderUnreachable):
@@ -109,7 +116,7 @@ func (e *opError) Unwrap() []error { return []error{e.kind, e.last} }
 // leaderFailed wraps the error of a call to the view leader.
 func (c *Client) leaderFailed(op string, err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return &opError{op: op, kind: ErrUnreachable, last: fmt.Errorf("view leader %s does not answer", c.leaderNames())}
+		return &opError{op: op, kind: kind(err), last: fmt.Errorf("view leader %s does not answer", c.leaderNames())}
 	}
 	return fail(op, err)
 }

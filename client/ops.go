@@ -44,7 +44,7 @@ func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 	name := fmt.Sprintf("get %q", key)
 	reply, err := c.do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
 	if err == nil {
-		err = outcome(name, reply)
+		err = statusError(name, reply)
 	}
 	if err != nil {
 		return Value{}, err
@@ -133,11 +133,11 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 	if reply.Status == wire.DoFenced {
 		return reply, &opError{op: name, kind: ErrFenced, last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
 	}
-	return reply, outcome(name, reply)
+	return reply, statusError(name, reply)
 }
 
-// outcome turns the statuses that callers tell apart into errors.
-func outcome(name string, reply wire.DoReply) error {
+// statusError turns the statuses that callers tell apart into errors.
+func statusError(name string, reply wire.DoReply) error {
 	switch reply.Status {
 	case wire.DoNotFound:
 		return &opError{op: name, kind: ErrNotFound}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"viewring/internal/outcome"
 	"viewring/internal/wire"
 )
 
@@ -17,7 +18,8 @@ type Pinned struct{ conn *wire.Conn }
 // command there, looking for another primary while it is refused. The reply's
 // bytes may be an error.
 func (c *Client) Pin(ctx context.Context, cmd Command) (*Pinned, []byte, error) {
-	op := &operation{name: string(cmd.Args[0]), slot: cmd.Slot, mutation: cmd.Mutation, resp3: cmd.RESP3, began: time.Now(), timeout: tryTimeoutMin}
+	op := &operation{name: string(cmd.Args[0]), slot: cmd.Slot, mutation: cmd.Mutation, outcome: outcome.Of(kindOf(cmd.Mutation, false)),
+		resp3: cmd.RESP3, began: time.Now(), timeout: tryTimeoutMin}
 	var pinned *Pinned
 	var raw []byte
 	op.connect = func(ctx context.Context, addr string) (*wire.Conn, error) {
@@ -50,7 +52,7 @@ func (p *Pinned) Do(ctx context.Context, encoded []byte, replies int) ([]byte, e
 		switch {
 		case res.Err != nil:
 			return nil, &opError{op: "a transaction", kind: ErrUnknownOutcome, last: fmt.Errorf("%s: %w", p.conn.Addr(), res.Err)}
-		case res.First != nil && refusals[res.First.Code]:
+		case res.First != nil && wire.Tried(res.First) == outcome.Declined:
 			return nil, &opError{op: "a transaction", kind: ErrUnavailable, last: res.First}
 		}
 		return res.Raw, nil

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/outcome"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -107,7 +108,7 @@ func (p *Pipeline) Send(ctx context.Context, cmd Command) *Call {
 
 func (p *Pipeline) newCall(cmd Command) *Call {
 	call := &Call{p: p, replies: cmd.Replies}
-	call.op = operation{name: "a command", slot: cmd.Slot, mutation: cmd.Mutation, once: cmd.Once, resp3: cmd.RESP3, began: time.Now()}
+	call.op = operation{name: "a command", slot: cmd.Slot, mutation: cmd.Mutation, outcome: outcome.Of(kindOf(cmd.Mutation, cmd.Once)), resp3: cmd.RESP3, began: time.Now()}
 	switch {
 	case cmd.Once:
 		once := wire.Once{Client: p.c.id}
@@ -231,16 +232,22 @@ func (call *Call) room() wire.Room {
 	return wire.Room{Budget: call.p.budget, Must: call.op.mutation}
 }
 
-// take keeps a result, and returns the error that may be worth another try.
+// take keeps a result that is the call's answer, an error reply included, and
+// returns the error of one that is not, for judge.
 func (call *Call) take(res wire.Result, addr string) error {
-	switch {
-	case res.Err != nil:
+	if res.Err != nil {
 		return fmt.Errorf("%s: %w", addr, res.Err)
-	case res.First != nil && (refusals[res.First.Code] || res.First.Code == wire.CodeUnknownOutcome):
-		call.p.budget.Give(len(res.Raw))
-		return res.First
 	}
-	call.raw = res.Raw
+	if res.First != nil {
+		switch tries := call.op.outcome; tries.Next(wire.Tried(res.First)) { // on a copy: judge takes note
+		case outcome.Answer, outcome.Refuse:
+		default:
+			call.p.budget.Give(len(res.Raw))
+			return res.First
+		}
+	}
+	call.raw = wire.TrimAnswered(res.Raw)
+	call.p.budget.Give(len(res.Raw) - len(call.raw))
 	return nil
 }
 
@@ -326,7 +333,7 @@ func (p *Pipeline) recall(ctx context.Context, call *Call) error {
 		return nil
 	}
 	why := errors.New("a later command of the pipeline came first")
-	if call.op.maybe {
+	if call.op.outcome.End() == outcome.Unknown {
 		return &opError{op: call.op.name, kind: ErrUnknownOutcome, last: why}
 	}
 	return &opError{op: call.op.name, kind: ErrUnavailable, last: why}
@@ -335,11 +342,12 @@ func (p *Pipeline) recall(ctx context.Context, call *Call) error {
 // nothingDone reports whether a settled call surely had no effect and has no
 // answer.
 func (call *Call) nothingDone() bool {
-	var reply *wire.ServerError
 	if call.err == nil {
 		return false
 	}
-	return !call.op.mutation || errors.As(call.err, &reply) && refusals[reply.Code]
+	tries := call.op.outcome
+	tries.Next(wire.Tried(call.err))
+	return !tries.Maybe()
 }
 
 // over takes a call out of its line, and sends those that waited for it.

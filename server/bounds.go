@@ -73,8 +73,6 @@ func (c *conn) noteCut(err error) {
 	}
 }
 
-const tooManyClients = wire.CodeErr + " max number of clients reached"
-
 // isForServers reports whether a command is one that a connection may ask which came
 // when there were too many: another server's.
 func isForServers(cmd *command) bool {

@@ -242,7 +242,7 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 	switch {
 	case c.session.late && !isForServers(cmd):
 		c.s.reached.connections.Add(1)
-		c.replyError(tooManyClients)
+		c.replyError(wire.TooManyClients)
 		return errQuit
 	case !c.session.trusted && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
 		return c.reject(secure.NoAuth)

@@ -22,6 +22,7 @@ type call struct {
 	isRead    bool
 	request   replica.Request // Key alone for a read
 	style     replyStyle
+	known     bool               // it came by CmdOnce
 	cost      int64              // bytes held, given back with the reply
 	write     func(*wire.Writer) // writes the reply, where style is replyWritten
 

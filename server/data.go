@@ -89,7 +89,7 @@ func (c *conn) write(cl *call, value []byte) {
 		return
 	}
 	cl.request.Value = bytes.Clone(value)
-	c.identify(&cl.request)
+	c.identify(cl)
 	c.route(cl)
 }
 
@@ -174,9 +174,9 @@ func (c *conn) writeReply(cl *call) {
 		case a.Status != replica.StatusNotInteger:
 			w.WriteInt(a.Number)
 		case a.Number != 0:
-			w.WriteError(redis.ErrOverflow)
+			w.WriteError(cl.ownError(redis.ErrOverflow))
 		default:
-			w.WriteError(redis.ErrNotInteger)
+			w.WriteError(cl.ownError(redis.ErrNotInteger))
 		}
 	case replyLength:
 		w.WriteInt(int64(len(a.Value)))
@@ -185,6 +185,14 @@ func (c *conn) writeReply(cl *call) {
 	default:
 		c.writeExpiry(w, cl.style, a)
 	}
+}
+
+// ownError is an error reply that is what the command came to, as its client is told.
+func (c *call) ownError(text string) string {
+	if c.known {
+		return wire.CodeAnswered + " " + text
+	}
+	return text
 }
 
 var doStatuses = [...]wire.DoStatus{

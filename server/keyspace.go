@@ -82,12 +82,14 @@ func (s *Server) walkPartition(p ring.PartitionID, after replica.Key, fn func(sl
 }
 
 // failed is the reply where the store can't be read.
-func failed(err error) wire.Value {
+func failed(err error) wire.Value { return redis.Fail(failedText(err)) }
+
+func failedText(err error) string {
 	code := wire.CodeErr
 	if isCorrupt(err) {
 		code = wire.CodeCorrupt
 	}
-	return redis.Fail(code + " " + err.Error())
+	return code + " " + err.Error()
 }
 
 func (c *conn) sayKeys(args [][]byte) wire.Value {
@@ -334,24 +336,29 @@ func (c *conn) sayDBSize([][]byte) wire.Value {
 }
 
 // sayFlush is FLUSHALL and FLUSHDB: it deletes the keys that there are, one by one.
+// One that fails after others were deleted leaves open what came of the whole.
 func (c *conn) sayFlush(args [][]byte) wire.Value {
 	if len(args) > 1 || len(args) == 1 && !strings.EqualFold(string(args[0]), "SYNC") && !strings.EqualFold(string(args[0]), "ASYNC") {
 		return redis.Fail(redis.ErrSyntax)
 	}
 	var calls []*call
-	var reply wire.Value
+	var errText string
+	deleted := false
 	flush := func() bool {
 		if err := c.askLanes(calls); err != nil {
-			reply = failed(err)
+			deleted, errText = true, failedText(err) // some of them may be
 			return false
 		}
 		for _, cl := range calls {
-			if text := c.errorText(cl); text != "" && reply.Kind == 0 && cl.answer.Status != replica.StatusMoved {
-				reply = redis.Fail(text)
+			switch text := c.errorText(cl); {
+			case text == "":
+				deleted = true
+			case errText == "" && cl.answer.Status != replica.StatusMoved:
+				errText = text
 			}
 		}
 		calls = calls[:0]
-		return reply.Kind == 0
+		return errText == ""
 	}
 	err := c.s.walk(0, "", func(_ uint16, name string) bool {
 		cl := c.newCall(replyCount, []byte(name))
@@ -360,15 +367,17 @@ func (c *conn) sayFlush(args [][]byte) wire.Value {
 		return len(calls) < flushCallsMax || flush()
 	})
 	if err != nil {
-		return failed(err)
+		errText = failedText(err)
+	} else if errText == "" {
+		flush()
 	}
-	if reply.Kind == 0 && !flush() {
-		return reply
+	switch {
+	case errText == "":
+		return redis.OK()
+	case deleted:
+		return redis.Fail(wire.CodeUnknownOutcome + " some keys are deleted, perhaps not all: " + errText)
 	}
-	if reply.Kind != 0 {
-		return reply
-	}
-	return redis.OK()
+	return redis.Fail(errText)
 }
 
 // slotArgument reads a slot.

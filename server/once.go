@@ -44,9 +44,10 @@ func sets(args [][]byte, option string) bool {
 }
 
 // identify gives a mutation the request id of its command, if it has one.
-func (c *conn) identify(r *replica.Request) {
+func (c *conn) identify(cl *call) {
 	if o := c.once; o != nil {
-		r.ID = replica.RequestID{Client: o.Client, Number: o.Number, Born: o.Born}
-		r.Mark = o.Mark
+		cl.known = true
+		cl.request.ID = replica.RequestID{Client: o.Client, Number: o.Number, Born: o.Born}
+		cl.request.Mark = o.Mark
 	}
 }

@@ -35,11 +35,7 @@ func (c *conn) replyBulk(b []byte) {
 }
 
 func (c *conn) replyFailed(err error) {
-	code := wire.CodeErr
-	if isCorrupt(err) {
-		code = wire.CodeCorrupt
-	}
-	c.replyError(code + " " + err.Error())
+	c.replyError(failedText(err))
 }
 
 func (c *conn) runPrint(args [][]byte) error {

@@ -403,6 +403,6 @@ func (s *Server) runAccept() {
 func (s *Server) turnAway(nc net.Conn) {
 	s.reached.connections.Add(1)
 	_ = nc.SetWriteDeadline(time.Now().Add(redialMin))
-	_, _ = nc.Write([]byte("-" + tooManyClients + "\r\n"))
+	_, _ = nc.Write([]byte("-" + wire.TooManyClients + "\r\n"))
 	_ = nc.Close()
 }

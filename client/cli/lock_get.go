@@ -111,7 +111,7 @@ func (a *app) tellDeadlock(cycle string) { fmt.Fprintf(a.env.Stderr, "deadlock, 
 
 // notGranted says how the wait for a lock ended.
 func (a *app) notGranted(ctx context.Context, lock string, err error) error {
-	if !errors.Is(err, client.ErrUnreachable) || ctx.Err() == nil {
+	if !errors.Is(err, client.ErrUnreachable) && !errors.Is(err, client.ErrUnknownOutcome) || ctx.Err() == nil {
 		return err
 	}
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {

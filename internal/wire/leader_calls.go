@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"viewring/internal/outcome"
 	"viewring/ring"
 )
 
@@ -89,7 +90,7 @@ func (l *Leader) Confirm(ctx context.Context, questions []Confirm) ([]bool, erro
 
 // Member carries out an operator's verb on a server, named by id or address.
 func (l *Leader) Member(ctx context.Context, verb, server string) (ring.ServerID, error) {
-	v, _, err := l.ask(ctx, question{once: true, args: [][]byte{[]byte(CmdMember), []byte(verb), []byte(server)}})
+	v, _, err := l.ask(ctx, question{kind: outcome.Repeatable, once: true, args: [][]byte{[]byte(CmdMember), []byte(verb), []byte(server)}})
 	if err != nil {
 		return 0, fmt.Errorf("%s %s: %w", verb, server, err)
 	}
@@ -109,7 +110,8 @@ func (l *Leader) Status(ctx context.Context) (Status, error) {
 // returns the epoch in which they begin anew.
 func (l *Leader) AcceptLoss(ctx context.Context, ps []ring.PartitionID) (uint64, error) {
 	// It waits until no lease can hold any more.
-	v, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, once: true, args: [][]byte{[]byte(CmdLoss), AppendPartitions(nil, ps)}})
+	v, _, err := l.ask(ctx, question{kind: outcome.Repeatable, long: true, wait: 10 * time.Second, once: true,
+		args: [][]byte{[]byte(CmdLoss), AppendPartitions(nil, ps)}})
 	if err != nil {
 		return 0, fmt.Errorf("accept loss: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/outcome"
 	"viewring/internal/wait"
 )
 
@@ -105,30 +106,40 @@ type question struct {
 	args [][]byte
 	long bool          // on a connection of its own
 	wait time.Duration // that the answer may take by design; negative: any
+	kind outcome.Kind  // Read or Repeatable: doing it twice is as doing it once, or else it is once
 	once bool          // carries an id, so that it is done once however often it is asked
 }
 
 // ask repeats q until it is answered, ctx ends, or nobody answered for
-// leaderPatience. again reports that an earlier try may have been carried out.
+// leaderPatience. again reports that an earlier try may have been carried out; where
+// that leaves open what came of it the error is ErrOutcomeUnknown.
 func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err error) {
 	if q.once {
 		id := NewCommandID()
 		q.args = append(q.args, id[:])
+	}
+	tries := outcome.Of(q.kind)
+	ended := func(v Value, err error) (Value, bool, error) {
+		if tries.End() == outcome.Unknown {
+			err = unsettled{err}
+		}
+		return v, tries.Maybe(), err
 	}
 	pause := leaderPauseMin
 	failing := time.Now()
 	for {
 		began := time.Now()
 		v, t := l.try(ctx, q)
-		var reply *ServerError
-		if t.err == nil || (errors.As(t.err, &reply) && reply.Code != CodeNotHead && reply.Code != CodeUnknownOutcome) {
-			return v, again, t.err
+		switch tries.Next(t.came) {
+		case outcome.Answer:
+			return v, tries.Maybe(), t.err
+		case outcome.Refuse, outcome.Unknown:
+			return ended(v, t.err)
 		}
 		if ctx.Err() != nil && t.sent && q.long {
-			return v, again, t.err // it is there, and was asked no longer
+			return ended(v, t.err) // it is there, and was asked no longer
 		}
-		again = again || t.sent && (reply == nil || reply.Code == CodeUnknownOutcome)
-		head, _ := NamedHead(t.err)
+		head, notHead := NamedHead(t.err)
 		l.moveOn(t.addr, head)
 		if t.sent && q.long && time.Since(began) > leaderPauseMax {
 			failing, pause = time.Now(), leaderPauseMin // it was there until just now
@@ -138,10 +149,10 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 			patience *= 2 // one of them may be about to become the head
 		}
 		if l.isClosed() || time.Since(failing) > patience || !wait.For(ctx, pause) {
-			if reply != nil && reply.Code == CodeNotHead {
-				return v, again, fmt.Errorf("%w: %s", ErrNoHead, strings.Join(l.addresses(), ", "))
+			if notHead {
+				return ended(v, fmt.Errorf("%w: %s", ErrNoHead, strings.Join(l.addresses(), ", ")))
 			}
-			return v, again, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addresses(), ", "), t.err)
+			return ended(v, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addresses(), ", "), t.err))
 		}
 		pause = min(2*pause, leaderPauseMax)
 	}
@@ -150,7 +161,8 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 // tried is how one try went.
 type tried struct {
 	addr string // that was asked; "" when it is not known
-	sent bool   // the question may have arrived
+	sent bool   // there was a connection to ask on
+	came outcome.Try
 	err  error
 }
 
@@ -158,7 +170,7 @@ type tried struct {
 func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
 	conn, addr, err := l.connection(ctx, q.long)
 	if err != nil {
-		return Value{}, tried{addr: addr, err: err}
+		return Value{}, tried{addr: addr, came: notAsked(err), err: err}
 	}
 	asking := ctx
 	if q.wait >= 0 {
@@ -181,7 +193,27 @@ func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
 		// more; and one that does not answer in time may be hung.
 		l.drop(conn)
 	}
-	return v, tried{addr: conn.Addr(), sent: true, err: err}
+	return v, tried{addr: conn.Addr(), sent: true, came: answeredBy(err), err: err}
+}
+
+// answeredBy is what a question came to that was asked. A view leader that turns it
+// away is asked again, at once or elsewhere, only where an earlier try must be settled:
+// everyone else is told why.
+func answeredBy(err error) outcome.Try {
+	came := Tried(err)
+	if came == outcome.Declined && !IsCode(err, CodeNotHead) {
+		return outcome.AtLimit
+	}
+	return came
+}
+
+// notAsked is what a try came to for which there was no connection: one that is
+// refused, for want of a password say, is answered by an error reply.
+func notAsked(err error) outcome.Try {
+	if came := Tried(err); came != outcome.Silent {
+		return came
+	}
+	return outcome.NotSent
 }
 
 // connection returns the shared connection, or one for a long call. The address is

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"viewring/internal/codec"
+	"viewring/internal/outcome"
 )
 
 // The commands between view leaders, and about them.
@@ -256,9 +257,13 @@ func (l *Leader) groupOf(ctx context.Context, addr string) (Group, error) {
 func (l *Leader) GroupSet(ctx context.Context, verb, who string) error {
 	// A newcomer's place is noted at once; a removal waits for a majority of both
 	// the old and the new group.
-	_, again, err := l.ask(ctx, question{long: true, wait: 10 * time.Second, args: [][]byte{[]byte(CmdGroupSet), []byte(verb), []byte(who)}})
-	if again && verb == GroupRemove && IsCode(err, CodeRefused) && l.gone(ctx, who) {
-		return nil // the try whose answer was lost has done it
+	_, again, err := l.ask(ctx, question{kind: outcome.Repeatable, long: true, wait: 10 * time.Second,
+		args: [][]byte{[]byte(CmdGroupSet), []byte(verb), []byte(who)}})
+	if again && IsCode(err, CodeRefused) {
+		if verb == GroupRemove && l.gone(ctx, who) {
+			return nil // the try whose answer was lost has done it
+		}
+		err = unsettled{err}
 	}
 	if err != nil {
 		return fmt.Errorf("%s view leader %s: %w", verb, who, err)

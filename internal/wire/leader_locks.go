@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/internal/codec"
+	"viewring/internal/outcome"
 )
 
 // Lock is one named lock as the view leader holds it.
@@ -193,14 +194,15 @@ func DecodeLocks(b []byte) (Locks, error) {
 }
 
 // LockGet takes a lock for a client and returns the fencing token. It waits in
-// line: not at all with Wait 0, until ctx ends with a negative one.
+// line: not at all with Wait 0, until ctx ends with a negative one. Whoever asks again
+// is told of what was granted before, so the last answer counts.
 func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
-	v, _, err := l.ask(ctx, question{long: q.Wait != 0, wait: q.Wait, args: q.args()})
+	v, _, err := l.ask(ctx, question{kind: outcome.Repeatable, long: q.Wait != 0, wait: q.Wait, args: q.args()})
 	if err != nil {
 		return 0, fmt.Errorf("lock %q: %w", q.Lock, err)
 	}
 	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
-		return 0, fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol)
+		return 0, unsettled{fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol)}
 	}
 	return uint64(v.Array[0].Int), nil
 }
@@ -208,9 +210,11 @@ func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
 // LockFree releases a client's lock; session is the one in which it is held, or 0.
 func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint64) error {
 	args := [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client), strconv.AppendUint(nil, session, 10)}
-	_, again, err := l.ask(ctx, question{once: true, args: args})
+	_, again, err := l.ask(ctx, question{kind: outcome.Repeatable, once: true, args: args})
 	if again && IsCode(err, CodeNotHeld) {
-		return nil // the try whose answer was lost has done it, and its result is forgotten
+		// A try whose answer was lost may have done it: with so many commands since
+		// that the view leader has forgotten its result.
+		err = unsettled{err}
 	}
 	if err != nil {
 		return fmt.Errorf("release lock %q: %w", lock, err)
@@ -247,20 +251,20 @@ func (l *Leader) SessionOpen(ctx context.Context, ttl, delay time.Duration) (uin
 
 // SessionKeep keeps a session alive. One that has ended is CodeNoSession.
 func (l *Leader) SessionKeep(ctx context.Context, id uint64) error {
-	return l.session(ctx, SessionKeep, id)
+	return l.session(ctx, SessionKeep, outcome.Read, id)
 }
 
 // SessionEnd ends a session; its locks are free at once. One that has ended
 // already is no error.
 func (l *Leader) SessionEnd(ctx context.Context, id uint64) error {
-	if err := l.session(ctx, SessionEnd, id); !IsCode(err, CodeNoSession) {
+	if err := l.session(ctx, SessionEnd, outcome.Repeatable, id); !IsCode(err, CodeNoSession) {
 		return err
 	}
 	return nil
 }
 
-func (l *Leader) session(ctx context.Context, verb string, id uint64) error {
-	_, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdSession), []byte(verb), strconv.AppendUint(nil, id, 10)}})
+func (l *Leader) session(ctx context.Context, verb string, kind outcome.Kind, id uint64) error {
+	_, _, err := l.ask(ctx, question{kind: kind, args: [][]byte{[]byte(CmdSession), []byte(verb), strconv.AppendUint(nil, id, 10)}})
 	if err != nil {
 		return fmt.Errorf("session %d: %w", id, err)
 	}

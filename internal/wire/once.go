@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -9,8 +10,9 @@ import (
 
 // CmdOnce carries a Redis command under a request id, so that a client may send
 // it again after its connection broke: Once, name, arguments → the command's own
-// reply, that of the first try. It is for commands that are one mutation of one
-// key; others are refused.
+// reply, that of the first try; where that is an error, CodeAnswered is before it, for
+// other errors say nothing of tries before. It is for commands that are one mutation
+// of one key; others are refused.
 const CmdOnce = "VR.ONCE"
 
 // onceFormat is the version of Once.
@@ -51,4 +53,18 @@ func DecodeOnce(b []byte) (Once, error) {
 		return o, fmt.Errorf("request id: %w: number 0", codec.ErrMalformed)
 	}
 	return o, nil
+}
+
+// answeredPrefix begins an error reply to CmdOnce that is the command's own answer.
+const answeredPrefix = "-" + CodeAnswered + " "
+
+// TrimAnswered returns a reply to CmdOnce, as on the wire, as the command's own. It
+// may change reply.
+func TrimAnswered(reply []byte) []byte {
+	if !bytes.HasPrefix(reply, []byte(answeredPrefix)) {
+		return reply
+	}
+	reply = reply[len(answeredPrefix)-1:]
+	reply[0] = answeredPrefix[0]
+	return reply
 }

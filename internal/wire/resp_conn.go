@@ -102,14 +102,15 @@ func (c *Conn) Close() error {
 // Do sends a command and waits for its reply. It keeps no reference to args.
 //
 // An error reply is returned as the Value and as a *ServerError. Any other error
-// means that no reply came: whether the command was carried out is unknown. When
-// ctx ends first the connection stays usable and the late reply is dropped.
+// means that no reply came: unless it is ErrNotSent, whether the command was carried
+// out is unknown. When ctx ends first the connection stays usable and the late reply
+// is dropped.
 func (c *Conn) Do(ctx context.Context, args ...[]byte) (Value, error) {
 	cl := calls.Get().(*call)
 	cl.raw = 0
 	if err := c.enqueue(ctx, cl, func(out []byte) []byte { return AppendCommand(out, args...) }); err != nil {
 		calls.Put(cl)
-		return Value{}, fmt.Errorf("ask %s: %w", c.addr, err)
+		return Value{}, fmt.Errorf("ask %s: %w: %w", c.addr, ErrNotSent, err)
 	}
 	select {
 	case res := <-cl.reply:
@@ -134,12 +135,13 @@ func (p Pending) Release() { calls.Put(p.cl) }
 
 // Start sends encoded commands, in one piece, and does not wait for their replies.
 // It waits while the connection has too much under way; it keeps no reference to b.
+// Its errors are ErrNotSent.
 func (c *Conn) Start(ctx context.Context, b []byte, replies int, room Room) (Pending, error) {
 	cl := calls.Get().(*call)
 	cl.raw, cl.room = replies, room
 	if err := c.enqueue(ctx, cl, func(out []byte) []byte { return append(out, b...) }); err != nil {
 		calls.Put(cl)
-		return Pending{}, fmt.Errorf("ask %s: %w", c.addr, err)
+		return Pending{}, fmt.Errorf("ask %s: %w: %w", c.addr, ErrNotSent, err)
 	}
 	return Pending{cl}, nil
 }

@@ -14,6 +14,7 @@ const (
 	CodeNotEnoughCopies = "NOTENOUGHCOPIES" // nothing was done; fewer than min-copies replicas act
 	CodeClusterDown     = "CLUSTERDOWN"     // UNAVAILABLE, to Redis clients: nobody who is up holds the partition
 	CodeUnknownOutcome  = "UNKNOWNOUTCOME"  // it may or may not be done; ask again with the same request id
+	CodeAnswered        = "ANSWERED"        // to CmdOnce: the error that follows is the command's own answer, and that of each repeat
 	CodeBusy            = "BUSY"            // nothing was done; queues are full
 	CodeCorrupt         = "CORRUPT"         // the stored bytes fail their checksum
 	CodeReadOnly        = "READONLY"        // nothing was done; a disk that can't be done without is full

@@ -105,7 +105,7 @@ func (g *Gateway) take(nc net.Conn) {
 		if full {
 			g.stats.refused.Add(1)
 			_ = nc.SetWriteDeadline(time.Now().Add(acceptPause))
-			_, _ = nc.Write([]byte("-" + wire.CodeErr + " max number of clients reached\r\n")) // best effort
+			_, _ = nc.Write([]byte("-" + wire.TooManyClients + "\r\n")) // best effort
 		}
 		_ = nc.Close()
 		return

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 
 	"viewring/client"
 	"viewring/internal/wire"
@@ -42,24 +44,22 @@ func (s *session) each(name string, args [][]byte, words int, merge func(w *wire
 	s.push(item{
 		bytes: sizeOf(args),
 		ready: func() bool { return false },
-		write: func(ctx context.Context, w *wire.Writer) { s.writeMerged(ctx, w, calls, merge) },
+		write: func(ctx context.Context, w *wire.Writer) {
+			raws, err := waitAll(ctx, calls, cmd.HasFlag("write"), s.g.opts.Bounds.Buffered)
+			if err != nil {
+				s.writeFailure(w, err)
+				return
+			}
+			merge(w, raws)
+		},
 	})
 }
 
-// writeMerged waits for all and merges their answers.
-func (s *session) writeMerged(ctx context.Context, w *wire.Writer, calls []*client.Call, merge func(w *wire.Writer, raws [][]byte)) {
-	raws, err := waitAll(ctx, calls, s.g.opts.Bounds.Buffered)
-	if err != nil {
-		s.writeFailure(w, err)
-		return
-	}
-	merge(w, raws)
-}
-
 // waitAll waits for all, whatever some of them say. The first error, of any sort,
-// is that of all. More than bytesMax of answers are not kept.
-func waitAll(ctx context.Context, calls []*client.Call, bytesMax int64) (raws [][]byte, failed error) {
-	size := int64(0)
+// is that of all, unless they change something and not all of them did nothing: then
+// it is ErrUnknownOutcome. More than bytesMax of answers are not kept.
+func waitAll(ctx context.Context, calls []*client.Call, changes bool, bytesMax int64) (raws [][]byte, failed error) {
+	size, done := int64(0), 0
 	for _, call := range calls {
 		raw, err := call.Wait(ctx)
 		if size += int64(len(raw)); err == nil && size > bytesMax {
@@ -69,12 +69,23 @@ func waitAll(ctx context.Context, calls []*client.Call, bytesMax int64) (raws []
 		if err == nil && wire.Kind(raw[0]) == wire.KindError {
 			err = wire.ParseServerError(string(raw[1 : len(raw)-2]))
 		}
-		if failed == nil {
+		if err == nil {
+			done++
+		}
+		if failed == nil || errors.Is(err, client.ErrUnknownOutcome) {
 			failed = err
 		}
 		raws = append(raws, raw)
 	}
+	if failed != nil && changes && done > 0 {
+		failed = partlyDone(done, len(calls), failed)
+	}
 	return raws, failed
+}
+
+// partlyDone is the error of a command of which some parts were carried out.
+func partlyDone(done, all int, why error) error {
+	return &wire.ServerError{Code: wire.CodeUnknownOutcome, Message: fmt.Sprintf("%d of %d parts are done, another one failed: %s", done, all, failureText(why))}
 }
 
 func writeArray(w *wire.Writer, raws [][]byte) {

@@ -199,7 +199,7 @@ func (s *session) everywhere(ctx context.Context, cmd client.Command) (raws [][]
 		cmd.Slot = slot
 		calls = append(calls, s.pipe.Send(ctx, cmd))
 	}
-	return waitAll(ctx, calls, s.g.opts.Bounds.Buffered)
+	return waitAll(ctx, calls, cmd.Mutation, s.g.opts.Bounds.Buffered)
 }
 
 // steady repeats something about all primaries until no partition has moved
@@ -241,11 +241,18 @@ func (s *session) runFlush(args [][]byte) error {
 		words[i] = slices.Clone(a)
 	}
 	s.now(func(ctx context.Context, w *wire.Writer) {
+		rounds := 0
 		err := s.steady(func() error {
 			_, err := s.everywhere(ctx, client.Command{Args: words, Mutation: true, Patience: flushPatience})
+			if err == nil {
+				rounds++
+			}
 			return err
 		})
 		if err != nil {
+			if rounds > 0 {
+				err = &wire.ServerError{Code: wire.CodeUnknownOutcome, Message: "most keys are deleted, perhaps not all: " + failureText(err)}
+			}
 			s.writeFailure(w, err)
 			return
 		}

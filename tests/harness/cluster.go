@@ -92,6 +92,15 @@ func (c *Cluster) Add() *Node {
 	return n
 }
 
+// StartGateway starts a gateway and returns where it listens.
+func (c *Cluster) StartGateway() string {
+	c.t.Helper()
+	addr := FreeAddr(c.t)
+	g := c.shell.Start("gateway", "--listen", addr)
+	g.Stderr.Wait(c.t, "gateway is up", g.Done)
+	return addr
+}
+
 // Open makes another client, outside.
 func (c *Cluster) Open() *client.Client {
 	c.t.Helper()

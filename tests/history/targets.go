@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/internal/outcome"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 )
@@ -90,26 +91,33 @@ func (c *Plain) Do(ctx context.Context, in Input) (Output, error) {
 	if args == nil { // RESP has no such operation
 		return Output{}, ErrRefused
 	}
-	addr := ""
+	addr, tries := "", outcome.Of(outcome.Single)
+	if in.Kind == Get {
+		tries = outcome.Of(outcome.Read)
+	}
 	for {
 		v, sent, err := c.ask(ctx, addr, args)
 		addr = ""
-		var reply *wire.ServerError
-		switch {
-		case err == nil:
+		if err == nil {
 			return parse(in, v), nil
-		case errors.As(err, &reply):
-			if reply.Code == wire.CodeUnknownOutcome {
-				return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
-			}
-			if !refusals[reply.Code] {
+		}
+		came := outcome.NotSent
+		if sent {
+			came = wire.Tried(err)
+		}
+		switch tries.Next(came) {
+		case outcome.Unknown:
+			return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+		case outcome.Answer:
+			return Output{}, err
+		case outcome.Refuse:
+			if came != outcome.AtLimit {
 				return Output{}, err
 			}
-			if _, to, ok := wire.ParseMoved(reply.Message); ok && reply.Code == wire.CodeMoved {
-				addr = to
-			}
-		case sent && in.Kind != Get:
-			return Output{}, fmt.Errorf("%w: %w", ErrUnknown, err)
+		}
+		var reply *wire.ServerError
+		if errors.As(err, &reply) && reply.Code == wire.CodeMoved {
+			_, addr, _ = wire.ParseMoved(reply.Message)
 		}
 		if !wait.For(ctx, plainPause) {
 			return Output{}, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -194,7 +202,7 @@ func (c *Prober) Do(ctx context.Context, in Input) (Output, error) {
 	default: // it may answer yet: what is asked next must not overtake
 	}
 	var reply *wire.ServerError
-	if errors.As(err, &reply) && !refusals[reply.Code] {
+	if came := wire.Tried(err); errors.As(err, &reply) && came != outcome.Declined && came != outcome.AtLimit {
 		return Output{}, err
 	}
 	return Output{}, fmt.Errorf("%w: %w", ErrRefused, err)
@@ -213,10 +221,6 @@ func (c *Plain) Close() {
 		c.drop()
 	}
 }
-
-// refusals are the replies of a server that cannot answer now.
-var refusals = map[string]bool{wire.CodeMoved: true, wire.CodeUnavailable: true, wire.CodeClusterDown: true,
-	wire.CodeNotEnoughCopies: true, wire.CodeBusy: true, wire.CodeReadOnly: true}
 
 // command is an operation in Redis's words; nil when there are none.
 func command(in Input) []string {
