@@ -50,11 +50,33 @@ var scenes = []scene{
 		p.ops(someOps)
 	}},
 	{name: "power cut", quick: true, servers: 4, play: powerCut},
+	{name: "servers at their limit of clients", servers: 4, flags: []string{"--max-connections", "48"}, play: atTheLimit},
 	{name: "power cut again and again", servers: 5, play: func(p *play) {
 		for range 4 {
 			powerCut(p)
 		}
 	}},
+}
+
+// atTheLimit has primaries fail while the servers that come after them take no more
+// clients, with a write under way for which one of them was waited for.
+func atTheLimit(p *play) {
+	for range 4 {
+		nodes := p.Acting(hot)
+		free := []func(){idle(p.t, nodes[1]), idle(p.t, nodes[2])}
+		nodes[2].Pause()
+		harness.Pass(p.t, short/2)
+		nodes[0].Kill()
+		nodes[2].Resume()
+		p.WaitDown(nodes[0])
+		harness.Pass(p.t, short)
+		for _, f := range free {
+			f()
+		}
+		p.ops(someOps)
+		nodes[0].Start()
+		p.WaitBalanced()
+	}
 }
 
 // killAndRestart kills a server, waits until others have taken over, and starts

@@ -52,7 +52,8 @@ func (c *Library) Do(ctx context.Context, in Input) (Output, error) {
 		return out, nil
 	case errors.Is(err, client.ErrUnknownOutcome):
 		return out, fmt.Errorf("%w: %w", ErrUnknown, err)
-	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies), errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrUnreachable), errors.Is(err, client.ErrDiskFull):
+	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies), errors.Is(err, client.ErrBusy),
+		errors.Is(err, client.ErrUnreachable), errors.Is(err, client.ErrDiskFull), wire.Tried(err) == outcome.AtLimit:
 		return out, fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	return out, err

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"viewring/internal/invariant"
+	"viewring/internal/outcome"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -29,6 +30,7 @@ type client struct {
 	number uint64
 	view   *ring.View
 	op     *record
+	known  outcome.Tries // what the tries of op came to
 	since  time.Duration
 	tries  uint64
 	serial int
@@ -95,6 +97,10 @@ func (c *client) next() {
 	c.since = c.w.now
 	c.op = &record{client: int(c.id), number: c.number, in: in, call: c.w.now, done: never,
 		born: epoch0 + (c.w.now + c.clock).Milliseconds()}
+	c.known = outcome.Of(outcome.Repeatable)
+	if in.op == 0 {
+		c.known = outcome.Of(outcome.Read)
+	}
 	c.w.history = append(c.w.history, c.op)
 	c.try()
 }
@@ -197,14 +203,16 @@ func (c *client) try() {
 	a.current = func() bool { return c.number == number && c.op.done == never }
 	c.send(a, func(ans replica.Answer) { c.answered(number, try, ans) })
 	c.w.after(c.patience, func() {
-		switch {
-		case c.tries != try:
-		case c.stubborn:
+		if c.tries != try {
+			return
+		}
+		c.known.Next(outcome.Silent)
+		if c.stubborn {
 			c.tries++
 			c.next()
-		default:
-			c.try()
+			return
 		}
+		c.try()
 	})
 }
 
@@ -213,9 +221,14 @@ func (c *client) attempt(rec *record) attempt {
 		current: func() bool { return false }}
 }
 
-// giveUp goes on without the outcome. The same id may be tried again much later.
+// giveUp goes on without an answer. Where the outcome is unknown the same id may be
+// tried again much later.
 func (c *client) giveUp() {
 	c.w.count("given up")
+	if c.known.End() == outcome.Refuse {
+		c.refused()
+		return
+	}
 	c.open[c.number] = true
 	c.later(c.op, c.number, c.attempt(c.op), 0.7)
 	c.w.after(c.w.between(time.Millisecond, 50*time.Millisecond), c.next)
@@ -261,10 +274,20 @@ func (c *client) send(a attempt, then func(replica.Answer)) {
 	if s == nil {
 		return
 	}
-	c.w.deliver(outside, s.id(), func() { c.arrive(s, p, a, then) })
+	arrived := false
+	c.w.deliver(outside, s.id(), func() {
+		if arrived && !c.doubt(a.rec) {
+			return
+		}
+		arrived = true
+		c.arrive(s, p, a, then)
+	})
 	if c.w.lossy && !c.w.calm && c.w.loss == nil && c.w.chance(0.04) {
 		c.w.count("requests come twice, late")
 		c.w.after(c.w.between(300*time.Millisecond, 10*time.Second), func() {
+			if !c.doubt(a.rec) {
+				return
+			}
 			a.current = func() bool { return false }
 			c.arrive(s, p, a, func(ans replica.Answer) { c.w.checkRetry(a.rec, &ans) })
 		})
@@ -274,6 +297,10 @@ func (c *client) send(a attempt, then func(replica.Answer)) {
 // arrive hands a request to a server that runs.
 func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(replica.Answer)) {
 	if !s.alive || s.node == nil {
+		return
+	}
+	if status := c.w.crowd.turnsAway(s); status != 0 {
+		c.w.deliver(s.id(), outside, func() { then(replica.Answer{Status: status}) })
 		return
 	}
 	s.later(0, func() {
@@ -346,27 +373,44 @@ func (r *record) note(a *replica.Answer, at time.Duration) {
 	r.done = at
 }
 
+// cameTo is what an answer makes of a try.
+func cameTo(s replica.Status) outcome.Try {
+	switch {
+	case recorded(s):
+		return outcome.Answered
+	case s == replica.StatusUnknown:
+		return outcome.Unsure
+	case s == replica.StatusCorrupt, s == replica.StatusExpiredID, s == statusLockedOut:
+		return outcome.Refused
+	case s == statusAtLimit:
+		return outcome.AtLimit
+	}
+	return outcome.Declined
+}
+
 // answered takes the answer to a try; those of earlier operations are late.
 func (c *client) answered(number, try uint64, a replica.Answer) {
-	if number != c.number || c.op.done != never {
+	if number != c.number || c.op.done != never || c.op.refused {
 		return
 	}
 	c.w.count("answer " + statusName(a.Status))
-	switch {
-	case recorded(a.Status):
+	invariant.Check(a.Status != replica.StatusCorrupt || c.w.flips, "answer", "key %s is corrupt: %+v", c.op.in.key, a)
+	switch c.known.Next(cameTo(a.Status)) {
+	case outcome.Answer:
 		c.op.note(&a, c.w.now)
 		c.shown(&a)
-	case a.Status == replica.StatusExpiredID:
+	case outcome.Refuse:
+		c.refused()
+		return
+	case outcome.Unknown:
+		c.w.count("refused after a try that was not answered")
 		c.tries++
 		if c.final {
-			c.finals = slices.Insert(c.finals, 0, c.op.in.key) // once its clock is where another one's was
+			c.finals = slices.Insert(c.finals, 0, c.op.in.key)
 		}
-		c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
+		c.giveUp()
 		return
-	case a.Status == replica.StatusCorrupt:
-		invariant.Check(c.w.flips, "answer", "key %s is corrupt: %+v", c.op.in.key, a)
-		fallthrough
-	default:
+	case outcome.Retry:
 		if try == c.tries {
 			c.tries++
 			c.w.after(c.w.between(5*time.Millisecond, 150*time.Millisecond), c.try)
@@ -386,6 +430,35 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	}
 	c.later(c.op, number, c.attempt(c.op), 0.03)
 	c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
+}
+
+// refused goes on with an operation that did nothing and will not: its client says so
+// for certain, and never sends it again.
+func (c *client) refused() {
+	c.w.count("refused")
+	c.tries++
+	c.op.refused = true
+	name := requestName{c.id, c.number}
+	if c.w.sequenced[name] {
+		c.w.violated("outcome", "client %d number %d is told that nothing was done, its entry is in a log", name.client, name.number)
+	}
+	if c.final {
+		c.finals = slices.Insert(c.finals, 0, c.op.in.key) // once there is room, or its clock is where another one's was
+	}
+	c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)
+}
+
+// doubt is for a request that arrives once more: what a try came to that did nothing
+// says nothing of it. It is false when the operation is refused, and its connection
+// over: there is no second arrival then.
+func (c *client) doubt(rec *record) bool {
+	if rec.refused {
+		return false
+	}
+	if rec == c.op {
+		c.known.Next(outcome.Silent)
+	}
+	return true
 }
 
 // thinkMax is how long clients wait between operations at most: less when so far
@@ -413,8 +486,13 @@ func dup(value string) string {
 func statusName(s replica.Status) string {
 	names := []string{"?", "ok", "not found", "condition failed", "not an integer", "too large", "fenced", "moved", "unavailable",
 		"too few copies", "unknown outcome", "busy", "corrupt", "expired id", "full"}
-	if int(s) < len(names) {
+	switch {
+	case int(s) < len(names):
 		return names[s]
+	case s == statusAtLimit:
+		return "at the limit"
+	case s == statusLockedOut:
+		return "locked out"
 	}
 	return fmt.Sprintf("status %d", s)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"viewring/internal/invariant"
+	"viewring/internal/outcome"
 	"viewring/internal/session"
 	"viewring/tests/history"
 	"viewring/viewleader/roster"
@@ -115,35 +116,51 @@ func (l *locker) carry(do func()) {
 }
 
 // ask sends a question, again where there is no answer, until one comes or the session
-// is over.
-func (l *locker) ask(c lockCall, then func(roster.Result)) *lockCall {
+// is over. Where it is refused, having done nothing, refused is called.
+func (l *locker) ask(c lockCall, then func(roster.Result), refused func()) *lockCall {
 	call := &c
 	sent := call // the newest try; the first stands for all of them
-	life, tries := l.life, 0
+	life, known := l.life, outcome.Of(outcome.Repeatable)
 	over := false
 	var send func()
 	send = func() {
 		if over || call.gone || l.session != c.cmd.Session && c.cmd.Session != 0 {
 			return
 		}
-		tries++
-		try := c
-		try.answer = func(r roster.Result) {
+		try, away := c, false
+		back := func(do func()) { // with an answer to this try
 			l.carry(func() {
 				if l.life != life || try.gone || over || call.gone {
 					return
 				}
 				l.later(0, func() {
 					if !over && !call.gone && !try.gone {
-						over = true
-						then(r)
+						do()
 					}
 				})
 			})
 		}
+		try.answer = func(r roster.Result) {
+			back(func() {
+				over = true
+				then(r)
+			})
+		}
 		sent = &try
-		l.carry(func() { l.h.arrive(&try) })
-		l.watchCall(&try, func() bool { return over || call.gone }, send)
+		l.carry(func() {
+			if status := l.w.crowd.turnsAway(l.h); status != 0 {
+				back(func() {
+					try.gone, away = true, true
+					over = l.turnedAway(call, known.Next(cameTo(status)), send, refused)
+				})
+				return
+			}
+			l.h.arrive(&try)
+		})
+		l.watchCall(&try, func() bool { return over || call.gone || away }, func() {
+			known.Next(outcome.Silent)
+			send()
+		})
 	}
 	call.answer = func(roster.Result) { // its client gives up
 		call.gone, sent.gone = true, true
@@ -152,6 +169,28 @@ func (l *locker) ask(c lockCall, then func(roster.Result)) *lockCall {
 	}
 	send()
 	return call
+}
+
+// turnedAway follows a verdict on a try that the head did not look at. It is true when
+// the question is over.
+func (l *locker) turnedAway(call *lockCall, v outcome.Verdict, again, refused func()) bool {
+	switch v {
+	case outcome.Retry:
+		l.later(l.think(), again)
+		return false
+	case outcome.Refuse:
+		l.w.count("lock question refused")
+		l.answered()
+		refused()
+		l.again()
+	case outcome.Unknown:
+		l.w.count("lock question refused after one that was not answered")
+		if l.call == call {
+			l.giveUp()
+		}
+		l.abandon()
+	}
+	return true
 }
 
 // watchCall asks again when the head that was asked is not there any more, or the
@@ -238,7 +277,7 @@ func (l *locker) open() {
 			return
 		}
 		l.lose()
-	})
+	}, func() {})
 }
 
 // keep keeps the session alive as the client library does.
@@ -360,7 +399,14 @@ func (l *locker) close() {
 		l.session = 0
 		l.answered()
 		l.again()
-	})
+	}, func() { l.keepAll(held) })
+}
+
+// keepAll goes on holding what it asked to release, and was refused.
+func (l *locker) keepAll(held []*holding) {
+	for _, h := range held {
+		h.freed = false
+	}
 }
 
 func (l *locker) lockName() string {
@@ -391,7 +437,7 @@ func (l *locker) get() {
 		}
 	}
 	asked, sent := l.w.now, l.now()
-	call := l.ask(c, func(r roster.Result) { l.got(&c, r, asked, sent) })
+	call := l.ask(c, func(r roster.Result) { l.got(&c, r, asked, sent) }, func() {})
 	l.call = call
 	l.unknown = nil
 	if c.cmd.Wait && c.wait < 0 { // it may wait for itself
@@ -501,7 +547,7 @@ func (l *locker) release(h *holding) {
 		invariant.Check(!op.Refused || h.over != 0, "locks", "%+v is not held, and nobody released it", h.place)
 		l.h.history.Add(op)
 		l.again()
-	})
+	}, func() { l.keepAll([]*holding{h}) })
 }
 
 // believes reports whether a locker takes itself for the holder now, by its clock.

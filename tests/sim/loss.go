@@ -178,7 +178,7 @@ func (l *loss) release() {
 func (l *loss) underWay(end *record) []*record {
 	var first []*record
 	for _, op := range l.w.history {
-		if op.in.key == end.in.key && op.in.op != 0 && op.done == never && op.client < 100 {
+		if op.in.key == end.in.key && op.in.op != 0 && op.done == never && !op.refused && op.client < 100 {
 			first = append(first, &record{client: 200 + l.born, in: op.in, call: op.call, done: end.done})
 		}
 	}

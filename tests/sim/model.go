@@ -45,6 +45,7 @@ type record struct {
 	in         input
 	out        output
 	call, done time.Duration // done is far away when the outcome is unknown
+	refused    bool          // its client was told for certain that it did nothing
 }
 
 const never = 24 * time.Hour
@@ -306,6 +307,9 @@ func (w *world) model(forks bool) porcupine.Model {
 func (w *world) checkHistory() string {
 	byKey, forks := make(map[string][]porcupine.Operation), make(map[string]bool)
 	for _, r := range w.history {
+		if r.refused {
+			continue // what it did nevertheless has no explanation
+		}
 		if r.done == never && (r.in.op == 0 || !w.sequenced[requestName{byte(r.client), r.number}]) {
 			continue // a read nobody saw says nothing; what was never in a log did nothing
 		}

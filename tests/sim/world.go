@@ -85,6 +85,7 @@ type world struct {
 	cut        map[link]bool // links that lose everything
 	slow       map[link]bool // links that take long, and longer for some
 	lossy      bool
+	crowd      crowd
 	ambush     ambush
 	locks      locks
 	lockHead   *lockHead
@@ -126,6 +127,7 @@ func newWorld(seed uint64, opt Options) *world {
 		ambush: ambush{held: make(map[reign]time.Duration)},
 		Counts: make(map[string]int), sequenced: make(map[requestName]bool), arrived: make(map[requestName]int),
 	}
+	w.crowd.begin(w)
 	w.pickWeights()
 	if opt.Loss || w.chance(lossChance) {
 		w.loss = &loss{w: w}
