@@ -78,7 +78,10 @@ func Load(ctx context.Context, c *client.Client, files []File, o Options) []Prob
 		if err == nil {
 			_, err = c.Set(ctx, f.Name, value, client.Always())
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, client.ErrUnknownOutcome):
+			return &Problem{Name: f.Name, What: "perhaps not stored", Err: err}
+		case err != nil:
 			return &Problem{Name: f.Name, What: "not stored", Err: err}
 		}
 		return nil
