@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -41,11 +42,18 @@ func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions
 	return c.lockGet(ctx, lock, holder, 0, o)
 }
 
-func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (Grant, error) {
+func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (g Grant, failed error) {
 	q := wire.LockAsk{Lock: lock, Client: holder, Session: session, Shared: o.Shared, Knot: o.WaitInDeadlock, TTL: o.TTL}
 	// At first without waiting: a dead view leader is found out sooner so.
 	token, err := c.leader.LockGet(ctx, q)
 	if wire.IsCode(err, wire.CodeLocked) && o.Wait != 0 {
+		if errors.Is(err, wire.ErrOutcomeUnknown) {
+			defer func() { // a try of the first question may be on its way yet
+				if failed != nil {
+					failed = c.leaderFailed(fmt.Sprintf("lock %q", lock), wire.Unsettled(failed))
+				}
+			}()
+		}
 		q.Wait = o.Wait
 		if o.OnDeadlock != nil {
 			defer c.watchDeadlocks(ctx, lock, holder, o.OnDeadlock)()

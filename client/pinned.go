@@ -27,7 +27,7 @@ func (c *Client) Pin(ctx context.Context, cmd Command) (*Pinned, []byte, error) 
 	}
 	op.ask = func(ctx context.Context, conn *wire.Conn) (err error) {
 		pinned = &Pinned{conn}
-		if raw, err = pinned.Do(ctx, wire.AppendCommand(nil, cmd.Args...), 1); err != nil {
+		if raw, err = pinned.exchange(ctx, wire.AppendCommand(nil, cmd.Args...), 1); err != nil {
 			pinned.Close()
 		}
 		return err
@@ -42,22 +42,35 @@ func (c *Client) Pin(ctx context.Context, cmd Command) (*Pinned, []byte, error) 
 // with ErrUnavailable when surely nothing was done, with ErrUnknownOutcome when no
 // reply came.
 func (p *Pinned) Do(ctx context.Context, encoded []byte, replies int) ([]byte, error) {
+	raw, err := p.exchange(ctx, encoded, replies)
+	if err == nil {
+		return raw, nil
+	}
+	k := ErrUnavailable
+	if tries := outcome.Of(outcome.Single); tries.Next(wire.Tried(err)) == outcome.Unknown {
+		k = ErrUnknownOutcome
+	}
+	return nil, &opError{op: "a transaction", kind: k, last: err}
+}
+
+// exchange is Do with an error for wire.Tried.
+func (p *Pinned) exchange(ctx context.Context, encoded []byte, replies int) ([]byte, error) {
 	pending, err := p.conn.Start(ctx, encoded, replies, wire.Room{})
 	if err != nil {
-		return nil, &opError{op: "a transaction", kind: ErrUnavailable, last: err}
+		return nil, err
 	}
 	select {
 	case res := <-pending.Done():
 		pending.Release()
 		switch {
 		case res.Err != nil:
-			return nil, &opError{op: "a transaction", kind: ErrUnknownOutcome, last: fmt.Errorf("%s: %w", p.conn.Addr(), res.Err)}
+			return nil, fmt.Errorf("%s: %w", p.conn.Addr(), res.Err)
 		case res.First != nil && wire.Tried(res.First) == outcome.Declined:
-			return nil, &opError{op: "a transaction", kind: ErrUnavailable, last: res.First}
+			return nil, res.First
 		}
 		return res.Raw, nil
 	case <-ctx.Done():
-		return nil, &opError{op: "a transaction", kind: ErrUnknownOutcome, last: errors.New("no answer in time")}
+		return nil, errors.New("no answer in time")
 	}
 }
 

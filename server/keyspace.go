@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -86,8 +87,11 @@ func failed(err error) wire.Value { return redis.Fail(failedText(err)) }
 
 func failedText(err error) string {
 	code := wire.CodeErr
-	if isCorrupt(err) {
+	switch {
+	case isCorrupt(err):
 		code = wire.CodeCorrupt
+	case errors.Is(err, errStopped):
+		code = wire.CodeUnavailable
 	}
 	return code + " " + err.Error()
 }
@@ -350,10 +354,9 @@ func (c *conn) sayFlush(args [][]byte) wire.Value {
 			return false
 		}
 		for _, cl := range calls {
-			switch text := c.errorText(cl); {
-			case text == "":
-				deleted = true
-			case errText == "" && cl.answer.Status != replica.StatusMoved:
+			text := c.errorText(cl)
+			deleted = deleted || text == "" || cl.answer.Status == replica.StatusUnknown
+			if errText == "" && cl.answer.Status != replica.StatusMoved {
 				errText = text
 			}
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -77,8 +78,11 @@ func (c *conn) enqueue(cmd *command, args [][]byte) error {
 	for _, a := range args {
 		size += int64(len(a)) + stepBytes
 	}
-	if len(m.steps) >= multiStepsMax || !c.take(&held, size) {
-		return c.reject(wire.CodeBusy + " the transaction is too large")
+	switch {
+	case len(m.steps) >= multiStepsMax:
+		return c.reject(fmt.Sprintf("%s a transaction of more than %d commands", wire.CodeTooLarge, multiStepsMax))
+	case !c.take(&held, size):
+		return c.reject(wire.CodeBusy + " too many bytes are under way")
 	}
 	m.cost += size
 	kept := make([][]byte, len(args))

@@ -81,8 +81,13 @@ func (c *conn) hangUp() { _ = c.nc.Close() }
 
 func (c *conn) read() {
 	defer c.s.running.Done()
-	defer close(c.replies)
-	defer close(c.broken)
+	quit := false
+	defer func() {
+		close(c.broken)
+		if !quit {
+			close(c.replies)
+		}
+	}()
 	r := wire.NewReader(c.nc, limits)
 	for {
 		args, err := r.ReadCommand()
@@ -97,7 +102,9 @@ func (c *conn) read() {
 		case <-c.s.ctx.Done():
 			return
 		}
-		if last {
+		if quit = last; quit {
+			close(c.replies)
+			_, _ = io.Copy(io.Discard, c.nc) // until the answers are written; who hangs up before does not take them
 			return
 		}
 		if c.from != 0 {
@@ -131,8 +138,9 @@ func (c *conn) write() {
 	var written []*reply
 	flush := func() {
 		err := w.Flush()
+		delivered := err == nil && !c.hungUp() // the kernel takes what nobody will read
 		for _, r := range written {
-			r.finalize(err == nil)
+			r.finalize(delivered)
 		}
 		written = written[:0]
 		if err != nil {
@@ -165,6 +173,17 @@ func (c *conn) await(r *reply) bool {
 	case <-c.s.ctx.Done():
 	}
 	return r.isDone()
+}
+
+// hungUp reports that the client has closed the connection, or its half of it, which
+// looks the same.
+func (c *conn) hungUp() bool {
+	select {
+	case <-c.broken:
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *reply) isDone() bool {

@@ -24,6 +24,7 @@ type lines struct {
 	mu struct {
 		sync.Mutex
 		waiting map[lineKey][]*lockWaiter
+		untold  map[lineKey]*granting // grants of which no answer was delivered yet
 		orphans map[lineKey]orphan
 		asking  map[lineKey]int // questions whose answers the Raft loop does not know yet
 		left    []lineKey       // clients whose last connection broke; for the Raft loop's next tick
@@ -44,7 +45,8 @@ type lockWaiter struct {
 	grant *granting // once it has the lock
 }
 
-// granting follows a grant until some connection of the client has been told.
+// granting follows a grant until some connection of the client has been told: each
+// that asks before that, too.
 type granting struct {
 	token     uint64
 	told      int // answers that are still under way
@@ -70,6 +72,7 @@ func (l *lines) begin(now time.Time) {
 	defer l.mu.Unlock()
 	l.started, l.swept = now, false
 	l.mu.waiting = make(map[lineKey][]*lockWaiter)
+	l.mu.untold = make(map[lineKey]*granting)
 	l.mu.orphans = make(map[lineKey]orphan)
 	l.mu.left = nil
 }
@@ -132,18 +135,42 @@ func (l *lines) got(r *reply, key lineKey, res roster.Result) {
 	defer l.mu.Unlock()
 	delete(l.mu.orphans, key)
 	defer r.finish(grantReply(res.Token, res.Since))
-	if res.Held {
-		return
+	g := l.mu.untold[key]
+	switch {
+	case !res.Held:
+		g = &granting{token: res.Token}
+		l.mu.untold[key] = g
+	case g == nil || g.token != res.Token:
+		return // the client was told before
 	}
-	lost := func(delivered bool) {
-		if !delivered {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.mu.orphans[key] = orphan{res.Token, l.s.opts.Now()}
-		}
+	g.told++
+	told := func(delivered bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.answered(key, g, delivered)
 	}
-	if !r.onEnd(lost) {
-		l.mu.orphans[key] = orphan{res.Token, l.s.opts.Now()}
+	if !r.onEnd(told) {
+		l.answered(key, g, false)
+	}
+}
+
+// answered notes that an answer about a grant was delivered, or will never be. The
+// caller holds mu.
+func (l *lines) answered(key lineKey, g *granting, delivered bool) {
+	g.told--
+	g.delivered = g.delivered || delivered
+	switch {
+	case g.delivered:
+		l.forget(key, g.token)
+	case g.told == 0 && l.mu.untold[key] == g:
+		l.mu.orphans[key] = orphan{g.token, l.s.opts.Now()}
+	}
+}
+
+// forget follows a grant no longer. The caller holds mu.
+func (l *lines) forget(key lineKey, token uint64) {
+	if g := l.mu.untold[key]; g != nil && g.token == token {
+		delete(l.mu.untold, key)
 	}
 }
 
@@ -168,16 +195,11 @@ func (l *lines) join(w *lockWaiter) {
 func (l *lines) ended(w *lockWaiter, delivered bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	g := w.grant
-	if g == nil {
+	if w.grant == nil {
 		l.leave(w)
 		return
 	}
-	g.told--
-	g.delivered = g.delivered || delivered
-	if g.told == 0 && !g.delivered {
-		l.mu.orphans[w.key] = orphan{g.token, l.s.opts.Now()}
-	}
+	l.answered(w.key, w.grant, delivered)
 }
 
 // leave takes a waiter away, and the client out of line with its last one. The
@@ -216,11 +238,12 @@ func (l *lines) granted(g roster.Grant) {
 	defer l.mu.Unlock()
 	ws := l.mu.waiting[key]
 	delete(l.mu.waiting, key)
+	grant := &granting{token: g.Token, told: len(ws)}
+	l.mu.untold[key] = grant
 	if len(ws) == 0 {
 		l.mu.orphans[key] = orphan{g.Token, l.s.opts.Now()}
 		return
 	}
-	grant := &granting{token: g.Token, told: len(ws)}
 	for _, w := range ws {
 		w.grant = grant
 		w.reply.finish(grantReply(g.Token, g.Since))
@@ -248,6 +271,7 @@ func (l *lines) tick(now time.Time) {
 	for key, o := range l.mu.orphans {
 		if now.Sub(o.at) >= claimGrace && l.mu.asking[key] == 0 {
 			delete(l.mu.orphans, key)
+			l.forget(key, o.token)
 			later = append(later, roster.Command{Kind: roster.KindLockFree, Lock: key.lock, Client: key.client, Session: key.session, Token: o.token})
 		}
 	}

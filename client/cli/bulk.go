@@ -69,18 +69,18 @@ func (a *app) loaded(ctx context.Context, files []bulk.File, problems []bulk.Pro
 	case ctx.Err() != nil:
 		return codeError{exitUnknown, fmt.Errorf("bulk load: interrupted")}
 	case len(problems) > 0:
-		return a.problemsError("bulk load: not stored", problems)
+		return a.problemsError("bulk load: not stored, or not for certain", problems)
 	}
 	return nil
 }
 
-// problemsError is an error with the exit code of the first problem that has one.
+// problemsError is an error with the exit code of the first problem that has one, or
+// that of an unknown outcome where there is any.
 func (a *app) problemsError(what string, problems []bulk.Problem) error {
 	code := exitNotFound
-	for _, p := range problems {
-		if p.Err != nil {
-			code = a.exitCode(context.Background(), p.Err)
-			break
+	for i := len(problems) - 1; i >= 0 && code != exitUnknown; i-- {
+		if err := problems[i].Err; err != nil {
+			code = a.exitCode(context.Background(), err)
 		}
 	}
 	return codeError{code, fmt.Errorf("%s: %s", what, count(len(problems), "file"))}

@@ -111,11 +111,17 @@ func (a *app) tellDeadlock(cycle string) { fmt.Fprintf(a.env.Stderr, "deadlock, 
 
 // notGranted says how the wait for a lock ended.
 func (a *app) notGranted(ctx context.Context, lock string, err error) error {
-	if !errors.Is(err, client.ErrUnreachable) && !errors.Is(err, client.ErrUnknownOutcome) || ctx.Err() == nil {
+	perhaps := ""
+	switch {
+	case ctx.Err() == nil:
+		return err
+	case errors.Is(err, client.ErrUnknownOutcome):
+		perhaps = ", as far as is known: 'viewring locks' shows who has it"
+	case !errors.Is(err, client.ErrUnreachable):
 		return err
 	}
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return codeError{exitUnknown, fmt.Errorf("lock %q: interrupted while waiting for it", lock)}
+		return codeError{exitUnknown, fmt.Errorf("lock %q: interrupted while waiting for it%s", lock, perhaps)}
 	}
-	return codeError{exitUnknown, fmt.Errorf("lock %q: not granted within %v", lock, a.flags.timeout)}
+	return codeError{exitUnknown, fmt.Errorf("lock %q: not granted within %v%s", lock, a.flags.timeout, perhaps)}
 }

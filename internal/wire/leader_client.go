@@ -121,7 +121,7 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 	tries := outcome.Of(q.kind)
 	ended := func(v Value, err error) (Value, bool, error) {
 		if tries.End() == outcome.Unknown {
-			err = unsettled{err}
+			err = Unsettled(err)
 		}
 		return v, tries.Maybe(), err
 	}
@@ -132,6 +132,11 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 		v, t := l.try(ctx, q)
 		switch tries.Next(t.came) {
 		case outcome.Answer:
+			if q.once && (IsCode(t.err, CodeRefused) || IsCode(t.err, CodeNotHeld)) {
+				// A try whose answer was lost may have done it: with so many commands
+				// since that the view leader has forgotten what came of it.
+				return ended(v, t.err)
+			}
 			return v, tries.Maybe(), t.err
 		case outcome.Refuse, outcome.Unknown:
 			return ended(v, t.err)
@@ -210,7 +215,7 @@ func answeredBy(err error) outcome.Try {
 // notAsked is what a try came to for which there was no connection: one that is
 // refused, for want of a password say, is answered by an error reply.
 func notAsked(err error) outcome.Try {
-	if came := Tried(err); came != outcome.Silent {
+	if came := answeredBy(err); came != outcome.Silent {
 		return came
 	}
 	return outcome.NotSent

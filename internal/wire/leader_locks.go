@@ -195,14 +195,19 @@ func DecodeLocks(b []byte) (Locks, error) {
 
 // LockGet takes a lock for a client and returns the fencing token. It waits in
 // line: not at all with Wait 0, until ctx ends with a negative one. Whoever asks again
-// is told of what was granted before, so the last answer counts.
+// is told of what was granted before. A refusal then is ErrOutcomeUnknown too: the
+// earlier question may still be on its way, and what is granted by it is free again when
+// the view leader has seen that nobody took the answer.
 func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
-	v, _, err := l.ask(ctx, question{kind: outcome.Repeatable, long: q.Wait != 0, wait: q.Wait, args: q.args()})
+	v, again, err := l.ask(ctx, question{kind: outcome.Repeatable, long: q.Wait != 0, wait: q.Wait, args: q.args()})
+	if again && (IsCode(err, CodeLocked) || IsCode(err, CodeDeadlock)) {
+		err = Unsettled(err)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("lock %q: %w", q.Lock, err)
 	}
 	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
-		return 0, unsettled{fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol)}
+		return 0, Unsettled(fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol))
 	}
 	return uint64(v.Array[0].Int), nil
 }
@@ -210,12 +215,7 @@ func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
 // LockFree releases a client's lock; session is the one in which it is held, or 0.
 func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint64) error {
 	args := [][]byte{[]byte(CmdLockFree), []byte(lock), []byte(client), strconv.AppendUint(nil, session, 10)}
-	_, again, err := l.ask(ctx, question{kind: outcome.Repeatable, once: true, args: args})
-	if again && IsCode(err, CodeNotHeld) {
-		// A try whose answer was lost may have done it: with so many commands since
-		// that the view leader has forgotten its result.
-		err = unsettled{err}
-	}
+	_, _, err := l.ask(ctx, question{kind: outcome.Repeatable, once: true, args: args})
 	if err != nil {
 		return fmt.Errorf("release lock %q: %w", lock, err)
 	}

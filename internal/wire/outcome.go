@@ -16,6 +16,9 @@ var ErrOutcomeUnknown = errors.New("it may or may not be done")
 // unsettled is an error that leaves open what came of a command.
 type unsettled struct{ error }
 
+// Unsettled returns err as one that is ErrOutcomeUnknown too.
+func Unsettled(err error) error { return unsettled{err} }
+
 func (e unsettled) Is(target error) bool { return target == ErrOutcomeUnknown }
 func (e unsettled) Unwrap() error        { return e.error }
 

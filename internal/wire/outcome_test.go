@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -92,22 +93,50 @@ func TestLeaderRefusedAfterATryThatMayBeDone(t *testing.T) {
 	}
 }
 
-// A lock that is not held at the second try may have been released by the first, whose
-// result may be forgotten.
-func TestLeaderNotHeldAtTheSecondTry(t *testing.T) {
-	for _, lost := range []bool{false, true} {
-		var asked atomic.Int32
-		f := newFakeLeader(t, func(_ []string, w *Writer) bool {
-			if asked.Add(1) == 1 && lost {
-				return false
+// What a view leader says at a second try of what the first may have done is no proof:
+// it may have forgotten the first, or not have seen it yet.
+func TestLeaderRefusedAtTheSecondTry(t *testing.T) {
+	for _, tt := range []struct{ call, reply string }{
+		{"lock free", CodeNotHeld}, {"member", CodeRefused}, {"accept loss", CodeRefused}, {"group set", CodeRefused},
+		{"lock get", CodeLocked}, {"lock get", CodeDeadlock},
+	} {
+		for _, lost := range []bool{false, true} {
+			var asked atomic.Int32
+			f := newFakeLeader(t, func(args []string, w *Writer) bool {
+				if args[0] != CmdGroup && asked.Add(1) == 1 && lost {
+					return false
+				}
+				w.WriteError(tt.reply)
+				return true
+			})
+			l := NewLeader([]string{f.addr()}, nil)
+			if err := leaderCalls[tt.call](t.Context(), l); !IsCode(err, tt.reply) || errors.Is(err, ErrOutcomeUnknown) != lost {
+				t.Errorf("%s: %v, lost %v", tt.call, err, lost)
 			}
-			w.WriteError(CodeNotHeld)
-			return true
-		})
-		l := NewLeader([]string{f.addr()}, nil)
-		if err := l.LockFree(t.Context(), "l", "c", 0); !IsCode(err, CodeNotHeld) || errors.Is(err, ErrOutcomeUnknown) != lost {
-			t.Errorf("%v, lost %v", err, lost)
+			l.Close()
 		}
-		l.Close()
+	}
+}
+
+// Who is turned away while it makes a connection, or before it has asked anything, is
+// told why, and at once.
+func TestTurnedAwayWhileConnecting(t *testing.T) {
+	busy := ParseServerError("BUSY too many connections")
+	l := NewLeader([]string{"a:1"}, func(context.Context, string, string) (net.Conn, error) { return nil, busy })
+	defer l.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), leaderPatience)
+	defer cancel()
+	if _, err := l.Status(ctx); !IsCode(err, CodeBusy) || errors.Is(err, ErrLeaderUnreachable) {
+		t.Errorf("Status: %v", err)
+	}
+	here, there := net.Pipe()
+	c := NewConn(here, "a:1", DefaultLimits)
+	defer c.Close()
+	if _, err := there.Write([]byte("-" + TooManyClients + "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	<-c.Done()
+	if _, err := c.Do(t.Context(), []byte("PING")); Tried(err) != outcome.AtLimit || !errors.Is(err, ErrNotSent) {
+		t.Errorf("Do: %v", err)
 	}
 }

@@ -248,7 +248,7 @@ func (c *Conn) read(r *Reader) {
 		}
 		cl := c.first()
 		if cl == nil {
-			c.fail(fmt.Errorf("%w: a reply to no command", ErrProtocol))
+			c.fail(unasked(r))
 			return
 		}
 		res := cl.read(r)
@@ -258,6 +258,19 @@ func (c *Conn) read(r *Reader) {
 			return
 		}
 	}
+}
+
+// unasked is what a reply says that comes to no command: an error is why the other side
+// takes none.
+func unasked(r *Reader) error {
+	v, err := r.ReadValue()
+	if err == nil {
+		err = v.Err()
+	}
+	if err == nil {
+		err = fmt.Errorf("%w: a reply to no command", ErrProtocol)
+	}
+	return err
 }
 
 func readFailed(err error) error {

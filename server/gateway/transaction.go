@@ -158,8 +158,9 @@ func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
 	var raw []byte
 	var err error
 	if s.tx.pin != nil {
-		// When the place of the first WATCH is lost, EXEC will say so.
+		// A key that can't be watched may have changed: EXEC does nothing then.
 		if raw, err = s.tx.pin.Do(ctx, wire.AppendCommand(nil, words...), 1); err != nil {
+			s.tx.pin.Close()
 			raw, err = []byte("+OK\r\n"), nil
 		}
 	} else {

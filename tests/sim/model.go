@@ -307,8 +307,11 @@ func (w *world) model(forks bool) porcupine.Model {
 func (w *world) checkHistory() string {
 	byKey, forks := make(map[string][]porcupine.Operation), make(map[string]bool)
 	for _, r := range w.history {
+		if name := (requestName{byte(r.client), r.number}); r.refused && w.sequenced[name] {
+			return fmt.Sprintf("client %d number %d was told that nothing was done, its entry is in a log", name.client, name.number)
+		}
 		if r.refused {
-			continue // what it did nevertheless has no explanation
+			continue
 		}
 		if r.done == never && (r.in.op == 0 || !w.sequenced[requestName{byte(r.client), r.number}]) {
 			continue // a read nobody saw says nothing; what was never in a log did nothing
