@@ -172,6 +172,7 @@ func (c *conn) readCommands() error {
 
 // sayProtocolError answers what can't be understood before hanging up.
 func (c *conn) sayProtocolError(err error) {
+	c.s.strangers.Note(c.s.logger, c.nc.RemoteAddr(), err)
 	switch {
 	case errors.Is(err, wire.ErrProtocol), errors.Is(err, wire.ErrTooLarge):
 		if errors.Is(err, wire.ErrTooLarge) {

@@ -64,6 +64,9 @@ type Server struct {
 	conns   atomic.Int64
 	reached reached // bounds, by clients
 	clients clients
+
+	strangers wire.Strangers
+
 	turns   []chan struct{} // see transaction
 	cursors *cursors
 	started time.Time

@@ -117,6 +117,7 @@ func (c *conn) read() {
 // readFailed tells a client that does not speak the protocol so.
 func (c *conn) readFailed(err error) {
 	c.s.beats.broke(c)
+	c.s.strangers.Note(c.s.opts.Logger, c.nc.RemoteAddr(), err)
 	if !errors.Is(err, wire.ErrProtocol) && !errors.Is(err, wire.ErrTooLarge) {
 		if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 			c.s.opts.Logger.Debug("connection broke", "peer", c.nc.RemoteAddr(), "err", err)

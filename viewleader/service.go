@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"viewring/internal/wait"
+	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/viewleader/roster"
 )
@@ -26,6 +27,8 @@ type Service struct {
 	beats  beats
 	lines  lines
 	links  links
+
+	strangers wire.Strangers
 
 	standing  atomic.Pointer[standing]
 	recovery  atomic.Pointer[recovery] // nil: this view leader has its data

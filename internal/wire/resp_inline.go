@@ -14,6 +14,9 @@ func (r *Reader) readInline() ([][]byte, error) {
 	}
 	line := r.buf[r.r : r.r+end]
 	r.r += end + 1
+	if isHTTP(line) {
+		return nil, errHTTP
+	}
 	r.args = r.args[:0]
 	for {
 		line = trimBlanks(line)

@@ -52,18 +52,20 @@ func (r *Reader) Buffered() int { return r.w - r.r }
 //
 // The error is io.EOF at the end of the stream between commands,
 // io.ErrUnexpectedEOF within one, and wraps ErrProtocol or ErrTooLarge when the
-// peer is at fault.
+// peer is at fault, and ErrForeign too where it speaks something else.
 func (r *Reader) ReadCommand() ([][]byte, error) {
 	r.release()
 	for {
 		if err := r.need(1); err != nil {
-			return nil, err
+			return nil, unencrypted(err)
 		}
 		var args [][]byte
 		var err error
 		if r.buf[r.r] == '*' {
-			args, err = r.readArray()
-		} else {
+			if args, err = r.readArray(); len(args) > 0 && isHTTPName(args[0]) {
+				return nil, errHTTP
+			}
+		} else if err = foreignByte(r.buf[r.r]); err == nil {
 			args, err = r.readInline()
 		}
 		if err != nil || len(args) > 0 {

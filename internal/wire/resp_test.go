@@ -317,11 +317,15 @@ func FuzzReadCommand(f *testing.F) {
 	f.Add([]byte("*2\r\n$3\r\nGET\r\n$1\r\na\r\nPING\r\n"))
 	f.Add([]byte("SET \"a\\x41\" 'b'\n*1\r\n$-1\r\n"))
 	f.Add([]byte("*3\r\n$1\r\n\r\n$9999999999"))
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: x\r\n\r\nFLUSHALL\r\n"))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		whole, err := readCommands(bytes.NewReader(in), testLimits)
 		pieces, err2 := readCommands(iotest.OneByteReader(bytes.NewReader(in)), testLimits)
 		if !reflect.DeepEqual(whole, pieces) || err.Error() != err2.Error() {
 			t.Fatalf("whole %q, %v; in pieces %q, %v", whole, err, pieces, err2)
+		}
+		if errors.Is(err, ErrForeign) && !errors.Is(err, ErrProtocol) {
+			t.Fatalf("no answer can be given to %v", err)
 		}
 		var out []byte
 		for _, c := range whole {
@@ -358,6 +362,9 @@ func FuzzReadValue(f *testing.F) {
 		pieces, err2 := read(iotest.OneByteReader(bytes.NewReader(in)))
 		if !reflect.DeepEqual(whole, pieces) || err.Error() != err2.Error() {
 			t.Fatalf("whole %q, %v; in pieces %q, %v", whole, err, pieces, err2)
+		}
+		if errors.Is(err, ErrForeign) && !errors.Is(err, ErrProtocol) {
+			t.Fatalf("no answer can be given to %v", err)
 		}
 	})
 }

@@ -22,7 +22,8 @@ type Gateway struct {
 	running sync.WaitGroup
 	stopped chan struct{} // closed when everything has ended
 
-	stats stats
+	stats     stats
+	strangers wire.Strangers
 
 	mu struct {
 		sync.Mutex

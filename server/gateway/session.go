@@ -85,6 +85,7 @@ func (s *session) serve() {
 		s.writeAll()
 	}()
 	err := s.readAll()
+	s.g.strangers.Note(s.g.opts.Logger, s.nc.RemoteAddr(), err)
 	if errors.Is(err, wire.ErrProtocol) || errors.Is(err, wire.ErrTooLarge) {
 		if errors.Is(err, wire.ErrTooLarge) {
 			s.g.stats.tooLarge.Add(1)
