@@ -3,12 +3,8 @@ package server
 import (
 	"errors"
 	"math/rand/v2"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -21,10 +17,8 @@ import (
 // connection's goroutine, so no lane waits for them.
 
 const (
-	scanCountDefault = 10
-	scanPageKeys     = 1000
-	flushCallsMax    = 256 // deletes under way
-	cursorsMax       = 1024
+	scanPageKeys  = 1000
+	flushCallsMax = 256 // deletes under way
 )
 
 // primaryOf reports whether this server is the primary of a partition.
@@ -115,169 +109,6 @@ func (c *conn) sayKeys(args [][]byte) wire.Value {
 		return redis.Fail(wire.CodeTooLarge + " more names than one reply may hold: use SCAN")
 	}
 	return found
-}
-
-// scanOptions are those of SCAN.
-type scanOptions struct {
-	pattern string
-	count   int64
-	typed   string // "": any
-}
-
-func parseScan(args [][]byte) (o scanOptions, errText string) {
-	o = scanOptions{pattern: "*", count: scanCountDefault}
-	for ; len(args) > 0; args = args[2:] {
-		option := strings.ToUpper(string(args[0]))
-		if len(args) < 2 {
-			return o, redis.ErrSyntax
-		}
-		switch option {
-		case "MATCH":
-			o.pattern = string(args[1])
-		case "TYPE":
-			o.typed = strings.ToLower(string(args[1]))
-		case "COUNT":
-			var ok bool
-			if o.count, ok = redis.ParseInt(args[1]); !ok {
-				return o, redis.ErrNotInteger
-			}
-			if o.count < 1 {
-				return o, redis.ErrSyntax
-			}
-		default:
-			return o, redis.ErrSyntax
-		}
-	}
-	return o, ""
-}
-
-func (c *conn) sayScan(args [][]byte) wire.Value {
-	at, ok := redis.ParseCursor(args[0])
-	if !ok {
-		return redis.Fail("ERR invalid cursor")
-	}
-	o, errText := parseScan(args[1:])
-	if errText != "" {
-		return redis.Fail(errText)
-	}
-	page := newScanPage(o)
-	next := uint64(0)
-	slot, after, ok, err := c.s.resume(at)
-	if ok && err == nil {
-		err = c.s.walk(slot, after, func(slot uint16, name string) bool {
-			if page.full() {
-				next = c.s.cursors.keep(page.lastSlot, page.last)
-				return false
-			}
-			page.add(slot, name)
-			return true
-		})
-	}
-	if err != nil {
-		return failed(err)
-	}
-	return page.reply(next)
-}
-
-// scanPage is what one SCAN looks at, and what of it is asked for.
-type scanPage struct {
-	o        scanOptions
-	seen     int64
-	last     string // of the names seen
-	lastSlot uint16
-	found    wire.Value
-}
-
-func newScanPage(o scanOptions) *scanPage { return &scanPage{o: o, found: redis.Array()} }
-
-func (p *scanPage) full() bool { return p.seen >= min(p.o.count, scanPageKeys) }
-
-func (p *scanPage) add(slot uint16, name string) {
-	p.seen++
-	p.last, p.lastSlot = name, slot
-	if (p.o.typed == "" || p.o.typed == "string") && redis.Match(p.o.pattern, name) {
-		p.found.Array = append(p.found.Array, redis.Text(name))
-	}
-}
-
-func (p *scanPage) reply(next uint64) wire.Value {
-	return redis.Array(redis.Text(strconv.FormatUint(next, 10)), p.found)
-}
-
-// A cursor of SCAN is a slot and 48 bits of the hash of the last name that was told of
-// it; 0 in their place means none. The names go in order, so a server that remembers
-// the cursor goes on right there. One that does not looks the name up among those of
-// the slot, and where that is gone it begins the slot anew: names may come twice, but
-// whatever stays for the whole scan comes.
-const cursorHashBits = 48
-
-// cursors remembers what names the latest cursors stand for.
-type cursors struct {
-	mu struct {
-		sync.Mutex
-		names map[uint64]string
-		ring  []uint64 // in order of making
-		next  int
-	}
-}
-
-func newCursors() *cursors {
-	k := &cursors{}
-	k.mu.names = make(map[uint64]string)
-	return k
-}
-
-func cursorOf(slot uint16, name string) uint64 {
-	return uint64(slot)<<cursorHashBits | max(1, xxhash.Sum64String(name)>>(64-cursorHashBits))
-}
-
-// keep makes the cursor for what comes after a name.
-func (k *cursors) keep(slot uint16, name string) uint64 {
-	cursor := cursorOf(slot, name)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if known, ok := k.mu.names[cursor]; ok {
-		k.mu.names[cursor] = min(known, name) // of two with one hash the first: nothing is left out
-		return cursor
-	}
-	k.mu.names[cursor] = name
-	if len(k.mu.ring) < cursorsMax {
-		k.mu.ring = append(k.mu.ring, cursor)
-		return cursor
-	}
-	delete(k.mu.names, k.mu.ring[k.mu.next])
-	k.mu.ring[k.mu.next] = cursor
-	k.mu.next = (k.mu.next + 1) % cursorsMax
-	return cursor
-}
-
-func (k *cursors) find(cursor uint64) (name string, ok bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	name, ok = k.mu.names[cursor]
-	return name, ok
-}
-
-// resume returns where a cursor goes on; ok is false for one that is none.
-func (s *Server) resume(cursor uint64) (slot uint16, after string, ok bool, err error) {
-	if cursor>>cursorHashBits >= ring.Slots {
-		return 0, "", false, nil
-	}
-	slot = uint16(cursor >> cursorHashBits)
-	if cursor&(1<<cursorHashBits-1) == 0 {
-		return slot, "", true, nil
-	}
-	if name, ok := s.cursors.find(cursor); ok {
-		return slot, name, true, nil
-	}
-	err = s.walk(slot, "", func(at uint16, name string) bool {
-		if at == slot && cursorOf(slot, name) == cursor {
-			after = name
-			return false
-		}
-		return at == slot
-	})
-	return slot, after, true, err
 }
 
 // sayRandomKey begins at a random slot, and takes one of the first names from there.

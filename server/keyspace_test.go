@@ -3,104 +3,12 @@ package server
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"viewring/ring"
 )
-
-// scanned are the names that a SCAN has told, and how often.
-type scanned map[string]int
-
-// page goes on with a scan by one reply and returns the next cursor.
-func (n scanned) page(t *testing.T, s *Server, cursor string, count int) string {
-	t.Helper()
-	v, err := ask(t, dial(t, s.Addr()), "SCAN", cursor, "COUNT", strconv.Itoa(count))
-	if err != nil || len(v.Array) != 2 {
-		t.Fatalf("scan %s: %v, %v", cursor, v, err)
-	}
-	for _, name := range v.Array[1].Array {
-		n[name.Text()]++
-	}
-	return v.Array[0].Text()
-}
-
-// rest goes on to the end.
-func (n scanned) rest(t *testing.T, s *Server, cursor string, count int) {
-	t.Helper()
-	for pages := 0; cursor != "0"; pages++ {
-		if pages > 10_000 {
-			t.Fatal("a scan without end")
-		}
-		cursor = n.page(t, s, cursor, count)
-	}
-}
-
-// TestScan goes through many slots and one that has many keys, in pages of any size:
-// each key comes once where the server remembers the cursors, at least once where it
-// does not.
-func TestScan(t *testing.T) {
-	c := startCluster(t, 1, 8, 1)
-	s := c.servers[1]
-	var names []string
-	for i := range 150 {
-		names = append(names, fmt.Sprint("k", i), fmt.Sprint("{big}", i))
-	}
-	for _, n := range names {
-		c.set(n, "v")
-	}
-	for _, count := range []int{1, 7, 1000} {
-		found := scanned{}
-		found.rest(t, s, found.page(t, s, "0", count), count)
-		for _, n := range names {
-			if found[n] != 1 {
-				t.Errorf("count %d: %s came %d times", count, n, found[n])
-			}
-		}
-	}
-	found := scanned{}
-	for cursor, pages := found.page(t, s, "0", 9), 0; cursor != "0"; pages++ {
-		s.cursors.forget()
-		cursor = found.page(t, s, cursor, 9)
-	}
-	for _, n := range names {
-		if found[n] == 0 {
-			t.Errorf("%s was left out by a server that forgets", n)
-		}
-	}
-}
-
-// TestScanDeleted deletes the key at which a scan stands, on a server that forgets its
-// cursors: what stays comes all the same.
-func TestScanDeleted(t *testing.T) {
-	c := startCluster(t, 1, 8, 1)
-	s := c.servers[1]
-	stays := make(map[string]bool)
-	for i := range 60 {
-		name := fmt.Sprintf("{big}%02d", i)
-		c.set(name, "v")
-		stays[name] = true
-	}
-	found := scanned{}
-	cursor := found.page(t, s, "0", 20)
-	last := ""
-	for n := range found {
-		last = max(last, n)
-	}
-	if _, err := c.do([]byte("DEL"), []byte(last)); err != nil {
-		t.Fatal(err)
-	}
-	delete(stays, last)
-	s.cursors.forget()
-	found.rest(t, s, cursor, 20)
-	for n := range stays {
-		if found[n] == 0 {
-			t.Errorf("%s was left out", n)
-		}
-	}
-}
 
 // TestScanThroughJoin lets a server join in the middle of a scan: what has not moved
 // comes, and together the servers tell all.
@@ -120,7 +28,7 @@ func TestScanThroughJoin(t *testing.T) {
 	c.waitBalanced()
 	after, _ := c.leader.view()
 	for id, cursor := range at {
-		found[id].rest(t, c.servers[id], cursor, 10)
+		found[id].rest(t, c.servers[id], cursor, 10, nil)
 	}
 	moved := 0
 	for i := range 200 {
@@ -168,30 +76,4 @@ func TestScanThroughJoin(t *testing.T) {
 	for i := range 200 {
 		c.expect(fmt.Sprint("k", i), "")
 	}
-}
-
-// TestCursorsBound: a server remembers no more cursors than it may, and of two names
-// with one cursor the first.
-func TestCursorsBound(t *testing.T) {
-	k := newCursors()
-	for i := range 3 * cursorsMax {
-		k.keep(1, fmt.Sprint(i))
-	}
-	if len(k.mu.names) != cursorsMax || len(k.mu.ring) != cursorsMax {
-		t.Errorf("%d cursors", len(k.mu.names))
-	}
-	cursor := k.keep(2, "m")
-	k.mu.names[cursor] = "z" // as if of another name
-	k.keep(2, "m")
-	if name, ok := k.find(cursor); !ok || name != "m" {
-		t.Errorf("%q, %v", name, ok)
-	}
-}
-
-// forget makes the server one that has just started.
-func (k *cursors) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	clear(k.mu.names)
-	k.mu.ring, k.mu.next = nil, 0
 }

@@ -68,7 +68,7 @@ type Server struct {
 	strangers wire.Strangers
 
 	turns   []chan struct{} // see transaction
-	cursors *cursors
+	windows *windows
 	started time.Time
 
 	running sync.WaitGroup
@@ -83,7 +83,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{}),
-		turns: newTurns(), cursors: newCursors(), started: time.Now()}
+		turns: newTurns(), windows: newWindows(), started: time.Now()}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.open(); err != nil {
 		s.cancel(err)
@@ -247,6 +247,7 @@ func (s *Server) watchStore() {
 		case <-s.ctx.Done():
 			return
 		case <-look.C:
+			s.windows.expire(time.Now())
 			if now := s.opts.Now().Mono; s.store.Failing() && now >= scrubAt {
 				scrubAt = now + failingScrubEvery
 				s.scrubber.start()

@@ -15,27 +15,26 @@ import (
 	"viewring/server/redis"
 )
 
-// The commands on all keys. SCAN, KEYS and RANDOMKEY go through the slots in order,
+// The commands on all keys. SCAN and KEYS go through the slots in order,
 // each run of them at who serves it when its turn comes: whatever moves meanwhile,
-// no slot is left out. A cursor is a server's: a slot, and a place in it.
+// no slot is left out. Their cursors are good at every server, so they need none of their own.
 const (
-	cursorSlotShift = 48
-	scanRunsMax     = 32        // servers' answers gathered into one answer to SCAN
-	scanCount       = 10        // names in an answer, unless COUNT says otherwise
-	keysCount       = "1000"    // names in a server's answer to KEYS
-	keysBytesMax    = 64 << 20  // of the names in an answer to KEYS
-	flushPatience   = time.Hour // it takes as long as there are keys
-	flushRoundsMax  = 10        // while partitions move
+	scanRunsMax    = 32        // servers' answers gathered into one answer to SCAN
+	scanCount      = 10        // names in an answer, unless COUNT says otherwise
+	keysCount      = "1000"    // names in a server's answer to KEYS
+	keysBytesMax   = 64 << 20  // of the names in an answer to KEYS
+	flushPatience  = time.Hour // it takes as long as there are keys
+	flushRoundsMax = 10        // while partitions move
 )
 
 // scanAt asks for a page of names, whoever serves the cursor's slot.
-func (s *session) scanAt(ctx context.Context, cursor uint64, options [][]byte) *client.Call {
-	args := append([][]byte{[]byte(wire.CmdScan), strconv.AppendUint(nil, cursor, 10)}, options...)
-	return s.pipe.Send(ctx, client.Command{Args: args, Slot: uint16(cursor >> cursorSlotShift)})
+func (s *session) scanAt(ctx context.Context, cursor wire.Cursor, options [][]byte) *client.Call {
+	args := append([][]byte{[]byte(wire.CmdScan), strconv.AppendUint(nil, uint64(cursor), 10)}, options...)
+	return s.pipe.Send(ctx, client.Command{Args: args, Slot: cursor.Slot()})
 }
 
 // page waits for the answer to scanAt.
-func page(ctx context.Context, call *client.Call) (next uint64, names []wire.Value, err error) {
+func page(ctx context.Context, call *client.Call) (next wire.Cursor, names []wire.Value, err error) {
 	raw, err := call.Wait(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -50,8 +49,8 @@ func page(ctx context.Context, call *client.Call) (next uint64, names []wire.Val
 	if len(v.Array) != 2 {
 		return 0, nil, fmt.Errorf("%w: a page of %d parts", wire.ErrProtocol, len(v.Array))
 	}
-	next, ok := redis.ParseCursor(v.Array[0].Bytes)
-	if !ok {
+	n, ok := redis.ParseCursor(v.Array[0].Bytes)
+	if next = wire.Cursor(n); !ok || !next.Valid() {
 		return 0, nil, fmt.Errorf("%w: a cursor %q", wire.ErrProtocol, v.Array[0].Bytes)
 	}
 	return next, v.Array[1].Array, nil
@@ -59,8 +58,9 @@ func page(ctx context.Context, call *client.Call) (next uint64, names []wire.Val
 
 // runScan is SCAN.
 func (s *session) runScan(args [][]byte) error {
-	cursor, ok := redis.ParseCursor(args[1])
-	if !ok || cursor>>cursorSlotShift >= ring.Slots {
+	n, ok := redis.ParseCursor(args[1])
+	cursor := wire.Cursor(n)
+	if !ok || !cursor.Valid() {
 		s.replyError("ERR invalid cursor")
 		return nil
 	}
@@ -87,7 +87,7 @@ func (s *session) runScan(args [][]byte) error {
 				break
 			}
 		}
-		w.WriteValue(redis.Array(redis.Text(strconv.FormatUint(cursor, 10)), found))
+		w.WriteValue(redis.Array(redis.Text(strconv.FormatUint(uint64(cursor), 10)), found))
 	})
 	return nil
 }
@@ -119,7 +119,7 @@ func (s *session) runKeys(args [][]byte) error {
 		runs := slotRuns(s.g.opts.Client.View())
 		calls := make([]*client.Call, len(runs))
 		for i, r := range runs {
-			calls[i] = s.scanAt(ctx, uint64(r.first)<<cursorSlotShift, options)
+			calls[i] = s.scanAt(ctx, wire.CursorOf(r.first), options)
 		}
 		found, size := redis.Array(), 0
 		var failed error
@@ -139,7 +139,7 @@ func (s *session) runKeys(args [][]byte) error {
 					break
 				}
 				found.Array = append(found.Array, names...)
-				if next == 0 || uint16(next>>cursorSlotShift) > r.last {
+				if next == 0 || next.Slot() > r.last {
 					break
 				}
 				next, names, err = page(ctx, s.scanAt(ctx, next, options))
@@ -154,29 +154,40 @@ func (s *session) runKeys(args [][]byte) error {
 	return nil
 }
 
-// runRandomKey begins at a random slot and takes one of the first names from there.
+// runRandomKey is RANDOMKEY: a server's, of one that has any.
 func (s *session) runRandomKey([][]byte) error {
-	start := uint64(rand.N(ring.Slots)) << cursorSlotShift
 	s.now(func(ctx context.Context, w *wire.Writer) {
-		cursor, around := start, false
-		for {
-			next, names, err := page(ctx, s.scanAt(ctx, cursor, nil))
-			switch {
-			case err != nil:
-				s.writeFailure(w, err)
-				return
-			case len(names) > 0:
-				w.WriteValue(names[rand.N(len(names))])
-				return
-			case around && (next == 0 || next > start):
-				w.WriteValue(redis.Nil())
-				return
-			}
-			around = around || next == 0
-			cursor = next
+		found := redis.Nil()
+		err := s.steady(func() (err error) {
+			found, err = s.randomKey(ctx)
+			return err
+		})
+		if err != nil {
+			s.writeFailure(w, err)
+			return
 		}
+		w.WriteValue(found)
 	})
 	return nil
+}
+
+func (s *session) randomKey(ctx context.Context) (wire.Value, error) {
+	slots := primaries(s.g.opts.Client.View())
+	rand.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
+	for _, slot := range slots {
+		raw, err := s.pipe.Send(ctx, client.Command{Args: [][]byte{[]byte("RANDOMKEY")}, Slot: slot}).Wait(ctx)
+		if err != nil {
+			return wire.Value{}, err
+		}
+		v, err := parse(raw)
+		if err == nil {
+			err = v.Err()
+		}
+		if err != nil || !v.IsNil() {
+			return v, err
+		}
+	}
+	return redis.Nil(), nil
 }
 
 // primaries returns a slot of each server that is primary of any.
