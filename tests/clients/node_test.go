@@ -20,23 +20,31 @@ type node struct {
 	out   *bufio.Scanner
 }
 
-// openNode opens the libraries of npm, if they are wanted and there is npm.
-func openNode(t *testing.T, addrs []string) []driver {
+// npm installs the libraries of npm, if they are wanted and there is npm.
+func npm(t *testing.T) bool {
 	t.Helper()
 	if !harness.IsSlow() {
 		t.Log("VIEWRING_SLOW=1 tests npm's clients too")
-		return nil
+		return false
 	}
 	for _, program := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Logf("npm's clients are not tested: there is no %s", program)
-			return nil
+			return false
 		}
 	}
 	install := exec.Command("npm", "ci", "--no-audit", "--no-fund")
 	install.Dir = "node"
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Logf("npm's clients are not tested: npm ci: %v\n%s", err, out)
+		return false
+	}
+	return true
+}
+
+func openNode(t *testing.T, addrs []string) []driver {
+	t.Helper()
+	if !npm(t) {
 		return nil
 	}
 	return []driver{startNode(t, "ioredis", addrs), startNode(t, "redis", addrs)}
