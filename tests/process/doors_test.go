@@ -117,7 +117,7 @@ func visit(t *testing.T, what, opening string, stays bool, c net.Conn) {
 	}
 	answer, err := io.ReadAll(c)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("%s: was not closed, %q", what, answer)
+		t.Fatalf("%s: was not closed, %q", what, answer) // so would the others be, each after a minute
 	}
 	if strings.Contains(string(answer), "+OK") {
 		t.Errorf("%s: %q", what, answer)
