@@ -157,7 +157,7 @@ func listenGateway(ctx context.Context, o cli.GatewayOptions) (net.Listener, err
 	if o.Listen == "" {
 		return nil, nil
 	}
-	l, err := o.Secure.Listen(ctx, o.Listen)
+	l, err := o.Secure.Listen(ctx, o.Listen, o.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}

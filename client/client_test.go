@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"viewring/internal/port"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -369,10 +370,9 @@ func TestManyGoroutines(t *testing.T) {
 
 func freeAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := port.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }

@@ -15,7 +15,7 @@ func testView(rnd *rand.Rand, members, partitions int, epoch uint64) *View {
 	v := &View{Cluster: [16]byte{1, 2}, Epoch: epoch, LeaseTTL: 600 * time.Millisecond, MinCopies: 2}
 	for i := range members {
 		v.Members = append(v.Members, Member{
-			ID: ServerID(i + 1), Store: [16]byte{byte(i)}, Incarnation: rnd.Uint64(), Start: rnd.Uint64(), Addr: "127.0.0.1:38000",
+			ID: ServerID(i + 1), Store: [16]byte{byte(i)}, Incarnation: rnd.Uint64(), Start: rnd.Uint64(), Addr: "127.0.0.1:28600",
 			Zone: []string{"", "a"}[i%2], Weight: 1, Standing: Standing(1 + i%4), Up: i%3 == 0,
 		})
 	}

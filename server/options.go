@@ -8,11 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/server/replica"
@@ -21,7 +21,7 @@ import (
 
 // Options of a Server. Data and LeaderAddrs are required.
 type Options struct {
-	Listen         string        // host:port; "" means loopback and the first free port from 38000
+	Listen         string        // host:port; "" means loopback and the first free one of the servers' ports
 	Advertise      string        // where others reach this server; "" means the address listened on
 	Data           string        // folder
 	Zone           string        // "" where zones are not used
@@ -48,8 +48,6 @@ type Options struct {
 
 // Bounds and intervals of a server.
 const (
-	portFirst         = 38000
-	portLast          = 38999
 	heartbeatDefault  = 150 * time.Millisecond
 	tickEvery         = 25 * time.Millisecond
 	laneEventsMax     = 16 << 10         // waiting for a lane, beyond which connections and links wait
@@ -129,22 +127,18 @@ func listen(ctx context.Context, o *Options) (net.Listener, string, error) {
 	if o.Listener != nil {
 		return advertised(o.Listener, o)
 	}
-	var lc net.ListenConfig
 	if o.Listen != "" {
-		l, err := lc.Listen(ctx, "tcp", o.Listen)
+		l, err := port.Listen(ctx, o.Listen, o.Logger)
 		if err != nil {
 			return nil, "", fmt.Errorf("listen on %s: %w", o.Listen, err)
 		}
 		return advertised(l, o)
 	}
-	var err error
-	for port := portFirst; port <= portLast; port++ {
-		var l net.Listener
-		if l, err = lc.Listen(ctx, "tcp", net.JoinHostPort("localhost", strconv.Itoa(port))); err == nil {
-			return advertised(l, o)
-		}
+	l, err := port.ListenFirst(ctx)
+	if err != nil {
+		return nil, "", err
 	}
-	return nil, "", fmt.Errorf("no free port from %d to %d: %w", portFirst, portLast, err)
+	return advertised(l, o)
 }
 
 func advertised(l net.Listener, o *Options) (net.Listener, string, error) {

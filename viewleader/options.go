@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
@@ -17,7 +18,7 @@ import (
 
 // Options of a view leader. The zero value of a field means its default.
 type Options struct {
-	Listen   string       // host:port; default 127.0.0.1:39000
+	Listen   string       // host:port; default port.ViewLeader on loopback
 	Listener net.Listener // instead of Listen
 	Data     string       // folder that keeps everything; required
 
@@ -60,7 +61,7 @@ type Options struct {
 }
 
 func (o *Options) fill() {
-	def(&o.Listen, "127.0.0.1:39000")
+	def(&o.Listen, port.Local(port.ViewLeader))
 	def(&o.Partitions, 1024)
 	def(&o.MinCopies, 2)
 	def(&o.Heartbeat, 150*time.Millisecond)

@@ -77,7 +77,7 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 	ln := opts.Listener
 	if ln == nil {
 		var err error
-		if ln, err = opts.Secure.Listen(ctx, opts.Listen); err != nil {
+		if ln, err = opts.Secure.Listen(ctx, opts.Listen, opts.Logger); err != nil {
 			return nil, fmt.Errorf("start view leader: %w", err)
 		}
 	}

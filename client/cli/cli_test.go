@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/internal/port"
 	"viewring/ring"
 )
 
@@ -190,12 +190,10 @@ func TestHelp(t *testing.T) {
 
 // Flag over environment over default; unreachable is exit code 3, and named.
 func TestUnreachableIsNamed(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := port.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
 	env := map[string]string{leaderEnv: addr, "XDG_CACHE_HOME": t.TempDir()}
 	for _, args := range [][]string{{"getr", "x"}, {"query_servers"}, {"getr", "x", "--json"}, {"locks"}, {"get", "x", "--server", addr}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/cli/children"
+	"viewring/internal/port"
 	"viewring/internal/secure"
 )
 
@@ -37,7 +38,7 @@ can be repeated; the rest is answered UNKNOWNOUTCOME: it may or may not be done.
 
 It keeps nothing: run as many as you like. 'viewring server --gateway HOST:PORT' runs
 one inside a server.`,
-		Example: "  viewring gateway\n  redis-cli -p 31000 SET greeting hello\n  viewring gateway --listen 127.0.0.1:6379 --viewleader localhost:39000",
+		Example: "  viewring gateway\n  redis-cli -p 28400 SET greeting hello\n  viewring gateway --listen 127.0.0.1:6379 --viewleader localhost:28500",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -57,7 +58,7 @@ one inside a server.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:31000", "listen at `HOST:PORT`")
+	f.StringVar(&o.Listen, "listen", port.Local(port.Gateway), "listen at `HOST:PORT`")
 	boundsFlags(cmd, &o.Bounds)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)

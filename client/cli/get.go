@@ -9,7 +9,7 @@ func (a *app) getCmd() *cobra.Command {
 		Short: "get a name from one server's own namespace (not replicated)",
 		Long: `Print the value of a name in one server's own namespace. For replicated keys
 use getr. An absent name is exit code 1.`,
-		Example: "  viewring get motto --server localhost:38000",
+		Example: "  viewring get motto --server localhost:28600",
 		Args:    a.wantsHere("getr", &server, "NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.deadline(cmd.Context())

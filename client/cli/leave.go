@@ -14,7 +14,7 @@ func (a *app) leaveCmd() *cobra.Command {
 		Long: `Take a server, by id or address, out of the cluster: the others take over its
 copies, then it is gone from the view. Shows progress and returns when that is
 done; Ctrl-C ends the showing, not the leaving. The last server is refused.`,
-		Example: "  viewring leave s3\n  viewring leave localhost:38002",
+		Example: "  viewring leave s3\n  viewring leave localhost:28602",
 		Args:    wants("SERVER"),
 		RunE: a.memberChange("leave", "left", (*client.Client).Leave, func(st *client.Status, id ring.ServerID) (bool, string) {
 			return st.View.Member(id) == nil, "has left; its process ends by itself"

@@ -11,7 +11,7 @@ func (a *app) printCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:         "print TEXT… --server ADDR",
 		Short:       "print a text on one server's console",
-		Example:     "  viewring print hello there --server localhost:38000",
+		Example:     "  viewring print hello there --server localhost:28600",
 		Annotations: map[string]string{valueAnnotation: "text"},
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {

@@ -16,7 +16,7 @@ func (a *app) queryAllKeysCmd() *cobra.Command {
 		Long: `List the names that one server stores: "replicated" are its copies of keys,
 "local" those that set made there. Names with odd bytes are quoted; with --json
 they are base64.`,
-		Example: "  viewring query_all_keys --server localhost:38000",
+		Example: "  viewring query_all_keys --server localhost:28600",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := a.deadline(cmd.Context())

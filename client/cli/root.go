@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,12 +16,15 @@ import (
 	"github.com/spf13/pflag"
 
 	"viewring/client"
+	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 )
 
+// defaultLeader is where a view leader listens unless told otherwise.
+var defaultLeader = net.JoinHostPort("localhost", strconv.Itoa(port.ViewLeader))
+
 const (
-	defaultLeader  = "localhost:39000"
 	defaultTimeout = 30 * time.Second
 	leaderEnv      = "VIEWRING_VIEWLEADER"
 	certEnv        = "VIEWRING_TLS_CERT"

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client/cli/children"
+	"viewring/internal/port"
 	"viewring/internal/secure"
 )
 
@@ -32,12 +33,6 @@ type ServerOptions struct {
 	Logger        *slog.Logger
 }
 
-// Servers look for a free port here unless told one.
-const (
-	firstPort = 38000
-	lastPort  = 38999
-)
-
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var weight int
@@ -54,7 +49,7 @@ SIGTERM drains it first: others take over what it serves, unnoticed by clients,
 then it ends with exit code 0. It waits for that up to --drain-timeout, and not at
 all when the view leader can't be asked or nobody can take over. Ctrl-C (SIGINT),
 or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
-		Example: "  viewring server --data /var/lib/viewring/s1\n  viewring server --listen :0 --data ./s2 --viewleader localhost:39000",
+		Example: "  viewring server --data /var/lib/viewring/s1\n  viewring server --listen :0 --data ./s2 --viewleader localhost:28500",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -83,7 +78,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "", "listen at `HOST:PORT`, port 0 for any (default the first free port from 38000)")
+	f.StringVar(&o.Listen, "listen", "", "listen at `HOST:PORT`, port 0 for any (default the first free port from 28600)")
 	f.StringVar(&o.Advertise, "advertise", "", "tell others to reach it at `HOST:PORT` (default where it listens)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
@@ -117,12 +112,10 @@ func (o *ServerOptions) check() error {
 // one, so that the first server started always finds its own again.
 func (o *ServerOptions) settle(anywhere bool) error {
 	if o.Listen == "" && o.Data == "" {
-		port, err := freePort()
-		if err != nil {
+		var err error
+		if o.Listen, err = port.FirstFree(); err != nil {
 			return codeError{exitRefused, err}
 		}
-		o.Listen = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		o.Data = dataFolder("server-" + strconv.Itoa(port))
 	}
 	if o.Data == "" {
 		_, port, _ := net.SplitHostPort(o.Listen) // checked below
@@ -139,17 +132,6 @@ func (o *ServerOptions) settle(anywhere bool) error {
 		o.Listen = listen
 	}
 	return makeFolder(o.Data)
-}
-
-func freePort() (int, error) {
-	var err error
-	for port := firstPort; port <= lastPort; port++ {
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, fmt.Errorf("no free port from %d to %d: %w", firstPort, lastPort, err)
 }
 
 // insecureFlag adds --insecure.

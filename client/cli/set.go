@@ -10,7 +10,7 @@ func (a *app) setCmd() *cobra.Command {
 		Long: `Set a name in one server's own namespace: it is on that server alone, and can
 never touch a replicated key. For those use setr. VALUE - reads standard input.
 What follows NAME is the value; flags go before NAME or after VALUE.`,
-		Example:     "  viewring set motto 'slow and steady' --server localhost:38000",
+		Example:     "  viewring set motto 'slow and steady' --server localhost:28600",
 		Annotations: map[string]string{valueAnnotation: "value"},
 		Args:        a.wantsHere("setr", &server, "NAME", "VALUE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -17,6 +17,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/cli/play"
+	"viewring/internal/port"
 )
 
 func (a *app) upCmd() *cobra.Command {
@@ -31,7 +32,7 @@ func (a *app) upCmd() *cobra.Command {
 is in --data: a folder that it makes, keeps and names. Given again, the cluster
 goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining. The
 view leader listens where --viewleader says, the servers on the first free ports
-from 38000.`,
+from 28600.`,
 		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -70,8 +71,8 @@ func (a *app) up(ctx context.Context, servers int, data string, private bool, fl
 	cfg.LeaderFlags = append(cfg.LeaderFlags, cfg.ServerFlags...)
 	if !private {
 		cfg.LeaderAddr = a.leaders()[0]
-		if !play.Free(cfg.LeaderAddr) {
-			return codeError{exitRefused, fmt.Errorf("port in use: %s; is another cluster up? --viewleader or --private choose another", cfg.LeaderAddr)}
+		if err := port.Check(cfg.LeaderAddr); err != nil {
+			return codeError{exitRefused, fmt.Errorf("port in use: %w; is another cluster up? --viewleader or --private choose another", err)}
 		}
 	}
 	if a.env.StderrTerminal {
@@ -186,7 +187,7 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 		word = "is up again"
 	}
 	to := ""
-	if cluster.LeaderAddr() != "127.0.0.1:39000" && cluster.LeaderAddr() != defaultLeader {
+	if cluster.LeaderAddr() != port.Local(port.ViewLeader) && cluster.LeaderAddr() != defaultLeader {
 		to = " --viewleader " + cluster.LeaderAddr()
 	}
 	a.printf("\n%s: view leader %s, %s\n", a.paint(a.env.Stdout, green, "the cluster "+word), cluster.LeaderAddr(), strings.Join(list, ", "))

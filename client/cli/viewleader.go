@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client/cli/children"
+	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/ring"
 )
@@ -79,7 +80,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
   viewring viewleader --fast
   viewring viewleader --data /var/lib/viewring/leader --recover
   viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3 --recover-unchanged
-  viewring viewleader --listen 10.0.0.1:39000 --insecure --peers 10.0.0.1:39000,10.0.0.2:39000,10.0.0.3:39000`,
+  viewring viewleader --listen 10.0.0.1:28500 --insecure --peers 10.0.0.1:28500,10.0.0.2:28500,10.0.0.3:28500`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
@@ -114,7 +115,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", "127.0.0.1:39000", "listen at `HOST:PORT`")
+	f.StringVar(&o.Listen, "listen", port.Local(port.ViewLeader), "listen at `HOST:PORT`")
 	f.StringVar(&peers, "peers", "", "form a group of the view leaders at `HOST:PORT,…`, this one among them")
 	f.StringVar(&o.Advertise, "advertise", "", "others reach this view leader at `HOST:PORT` (default --listen)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default below the user's data folder)")

@@ -26,8 +26,8 @@ add the new one first. One that lost its data folder needs neither: started agai
 at its address, it takes its own place anew.`,
 		Example: `  viewring viewleaders
   viewring viewleaders --json
-  viewring viewleaders add 10.0.0.4:39000
-  viewring viewleaders remove 10.0.0.2:39000`,
+  viewring viewleaders add 10.0.0.4:28500
+  viewring viewleaders remove 10.0.0.2:28500`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := a.deadline(cmd.Context())
@@ -39,7 +39,7 @@ at its address, it takes its own place anew.`,
 			return a.printViewLeaders(g)
 		},
 	}
-	cmd.AddCommand(a.groupChangeCmd("add", "ADDRESS", "let a view leader join the group", "viewring viewleaders add 10.0.0.4:39000", "expected", client.AddViewLeader),
+	cmd.AddCommand(a.groupChangeCmd("add", "ADDRESS", "let a view leader join the group", "viewring viewleaders add 10.0.0.4:28500", "expected", client.AddViewLeader),
 		a.groupChangeCmd("remove", "VIEWLEADER", "take a view leader, by address or id, out of the group for good", "viewring viewleaders remove 2", "removed", client.RemoveViewLeader))
 	return cmd
 }

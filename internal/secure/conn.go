@@ -5,15 +5,17 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
+	"viewring/internal/port"
 	"viewring/internal/wire"
 )
 
-// Listen listens on a TCP address; connections are encrypted if c says so.
-func (c Config) Listen(ctx context.Context, addr string) (net.Listener, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+// Listen listens as port.Listen does; connections are encrypted if c says so.
+func (c Config) Listen(ctx context.Context, addr string, logger *slog.Logger) (net.Listener, error) {
+	l, err := port.Listen(ctx, addr, logger)
 	if err != nil {
 		return nil, err
 	}

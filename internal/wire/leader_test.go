@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"viewring/internal/port"
 	"viewring/ring"
 )
 
@@ -28,7 +29,7 @@ var leaderSamples = struct {
 	locks      Locks
 }{
 	register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
-		Addr: "127.0.0.1:38000", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
+		Addr: "127.0.0.1:28600", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
 	registered: Registered{ID: 3, Epoch: 9, View: []byte("view"), Every: 150 * time.Millisecond},
 	heartbeat: Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: ServerStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
 		11, 12, 13, 14, 15, 16, 17, 18, 19, 20, true}},
@@ -220,12 +221,10 @@ func TestLeaderFollowsNotHeadAndSurvivesBreaks(t *testing.T) {
 }
 
 func TestLeaderUnreachableIsNamed(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := port.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := ln.Addr().String()
-	ln.Close()
 	l := NewLeader([]string{addr, "localhost:1"}, nil)
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

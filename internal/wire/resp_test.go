@@ -297,8 +297,8 @@ func TestServerError(t *testing.T) {
 }
 
 func TestMoved(t *testing.T) {
-	slot, addr, ok := ParseMoved(MovedText(16383, "[::1]:38000"))
-	if !ok || slot != 16383 || addr != "[::1]:38000" {
+	slot, addr, ok := ParseMoved(MovedText(16383, "[::1]:28600"))
+	if !ok || slot != 16383 || addr != "[::1]:28600" {
 		t.Errorf("%d %q %v", slot, addr, ok)
 	}
 	if slot, addr, ok := ParseMoved("7 a:1"); !ok || slot != 7 || addr != "a:1" {

@@ -5,16 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"viewring/internal/port"
 )
 
 // binary is viewring, built once for all tests of a package from source.
@@ -183,24 +183,14 @@ func Up(t *testing.T, args ...string) (*Shell, *Daemon) {
 	return s, d
 }
 
-// nextPort is where FreeAddr looks next: an address that it gave away stays free
-// until its process listens.
-var nextPort atomic.Int32
-
-// FreeAddr finds a free port below those of outgoing connections.
+// FreeAddr finds a port that nobody has, and nobody else will be given.
 func FreeAddr(t *testing.T) string {
 	t.Helper()
-	const first, count = 30000, 2700
-	for range count {
-		port := first + (os.Getpid()*37+int(nextPort.Add(1)))%count
-		addr := fmt.Sprintf("127.0.0.1:%d", port)
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
+	addr, err := port.Free()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no free port")
-	return ""
+	return addr
 }
 
 // FreeAddrs finds several.

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"viewring/internal/port"
 )
 
 // load is what is asked of a system for a while.
@@ -122,24 +124,14 @@ func (g *group) stop() {
 	}
 }
 
-// freePort returns a port that nobody listens at now.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port), nil
-}
-
 // freeAddrs returns n addresses here that nobody listens at now.
 func freeAddrs(n int) (addrs []string, err error) {
 	for range n {
-		port, err := freePort()
+		addr, err := port.Free()
 		if err != nil {
 			return nil, err
 		}
-		addrs = append(addrs, "127.0.0.1:"+port)
+		addrs = append(addrs, addr)
 	}
 	return addrs, nil
 }
@@ -257,17 +249,18 @@ func viewringUp(ctx context.Context, o *options, dir string) (*cluster, error) {
 func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
 	var run group
 	var ports []string
-	for i := range 3 {
-		port, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		ports = append(ports, port)
+	addrs, err := freeAddrs(3)
+	if err != nil {
+		return nil, err
+	}
+	for i, addr := range addrs {
+		_, number, _ := net.SplitHostPort(addr) // our own
+		ports = append(ports, number)
 		data := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.MkdirAll(data, 0o755); err != nil {
 			return nil, err
 		}
-		args := []string{"--port", port, "--bind", "127.0.0.1", "--dir", data, "--appendonly", "yes", "--appendfsync", "always", "--save", ""}
+		args := []string{"--port", number, "--bind", "127.0.0.1", "--dir", data, "--appendonly", "yes", "--appendfsync", "always", "--save", ""}
 		if i > 0 {
 			args = append(args, "--replicaof", "127.0.0.1 "+ports[0])
 		}
@@ -275,7 +268,7 @@ func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
 			return nil, err
 		}
 	}
-	err := until(ctx, "redis has two replicas", func() bool {
+	err = until(ctx, "redis has two replicas", func() bool {
 		out, _ := exec.Command("redis-cli", "-p", ports[0], "INFO", "replication").Output()
 		return strings.Count(string(out), "state=online") == 2
 	})

@@ -80,7 +80,7 @@ func TestUpRefuses(t *testing.T) {
 	}
 	defer l.Close()
 	s := harness.NewShell(t, l.Addr().String())
-	s.Fails(4, "port in use", "up", "--data", filepath.Join(s.Dir, "c"))
+	s.Fails(4, "listens there; is another cluster up?", "up", "--data", filepath.Join(s.Dir, "c"))
 	file := filepath.Join(s.Dir, "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)

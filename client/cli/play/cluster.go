@@ -15,6 +15,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/cli/children"
+	"viewring/internal/port"
 	"viewring/ring"
 )
 
@@ -117,7 +118,7 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 		addr := c.cfg.LeaderAddr
 		if addr == "" {
 			var err error
-			if addr, err = privateAddr(); err != nil {
+			if addr, err = port.Free(); err != nil {
 				return err
 			}
 		}
@@ -180,9 +181,9 @@ func (c *Cluster) nextNumber() int {
 
 func (c *Cluster) serverAddr() (string, error) {
 	if c.cfg.PublicPorts {
-		return publicAddr(38000, 38999)
+		return port.FirstFree()
 	}
-	return privateAddr()
+	return port.Free()
 }
 
 // launch starts a node's process.
