@@ -48,6 +48,7 @@ func init() {
 		wire.CmdParts:  own(0, (*conn).runParts),
 		wire.CmdLink:   own(1, (*conn).runLink),
 		wire.CmdScrub:  own(1, (*conn).runScrub),
+		wire.CmdWhole:  {argsMin: 2, argsMax: -1, run: (*conn).runWhole, always: true},
 		wire.CmdScan:   {argsMin: 1, argsMax: -1, run: (*conn).runScanRun, always: true},
 	}
 	for _, row := range redis.Table {

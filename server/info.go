@@ -52,7 +52,7 @@ var infoSections = []struct {
 		return fmt.Sprintf("cluster_enabled:1\r\nepoch:%d\r\n", c.view().Epoch)
 	}},
 	{"Keyspace", func(c *conn) string {
-		n, err := c.countKeys()
+		n, _, err := c.countKeys()
 		if err != nil || n == 0 {
 			return ""
 		}

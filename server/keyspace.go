@@ -3,7 +3,6 @@ package server
 import (
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"viewring/internal/wire"
@@ -131,87 +130,6 @@ func (c *conn) sayRandomKey([][]byte) wire.Value {
 		return redis.Nil()
 	}
 	return redis.Text(names[rand.IntN(len(names))])
-}
-
-// countKeys asks the lanes how many keys the partitions that they serve have.
-func (c *conn) countKeys() (int64, error) {
-	counts := make([]int64, len(c.s.lanes))
-	told := make(chan struct{}, len(c.s.lanes))
-	partitions := len(c.view().Partitions)
-	for i, l := range c.s.lanes {
-		cl := &call{conn: c, told: told, look: func(core *replica.Core) {
-			for p := i; p < partitions; p += len(c.s.lanes) {
-				if st := core.Inspect(ring.PartitionID(p)); st.Serving {
-					counts[i] += st.Keys
-				}
-			}
-		}}
-		l.inbox.put(event{kind: onLook, call: cl})
-	}
-	sum := int64(0)
-	for range c.s.lanes {
-		select {
-		case <-told:
-		case <-c.s.ctx.Done():
-			return 0, errStopped
-		}
-	}
-	for _, n := range counts {
-		sum += n
-	}
-	return sum, nil
-}
-
-func (c *conn) sayDBSize([][]byte) wire.Value {
-	n, err := c.countKeys()
-	if err != nil {
-		return failed(err)
-	}
-	return redis.Number(n)
-}
-
-// sayFlush is FLUSHALL and FLUSHDB: it deletes the keys that there are, one by one.
-// One that fails after others were deleted leaves open what came of the whole.
-func (c *conn) sayFlush(args [][]byte) wire.Value {
-	if len(args) > 1 || len(args) == 1 && !strings.EqualFold(string(args[0]), "SYNC") && !strings.EqualFold(string(args[0]), "ASYNC") {
-		return redis.Fail(redis.ErrSyntax)
-	}
-	var calls []*call
-	var errText string
-	deleted := false
-	flush := func() bool {
-		if err := c.askLanes(calls); err != nil {
-			deleted, errText = true, failedText(err) // some of them may be
-			return false
-		}
-		for _, cl := range calls {
-			text := c.errorText(cl)
-			deleted = deleted || text == "" || cl.answer.Status == replica.StatusUnknown
-			if errText == "" && cl.answer.Status != replica.StatusMoved {
-				errText = text
-			}
-		}
-		calls = calls[:0]
-		return errText == ""
-	}
-	err := c.s.walk(0, "", func(_ uint16, name string) bool {
-		cl := c.newCall(replyCount, []byte(name))
-		cl.request.Op = replica.OpDelete
-		calls = append(calls, cl)
-		return len(calls) < flushCallsMax || flush()
-	})
-	if err != nil {
-		errText = failedText(err)
-	} else if errText == "" {
-		flush()
-	}
-	switch {
-	case errText == "":
-		return redis.OK()
-	case deleted:
-		return redis.Fail(wire.CodeUnknownOutcome + " some keys are deleted, perhaps not all: " + errText)
-	}
-	return redis.Fail(errText)
 }
 
 // slotArgument reads a slot.

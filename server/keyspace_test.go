@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"viewring/internal/wire"
 	"viewring/ring"
 )
 
@@ -75,5 +76,41 @@ func TestScanThroughJoin(t *testing.T) {
 	}
 	for i := range 200 {
 		c.expect(fmt.Sprint("k", i), "")
+	}
+}
+
+// A server answers for its part of the whole only in the view that it is asked for.
+func TestWhole(t *testing.T) {
+	s := startCluster(t, 1, 4, 1).servers[1]
+	conn := dial(t, s.Addr())
+	for i := range 20 {
+		if v, err := ask(t, conn, "SET", fmt.Sprint("k", i), "v"); err != nil || v.Text() != "OK" {
+			t.Fatal(v, err)
+		}
+	}
+	epoch := s.views.current().view.Epoch
+	for _, tt := range []struct {
+		epoch uint64
+		what  string
+		want  string
+	}{
+		{epoch, "DBSIZE", "20"},
+		{epoch - 1, "DBSIZE", wire.WholeAgain},
+		{epoch + 1, "FLUSHALL", wire.WholeAgain},
+		{epoch, "DBSIZE", "20"},
+		{epoch, "FLUSHALL", "OK"},
+		{epoch, "DBSIZE", "0"},
+	} {
+		v, err := ask(t, conn, wire.CmdWhole, fmt.Sprint(tt.epoch), tt.what)
+		got := v.Text()
+		if v.Kind == wire.KindInt {
+			got = fmt.Sprint(v.Int)
+		}
+		if err != nil || got != tt.want {
+			t.Errorf("%s in view %d, ours is %d: %q, %v, want %q", tt.what, tt.epoch, epoch, got, err, tt.want)
+		}
+	}
+	if _, err := ask(t, conn, wire.CmdWhole, fmt.Sprint(epoch), "SET"); err == nil {
+		t.Error("SET is no part of a whole")
 	}
 }

@@ -21,9 +21,14 @@ const (
 	CmdParts  = "VR.PARTS"  // no argument → the partitions that the store holds any key of (DecodeParts)
 	CmdScrub  = "VR.SCRUB"  // args: start → the number of the scrub; or status → ScrubReport, of the last one
 	CmdScan   = "VR.SCAN"   // args: those of SCAN → as SCAN, but only up to where the server's partitions end
+	CmdWhole  = "VR.WHOLE"  // args: epoch, DBSIZE or FLUSHALL → the command's reply, or WholeAgain
 	CmdLink   = "VR.LINK"   // Hello → OK, then a one-way stream of frames
 	CmdFrame  = "VR.FRAME"  // one bulk, on a link only, without a reply: server to server
 )
+
+// WholeAgain is the reply to CmdWhole of a server that is in another view, or does not
+// serve all that it is primary of: nothing is known of the whole, ask all again.
+const WholeAgain = "AGAIN"
 
 // doFormat is the version of DoRequest and DoReply; pageFormat that of the pages;
 // helloFormat that of Hello and of the frames that follow it.

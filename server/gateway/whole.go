@@ -19,12 +19,13 @@ import (
 // each run of them at who serves it when its turn comes: whatever moves meanwhile,
 // no slot is left out. Their cursors are good at every server, so they need none of their own.
 const (
-	scanRunsMax    = 32        // servers' answers gathered into one answer to SCAN
-	scanCount      = 10        // names in an answer, unless COUNT says otherwise
-	keysCount      = "1000"    // names in a server's answer to KEYS
-	keysBytesMax   = 64 << 20  // of the names in an answer to KEYS
-	flushPatience  = time.Hour // it takes as long as there are keys
-	flushRoundsMax = 10        // while partitions move
+	scanRunsMax     = 32                    // servers' answers gathered into one answer to SCAN
+	scanCount       = 10                    // names in an answer, unless COUNT says otherwise
+	keysCount       = "1000"                // names in a server's answer to KEYS
+	keysBytesMax    = 64 << 20              // of the names in an answer to KEYS
+	flushPatience   = time.Hour             // it takes as long as there are keys
+	steadyRoundsMax = 10                    // while partitions move
+	wholePause      = 50 * time.Millisecond // before servers that were in another view are asked again
 )
 
 // scanAt asks for a page of names, whoever serves the cursor's slot.
@@ -203,20 +204,10 @@ func primaries(v *ring.View) []uint16 {
 	return slots
 }
 
-// everywhere sends a command to all primaries.
-func (s *session) everywhere(ctx context.Context, cmd client.Command) (raws [][]byte, err error) {
-	var calls []*client.Call
-	for _, slot := range primaries(s.g.opts.Client.View()) {
-		cmd.Slot = slot
-		calls = append(calls, s.pipe.Send(ctx, cmd))
-	}
-	return waitAll(ctx, calls, cmd.Mutation, s.g.opts.Bounds.Buffered)
-}
-
 // steady repeats something about all primaries until no partition has moved
 // meanwhile.
 func (s *session) steady(do func() error) error {
-	for range flushRoundsMax {
+	for range steadyRoundsMax {
 		before := slotRuns(s.g.opts.Client.View())
 		if err := do(); err != nil {
 			return err
@@ -225,17 +216,53 @@ func (s *session) steady(do func() error) error {
 			return nil
 		}
 	}
-	return &wire.ServerError{Code: wire.CodeBusy, Message: "partitions move all the time"}
+	return errUnsteady
+}
+
+var errUnsteady = &wire.ServerError{Code: wire.CodeBusy, Message: "partitions move all the time"}
+
+// everywhere asks all primaries of one view for their parts of a command, until each
+// has answered for all of its part in that view. done is how many rounds there were
+// in which all answered something.
+func (s *session) everywhere(ctx context.Context, cmd client.Command) (raws [][]byte, done int, err error) {
+	for until := time.Now().Add(s.g.opts.Patience); ; done++ {
+		v := s.g.opts.Client.View()
+		part := cmd
+		part.Args = append([][]byte{[]byte(wire.CmdWhole), strconv.AppendUint(nil, v.Epoch, 10)}, cmd.Args...)
+		var calls []*client.Call
+		for _, slot := range primaries(v) {
+			part.Slot = slot
+			calls = append(calls, s.pipe.Send(ctx, part))
+		}
+		if raws, err = waitAll(ctx, calls, cmd.Mutation, s.g.opts.Bounds.Buffered); err != nil {
+			return nil, done, err
+		}
+		again := func(raw []byte) bool { return string(raw) == "+"+wire.WholeAgain+"\r\n" }
+		switch {
+		case !slices.ContainsFunc(raws, again):
+			return raws, done, nil
+		case time.Now().After(until):
+			return nil, done + 1, errUnsteady
+		}
+		s.awaitChange(ctx, v)
+	}
+}
+
+// awaitChange waits for a newer view than v, but not for long: another one may be what
+// the servers wait for.
+func (s *session) awaitChange(ctx context.Context, v *ring.View) {
+	ctx, cancel := context.WithTimeout(ctx, wholePause)
+	defer cancel()
+	select {
+	case <-s.g.opts.Client.ViewChanged(v):
+	case <-ctx.Done():
+	}
 }
 
 // runDBSize is DBSIZE.
-func (s *session) runDBSize(args [][]byte) error {
+func (s *session) runDBSize([][]byte) error {
 	s.now(func(ctx context.Context, w *wire.Writer) {
-		var raws [][]byte
-		err := s.steady(func() (err error) {
-			raws, err = s.everywhere(ctx, client.Command{Args: [][]byte{[]byte("DBSIZE")}})
-			return err
-		})
+		raws, _, err := s.everywhere(ctx, client.Command{Args: [][]byte{[]byte("DBSIZE")}})
 		if err != nil {
 			s.writeFailure(w, err)
 			return
@@ -252,16 +279,9 @@ func (s *session) runFlush(args [][]byte) error {
 		words[i] = slices.Clone(a)
 	}
 	s.now(func(ctx context.Context, w *wire.Writer) {
-		rounds := 0
-		err := s.steady(func() error {
-			_, err := s.everywhere(ctx, client.Command{Args: words, Mutation: true, Patience: flushPatience})
-			if err == nil {
-				rounds++
-			}
-			return err
-		})
+		_, done, err := s.everywhere(ctx, client.Command{Args: words, Mutation: true, Patience: flushPatience})
 		if err != nil {
-			if rounds > 0 {
+			if done > 0 {
 				err = &wire.ServerError{Code: wire.CodeUnknownOutcome, Message: "most keys are deleted, perhaps not all: " + failureText(err)}
 			}
 			s.writeFailure(w, err)

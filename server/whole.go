@@ -1,0 +1,152 @@
+package server
+
+import (
+	"strconv"
+	"strings"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/redis"
+	"viewring/server/replica"
+)
+
+// runWhole is VR.WHOLE, by which a gateway asks all servers of one view for their
+// parts of DBSIZE and FLUSHALL. A server answers only if all of its part was its own,
+// under its leases, and its view that one: then no partition is left out or told twice.
+// Otherwise it says wire.WholeAgain.
+func (c *conn) runWhole(args [][]byte) error {
+	epoch, err := strconv.ParseUint(string(args[0]), 10, 64)
+	name := strings.ToLower(string(args[1]))
+	switch {
+	case err != nil:
+		c.replyError(wire.CodeErr + " an epoch is a number, not " + quote(args[0]))
+		return nil
+	case name != "dbsize" && name != "flushall" && name != "flushdb":
+		c.replyError(wire.CodeErr + " no server answers for its part of " + quote(args[1]))
+		return nil
+	case !c.settle():
+		return errStopped
+	}
+	v, whole := wire.Value{}, c.view().Epoch == epoch
+	switch {
+	case !whole: // whose partitions it would be about is not clear
+	case name == "dbsize":
+		var n int64
+		n, whole, err = c.countKeys()
+		v = redis.Number(n)
+	default:
+		if v, whole = c.deleteAll(args[2:]); whole {
+			_, whole, err = c.countKeys()
+		}
+	}
+	switch {
+	case err != nil:
+		c.replyError(failedText(err))
+	case v.Kind == wire.KindError:
+		c.replyValue(v)
+	case !whole || c.view().Epoch != epoch:
+		c.replyValue(redis.Simple(wire.WholeAgain))
+	default:
+		c.replyValue(v)
+	}
+	return nil
+}
+
+// countKeys asks the lanes how many keys the partitions that they serve have. whole
+// says that these are all that this server is primary of, each under its lease.
+func (c *conn) countKeys() (sum int64, whole bool, err error) {
+	type count struct {
+		keys   int64
+		absent bool
+	}
+	counts := make([]count, len(c.s.lanes))
+	told := make(chan struct{}, len(c.s.lanes))
+	v := c.view()
+	for i, l := range c.s.lanes {
+		cl := &call{conn: c, told: told, look: func(core *replica.Core) {
+			now := c.s.opts.Now()
+			for p := i; p < len(v.Partitions); p += len(c.s.lanes) {
+				id := ring.PartitionID(p)
+				if st := core.Inspect(id); st.Serving {
+					counts[i].keys += st.Keys
+				}
+				if c.s.primaryOf(v, id) && !core.Leased(now, id) {
+					counts[i].absent = true
+				}
+			}
+		}}
+		l.inbox.put(event{kind: onLook, call: cl})
+	}
+	for range c.s.lanes {
+		select {
+		case <-told:
+		case <-c.s.ctx.Done():
+			return 0, false, errStopped
+		}
+	}
+	whole = true
+	for _, n := range counts {
+		sum += n.keys
+		whole = whole && !n.absent
+	}
+	return sum, whole, nil
+}
+
+func (c *conn) sayDBSize([][]byte) wire.Value {
+	n, _, err := c.countKeys()
+	if err != nil {
+		return failed(err)
+	}
+	return redis.Number(n)
+}
+
+// sayFlush is FLUSHALL and FLUSHDB.
+func (c *conn) sayFlush(args [][]byte) wire.Value {
+	v, _ := c.deleteAll(args)
+	return v
+}
+
+// deleteAll deletes the keys that there are, one by one. One that fails after others were
+// deleted leaves open what came of the whole. whole says that none of them has moved.
+func (c *conn) deleteAll(args [][]byte) (reply wire.Value, whole bool) {
+	if len(args) > 1 || len(args) == 1 && !strings.EqualFold(string(args[0]), "SYNC") && !strings.EqualFold(string(args[0]), "ASYNC") {
+		return redis.Fail(redis.ErrSyntax), true
+	}
+	var calls []*call
+	var errText string
+	deleted, moved := false, false
+	send := func() bool {
+		if err := c.askLanes(calls); err != nil {
+			deleted, errText = true, failedText(err) // some of them may be
+			return false
+		}
+		for _, cl := range calls {
+			text := c.errorText(cl)
+			deleted = deleted || text == "" || cl.answer.Status == replica.StatusUnknown
+			moved = moved || cl.answer.Status == replica.StatusMoved
+			if errText == "" && cl.answer.Status != replica.StatusMoved {
+				errText = text
+			}
+		}
+		calls = calls[:0]
+		return errText == ""
+	}
+	err := c.s.walk(0, "", func(_ uint16, name string) bool {
+		cl := c.newCall(replyCount, []byte(name))
+		cl.request.Op = replica.OpDelete
+		calls = append(calls, cl)
+		return len(calls) < flushCallsMax || send()
+	})
+	if err != nil {
+		errText = failedText(err)
+	} else if errText == "" {
+		send()
+	}
+	switch {
+	case errText == "":
+		return redis.OK(), !moved
+	case deleted:
+		return redis.Fail(wire.CodeUnknownOutcome + " some keys are deleted, perhaps not all: " + errText), false
+	}
+	return redis.Fail(errText), false
+}
