@@ -46,13 +46,16 @@ func Free() (addr string, err error) {
 	return "", errors.New("no free port")
 }
 
+// startBlock is where a process looks first for a block.
+var startBlock = func() int { return rand.IntN(freeBlocks) }
+
 // claim adds a block, or begins anew with those that there are.
 func claim() error {
 	free.next = 0
 	if len(free.claims) == blocksMax {
 		return nil
 	}
-	start := rand.IntN(freeBlocks)
+	start := startBlock()
 	for i := range freeBlocks {
 		first := freeFirst + (start+i)%freeBlocks*(blockPorts+1)
 		l, err := net.Listen("tcp", Local(first))

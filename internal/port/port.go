@@ -62,7 +62,7 @@ func Listen(ctx context.Context, addr string, logger *slog.Logger) (net.Listener
 		case <-deadline.C:
 			return nil, taken(err, holders)
 		case <-ctx.Done():
-			return nil, taken(err, holders)
+			return nil, fmt.Errorf("%w; %w", taken(err, holders), context.Cause(ctx))
 		}
 	}
 }
