@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -34,6 +35,10 @@ var (
 type Options struct {
 	CacheBytes    int64  // blocks kept in memory; 0: 64 MiB
 	MemTableBytes uint64 // 0: 16 MiB
+
+	// SyncInterval, for tests, is drawn after each sync of the log: no other begins
+	// before that is over. nil: syncs take what the disk takes.
+	SyncInterval func() time.Duration
 }
 
 // The defaults of Options, for several servers on one small machine. Memtables from
@@ -169,6 +174,7 @@ func (s *Store) pebbleOptions(opts Options) *pebble.Options {
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      pebbleLogger{s},
 		EventListener:               s.listener(),
+		WALMinSyncInterval:          opts.SyncInterval,
 	}
 	o.TargetFileSizes[0] = tableBytes
 	o.Experimental.L0CompactionConcurrency = l0Behind

@@ -18,10 +18,7 @@ func (w *world) disturb() {
 		w.fault()
 	}
 	w.faults.Wait()
-	w.leader.begin()
-	for _, n := range w.servers {
-		n.begin()
-	}
+	w.powerBack()
 }
 
 func (w *world) between(lo, hi time.Duration) time.Duration {
@@ -41,46 +38,95 @@ func (w *world) during(kind string, d time.Duration, do func(), undo func()) {
 	})
 }
 
+// kinds are the faults, each as often as it is listed.
+var kinds = []func(w *world, n *node, d time.Duration, c crash){
+	func(w *world, n *node, _ time.Duration, c crash) {
+		w.during("crash for long", outAfter+w.between(0, 20*time.Second), func() { n.crash(c) }, n.begin)
+	},
+	crashServer, crashServer,
+	powerCut, powerCut,
+	func(w *world, _ *node, d time.Duration, c crash) {
+		n := w.leader()
+		w.during("view leader crash", d, func() { n.crash(c) }, n.begin)
+	},
+	func(w *world, _ *node, d time.Duration, c crash) {
+		c.with = w.leaders // of a group, a majority of what has just been written
+		if w.chance(0.5) {
+			c.percent = 0
+		}
+		n := w.leader()
+		w.during("view leaders' power cut", d, func() { n.crash(c) }, w.powerBack)
+	},
+	func(w *world, _ *node, d time.Duration, _ crash) {
+		n := w.leader()
+		w.cut("view leader isolated", d, condition{held: true, lossy: w.chance(0.5)}, append(w.around(n, false), w.around(n, true)...))
+	},
+	func(w *world, _ *node, d time.Duration, _ crash) {
+		w.cut("view leader slow", d, condition{slow: w.between(10*time.Millisecond, time.Second)}, w.around(w.leader(), w.chance(0.5)))
+	},
+	func(w *world, n *node, d time.Duration, _ crash) {
+		w.cut("isolated", d, condition{held: true, lossy: w.chance(0.5)}, append(w.around(n, false), w.around(n, true)...))
+	},
+	func(w *world, n *node, d time.Duration, _ crash) {
+		w.cut("pause", d, condition{held: true}, append(append(w.around(n, false), w.around(n, true)...), path{n.name, outside}, path{outside, n.name}))
+	},
+	func(w *world, n *node, d time.Duration, _ crash) {
+		w.cut("one way", d, condition{held: true, lossy: w.chance(0.5)}, w.around(n, w.chance(0.5)))
+	},
+	func(w *world, n *node, d time.Duration, _ crash) {
+		other := w.servers[w.rng.IntN(len(w.servers))]
+		w.cut("link cut", d, condition{held: true, lossy: w.chance(0.5)}, []path{{n.name, other.name}, {other.name, n.name}})
+	},
+	func(w *world, n *node, d time.Duration, _ crash) {
+		var paths []path
+		for _, l := range w.leaders {
+			paths = append(paths, path{n.name, l.name}, path{l.name, n.name})
+		}
+		w.cut("no view leader", d, condition{held: true, lossy: w.chance(0.5)}, paths)
+	},
+	func(w *world, n *node, d time.Duration, _ crash) {
+		w.cut("slow", d, condition{slow: w.between(10*time.Millisecond, time.Second)}, w.around(n, w.chance(0.5)))
+	},
+	func(w *world, n *node, _ time.Duration, _ crash) { w.joinOrLeave(n) },
+	func(w *world, n *node, _ time.Duration, _ crash) { w.drain(n) },
+}
+
 func (w *world) fault() {
 	n := w.servers[w.rng.IntN(len(w.servers))]
-	other := w.servers[w.rng.IntN(len(w.servers))]
 	d := w.between(200*time.Millisecond, 8*time.Second)
 	c := crash{silent: w.chance(0.4), percent: w.rng.IntN(101)}
 	if w.chance(0.7) {
 		c.after = 1 + w.rng.IntN(60)
 	}
-	switch w.rng.IntN(13) {
-	case 0:
-		w.during("crash for long", outAfter+w.between(0, 20*time.Second), func() { n.crash(c) }, n.begin)
-	case 1, 2:
-		w.during("crash", d, func() { n.crash(c) }, n.begin)
-	case 3:
-		w.during("power cut", w.between(200*time.Millisecond, 2*time.Second), func() { w.powerCut(n, c) }, w.powerBack)
-	case 4:
-		w.during("view leader crash", d, func() { w.leader.crash(c) }, w.leader.begin)
-	case 5:
-		w.cut("isolated", d, condition{held: true, lossy: w.chance(0.5)}, append(w.around(n, false), w.around(n, true)...))
-	case 6:
-		w.cut("pause", d, condition{held: true}, append(append(w.around(n, false), w.around(n, true)...), path{n.name, outside}, path{outside, n.name}))
-	case 7:
-		w.cut("one way", d, condition{held: true, lossy: w.chance(0.5)}, w.around(n, w.chance(0.5)))
-	case 8:
-		w.cut("link cut", d, condition{held: true, lossy: w.chance(0.5)}, []path{{n.name, other.name}, {other.name, n.name}})
-	case 9:
-		w.cut("no view leader", d, condition{held: true, lossy: w.chance(0.5)}, []path{{n.name, w.leader.name}, {w.leader.name, n.name}})
-	case 10:
-		w.cut("slow", d, condition{slow: w.between(10*time.Millisecond, time.Second)}, w.around(n, w.chance(0.5)))
-	case 11:
-		w.joinOrLeave(n)
-	default:
-		w.drain(n)
+	kinds[w.rng.IntN(len(kinds))](w, n, d, c)
+}
+
+// leader is one of the view leaders.
+func (w *world) leader() *node { return w.leaders[w.rng.IntN(len(w.leaders))] }
+
+func crashServer(w *world, n *node, d time.Duration, c crash) {
+	w.during("crash", d, func() { n.crash(c) }, n.begin)
+}
+
+// powerCut ends all at one moment, that of one of them. Often nothing stays that was
+// not synced, so that what somebody was told too early is nowhere.
+func powerCut(w *world, n *node, _ time.Duration, c crash) {
+	if c.with = w.nodes(); w.chance(0.5) {
+		c.percent = 0
+	}
+	w.during("power cut", w.between(200*time.Millisecond, 2*time.Second), func() { n.crash(c) }, w.powerBack)
+}
+
+func (w *world) powerBack() {
+	for _, n := range w.nodes() {
+		n.begin()
 	}
 }
 
 // around are the paths between a node and all others but the clients, one way.
 func (w *world) around(n *node, inward bool) []path {
 	var paths []path
-	for _, o := range append(w.servers[:len(w.servers):len(w.servers)], w.leader) {
+	for _, o := range w.nodes() {
 		if p := (path{n.name, o.name}); o != n && inward {
 			paths = append(paths, path{p.to, p.from})
 		} else if o != n {
@@ -96,19 +142,6 @@ func (w *world) cut(kind string, d time.Duration, c condition, paths []path) {
 		w.trace.note("%v are %+v", paths, c)
 		heal = w.net.set(c, paths...)
 	}, func() { heal() })
-}
-
-// powerCut ends all at one moment, that of one of them.
-func (w *world) powerCut(n *node, c crash) {
-	c.with = append(w.servers[:len(w.servers):len(w.servers)], w.leader)
-	n.crash(c)
-}
-
-func (w *world) powerBack() {
-	w.leader.begin()
-	for _, n := range w.servers {
-		n.begin()
-	}
 }
 
 // operatorPatience bounds what an operator waits for the view leader.

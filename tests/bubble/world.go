@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"viewring/client"
 	"viewring/ring"
@@ -61,7 +60,7 @@ type world struct {
 	start time.Time
 	trace *trace
 
-	leader  *node
+	leaders []*node // one, or a group of three
 	servers []*node
 	client  *client.Client // of the operator, who is outside
 	load    *history.Load
@@ -121,8 +120,10 @@ type node struct {
 	run   func(ctx context.Context, n *node, l net.Listener) error
 
 	mu    sync.Mutex // what follows; held for moments only
+	rng   *rand.Rand
 	fs    *vfs.MemFS
-	armed *crash // happens in the middle of its process's work on the disk
+	slow  time.Duration // that a sync of this life takes at the most
+	armed *crash        // happens in the middle of its process's work on the disk
 	up    bool
 	gone  bool // it has left the cluster
 	life  int
@@ -132,7 +133,8 @@ type node struct {
 
 func newNode(w *world, name string, run func(context.Context, *node, net.Listener) error) *node {
 	return &node{w: w, name: name, addr: name + ":1", drift: 0.97 + 0.06*w.rng.Float64(),
-		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: vfs.NewCrashableMem()}
+		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: vfs.NewCrashableMem(),
+		rng: rand.New(rand.NewPCG(w.opts.Seed, w.rng.Uint64()))}
 }
 
 // begin starts the node's process, unless it runs or has left. It starts again
@@ -151,12 +153,13 @@ func (n *node) begin() {
 	}
 	n.up = true
 	n.life++
+	n.slow = slowest[n.rng.IntN(len(slowest))]
 	life := n.life
 	n.w.net.revive(n.name)
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop, n.ended = stop, make(chan struct{})
 	ended, listener := n.ended, n.w.net.listen(n.name, n.addr)
-	n.w.trace.note("%s starts", n.name)
+	n.w.trace.note("%s starts, a sync takes up to %v", n.name, n.slow)
 	go func() {
 		defer close(ended)
 		defer stop()
@@ -185,69 +188,6 @@ func (n *node) endedAlone(life int, err error) {
 	}
 }
 
-// crash is how a process ends that is not told to.
-type crash struct {
-	silent  bool // its machine goes with it
-	percent int  // of what it had not synced that stays
-	after   int  // operations on the disk
-	with    []*node
-}
-
-// crash ends the process at once, or in the midst of its work on the disk when it
-// has done some more there: everything takes no time on the virtual clock, so that
-// all other moments are quiet ones.
-func (n *node) crash(c crash) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if !n.up {
-		return
-	}
-	if c.after == 0 {
-		n.fall(c)
-		return
-	}
-	n.armed = &c
-}
-
-// fall crashes the node now. The caller holds mu.
-func (n *node) fall(c crash) {
-	n.up, n.armed = false, nil
-	n.life++
-	n.w.trace.note("%s crashes, its machine with it: %v, %d %% of what was not synced stays", n.name, c.silent, c.percent)
-	n.w.net.crash(n.name, c.silent)
-	n.fs = n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: rand.New(rand.NewPCG(n.w.opts.Seed, uint64(n.life)))})
-	n.stop() // what is left of it goes on for a moment, on a disk that nobody will read
-	for _, o := range c.with {
-		if o == n {
-			continue
-		}
-		o.mu.Lock()
-		if o.up {
-			o.fall(crash{silent: c.silent, percent: c.percent})
-		}
-		o.mu.Unlock()
-	}
-}
-
-// MaybeError is called before each operation on the disk.
-func (n *node) MaybeError(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
-		return nil
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.armed == nil {
-		return nil
-	}
-	if n.armed.after--; n.armed.after == 0 {
-		n.fall(*n.armed)
-	}
-	return nil
-}
-
-// String names the node where errors are injected.
-func (n *node) String() string { return n.name }
-
 // finish ends the process in order.
 func (n *node) finish() {
 	n.mu.Lock()
@@ -263,12 +203,6 @@ func (n *node) finish() {
 	n.mu.Unlock()
 	<-ended
 	n.w.net.crash(n.name, false) // the system closes what its process left open
-}
-
-func (n *node) disk() vfs.FS {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return errorfs.Wrap(n.fs, n)
 }
 
 func (n *node) isUp() bool {
@@ -291,8 +225,8 @@ func (n *node) instant() replica.Instant {
 
 func runLeader(ctx context.Context, n *node, l net.Listener) error {
 	s, err := viewleader.Start(ctx, viewleader.Options{
-		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: n.disk(),
-		Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
+		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: slowSyncs{n}.over(n.disk()), Dial: n.w.net.dialer(n.name),
+		Peers: n.w.leaderAddrs(), Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
 	})
 	if err != nil {
 		return err
@@ -302,8 +236,8 @@ func runLeader(ctx context.Context, n *node, l net.Listener) error {
 
 func runServer(ctx context.Context, n *node, l net.Listener) error {
 	s, err := server.Start(ctx, server.Options{
-		Listener: l, Data: "data", LeaderAddrs: []string{n.w.leader.addr}, Lanes: 2, FS: n.disk(), Dial: n.w.net.dialer(n.name),
-		Store: store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10},
+		Listener: l, Data: "data", LeaderAddrs: n.w.leaderAddrs(), Lanes: 2, FS: n.disk(), Dial: n.w.net.dialer(n.name),
+		Store: store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10, SyncInterval: n.syncTime},
 		Now:   n.instant, Logger: n.w.trace.logger(n.name), Console: io.Discard,
 	})
 	if err != nil {
@@ -321,8 +255,12 @@ func Play(opts Options) *Run {
 	w := &world{opts: opts, rng: rand.New(rand.NewPCG(opts.Seed, 0x627562)), start: time.Now(), counts: make(map[string]int)}
 	w.trace = &trace{start: w.start}
 	w.net = newNetwork(rand.New(rand.NewPCG(opts.Seed, 0x6e6574)))
-	w.leader = newNode(w, "leader", runLeader)
-	w.leader.begin()
+	for i := range 1 + 2*int(opts.Seed%2) { // every other seed has a group
+		w.leaders = append(w.leaders, newNode(w, fmt.Sprintf("leader%d", i+1), runLeader))
+	}
+	for _, n := range w.leaders {
+		n.begin()
+	}
 	servers := opts.Servers
 	if servers == 0 {
 		servers = 3 + w.rng.IntN(3)
@@ -382,7 +320,7 @@ func (w *world) play(r *Run) string {
 }
 
 func (w *world) open() (*client.Client, error) {
-	return client.Open(context.Background(), client.Options{Leaders: []string{w.leader.addr}, Dialer: w.net.dialer(outside),
+	return client.Open(context.Background(), client.Options{Leaders: w.leaderAddrs(), Dialer: w.net.dialer(outside),
 		ViewCache: client.NoViewCache, ConnectTimeout: time.Minute})
 }
 
@@ -413,6 +351,16 @@ func (w *world) startLoad() (stop func(), err error) {
 		}
 	}, nil
 }
+
+func (w *world) leaderAddrs() (addrs []string) {
+	for _, n := range w.leaders {
+		addrs = append(addrs, n.addr)
+	}
+	return addrs
+}
+
+// nodes are all machines.
+func (w *world) nodes() []*node { return slices.Concat(w.servers, w.leaders) }
 
 // addrs are where servers are, or were at the start.
 func (w *world) addrs() []string { return []string{"s1:1", "s2:1", "s3:1"} }
@@ -466,7 +414,7 @@ func (w *world) audit(ctx context.Context) string {
 // end ends all processes, for good.
 func (w *world) end() {
 	var ending sync.WaitGroup
-	for _, n := range append(slices.Clone(w.servers), w.leader) {
+	for _, n := range w.nodes() {
 		n.mu.Lock()
 		n.gone = true
 		n.mu.Unlock()
