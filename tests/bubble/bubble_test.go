@@ -23,7 +23,7 @@ func TestSeeds(t *testing.T) {
 	if one := harness.EnvUint(t, "VIEWRING_BUBBLE_SEED", 0); one != 0 {
 		first, n = one, 1
 	}
-	counts := make(map[string]int)
+	counts, looks := make(map[string]int), make(map[string]int)
 	for seed := first; seed < first+n; seed++ {
 		fmt.Printf("bubble: seed %d\n", seed) // the last one before a panic is its seed
 		began := time.Now()
@@ -31,11 +31,14 @@ func TestSeeds(t *testing.T) {
 		for k, c := range r.Counts {
 			counts[k] += c
 		}
+		for k, c := range r.Looks {
+			looks[k] += c
+		}
 		v := r.judge(t, seed)
 		t.Logf("seed %d: %.0f virtual seconds in %.1f s, %d operations, %d unknown, %d acked, %d lost, longest without a write %v",
 			seed, r.Virtual.Seconds(), time.Since(began).Seconds(), v.Operations, v.Unknown, v.Acked, v.Lost, v.WriteGap)
 	}
-	t.Log(counts)
+	t.Logf("faults %v, looks at disks %v", counts, looks)
 }
 
 // playInBubble plays a seed in a bubble of its own. What the pools of packages

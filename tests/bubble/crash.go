@@ -1,6 +1,10 @@
 package bubble
 
-import "github.com/cockroachdb/pebble/v2/vfs"
+import (
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
 
 // crash is how a process ends that is not told to.
 type crash struct {
@@ -24,7 +28,19 @@ func (n *node) crash(c crash) {
 		return
 	}
 	n.armed = &c
+	n.w.faults.Go(func() {
+		n.w.rest(armedMax)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.armed == &c {
+			n.fall(c)
+		}
+	})
 }
+
+// armedMax is how long a crash waits for what the process does on the disk. It is
+// shorter than any process stays away.
+const armedMax = 150 * time.Millisecond
 
 // fall crashes the node now. The caller holds mu.
 func (n *node) fall(c crash) {

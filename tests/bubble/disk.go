@@ -12,6 +12,19 @@ import (
 // in a crash, and nobody may have been told of it.
 var slowest = []time.Duration{0, 5 * time.Millisecond, 50 * time.Millisecond, 50 * time.Millisecond, 300 * time.Millisecond}
 
+// How slow disks are before a power cut, and for how long.
+const (
+	slowestCut = 500 * time.Millisecond
+	slowBefore = 600 * time.Millisecond
+)
+
+// slowDown makes the node's disk a slow one for the rest of this life.
+func (n *node) slowDown() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.slow = slowestCut
+}
+
 // syncTime draws how long a sync takes.
 func (n *node) syncTime() time.Duration {
 	n.mu.Lock()

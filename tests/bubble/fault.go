@@ -44,18 +44,13 @@ var kinds = []func(w *world, n *node, d time.Duration, c crash){
 		w.during("crash for long", outAfter+w.between(0, 20*time.Second), func() { n.crash(c) }, n.begin)
 	},
 	crashServer, crashServer,
-	powerCut, powerCut,
+	cutAll, cutAll,
 	func(w *world, _ *node, d time.Duration, c crash) {
 		n := w.leader()
 		w.during("view leader crash", d, func() { n.crash(c) }, n.begin)
 	},
 	func(w *world, _ *node, d time.Duration, c crash) {
-		c.with = w.leaders // of a group, a majority of what has just been written
-		if w.chance(0.5) {
-			c.percent = 0
-		}
-		n := w.leader()
-		w.during("view leaders' power cut", d, func() { n.crash(c) }, w.powerBack)
+		w.powerCut("view leaders' power cut", w.leaders, d, c)
 	},
 	func(w *world, _ *node, d time.Duration, _ crash) {
 		n := w.leader()
@@ -108,13 +103,22 @@ func crashServer(w *world, n *node, d time.Duration, c crash) {
 	w.during("crash", d, func() { n.crash(c) }, n.begin)
 }
 
-// powerCut ends all at one moment, that of one of them. Often nothing stays that was
-// not synced, so that what somebody was told too early is nowhere.
-func powerCut(w *world, n *node, _ time.Duration, c crash) {
-	if c.with = w.nodes(); w.chance(0.5) {
+func cutAll(w *world, _ *node, _ time.Duration, c crash) {
+	w.powerCut("power cut", w.nodes(), w.between(armedMax, 2*time.Second), c)
+}
+
+// powerCut ends some at one moment, that of one of them, while all their disks are
+// slow. Often nothing stays that was not synced: what somebody was told too early is
+// nowhere then.
+func (w *world) powerCut(kind string, nodes []*node, d time.Duration, c crash) {
+	if c.with = nodes; w.chance(0.6) {
 		c.percent = 0
 	}
-	w.during("power cut", w.between(200*time.Millisecond, 2*time.Second), func() { n.crash(c) }, w.powerBack)
+	for _, n := range nodes {
+		n.slowDown()
+	}
+	w.rest(slowBefore)
+	w.during(kind, d, func() { nodes[w.rng.IntN(len(nodes))].crash(c) }, w.powerBack)
 }
 
 func (w *world) powerBack() {

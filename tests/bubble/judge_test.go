@@ -14,6 +14,7 @@ func (r *Run) judge(t *testing.T, seed uint64) history.Verdict {
 	if r.Problem != "" {
 		problems = append(problems, r.Problem)
 	}
+	problems = append(problems, r.Told[:min(5, len(r.Told))]...)
 	if r.Load != nil {
 		e := r.Load.Errors()
 		problems = append(problems, e[:min(5, len(e))]...)

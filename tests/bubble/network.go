@@ -28,6 +28,8 @@ type network struct {
 	dead      map[string]bool // nodes whose machines are off: silence
 	lives     map[string]int  // of a node's processes that have crashed
 	changed   signal          // a path, a node or a listener has changed
+
+	hear func(from string, c *conn, b []byte) // listens to all that is written; set once
 }
 
 type path struct{ from, to string }
@@ -294,6 +296,11 @@ type conn struct {
 	changed signal
 
 	readBy, writeBy time.Time // deadlines
+
+	// Of who writes: what told has not understood yet.
+	said  []byte // of a command
+	piece []byte // of a message
+	deaf  bool   // it is no link
 }
 
 func (c *conn) Read(b []byte) (int, error) {
@@ -352,6 +359,7 @@ func (c *conn) take(b []byte) int {
 }
 
 func (c *conn) Write(b []byte) (int, error) {
+	c.tap(b)
 	for {
 		c.n.mu.Lock()
 		switch {
@@ -382,6 +390,16 @@ const (
 	latencyMin = 50 * time.Microsecond
 	latencyMax = 2 * time.Millisecond
 )
+
+// tap lets who listens hear what a process that runs is about to say.
+func (c *conn) tap(b []byte) {
+	c.n.mu.Lock()
+	hear, over := c.n.hear, c.broken || c.closed
+	c.n.mu.Unlock()
+	if hear != nil && !over && !c.deaf {
+		hear(c.out.on.from, c, b)
+	}
+}
 
 // put sends bytes on their way. The caller holds mu.
 func (c *conn) put(b []byte) {

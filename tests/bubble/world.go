@@ -40,6 +40,8 @@ type Run struct {
 	Load    *history.Load
 	Final   map[string]string
 	Counts  map[string]int // faults by kind
+	Looks   map[string]int // at what was told of disks, by sort
+	Told    []string       // of that, what was not true
 	Problem string         // "": none, as far as one can tell without the history
 	Trace   string
 	Virtual time.Duration
@@ -66,6 +68,7 @@ type world struct {
 	load    *history.Load
 	counts  map[string]int
 	faults  sync.WaitGroup // under way
+	told    *told
 }
 
 // trace is what happened, line by line.
@@ -132,9 +135,11 @@ type node struct {
 }
 
 func newNode(w *world, name string, run func(context.Context, *node, net.Listener) error) *node {
-	return &node{w: w, name: name, addr: name + ":1", drift: 0.97 + 0.06*w.rng.Float64(),
+	n := &node{w: w, name: name, addr: name + ":1", drift: 0.97 + 0.06*w.rng.Float64(),
 		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: vfs.NewCrashableMem(),
 		rng: rand.New(rand.NewPCG(w.opts.Seed, w.rng.Uint64()))}
+	w.told.nodes.Store(name, n)
+	return n
 }
 
 // begin starts the node's process, unless it runs or has left. It starts again
@@ -254,7 +259,8 @@ func (w *world) rest(d time.Duration) { <-time.After(d) }
 func Play(opts Options) *Run {
 	w := &world{opts: opts, rng: rand.New(rand.NewPCG(opts.Seed, 0x627562)), start: time.Now(), counts: make(map[string]int)}
 	w.trace = &trace{start: w.start}
-	w.net = newNetwork(rand.New(rand.NewPCG(opts.Seed, 0x6e6574)))
+	w.net, w.told = newNetwork(rand.New(rand.NewPCG(opts.Seed, 0x6e6574))), newTold(w)
+	w.net.hear = w.told.hear
 	for i := range 1 + 2*int(opts.Seed%2) { // every other seed has a group
 		w.leaders = append(w.leaders, newNode(w, fmt.Sprintf("leader%d", i+1), runLeader))
 	}
@@ -271,6 +277,7 @@ func Play(opts Options) *Run {
 	r := &Run{Counts: w.counts}
 	r.Problem = w.play(r)
 	w.end()
+	r.Told, r.Looks = w.told.problems, w.told.looks
 	r.Load, r.Trace, r.Virtual = w.load, w.trace.text(), time.Since(w.start)
 	return r
 }
@@ -422,4 +429,5 @@ func (w *world) end() {
 	}
 	ending.Wait()
 	w.faults.Wait()
+	w.told.examining.Wait()
 }
