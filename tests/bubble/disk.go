@@ -69,6 +69,9 @@ func (n *node) MaybeError(op errorfs.Op) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if strings.HasSuffix(op.Path, ".log") {
+		n.unsynced = op.Kind == errorfs.OpFileWrite || n.unsynced && op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData
+	}
 	if n.armed == nil {
 		return nil
 	}

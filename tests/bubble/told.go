@@ -243,26 +243,29 @@ func readInto(db *pebble.DB, key string, m proto.Message) error {
 	return errors.Join(proto.Unmarshal(b, m), closer.Close())
 }
 
-// look examines a claim, if it is time to.
+// look examines a claim, if it is time to and there is something to lose.
 func (t *told) look(n *node, c claim) {
-	t.mu.Lock()
-	now := time.Now()
-	due := !now.Before(t.next[c.sort])
-	if due && c.sort != voteSort {
-		t.next[c.sort] = now.Add(lookEvery)
-	}
-	t.mu.Unlock()
-	if !due {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if !n.up {
+	if !n.up || !n.unsynced || !t.due(c.sort) {
 		return
 	}
 	synced := n.fs.CrashClone(vfs.CrashCloneCfg{})
 	written := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: n.rng})
 	t.examining.Go(func() { t.examine(n, c, synced, written) })
+}
+
+func (t *told) due(sort string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	if now.Before(t.next[sort]) {
+		return false
+	}
+	if sort != voteSort {
+		t.next[sort] = now.Add(lookEvery)
+	}
+	return true
 }
 
 // examine complains when what was told was not synced, though it was written: what is

@@ -122,16 +122,18 @@ type node struct {
 	skew  time.Duration // of its wall clock
 	run   func(ctx context.Context, n *node, l net.Listener) error
 
-	mu    sync.Mutex // what follows; held for moments only
-	rng   *rand.Rand
-	fs    *vfs.MemFS
-	slow  time.Duration // that a sync of this life takes at the most
-	armed *crash        // happens in the middle of its process's work on the disk
-	up    bool
-	gone  bool // it has left the cluster
-	life  int
-	stop  context.CancelFunc
-	ended chan struct{}
+	mu   sync.Mutex // what follows; held for moments only
+	rng  *rand.Rand
+	fs   *vfs.MemFS
+	slow time.Duration // that a sync of this life takes at the most
+	// unsynced says that its log was written to since the last sync.
+	unsynced bool
+	armed    *crash // happens in the middle of its process's work on the disk
+	up       bool
+	gone     bool // it has left the cluster
+	life     int
+	stop     context.CancelFunc
+	ended    chan struct{}
 }
 
 func newNode(w *world, name string, run func(context.Context, *node, net.Listener) error) *node {
