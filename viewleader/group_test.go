@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -41,7 +42,7 @@ type groupWorld struct {
 	freed   map[string]bool    // locks that were released for good
 	kept    []string           // of acked, those that nobody asked to release
 	made    int                // commands asked for
-	counted struct{ acks, unsure, crashes, wipes, changes, heads, snapshots int }
+	counted struct{ acks, unsure, crashes, torn, votes, wipes, changes, heads, snapshots int }
 }
 
 type stateAt struct {
@@ -58,6 +59,11 @@ type groupNode struct {
 	g     *group // nil while it is down, or looks for the group
 	open  bool   // the process runs
 	shown bool   // its view, since it is the head
+
+	// tear counts the syncs until it crashes in one: its disk is then as it was before
+	// that sync, and nothing that it does afterwards happens. 0: it does not.
+	tear int
+	torn *vfs.MemFS // that disk
 }
 
 // asking is a command that a client repeats, with one id, until it has an answer:
@@ -99,7 +105,7 @@ func (w *groupWorld) now() time.Time {
 func (n *groupNode) start() {
 	n.open = true
 	var err error
-	if n.disk, err = openDisk("data", n.fs, slog.New(slog.DiscardHandler)); err != nil {
+	if n.disk, err = openDisk("data", errorfs.Wrap(n.fs, n), slog.New(slog.DiscardHandler)); err != nil {
 		n.w.t.Fatalf("seed %d: open %s: %v", n.w.seed, n.addr, err)
 	}
 }
@@ -138,6 +144,9 @@ func (n *groupNode) run() {
 const verboseSeed = 0
 
 func (n *groupNode) headed() {
+	if n.torn != nil {
+		return
+	}
 	n.w.counted.heads++
 	if !n.shown {
 		n.w.t.Fatalf("seed %d: %s is the head before its view can be asked for", n.w.seed, n.addr)
@@ -151,6 +160,12 @@ func (n *groupNode) headed() {
 
 func (n *groupNode) send(messages []*pb.Message) {
 	for _, m := range messages {
+		if n.torn != nil {
+			return
+		}
+		if m.GetType() == pb.MsgVoteResp && !m.GetReject() {
+			n.checkVote(m)
+		}
 		b, err := proto.Marshal(m)
 		if err != nil {
 			n.w.t.Fatal(err)
@@ -171,6 +186,11 @@ func (n *groupNode) work() {
 	for n.g != nil {
 		if err := n.g.process(); err != nil {
 			n.w.t.Fatalf("seed %d: %s: %v", n.w.seed, n.addr, err)
+		}
+		if n.torn != nil {
+			n.w.counted.torn++
+			n.down()
+			return
 		}
 		n.compare()
 		if n.g.gone {
@@ -201,10 +221,14 @@ func (n *groupNode) down() {
 	if n.g == nil {
 		return
 	}
-	crashed := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.rng.IntN(101), RNG: n.w.rng})
+	crashed := n.torn
+	if crashed == nil {
+		crashed = n.crashed()
+	}
+	n.tear = 0
 	n.g.giveUp(errStopped)
 	n.g.refuseAll(errStopped)
-	n.g, n.shown = nil, false
+	n.g, n.shown, n.torn = nil, false, nil
 	n.close()
 	n.fs = crashed
 }
@@ -251,7 +275,7 @@ func (n *groupNode) seek() {
 	}
 	q := &wire.Join{Store: n.disk.identity.store, Addr: n.addr}
 	h.g.desired = append(h.g.desired, change{make: h.g.join(q), done: func(m *membership, err error) {
-		if err != nil || n.disk.identity.id != 0 {
+		if err != nil || n.disk.identity.id != 0 || h.torn != nil {
 			return
 		}
 		for _, o := range m.members {
@@ -334,7 +358,12 @@ func (w *groupWorld) ask(fresh bool) {
 	}
 	a.flying = true
 	h.g.enqueue(proposal{cmd: roster.Command{Kind: a.kind, Lock: a.lock, Client: "c"}, id: a.id,
-		done: func(r roster.Result, err error) { w.answered(a, r, err) }})
+		done: func(r roster.Result, err error) {
+			if h.torn != nil {
+				err = errStopped
+			}
+			w.answered(a, r, err)
+		}})
 	h.work()
 }
 
@@ -383,6 +412,10 @@ func (w *groupWorld) event() {
 	case p < 966:
 		w.counted.crashes++
 		n.down()
+	case p < 974:
+		if n.g != nil {
+			n.tear = 1 + w.rng.IntN(3)
+		}
 	case p < 985:
 		n.up()
 	case p < 989:
@@ -515,6 +548,7 @@ func TestGroupSeeds(t *testing.T) {
 		w.end()
 		c, s := &total.counted, &w.counted
 		c.acks, c.unsure, c.crashes, c.wipes = c.acks+s.acks, c.unsure+s.unsure, c.crashes+s.crashes, c.wipes+s.wipes
+		c.torn, c.votes = c.torn+s.torn, c.votes+s.votes
 		c.changes, c.heads, c.snapshots = c.changes+s.changes, c.heads+s.heads, c.snapshots+s.snapshots
 	}
 	t.Logf("%d seeds: %+v", seeds, total.counted)

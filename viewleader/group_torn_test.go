@@ -1,0 +1,46 @@
+package viewleader
+
+import (
+	"log/slog"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	pb "go.etcd.io/raft/v3/raftpb"
+)
+
+// MaybeError implements errorfs.Injector.
+func (n *groupNode) MaybeError(op errorfs.Op) error {
+	if op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData || !strings.HasSuffix(op.Path, ".log") || n.tear == 0 {
+		return nil // the world waits for a log's syncs alone: nothing of n may be touched in others
+	}
+	if n.tear--; n.tear == 0 {
+		n.torn = n.crashed()
+	}
+	return nil
+}
+
+// String implements errorfs.Injector.
+func (n *groupNode) String() string { return n.addr }
+
+// crashed is the disk as a crash leaves it: what was not synced is lost, or not.
+func (n *groupNode) crashed() *vfs.MemFS {
+	return n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.rng.IntN(101), RNG: n.w.rng})
+}
+
+// checkVote has a look at what a power cut would leave of a vote that goes out: who
+// forgets it may give another one in the same term, and there are two heads.
+func (n *groupNode) checkVote(m *pb.Message) {
+	d, err := openDisk("data", n.fs.CrashClone(vfs.CrashCloneCfg{}), slog.New(slog.DiscardHandler))
+	if err != nil {
+		n.w.t.Fatalf("seed %d: %s after a power cut: %v", n.w.seed, n.addr, err)
+	}
+	had, _, err := d.memory.InitialState()
+	if err == nil {
+		err = d.close()
+	}
+	if err != nil || had.GetTerm() < m.GetTerm() || had.GetTerm() == m.GetTerm() && had.GetVote() != m.GetTo() {
+		n.w.t.Fatalf("seed %d: %s votes for %d in term %d, and a power cut would leave %v (%v)", n.w.seed, n.addr, m.GetTo(), m.GetTerm(), had, err)
+	}
+	n.w.counted.votes++
+}
