@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"viewring/client"
 	"viewring/ring"
 )
 
@@ -96,8 +97,27 @@ func (w *world) fault() {
 	kinds[w.rng.IntN(len(kinds))](w, n, d, c)
 }
 
-// leader is one of the view leaders.
-func (w *world) leader() *node { return w.leaders[w.rng.IntN(len(w.leaders))] }
+// leader is one of the view leaders, mostly the head.
+func (w *world) leader() *node {
+	any := w.leaders[w.rng.IntN(len(w.leaders))]
+	if len(w.leaders) == 1 || w.chance(0.4) {
+		return any
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), operatorPatience)
+	defer cancel()
+	g, err := client.ViewLeaders(ctx, w.options())
+	if err != nil {
+		return any // there is none, most likely
+	}
+	for _, m := range g.Members {
+		for _, n := range w.leaders {
+			if m.Head && n.addr == m.Addr {
+				return n
+			}
+		}
+	}
+	return any
+}
 
 func crashServer(w *world, n *node, d time.Duration, c crash) {
 	w.during("crash", d, func() { n.crash(c) }, n.begin)

@@ -328,10 +328,11 @@ func (w *world) play(r *Run) string {
 	return w.audit(ctx)
 }
 
-func (w *world) open() (*client.Client, error) {
-	return client.Open(context.Background(), client.Options{Leaders: w.leaderAddrs(), Dialer: w.net.dialer(outside),
-		ViewCache: client.NoViewCache, ConnectTimeout: time.Minute})
+func (w *world) options() client.Options {
+	return client.Options{Leaders: w.leaderAddrs(), Dialer: w.net.dialer(outside), ViewCache: client.NoViewCache, ConnectTimeout: time.Minute}
 }
+
+func (w *world) open() (*client.Client, error) { return client.Open(context.Background(), w.options()) }
 
 // startLoad starts the clients, half of them the library's.
 func (w *world) startLoad() (stop func(), err error) {
@@ -402,7 +403,17 @@ func (w *world) unsettled() string {
 			return fmt.Sprintf("%s is not in its place: %+v", n.name, st.View.Members)
 		}
 	}
-	return st.Unbalanced()
+	if why := st.Unbalanced(); why != "" {
+		return why
+	}
+	g, err := client.ViewLeaders(ctx, w.options())
+	if err != nil {
+		return err.Error()
+	}
+	if _, up := g.Majority(); up != len(w.leaders) || len(g.Members) != len(w.leaders) || !g.HasHead {
+		return fmt.Sprintf("not all %d view leaders vote: %+v", len(w.leaders), g)
+	}
+	return ""
 }
 
 // audit looks into every store.
