@@ -51,15 +51,7 @@ func (l *lane) readNow(p ring.PartitionID, key replica.Key) (a replica.Answer, o
 	if l.failed {
 		return a, false
 	}
-	items, ok := l.core.ReadAll(l.s.opts.Now(), p, []replica.Key{key})
-	if !ok {
-		return a, false
-	}
-	it := &items[0]
-	if it.Version.IsZero() {
-		return replica.Answer{Status: replica.StatusNotFound}, true
-	}
-	return replica.Answer{Status: replica.StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry}, true
+	return l.core.ReadNow(l.s.opts.Now(), p, key)
 }
 
 // takeWriter lets the reading goroutine write a reply itself, until leaveWriter. It

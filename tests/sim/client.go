@@ -325,7 +325,11 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 		if c.w.opt.Trace {
 			c.w.say(int(p), fmt.Sprintf("%v is asked by client %d number %d mark %d born %d: %+v", s, c.id, a.id.Number, a.mark, a.id.Born-epoch0, a.rec.in))
 		}
-		s.lanes[int(p)%lanes].post(func(at replica.Instant, core *replica.Core) {
+		l := s.lanes[int(p)%lanes]
+		if a.rec.in.op == 0 && l.readNow(p, token, req.Key) {
+			return
+		}
+		l.post(func(at replica.Instant, core *replica.Core) {
 			if a.rec.in.op == 0 {
 				core.Read(at, replica.Read{Token: token, Partition: p, Key: req.Key})
 				return

@@ -82,6 +82,7 @@ var expected = []string{
 	"fault view leader loses its data",
 	"fault view leader out",
 	"late retries answered",
+	"reads on the spot", "reads not on the spot",
 	"command restore",
 	"lock client leaves the line",
 	"lock client lost its session by its clock",
