@@ -54,6 +54,8 @@ var expected = []string{
 	"fault disk rolled back",
 	"fault drain",
 	"fault estranged",
+	"fault late promises",
+	"fault lease gets shorter",
 	"fault expired while isolated",
 	"fault flipped bit",
 	"fault flipped under lag",

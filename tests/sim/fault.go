@@ -57,6 +57,8 @@ func faultKinds() []faultKind {
 			return !was
 		}},
 		{3, "estranged", func(w *world, _ *server) bool { return w.estranged() }},
+		{3, "late promises", func(w *world, _ *server) bool { return w.latePromises() }},
+		{3, "lease gets shorter", func(w *world, _ *server) bool { return w.shortenLease() }},
 		{3, "late learner", func(w *world, _ *server) bool { return w.lateLearner() }},
 		{2, "tail of one", func(w *world, _ *server) bool { return w.tailOfOne() }},
 		{3, "adoption hangs", (*world).hangAdoption},

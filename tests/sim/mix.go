@@ -6,6 +6,7 @@ var themes = [][]string{
 	{"flipped bit", "bad block", "slow link", "flipped under lag"},
 	{"handoff comes late", "purge comes late", "blink", "join", "leave", "crash", "slow link"},
 	{"late learner", "blink", "slow link", "drain"},
+	{"late promises", "lease gets shorter", "crash", "slow link"},
 	{"tail of one", "lonely", "crash"},
 	{"estranged", "isolated", "adoption hangs", "no view leader"},
 	{"disk full", "all disks full", "drain", "crash"},
