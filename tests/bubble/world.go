@@ -233,7 +233,7 @@ func (n *node) instant() replica.Instant {
 func runLeader(ctx context.Context, n *node, l net.Listener) error {
 	s, err := viewleader.Start(ctx, viewleader.Options{
 		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: slowSyncs{n}.over(n.disk()), Dial: n.w.net.dialer(n.name),
-		Peers: n.w.leaderAddrs(), Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
+		Peers: n.w.leaderAddrs(), FlapWindow: time.Minute, FlapHold: 5 * time.Second, Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
 	})
 	if err != nil {
 		return err
