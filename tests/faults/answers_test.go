@@ -42,6 +42,7 @@ func TestSecondWatchRefused(t *testing.T) {
 	}
 	n := c.Servers[0]
 	n.Kill()
+	c.WaitDown(n)
 	n.Start("--max-buffered", "1048576") // what is there is more than one connection may hold
 	c.WaitUp(n)
 	c.WaitBalanced()
@@ -50,8 +51,9 @@ func TestSecondWatchRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
+	harness.Eventually(t, "the gateway knows that the server is back", func() bool { return say(t, conn, "SET {x}a before") == "OK" })
 	for _, step := range [][2]string{
-		{"SET {x}a before", "OK"}, {"WATCH {x}a", "OK"}, {"WATCH {x}b", "OK"},
+		{"WATCH {x}a", "OK"}, {"WATCH {x}b", "OK"},
 	} {
 		if got := say(t, conn, step[0]); got != step[1] {
 			t.Fatalf("%s: %q, want %q", step[0], got, step[1])

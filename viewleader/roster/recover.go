@@ -17,7 +17,12 @@ import (
 const (
 	countShift = 8
 	tokenJump  = 1 << 32
-	idJump     = 1000
+
+	// recoveredSince is 2026-01-01 UTC, unix milliseconds: of two recoveries from the same
+	// reports the later one is above. Counted from then, a hundred recoveries leave tokens and
+	// sessions below 2^53, which is as far as others' numbers go (JSON, doubles).
+	recoveredSince = 1_767_225_600_000
+	idJump         = 1000
 )
 
 // Report is what a server says to a view leader that has lost the roster.
@@ -310,7 +315,11 @@ func (r *Recovery) count(s *State) {
 			id = max(id, o.View.Members[k].ID)
 		}
 	}
-	first := epoch + ring.RecoveryJump + uint64(max(0, r.At))
+	at := max(0, r.At)
+	if at >= recoveredSince { // else the clock is wrong, but may still tell two recoveries apart
+		at -= recoveredSince
+	}
+	first := epoch + ring.RecoveryJump + uint64(at)
 	s.epoch, s.eventNumber, s.nextID = first-1, first, id+idJump
 	s.locks.token, s.locks.session = max(token+tokenJump, first<<countShift), first<<countShift
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"viewring/ring"
 )
@@ -252,5 +253,25 @@ func TestH23AnyState(t *testing.T) {
 	}
 	if recovered < 150 {
 		t.Errorf("recovered only %d times", recovered)
+	}
+}
+
+// Tokens, sessions and epochs stay below 2^53 over a hundred recoveries, the last of
+// them eight years from now.
+func TestRecoveredNumbersStayNarrow(t *testing.T) {
+	const narrow = 1 << 53
+	var s State
+	reported := Report{Epoch: 1 << 20, Token: 1 << 20}
+	for i := range 100 {
+		at := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC).AddDate(0, i, 0)
+		r := Recovery{At: at.UnixMilli(), Reports: []Report{reported}}
+		r.count(&s)
+		if s.epoch <= reported.Epoch || s.locks.token <= reported.Token {
+			t.Fatalf("recovery %d: epoch %d, token %d, not above %+v", i, s.epoch, s.locks.token, reported)
+		}
+		reported.Epoch, reported.Token = s.epoch, s.locks.token
+	}
+	if s.epoch >= narrow || s.eventNumber >= narrow || s.locks.token >= narrow || s.locks.session >= narrow {
+		t.Errorf("epoch %d, event %d, token %d, session %d", s.epoch, s.eventNumber, s.locks.token, s.locks.session)
 	}
 }
