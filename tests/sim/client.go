@@ -417,7 +417,12 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	case outcome.Retry:
 		if try == c.tries {
 			c.tries++
-			c.w.after(c.w.between(5*time.Millisecond, 150*time.Millisecond), c.try)
+			tries := c.tries
+			c.w.after(c.w.between(5*time.Millisecond, 150*time.Millisecond), func() {
+				if c.tries == tries { // a late answer may have ended it
+					c.try()
+				}
+			})
 		}
 		return
 	}
