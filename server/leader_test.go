@@ -27,6 +27,8 @@ type miniLeader struct {
 	conns map[net.Conn]bool
 	lost  bool // its data: it asks for reports
 	told  []wire.Report
+	// vouch answers whether terms stand, instead of the truth; nil: the truth is told.
+	vouch func(m *miniLeader, w *wire.Writer, truth []byte)
 }
 
 func startMiniLeader(t *testing.T, partitions, minCopies int) *miniLeader {
@@ -147,9 +149,31 @@ func (m *miniLeader) run(w *wire.Writer, args [][]byte) {
 				answers[i] = 1
 			}
 		}
+		m.mu.Lock()
+		vouch := m.vouch
+		m.mu.Unlock()
+		if vouch != nil {
+			vouch(m, w, answers)
+			return
+		}
 		w.WriteBulk(answers)
 	default:
 		w.WriteError("ERR unknown command")
+	}
+}
+
+func (m *miniLeader) setVouch(vouch func(*miniLeader, *wire.Writer, []byte)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.vouch = vouch
+}
+
+// hangUp ends all connections, as the end of its process does.
+func (m *miniLeader) hangUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for nc := range m.conns {
+		_ = nc.Close() // its goroutine notices
 	}
 }
 
