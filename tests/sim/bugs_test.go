@@ -109,7 +109,7 @@ var plantedBugs = []plantedBug{
 // the simulation is known to miss. With
 // VIEWRING_SIM_TABLE the table of DESIGN.md is written to that file.
 func TestPlantedBugs(t *testing.T) {
-	seeds := harness.EnvUint(t, "VIEWRING_SIM_BUG_SEEDS", 600)
+	seeds := harness.EnvUint(t, "VIEWRING_SIM_BUG_SEEDS", 1500)
 	var table strings.Builder
 	for i, b := range plantedBugs {
 		if os.Getenv("VIEWRING_SLOW") == "" && i%12 != 0 || b.elusive && os.Getenv("VIEWRING_SIM_ELUSIVE") == "" {
