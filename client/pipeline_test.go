@@ -95,6 +95,22 @@ func TestPipelineKeepsOrder(t *testing.T) {
 	}
 }
 
+// Nor is it when a later read of its slot was answered, which has not seen it.
+func TestPipelineKeepsOrderOfReads(t *testing.T) {
+	p, asked := startPipeline(t, func(command string, all []string) string {
+		if len(all) == 1 {
+			return refused
+		}
+		return "$-1\r\n"
+	})
+	write, read := send(t, p, true, "SET k 1"), send(t, p, false, "GET k")
+	wants(t, write, "", ErrUnavailable)
+	wants(t, read, "$-1\r\n", nil)
+	if got := asked(); !slices.Equal(got, []string{"SET k 1", "GET k"}) {
+		t.Errorf("asked %q", got)
+	}
+}
+
 // When the connection breaks, a mutation is sent again that carries a request id
 // and is the only one under way in its slot; others may have come before it.
 func TestPipelineBroken(t *testing.T) {
@@ -162,5 +178,30 @@ func TestPipelineBudget(t *testing.T) {
 	}
 	if n := len(asked()); n <= 10 {
 		t.Errorf("asked %d times: nothing was put off", n)
+	}
+}
+
+// A transaction on a connection of its own has done nothing only where a server says
+// so: one that is not answered may have taken effect.
+func TestPinned(t *testing.T) {
+	for _, tt := range []struct {
+		reply string
+		want  error
+	}{{"", ErrUnknownOutcome}, {"-UNKNOWNOUTCOME may be\r\n", nil}, {refused, ErrUnavailable}, {"*0\r\n", nil}} {
+		p, _ := startPipeline(t, func(command string, _ []string) string {
+			if command == "EXEC" {
+				return tt.reply
+			}
+			return "+OK\r\n"
+		})
+		pinned, _, err := p.c.Pin(t.Context(), Command{Args: [][]byte{[]byte("WATCH"), []byte("k")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, err := pinned.Do(t.Context(), wire.AppendCommand(nil, []byte("EXEC")), 1)
+		if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) || err == nil && string(raw) != tt.reply {
+			t.Errorf("answered %q: %q, %v; want %v", tt.reply, raw, err, tt.want)
+		}
+		pinned.Close()
 	}
 }

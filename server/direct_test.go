@@ -90,3 +90,47 @@ func TestReadAfterWrite(t *testing.T) {
 		}
 	}
 }
+
+// TestOneWriter: while the replies that a client does not take are being written, the
+// connection's reading goroutine writes none, though no call is in line any more.
+func TestOneWriter(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	c.set("large", string(make([]byte, 8<<20)))
+	nc, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.Write(wire.AppendCommand(nil, []byte("GET"), []byte("large"))); err != nil {
+		t.Fatal(err)
+	}
+	conn := s.clients.of(nc.LocalAddr().String())
+	c.wait("the reply is being written", func() bool {
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		return conn.mu.writing && len(conn.mu.calls) == 0
+	})
+	if conn.takeWriter() {
+		t.Fatal("two goroutines write replies")
+	}
+	if _, err := wire.NewReader(nc, wire.DefaultLimits).ReadValue(); err != nil {
+		t.Fatal(err)
+	}
+	c.wait("the reply is written", conn.takeWriter)
+	conn.leaveWriter()
+}
+
+// of returns the connection of a client's address, once it is there.
+func (k *clients) of(addr string) (found *conn) {
+	for found == nil {
+		k.mu.Lock()
+		for c, info := range k.mu.all {
+			if info.addr == addr {
+				found = c
+			}
+		}
+		k.mu.Unlock()
+	}
+	return found
+}

@@ -27,6 +27,7 @@ type miniLeader struct {
 	conns map[net.Conn]bool
 	lost  bool // its data: it asks for reports
 	told  []wire.Report
+	beats int // heartbeats so far
 	// vouch answers whether terms stand, instead of the truth; nil: the truth is told.
 	vouch func(m *miniLeader, w *wire.Writer, truth []byte)
 }
@@ -132,6 +133,9 @@ func (m *miniLeader) run(w *wire.Writer, args [][]byte) {
 		m.register(w, args[1])
 	case wire.CmdHeartbeat:
 		h, _ := wire.DecodeHeartbeat(args[1])
+		m.mu.Lock()
+		m.beats++
+		m.mu.Unlock()
 		v, _ := m.view()
 		member := v.Member(h.ID)
 		w.WriteBulk(wire.AppendHeartbeatReply(nil, &wire.HeartbeatReply{Epoch: v.Epoch, Every: 20 * time.Millisecond,
@@ -181,6 +185,12 @@ func (m *miniLeader) isLost() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lost
+}
+
+func (m *miniLeader) heartbeats() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.beats
 }
 
 // lose makes the view leader ask for reports, or end that.

@@ -2,9 +2,11 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -32,26 +34,45 @@ func TestFrameCodec(t *testing.T) {
 
 // TestInboxBound fills an inbox: putting waits until something was taken, forcing
 // does not, and nothing is lost or reordered.
+// TestInboxBound: who waits for room in an inbox gets it when events are taken, also
+// where it is full to the brim and no further.
 func TestInboxBound(t *testing.T) {
+	for _, forced := range []uint64{0, 1} {
+		t.Run(fmt.Sprint(forced, " forced"), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { testInboxBound(t, laneEventsMax+forced) })
+		})
+	}
+}
+
+func testInboxBound(t *testing.T, full uint64) {
 	b := newInbox()
 	for n := range uint64(laneEventsMax) {
 		b.put(event{n: n})
 	}
-	b.force(event{n: laneEventsMax})
+	for n := uint64(laneEventsMax); n < full; n++ {
+		b.force(event{n: n})
+	}
 	put := make(chan struct{})
 	go func() {
-		b.put(event{n: laneEventsMax + 1})
+		b.put(event{n: full})
 		close(put)
 	}()
+	synctest.Wait()
 	select {
 	case <-put:
 		t.Error("a full inbox took an event")
 	default:
 	}
 	taken := b.take(nil)
-	<-put
+	synctest.Wait()
+	select {
+	case <-put:
+	default:
+		b.close() // lets it go
+		t.Fatal("there is room, and who waits for it is not told")
+	}
 	taken = append(taken, b.take(nil)...)
-	if len(taken) != laneEventsMax+2 {
+	if uint64(len(taken)) != full+1 {
 		t.Fatalf("%d events", len(taken))
 	}
 	for i, e := range taken {

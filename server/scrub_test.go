@@ -186,3 +186,20 @@ func TestCorruptEverywhere(t *testing.T) {
 		t.Errorf("%v, %v", v, err)
 	}
 }
+
+// TestScrubPastTheCache: a key that a scrub has found to be corrupt is mended though its
+// lane has the item in memory, as it was read.
+func TestScrubPastTheCache(t *testing.T) {
+	c := startCluster(t, 3, 8, 2)
+	c.set("k", "v")
+	v, _ := c.leader.view()
+	slot := ring.SlotOf("k")
+	p := ring.PartitionOf(slot, len(v.Partitions))
+	s := c.servers[v.Partitions[p].Primary()]
+	c.expect("k", "v")
+	corruptItem(t, s, "k")
+	c.expect("k", "v") // from memory
+	keys := []replica.Key{replica.MakeKey(slot, replica.SpaceUser, "k")}
+	s.laneOf(p).inbox.force(event{kind: onCorrupt, found: &found{partition: p, keys: keys}})
+	c.wait("the copy on the disk is mended", func() bool { return c.intact(s, "k", []byte("v")) })
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/bulk"
 	"viewring/internal/port"
 	"viewring/ring"
 )
@@ -257,6 +258,28 @@ func TestWords(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 1 << 20: "1.0 MiB", 1<<20 - 1: "1.0 MiB"} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %s, want %s", n, got, want)
+		}
+	}
+}
+
+// TestProblemsExit: of many files an outcome that is not known counts more than any
+// other, wherever it stands; else the first that has an error.
+func TestProblemsExit(t *testing.T) {
+	of := func(err error) bulk.Problem { return bulk.Problem{Err: err} }
+	unknown, down, none := of(client.ErrUnknownOutcome), of(client.ErrRefused), of(nil)
+	for _, tt := range []struct {
+		problems []bulk.Problem
+		want     int
+	}{
+		{[]bulk.Problem{none}, exitNotFound},
+		{[]bulk.Problem{none, down}, exitRefused},
+		{[]bulk.Problem{unknown, down, none}, exitUnknown},
+		{[]bulk.Problem{down, unknown}, exitUnknown},
+		{[]bulk.Problem{none, down, unknown, down}, exitUnknown},
+	} {
+		var code codeError
+		if err := (&app{running: true}).problemsError("load", tt.problems); !errors.As(err, &code) || code.code != tt.want {
+			t.Errorf("%+v: %+v, want exit code %d", tt.problems, code, tt.want)
 		}
 	}
 }

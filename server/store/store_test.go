@@ -462,3 +462,24 @@ func TestScanAfter(t *testing.T) {
 		t.Errorf("scan: %q, %v", got, err)
 	}
 }
+
+// TestItemIsTheCallers: what was read is the reader's own: changing it changes nothing in
+// the store, be it in memory or in a table.
+func TestItemIsTheCallers(t *testing.T) {
+	s := mustOpen(t, vfs.NewMem())
+	defer mustClose(t, s)
+	key := user(7, "k")
+	mustApply(t, s, put(3, key, "value"))
+	for _, where := range []string{"in memory", "in a table", "in a table that was read"} {
+		if where == "in a table" {
+			if err := s.db.Flush(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		item, err := s.Get(3, key)
+		if err != nil {
+			t.Fatalf("%s: %v", where, err)
+		}
+		clear(item)
+	}
+}

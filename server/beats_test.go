@@ -1,0 +1,63 @@
+package server
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"viewring/server/replica"
+)
+
+// lineWith.found is closed by the first line of a log that has some words in it.
+type lineWith struct {
+	words []byte
+	found chan struct{}
+	once  atomic.Bool
+}
+
+func (l *lineWith) Write(p []byte) (int, error) {
+	if bytes.Contains(p, l.words) && l.once.CompareAndSwap(false, true) {
+		close(l.found)
+	}
+	return len(p), nil
+}
+
+var _ io.Writer = (*lineWith)(nil)
+
+// TestHungLaneIsSilent: a server of which a lane stands still sends no heartbeats, so
+// that others take over, until the lane goes on. Its clock is the test's.
+func TestHungLaneIsSilent(t *testing.T) {
+	c := startCluster(t, 0, 4, 1)
+	var ahead atomic.Int64
+	began := time.Now()
+	opts := c.options(vfs.NewMem())
+	opts.Now = func() replica.Instant {
+		now := time.Now()
+		return replica.Instant{Mono: now.Sub(began) + time.Duration(ahead.Load()), Wall: now.UnixMilli()}
+	}
+	stands := &lineWith{words: []byte("a lane stands still"), found: make(chan struct{})}
+	opts.Logger = slog.New(slog.NewTextHandler(stands, nil))
+	s := c.start(opts)
+	c.wait("heartbeats", func() bool { return c.leader.heartbeats() > 2 })
+	l := s.laneOf(0)
+	l.turn.Lock()
+	ahead.Store(int64(time.Hour))
+	<-stands.found
+	before := c.leader.heartbeats()
+	looks := time.NewTicker(20 * time.Millisecond) // the interval of heartbeats
+	defer looks.Stop()
+	for range 10 {
+		<-looks.C
+	}
+	after := c.leader.heartbeats()
+	l.turn.Unlock()
+	if after != before {
+		t.Errorf("%d heartbeats while a lane stands still", after-before)
+	}
+	c.wait("heartbeats of the lane that goes on", func() bool { return c.leader.heartbeats() > after })
+}
