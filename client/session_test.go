@@ -122,3 +122,90 @@ func TestGrantAfterAPause(t *testing.T) {
 		t.Errorf("%+v, %v", g, err)
 	}
 }
+
+// slowConn is a connection whose answers can be held up.
+type slowConn struct {
+	net.Conn
+	w *slowWay
+}
+
+// slowWay is a client's way to the view leader on which answers take long, once hold is
+// called, until they are let go.
+type slowWay struct {
+	mu   sync.Mutex
+	hold bool
+	sent chan time.Time // when the first question was on its way since
+	pass chan struct{}
+}
+
+func (w *slowWay) dial(ctx context.Context, proto, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, proto, addr)
+	return slowConn{c, w}, err
+}
+
+func (w *slowWay) holds() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.hold
+}
+
+func (w *slowWay) setHold(hold bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.hold = hold
+}
+
+func (c slowConn) Write(b []byte) (int, error) {
+	if c.w.holds() {
+		select {
+		case c.w.sent <- time.Now():
+		default: // not the first
+		}
+	}
+	return c.Conn.Write(b)
+}
+
+func (c slowConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if c.w.holds() {
+		<-c.w.pass
+	}
+	return n, err
+}
+
+// TestSessionCountsFromTheQuestion: what a session may rely on is counted from when the
+// question was sent whose answer came, however long that took: the view leader may have
+// heard the question at once, and counts from then.
+func TestSessionCountsFromTheQuestion(t *testing.T) {
+	way := &slowWay{sent: make(chan time.Time, 1), pass: make(chan struct{})}
+	c := &Client{opts: Options{ConnectTimeout: 5 * time.Second}, leader: wire.NewLeader([]string{startLeader(t)}, way.dial)}
+	t.Cleanup(func() { _ = c.leader.Close() })
+	const ttl = 4 * time.Second // a busy machine must not lose it
+	s, err := c.OpenSession(t.Context(), SessionOptions{TTL: ttl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	way.setHold(true)
+	opened := s.Until()
+	sent := <-way.sent
+	<-time.After(50 * time.Millisecond) // that the answer is on its way
+	way.setHold(false)
+	close(way.pass)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	until := opened
+	for until.Equal(opened) {
+		select {
+		case <-look.C:
+		case <-s.Done():
+			t.Fatal(s.Err())
+		}
+		until = s.Until()
+	}
+	if latest := sent.Add(ttl - ttl/10); until.After(latest) {
+		t.Errorf("it counts on %v more than it may", until.Sub(latest))
+	}
+	if err := s.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

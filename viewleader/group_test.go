@@ -203,13 +203,14 @@ func (n *groupNode) work() {
 	}
 }
 
-// compare checks that members at the same entry are in the same state.
+// compare checks that members at the same entry are in the same state, and know the same
+// voters.
 func (n *groupNode) compare() {
 	g := n.g
 	if g.state == nil {
 		return
 	}
-	sum := sha256.Sum256(appendSnapshot(nil, g.members, g.answered, g.state))
+	sum := sha256.Sum256(fmt.Append(appendSnapshot(nil, g.members, g.answered, g.state), g.conf))
 	if s, ok := n.w.states[g.index]; ok && s.sum != sum {
 		n.w.t.Fatalf("seed %d: %s and %s differ at entry %d", n.w.seed, s.addr, n.addr, g.index)
 	}
