@@ -1,0 +1,101 @@
+package seglog
+
+import "fmt"
+
+// Bugs are mistakes to plant.
+type Bugs = bugs
+
+// The bugs, by name.
+var AllBugs = map[string]Bugs{
+	"collision taken for equality":                bugCollision,
+	"wipe without a new generation":               bugWipeKeepsGeneration,
+	"read not verified":                           bugUnverified,
+	"segment freed before its copies are durable": bugFreeEarly,
+	"checkpoint before its segments":              bugCheckpointEarly,
+	"tombstones dropped too early":                bugDropTombstones,
+	"torn batch applied":                          bugTornApplied,
+	"collection copies over a newer record":       bugMoveOverNewer,
+	"segment removed without a word in the log":   bugFreeUnsaid,
+	"old segment's record verified":               bugNoSeed,
+	"missing frames not missed":                   bugGapIgnored,
+	"acknowledged before it is durable":           bugAckEarly,
+	"damaged record dropped by collection":        bugLostForgotten,
+	"segment sealed before the next is made":      bugSealEarly,
+	"trim not written":                            bugFloorForgotten,
+}
+
+// Plant lets a store have bugs.
+func (o *Options) Plant(b Bugs) { o.bugs = b }
+
+// HashBits lets only so many bits of places count, so that keys collide.
+func (o *Options) HashBits(n uint) { o.hashBits = n }
+
+// Audit compares what is counted with what is there.
+func (s *Store) Audit() error {
+	for s.digGraves(1 << 20) {
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type sums struct {
+		live        int64
+		items, rows int
+	}
+	found := make(map[uint32]*sums)
+	at := func(n uint32) *sums {
+		if found[n] == nil {
+			found[n] = &sums{}
+		}
+		return found[n]
+	}
+	for i := range s.parts {
+		p := s.parts[i].Load()
+		if p == nil {
+			continue
+		}
+		p.items.each(func(e *entry) { at(e.seg).items++; at(e.seg).live += int64(e.bytes()) })
+		p.rows.each(func(e *entry) { at(e.seg).rows++; at(e.seg).live += int64(e.bytes()) })
+		at(p.state.seg).live += int64(p.state.bytes())
+		for _, t := range []*tree{&p.items, &p.rows} {
+			if err := t.audit(); err != nil {
+				return fmt.Errorf("partition %d: %w", i, err)
+			}
+		}
+	}
+	for n, g := range s.table.segs {
+		f := at(n)
+		if g.live != f.live || g.liveItems != f.items || g.liveRows != f.rows {
+			return fmt.Errorf("segment %d: %d bytes, %d items and %d rows are counted, the index has %d, %d and %d", n,
+				g.live, g.liveItems, g.liveRows, f.live, f.items, f.rows)
+		}
+		if g.items < g.liveItems || g.rows < g.liveRows {
+			return fmt.Errorf("segment %d: %d items of which %d live, %d rows of which %d", n, g.items, g.liveItems, g.rows, g.liveRows)
+		}
+	}
+	return nil
+}
+
+// audit looks at a tree's order and counts.
+func (t *tree) audit() error {
+	n, last := 0, bound{}
+	for _, nd := range t.nodes {
+		if len(nd.pages) == 0 || len(nd.pages) != len(nd.firsts) {
+			return fmt.Errorf("a node of %d pages and %d bounds", len(nd.pages), len(nd.firsts))
+		}
+		for i, pg := range nd.pages {
+			if pg.n == 0 || nd.firsts[i] != pg.e[0].bound() {
+				return fmt.Errorf("a page of %d entries whose first is %v, not %v", pg.n, pg.e[0].bound(), nd.firsts[i])
+			}
+			for j := range pg.n {
+				if b := pg.e[j].bound(); n > 0 && b.compare(last) < 0 {
+					return fmt.Errorf("%v after %v", b, last)
+				}
+				last = pg.e[j].bound()
+				n++
+			}
+		}
+	}
+	if n != t.n {
+		return fmt.Errorf("%d entries, %d counted", n, t.n)
+	}
+	return nil
+}

@@ -1,0 +1,145 @@
+package seglog
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/crc32"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/dchest/siphash"
+)
+
+// identity is what tells a store from every other: it is in no checksum of another.
+type identity struct {
+	id   [16]byte
+	k    [2]uint64 // of the keyed hash: nobody outside knows which keys share a check
+	seed uint32    // of checksums, from id
+
+	bits       uint // tests: how many bits of hashes count; 0: all
+	everywhere bool // tests: checksums do not depend on the place
+}
+
+const (
+	storeName    = "STORE"
+	storeNewName = "STORE.new"
+	storeFormat  = 1
+	storeText    = "viewring segment log"
+)
+
+// encode makes the file that says whose folder it is: the same block twice.
+func (id *identity) encode() []byte {
+	b := make([]byte, 0, BlockBytes)
+	b = append(b, storeText...)
+	b = append(b, storeFormat)
+	b = append(b, id.id[:]...)
+	b = le.AppendUint64(b, id.k[0])
+	b = le.AppendUint64(b, id.k[1])
+	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
+	one := make([]byte, 2*BlockBytes)
+	copy(one, b)
+	copy(one[BlockBytes:], b)
+	return one
+}
+
+func (id *identity) decode(b []byte) error {
+	const n = len(storeText) + 1 + 16 + 16
+	if len(b) < n+4 || string(b[:len(storeText)]) != storeText {
+		return fmt.Errorf("%w: no such text", ErrFormat)
+	}
+	if crc32.Checksum(b[:n], castagnoli) != le.Uint32(b[n:]) {
+		return fmt.Errorf("%w: checksum", ErrCorrupt)
+	}
+	b = b[len(storeText):]
+	if b[0] != storeFormat {
+		return fmt.Errorf("%w: format %d, this build reads %d", ErrFormat, b[0], storeFormat)
+	}
+	copy(id.id[:], b[1:])
+	id.k = [2]uint64{le.Uint64(b[17:]), le.Uint64(b[25:])}
+	id.seed = crc32.Checksum(id.id[:], castagnoli)
+	return nil
+}
+
+// loadIdentity reads the store's identity, or makes one in an empty folder.
+func loadIdentity(fs FS, names []string, opts *Options) (*identity, error) {
+	id := &identity{bits: opts.hashBits, everywhere: opts.bugs.on(bugNoSeed)}
+	found := false
+	for _, n := range names {
+		_, seg := segmentNumber(n)
+		found = found || n == storeName || seg
+	}
+	if !found {
+		return id, id.create(fs)
+	}
+	f, err := fs.Open(storeName)
+	if err != nil {
+		return nil, fmt.Errorf("open identity: %w", err)
+	}
+	defer f.Close() // read only
+	b := make([]byte, 2*BlockBytes)
+	if _, err := f.ReadAt(b, 0); err != nil {
+		return nil, fmt.Errorf("read identity: %w", err)
+	}
+	first := id.decode(b[:BlockBytes])
+	if first == nil {
+		return id, nil
+	}
+	if err := id.decode(b[BlockBytes:]); err != nil {
+		return nil, fmt.Errorf("read identity: %w; its copy: %w", first, err)
+	}
+	return id, nil
+}
+
+func (id *identity) create(fs FS) error {
+	var b [32]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		panic(err) // documented never to happen
+	}
+	copy(id.id[:], b[:])
+	id.k = [2]uint64{le.Uint64(b[16:]), le.Uint64(b[24:])}
+	id.seed = crc32.Checksum(id.id[:], castagnoli)
+	f, err := fs.Create(storeNewName, 0, false)
+	if err == nil {
+		_, err = f.WriteAt(id.encode(), 0)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if f != nil {
+		err = errors.Join(err, f.Close())
+	}
+	if err == nil {
+		err = fs.Rename(storeNewName, storeName)
+	}
+	if err == nil {
+		err = fs.SyncDir()
+	}
+	if err != nil {
+		return fmt.Errorf("make identity: %w", err)
+	}
+	return nil
+}
+
+// groupBytes is how many bytes of a key, its slot and space, order it before its hash
+// does.
+const groupBytes = 3
+
+// Place is where a key stands in the order of pages: by its slot (14 bits) and space
+// (2 bits), then by 48 bits of a hash that is the same in every store.
+func Place(key []byte) uint64 {
+	if len(key) < groupBytes {
+		return xxhash.Sum64(key) >> 16
+	}
+	group := uint64(key[0])<<10 | uint64(key[1])<<2 | uint64(key[2]&3)
+	return group<<48 | xxhash.Sum64(key)>>16
+}
+
+// boundOf is where the index has a key.
+func (id *identity) boundOf(key []byte) bound {
+	b := bound{Place(key), uint32(siphash.Hash(id.k[0], id.k[1], key))}
+	if id.bits > 0 {
+		b.pos &= 1<<id.bits - 1
+		b.check &= 1<<(id.bits/2) - 1
+	}
+	return b
+}

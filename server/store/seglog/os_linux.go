@@ -1,0 +1,55 @@
+package seglog
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Free implements FS.
+func (d dirFS) Free() (uint64, bool) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(d.dir, &st); err != nil {
+		return 0, false
+	}
+	return st.Bavail * uint64(st.Bsize), true
+}
+
+// allocate takes the room of a file, so that no write into it meets a full disk.
+func allocate(f *os.File, size int64) error {
+	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		err = f.Truncate(size)
+	}
+	return err
+}
+
+// openDirect opens a file for synced writes past the kernel's cache: of a file that
+// has its blocks, such a write is one request to the disk. nil where it is refused, as
+// by some overlays.
+func openDirect(path string) *os.File {
+	f, err := os.OpenFile(path, os.O_WRONLY|unix.O_DIRECT|unix.O_DSYNC, 0)
+	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// refused reports whether a file system took the flag at open and not the write.
+func refused(err error) bool { return errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) }
+
+func syncData(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// mapPages takes n bytes from the kernel, outside of the collected heap.
+func mapPages(n int) ([]byte, error) {
+	return unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+}
+
+func unmapPages(b []byte) error { return unix.Munmap(b) }

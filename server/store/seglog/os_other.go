@@ -1,0 +1,20 @@
+//go:build !linux
+
+package seglog
+
+import "os"
+
+// Free implements FS.
+func (d dirFS) Free() (uint64, bool) { return 0, false }
+
+func allocate(f *os.File, size int64) error { return f.Truncate(size) }
+
+func openDirect(string) *os.File { return nil }
+
+func refused(error) bool { return false }
+
+func syncData(f *os.File) error { return f.Sync() }
+
+func mapPages(n int) ([]byte, error) { return make([]byte, n), nil }
+
+func unmapPages([]byte) error { return nil }

@@ -1,0 +1,282 @@
+package seglog
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Get returns the value at key, which is the caller's to keep; ok is false when there
+// is none. Its errors wrap ErrCorrupt where that can't be told, or the value not be read.
+func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) {
+	p := s.parts[part].Load()
+	if p == nil {
+		return nil, false, nil
+	}
+	b := s.id.boundOf(key)
+	for {
+		var few [4]entry
+		p.mu.RLock()
+		group := p.items.group(b, few[:0])
+		gen, suspect := p.gen, p.suspect
+		p.mu.RUnlock()
+		value, ok, err = s.find(group, gen, key)
+		if errors.Is(err, errMoved) {
+			continue
+		}
+		if err == nil && !ok && suspect {
+			err = fmt.Errorf("%w: records of the partition are lost", ErrCorrupt)
+		}
+		if err != nil {
+			return nil, false, fmt.Errorf("get %q of partition %d: %w", key, part, err)
+		}
+		return value, ok, nil
+	}
+}
+
+// errMoved says that a record was moved between the look into the index and the read.
+var errMoved = errors.New("the segment is gone")
+
+// group appends the entries with one bound.
+func (t *tree) group(b bound, out []entry) []entry {
+	f := t.seek(b)
+	for e := t.get(f); e != nil && e.bound() == b; e = t.get(f) {
+		out = append(out, *e)
+		f = t.next(f)
+	}
+	return out
+}
+
+// find looks for a key among entries with its bound.
+func (s *Store) find(group []entry, gen uint32, key []byte) (value []byte, ok bool, err error) {
+	var bad error
+	for i := range group {
+		e := &group[i]
+		if e.lost() {
+			bad = fmt.Errorf("%w: it is lost", ErrCorrupt)
+			continue
+		}
+		r, keyOK, err := s.readEntry(e, kindItem)
+		if errors.Is(err, errMoved) {
+			return nil, false, err
+		}
+		switch {
+		case err != nil && keyOK && !bytes.Equal(r.key, key): // another's
+		case err != nil:
+			bad = err
+		case bytes.Equal(r.key, key) && r.gen == gen && !e.doubted():
+			return r.value, true, nil
+		case bytes.Equal(r.key, key):
+			return nil, false, fmt.Errorf("%w: a later record may be lost", ErrCorrupt)
+		}
+	}
+	return nil, false, bad
+}
+
+// readEntry reads and verifies the record of an entry. keyOK says that its key holds,
+// also beside an error.
+func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error) {
+	g := s.acquire(e.seg)
+	if g == nil {
+		if s.isMissing(e.seg) {
+			return r, false, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, e.seg)
+		}
+		return r, false, errMoved
+	}
+	defer g.release()
+	b, err := g.read(make([]byte, e.bytes()), e.off)
+	if err != nil && len(b) < recordBytes {
+		s.damage.Add(1)
+		return r, false, err
+	}
+	r, keyOK, ok := s.id.readRecord(b, e.place())
+	if s.opts.bugs.on(bugUnverified) {
+		ok, r.kind = true, want
+	}
+	if !ok || r.kind != want {
+		s.damage.Add(1)
+		return r, keyOK && r.kind == want, fmt.Errorf("%w: record of %d bytes at %d of segment %d", ErrCorrupt, e.bytes(), e.off, e.seg)
+	}
+	return r, true, nil
+}
+
+// isMissing reports whether a segment was there and is lost.
+func (s *Store) isMissing(n uint32) bool {
+	s.table.RLock()
+	defer s.table.RUnlock()
+	return s.table.missing[n]
+}
+
+// Cursor is a place in a partition's order of pages: after the keys of lower places,
+// and after Key among those of the same place. The zero Cursor is the beginning. It
+// means the same in every store.
+type Cursor struct {
+	Place uint64
+	Key   []byte // nil: before all keys of the place
+}
+
+// After is the cursor that goes on after a key.
+func (s *Store) After(key []byte) Cursor { return Cursor{s.id.boundOf(key).pos, key} }
+
+// scanEntries is how many entries are taken from the index at a time.
+const scanEntries = 256
+
+// Scan calls fn with a partition's items from a cursor on, in the order of places and,
+// within one, of keys, until fn returns false. What is changed meanwhile is told as
+// it is before or after. The slices are fn's to keep. An item that cannot be read
+// ends the scan with an error that wraps ErrCorrupt.
+func (s *Store) Scan(part uint16, from Cursor, fn func(key, value []byte) bool) error {
+	p := s.parts[part].Load()
+	if p == nil {
+		return nil
+	}
+	at, skip := from.Place, from.Key
+	first := from.Key == nil
+	for {
+		p.mu.RLock()
+		some := p.items.places(at, scanEntries)
+		suspect := p.suspect
+		p.mu.RUnlock()
+		if suspect {
+			return fmt.Errorf("scan of partition %d: %w: records of it are lost", part, ErrCorrupt)
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		for len(some) > 0 {
+			n := 1
+			for n < len(some) && some[n].pos == some[0].pos {
+				n++
+			}
+			items, err := s.readPlace(part, p, some[0].pos)
+			if err != nil {
+				return fmt.Errorf("scan of partition %d: %w", part, err)
+			}
+			for i := range items {
+				if !first && some[0].pos == at && bytes.Compare(items[i].key, skip) <= 0 {
+					continue
+				}
+				if !fn(items[i].key, items[i].value) {
+					return nil
+				}
+			}
+			last := some[0].pos
+			some = some[n:]
+			if len(some) == 0 {
+				if last == 1<<64-1 {
+					return nil
+				}
+				at, skip, first = last+1, nil, true
+			}
+		}
+	}
+}
+
+// places returns about n entries from a place on, all of each place.
+func (t *tree) places(at uint64, n int) (out []entry) {
+	f := t.seek(bound{pos: at})
+	for e := t.get(f); e != nil && (len(out) < n || e.pos == out[len(out)-1].pos); e = t.get(f) {
+		out = append(out, *e)
+		f = t.next(f)
+	}
+	return out
+}
+
+// readPlace reads the items of a place, in the order of their keys.
+func (s *Store) readPlace(part uint16, p *partition, place uint64) (items []record, err error) {
+	for {
+		items = items[:0]
+		p.mu.RLock()
+		group := p.items.places(place, 1)
+		gen := p.gen
+		p.mu.RUnlock()
+		moved := false
+		for i := range group {
+			e := &group[i]
+			if e.pos != place {
+				break
+			}
+			if e.lost() || e.doubted() {
+				return nil, fmt.Errorf("%w: an item is lost", ErrCorrupt)
+			}
+			r, _, err := s.readEntry(e, kindItem)
+			if errors.Is(err, errMoved) {
+				moved = true
+				break
+			}
+			if err != nil {
+				return nil, err
+			}
+			if r.gen == gen && r.part == part {
+				items = append(items, r)
+			}
+		}
+		if !moved {
+			slices.SortFunc(items, func(a, b record) int { return strings.Compare(string(a.key), string(b.key)) })
+			return items, nil
+		}
+	}
+}
+
+// Rows calls fn with the rows with seq > after, in order, until it returns false.
+func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) bool) error {
+	p := s.parts[part].Load()
+	if p == nil {
+		return nil
+	}
+	for after < 1<<64-1 {
+		p.mu.RLock()
+		some := p.rows.places(after+1, scanEntries)
+		suspect := p.suspect
+		p.mu.RUnlock()
+		if suspect {
+			return fmt.Errorf("rows of partition %d: %w: records of it are lost", part, ErrCorrupt)
+		}
+		if len(some) == 0 {
+			return nil
+		}
+		for i := range some {
+			e := &some[i]
+			if e.lost() || e.doubted() {
+				return fmt.Errorf("row %d of partition %d: %w", e.pos, part, ErrCorrupt)
+			}
+			r, _, err := s.readEntry(e, kindRow)
+			if errors.Is(err, errMoved) {
+				break // look again
+			}
+			if err != nil {
+				return fmt.Errorf("row %d of partition %d: %w", e.pos, part, err)
+			}
+			if !fn(e.pos, r.value) {
+				return nil
+			}
+			after = e.pos
+		}
+	}
+	return nil
+}
+
+// Meta is a partition's meta.
+type Meta struct {
+	Part    uint16
+	Value   []byte // nil: it cannot be read
+	Suspect bool   // items or rows may be lost, and nobody knows which
+}
+
+// Metas returns the metas of all partitions that have one, or had one that cannot be read.
+func (s *Store) Metas() (out []Meta) {
+	for n := range s.parts {
+		p := s.parts[n].Load()
+		if p == nil {
+			continue
+		}
+		p.mu.RLock()
+		if p.meta != nil || p.bad || p.suspect {
+			out = append(out, Meta{Part: uint16(n), Value: p.meta, Suspect: p.suspect})
+		}
+		p.mu.RUnlock()
+	}
+	return out
+}

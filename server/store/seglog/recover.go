@@ -1,0 +1,375 @@
+package seglog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Open opens the store that lives in fs, or makes one. What it finds damaged it says
+// to the logger; reads of that fail with ErrCorrupt.
+func Open(fs FS, opts Options) (*Store, error) {
+	opts.defaults()
+	names, err := fs.List()
+	if err != nil {
+		return nil, fmt.Errorf("list the log's folder: %w", err)
+	}
+	id, err := loadIdentity(fs, names, &opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan struct{}, 1),
+		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1}
+	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
+	s.work.L, s.room.L = &s.mu, &s.mu
+	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), began: time.Now()}
+	if err := r.run(names); err != nil {
+		for _, g := range s.table.segs {
+			g.release()
+		}
+		s.arena.close()
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	go s.runWriter()
+	s.ended.Go(s.runSpare)
+	if err := r.settle(); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the log: %w", err), s.end(0))
+	}
+	if !opts.Manual {
+		s.ended.Go(s.runBackground)
+	}
+	return s, nil
+}
+
+// recovery makes the index from a checkpoint and the log after it.
+type recovery struct {
+	s      *Store
+	began  time.Time
+	said   time.Time
+	heads  map[uint32]*segmentHead // those that can be read
+	start  spot                    // of the log's part that is read
+	expect uint64                  // the number of the next frame; 0: any
+	read   int64                   // bytes, for the progress
+	newest uint32                  // of heads
+	hurt   map[uint16]bool         // partitions that have become suspect
+	open   []*segment              // not sealed, and no frame is added any more
+}
+
+func (r *recovery) run(names []string) error {
+	if err := r.clean(names); err != nil {
+		return err
+	}
+	numbers, err := r.openSegments(names)
+	if err != nil {
+		return err
+	}
+	if err := r.loadCheckpoint(names); err != nil {
+		return err
+	}
+	numbers, err = r.expected(numbers)
+	if err != nil {
+		return err
+	}
+	if err := r.replay(numbers); err != nil {
+		return err
+	}
+	r.sweep()
+	r.s.opts.Logger.Info("the log is open", "segments", len(numbers), "read", r.read, "keys", r.s.Stats().Keys, "took", time.Since(r.began))
+	return nil
+}
+
+// clean removes what a run before has left unfinished.
+func (r *recovery) clean(names []string) error {
+	for _, n := range names {
+		if strings.HasSuffix(n, newSuffix) {
+			if err := r.s.fs.Remove(n); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openSegments opens all files of segments and reads their heads.
+func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
+	s := r.s
+	for _, name := range names {
+		n, ok := segmentNumber(name)
+		if !ok {
+			continue
+		}
+		f, err := s.fs.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		g := &segment{number: n, parts: make(map[uint16]bool)}
+		g.mem.file = f
+		g.durable.Store(true)
+		g.over = true
+		s.addSegment(g)
+		numbers = append(numbers, n)
+		if g.size, err = f.Size(); err != nil {
+			return nil, err
+		}
+		h, err := readSegmentHead(s.id, f, n)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			r.damage("a segment's head is damaged", "segment", n, "err", err)
+		case err != nil:
+			return nil, err
+		default:
+			r.heads[n] = &h
+			g.first, g.firstLSN = uint32(h.bytes()), h.firstLSN
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+func (r *recovery) damage(what string, args ...any) {
+	r.s.damage.Add(1)
+	r.s.opts.Logger.Error(what, args...)
+}
+
+// expected finds which segments there should be: the newest head that can be read says
+// so of all before it. It removes files that are not of them: segments that were freed,
+// or were put back.
+func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
+	s := r.s
+	if len(numbers) == 0 {
+		if r.start.seg == 0 {
+			return nil, nil
+		}
+		r.damage("all segments are missing")
+		r.suspectAll()
+	}
+	newest := uint32(0)
+	for n := range r.heads {
+		newest = max(newest, n)
+	}
+	if r.newest = newest; newest == 0 {
+		return numbers, nil
+	}
+	live := make(map[uint32]bool)
+	for _, n := range r.heads[newest].live {
+		live[n] = true
+	}
+	kept := numbers[:0]
+	for _, n := range numbers {
+		if n < newest && !live[n] {
+			s.dropSegment(s.seg(n))
+			if err := s.fs.Remove(segmentName(n)); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		kept = append(kept, n)
+		delete(live, n)
+	}
+	for n := range live {
+		s.table.missing[n] = true // unless the log says that it was freed
+	}
+	return kept, nil
+}
+
+// replay carries out what the log says from the start on.
+func (r *recovery) replay(numbers []uint32) error {
+	s := r.s
+	all := slices.Concat(numbers, slices.Collect(maps.Keys(s.table.missing)))
+	slices.Sort(all)
+	if err := r.findFreed(numbers); err != nil {
+		return err
+	}
+	all = slices.DeleteFunc(all, func(n uint32) bool { return s.seg(n) == nil && !s.table.missing[n] })
+	for i, n := range all {
+		if n < r.start.seg {
+			continue
+		}
+		if s.table.missing[n] {
+			r.lost(n, "a segment is missing", -1, nil)
+			r.expect = 0
+			continue
+		}
+		if i > 0 && all[i-1]+1 != n {
+			r.expect = 0 // the one before was freed
+		}
+		if h := r.heads[n]; h != nil && n != r.start.seg {
+			if r.expect != 0 && h.firstLSN > r.expect {
+				r.lost(n-1, "the end of a segment is missing", int64(h.firstLSN-r.expect), nil)
+			}
+			r.expect = h.firstLSN
+		}
+		if err := r.segment(s.seg(n), i == len(all)-1); err != nil {
+			return err
+		}
+		s.nextNumber = n + 1
+		s.cur = s.seg(n)
+	}
+	if r.start.off > 0 && (len(all) == 0 || all[len(all)-1] < r.start.seg) {
+		r.lost(r.start.seg, "the newest segment is missing", -1, nil)
+	}
+	for n := range s.table.missing {
+		if n < r.start.seg {
+			r.damage("a segment is missing", "segment", n)
+		}
+		s.nextNumber = max(s.nextNumber, n+1)
+	}
+	s.lsn = max(r.expect, s.lsn)
+	return nil
+}
+
+// findFreed looks which of the missing segments were freed: the newest segments say so.
+func (r *recovery) findFreed(numbers []uint32) error {
+	s := r.s
+	for _, n := range numbers {
+		if len(s.table.missing) == 0 {
+			return nil
+		}
+		if n < r.newest {
+			continue // the newest head knows of what these say
+		}
+		c, err := r.content(s.seg(n), max(s.seg(n).first, BlockBytes))
+		if err != nil {
+			return err
+		}
+		for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
+			slots, _ := c.slots(&h)
+			for _, p := range slots {
+				if p.kind == kindFree && c.judge(&h) == whole {
+					delete(s.table.missing, uint32(p.pos))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// content reads a segment from an offset on.
+func (r *recovery) content(g *segment, from uint32) (*content, error) {
+	c := &content{id: r.s.id, seg: g.number, base: from}
+	if int64(from) >= g.size {
+		return c, nil
+	}
+	c.b = make([]byte, g.size-int64(from))
+	n, err := g.mem.file.ReadAt(c.b, int64(from))
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.damage("a segment cannot be read", "segment", g.number, "at", int64(from)+int64(n), "err", err)
+	}
+	clear(c.b[n:])
+	c.b = c.b[:len(c.b)&^(BlockBytes-1)]
+	r.read += int64(len(c.b))
+	if now := time.Now(); now.Sub(r.began) > 2*time.Second && now.Sub(r.said) > 2*time.Second {
+		r.said = now
+		r.s.opts.Logger.Info("reading the log", "segment", g.number, "bytes", r.read)
+	}
+	return c, nil
+}
+
+// segment replays one segment. Of the newest the last frame may be torn.
+func (r *recovery) segment(g *segment, newest bool) error {
+	from := max(g.first, BlockBytes)
+	if g.number == r.start.seg {
+		from = max(from, r.start.off)
+	}
+	c, err := r.content(g, from)
+	if err != nil {
+		return err
+	}
+	for g.end = from; ; {
+		h, ok := c.locate(g.end)
+		if !ok {
+			break
+		}
+		if newest {
+			_, more := c.locate(h.off + uint32(h.bytes()))
+			if !more && h.flags == 0 && c.judge(&h) == torn && !r.s.opts.bugs.on(bugTornApplied) {
+				break
+			}
+		}
+		r.frame(c, g, &h)
+	}
+	g.endLSN = r.expect
+	switch {
+	case newest && g.sealed && !g.closed:
+		r.lost(g.number+1, "the newest segment is missing", -1, nil)
+	case newest:
+		return r.endOfLog(c, g)
+	case !g.sealed:
+		r.open = append(r.open, g)
+		if r.s.seg(g.number+1) == nil && !r.s.table.missing[g.number+1] {
+			r.lost(g.number, "the end of a segment is missing", -1, nil)
+		}
+	}
+	return nil
+}
+
+// endOfLog makes the end of the newest segment ready for what follows: a torn frame is
+// zeroed. What is there and can be none is damage.
+func (r *recovery) endOfLog(c *content, g *segment) error {
+	g.over = g.sealed
+	if g.sealed || g.end >= c.end() {
+		return nil
+	}
+	rest := c.at(g.end)
+	if isZero(rest) {
+		return nil
+	}
+	if first := rest[:sectorBytes]; !isZero(first) {
+		if _, ok := r.s.id.readFrameHead(first, magicHead); !ok {
+			r.lost(g.number, "the end of the log is damaged", -1, nil)
+			g.over = true
+			return nil
+		}
+	}
+	r.s.opts.Logger.Info("the log ends in a write that was not finished", "segment", g.number, "at", g.end)
+	piece := alignedBytes(BlockBytes)
+	for off := uint32(0); int(off) < len(rest); off += BlockBytes {
+		if isZero(rest[off : off+BlockBytes]) {
+			continue
+		}
+		if err := g.mem.file.WriteSync(piece, int64(g.end+off)); err != nil {
+			return fmt.Errorf("zero the end of segment %d: %w", g.number, err)
+		}
+	}
+	return nil
+}
+
+// frame replays one frame.
+func (r *recovery) frame(c *content, g *segment, h *head) {
+	if r.expect != 0 && h.lsn > r.expect && !r.s.opts.bugs.on(bugGapIgnored) {
+		parts, known := c.before(h)
+		if gap := h.lsn - r.expect; gap > 1 || !known {
+			r.lost(g.number, "frames are lost", int64(gap), nil)
+		} else {
+			r.lost(g.number, "a frame is lost", 1, parts)
+		}
+	}
+	g.end = h.off + uint32(h.bytes())
+	if h.flags&frameSeal != 0 {
+		g.sealed, g.closed = true, h.flags&frameClose != 0
+		r.expect = h.lsn
+		return
+	}
+	r.expect = h.lsn + 1
+	slots, all := c.slots(h)
+	sum := frameSummary{records: h.records}
+	for i := range slots {
+		r.slot(c, g, &slots[i])
+		sum.parts = append(sum.parts, slots[i].part)
+		g.parts[slots[i].part] = true
+	}
+	slices.Sort(sum.parts)
+	sum.parts = slices.Compact(sum.parts)
+	r.s.prev = sum
+	if !all {
+		var parts []uint16
+		if next, ok := c.locate(g.end); ok && next.lsn == h.lsn+1 {
+			parts, _ = c.before(&next)
+		}
+		r.lost(g.number, "a frame is damaged", 1, parts)
+	}
+}

@@ -1,0 +1,193 @@
+package seglog
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+)
+
+// Options of a Store. The zero value is a server's.
+type Options struct {
+	SegmentBytes    int64   // of a segment's file; 0: 32 MiB
+	CheckpointBytes int64   // written to the log between two checkpoints; 0: 256 MiB
+	SpaceFactor     float64 // what the log may take, beside two segments, by what lives in it; 0: 1.6
+	// Zeroed writes the zeros of new segments ahead. A synced write into them takes two
+	// thirds of the time, and each byte of the log is written twice.
+	Zeroed bool
+	// Manual leaves collection and checkpoints to the caller: tests.
+	Manual bool
+	Logger *slog.Logger // nil: none
+
+	hashBits uint // tests: so few bits of the hashes count
+	bugs     bugs // tests: planted
+}
+
+const (
+	segmentBytesDefault    = 32 << 20
+	checkpointBytesDefault = 256 << 20
+	spaceFactorDefault     = 1.6
+)
+
+func (o *Options) defaults() {
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = segmentBytesDefault
+	}
+	o.SegmentBytes = max(4*BlockBytes, o.SegmentBytes&^(BlockBytes-1))
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = checkpointBytesDefault
+	}
+	if o.SpaceFactor == 0 {
+		o.SpaceFactor = spaceFactorDefault
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Store is a log of items by partition. Its methods may be called by many goroutines.
+//
+// Locks are taken in this order: mu, a partition's, table, a segment's.
+type Store struct {
+	fs    FS
+	opts  Options
+	id    *identity
+	arena arena
+	parts [1 << 16]atomic.Pointer[partition]
+
+	table struct { // segs is changed only by who holds mu as well
+		sync.RWMutex
+		segs    map[uint32]*segment
+		missing map[uint32]bool // were there, and are lost
+	}
+
+	mu         sync.Mutex   // appends, and whatever changes the index
+	work       sync.Cond    // on mu: there is a frame to write, or the end
+	room       sync.Cond    // on mu: frames were written
+	cur        *segment     // where frames go; nil before the first
+	building   *frame       // the frame that grows; nil: none
+	queue      []*frame     // full, in the order of the log
+	queued     int          // bytes in queue and on their way
+	prev       frameSummary // of the frame before the one that grows
+	dirty      []uint16     // partitions whose state the batch has to write
+	nextNumber uint32       // of the next segment
+	lsn        uint64       // of the next frame
+	last       *frame       // the latest frame that was begun
+	closing    bool
+	sinceCkp   int64        // bytes of frames since the last checkpoint began
+	graves     []tree       // of wiped partitions, not accounted for yet
+	covered    spot         // the durable checkpoint has all before
+	failed     atomic.Value // error
+	failure    chan struct{}
+
+	spare      chan spareFile // capacity 1
+	wantSpare  chan struct{}  // capacity 1
+	buffers    buffers
+	quit       chan struct{}
+	ended      sync.WaitGroup
+	writerDone chan struct{}
+
+	background sync.Mutex // held by a checkpoint, and while a segment is collected
+
+	damage  atomic.Uint64 // damaged records, frames and segments met
+	lostAll bool          // found at opening: what is lost may be of any partition
+	stats   counters
+}
+
+// partition is what the index has of one.
+type partition struct {
+	mu      sync.RWMutex
+	gen     uint32 // of its records: those of lower ones were wiped
+	floor   uint64 // rows up to it were trimmed
+	suspect bool   // keys that are not found may have been lost
+	meta    []byte // nil: none
+	bad     bool   // the meta cannot be read
+	rowGen  uint32 // of its rows: those of lower ones were cut off
+	dirty   bool   // its state is to be written with the batch
+	state   entry  // where its state is, seg 0: nowhere
+	items   tree
+	rows    tree
+}
+
+// part returns a partition, made if need be. The caller holds mu.
+func (s *Store) part(p uint16) *partition {
+	if q := s.parts[p].Load(); q != nil {
+		return q
+	}
+	q := &partition{items: tree{arena: &s.arena, items: true}, rows: tree{arena: &s.arena}}
+	s.parts[p].Store(q)
+	return q
+}
+
+// fail ends the store: nothing that was not durable so far can be trusted.
+func (s *Store) fail(err error) {
+	if s.failed.CompareAndSwap(nil, fmt.Errorf("the log failed: %w", err)) {
+		close(s.failure)
+	}
+}
+
+// Err returns the failure that ended the store, or nil.
+func (s *Store) Err() error {
+	if err, ok := s.failed.Load().(error); ok {
+		return err
+	}
+	return nil
+}
+
+// Failed is closed when a write has failed; then Err says why.
+func (s *Store) Failed() <-chan struct{} { return s.failure }
+
+// LostAll reports whether records were found to be lost at opening of which nobody knows
+// what partition they were of: it may have been any, also one that has nothing here.
+func (s *Store) LostAll() bool { return s.lostAll }
+
+// Close makes everything durable, writes a checkpoint, and ends the store.
+func (s *Store) Close() error {
+	var err error
+	if s.Err() == nil {
+		err = s.Checkpoint()
+	}
+	return errors.Join(err, s.end(frameSeal|frameClose))
+}
+
+// end stops all goroutines. With flags it seals the log.
+func (s *Store) end(flags uint32) error {
+	s.mu.Lock()
+	if s.closing {
+		s.mu.Unlock()
+		return ErrClosed
+	}
+	if s.building != nil {
+		s.full()
+	}
+	if flags != 0 && s.cur != nil && !s.cur.over {
+		s.queue = append(s.queue, s.sealFrame(flags))
+		s.cur.over = true
+	}
+	s.closing = true
+	s.work.Broadcast()
+	s.room.Broadcast()
+	s.mu.Unlock()
+	close(s.quit)
+	<-s.writerDone
+	s.ended.Wait()
+	select {
+	case f := <-s.spare:
+		_ = f.file.Close() // an empty file
+		_ = s.fs.Remove(f.name)
+	default:
+	}
+	for _, g := range s.table.segs {
+		g.release()
+	}
+	for i := range s.parts {
+		if p := s.parts[i].Load(); p != nil {
+			p.mu.Lock() // no read is in it any more
+			p.items.nodes, p.rows.nodes = nil, nil
+			p.mu.Unlock()
+		}
+	}
+	s.arena.close()
+	return s.Err()
+}
