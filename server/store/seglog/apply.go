@@ -150,13 +150,25 @@ func (s *Store) put(p *partition, o *Op) {
 	e := s.append(&r)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !found {
+	if found {
+		old := p.items.get(at)
+		s.dead(old, kindItem)
+		*old = e
+	} else {
 		p.items.insert(e)
-		return
 	}
-	old := p.items.get(at)
-	s.dead(old, kindItem)
-	*old = e
+	if others > 0 {
+		p.items.share(b)
+	}
+}
+
+// share notes that several keys have a bound.
+func (t *tree) share(b bound) {
+	f := t.seek(b)
+	for e := t.get(f); e != nil && e.bound() == b; e = t.get(f) {
+		e.size |= bitShare
+		f = t.next(f)
+	}
 }
 
 func (s *Store) delete(p *partition, o *Op) {

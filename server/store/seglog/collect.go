@@ -292,6 +292,9 @@ func (s *Store) copyEntry(c *content, q *partition, p *placed, e *entry) (int, e
 	if r.kind == kindLost {
 		n.size |= bitLost
 	}
+	if r.flags&flagCollides != 0 {
+		n.size |= bitShare
+	}
 	q.mu.Lock()
 	s.dead(e, countsAs(p.kind))
 	*e = n
@@ -315,21 +318,26 @@ func (t *tree) crowded(b bound) bool {
 
 // copyTombstone copies a deletion, unless the key is there again.
 func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) {
+	r, _, ok := c.id.readRecord(c.record(p), spot{c.seg, p.off})
 	t := &q.items
 	if p.kind == kindDropRow {
 		t = &q.rows
+		r, ok = record{kind: p.kind, part: p.part, gen: p.gen, key: rowKey(p.bound)}, true
 	}
-	if e := t.get(t.seek(p.bound)); e != nil && e.bound() == p.bound && p.flags&flagCollides == 0 {
-		return 0, nil // what is there now was written later, and replaces as much
-	}
-	r, _, ok := c.id.readRecord(c.record(p), spot{c.seg, p.off})
-	if !ok {
-		// What it deleted is not known any more where keys collide; else its place says it.
-		if r = (record{kind: p.kind, part: p.part, gen: p.gen}); p.kind == kindDropRow {
-			r.key = rowKey(p.bound)
-		} else {
-			return s.copyLost(p)
+	r.flags = 0
+	if e := t.get(t.seek(p.bound)); e != nil && e.bound() == p.bound {
+		if p.kind == kindDropRow || p.flags&flagCollides == 0 && !q.items.crowded(p.bound) && e.size&bitShare == 0 {
+			return 0, nil // what is there now was written later, and replaces as much
 		}
+		if ok {
+			if _, found, _ := s.match(q, r.key, p.bound, NotKnown); found {
+				return 0, nil
+			}
+		}
+		r.flags = flagCollides
+	}
+	if !ok {
+		return s.copyLost(p) // what it deleted is not known any more
 	}
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return 0, err

@@ -16,14 +16,15 @@ type entry struct {
 	check uint32 // of a keyed hash of the key
 	seg   uint32 // segment
 	off   uint32 // in the segment, bytes
-	size  uint32 // of the record, bytes, and two bits
+	size  uint32 // of the record, bytes, and bits
 }
 
 // The bits of entry.size.
 const (
 	bitLost  = 1 << 31 // the record cannot be read: it may be this key's or, by a collision, another's
 	bitDoubt = 1 << 30 // what was written later may have been lost
-	bitsSize = bitDoubt - 1
+	bitShare = 1 << 29 // another key has, or had, the same bound
+	bitsSize = bitShare - 1
 )
 
 func (e *entry) bytes() uint32   { return e.size & bitsSize }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -205,7 +206,7 @@ type player struct {
 func newPlayer(seed uint64, sector int) *player {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	p := &player{rng: rng, disk: crashfs.New(sector, rng), model: make(model), ackedAt: make(model), batches: make(map[uint64][]seglog.Op)}
-	p.opts = seglog.Options{SegmentBytes: 64 << 10, Manual: true}
+	p.opts = seglog.Options{SegmentBytes: 64 << 10, Manual: true, Logger: slogger}
 	if rng.IntN(3) == 0 {
 		p.opts.HashBits(3)
 	}
@@ -346,6 +347,8 @@ func (p *player) crash() error {
 	}
 	return compare(p.store, p.model)
 }
+
+var slogger *slog.Logger
 
 // slow reports whether the long plays are wanted.
 func slow() bool { return os.Getenv("VIEWRING_SLOW") != "" }

@@ -194,7 +194,7 @@ func (r *recovery) replay(numbers []uint32) error {
 			r.expect = 0
 			continue
 		}
-		if i > 0 && all[i-1]+1 != n {
+		if i > 0 && all[i-1]+1 != n || i == 0 && n > r.start.seg {
 			r.expect = 0 // the one before was freed
 		}
 		if h := r.heads[n]; h != nil && n != r.start.seg {

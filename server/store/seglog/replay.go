@@ -93,9 +93,12 @@ func (r *recovery) item(q *partition, c *content, e entry, p *placed) {
 		old := q.items.get(f)
 		r.s.dead(old, kindItem)
 		*old = e
-		return
+	} else {
+		q.items.insert(e)
 	}
-	q.items.insert(e)
+	if p.flags&flagCollides != 0 {
+		q.items.share(e.bound())
+	}
 }
 
 func (r *recovery) row(q *partition, e entry, k kind) {
@@ -227,28 +230,28 @@ func (r *recovery) sweep() {
 		}
 		dangling := 0
 		look := func(e *entry) {
-			if !e.lost() && s.seg(e.seg) == nil && !s.table.missing[e.seg] {
+			if !e.lost() && e.size&bitShare == 0 && s.seg(e.seg) == nil && !s.table.missing[e.seg] {
 				e.size |= bitLost
 				dangling++
 			}
 		}
 		q.items.each(look)
 		q.rows.each(look)
-		if dangling > 0 {
-			r.dropLeftovers(q)
+		if r.dropLeftovers(q); dangling > 0 {
 			r.damage("the index points to segments that are no more", "partition", n, "keys", dangling)
 		}
 	}
 }
 
-// dropLeftovers removes entries of freed segments beside which another one has the same bound.
+// dropLeftovers removes entries of freed segments whose bound several keys have had:
+// the replay could not tell which of them had moved.
 func (r *recovery) dropLeftovers(q *partition) {
 	f := finger{}
 	for e := q.items.get(f); e != nil; e = q.items.get(f) {
-		group := q.items.group(e.bound(), nil)
-		if len(group) > 1 && e.lost() && r.s.seg(e.seg) == nil {
+		if e.size&bitShare != 0 && r.s.seg(e.seg) == nil && !r.s.table.missing[e.seg] {
+			b := e.bound()
 			q.items.remove(f)
-			f = q.items.seek(group[0].bound())
+			f = q.items.seek(b)
 			continue
 		}
 		f = q.items.next(f)
