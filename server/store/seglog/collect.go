@@ -1,7 +1,9 @@
 package seglog
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -143,22 +145,35 @@ func (s *Store) collect(g *segment) error {
 	idle := g.live == 0 && (g.dropBytes == 0 || drop)
 	s.mu.Unlock()
 	if !idle {
-		if err := s.copyLive(g, drop); err != nil {
+		c, err := s.readAll(g)
+		if err != nil {
+			// It stays: what of it can be read is read one by one.
+			s.damage.Add(1)
+			s.opts.Logger.Error("a segment is not collected", "segment", g.number, "err", err)
+			return nil
+		}
+		if err := s.copyLive(c, g, drop); err != nil {
 			return fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 	}
 	return s.free(g)
 }
 
-// copyLive copies the records of a segment that are needed, in their order.
-func (s *Store) copyLive(g *segment, drop bool) error {
+// readAll reads a segment. What its file has been cut off of reads as zeros.
+func (s *Store) readAll(g *segment) (*content, error) {
 	c := &content{id: s.id, seg: g.number, base: max(g.first, BlockBytes)}
-	b, err := g.read(make([]byte, g.size-int64(c.base)), c.base)
-	if err != nil {
-		s.opts.Logger.Error("a segment cannot be read to its end", "segment", g.number, "err", err)
+	buf := make([]byte, max(0, g.size-int64(c.base))&^(BlockBytes-1))
+	b, err := g.read(buf, c.base)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	clear(b[len(b):cap(b)])
-	c.b = b[:cap(b)&^(BlockBytes-1)]
+	clear(buf[len(b):])
+	c.b = buf
+	return c, nil
+}
+
+// copyLive copies the records of a segment that are needed, in their order.
+func (s *Store) copyLive(c *content, g *segment, drop bool) error {
 	sum := 0
 	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
 		slots, _ := c.slots(&h)
@@ -374,6 +389,7 @@ func (s *Store) copyUnreadable(c *content, g *segment) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.work.Signal()
 	for n := range s.parts {
 		q := s.parts[n].Load()
 		if q == nil {
