@@ -35,6 +35,8 @@ func (s *Store) runBackground() {
 
 // tidy does what is due.
 func (s *Store) tidy() error {
+	s.tidying.Lock()
+	defer s.tidying.Unlock()
 	for s.digGraves(graveEntries) {
 	}
 	s.mu.Lock()

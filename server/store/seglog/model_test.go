@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 
 	"viewring/server/store/seglog"
@@ -201,12 +201,13 @@ type player struct {
 	ackedAt model // the model after the batch acked
 	batches map[uint64][]seglog.Op
 	waits   []func() error // of batches acked+1 …
+	beside  bool           // others use the store at the same time
 }
 
 func newPlayer(seed uint64, sector int) *player {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	p := &player{rng: rng, disk: crashfs.New(sector, rng), model: make(model), ackedAt: make(model), batches: make(map[uint64][]seglog.Op)}
-	p.opts = seglog.Options{SegmentBytes: 64 << 10, Manual: true, Logger: slogger}
+	p.opts = seglog.Options{SegmentBytes: 64 << 10, Manual: true}
 	if rng.IntN(3) == 0 {
 		p.opts.HashBits(3)
 	}
@@ -271,6 +272,8 @@ func (p *player) step() error {
 			return fmt.Errorf("audit: %w", err)
 		}
 		return compare(p.store, p.model)
+	case p.beside:
+		return p.batch()
 	default:
 		if err := p.settle(0); err != nil {
 			return err
@@ -348,8 +351,6 @@ func (p *player) crash() error {
 	return compare(p.store, p.model)
 }
 
-var slogger *slog.Logger
-
 // slow reports whether the long plays are wanted.
 func slow() bool { return os.Getenv("VIEWRING_SLOW") != "" }
 
@@ -396,6 +397,11 @@ func crashes(seed uint64, count int, plant seglog.Bugs) error {
 	}
 	for n := range count {
 		p.disk.CrashAfter(p.rng.IntN(1 << p.rng.IntN(9)))
+		var beside sync.WaitGroup
+		if seed%4 > 1 {
+			p.beside = true
+			beside.Go(func() { tidyUntilCrash(p.store) })
+		}
 		for !p.disk.Crashed() {
 			if err := p.step(); err != nil {
 				if !errors.Is(err, crashfs.ErrCrashed) && !p.disk.Crashed() {
@@ -404,11 +410,24 @@ func crashes(seed uint64, count int, plant seglog.Bugs) error {
 				break
 			}
 		}
+		beside.Wait()
 		if err := p.crash(); err != nil {
 			return fmt.Errorf("after crash %d: %w", n, err)
 		}
 	}
 	return p.store.Close()
+}
+
+// tidyUntilCrash writes checkpoints and collects beside the batches.
+func tidyUntilCrash(s *seglog.Store) {
+	for {
+		if s.Checkpoint() != nil {
+			return
+		}
+		if _, err := s.Collect(); err != nil {
+			return
+		}
+	}
 }
 
 // TestCrashes crashes at random points: nothing that was acknowledged is lost, nothing

@@ -141,8 +141,8 @@ func (r *recovery) damage(what string, args ...any) {
 func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	s := r.s
 	if len(numbers) == 0 {
-		if r.start.seg == 0 {
-			return nil, nil
+		if r.start.off == 0 {
+			return nil, nil // nor had the checkpoint any
 		}
 		r.damage("all segments are missing")
 		r.suspectAll()

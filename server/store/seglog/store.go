@@ -88,6 +88,7 @@ type Store struct {
 	ended      sync.WaitGroup
 	writerDone chan struct{}
 
+	tidying    sync.Mutex // held by who chooses what to collect; taken before background
 	background sync.Mutex // held by a checkpoint, and while a segment is collected
 
 	damage  atomic.Uint64 // damaged records, frames and segments met
