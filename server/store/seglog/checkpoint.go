@@ -237,25 +237,26 @@ func (s *Store) writeTree(w *chunkWriter, lsn uint64, p *partition, t *tree, kin
 // loadCheckpoint takes over the newest checkpoint that is sound. Without one the log is
 // replayed from its beginning.
 func (r *recovery) loadCheckpoint(names []string) error {
-	var found []string
+	newest := ""
 	for _, n := range names {
-		if strings.HasPrefix(n, checkpointPrefix) {
-			found = append(found, n)
+		if strings.HasPrefix(n, checkpointPrefix) && !strings.HasSuffix(n, newSuffix) {
+			newest = max(newest, n)
 		}
 	}
-	slices.Sort(found)
-	for _, name := range slices.Backward(found) {
-		var lsn uint64
-		if _, err := fmt.Sscanf(name[len(checkpointPrefix):], "%d", &lsn); err != nil || checkpointName(lsn) != name {
-			continue
-		}
-		err := r.readCheckpoint(name, lsn, false)
-		if err == nil {
-			return r.readCheckpoint(name, lsn, true)
-		}
-		r.damage("a checkpoint is damaged; the index is made from the log", "checkpoint", name, "err", err)
+	if newest == "" {
+		return nil
 	}
-	return nil
+	// An older one is no help: tombstones that only it needs may be gone.
+	var lsn uint64
+	_, err := fmt.Sscanf(newest[len(checkpointPrefix):], "%d", &lsn)
+	if err == nil {
+		err = r.readCheckpoint(newest, lsn, false)
+	}
+	if err != nil {
+		r.damage("the checkpoint is damaged; the index is made from the log", "checkpoint", newest, "err", err)
+		return nil
+	}
+	return r.readCheckpoint(newest, lsn, true)
 }
 
 // readCheckpoint verifies a checkpoint, or takes it over.

@@ -222,13 +222,11 @@ func (r *recovery) replay(numbers []uint32) error {
 	return nil
 }
 
-// findFreed looks which of the missing segments were freed: the newest segments say so.
+// findFreed looks which segments were freed since the newest head was written. The file of
+// one may be there yet, and is none of the log's any more.
 func (r *recovery) findFreed(numbers []uint32) error {
 	s := r.s
 	for _, n := range numbers {
-		if len(s.table.missing) == 0 {
-			return nil
-		}
 		if n < r.newest {
 			continue // the newest head knows of what these say
 		}
@@ -239,8 +237,15 @@ func (r *recovery) findFreed(numbers []uint32) error {
 		for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
 			slots, _ := c.slots(&h)
 			for _, p := range slots {
-				if p.kind == kindFree && c.judge(&h) == whole {
-					delete(s.table.missing, uint32(p.pos))
+				if p.kind != kindFree {
+					continue
+				}
+				f := uint32(p.pos)
+				if delete(s.table.missing, f); s.seg(f) != nil && c.judge(&h) == whole {
+					s.dropSegment(s.seg(f))
+					if err := s.fs.Remove(segmentName(f)); err != nil {
+						return err
+					}
 				}
 			}
 		}

@@ -6,10 +6,6 @@ import "slices"
 func (r *recovery) slot(c *content, g *segment, p *placed) {
 	s := r.s
 	if p.kind == kindFree {
-		if f := s.seg(uint32(p.pos)); f != nil && f != g {
-			s.dropSegment(f) // a crash came before the removal of the file
-			_ = s.fs.Remove(segmentName(f.number))
-		}
 		return
 	}
 	q := s.part(p.part)
