@@ -218,6 +218,9 @@ func (r *recovery) replay(numbers []uint32) error {
 		}
 		s.nextNumber = max(s.nextNumber, n+1)
 	}
+	if s.cur != nil && !s.cur.over {
+		s.cur.durable.Store(false) // it goes on
+	}
 	s.lsn = max(r.expect, s.lsn)
 	return nil
 }
