@@ -5,6 +5,7 @@ package crashfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -17,6 +18,9 @@ import (
 
 // ErrCrashed is the error of everything after the crash.
 var ErrCrashed = errors.New("the machine has crashed")
+
+// errCrashing is the error of the step that is under way at the crash.
+var errCrashing = fmt.Errorf("%w: just now", ErrCrashed)
 
 // FS is one machine's disk. Its methods may be called by many goroutines.
 type FS struct {
@@ -143,8 +147,8 @@ func (d *FS) step() error {
 	}
 	d.steps++
 	if d.left == 0 {
-		d.crashed = true
-		return ErrCrashed
+		d.crashed, d.left = true, -1
+		return errCrashing
 	}
 	if d.left > 0 {
 		d.left--
@@ -269,12 +273,11 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	err := f.d.step()
-	if err != nil && !errors.Is(err, ErrCrashed) || f.d.crashed && f.d.left != 0 {
+	if err != nil && err != errCrashing {
 		return 0, err
 	}
 	f.write(b, at)
 	if err != nil {
-		f.d.left = -1
 		return 0, err
 	}
 	return len(b), nil
