@@ -99,3 +99,25 @@ func (t *tree) audit() error {
 	}
 	return nil
 }
+
+// CollectAll collects every segment but the newest, whatever is in them.
+func (s *Store) CollectAll() error {
+	for s.digGraves(1 << 20) {
+	}
+	s.mu.Lock()
+	numbers := s.numbers()
+	cur := s.cur
+	s.mu.Unlock()
+	for _, n := range numbers {
+		s.mu.Lock()
+		g := s.seg(n)
+		s.mu.Unlock()
+		if g == cur || g == nil {
+			continue
+		}
+		if err := s.collect(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}

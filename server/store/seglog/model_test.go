@@ -354,37 +354,39 @@ func (p *player) crash() error {
 // slow reports whether the long plays are wanted.
 func slow() bool { return os.Getenv("VIEWRING_SLOW") != "" }
 
-// TestModel plays random operations, restarts, checkpoints and collections on a store
-// and a map.
+// plays plays random operations, restarts, checkpoints and collections on a store and
+// a map.
+func plays(seed uint64, steps int, plant seglog.Bugs) error {
+	p := newPlayer(seed, 512)
+	p.opts.Plant(plant)
+	if err := p.open(); err != nil {
+		return err
+	}
+	for n := range steps {
+		err := p.step()
+		if err == nil {
+			err = p.look()
+		}
+		if err != nil {
+			return fmt.Errorf("step %d: %w", n, err)
+		}
+	}
+	if err := p.settle(0); err != nil {
+		return err
+	}
+	return p.store.Close()
+}
+
 func TestModel(t *testing.T) {
-	seeds, steps := 6, 1500
+	seeds, steps := uint64(6), 1500
 	if slow() {
 		seeds, steps = 100, 2500 // a batch has five operations: 1.1 million in all
 	}
-	ops := uint64(0)
-	for seed := range uint64(seeds) {
-		p := newPlayer(seed, 512)
-		if err := p.open(); err != nil {
-			t.Fatal(err)
-		}
-		for n := range steps {
-			err := p.step()
-			if err == nil {
-				err = p.look()
-			}
-			if err != nil {
-				t.Fatalf("seed %d, step %d: %v", seed, n, err)
-			}
-		}
-		ops += p.number
-		if err := p.settle(0); err != nil {
-			t.Fatal(err)
-		}
-		if err := p.store.Close(); err != nil {
-			t.Fatal(err)
+	for seed := range seeds {
+		if err := plays(seed, steps, 0); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}
-	t.Logf("%d batches", ops)
 }
 
 // crashes plays a seed with crashes at random steps.

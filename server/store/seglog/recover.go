@@ -287,7 +287,7 @@ func (r *recovery) segment(g *segment, newest bool) error {
 	if err != nil {
 		return err
 	}
-	for g.end = from; ; {
+	for g.end = from; !g.sealed; {
 		h, ok := c.locate(g.end)
 		if !ok {
 			break
@@ -326,12 +326,10 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 	if isZero(rest) {
 		return nil
 	}
-	if first := rest[:sectorBytes]; !isZero(first) {
-		if _, ok := r.s.id.readFrameHead(first, magicHead); !ok {
-			r.lost(g.number, "the end of the log is damaged", -1, nil)
-			g.over = true
-			return nil
-		}
+	if h, ok := r.s.id.readFrameHead(rest, magicHead); (!ok || h.seg != g.number || h.off != g.end) && !nearlyZero(rest[:headBytes]) {
+		r.lost(g.number, "the end of the log is damaged", -1, nil)
+		g.over = true
+		return nil
 	}
 	r.s.opts.Logger.Info("the log ends in a write that was not finished", "segment", g.number, "at", g.end)
 	piece := alignedBytes(BlockBytes)
@@ -346,6 +344,18 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 	return nil
 }
 
+// nearlyZero reports whether a sector's head was never written: a sector is written as a
+// whole, and a few bits may have changed since.
+func nearlyZero(b []byte) bool {
+	n := 0
+	for _, x := range b {
+		if x != 0 {
+			n++
+		}
+	}
+	return n <= 2
+}
+
 // frame replays one frame.
 func (r *recovery) frame(c *content, g *segment, h *head) {
 	if r.expect != 0 && h.lsn > r.expect && !r.s.opts.bugs.on(bugGapIgnored) {
@@ -356,8 +366,8 @@ func (r *recovery) frame(c *content, g *segment, h *head) {
 			r.lost(g.number, "a frame is lost", 1, parts)
 		}
 	}
-	g.end = h.off + uint32(h.bytes())
-	if h.flags&frameSeal != 0 {
+	if g.end = h.off + uint32(h.bytes()); h.flags&frameSeal != 0 {
+		g.end = h.off // a checkpoint that begins here sees the seal again
 		g.sealed, g.closed = true, h.flags&frameClose != 0
 		r.expect = h.lsn
 		return

@@ -1,0 +1,75 @@
+package seglog_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"viewring/server/store/seglog"
+	"viewring/server/store/seglog/crashfs"
+)
+
+// Where the bugs that are planted are caught.
+var caught = map[string]func(plant seglog.Bugs) error{
+	"collision taken for equality":                inModel,
+	"wipe without a new generation":               inModel,
+	"trim not written":                            inModel,
+	"collection copies over a newer record":       inModel,
+	"segment freed before its copies are durable": inCrashes,
+	"checkpoint before its segments":              inCrashes,
+	"tombstones dropped too early":                inCrashes,
+	"torn batch applied":                          inCrashes,
+	"segment removed without a word in the log":   inCrashes,
+	"acknowledged before it is durable":           inCrashes,
+	"segment sealed before the next is made":      inCrashes,
+	"read not verified":                           inFlips,
+	"missing frames not missed":                   inDamage,
+	"old segment's record verified":               inDamage,
+	"damaged record dropped by collection":        inDamage,
+}
+
+func inModel(plant seglog.Bugs) error {
+	for seed := range uint64(12) {
+		if err := plays(seed, 1500, plant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func inCrashes(plant seglog.Bugs) error {
+	for seed := range uint64(60) {
+		if err := crashes(seed, 30, plant); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func inFlips(plant seglog.Bugs) error { return flips(plant, 7) }
+
+func inDamage(plant seglog.Bugs) error {
+	for _, d := range damages {
+		if err := d.play(plant); err != nil {
+			return fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	return nil
+}
+
+// TestPlantedBugs plants each bug and sees it caught: by a test that passes without.
+func TestPlantedBugs(t *testing.T) {
+	for name, bug := range seglog.AllBugs {
+		look := caught[name]
+		if look == nil {
+			t.Errorf("nothing catches %q", name)
+			continue
+		}
+		err := look(bug)
+		if err == nil || errors.Is(err, crashfs.ErrCrashed) {
+			t.Errorf("%s: not caught: %v", name, err)
+			continue
+		}
+		t.Logf("%s: %v", name, err)
+	}
+}

@@ -1,0 +1,289 @@
+package seglog_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"viewring/server/store/seglog"
+	"viewring/server/store/seglog/crashfs"
+)
+
+// small is a small store on a disk, and what is in it.
+type small struct {
+	disk  *crashfs.FS
+	opts  seglog.Options
+	items map[string]string // of partition 1
+	older map[string][]string
+}
+
+const (
+	smallPart = 1
+	smallKeys = 24
+)
+
+// newSmall makes a store that has been written to in several batches, with overwritten
+// and deleted keys. clean: it was closed; else its machine was switched off.
+func newSmall(plant seglog.Bugs, rounds int, clean bool) (*small, error) {
+	m := &small{disk: crashfs.New(512, rand.New(rand.NewPCG(1, 2))), opts: seglog.Options{SegmentBytes: 32 << 10, Manual: true},
+		items: make(map[string]string), older: make(map[string][]string)}
+	m.opts.Plant(plant)
+	s, err := seglog.Open(m.disk, m.opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.write(s, rounds); err != nil {
+		return nil, err
+	}
+	disk := m.disk
+	if !clean {
+		disk = m.disk.Crash()
+	}
+	if err := s.Close(); clean && err != nil {
+		return nil, err
+	}
+	m.disk = disk
+	return m, nil
+}
+
+// write applies batches; some keys of each round are deleted in the next.
+func (m *small) write(s *seglog.Store, rounds int) error {
+	for round := range rounds {
+		var ops []seglog.Op
+		for n := range smallKeys / 4 {
+			key := string(keyOf((round*5 + n) % smallKeys))
+			if old, ok := m.items[key]; ok {
+				m.older[key] = append(m.older[key], old)
+			}
+			if (round+n)%5 == 4 {
+				delete(m.items, key)
+				ops = append(ops, seglog.Op{Kind: seglog.Delete, Part: smallPart, Key: []byte(key)})
+				continue
+			}
+			m.items[key] = fmt.Sprintf("%d of %q %s", round, key, strings.Repeat("v", 40*n))
+			ops = append(ops, seglog.Op{Kind: seglog.Put, Part: smallPart, Key: []byte(key), Value: []byte(m.items[key])})
+		}
+		ops = append(ops, seglog.Op{Kind: seglog.PutRow, Part: smallPart, Seq: uint64(round + 1), Value: []byte("row")},
+			seglog.Op{Kind: seglog.PutMeta, Part: smallPart, Value: fmt.Append(nil, "meta ", round)})
+		wait, err := s.Apply(ops)
+		if err == nil {
+			err = wait()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check opens the store on a damaged disk and looks at every key: it has its value, or
+// the store says that it can't tell. It returns how many can't be told.
+func (m *small) check(disk *crashfs.FS) (corrupt int, err error) {
+	s, err := seglog.Open(disk, m.opts)
+	if err != nil {
+		if errors.Is(err, seglog.ErrCorrupt) || errors.Is(err, seglog.ErrFormat) {
+			return smallKeys, nil
+		}
+		return 0, fmt.Errorf("open: %w", err)
+	}
+	defer s.Close() // what it says of a damaged disk does not matter
+	for round := range 2 {
+		if corrupt, err = m.look(s); err != nil {
+			return 0, err
+		}
+		if round == 0 { // again after all was moved
+			if err := collectAll(s); err != nil {
+				return 0, fmt.Errorf("collect: %w", err)
+			}
+		}
+	}
+	return corrupt, s.Audit()
+}
+
+func (m *small) look(s *seglog.Store) (corrupt int, err error) {
+	for n := range smallKeys {
+		key := keyOf(n)
+		value, ok, err := s.Get(smallPart, key)
+		want, there := m.items[string(key)]
+		switch {
+		case errors.Is(err, seglog.ErrCorrupt):
+			corrupt++
+		case err != nil:
+			return 0, err
+		case ok != there:
+			return 0, fmt.Errorf("key %q is there: %v, not %v", key, ok, there)
+		case string(value) != want:
+			return 0, fmt.Errorf("key %q has %.20q, not %.20q", key, value, want)
+		}
+	}
+	return corrupt, nil
+}
+
+// collectAll lets every segment but the newest be collected.
+func collectAll(s *seglog.Store) error { return s.CollectAll() }
+
+// files returns the names of files that begin with prefix.
+func files(disk *crashfs.FS, prefix string) (names []string) {
+	all, _ := disk.List()
+	for _, n := range all {
+		if strings.HasPrefix(n, prefix) {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+func withoutCheckpoint(disk *crashfs.FS) *crashfs.FS {
+	d := disk.Clone()
+	for _, n := range files(d, "checkpoint-") {
+		_ = d.Remove(n) // it is there
+	}
+	return d
+}
+
+// flips flips bits of every step-th byte of a small store, one at a time.
+func flips(plant seglog.Bugs, step int) error {
+	for _, clean := range []bool{true, false} {
+		m, err := newSmall(plant, 12, clean)
+		if err != nil {
+			return err
+		}
+		for _, disk := range []*crashfs.FS{m.disk, withoutCheckpoint(m.disk)} {
+			if n, err := m.check(disk.Clone()); err != nil || n > 0 {
+				return fmt.Errorf("before any damage: %d keys can't be read, %v", n, err)
+			}
+			names, _ := disk.List()
+			for _, name := range names {
+				end := len(bytes.TrimRight(disk.Bytes(name), "\x00")) + 600
+				for at := 0; at < min(end, len(disk.Bytes(name))); at += step {
+					d := disk.Clone()
+					d.Bytes(name)[at] ^= 1 << (at % 8)
+					n, err := m.check(d)
+					if err != nil {
+						return fmt.Errorf("clean %v, byte %d of %s flipped: %w", clean, at, name, err)
+					}
+					if n > 1 && name != "STORE" {
+						return fmt.Errorf("clean %v, byte %d of %s flipped: %d keys can't be read", clean, at, name, n)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// TestFlips flips each byte of a small store: never a wrong value, never a key that is
+// silently gone or back, and never more than one that can't be read.
+func TestFlips(t *testing.T) {
+	step := 97
+	if slow() {
+		step = 1
+	}
+	if err := flips(0, step); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// damageCase is something that happens to a store's files.
+type damageCase struct {
+	name string
+	hurt func(m *small, disk *crashfs.FS, old *crashfs.FS, rng *rand.Rand)
+}
+
+var damages = []damageCase{
+	{"segment truncated", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		n := pick(d, rng)
+		d.Put(n, d.Bytes(n)[:rng.IntN(len(d.Bytes(n)))])
+	}},
+	{"segment zeroed", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		clear(d.Bytes(pick(d, rng)))
+	}},
+	{"part of a segment zeroed", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		b := d.Bytes(pick(d, rng))
+		at := rng.IntN(len(b)) &^ 4095
+		clear(b[at:min(len(b), at+4096*(1+rng.IntN(3)))])
+	}},
+	{"segment filled with noise", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		b := d.Bytes(pick(d, rng))
+		at := rng.IntN(len(b)) &^ 511
+		for i := range b[at:min(len(b), at+512*(1+rng.IntN(20)))] {
+			b[at+i] = byte(rng.Uint32())
+		}
+	}},
+	{"segments swapped", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		a, b := pick(d, rng), pick(d, rng)
+		x, y := slices.Clone(d.Bytes(a)), slices.Clone(d.Bytes(b))
+		d.Put(a, y)
+		d.Put(b, x)
+	}},
+	{"segment missing", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		_ = d.Remove(pick(d, rng)) // it is there
+	}},
+	{"segment put back from an earlier day", func(_ *small, d, old *crashfs.FS, rng *rand.Rand) {
+		n := pick(old, rng)
+		d.Put(n, old.Bytes(n))
+	}},
+	{"block put elsewhere", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+		b := d.Bytes(pick(d, rng))
+		from, to := rng.IntN(len(b))&^4095, rng.IntN(len(b))&^4095
+		copy(b[to:to+4096], slices.Clone(b[from:from+4096]))
+	}},
+}
+
+func pick(d *crashfs.FS, rng *rand.Rand) string {
+	names := files(d, "segment-")
+	return names[rng.IntN(len(names))]
+}
+
+// play does the damage to a store in several places, with a checkpoint and without.
+func (c *damageCase) play(plant seglog.Bugs) error {
+	m, err := newSmall(plant, 30, true)
+	if err != nil {
+		return err
+	}
+	old := m.disk.Clone()
+	s, err := seglog.Open(m.disk, m.opts)
+	if err != nil {
+		return err
+	}
+	if err := m.write(s, 25); err != nil {
+		return err
+	}
+	if err := collectAll(s); err != nil {
+		return err
+	}
+	if err := m.write(s, 25); err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		d := m.disk.Clone()
+		if seed%2 == 0 {
+			d = withoutCheckpoint(d)
+		}
+		c.hurt(m, d, old, rng)
+		if _, err := m.check(d); err != nil {
+			return fmt.Errorf("seed %d: %w", seed, err)
+		}
+	}
+	return nil
+}
+
+// TestDamage does to a store what disks and people do: never a wrong value, never a
+// panic, never a key silently gone or back.
+func TestDamage(t *testing.T) {
+	for _, c := range damages {
+		t.Run(c.name, func(t *testing.T) {
+			if err := c.play(0); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
