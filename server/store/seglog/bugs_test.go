@@ -12,8 +12,8 @@ import (
 // Where the bugs that are planted are caught.
 var caught = map[string]func(plant seglog.Bugs) error{
 	"collision taken for equality":                inModel,
-	"wipe without a new generation":               inModel,
-	"trim not written":                            inModel,
+	"wipe without a new generation":               inCrashes,
+	"trim not written":                            inCrashes,
 	"collection copies over a newer record":       inModel,
 	"segment freed before its copies are durable": inCrashes,
 	"checkpoint before its segments":              inCrashes,
@@ -46,7 +46,7 @@ func inCrashes(plant seglog.Bugs) error {
 	return nil
 }
 
-func inFlips(plant seglog.Bugs) error { return flips(plant, 7) }
+func inFlips(plant seglog.Bugs) error { return flips(plant, 97) }
 
 func inDamage(plant seglog.Bugs) error {
 	for _, d := range damages {

@@ -197,7 +197,7 @@ func (s *Store) copyLive(c *content, g *segment, drop bool) error {
 	left := g.live
 	s.mu.Unlock()
 	if left > 0 {
-		if err := s.copyUnreadable(c, g); err != nil {
+		if err := s.copyUnreadable(c); err != nil {
 			return err
 		}
 	}
@@ -381,7 +381,7 @@ func (s *Store) copyLost(p *placed) (int, error) {
 
 // copyUnreadable notes as lost what the index has in a segment and no frame there: the
 // frames are damaged.
-func (s *Store) copyUnreadable(c *content, g *segment) error {
+func (s *Store) copyUnreadable(c *content) error {
 	known := make(map[uint32]bool)
 	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
 		slots, _ := c.slots(&h)
@@ -397,7 +397,7 @@ func (s *Store) copyUnreadable(c *content, g *segment) error {
 		if q == nil {
 			continue
 		}
-		if q.state.seg == g.number && !known[q.state.off] {
+		if q.state.seg == c.seg && !known[q.state.off] {
 			if err := s.reserve(align8(recordBytes+stateBytes+len(q.meta)), 1); err != nil {
 				return err
 			}
@@ -410,7 +410,7 @@ func (s *Store) copyUnreadable(c *content, g *segment) error {
 				k = kindItem
 			}
 			t.each(func(e *entry) {
-				if e.seg == g.number && !known[e.off] {
+				if e.seg == c.seg && !known[e.off] {
 					bad = append(bad, placed{slot{bound: e.bound(), size: e.bytes(), gen: q.gen, part: uint16(n), kind: k}, e.off})
 				}
 			})

@@ -90,18 +90,26 @@ func (m *small) check(disk *crashfs.FS) (corrupt int, err error) {
 		}
 		return 0, fmt.Errorf("open: %w", err)
 	}
-	defer s.Close() // what it says of a damaged disk does not matter
-	for round := range 2 {
-		if corrupt, err = m.look(s); err != nil {
-			return 0, err
-		}
-		if round == 0 { // again after all was moved
-			if err := collectAll(s); err != nil {
-				return 0, fmt.Errorf("collect: %w", err)
-			}
-		}
+	if corrupt, err = m.look(s); err != nil {
+		return 0, err
 	}
-	return corrupt, s.Audit()
+	// Again after all was moved, and after a start that has nothing but the log.
+	if err := s.CollectAll(); err != nil {
+		return 0, fmt.Errorf("collect: %w", err)
+	}
+	if corrupt, err = m.look(s); err != nil {
+		return 0, fmt.Errorf("collected: %w", err)
+	}
+	if err := errors.Join(s.Audit(), s.Close()); err != nil {
+		return 0, err
+	}
+	if s, err = seglog.Open(withoutCheckpoint(disk), m.opts); err != nil {
+		return 0, fmt.Errorf("open again: %w", err)
+	}
+	if _, err = m.look(s); err != nil {
+		return 0, fmt.Errorf("opened again: %w", err)
+	}
+	return corrupt, s.Close()
 }
 
 func (m *small) look(s *seglog.Store) (corrupt int, err error) {
@@ -122,9 +130,6 @@ func (m *small) look(s *seglog.Store) (corrupt int, err error) {
 	}
 	return corrupt, nil
 }
-
-// collectAll lets every segment but the newest be collected.
-func collectAll(s *seglog.Store) error { return s.CollectAll() }
 
 // files returns the names of files that begin with prefix.
 func files(disk *crashfs.FS, prefix string) (names []string) {
@@ -253,7 +258,7 @@ func (c *damageCase) play(plant seglog.Bugs) error {
 	if err := m.write(s, 25); err != nil {
 		return err
 	}
-	if err := collectAll(s); err != nil {
+	if err := s.CollectAll(); err != nil {
 		return err
 	}
 	if err := m.write(s, 25); err != nil {

@@ -16,14 +16,14 @@ func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) 
 		return nil, false, nil
 	}
 	b := s.id.boundOf(key)
-	for {
+	for tries := 0; ; tries++ {
 		var few [4]entry
 		p.mu.RLock()
 		group := p.items.group(b, few[:0])
 		gen, suspect := p.gen, p.suspect
 		p.mu.RUnlock()
 		value, ok, err = s.find(group, gen, key)
-		if errors.Is(err, errMoved) {
+		if errors.Is(err, errMoved) && tries < movedMax {
 			continue
 		}
 		if err == nil && !ok && suspect {
@@ -37,7 +37,11 @@ func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) 
 }
 
 // errMoved says that a record was moved between the look into the index and the read.
-var errMoved = errors.New("the segment is gone")
+var errMoved = fmt.Errorf("%w: the segment is gone", ErrCorrupt)
+
+// movedMax is how often one look may find that what it wants has moved. More would be
+// an entry that nobody moves.
+const movedMax = 1000
 
 // group appends the entries with one bound.
 func (t *tree) group(b bound, out []entry) []entry {
@@ -186,7 +190,7 @@ func (t *tree) places(at uint64, n int) (out []entry) {
 
 // readPlace reads the items of a place, in the order of their keys.
 func (s *Store) readPlace(part uint16, p *partition, place uint64) (items []record, err error) {
-	for {
+	for tries := 0; ; tries++ {
 		items = items[:0]
 		p.mu.RLock()
 		group := p.items.places(place, 1)
@@ -202,7 +206,7 @@ func (s *Store) readPlace(part uint16, p *partition, place uint64) (items []reco
 				return nil, fmt.Errorf("%w: an item is lost", ErrCorrupt)
 			}
 			r, _, err := s.readEntry(e, kindItem)
-			if errors.Is(err, errMoved) {
+			if errors.Is(err, errMoved) && tries < movedMax {
 				moved = true
 				break
 			}
@@ -226,7 +230,7 @@ func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) 
 	if p == nil {
 		return nil
 	}
-	for after < 1<<64-1 {
+	for tries := 0; after < 1<<64-1; {
 		p.mu.RLock()
 		some := p.rows.places(after+1, scanEntries)
 		suspect := p.suspect
@@ -243,7 +247,7 @@ func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) 
 				return fmt.Errorf("row %d of partition %d: %w", e.pos, part, ErrCorrupt)
 			}
 			r, _, err := s.readEntry(e, kindRow)
-			if errors.Is(err, errMoved) {
+			if tries++; errors.Is(err, errMoved) && tries < movedMax {
 				break // look again
 			}
 			if err != nil {
@@ -252,7 +256,7 @@ func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) 
 			if !fn(e.pos, r.value) {
 				return nil
 			}
-			after = e.pos
+			after, tries = e.pos, 0
 		}
 	}
 	return nil

@@ -47,16 +47,17 @@ func Open(fs FS, opts Options) (*Store, error) {
 
 // recovery makes the index from a checkpoint and the log after it.
 type recovery struct {
-	s      *Store
-	began  time.Time
-	said   time.Time
-	heads  map[uint32]*segmentHead // those that can be read
-	start  spot                    // of the log's part that is read
-	expect uint64                  // the number of the next frame; 0: any
-	read   int64                   // bytes, for the progress
-	newest uint32                  // of heads
-	hurt   map[uint16]bool         // partitions that have become suspect
-	open   []*segment              // not sealed, and no frame is added any more
+	s        *Store
+	began    time.Time
+	said     time.Time
+	heads    map[uint32]*segmentHead // those that can be read
+	start    spot                    // of the log's part that is read
+	expect   uint64                  // the number of the next frame; 0: any
+	read     int64                   // bytes, for the progress
+	newest   uint32                  // of heads
+	hurt     map[uint16]bool         // partitions that have become suspect
+	headless []*segment              // their heads cannot be read
+	open     []*segment              // not sealed, and no frame is added any more
 }
 
 func (r *recovery) run(names []string) error {
@@ -119,6 +120,7 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			r.damage("a segment's head is damaged", "segment", n, "err", err)
+			r.headless = append(r.headless, g)
 		case err != nil:
 			return nil, err
 		default:
@@ -287,6 +289,7 @@ func (r *recovery) segment(g *segment, newest bool) error {
 	if err != nil {
 		return err
 	}
+	known := r.expect // 0: what came before cannot tell whether the beginning is here
 	for g.end = from; !g.sealed; {
 		h, ok := c.locate(g.end)
 		if !ok {
@@ -299,6 +302,9 @@ func (r *recovery) segment(g *segment, newest bool) error {
 			}
 		}
 		r.frame(c, g, &h)
+	}
+	if h, ok := c.locate(from); r.heads[g.number] == nil && g.number != r.start.seg && (!ok || known == 0 && h.off > BlockBytes) {
+		r.lost(g.number, "the beginning of a segment is missing", -1, nil)
 	}
 	g.endLSN = r.expect
 	switch {

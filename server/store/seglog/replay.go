@@ -258,18 +258,53 @@ func (r *recovery) dropLeftovers(q *partition) {
 // damage left without an end: that they have none would be news each time.
 func (r *recovery) settle() error {
 	s := r.s
+	if n := len(r.headless); n > 0 && r.headless[n-1] == s.cur {
+		if err := r.leave(); err != nil { // a head of its own keeps what is known of it
+			return err
+		}
+	}
 	if len(r.hurt) > 0 {
 		if err := r.saveSuspects(); err != nil {
 			return err
 		}
 	}
+	for n := range s.table.missing {
+		if err := s.copyUnreadable(&content{id: s.id, seg: n}); err != nil {
+			return err
+		}
+	}
+	if err := s.barrier(); err != nil {
+		return err
+	}
+	for _, g := range r.headless {
+		if s.seg(g.number) != g {
+			continue // it was freed
+		}
+		if err := s.collect(g); err != nil {
+			return err
+		}
+	}
 	for _, g := range r.open {
+		if s.seg(g.number) != g {
+			continue
+		}
 		f := &frame{seg: g, off: g.end, lsn: g.endLSN, flags: frameSeal, buf: s.buffers.take()[:headBytes]}
 		if err := s.write(f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leave lets the log go on in a new segment.
+func (r *recovery) leave() error {
+	s := r.s
+	s.mu.Lock()
+	s.cur.over = true
+	err := s.reserve(0, 0)
+	s.work.Signal()
+	s.mu.Unlock()
+	return err
 }
 
 func (r *recovery) saveSuspects() error {
