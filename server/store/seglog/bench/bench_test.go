@@ -1,4 +1,4 @@
-package seglog_test
+package bench
 
 import (
 	crand "crypto/rand"
