@@ -46,7 +46,10 @@ func inCrashes(plant seglog.Bugs) error {
 	return nil
 }
 
-func inFlips(plant seglog.Bugs) error { return flips(plant, 97) }
+func inFlips(plant seglog.Bugs) error {
+	_, err := flips(plant, 31, true, true)
+	return err
+}
 
 func inDamage(plant seglog.Bugs) error {
 	for _, d := range damages {

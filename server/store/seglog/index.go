@@ -288,13 +288,3 @@ func (t *tree) dropPage(f finger) {
 		t.nodes = slices.Delete(t.nodes, f.node, f.node+1)
 	}
 }
-
-// drop gives all pages back.
-func (t *tree) drop() {
-	for _, nd := range t.nodes {
-		for _, pg := range nd.pages {
-			t.arena.give(pg)
-		}
-	}
-	t.nodes, t.n = nil, 0
-}

@@ -93,6 +93,9 @@ func TestLanes(t *testing.T) {
 	all.Wait()
 	close(stop)
 	beside.Wait()
+	if _, err := s.Collect(); err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Audit(); err != nil {
 		t.Error(err)
 	}

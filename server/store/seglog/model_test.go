@@ -394,8 +394,12 @@ func crashes(seed uint64, count int, plant seglog.Bugs) error {
 	sector := []int{512, 4096}[seed%2]
 	p := newPlayer(seed, sector)
 	p.opts.Plant(plant)
-	if err := p.open(); err != nil {
+	p.disk.CrashAfter(p.rng.IntN(12)) // in or after the first start
+	if err := p.open(); err != nil && !p.disk.Crashed() {
 		return err
+	}
+	if err := p.crash(); err != nil {
+		return fmt.Errorf("after the first start: %w", err)
 	}
 	for n := range count {
 		p.disk.CrashAfter(p.rng.IntN(1 << p.rng.IntN(9)))

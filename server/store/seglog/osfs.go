@@ -3,7 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"unsafe"
@@ -148,5 +147,3 @@ func (f *osFile) Size() (int64, error) {
 func (f *osFile) Close() error {
 	return errors.Join(f.EndWrites(), f.File.Close())
 }
-
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

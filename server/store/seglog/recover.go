@@ -18,6 +18,9 @@ func Open(fs FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the log's folder: %w", err)
 	}
+	if names, err = clean(fs, names); err != nil {
+		return nil, fmt.Errorf("clean the log's folder: %w", err)
+	}
 	id, err := loadIdentity(fs, names, &opts)
 	if err != nil {
 		return nil, err
@@ -61,9 +64,6 @@ type recovery struct {
 }
 
 func (r *recovery) run(names []string) error {
-	if err := r.clean(names); err != nil {
-		return err
-	}
 	numbers, err := r.openSegments(names)
 	if err != nil {
 		return err
@@ -83,16 +83,16 @@ func (r *recovery) run(names []string) error {
 	return nil
 }
 
-// clean removes what a run before has left unfinished.
-func (r *recovery) clean(names []string) error {
+// clean removes what a run before has left unfinished, and returns the other names.
+func clean(fs FS, names []string) (kept []string, err error) {
 	for _, n := range names {
-		if strings.HasSuffix(n, newSuffix) {
-			if err := r.s.fs.Remove(n); err != nil {
-				return err
-			}
+		if !strings.HasSuffix(n, newSuffix) {
+			kept = append(kept, n)
+		} else if err := fs.Remove(n); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return kept, nil
 }
 
 // openSegments opens all files of segments and reads their heads.
