@@ -382,7 +382,9 @@ func (r *recovery) takeStart(b []byte) {
 	var cur []uint16
 	s.prev.parts, b = readParts(b[24:])
 	cur, b = readParts(b)
+	r.listed = make(map[uint32]bool)
 	for ; len(b) >= 24; b = b[24:] {
+		r.listed[le.Uint32(b)] = true
 		if g := s.seg(le.Uint32(b)); g != nil {
 			g.items, g.rows, g.dropRows = int(le.Uint32(b[4:])), int(le.Uint32(b[8:])), int(le.Uint32(b[12:]))
 			g.dropBytes, g.end = int64(le.Uint32(b[16:])), le.Uint32(b[20:])

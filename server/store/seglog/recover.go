@@ -58,6 +58,7 @@ type recovery struct {
 	expect   uint64                  // the number of the next frame; 0: any
 	read     int64                   // bytes, for the progress
 	newest   uint32                  // of heads
+	listed   map[uint32]bool         // segments that there were when the checkpoint began
 	hurt     map[uint16]bool         // partitions that have become suspect
 	headless []*segment              // their heads cannot be read
 	open     []*segment              // not sealed, and no frame is added any more
@@ -160,6 +161,11 @@ func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	for _, n := range r.heads[newest].live {
 		live[n] = true
 	}
+	for n := range live {
+		if r.start.off > 0 && n < r.start.seg && !r.listed[n] {
+			delete(live, n) // freed before the checkpoint began
+		}
+	}
 	kept := numbers[:0]
 	for _, n := range numbers {
 		if n < newest && !live[n] {
@@ -235,7 +241,11 @@ func (r *recovery) findFreed(numbers []uint32) error {
 		if n < r.newest {
 			continue // the newest head knows of what these say
 		}
-		c, err := r.content(s.seg(n), max(s.seg(n).first, BlockBytes))
+		from := max(s.seg(n).first, BlockBytes)
+		if n == r.start.seg {
+			from = max(from, r.start.off)
+		}
+		c, err := r.content(s.seg(n), from)
 		if err != nil {
 			return err
 		}
@@ -305,6 +315,9 @@ func (r *recovery) segment(g *segment, newest bool) error {
 	}
 	if h, ok := c.locate(from); r.heads[g.number] == nil && g.number != r.start.seg && (!ok || known == 0 && h.off > BlockBytes) {
 		r.lost(g.number, "the beginning of a segment is missing", -1, nil)
+	}
+	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*BlockBytes {
+		r.lost(g.number, "a segment was cut off", -1, nil)
 	}
 	g.endLSN = r.expect
 	switch {

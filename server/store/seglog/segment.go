@@ -71,6 +71,7 @@ func segmentNumber(name string) (n uint32, ok bool) {
 type segmentHead struct {
 	number   uint32
 	firstLSN uint64
+	blocks   uint32   // of the file
 	prev     uint32   // the segment that was written before it, 0: none
 	live     []uint32 // the segments that there are, besides it
 	parts    []uint16 // partitions with records in prev
@@ -88,7 +89,7 @@ func (h *segmentHead) encode(id *identity) []byte {
 	b = le.AppendUint32(b, h.prev)
 	b = le.AppendUint32(b, uint32(len(h.live)))
 	b = le.AppendUint32(b, uint32(len(h.parts)))
-	b = le.AppendUint32(b, 0)
+	b = le.AppendUint32(b, h.blocks)
 	for _, n := range h.live {
 		b = le.AppendUint32(b, n)
 	}
@@ -121,7 +122,7 @@ func readSegmentHead(id *identity, f File, number uint32) (h segmentHead, err er
 	if crc32.Update(id.seed, castagnoli, b[:n]) != le.Uint32(b[n:]) {
 		return h, fmt.Errorf("%w: head of segment %d: checksum", ErrCorrupt, number)
 	}
-	h = segmentHead{number: le.Uint32(b[20:]), firstLSN: le.Uint64(b[24:]), prev: le.Uint32(b[32:])}
+	h = segmentHead{number: le.Uint32(b[20:]), firstLSN: le.Uint64(b[24:]), prev: le.Uint32(b[32:]), blocks: le.Uint32(b[44:])}
 	if h.number != number {
 		return h, fmt.Errorf("%w: the file of segment %d is that of %d", ErrCorrupt, number, h.number)
 	}

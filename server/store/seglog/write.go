@@ -207,8 +207,9 @@ func (s *Store) openSegment(body, records int) error {
 		seal = s.sealFrame(frameSeal)
 		s.cur.over = true
 	}
-	g := &segment{number: h.number, size: max(s.opts.SegmentBytes, need), first: uint32(h.bytes()), end: uint32(h.bytes()),
+	g := &segment{number: h.number, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
+	h.blocks = uint32(g.size / BlockBytes)
 	s.nextNumber++
 	s.addSegment(g)
 	s.cur = g
