@@ -192,6 +192,7 @@ func TestFlips(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		for _, checkpoint := range []bool{true, false} {
 			t.Run(fmt.Sprintf("clean=%v,checkpoint=%v", clean, checkpoint), func(t *testing.T) {
+				t.Parallel()
 				count, err := flips(0, step, clean, checkpoint)
 				if err != nil {
 					t.Fatal(err)
