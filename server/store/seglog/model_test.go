@@ -351,8 +351,10 @@ func (p *player) crash() error {
 	return compare(p.store, p.model)
 }
 
-// slow reports whether the long plays are wanted.
-func slow() bool { return os.Getenv("VIEWRING_SLOW") != "" }
+// slow reports whether the long plays are wanted: a million operations, 10,000 crashes,
+// every byte flipped. They take a quarter of an hour of processor time, so they are not
+// among those of VIEWRING_SLOW while no server uses the package.
+func slow() bool { return os.Getenv("VIEWRING_SEGLOG_LONG") != "" }
 
 // plays plays random operations, restarts, checkpoints and collections on a store and
 // a map.
