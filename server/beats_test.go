@@ -2,7 +2,6 @@ package server
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -13,7 +12,7 @@ import (
 	"viewring/server/replica"
 )
 
-// lineWith.found is closed by the first line of a log that has some words in it.
+// lineWith is a log whose first line with some words in it closes found.
 type lineWith struct {
 	words []byte
 	found chan struct{}
@@ -26,8 +25,6 @@ func (l *lineWith) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-var _ io.Writer = (*lineWith)(nil)
 
 // TestHungLaneIsSilent: a server of which a lane stands still sends no heartbeats, so
 // that others take over, until the lane goes on. Its clock is the test's.

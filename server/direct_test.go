@@ -102,6 +102,9 @@ func TestOneWriter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	if err := nc.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil { // so that it fills
+		t.Fatal(err)
+	}
 	if _, err := nc.Write(wire.AppendCommand(nil, []byte("GET"), []byte("large"))); err != nil {
 		t.Fatal(err)
 	}
