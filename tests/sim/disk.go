@@ -73,7 +73,7 @@ type drive interface {
 	crash(draw func(n int) int)           // draw decides what is kept of the rest
 	syncedMeta(p ring.PartitionID) []byte // the meta that a crash now would leave
 	syncedLast(p ring.PartitionID) uint64 // the head of the log that it stands for
-	hasSynced(p ring.PartitionID, key replica.Key) bool
+	hasSynced(p ring.PartitionID, key replica.Key) (has, known bool)
 	boot() // after the start or a crash
 }
 
@@ -159,9 +159,9 @@ func (d *mapDrive) syncedLast(p ring.PartitionID) uint64 {
 	return s.last
 }
 
-func (d *mapDrive) hasSynced(p ring.PartitionID, key replica.Key) bool {
+func (d *mapDrive) hasSynced(p ring.PartitionID, key replica.Key) (has, known bool) {
 	s := d.durable[p]
-	return s != nil && s.items[key] != nil
+	return s != nil && s.items[key] != nil, true
 }
 
 // Get implements replica.Storage.

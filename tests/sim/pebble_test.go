@@ -111,13 +111,14 @@ func (d *pebbleDrive) syncedLast(p ring.PartitionID) uint64 {
 	return 0
 }
 
-// hasSynced looks at what is visible: this drive does not know what it would lose.
-func (d *pebbleDrive) hasSynced(p ring.PartitionID, key replica.Key) bool {
+// hasSynced looks at what is visible: this drive does not know what it would lose, and
+// after a crash not what it has.
+func (d *pebbleDrive) hasSynced(p ring.PartitionID, key replica.Key) (has, known bool) {
 	if d.Store == nil {
-		return true
+		return false, false
 	}
 	item, err := d.Get(p, key)
-	return err == nil && item != nil
+	return err == nil && item != nil, true
 }
 
 // TestOnPebble plays seeds over the real store: an acknowledged write survives

@@ -49,7 +49,7 @@ func (l *lane) checkAbsent(p ring.PartitionID, key replica.Key, a *replica.Answe
 		return
 	}
 	for _, id := range l.core.Committers(p) {
-		if !l.believesLost(id, p) && !w.dropped(id, p, term) && w.byID(id).disk.hasSynced(p, key) {
+		if has, known := w.byID(id).disk.hasSynced(p, key); known && has && !l.believesLost(id, p) && !w.dropped(id, p, term) {
 			w.violated("I3", "%v reads in partition %d that a key is absent, %v has it synced", l.s, p, id)
 		}
 	}
