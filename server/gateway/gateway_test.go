@@ -194,3 +194,45 @@ func TestKeysToTheLastSlot(t *testing.T) {
 		t.Errorf("%q, %v", names, err)
 	}
 }
+
+// TestPartsThatFail: of a command that is carried out in parts, one of which fails, a
+// read tells the failure, and a write that the outcome is open if another part is done.
+func TestPartsThatFail(t *testing.T) {
+	const corrupt = "-CORRUPT the stored value fails its checksum\r\n"
+	for _, tt := range []struct {
+		command string
+		answers map[string]string // to what ends so
+		want    string            // code of the error; "": none
+		asked   int
+	}{
+		{"MSET a 1 b 2", map[string]string{"SET a 1": "+OK\r\n", "SET b 2": "+OK\r\n"}, "", 2},
+		{"MSET a 1 b 2", map[string]string{"SET a 1": "+OK\r\n", "SET b 2": corrupt}, wire.CodeUnknownOutcome, 2},
+		{"MSET a 1 b 2", map[string]string{"SET a 1": corrupt, "SET b 2": "+OK\r\n"}, wire.CodeUnknownOutcome, 2},
+		{"MSET a 1 b 2", map[string]string{"SET a 1": corrupt, "SET b 2": corrupt}, wire.CodeCorrupt, 2},
+		{"DEL a b", map[string]string{"DEL a": ":0\r\n", "DEL b": corrupt}, wire.CodeUnknownOutcome, 2},
+		{"MGET a b", map[string]string{"GET a": "$1\r\nx\r\n", "GET b": corrupt}, wire.CodeCorrupt, 2},
+		{"EXISTS a b", map[string]string{"EXISTS a": ":1\r\n", "EXISTS b": corrupt}, wire.CodeCorrupt, 2},
+		{"FLUSHALL", map[string]string{"1 VR.WHOLE 1 FLUSHALL": "+AGAIN\r\n", "2 VR.WHOLE 1 FLUSHALL": "+OK\r\n"}, "", 2},
+		{"FLUSHALL", map[string]string{"1 VR.WHOLE 1 FLUSHALL": "+AGAIN\r\n", "2 VR.WHOLE 1 FLUSHALL": corrupt}, wire.CodeUnknownOutcome, 2},
+		{"FLUSHALL", map[string]string{"1 VR.WHOLE 1 FLUSHALL": corrupt}, wire.CodeCorrupt, 1},
+		{"DBSIZE", map[string]string{"1 VR.WHOLE 1 DBSIZE": "+AGAIN\r\n", "2 VR.WHOLE 1 DBSIZE": ":3\r\n"}, "", 2},
+	} {
+		asked := 0
+		f := startFake(t, func(command string, n int) string {
+			asked++
+			for end, answer := range tt.answers {
+				if strings.HasSuffix(strconv.Itoa(n)+" "+command, end) {
+					return answer
+				}
+			}
+			return "-ERR not expected\r\n"
+		})
+		v, err := do(t, dialGateway(t, f), tt.command)
+		if tt.want == "" && err != nil || tt.want != "" && !wire.IsCode(err, tt.want) {
+			t.Errorf("%s, %q: %v, %v, want %q", tt.command, tt.answers, v, err, tt.want)
+		}
+		if asked != tt.asked {
+			t.Errorf("%s: asked for %d parts, want %d", tt.command, asked, tt.asked)
+		}
+	}
+}
