@@ -64,6 +64,9 @@ type groupNode struct {
 	// that sync, and nothing that it does afterwards happens. 0: it does not.
 	tear int
 	torn *vfs.MemFS // that disk
+
+	acks      int    // acknowledgements that went out
+	confIndex uint64 // of the last change of members that checkConf has looked at
 }
 
 // asking is a command that a client repeats, with one id, until it has an answer:
@@ -166,6 +169,9 @@ func (n *groupNode) send(messages []*pb.Message) {
 		if m.GetType() == pb.MsgVoteResp && !m.GetReject() {
 			n.checkVote(m)
 		}
+		if m.GetType() == pb.MsgAppResp && !m.GetReject() {
+			n.checkAck(m)
+		}
 		b, err := proto.Marshal(m)
 		if err != nil {
 			n.w.t.Fatal(err)
@@ -215,6 +221,7 @@ func (n *groupNode) compare() {
 		n.w.t.Fatalf("seed %d: %s and %s differ at entry %d", n.w.seed, s.addr, n.addr, g.index)
 	}
 	n.w.states[g.index] = stateAt{sum, n.addr}
+	n.checkConf()
 }
 
 // down ends the process; what was not synced is lost.
@@ -229,7 +236,7 @@ func (n *groupNode) down() {
 	n.tear = 0
 	n.g.giveUp(errStopped)
 	n.g.refuseAll(errStopped)
-	n.g, n.shown, n.torn = nil, false, nil
+	n.g, n.shown, n.torn, n.confIndex = nil, false, nil, 0
 	n.close()
 	n.fs = crashed
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 )
 
 // MaybeError implements errorfs.Injector.
@@ -28,17 +29,53 @@ func (n *groupNode) crashed() *vfs.MemFS {
 	return n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.rng.IntN(101), RNG: n.w.rng})
 }
 
-// checkVote has a look at what a power cut would leave of a vote that goes out: who
-// forgets it may give another one in the same term, and there are two heads.
-func (n *groupNode) checkVote(m *pb.Message) {
+// powerCut opens what a power cut would leave now, to be read.
+func (n *groupNode) powerCut() *disk {
 	d, err := openDisk("data", n.fs.CrashClone(vfs.CrashCloneCfg{}), slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = d.close() // all is in memory
+	}
 	if err != nil {
 		n.w.t.Fatalf("seed %d: %s after a power cut: %v", n.w.seed, n.addr, err)
 	}
-	had, _, err := d.memory.InitialState()
-	if err == nil {
-		err = d.close()
+	return d
+}
+
+// acksLooked is of how many acknowledgements checkAck looks at one.
+const acksLooked = 32
+
+// checkAck has a look at what a power cut would leave of entries that are acknowledged:
+// the head counts on them.
+func (n *groupNode) checkAck(m *pb.Message) {
+	if n.acks++; n.acks%acksLooked != 0 {
+		return
 	}
+	d := n.powerCut()
+	had, _, err := d.memory.InitialState()
+	last, lerr := d.memory.LastIndex()
+	if err != nil || lerr != nil || had.GetTerm() == m.GetTerm() && last < m.GetIndex() {
+		n.w.t.Fatalf("seed %d: %s acknowledges entry %d, and a power cut would leave %d (%v, %v)", n.w.seed, n.addr, m.GetIndex(), last, err, lerr)
+	}
+}
+
+// checkConf has a look at what a power cut would leave of a change of the members: who
+// begins with those from before may take a former majority for one.
+func (n *groupNode) checkConf() {
+	if n.g.confIndex == n.confIndex {
+		return
+	}
+	n.confIndex = n.g.confIndex
+	d := n.powerCut()
+	if _, had, err := d.memory.InitialState(); err != nil || !proto.Equal(had, n.g.conf) {
+		n.w.t.Fatalf("seed %d: %s has the members %v, and a power cut would leave %v (%v)", n.w.seed, n.addr, n.g.conf, had, err)
+	}
+}
+
+// checkVote has a look at what a power cut would leave of a vote that goes out: who
+// forgets it may give another one in the same term, and there are two heads.
+func (n *groupNode) checkVote(m *pb.Message) {
+	d := n.powerCut()
+	had, _, err := d.memory.InitialState()
 	if err != nil || had.GetTerm() < m.GetTerm() || had.GetTerm() == m.GetTerm() && had.GetVote() != m.GetTo() {
 		n.w.t.Fatalf("seed %d: %s votes for %d in term %d, and a power cut would leave %v (%v)", n.w.seed, n.addr, m.GetTo(), m.GetTerm(), had, err)
 	}
