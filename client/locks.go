@@ -42,23 +42,19 @@ func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions
 	return c.lockGet(ctx, lock, holder, 0, o)
 }
 
-func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (g Grant, failed error) {
+func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (Grant, error) {
 	q := wire.LockAsk{Lock: lock, Client: holder, Session: session, Shared: o.Shared, Knot: o.WaitInDeadlock, TTL: o.TTL}
 	// At first without waiting: a dead view leader is found out sooner so.
 	token, err := c.leader.LockGet(ctx, q)
 	if wire.IsCode(err, wire.CodeLocked) && o.Wait != 0 {
-		if errors.Is(err, wire.ErrOutcomeUnknown) {
-			defer func() { // a try of the first question may be on its way yet
-				if failed != nil {
-					failed = c.leaderFailed(fmt.Sprintf("lock %q", lock), wire.Unsettled(failed))
-				}
-			}()
-		}
+		doubt := errors.Is(err, wire.ErrOutcomeUnknown) // a try of this question may be on its way yet
 		q.Wait = o.Wait
 		if o.OnDeadlock != nil {
 			defer c.watchDeadlocks(ctx, lock, holder, o.OnDeadlock)()
 		}
-		token, err = c.leader.LockGet(ctx, q)
+		if token, err = c.leader.LockGet(ctx, q); err != nil && doubt {
+			err = wire.Unsettled(err)
+		}
 	}
 	if err != nil {
 		return Grant{}, c.leaderFailed(fmt.Sprintf("lock %q", lock), err)
