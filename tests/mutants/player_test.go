@@ -21,16 +21,16 @@ func TestPlayer(t *testing.T) {
 		caught, wrong string
 		slow          bool
 	}{
-		"built":           {caught: "program: TestProgram"},
+		"built":           {caught: "program: TestProgram", slow: true},
 		"caught":          {caught: "sum: TestOf/two_and_three", wrong: "should survive: said wrongly"},
 		"exits":           {caught: "sum: TestOf/two_and_three (ended the process)", slow: true},
 		"hangs":           {caught: "sum: TestOf", slow: true},
 		"harmless":        {slow: true},
 		"nobuild":         {wrong: "it does not compile: exit status 1\n# example/sum"},
 		"panics":          {caught: "sum: TestOf/two_and_three", slow: true},
-		"program-nobuild": {wrong: "failed, and no test did:\nbuild: exit status 1\n# example"},
+		"program-nobuild": {wrong: "failed, and no test did:\nbuild: exit status 1\n# example", slow: true},
 		"red":             {caught: "sum: TestRed", wrong: "TestRed fails without the mutant too", slow: true},
-		"skipped":         {wrong: "no test ran"},
+		"skipped":         {wrong: "no test ran", slow: true},
 		"survives":        {wrong: "sum/sum.go:6: survived, no test saw it: the hint"},
 		"test-nobuild":    {wrong: "-run '^TestOf$': does not compile:\n# example/sum", slow: true},
 		"wanted":          {caught: "sum: TestWanted/two_and_three", slow: true},
@@ -74,6 +74,7 @@ func tinyPlayer(t *testing.T) *player {
 // TestPlayerStops ends a play during a test that never ends: that is no catch, and
 // a child of the test goes with it.
 func TestPlayerStops(t *testing.T) {
+	harness.Slow(t)
 	p := tinyPlayer(t)
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
