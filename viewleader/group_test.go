@@ -35,14 +35,18 @@ type groupWorld struct {
 	ticks int64
 
 	states  map[uint64]stateAt // by index: all members that reach it agree
-	heads   map[uint64]uint64  // by term: at most one
+	headOf  map[uint64]uint64  // by term: at most one
 	tokens  map[uint64]string  // by fencing token: whose grant it is, once and for all
 	asked   []*asking          // commands whose answer is not known yet
 	acked   map[string]uint64  // locks that were granted for good, with their tokens
 	freed   map[string]bool    // locks that were released for good
 	kept    []string           // of acked, those that nobody asked to release
 	made    int                // commands asked for
-	counted struct{ acks, unsure, crashes, torn, votes, wipes, changes, heads, snapshots int }
+	ackedTo uint64             // the highest entry of which anybody was told what came of it
+	apart   int                // events for which a head stays cut off that does not know yet
+	hangs   bool               // that head, so that it learns of the next one before it gives up
+	never   map[string]bool    // locks that were asked for in vain: nobody does so again
+	counted struct{ acks, looks, unsure, crashes, torn, votes, wipes, changes, heads, snapshots int }
 }
 
 type stateAt struct {
@@ -76,11 +80,12 @@ type asking struct {
 	lock   string
 	id     wire.CommandID
 	flying bool
+	tries  int
 }
 
 func newGroupWorld(t *testing.T, seed uint64) *groupWorld {
 	w := &groupWorld{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), nodes: make(map[string]*groupNode), cut: make(map[string]string),
-		states: make(map[uint64]stateAt), heads: make(map[uint64]uint64), tokens: make(map[uint64]string), acked: make(map[string]uint64), freed: make(map[string]bool)}
+		states: make(map[uint64]stateAt), headOf: make(map[uint64]uint64), tokens: make(map[uint64]string), acked: make(map[string]uint64), freed: make(map[string]bool), never: make(map[string]bool)}
 	for i := range 3 {
 		w.addNode(fmt.Sprintf("host:%d", i+1))
 	}
@@ -150,15 +155,18 @@ func (n *groupNode) headed() {
 	if n.torn != nil {
 		return
 	}
+	if n.g.index < n.w.ackedTo {
+		n.w.t.Fatalf("seed %d: %s is the head and knows the log up to %d, %d was answered", n.w.seed, n.addr, n.g.index, n.w.ackedTo)
+	}
 	n.w.counted.heads++
 	if !n.shown {
 		n.w.t.Fatalf("seed %d: %s is the head before its view can be asked for", n.w.seed, n.addr)
 	}
 	term := n.g.node.BasicStatus().GetTerm()
-	if other, ok := n.w.heads[term]; ok && other != n.g.id {
+	if other, ok := n.w.headOf[term]; ok && other != n.g.id {
 		n.w.t.Fatalf("seed %d: %d and %d are both heads of term %d", n.w.seed, other, n.g.id, term)
 	}
-	n.w.heads[term] = n.g.id
+	n.w.headOf[term] = n.g.id
 }
 
 func (n *groupNode) send(messages []*pb.Message) {
@@ -343,6 +351,9 @@ func (w *groupWorld) byID(id uint64) *groupNode {
 // ask has a client ask for a new lock, or again for one whose answer it lacks.
 func (w *groupWorld) ask(fresh bool) {
 	h := w.head()
+	if heads := w.heads(); len(heads) > 1 {
+		h = heads[w.rng.IntN(len(heads))]
+	}
 	if h == nil || !fresh && len(w.asked) == 0 {
 		return
 	}
@@ -365,10 +376,18 @@ func (w *groupWorld) ask(fresh bool) {
 		return
 	}
 	a.flying = true
+	a.tries++
 	h.g.enqueue(proposal{cmd: roster.Command{Kind: a.kind, Lock: a.lock, Client: "c"}, id: a.id,
 		done: func(r roster.Result, err error) {
 			if h.torn != nil {
 				err = errStopped
+			}
+			if err == nil {
+				w.ackedTo = max(w.ackedTo, h.g.index)
+			}
+			if errors.Is(err, errNotHead) && a.tries == 1 && a.kind == roster.KindLockGet {
+				w.never[a.lock] = true
+				w.asked = slices.DeleteFunc(w.asked, func(o *asking) bool { return o == a })
 			}
 			w.answered(a, r, err)
 		}})
@@ -410,30 +429,37 @@ func (w *groupWorld) keep(lock string, token uint64) {
 // event plays one event of the seed.
 func (w *groupWorld) event() {
 	n := w.nodes[w.addrs[w.rng.IntN(len(w.addrs))]]
+	w.apart = max(0, w.apart-1)
 	switch p := w.rng.IntN(1000); {
 	case p < 600:
-		w.deliver(false)
-	case p < 800:
+		for range 3 { // more than is sent: else all is late
+			w.deliver(false)
+		}
+	case p < 790:
 		w.tick()
-	case p < 960:
+	case p < 900:
 		w.ask(true)
-	case p < 966:
+	case p < 950:
+		w.look()
+	case p < 954:
 		w.counted.crashes++
 		n.down()
-	case p < 974:
+	case p < 960:
 		if n.g != nil {
 			n.tear = 1 + w.rng.IntN(3)
 		}
-	case p < 985:
+	case p < 986:
 		n.up()
-	case p < 989:
+	case p < 990 && w.apart == 0:
+		w.setApart()
+	case p < 992 && w.apart == 0:
 		clear(w.cut)
 		for _, addr := range w.addrs {
 			if w.rng.IntN(2) == 0 {
 				w.cut[addr] = "other"
 			}
 		}
-	case p < 995:
+	case p < 995 && w.apart == 0:
 		clear(w.cut)
 	case p < 996:
 		w.wipe(n)
@@ -442,15 +468,15 @@ func (w *groupWorld) event() {
 	}
 }
 
-// wipe takes a process's folder away, if all others are up: the group must be able
-// to stand it.
+// wipe takes a process's folder away, if all others are up and know that no folder lost
+// before counts any more: the group must be able to stand it.
 func (w *groupWorld) wipe(n *groupNode) {
 	for _, addr := range w.addrs {
-		if o := w.nodes[addr]; o != n && (o.g == nil || !slices.Contains(o.g.conf.GetVoters(), o.g.id)) {
+		if o := w.nodes[addr]; o != n && (o.g == nil || o.g.joint() || !slices.Contains(o.g.conf.GetVoters(), o.g.id)) {
 			return
 		}
 	}
-	if h := w.head(); h == nil || len(h.g.members.members) != len(w.addrs) || len(h.g.conf.GetVoters()) != len(w.addrs) {
+	if h := w.head(); h == nil || len(w.heads()) > 1 || h.g.joint() || len(h.g.members.members) != len(w.addrs) || len(h.g.conf.GetVoters()) != len(w.addrs) {
 		return
 	}
 	n.replaceFolder()
@@ -466,11 +492,12 @@ func (n *groupNode) replaceFolder() {
 	n.start()
 }
 
-// tick lets time pass for everyone, though not for all alike.
+// tick lets time pass for everyone, though not for all alike: a head that is apart may hang.
 func (w *groupWorld) tick() {
 	w.ticks++
 	for _, addr := range w.addrs {
-		if n := w.nodes[addr]; n.g != nil && w.rng.IntN(10) > 0 {
+		slow := w.apart > 0 && w.hangs && w.cut[addr] == apart && w.rng.IntN(10) > 0
+		if n := w.nodes[addr]; n.g != nil && !slow && w.rng.IntN(10) > 0 {
 			n.g.tick()
 			n.work()
 		}
@@ -517,6 +544,11 @@ func (w *groupWorld) agreed(h *groupNode) bool {
 			w.t.Fatalf("seed %d: %s was granted with token %d, and is held by %q with %d", w.seed, lock, token, holder, got)
 		}
 	}
+	for lock := range w.never {
+		if holder, _ := holderOf(h.g.state, lock); holder != "" {
+			w.t.Fatalf("seed %d: %s was refused as by no head, and is held by %q", w.seed, lock, holder)
+		}
+	}
 	for lock := range w.freed {
 		if holder, _ := holderOf(h.g.state, lock); holder != "" {
 			w.t.Fatalf("seed %d: %s was released, and is held by %q", w.seed, lock, holder)
@@ -539,7 +571,7 @@ func holderOf(s *roster.State, name string) (string, uint64) {
 // and restarted, members agree on every entry, there is one head in a term, and
 // what was acknowledged stays.
 func TestGroupSeeds(t *testing.T) {
-	seeds := uint64(15)
+	seeds := uint64(30)
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		seeds = 300
 	}
@@ -556,7 +588,7 @@ func TestGroupSeeds(t *testing.T) {
 		w.end()
 		c, s := &total.counted, &w.counted
 		c.acks, c.unsure, c.crashes, c.wipes = c.acks+s.acks, c.unsure+s.unsure, c.crashes+s.crashes, c.wipes+s.wipes
-		c.torn, c.votes = c.torn+s.torn, c.votes+s.votes
+		c.torn, c.votes, c.looks = c.torn+s.torn, c.votes+s.votes, c.looks+s.looks
 		c.changes, c.heads, c.snapshots = c.changes+s.changes, c.heads+s.heads, c.snapshots+s.snapshots
 	}
 	t.Logf("%d seeds: %+v", seeds, total.counted)

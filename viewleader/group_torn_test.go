@@ -1,13 +1,18 @@
 package viewleader
 
 import (
+	"errors"
 	"log/slog"
+	"slices"
 	"strings"
+	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
+
+	"viewring/viewleader/roster"
 )
 
 // MaybeError implements errorfs.Injector.
@@ -80,4 +85,76 @@ func (n *groupNode) checkVote(m *pb.Message) {
 		n.w.t.Fatalf("seed %d: %s votes for %d in term %d, and a power cut would leave %v (%v)", n.w.seed, n.addr, m.GetTo(), m.GetTerm(), had, err)
 	}
 	n.w.counted.votes++
+}
+
+// heads are those that take themselves for the head; one at most is.
+func (w *groupWorld) heads() (heads []*groupNode) {
+	for _, addr := range w.addrs {
+		if n := w.nodes[addr]; n.g != nil && n.g.serving {
+			heads = append(heads, n)
+		}
+	}
+	return heads
+}
+
+// A head that is apart is so for many events: the others elect another one meanwhile.
+const (
+	apart    = "apart"
+	apartFor = 600
+)
+
+// setApart cuts a head off from the others, at times when one of them has just got a
+// command from it that nobody else will hear of through this head.
+func (w *groupWorld) setApart() {
+	h := w.head()
+	if h == nil {
+		return
+	}
+	clear(w.cut)
+	id := h.g.id
+	w.ask(true)
+	for _, m := range slices.Backward(w.net) {
+		if to := w.byID(m.GetTo()); m.GetFrom() == id && len(m.GetEntries()) > 0 && to != nil && to.g != nil {
+			to.g.step(m)
+			to.work()
+			break
+		}
+	}
+	w.cut[h.addr], w.apart, w.hangs = apart, apartFor, w.rng.IntN(2) == 0
+}
+
+// look asks all heads for the state as of now: what is then seen has all of which
+// anybody was told before.
+func (w *groupWorld) look() {
+	for _, n := range w.heads() {
+		g, before := n.g, w.ackedTo
+		g.waiting = append(g.waiting, question{done: func(_ *roster.State, err error) {
+			if err != nil || n.torn != nil {
+				return
+			}
+			if w.counted.looks++; g.index < before {
+				w.t.Fatalf("seed %d: %s shows the state at entry %d, %d had been answered when it was asked", w.seed, n.addr, g.index, before)
+			}
+		}})
+		n.work()
+	}
+}
+
+// TestStepDown: a head that ceases to be it answers no look with what it has, and says
+// of commands under way that they may have been carried out.
+func TestStepDown(t *testing.T) {
+	w := newGroupWorld(t, 0)
+	defer w.end()
+	h := w.head()
+	if h == nil {
+		t.Fatal("the first member is no head")
+	}
+	var looked, submitted error
+	h.g.asked[1] = []question{{done: func(_ *roster.State, err error) { looked = err }}}
+	h.g.pending[1] = []proposal{{done: func(_ roster.Result, err error) { submitted = err }}}
+	h.g.step(&pb.Message{Type: pb.MsgHeartbeat.Enum(), From: new(uint64(2)), To: new(h.g.id), Term: new(uint64(99))})
+	h.work()
+	if h.g.serving || !errors.Is(looked, errNotHead) || !errors.Is(submitted, errUnsure) {
+		t.Errorf("serving %v, looked: %v, submitted: %v", h.g.serving, looked, submitted)
+	}
 }
