@@ -557,16 +557,6 @@ func (w *groupWorld) agreed(h *groupNode) bool {
 	return len(h.g.members.members) == len(w.addrs) && !h.g.joint()
 }
 
-// holderOf returns who holds a lock, and with which token; "" when nobody does.
-func holderOf(s *roster.State, name string) (string, uint64) {
-	for _, l := range s.Locks() {
-		if l.Name == name && len(l.Holders) > 0 {
-			return l.Holders[0].Client, l.Holders[0].Token
-		}
-	}
-	return "", 0
-}
-
 // TestGroupSeeds plays seeds: whatever is lost, reordered, crashed, cut off, wiped
 // and restarted, members agree on every entry, there is one head in a term, and
 // what was acknowledged stays.

@@ -158,3 +158,13 @@ func TestStepDown(t *testing.T) {
 		t.Errorf("serving %v, looked: %v, submitted: %v", h.g.serving, looked, submitted)
 	}
 }
+
+// holderOf returns who holds a lock, and with which token; "" when nobody does.
+func holderOf(s *roster.State, name string) (string, uint64) {
+	for _, l := range s.Locks() {
+		if l.Name == name && len(l.Holders) > 0 {
+			return l.Holders[0].Client, l.Holders[0].Token
+		}
+	}
+	return "", 0
+}
