@@ -91,7 +91,7 @@ func decodeIdentity(b []byte) (i identity, err error) {
 
 // openDisk opens the log in dir.
 func openDisk(dir string, fs vfs.FS, logger *slog.Logger) (*disk, error) {
-	lock, err := folder.Take(fs, dir, "viewleader", folderFormat)
+	lock, err := folder.TakePebble(fs, dir, "viewleader", folderFormat)
 	if err != nil {
 		return nil, err
 	}

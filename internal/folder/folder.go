@@ -31,13 +31,13 @@ var (
 	ErrFormat = errors.New("not a data folder of this kind and build")
 )
 
-// Take makes, locks and checks the data folder dir of a process of some kind, such
+// TakePebble makes, locks and checks the data folder dir of a process of some kind, such
 // as "server"; format is the version of what this build keeps in it. A folder of one
 // of the older formats is marked as one of format before its content is touched: whoever
 // takes it sees to that, and builds of then refuse it. The lock comes before the look
 // inside, so that two processes never both find an empty folder.
 // The errors wrap ErrInUse or ErrFormat where these are the reason.
-func Take(fs vfs.FS, dir, kind string, format int, older ...int) (*pebble.Lock, error) {
+func TakePebble(fs vfs.FS, dir, kind string, format int, older ...int) (*pebble.Lock, error) {
 	if err := makeAll(fs, dir); err != nil {
 		return nil, fmt.Errorf("make data folder: %w", err)
 	}

@@ -90,7 +90,7 @@ type Store struct {
 // Open opens the store in dir, or makes one, and counts the start: a new
 // incarnation is durable when it returns.
 func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, error) {
-	lock, err := folder.Take(fs, dir, "server", folderFormat, folderFormatFirst)
+	lock, err := folder.TakePebble(fs, dir, "server", folderFormat, folderFormatFirst)
 	if err != nil {
 		return nil, err
 	}

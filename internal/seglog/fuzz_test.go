@@ -3,33 +3,35 @@ package seglog
 import (
 	"os"
 	"testing"
+
+	"viewring/internal/disk"
 )
 
 // FuzzFrames lets anything be read as a part of a segment: no panic, and no frame or
 // record beyond what there is.
 func FuzzFrames(f *testing.F) {
-	id := &identity{}
+	id := &identity{place: hashPlace}
 	slots := []slot{}
-	b := alignedBytes(2 * BlockBytes)
+	b := disk.Aligned(2 * disk.BlockBytes)
 	at := headBytes
 	for _, r := range []record{{kind: kindItem, part: 3, key: []byte("key"), value: []byte("value")}, {kind: kindState, part: 3}} {
-		r.put(b[at:], id, spot{1, BlockBytes + uint32(at)})
+		r.put(b[at:], id, spot{1, disk.BlockBytes + uint32(at)})
 		slots = append(slots, id.slotOf(&r))
 		at += r.bytes()
 	}
-	h := head{lsn: 9, seg: 1, off: BlockBytes, records: 2, body: uint32(at - headBytes), blocks: 1, parts: 1}
+	h := head{lsn: 9, seg: 1, off: disk.BlockBytes, records: 2, body: uint32(at - headBytes), blocks: 1, parts: 1}
 	h.finish(b, id, slots, []uint16{3})
 	f.Add(b, uint16(0), uint64(0))
-	f.Add(b[:BlockBytes], uint16(24), uint64(1<<40))
+	f.Add(b[:disk.BlockBytes], uint16(24), uint64(1<<40))
 	f.Fuzz(func(t *testing.T, data []byte, at uint16, change uint64) {
-		data = append([]byte{}, data[:len(data)&^(BlockBytes-1)]...)
-		if len(data) < BlockBytes {
+		data = append([]byte{}, data[:len(data)&^(disk.BlockBytes-1)]...)
+		if len(data) < disk.BlockBytes {
 			return
 		}
 		// A change in a head or a directory whose checksums hold all the same.
-		w := data[int(at)%(BlockBytes-8):]
+		w := data[int(at)%(disk.BlockBytes-8):]
 		le.PutUint64(w, le.Uint64(w)^change)
-		c := &content{id: id, seg: 1, base: BlockBytes, b: data}
+		c := &content{id: id, seg: 1, base: disk.BlockBytes, b: data}
 		resum(c)
 		for off := c.base; ; {
 			h, ok := c.locate(off)
@@ -57,7 +59,7 @@ func resum(c *content) {
 	for i, p := range []*uint32{&h.seg, &h.off, &h.records, &h.body, &h.blocks, &h.parts, &h.prevRecords, &h.flags, &h.dirSum, &h.tableSum} {
 		*p = le.Uint32(c.b[16+4*i:])
 	}
-	if h.seg == 1 && h.off == BlockBytes && h.fits() && c.holds(&h) {
+	if h.seg == 1 && h.off == disk.BlockBytes && h.fits() && c.holds(&h) {
 		h.put(c.b, c.id, magicHead)
 	}
 }
@@ -67,7 +69,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add([]byte("segment"), []byte("checkpoint"), []byte(storeText))
 	f.Fuzz(func(t *testing.T, segment, checkpoint, identity []byte) {
 		dir := t.TempDir()
-		s, err := Open(Dir(dir), Options{SegmentBytes: 32 << 10, Manual: true})
+		s, err := Open(disk.Dir(dir), Options{SegmentBytes: 32 << 10, Manual: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,7 +90,7 @@ func FuzzOpen(f *testing.F) {
 				}
 			}
 		}
-		if s, err = Open(Dir(dir), Options{SegmentBytes: 32 << 10, Manual: true}); err != nil {
+		if s, err = Open(disk.Dir(dir), Options{SegmentBytes: 32 << 10, Manual: true}); err != nil {
 			return
 		}
 		if v, ok, err := s.Get(1, []byte("abcd")); err == nil && (!ok || string(v) != "value") {

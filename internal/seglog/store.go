@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+
+	"viewring/internal/disk"
 )
 
 // Options of a Store. The zero value is a server's.
@@ -18,6 +20,9 @@ type Options struct {
 	Zeroed bool
 	// Manual leaves collection and checkpoints to the caller: tests.
 	Manual bool
+	// Place says where a key stands in the order of pages; it must never say otherwise of
+	// the same key. nil: by a hash of it.
+	Place  func(key []byte) uint64
 	Logger *slog.Logger // nil: none
 
 	hashBits uint // tests: so few bits of the hashes count
@@ -34,12 +39,15 @@ func (o *Options) defaults() {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = segmentBytesDefault
 	}
-	o.SegmentBytes = max(4*BlockBytes, o.SegmentBytes&^(BlockBytes-1))
+	o.SegmentBytes = max(4*disk.BlockBytes, o.SegmentBytes&^(disk.BlockBytes-1))
 	if o.CheckpointBytes == 0 {
 		o.CheckpointBytes = checkpointBytesDefault
 	}
 	if o.SpaceFactor == 0 {
 		o.SpaceFactor = spaceFactorDefault
+	}
+	if o.Place == nil {
+		o.Place = hashPlace
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -50,7 +58,7 @@ func (o *Options) defaults() {
 //
 // Locks are taken in this order: mu, a partition's, table, a segment's.
 type Store struct {
-	fs    FS
+	fs    disk.FS
 	opts  Options
 	id    *identity
 	arena arena

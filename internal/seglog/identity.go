@@ -8,6 +8,8 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/dchest/siphash"
+
+	"viewring/internal/disk"
 )
 
 // identity is what tells a store from every other: it is in no checksum of another.
@@ -15,6 +17,8 @@ type identity struct {
 	id   [16]byte
 	k    [2]uint64 // of the keyed hash: nobody outside knows which keys share a check
 	seed uint32    // of checksums, from id
+
+	place func(key []byte) uint64 // where a key stands in the order of pages
 
 	bits       uint // tests: how many bits of hashes count; 0: all
 	everywhere bool // tests: checksums do not depend on the place
@@ -29,16 +33,16 @@ const (
 
 // encode makes the file that says whose folder it is: the same block twice.
 func (id *identity) encode() []byte {
-	b := make([]byte, 0, BlockBytes)
+	b := make([]byte, 0, disk.BlockBytes)
 	b = append(b, storeText...)
 	b = append(b, storeFormat)
 	b = append(b, id.id[:]...)
 	b = le.AppendUint64(b, id.k[0])
 	b = le.AppendUint64(b, id.k[1])
 	b = le.AppendUint32(b, crc32.Checksum(b, castagnoli))
-	one := make([]byte, 2*BlockBytes)
+	one := make([]byte, 2*disk.BlockBytes)
 	copy(one, b)
-	copy(one[BlockBytes:], b)
+	copy(one[disk.BlockBytes:], b)
 	return one
 }
 
@@ -61,8 +65,8 @@ func (id *identity) decode(b []byte) error {
 }
 
 // loadIdentity reads the store's identity, or makes one in an empty folder.
-func loadIdentity(fs FS, names []string, opts *Options) (*identity, error) {
-	id := &identity{bits: opts.hashBits, everywhere: opts.bugs.on(bugNoSeed)}
+func loadIdentity(fs disk.FS, names []string, opts *Options) (*identity, error) {
+	id := &identity{place: opts.Place, bits: opts.hashBits, everywhere: opts.bugs.on(bugNoSeed)}
 	found := false
 	for _, n := range names {
 		_, seg := segmentNumber(n)
@@ -76,21 +80,21 @@ func loadIdentity(fs FS, names []string, opts *Options) (*identity, error) {
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
 	defer f.Close() // read only
-	b := make([]byte, 2*BlockBytes)
+	b := make([]byte, 2*disk.BlockBytes)
 	if _, err := f.ReadAt(b, 0); err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
-	first := id.decode(b[:BlockBytes])
+	first := id.decode(b[:disk.BlockBytes])
 	if first == nil {
 		return id, nil
 	}
-	if err := id.decode(b[BlockBytes:]); err != nil {
+	if err := id.decode(b[disk.BlockBytes:]); err != nil {
 		return nil, fmt.Errorf("read identity: %w; its copy: %w", first, err)
 	}
 	return id, nil
 }
 
-func (id *identity) create(fs FS) error {
+func (id *identity) create(fs disk.FS) error {
 	var b [32]byte
 	if _, err := rand.Read(b[:]); err != nil {
 		panic(err) // documented never to happen
@@ -120,23 +124,12 @@ func (id *identity) create(fs FS) error {
 	return nil
 }
 
-// groupBytes is how many bytes of a key, its slot and space, order it before its hash
-// does.
-const groupBytes = 3
-
-// Place is where a key stands in the order of pages: by its slot (14 bits) and space
-// (2 bits), then by 48 bits of a hash that is the same in every store.
-func Place(key []byte) uint64 {
-	if len(key) < groupBytes {
-		return xxhash.Sum64(key) >> 16
-	}
-	group := uint64(key[0])<<10 | uint64(key[1])<<2 | uint64(key[2]&3)
-	return group<<48 | xxhash.Sum64(key)>>16
-}
+// hashPlace is where a key stands where nobody says otherwise.
+func hashPlace(key []byte) uint64 { return xxhash.Sum64(key) }
 
 // boundOf is where the index has a key.
 func (id *identity) boundOf(key []byte) bound {
-	b := bound{Place(key), uint32(siphash.Hash(id.k[0], id.k[1], key))}
+	b := bound{id.place(key), uint32(siphash.Hash(id.k[0], id.k[1], key))}
 	if id.bits > 0 {
 		b.pos &= 1<<id.bits - 1
 		b.check &= 1<<(id.bits/2) - 1

@@ -3,6 +3,8 @@ package seglog
 import (
 	"bytes"
 	"hash/crc32"
+
+	"viewring/internal/disk"
 )
 
 // content is what is read of a segment's file: from an offset on, which is that of a
@@ -22,13 +24,13 @@ func (c *content) at(off uint32) []byte { return c.b[off-c.base:] }
 // locate finds the first frame at off or behind it, by its head or by the copy of that
 // at its end.
 func (c *content) locate(off uint32) (h head, ok bool) {
-	for o := off; uint64(o)+BlockBytes <= uint64(c.end()); o += BlockBytes {
-		block := c.at(o)[:BlockBytes]
+	for o := off; uint64(o)+disk.BlockBytes <= uint64(c.end()); o += disk.BlockBytes {
+		block := c.at(o)[:disk.BlockBytes]
 		if h, ok := c.id.readFrameHead(block, magicHead); ok && h.seg == c.seg && h.off == o && c.holds(&h) {
 			return h, true
 		}
-		h, ok := c.id.readFrameHead(block[BlockBytes-headBytes:], magicTail)
-		if ok && h.seg == c.seg && h.off >= off && uint64(h.off)+uint64(h.bytes()) == uint64(o)+BlockBytes {
+		h, ok := c.id.readFrameHead(block[disk.BlockBytes-headBytes:], magicTail)
+		if ok && h.seg == c.seg && h.off >= off && uint64(h.off)+uint64(h.bytes()) == uint64(o)+disk.BlockBytes {
 			return h, true
 		}
 	}

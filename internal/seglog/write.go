@@ -3,6 +3,8 @@ package seglog
 import (
 	"fmt"
 	"slices"
+
+	"viewring/internal/disk"
 )
 
 // OpKind says what an operation of a batch does.
@@ -209,7 +211,7 @@ func (s *Store) openSegment(body, records int) error {
 	}
 	g := &segment{number: h.number, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
-	h.blocks = uint32(g.size / BlockBytes)
+	h.blocks = uint32(g.size / disk.BlockBytes)
 	s.nextNumber++
 	s.addSegment(g)
 	s.cur = g
@@ -245,7 +247,7 @@ func (f *frame) grow(n int) {
 	if n <= cap(f.buf) {
 		return
 	}
-	b := alignedBytes(max(alignBlock(n), 2*cap(f.buf)))
+	b := disk.Aligned(max(alignBlock(n), 2*cap(f.buf)))
 	f.seg.mem.Lock()
 	defer f.seg.mem.Unlock()
 	f.buf = b[:copy(b, f.buf)]
@@ -389,7 +391,7 @@ func (s *Store) write(f *frame) error {
 	if f.flags != 0 && int64(f.off)+int64(n) > f.seg.size {
 		return nil // a seal that damage has left no room for
 	}
-	h.blocks = uint32(n / BlockBytes)
+	h.blocks = uint32(n / disk.BlockBytes)
 	f.grow(n)
 	h.finish(f.buf[:n], s.id, f.slots, f.prev.parts)
 	if err := f.seg.mem.file.WriteSync(f.buf[:n], int64(f.off)); err != nil {

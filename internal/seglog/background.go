@@ -3,6 +3,8 @@ package seglog
 import (
 	"sync"
 	"sync/atomic"
+
+	"viewring/internal/disk"
 )
 
 // counters count since the start.
@@ -71,7 +73,7 @@ func (p *buffers) take() []byte {
 		p.free = p.free[:n-1]
 		return b
 	}
-	return alignedBytes(frameBytesMin)
+	return disk.Aligned(frameBytesMin)
 }
 
 func (p *buffers) give(b []byte) {

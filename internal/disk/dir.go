@@ -1,10 +1,12 @@
-package seglog
+package disk
 
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"unsafe"
 )
 
@@ -14,9 +16,49 @@ type dirFS struct{ dir string }
 // Dir returns the folder dir, which must be there.
 func Dir(dir string) FS { return dirFS{dir} }
 
-// alignedBytes makes a buffer that direct writes accept: it begins at a multiple of
+// Make makes the folder dir and what is missing above it, so that a crash leaves all, and
+// returns it.
+func Make(dir string) (FS, error) {
+	dir = filepath.Clean(dir)
+	var parents []string
+	for at := dir; ; {
+		if _, err := os.Stat(at); err == nil {
+			break
+		}
+		parent := filepath.Dir(at)
+		if parent == at {
+			break
+		}
+		parents = append(parents, parent)
+		at = parent
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	for _, parent := range slices.Backward(parents) {
+		if err := (dirFS{parent}).SyncDir(); err != nil {
+			return nil, err
+		}
+	}
+	return dirFS{dir}, nil
+}
+
+// Lock implements FS.
+func (d dirFS) Lock() (io.Closer, error) {
+	path := filepath.Join(d.dir, LockName)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Aligned makes a buffer that direct writes accept: it begins at a multiple of
 // BlockBytes in memory.
-func alignedBytes(n int) []byte {
+func Aligned(n int) []byte {
 	b := make([]byte, n+BlockBytes)
 	skip := int(-uintptr(unsafe.Pointer(unsafe.SliceData(b))) & (BlockBytes - 1))
 	return b[skip : skip+n : skip+n]
@@ -26,7 +68,7 @@ func alignedBytes(n int) []byte {
 // the synced writes beside it.
 const zeroPiece = 256 << 10
 
-var zeros = alignedBytes(zeroPiece)
+var zeros = Aligned(zeroPiece)
 
 // Create implements FS.
 func (d dirFS) Create(name string, size int64, zeroed bool) (File, error) {

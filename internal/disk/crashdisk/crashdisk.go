@@ -1,7 +1,7 @@
-// Package crashfs is a file system in memory for tests of package seglog: it crashes
-// when told to, and then of what was not synced any sectors are there and any are not,
-// and so are names of files. It can also damage what is stored.
-package crashfs
+// Package crashdisk is a folder in memory, for tests: it crashes when told to, and then of
+// what was not synced any sectors are there and any are not, and so are names of files. It
+// can also damage what is stored, fail, be slow and be full.
+package crashdisk
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	"slices"
 	"sync"
 
-	"viewring/server/store/seglog"
+	"viewring/internal/disk"
 )
 
 // ErrCrashed is the error of everything after the crash.
@@ -33,7 +33,59 @@ type FS struct {
 	left    int                      // steps until the crash; below 0: none
 	crashed bool
 	steps   int
+	locked  bool
+	watch   func(Step) error
+	free    uint64
+	bounded bool
 }
+
+// Step is what is about to be done.
+type Step struct {
+	Kind StepKind
+	Name string // of the file
+}
+
+// StepKind is what kind of a step it is.
+type StepKind int
+
+// The kinds of steps. All but reads change the disk.
+const (
+	Read StepKind = iota
+	Write
+	WriteSync
+	Sync
+	Change // of names: create, rename, remove
+	SyncDir
+)
+
+// Watch lets fn be called before each step, with no lock held: it may take its time, and
+// its error is that of the step, which is then not done. nil ends it.
+func (d *FS) Watch(fn func(Step) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.watch = fn
+}
+
+// about tells of a step.
+func (d *FS) about(kind StepKind, name string) error {
+	d.mu.Lock()
+	fn := d.watch
+	d.mu.Unlock()
+	if fn == nil {
+		return nil
+	}
+	return fn(Step{kind, name})
+}
+
+// SetFree lets the disk say that so many bytes are free. It is not full for that.
+func (d *FS) SetFree(bytes uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.free, d.bounded = bytes, true
+}
+
+// Mem makes an empty disk for who wants no crash.
+func Mem() *FS { return New(512, rand.New(rand.NewPCG(0, 0))) }
 
 // node is a file's content.
 type node struct {
@@ -74,10 +126,25 @@ func (d *FS) Crash() *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.crashed = true
-	next := New(d.sector, d.rng)
+	return d.after(d.rng, func() bool { return d.rng.IntN(2) == 0 }, func() (percent int) { return 25 * d.rng.IntN(5) })
+}
+
+// CrashClone returns the disk as a start would find it after a crash now, of which this
+// disk learns nothing. percent is how much stays of what was not synced.
+func (d *FS) CrashClone(percent int, rng *rand.Rand) *FS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.after(rng, func() bool { return rng.IntN(100) < percent }, func() int { return percent })
+}
+
+// after is the disk after a crash: moved says whether a change of names stays, share how
+// many percent of a file's sectors. The caller holds mu.
+func (d *FS) after(rng *rand.Rand, moved func() bool, share func() int) *FS {
+	next := New(d.sector, rng)
+	next.free, next.bounded = d.free, d.bounded
 	names := maps.Clone(d.durable)
 	for _, move := range d.moves {
-		if d.rng.IntN(2) == 0 {
+		if moved() {
 			move(names)
 		}
 	}
@@ -85,7 +152,7 @@ func (d *FS) Crash() *FS {
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		n := names[name]
 		if done[n] == nil {
-			done[n] = d.survivor(n)
+			done[n] = d.survivor(n, rng, share())
 		}
 		next.names[name] = done[n]
 	}
@@ -94,12 +161,11 @@ func (d *FS) Crash() *FS {
 }
 
 // survivor is what a crash leaves of a file: all that was synced, and of the rest any sectors.
-func (d *FS) survivor(n *node) *node {
+func (d *FS) survivor(n *node, rng *rand.Rand, percent int) *node {
 	b := make([]byte, max(len(n.synced), len(n.now)))
 	copy(b, n.synced)
-	share := d.rng.IntN(5) // of 4: none, some, or all of what was not synced
 	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
-		if d.rng.IntN(4) < share {
+		if rng.IntN(100) < percent {
 			from := s * d.sector
 			if to := min(from+d.sector, len(n.now)); from < to {
 				copy(b[from:to], n.now[from:to])
@@ -161,8 +227,11 @@ func (d *FS) rename(move func(map[string]*node)) {
 	d.moves = append(d.moves, move)
 }
 
-// Create implements seglog.FS.
-func (d *FS) Create(name string, size int64, _ bool) (seglog.File, error) {
+// Create implements disk.FS.
+func (d *FS) Create(name string, size int64, _ bool) (disk.File, error) {
+	if err := d.about(Change, name); err != nil {
+		return nil, err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.step(); err != nil {
@@ -170,11 +239,11 @@ func (d *FS) Create(name string, size int64, _ bool) (seglog.File, error) {
 	}
 	n := &node{now: make([]byte, size), synced: make([]byte, size), dirty: make(map[int]bool)}
 	d.rename(func(names map[string]*node) { names[name] = n })
-	return &file{d, n}, nil
+	return &file{d, n, name}, nil
 }
 
-// Open implements seglog.FS.
-func (d *FS) Open(name string) (seglog.File, error) {
+// Open implements disk.FS.
+func (d *FS) Open(name string) (disk.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.crashed {
@@ -184,11 +253,14 @@ func (d *FS) Open(name string) (seglog.File, error) {
 	if n == nil {
 		return nil, fs.ErrNotExist
 	}
-	return &file{d, n}, nil
+	return &file{d, n, name}, nil
 }
 
-// Rename implements seglog.FS.
+// Rename implements disk.FS.
 func (d *FS) Rename(from, to string) error {
+	if err := d.about(Change, to); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.step(); err != nil {
@@ -207,8 +279,11 @@ func (d *FS) Rename(from, to string) error {
 	return nil
 }
 
-// Remove implements seglog.FS.
+// Remove implements disk.FS.
 func (d *FS) Remove(name string) error {
+	if err := d.about(Change, name); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.step(); err != nil {
@@ -221,7 +296,7 @@ func (d *FS) Remove(name string) error {
 	return nil
 }
 
-// List implements seglog.FS.
+// List implements disk.FS.
 func (d *FS) List() ([]string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -231,8 +306,11 @@ func (d *FS) List() ([]string, error) {
 	return slices.Sorted(maps.Keys(d.names)), nil
 }
 
-// SyncDir implements seglog.FS.
+// SyncDir implements disk.FS.
 func (d *FS) SyncDir() error {
+	if err := d.about(SyncDir, ""); err != nil {
+		return err
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.step(); err != nil {
@@ -243,16 +321,48 @@ func (d *FS) SyncDir() error {
 	return nil
 }
 
-// Free implements seglog.FS.
-func (d *FS) Free() (uint64, bool) { return 0, false }
-
-type file struct {
-	d *FS
-	n *node
+// Free implements disk.FS.
+func (d *FS) Free() (uint64, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.free, d.bounded
 }
 
-// ReadAt implements seglog.File.
+// Lock implements disk.FS.
+func (d *FS) Lock() (io.Closer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.crashed {
+		return nil, ErrCrashed
+	}
+	if d.locked {
+		return nil, disk.ErrInUse
+	}
+	d.locked = true
+	return lock{d}, nil
+}
+
+type lock struct{ d *FS }
+
+// Close gives the folder back.
+func (l lock) Close() error {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	l.d.locked = false
+	return nil
+}
+
+type file struct {
+	d    *FS
+	n    *node
+	name string
+}
+
+// ReadAt implements disk.File.
 func (f *file) ReadAt(b []byte, at int64) (int, error) {
+	if err := f.d.about(Read, f.name); err != nil {
+		return 0, err
+	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.d.crashed {
@@ -268,8 +378,15 @@ func (f *file) ReadAt(b []byte, at int64) (int, error) {
 	return n, nil
 }
 
-// WriteAt implements seglog.File.
+// WriteAt implements disk.File.
 func (f *file) WriteAt(b []byte, at int64) (int, error) {
+	if err := f.d.about(Write, f.name); err != nil {
+		return 0, err
+	}
+	return f.writeAt(b, at)
+}
+
+func (f *file) writeAt(b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	err := f.d.step()
@@ -293,12 +410,15 @@ func (f *file) write(b []byte, at int64) {
 	}
 }
 
-// WriteSync implements seglog.File.
+// WriteSync implements disk.File.
 func (f *file) WriteSync(b []byte, at int64) error {
-	if at%seglog.BlockBytes != 0 || len(b)%seglog.BlockBytes != 0 {
+	if at%disk.BlockBytes != 0 || len(b)%disk.BlockBytes != 0 {
 		return errors.New("a write that is not aligned")
 	}
-	if _, err := f.WriteAt(b, at); err != nil {
+	if err := f.d.about(WriteSync, f.name); err != nil {
+		return err
+	}
+	if _, err := f.writeAt(b, at); err != nil {
 		return err
 	}
 	return f.settle(int(at)/f.d.sector, (int(at)+len(b)-1)/f.d.sector)
@@ -324,8 +444,11 @@ func (f *file) settle(from, to int) error {
 	return nil
 }
 
-// Sync implements seglog.File.
+// Sync implements disk.File.
 func (f *file) Sync() error {
+	if err := f.d.about(Sync, f.name); err != nil {
+		return err
+	}
 	f.d.mu.Lock()
 	err := f.d.step()
 	f.d.mu.Unlock()
@@ -335,15 +458,15 @@ func (f *file) Sync() error {
 	return f.settle(0, len(f.n.now)/f.d.sector)
 }
 
-// EndWrites implements seglog.File.
+// EndWrites implements disk.File.
 func (f *file) EndWrites() error { return nil }
 
-// Size implements seglog.File.
+// Size implements disk.File.
 func (f *file) Size() (int64, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	return int64(len(f.n.now)), nil
 }
 
-// Close implements seglog.File.
+// Close implements disk.File.
 func (f *file) Close() error { return nil }

@@ -6,7 +6,8 @@ import (
 	"sync"
 	"testing"
 
-	"viewring/server/store/seglog"
+	"viewring/internal/disk"
+	"viewring/internal/seglog"
 )
 
 // lane writes to a partition of its own, as a server's lanes do, and looks at what it
@@ -55,7 +56,7 @@ func TestLanes(t *testing.T) {
 	if slow() {
 		batches = 5000
 	}
-	fs := seglog.Dir(t.TempDir())
+	fs := disk.Dir(t.TempDir())
 	opts := seglog.Options{SegmentBytes: 256 << 10, CheckpointBytes: 1 << 20}
 	s, err := seglog.Open(fs, opts)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"math"
+
+	"viewring/internal/disk"
 )
 
 // kind says what a record does.
@@ -60,7 +62,7 @@ var le = binary.LittleEndian
 
 func align8(n int) int { return (n + 7) &^ 7 }
 
-func alignBlock(n int) int { return (n + BlockBytes - 1) &^ (BlockBytes - 1) }
+func alignBlock(n int) int { return (n + disk.BlockBytes - 1) &^ (disk.BlockBytes - 1) }
 
 // seedAt begins a checksum that holds only in one store and at one place: what was
 // written elsewhere, or into an earlier life of a file, is not taken for what belongs here.
@@ -207,8 +209,8 @@ func (id *identity) readFrameHead(b []byte, magic uint32) (h head, ok bool) {
 
 // fits reports whether the lengths in a head go together. 64 bits: none can wrap.
 func (h *head) fits() bool {
-	return h.off%BlockBytes == 0 && uint64(h.tailAt())+headBytes <= uint64(h.blocks)*BlockBytes &&
-		uint64(h.records)*recordBytes <= uint64(h.body) && uint64(h.blocks)*BlockBytes <= math.MaxUint32
+	return h.off%disk.BlockBytes == 0 && uint64(h.tailAt())+headBytes <= uint64(h.blocks)*disk.BlockBytes &&
+		uint64(h.records)*recordBytes <= uint64(h.body) && uint64(h.blocks)*disk.BlockBytes <= math.MaxUint32
 }
 
 // The places of a frame's parts, from its beginning.
@@ -217,7 +219,7 @@ func (h *head) partsAt() int { return h.dirAt() + slotBytes*int(h.records) }
 func (h *head) tableAt() int { return align8(h.partsAt() + partBytes*int(h.parts)) }
 func (h *head) sectors() int { return (h.tableAt() + sectorBytes - 1) / sectorBytes }
 func (h *head) tailAt() int  { return h.tableAt() + sumBytes*h.sectors() }
-func (h *head) bytes() int   { return int(h.blocks) * BlockBytes }
+func (h *head) bytes() int   { return int(h.blocks) * disk.BlockBytes }
 
 // frameBytes is how long a frame gets.
 func frameBytes(body, records, parts int) int {

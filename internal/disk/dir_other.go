@@ -1,6 +1,6 @@
 //go:build !linux
 
-package seglog
+package disk
 
 import "os"
 
@@ -14,7 +14,3 @@ func openDirect(string) *os.File { return nil }
 func refused(error) bool { return false }
 
 func syncData(f *os.File) error { return f.Sync() }
-
-func mapPages(n int) ([]byte, error) { return make([]byte, n), nil }
-
-func unmapPages([]byte) error { return nil }

@@ -8,11 +8,13 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"viewring/internal/disk"
 )
 
 // Open opens the store that lives in fs, or makes one. What it finds damaged it says
 // to the logger; reads of that fail with ErrCorrupt.
-func Open(fs FS, opts Options) (*Store, error) {
+func Open(fs disk.FS, opts Options) (*Store, error) {
 	opts.defaults()
 	names, err := fs.List()
 	if err != nil {
@@ -85,7 +87,7 @@ func (r *recovery) run(names []string) error {
 }
 
 // clean removes what a run before has left unfinished, and returns the other names.
-func clean(fs FS, names []string) (kept []string, err error) {
+func clean(fs disk.FS, names []string) (kept []string, err error) {
 	for _, n := range names {
 		if !strings.HasSuffix(n, newSuffix) {
 			kept = append(kept, n)
@@ -241,7 +243,7 @@ func (r *recovery) findFreed(numbers []uint32) error {
 		if n < r.newest {
 			continue // the newest head knows of what these say
 		}
-		from := max(s.seg(n).first, BlockBytes)
+		from := max(s.seg(n).first, disk.BlockBytes)
 		if n == r.start.seg {
 			from = max(from, r.start.off)
 		}
@@ -280,7 +282,7 @@ func (r *recovery) content(g *segment, from uint32) (*content, error) {
 		r.damage("a segment cannot be read", "segment", g.number, "at", int64(from)+int64(n), "err", err)
 	}
 	clear(c.b[n:])
-	c.b = c.b[:len(c.b)&^(BlockBytes-1)]
+	c.b = c.b[:len(c.b)&^(disk.BlockBytes-1)]
 	r.read += int64(len(c.b))
 	if now := time.Now(); now.Sub(r.began) > 2*time.Second && now.Sub(r.said) > 2*time.Second {
 		r.said = now
@@ -291,7 +293,7 @@ func (r *recovery) content(g *segment, from uint32) (*content, error) {
 
 // segment replays one segment. Of the newest the last frame may be torn.
 func (r *recovery) segment(g *segment, newest bool) error {
-	from := max(g.first, BlockBytes)
+	from := max(g.first, disk.BlockBytes)
 	if g.number == r.start.seg {
 		from = max(from, r.start.off)
 	}
@@ -313,10 +315,10 @@ func (r *recovery) segment(g *segment, newest bool) error {
 		}
 		r.frame(c, g, &h)
 	}
-	if h, ok := c.locate(from); r.heads[g.number] == nil && g.number != r.start.seg && (!ok || known == 0 && h.off > BlockBytes) {
+	if h, ok := c.locate(from); r.heads[g.number] == nil && g.number != r.start.seg && (!ok || known == 0 && h.off > disk.BlockBytes) {
 		r.lost(g.number, "the beginning of a segment is missing", -1, nil)
 	}
-	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*BlockBytes {
+	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*disk.BlockBytes {
 		r.lost(g.number, "a segment was cut off", -1, nil)
 	}
 	g.endLSN = r.expect
@@ -351,9 +353,9 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 		return nil
 	}
 	r.s.opts.Logger.Info("the log ends in a write that was not finished", "segment", g.number, "at", g.end)
-	piece := alignedBytes(BlockBytes)
-	for off := uint32(0); int(off) < len(rest); off += BlockBytes {
-		if isZero(rest[off : off+BlockBytes]) {
+	piece := disk.Aligned(disk.BlockBytes)
+	for off := uint32(0); int(off) < len(rest); off += disk.BlockBytes {
+		if isZero(rest[off : off+disk.BlockBytes]) {
 			continue
 		}
 		if err := g.mem.file.WriteSync(piece, int64(g.end+off)); err != nil {

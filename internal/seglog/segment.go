@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"viewring/internal/disk"
 )
 
 // segment is one file of the log. Its number is never used again.
@@ -39,8 +41,8 @@ type segment struct {
 
 	mem struct {
 		sync.RWMutex
-		frames []*frame // not durable yet, and therefore here
-		file   File     // nil: not made yet
+		frames []*frame  // not durable yet, and therefore here
+		file   disk.File // nil: not made yet
 	}
 }
 
@@ -52,7 +54,7 @@ const (
 
 // spareFile is an empty file that waits to become a segment.
 type spareFile struct {
-	file File
+	file disk.File
 	name string
 }
 
@@ -81,7 +83,7 @@ func (h *segmentHead) bytes() int { return alignBlock(48 + 4*len(h.live) + 2*len
 
 // encode makes the block or blocks that begin the file.
 func (h *segmentHead) encode(id *identity) []byte {
-	out := alignedBytes(h.bytes())
+	out := disk.Aligned(h.bytes())
 	b := le.AppendUint32(out[:0], magicSeg)
 	b = append(b, id.id[:]...)
 	b = le.AppendUint32(b, h.number)
@@ -101,7 +103,7 @@ func (h *segmentHead) encode(id *identity) []byte {
 }
 
 // readSegmentHead reads the head of the segment that a file's name says it is.
-func readSegmentHead(id *identity, f File, number uint32) (h segmentHead, err error) {
+func readSegmentHead(id *identity, f disk.File, number uint32) (h segmentHead, err error) {
 	size, err := f.Size()
 	if err != nil {
 		return h, err

@@ -16,10 +16,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
+	"viewring/internal/disk"
+	"viewring/internal/seglog"
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/server/store"
-	"viewring/server/store/seglog"
 	"viewring/tests/harness"
 )
 
@@ -114,11 +115,11 @@ var engines = []struct {
 	open func(dir string) (engine, error)
 }{
 	{"log", func(dir string) (engine, error) {
-		s, err := seglog.Open(seglog.Dir(dir), seglog.Options{})
+		s, err := seglog.Open(disk.Dir(dir), seglog.Options{})
 		return &logEngine{s: s}, err
 	}},
 	{"log-zeroed", func(dir string) (engine, error) {
-		s, err := seglog.Open(seglog.Dir(dir), seglog.Options{Zeroed: true})
+		s, err := seglog.Open(disk.Dir(dir), seglog.Options{Zeroed: true})
 		return &logEngine{s: s}, err
 	}},
 	{"pebble", func(dir string) (engine, error) {

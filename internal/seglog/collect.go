@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"viewring/internal/disk"
 )
 
 // Collecting a segment copies what of it is needed to the end of the log, and frees it
@@ -163,8 +165,8 @@ func (s *Store) collect(g *segment) error {
 
 // readAll reads a segment. What its file has been cut off of reads as zeros.
 func (s *Store) readAll(g *segment) (*content, error) {
-	c := &content{id: s.id, seg: g.number, base: max(g.first, BlockBytes)}
-	buf := make([]byte, max(0, g.size-int64(c.base))&^(BlockBytes-1))
+	c := &content{id: s.id, seg: g.number, base: max(g.first, disk.BlockBytes)}
+	buf := make([]byte, max(0, g.size-int64(c.base))&^(disk.BlockBytes-1))
 	b, err := g.read(buf, c.base)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err

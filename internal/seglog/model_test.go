@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"viewring/server/store/seglog"
-	"viewring/server/store/seglog/crashfs"
+	"viewring/internal/disk/crashdisk"
+	"viewring/internal/seglog"
 )
 
 // content is what a partition has, as maps.
@@ -192,7 +192,7 @@ func difference(found, want map[string]string) string {
 // player plays random operations on a store and a model.
 type player struct {
 	rng     *rand.Rand
-	disk    *crashfs.FS
+	disk    *crashdisk.FS
 	opts    seglog.Options
 	store   *seglog.Store
 	model   model // all that was applied
@@ -206,7 +206,7 @@ type player struct {
 
 func newPlayer(seed uint64, sector int) *player {
 	rng := rand.New(rand.NewPCG(seed, 1))
-	p := &player{rng: rng, disk: crashfs.New(sector, rng), model: make(model), ackedAt: make(model), batches: make(map[uint64][]seglog.Op)}
+	p := &player{rng: rng, disk: crashdisk.New(sector, rng), model: make(model), ackedAt: make(model), batches: make(map[uint64][]seglog.Op)}
 	p.opts = seglog.Options{SegmentBytes: 64 << 10, Manual: true}
 	if rng.IntN(3) == 0 {
 		p.opts.HashBits(3)
@@ -412,7 +412,7 @@ func crashes(seed uint64, count int, plant seglog.Bugs) error {
 		}
 		for !p.disk.Crashed() {
 			if err := p.step(); err != nil {
-				if !errors.Is(err, crashfs.ErrCrashed) && !p.disk.Crashed() {
+				if !errors.Is(err, crashdisk.ErrCrashed) && !p.disk.Crashed() {
 					return fmt.Errorf("before crash %d: %w", n, err)
 				}
 				break

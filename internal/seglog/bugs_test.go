@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"testing"
 
-	"viewring/server/store/seglog"
-	"viewring/server/store/seglog/crashfs"
+	"viewring/internal/disk/crashdisk"
+	"viewring/internal/seglog"
 )
 
 // Where the bugs that are planted are caught.
@@ -75,7 +75,7 @@ func TestPlantedBugs(t *testing.T) {
 			continue
 		}
 		err := look(bug)
-		if err == nil || errors.Is(err, crashfs.ErrCrashed) {
+		if err == nil || errors.Is(err, crashdisk.ErrCrashed) {
 			t.Errorf("%s: not caught: %v", name, err)
 			continue
 		}

@@ -9,13 +9,13 @@ import (
 	"strings"
 	"testing"
 
-	"viewring/server/store/seglog"
-	"viewring/server/store/seglog/crashfs"
+	"viewring/internal/disk/crashdisk"
+	"viewring/internal/seglog"
 )
 
 // small is a small store on a disk, and what is in it.
 type small struct {
-	disk  *crashfs.FS
+	disk  *crashdisk.FS
 	opts  seglog.Options
 	items map[string]string // of partition 1
 	older map[string][]string
@@ -29,7 +29,7 @@ const (
 // newSmall makes a store that has been written to in several batches, with overwritten
 // and deleted keys. clean: it was closed; else its machine was switched off.
 func newSmall(plant seglog.Bugs, rounds int, clean bool) (*small, error) {
-	m := &small{disk: crashfs.New(512, rand.New(rand.NewPCG(1, 2))), opts: seglog.Options{SegmentBytes: 32 << 10, Manual: true},
+	m := &small{disk: crashdisk.New(512, rand.New(rand.NewPCG(1, 2))), opts: seglog.Options{SegmentBytes: 32 << 10, Manual: true},
 		items: make(map[string]string), older: make(map[string][]string)}
 	m.opts.Plant(plant)
 	s, err := seglog.Open(m.disk, m.opts)
@@ -82,7 +82,7 @@ func (m *small) write(s *seglog.Store, rounds int) error {
 
 // check opens the store on a damaged disk and looks at every key: it has its value, or
 // the store says that it can't tell. It returns how many can't be told.
-func (m *small) check(disk *crashfs.FS) (corrupt int, err error) {
+func (m *small) check(disk *crashdisk.FS) (corrupt int, err error) {
 	s, err := seglog.Open(disk, m.opts)
 	if err != nil {
 		if errors.Is(err, seglog.ErrCorrupt) || errors.Is(err, seglog.ErrFormat) {
@@ -132,7 +132,7 @@ func (m *small) look(s *seglog.Store) (corrupt int, err error) {
 }
 
 // files returns the names of files that begin with prefix.
-func files(disk *crashfs.FS, prefix string) (names []string) {
+func files(disk *crashdisk.FS, prefix string) (names []string) {
 	all, _ := disk.List()
 	for _, n := range all {
 		if strings.HasPrefix(n, prefix) {
@@ -142,7 +142,7 @@ func files(disk *crashfs.FS, prefix string) (names []string) {
 	return names
 }
 
-func withoutCheckpoint(disk *crashfs.FS) *crashfs.FS {
+func withoutCheckpoint(disk *crashdisk.FS) *crashdisk.FS {
 	d := disk.Clone()
 	for _, n := range files(d, "checkpoint-") {
 		_ = d.Remove(n) // it is there
@@ -206,18 +206,18 @@ func TestFlips(t *testing.T) {
 // damageCase is something that happens to a store's files.
 type damageCase struct {
 	name string
-	hurt func(m *small, disk *crashfs.FS, old *crashfs.FS, rng *rand.Rand)
+	hurt func(m *small, disk *crashdisk.FS, old *crashdisk.FS, rng *rand.Rand)
 }
 
 var damages = []damageCase{
-	{"segment truncated", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"segment truncated", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		n := pick(d, rng)
 		d.Put(n, d.Bytes(n)[:rng.IntN(len(d.Bytes(n)))])
 	}},
-	{"segment zeroed", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"segment zeroed", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		clear(d.Bytes(pick(d, rng)))
 	}},
-	{"part of a segment zeroed", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"part of a segment zeroed", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		name := pick(d, rng)
 		b := d.Bytes(name)
 		at := rng.IntN(len(b)) &^ 4095
@@ -229,34 +229,34 @@ var damages = []damageCase{
 		}
 		clear(part)
 	}},
-	{"segment filled with noise", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"segment filled with noise", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		b := d.Bytes(pick(d, rng))
 		at := rng.IntN(len(b)) &^ 511
 		for i := range b[at:min(len(b), at+512*(1+rng.IntN(20)))] {
 			b[at+i] = byte(rng.Uint32())
 		}
 	}},
-	{"segments swapped", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"segments swapped", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		a, b := pick(d, rng), pick(d, rng)
 		x, y := slices.Clone(d.Bytes(a)), slices.Clone(d.Bytes(b))
 		d.Put(a, y)
 		d.Put(b, x)
 	}},
-	{"segment missing", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"segment missing", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		_ = d.Remove(pick(d, rng)) // it is there
 	}},
-	{"segment put back from an earlier day", func(_ *small, d, old *crashfs.FS, rng *rand.Rand) {
+	{"segment put back from an earlier day", func(_ *small, d, old *crashdisk.FS, rng *rand.Rand) {
 		n := pick(old, rng)
 		d.Put(n, old.Bytes(n))
 	}},
-	{"block put elsewhere", func(_ *small, d, _ *crashfs.FS, rng *rand.Rand) {
+	{"block put elsewhere", func(_ *small, d, _ *crashdisk.FS, rng *rand.Rand) {
 		b := d.Bytes(pick(d, rng))
 		from, to := rng.IntN(len(b))&^4095, rng.IntN(len(b))&^4095
 		copy(b[to:to+4096], slices.Clone(b[from:from+4096]))
 	}},
 }
 
-func pick(d *crashfs.FS, rng *rand.Rand) string {
+func pick(d *crashdisk.FS, rng *rand.Rand) string {
 	names := files(d, "segment-")
 	return names[rng.IntN(len(names))]
 }

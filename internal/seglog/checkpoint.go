@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"viewring/internal/disk"
 )
 
 // A checkpoint is a file of chunks: length, checksum, content. Its name has the number
@@ -33,7 +35,7 @@ func checkpointName(lsn uint64) string { return fmt.Sprintf("%s%020d", checkpoin
 
 // chunkWriter writes a checkpoint.
 type chunkWriter struct {
-	f     File
+	f     disk.File
 	id    *identity
 	buf   []byte
 	at    int64

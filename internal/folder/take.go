@@ -1,0 +1,63 @@
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"viewring/internal/disk"
+)
+
+// Take locks and checks the data folder of a process of some kind, such as "server";
+// format is the version of what this build keeps in it. dir is its name, for errors. The
+// lock comes before the look inside, so that two processes never both find an empty folder.
+// The errors wrap ErrInUse or ErrFormat where these are the reason.
+func Take(d disk.FS, dir, kind string, format int) (io.Closer, error) {
+	lock, err := d.Lock()
+	switch {
+	case errors.Is(err, os.ErrPermission) || errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.EROFS):
+		return nil, fmt.Errorf("data folder %s is not writable: %w", dir, err)
+	case errors.Is(err, disk.ErrInUse):
+		return nil, fmt.Errorf("%w: %s", ErrInUse, dir)
+	case err != nil:
+		return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
+	}
+	if err := checkFormat(d, dir, fmt.Sprintf("viewring %s %d\n", kind, format)); err != nil {
+		_ = lock.Close() // the folder was not touched
+		return nil, err
+	}
+	return lock, nil
+}
+
+// checkFormat accepts a folder whose format file says want, or makes an empty one into it.
+func checkFormat(d disk.FS, dir, want string) error {
+	names, err := d.List()
+	if err != nil {
+		return fmt.Errorf("list data folder: %w", err)
+	}
+	if !slices.Contains(names, formatName) {
+		for _, n := range names {
+			if n != disk.LockName && n != formatNewName && n != "lost+found" {
+				return fmt.Errorf("%w: %s holds %q and no %s file", ErrFormat, dir, n, formatName)
+			}
+		}
+		if err := disk.WriteFile(d, formatName, []byte(want)); err != nil {
+			return fmt.Errorf("write format file: %w", err)
+		}
+		return nil
+	}
+	text, err := disk.ReadFile(d, formatName, formatBytesMax)
+	if err != nil {
+		return fmt.Errorf("read format file: %w", err)
+	}
+	if string(text) != want {
+		return fmt.Errorf("%w: %s says %q, this build writes %q", ErrFormat, dir,
+			strings.TrimSpace(string(text)), strings.TrimSpace(want))
+	}
+	return nil
+}
