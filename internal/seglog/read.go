@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 )
 
 // Get returns the value at key, which is the caller's to keep; ok is false when there
@@ -82,12 +81,9 @@ func (s *Store) find(group []entry, gen uint32, key []byte) (value []byte, ok bo
 // readEntry reads and verifies the record of an entry. keyOK says that its key holds,
 // also beside an error.
 func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error) {
-	g := s.acquire(e.seg)
-	if g == nil {
-		if s.isMissing(e.seg) {
-			return r, false, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, e.seg)
-		}
-		return r, false, errMoved
+	g, err := s.segmentOf(e)
+	if err != nil {
+		return r, false, err
 	}
 	defer g.release()
 	b, err := g.read(make([]byte, e.bytes()), e.off)
@@ -124,21 +120,51 @@ type Cursor struct {
 // After is the cursor that goes on after a key.
 func (s *Store) After(key []byte) Cursor { return Cursor{s.id.boundOf(key).pos, key} }
 
+// Parts returns the partitions that have items.
+func (s *Store) Parts() (parts []uint16) {
+	for n := range s.parts {
+		p := s.parts[n].Load()
+		if p == nil {
+			continue
+		}
+		p.mu.RLock()
+		if p.items.n > 0 {
+			parts = append(parts, uint16(n))
+		}
+		p.mu.RUnlock()
+	}
+	return parts
+}
+
 // scanEntries is how many entries are taken from the index at a time.
 const scanEntries = 256
 
 // Scan calls fn with a partition's items from a cursor on, in the order of places and,
 // within one, of keys, until fn returns false. What is changed meanwhile is told as
-// it is before or after. The slices are fn's to keep. An item that cannot be read
-// ends the scan with an error that wraps ErrCorrupt.
+// it is before or after. The slices are fn's to keep. Of an item whose value fails its
+// checksum, and whose key does not, the value is told as it is, or as nil: whoever needs it
+// verifies it. One whose key cannot be read ends the scan with an error that wraps
+// ErrCorrupt.
 func (s *Store) Scan(part uint16, from Cursor, fn func(key, value []byte) bool) error {
+	return s.scan(part, from, wholeValue, func(r *record, _ int) bool { return fn(r.key, r.value) })
+}
+
+// ScanHeads is Scan, but of each value only the first n bytes are read, and not verified.
+// bytes is the length of the record on the disk.
+func (s *Store) ScanHeads(part uint16, from Cursor, n int, fn func(key, head []byte, bytes int) bool) error {
+	return s.scan(part, from, n, func(r *record, bytes int) bool { return fn(r.key, r.value, bytes) })
+}
+
+// wholeValue lets whole values be read.
+const wholeValue = -1
+
+// scan calls fn with records and their lengths on the disk.
+func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes int) bool) error {
 	p := s.parts[part].Load()
 	if p == nil {
 		return nil
 	}
-	at, skip := from.Place, from.Key
-	first := from.Key == nil
-	for {
+	for at, more := from.Place, true; more; {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
 		suspect := p.suspect
@@ -146,36 +172,28 @@ func (s *Store) Scan(part uint16, from Cursor, fn func(key, value []byte) bool) 
 		if suspect {
 			return fmt.Errorf("scan of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}
-		if len(some) == 0 {
-			return nil
-		}
-		for len(some) > 0 {
-			n := 1
-			for n < len(some) && some[n].pos == some[0].pos {
-				n++
+		more = false
+		for i := range some {
+			place := some[i].pos
+			if i > 0 && some[i-1].pos == place {
+				continue
 			}
-			items, err := s.readPlace(part, p, some[0].pos)
+			items, err := s.readPlace(part, p, place, n)
 			if err != nil {
 				return fmt.Errorf("scan of partition %d: %w", part, err)
 			}
 			for i := range items {
-				if !first && some[0].pos == at && bytes.Compare(items[i].key, skip) <= 0 {
+				if place == from.Place && from.Key != nil && bytes.Compare(items[i].key, from.Key) <= 0 {
 					continue
 				}
-				if !fn(items[i].key, items[i].value) {
+				if !fn(&items[i].record, items[i].bytes) {
 					return nil
 				}
 			}
-			last := some[0].pos
-			some = some[n:]
-			if len(some) == 0 {
-				if last == 1<<64-1 {
-					return nil
-				}
-				at, skip, first = last+1, nil, true
-			}
+			at, more = place+1, place != 1<<64-1
 		}
 	}
+	return nil
 }
 
 // places returns about n entries from a place on, all of each place.
@@ -188,40 +206,97 @@ func (t *tree) places(at uint64, n int) (out []entry) {
 	return out
 }
 
+// found is a record with its length on the disk.
+type found struct {
+	record
+	bytes int
+}
+
 // readPlace reads the items of a place, in the order of their keys.
-func (s *Store) readPlace(part uint16, p *partition, place uint64) (items []record, err error) {
+func (s *Store) readPlace(part uint16, p *partition, place uint64, n int) (items []found, err error) {
 	for tries := 0; ; tries++ {
-		items = items[:0]
 		p.mu.RLock()
 		group := p.items.places(place, 1)
 		gen := p.gen
 		p.mu.RUnlock()
-		moved := false
-		for i := range group {
-			e := &group[i]
-			if e.pos != place {
-				break
-			}
-			if e.lost() || e.doubted() {
-				return nil, fmt.Errorf("%w: an item is lost", ErrCorrupt)
-			}
-			r, _, err := s.readEntry(e, kindItem)
-			if errors.Is(err, errMoved) && tries < movedMax {
-				moved = true
-				break
-			}
-			if err != nil {
-				return nil, err
-			}
-			if r.gen == gen && r.part == part {
-				items = append(items, r)
-			}
-		}
-		if !moved {
-			slices.SortFunc(items, func(a, b record) int { return strings.Compare(string(a.key), string(b.key)) })
-			return items, nil
+		items, err = s.readGroup(group, part, gen, place, n)
+		if !errors.Is(err, errMoved) || tries >= movedMax {
+			return items, err
 		}
 	}
+}
+
+// readGroup reads the items of entries that have one place.
+func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, n int) (items []found, err error) {
+	for i := range group {
+		e := &group[i]
+		if e.pos != place {
+			break
+		}
+		if e.lost() || e.doubted() {
+			return nil, fmt.Errorf("%w: an item is lost", ErrCorrupt)
+		}
+		var r record
+		if n == wholeValue {
+			var keyOK bool
+			if r, keyOK, err = s.readEntry(e, kindItem); keyOK {
+				err = nil // its value is for others to verify
+			}
+		} else {
+			r, err = s.readEntryHead(e, n)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.gen == gen && r.part == part {
+			items = append(items, found{r, int(e.bytes())})
+		}
+	}
+	slices.SortFunc(items, func(a, b found) int { return bytes.Compare(a.key, b.key) })
+	return items, nil
+}
+
+// headGuess is how long a key is taken to be before it is known.
+const headGuess = 64
+
+// readEntryHead reads the record of an entry up to the first n bytes of its value.
+func (s *Store) readEntryHead(e *entry, n int) (r record, err error) {
+	g, err := s.segmentOf(e)
+	if err != nil {
+		return r, err
+	}
+	defer g.release()
+	b, err := g.read(make([]byte, min(int(e.bytes()), recordBytes+headGuess+n)), e.off)
+	if err != nil {
+		return r, err
+	}
+	if len(b) >= recordBytes {
+		if need := min(int(e.bytes()), recordBytes+int(le.Uint16(b[16:]))+n); need > len(b) {
+			if b, err = g.read(make([]byte, need), e.off); err != nil {
+				return r, err
+			}
+		}
+	}
+	r, length, ok := s.id.readHead(b, e.place())
+	if !ok || r.kind != kindItem {
+		s.damage.Add(1)
+		return r, fmt.Errorf("%w: record of %d bytes at %d of segment %d", ErrCorrupt, e.bytes(), e.off, e.seg)
+	}
+	rest := b[recordBytes+len(r.key):]
+	r.value = rest[:min(len(rest), length, n)]
+	return r, nil
+}
+
+// segmentOf acquires the segment of an entry.
+func (s *Store) segmentOf(e *entry) (*segment, error) {
+	g := s.acquire(e.seg)
+	if g == nil && s.isMissing(e.seg) {
+		return nil, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, e.seg)
+	}
+	if g == nil {
+		return nil, errMoved
+	}
+	return g, nil
 }
 
 // Rows calls fn with the rows with seq > after, in order, until it returns false.

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"time"
 
@@ -59,6 +61,52 @@ func (k Key) Space() Space { return Space(k[2]) }
 // Name returns the key's name.
 func (k Key) Name() string { return string(k[3:]) }
 
+// The bits of a place, from the top: slot, space, hash of the name.
+const (
+	slotBits      = 14
+	spaceBits     = 3
+	PlaceHashBits = 64 - slotBits - spaceBits
+)
+
+// Place is where a key stands in the order of scans: by slot, by space, and then by a hash
+// of its name that is the same everywhere. Nobody can make many names of one place.
+func (k Key) Place() uint64 {
+	sum := sha256.Sum256([]byte(k[3:]))
+	return PlaceOf(k.Slot(), k.Space()) | binary.BigEndian.Uint64(sum[:])>>(slotBits+spaceBits)
+}
+
+// PlaceOf is the first place of a slot and space.
+func PlaceOf(slot uint16, space Space) uint64 {
+	return uint64(slot)<<(spaceBits+PlaceHashBits) | uint64(space)<<PlaceHashBits
+}
+
+// Cursor is where a scan goes on: after the keys of lower places, and among those of Place
+// after Key. The zero Cursor is the beginning. It means the same in every copy of a
+// partition, whatever has become of the keys.
+type Cursor struct {
+	Place uint64
+	Key   Key // "": before all of the place
+}
+
+// After is the Cursor that goes on after a key; "" is the beginning.
+func After(k Key) Cursor {
+	if k == "" {
+		return Cursor{}
+	}
+	return Cursor{k.Place(), k}
+}
+
+// Before reports whether a scan that goes on at c tells of the key k.
+func (c Cursor) Before(k Key) bool {
+	place := k.Place()
+	return c.Place < place || c.Place == place && c.Key < k
+}
+
+// ComparePlaces orders keys as scans do.
+func ComparePlaces(a, b Key) int {
+	return cmp.Or(cmp.Compare(a.Place(), b.Place()), cmp.Compare(a, b))
+}
+
 // ErrCorrupt is what a Storage wraps when stored bytes fail their checksum.
 var ErrCorrupt = errors.New("corrupt value")
 
@@ -69,14 +117,16 @@ type Storage interface {
 	// Get returns the encoded item at key, or nil when there is none. It
 	// verifies the checksum.
 	Get(p ring.PartitionID, key Key) ([]byte, error)
-	// Scan calls fn with the partition's items whose keys are > after, in key
-	// order, until fn returns false.
-	Scan(p ring.PartitionID, after Key, fn func(key Key, item []byte) bool) error
+	// Scan calls fn with the partition's items from a cursor on, in the order of
+	// their places and, within one, of keys, until fn returns false. It need not
+	// verify the items: whoever decodes them does.
+	Scan(p ring.PartitionID, from Cursor, fn func(key Key, item []byte) bool) error
 	// Index calls fn with the change index's rows whose seq is > after, in
 	// order, until fn returns false.
 	Index(p ring.PartitionID, after uint64, fn func(seq uint64, row []byte) bool) error
 	// Metas calls fn with every partition's stored meta, nil for one that
-	// cannot be read, perhaps because there is none.
+	// cannot be read, perhaps because there is none, and for one of which it is
+	// known that something was lost, and not what.
 	Metas(fn func(p ring.PartitionID, meta []byte) bool) error
 }
 
@@ -85,14 +135,33 @@ type WriteKind uint8
 
 // The operations of a Batch, and which fields of StoreOp each uses.
 const (
-	PutItem       WriteKind = iota + 1 // Partition, Key, Value
-	DeleteItem                         // Partition, Key
+	PutItem       WriteKind = iota + 1 // Partition, Key, Value, Known
+	DeleteItem                         // Partition, Key, Known
 	PutIndex                           // Partition, Seq, Value
 	TrimIndex                          // Partition, Seq: drops rows with seq ≤ Seq
 	CutIndex                           // Partition, Seq: drops rows with seq > Seq
 	PutMeta                            // Partition, Value
-	WipePartition                      // Partition, Damaged: drops items, index and meta
+	WipePartition                      // Partition: drops items, index and meta
 )
+
+// Presence is what the core knows of a key that it writes: a storage that is told need
+// not look.
+type Presence uint8
+
+// What can be known.
+const (
+	NotKnown Presence = iota
+	KnownPresent
+	KnownAbsent
+)
+
+// presence tells a key that has a version from one that has none.
+func presence(v Version) Presence {
+	if v.IsZero() {
+		return KnownAbsent
+	}
+	return KnownPresent
+}
 
 // StoreOp is one operation of a Batch.
 type StoreOp struct {
@@ -101,7 +170,7 @@ type StoreOp struct {
 	Seq       uint64
 	Key       Key
 	Value     []byte
-	Damaged   bool // WipePartition: it cannot all be read
+	Known     Presence
 }
 
 // Batch is applied in order and atomically, then synced. Batches become durable

@@ -14,6 +14,8 @@ const (
 	indexRowsMax     = 8192            // rows kept in a partition's change index
 	indexTrimEvery   = 1024            // entries between two trims
 	indexKeysMax     = 64 << 10        // keys that make a trim come earlier
+	indexBytesMin    = 16 << 10        // of rows on the disk, which may be kept however small a partition is
+	indexShare       = 8               // of what a partition takes, one part may be for its rows
 	deltaBytesMax    = 8 << 20         // of a delta's rows
 	windowBytesMax   = 4 << 20         // entries not yet committed, beyond which writes queue
 	windowKeptMax    = 16 << 20        // entries kept for a slow learner
@@ -263,12 +265,12 @@ func (c *Core) op(o StoreOp) {
 	c.batch.Ops = grow(c.batch.Ops, c.sizes.ops, o)
 }
 
-// put stores an item, or deletes it where item is nil.
-func (c *Core) put(p *part, key Key, item []byte) {
+// put stores an item, or deletes it where item is nil. known is of what the copy had before.
+func (c *Core) put(p *part, key Key, item []byte, known Presence) {
 	if item == nil {
-		c.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key})
+		c.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key, Known: known})
 	} else {
-		c.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item})
+		c.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item, Known: known})
 	}
 	c.overlay[itemID{p.id, key}] = item
 }
@@ -304,7 +306,7 @@ func (c *Core) touch(p *part) {
 
 // wipe drops everything stored of p.
 func (c *Core) wipe(p *part) {
-	c.op(StoreOp{Kind: WipePartition, Partition: p.id, Damaged: p.damage != sound})
+	c.op(StoreOp{Kind: WipePartition, Partition: p.id})
 	for id := range c.overlay {
 		if id.p == p.id {
 			delete(c.overlay, id)

@@ -94,9 +94,12 @@ func decodeToken(it Item) (uint64, error) {
 func HighestFence(s Storage, partitions int) (highest uint64, failed error) {
 	for p := range ring.PartitionID(partitions) {
 		first, _ := ring.SlotRange(p, partitions)
-		err := s.Scan(p, MakeKey(first, SpaceSystem, fencePrefix), func(key Key, stored []byte) bool {
-			if key.Space() != SpaceSystem || !isFence(key) {
+		err := s.Scan(p, Cursor{Place: PlaceOf(first, SpaceSystem)}, func(key Key, stored []byte) bool {
+			if key.Slot() != first || key.Space() != SpaceSystem {
 				return false
+			}
+			if !isFence(key) {
+				return true
 			}
 			it, err := DecodeItem(key, stored)
 			if err == nil && it.Kind == KindFence {

@@ -283,7 +283,7 @@ func (c *Core) applyLive(p *part, e *Entry) bool {
 		case v.Compare(e.Version) >= 0:
 		case v == w.Before:
 			c.take(p, w.Key, stored, w.Item)
-			if w.Item == nil && !l.cursorDone && w.Key > l.cursor && !c.cfg.Bugs.on(BugTombstoneForgotten) {
+			if w.Item == nil && !l.cursorDone && !c.cfg.Bugs.on(BugTombstoneForgotten) {
 				l.tombs[w.Key] = e.Version
 			}
 		default:
@@ -334,7 +334,11 @@ func (c *Core) take(p *part, key Key, old, item []byte) {
 		l.bytes += len(key) + len(item)
 		return
 	}
-	c.put(p, key, item)
+	known := KnownPresent
+	if old == nil {
+		known = KnownAbsent
+	}
+	c.put(p, key, item, known)
 	c.touch(p)
 }
 
@@ -387,7 +391,7 @@ func (c *Core) checkReady(p *part) {
 			c.putRow(p, row)
 		}
 		for _, k := range sortedKeys(l.stage) {
-			c.put(p, k, l.stage[k])
+			c.put(p, k, l.stage[k], NotKnown)
 		}
 		p.log = l.staging
 		p.commit, p.durable = min(p.commit, l.cut), min(p.durable, l.cut)

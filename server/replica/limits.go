@@ -11,6 +11,7 @@ type Limits struct {
 	IndexRows      uint64        // rows kept in the change index
 	IndexTrimEvery uint64        // entries between two trims
 	IndexKeys      int           // keys in entries between two trims, should these come first
+	IndexBytes     int64         // of rows kept in any case
 	DeltaBytes     int           // rows of a delta, all in one message
 	FlightBytes    int           // entries not yet committed, beyond which writes queue
 	KeptBytes      int           // entries kept for a slow learner
@@ -24,6 +25,7 @@ func (l Limits) orDefault() Limits {
 		IndexRows:      cmp.Or(l.IndexRows, indexRowsMax),
 		IndexTrimEvery: cmp.Or(l.IndexTrimEvery, indexTrimEvery),
 		IndexKeys:      cmp.Or(l.IndexKeys, indexKeysMax),
+		IndexBytes:     cmp.Or(l.IndexBytes, indexBytesMin),
 		DeltaBytes:     cmp.Or(l.DeltaBytes, deltaBytesMax),
 		FlightBytes:    cmp.Or(l.FlightBytes, windowBytesMax),
 		KeptBytes:      cmp.Or(l.KeptBytes, windowKeptMax),

@@ -177,7 +177,7 @@ func (c *Core) takeMend(p *part, key Key, md *mend) {
 	c.fail("mend", err)
 	invariant.Check(v.Seq <= md.seq || c.cfg.Bugs != 0, "H27", "partition %d term %d: %v is mended by a state of %v, our log did not write it after %d",
 		p.id, p.term, key, v, md.seq)
-	c.put(p, key, item)
+	c.put(p, key, item, NotKnown)
 	c.mending.mended++
 	delete(p.mends, key)
 	for _, q := range md.waiting {

@@ -20,13 +20,7 @@ const (
 // given up and copied anew.
 func (c *Core) Damaged(at Instant, id ring.PartitionID) {
 	c.enter(at)
-	p := c.part(id)
-	switch {
-	case p == nil:
-	case p.state == absent && p.damage == sound:
-		p.damage = damaged // what is left of a copy that was wiped: compactions should not meet it
-		c.wipe(p)
-	default:
+	if p := c.part(id); p != nil {
 		c.spoil(p, damaged)
 	}
 }

@@ -47,24 +47,39 @@ func (c *Core) applyEntry(p *part, e *Entry) {
 		if i > 0 && p.lead == nil && w.Key.Space() == SpaceUser && c.cfg.Bugs.on(BugBatchHalfApplied) {
 			continue
 		}
-		c.put(p, w.Key, w.Item)
+		c.put(p, w.Key, w.Item, presence(w.Before))
 		c.healed(p, w.Key)
 	}
 	p.log.advance(e.Version)
 	c.putEntryRow(p, e)
-	c.trimIndex(p, len(e.Writes))
+	c.trimIndex(p, e)
 	c.touch(p)
 }
 
-// trimIndex drops old rows after an entry of so many keys: beyond a number of rows,
-// and where rows have many keys, all but those of the last IndexKeys keys or so.
-func (c *Core) trimIndex(p *part, keys int) {
+// rowBytesMore is about what a row takes on the disk besides its content, and keyBytesMore
+// what a key does besides its value.
+const (
+	rowBytesMore = 60
+	keyBytesMore = 64
+)
+
+// indexBytes is how much of the change index is kept: rows of more keys than a share of the
+// partition's tell a returning server little that a full copy would not.
+func (c *Core) indexBytes(p *part) int64 {
+	return max(c.cfg.Limits.IndexBytes, (p.log.bytes+keyBytesMore*p.log.keys)/indexShare)
+}
+
+// trimIndex drops old rows after an entry: beyond a number of rows, and all but those of
+// the last IndexKeys keys, or of the last indexBytes, or so.
+func (c *Core) trimIndex(p *part, e *Entry) {
 	limits := &c.cfg.Limits
 	rows, due := limits.IndexRows, p.log.last.Seq%limits.IndexTrimEvery == 0
 	p.rows++
-	if p.keys += keys; p.keys >= limits.IndexKeys {
+	p.keys += len(e.Writes)
+	p.rowBytes += int64(e.rowBytes() + rowBytesMore)
+	if p.keys >= limits.IndexKeys || p.rowBytes >= c.indexBytes(p) {
 		rows, due = min(rows, p.rows), true
-		p.rows, p.keys = 0, 0
+		p.rows, p.keys, p.rowBytes = 0, 0, 0
 	}
 	if due && p.commit > rows && p.commit-rows > p.floor {
 		p.floor = p.commit - rows

@@ -281,7 +281,7 @@ func (c *Core) applySuffix(p *part, m *Message) {
 		if !c.replace(p, &p.log, it.Key, it.Item) {
 			return
 		}
-		c.put(p, it.Key, it.Item)
+		c.put(p, it.Key, it.Item, NotKnown)
 		c.healed(p, it.Key)
 	}
 	for _, row := range m.Rows {

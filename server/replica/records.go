@@ -97,7 +97,7 @@ func (c *Core) loadRecords(p *part) bool {
 	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
 	rs := &records{bugs: c.cfg.Bugs, slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
 	var unread []Key
-	err := c.st.Scan(p.id, MakeKey(first, SpaceSystem, ""), func(key Key, item []byte) bool {
+	err := c.st.Scan(p.id, Cursor{Place: PlaceOf(first, SpaceSystem)}, func(key Key, item []byte) bool {
 		if key.Slot() != first || key.Space() != SpaceSystem {
 			return false
 		}

@@ -471,10 +471,15 @@ func (m *memory) Get(_ ring.PartitionID, key Key) ([]byte, error) {
 	return m.items[key], nil
 }
 
-func (m *memory) Scan(_ ring.PartitionID, after Key, fn func(Key, []byte) bool) error {
-	for _, k := range sortedKeys(m.items) {
+// sortedByPlace are the keys in the order of scans.
+func sortedByPlace(items map[Key][]byte) []Key {
+	return slices.SortedFunc(maps.Keys(items), ComparePlaces)
+}
+
+func (m *memory) Scan(_ ring.PartitionID, from Cursor, fn func(Key, []byte) bool) error {
+	for _, k := range sortedByPlace(m.items) {
 		switch {
-		case k <= after:
+		case !from.Before(k):
 		case m.corrupt[k] && m.badBlock:
 			return ErrCorrupt
 		case m.corrupt[k] && !fn(k, []byte("nonsense")), !m.corrupt[k] && !fn(k, m.items[k]):

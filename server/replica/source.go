@@ -151,7 +151,7 @@ func (c *Core) pageScan(p *part, m, page *Message) error {
 	page.Flags |= flagDone
 	page.Cursor = m.Cursor
 	var bad error
-	err := c.st.Scan(p.id, m.Cursor, func(key Key, item []byte) bool {
+	err := c.st.Scan(p.id, After(m.Cursor), func(key Key, item []byte) bool {
 		if bytes >= min(m.Bytes, c.cfg.PageBytesMax) {
 			page.Flags &^= flagDone
 			return false

@@ -20,9 +20,9 @@ type oneServer struct {
 }
 
 func (s *oneServer) Get(_ ring.PartitionID, key Key) ([]byte, error) { return s.items[key], nil }
-func (s *oneServer) Scan(_ ring.PartitionID, after Key, fn func(Key, []byte) bool) error {
-	for _, k := range sortedKeys(s.items) {
-		if k > after && !fn(k, s.items[k]) {
+func (s *oneServer) Scan(_ ring.PartitionID, from Cursor, fn func(Key, []byte) bool) error {
+	for _, k := range sortedByPlace(s.items) {
+		if from.Before(k) && !fn(k, s.items[k]) {
 			break
 		}
 	}

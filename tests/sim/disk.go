@@ -173,13 +173,13 @@ func (d *mapDrive) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 }
 
 // Scan implements replica.Storage.
-func (d *mapDrive) Scan(p ring.PartitionID, after replica.Key, fn func(replica.Key, []byte) bool) error {
+func (d *mapDrive) Scan(p ring.PartitionID, from replica.Cursor, fn func(replica.Key, []byte) bool) error {
 	s := d.visible[p]
 	if s == nil {
 		return nil
 	}
-	for _, k := range slices.Sorted(maps.Keys(s.items)) {
-		if k <= after {
+	for _, k := range slices.SortedFunc(maps.Keys(s.items), replica.ComparePlaces) {
+		if !from.Before(k) {
 			continue
 		}
 		if s.bad.holds(k) {

@@ -1,0 +1,242 @@
+package seglog
+
+import (
+	"context"
+	"fmt"
+
+	"viewring/internal/disk"
+)
+
+// Finding is something that cannot be read and is needed.
+type Finding struct {
+	Part uint16
+	Key  []byte // of the item; nil where it is not known, or it is no item
+	Err  error
+}
+
+// Scrubbing is what a look at everything needs.
+type Scrubbing struct {
+	Pace  func(bytes int) error // is told of what was read; its error ends the scrub
+	Found func(Finding)         // is told of what is corrupt
+}
+
+// Scrub reads all segments, one after the other and each from its beginning, and verifies
+// each record that is needed. What it finds may have been overwritten since: whoever is
+// told looks again. A segment with damage in it is collected, so that what is damaged and
+// is not needed is not met again. It runs beside everything else.
+func (s *Store) Scrub(ctx context.Context, job *Scrubbing) error {
+	if err := s.endSegment(); err != nil {
+		return fmt.Errorf("scrub: %w", err)
+	}
+	s.mu.Lock()
+	numbers := s.numbers()
+	s.mu.Unlock()
+	for _, n := range numbers {
+		if err := s.scrubSegment(ctx, job, n); err != nil {
+			return fmt.Errorf("scrub: segment %d: %w", n, err)
+		}
+	}
+	return nil
+}
+
+// endSegment lets the log go on in a new segment, and waits for all before it: what is
+// read then is on the disk.
+func (s *Store) endSegment() error {
+	s.mu.Lock()
+	if s.building != nil {
+		s.full()
+	}
+	var err error
+	if s.cur != nil && s.cur.end > s.cur.first && s.Err() == nil && !s.closing {
+		err = s.openSegment(0, 0)
+		s.work.Signal()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return s.barrier()
+}
+
+// scrubber is a look at one segment.
+type scrubber struct {
+	s       *Store
+	job     *Scrubbing
+	c       content
+	checked int  // live records of items and rows
+	bad     bool // damage was met
+}
+
+func (s *Store) scrubSegment(ctx context.Context, job *Scrubbing, n uint32) error {
+	g := s.acquire(n)
+	if g == nil {
+		return nil // collected meanwhile, and read for that
+	}
+	defer g.release()
+	if !g.durable.Load() {
+		return nil // it was begun after the scrub was
+	}
+	k := &scrubber{s: s, job: job}
+	at := max(g.first, disk.BlockBytes)
+	for at < g.end {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		next, err := k.frame(g, at)
+		if err != nil {
+			return err
+		}
+		at = next
+	}
+	s.mu.Lock()
+	missed := g.liveItems+g.liveRows > k.checked
+	s.mu.Unlock()
+	if missed {
+		if err := k.missed(ctx, n); err != nil {
+			return err
+		}
+	}
+	if !k.bad {
+		return nil
+	}
+	s.opts.Logger.Error("a segment is damaged: what is needed of it moves", "segment", n)
+	s.tidying.Lock()
+	defer s.tidying.Unlock()
+	s.mu.Lock()
+	gone := g.collected || s.closing
+	s.mu.Unlock()
+	if gone {
+		return nil
+	}
+	return s.collect(g)
+}
+
+// frame looks at the frame at a place and returns where the next one is.
+func (k *scrubber) frame(g *segment, at uint32) (next uint32, err error) {
+	b, err := g.read(make([]byte, headBytes), at)
+	if err != nil {
+		k.bad = true
+		return g.end, nil // what is needed of the rest is looked for by the index
+	}
+	h, ok := k.s.id.readFrameHead(b, magicHead)
+	if !ok || h.seg != g.number || h.off != at || uint64(at)+uint64(h.bytes()) > uint64(g.size) {
+		k.bad = true
+		return at + disk.BlockBytes, k.job.Pace(disk.BlockBytes)
+	}
+	k.c = content{id: k.s.id, seg: g.number, base: at}
+	if k.c.b, err = g.read(make([]byte, h.bytes()), at); err != nil || len(k.c.b) < h.bytes() {
+		k.bad = true
+		return at + uint32(h.bytes()), nil
+	}
+	if err := k.job.Pace(h.bytes()); err != nil {
+		return 0, err
+	}
+	k.bad = k.bad || k.c.judge(&h) != whole
+	slots, _ := k.c.slots(&h)
+	for i := range slots {
+		k.slot(&slots[i])
+	}
+	return at + uint32(h.bytes()), nil
+}
+
+// slot looks at one record.
+func (k *scrubber) slot(p *placed) {
+	q := k.s.parts[p.part].Load()
+	if q == nil {
+		return
+	}
+	here := spot{k.c.seg, p.off}
+	q.mu.RLock()
+	var e *entry
+	lost := false
+	switch p.kind {
+	case kindItem, kindLost:
+		e = q.items.findSpot(p.bound, here)
+	case kindRow:
+		e = q.rows.findSpot(p.bound, here)
+	}
+	if e != nil {
+		lost = e.lost()
+	}
+	isState := p.kind == kindState && q.state.place() == here
+	q.mu.RUnlock()
+	if e == nil && !isState {
+		return
+	}
+	if e != nil {
+		k.checked++
+	}
+	r, keyOK, ok := k.s.id.readRecord(k.c.record(p), here)
+	switch {
+	case ok && !lost && r.kind == p.kind:
+	case isState:
+		k.bad = true
+		k.s.rewriteState(p.part)
+	default:
+		k.bad = true
+		f := Finding{Part: p.part, Err: fmt.Errorf("%w: record at %d of segment %d", ErrCorrupt, p.off, k.c.seg)}
+		if keyOK && p.kind == kindItem {
+			f.Key = append([]byte{}, r.key...)
+		}
+		k.job.Found(f)
+	}
+}
+
+// missed looks for what the index has in a segment and its frames do not tell of: what can
+// be read of that is no finding.
+func (k *scrubber) missed(ctx context.Context, n uint32) error {
+	for part := range k.s.parts {
+		q := k.s.parts[part].Load()
+		if q == nil {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		for _, t := range []*tree{&q.items, &q.rows} {
+			var here []entry
+			q.mu.RLock()
+			t.each(func(e *entry) {
+				if e.seg == n {
+					here = append(here, *e)
+				}
+			})
+			q.mu.RUnlock()
+			k.look(uint16(part), t.kind(), here)
+		}
+	}
+	return nil
+}
+
+// look reads entries of one partition, each by itself.
+func (k *scrubber) look(part uint16, want kind, here []entry) {
+	for i := range here {
+		e := &here[i]
+		r, keyOK, err := k.s.readEntry(e, want)
+		if err == nil && !e.lost() {
+			continue
+		}
+		f := Finding{Part: part, Err: fmt.Errorf("%w: record at %d of segment %d", ErrCorrupt, e.off, e.seg)}
+		if keyOK && want == kindItem {
+			f.Key = append([]byte{}, r.key...)
+		}
+		k.job.Found(f)
+	}
+}
+
+// rewriteState writes a partition's state anew: its record cannot be read any more, and
+// what is in memory is right.
+func (s *Store) rewriteState(part uint16) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.part(part)
+	if s.Err() != nil || s.closing {
+		return
+	}
+	if err := s.reserve(align8(recordBytes+stateBytes+len(p.meta)), 1); err != nil {
+		s.opts.Logger.Error("a damaged state is not rewritten", "partition", part, "err", err)
+		return
+	}
+	s.putState(part)
+	s.work.Signal()
+}
