@@ -7,8 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/server/replica"
 )
 
@@ -32,7 +31,7 @@ func TestHungLaneIsSilent(t *testing.T) {
 	c := startCluster(t, 0, 4, 1)
 	var ahead atomic.Int64
 	began := time.Now()
-	opts := c.options(vfs.NewMem())
+	opts := c.options(crashdisk.Mem())
 	opts.Now = func() replica.Instant {
 		now := time.Now()
 		return replica.Instant{Mono: now.Sub(began) + time.Duration(ahead.Load()), Wall: now.UnixMilli()}

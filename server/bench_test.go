@@ -10,8 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -28,10 +27,10 @@ func BenchmarkCluster(b *testing.B) {
 
 func benchmarkCluster(b *testing.B, op string, clients int) {
 	t := &testing.T{}
-	c := &cluster{t: t, leader: startMiniLeader(t, 1024, 2), fs: map[ring.ServerID]*vfs.MemFS{}, servers: map[ring.ServerID]*Server{}}
+	c := &cluster{t: t, leader: startMiniLeader(t, 1024, 2), fs: map[ring.ServerID]*crashdisk.FS{}, servers: map[ring.ServerID]*Server{}}
 	defer c.leader.stop()
 	for range 3 {
-		o := c.options(vfs.Default)
+		o := c.options(nil)
 		o.Data, o.Lanes = b.TempDir(), 0
 		s, err := Start(context.Background(), o)
 		if err != nil {

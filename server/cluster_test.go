@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk"
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/store"
 )
 
 // testWait bounds what tests wait for.
@@ -36,7 +37,7 @@ type cluster struct {
 	itemBytes int64
 	t         *testing.T
 	leader    *miniLeader
-	fs        map[ring.ServerID]*vfs.MemFS
+	fs        map[ring.ServerID]*crashdisk.FS
 	servers   map[ring.ServerID]*Server
 }
 
@@ -50,7 +51,7 @@ func startCluster(t *testing.T, servers, partitions, minCopies int) *cluster {
 func startClusterKeeping(t *testing.T, servers, partitions, minCopies int, itemBytes int64) *cluster {
 	t.Helper()
 	c := &cluster{t: t, itemBytes: itemBytes, leader: startMiniLeader(t, partitions, minCopies),
-		fs: make(map[ring.ServerID]*vfs.MemFS), servers: make(map[ring.ServerID]*Server)}
+		fs: make(map[ring.ServerID]*crashdisk.FS), servers: make(map[ring.ServerID]*Server)}
 	t.Cleanup(func() {
 		for _, s := range c.servers {
 			if err := s.Close(); err != nil {
@@ -59,18 +60,18 @@ func startClusterKeeping(t *testing.T, servers, partitions, minCopies int, itemB
 		}
 	})
 	for range servers {
-		c.join(vfs.NewMem())
+		c.join(crashdisk.Mem())
 	}
 	c.waitBalanced()
 	return c
 }
 
-func (c *cluster) options(fs vfs.FS) Options {
+func (c *cluster) options(fs disk.FS) Options {
 	return Options{Listen: "127.0.0.1:0", Data: "data", LeaderAddrs: c.leader.addrs(), FS: fs, Logger: testLogger(),
-		Lanes: 2, Console: io.Discard, ItemBytes: c.itemBytes}
+		Lanes: 2, Console: io.Discard, ItemBytes: c.itemBytes, Store: store.Options{SegmentBytes: 1 << 20}}
 }
 
-func (c *cluster) join(fs *vfs.MemFS) *Server {
+func (c *cluster) join(fs *crashdisk.FS) *Server {
 	c.t.Helper()
 	s := c.start(c.options(fs))
 	c.fs[s.ID()] = fs
@@ -222,7 +223,7 @@ func TestClusterKeepsData(t *testing.T) {
 
 	t.Run("a join", func(t *testing.T) {
 		c.t = t
-		c.join(vfs.NewMem())
+		c.join(crashdisk.Mem())
 		c.waitBalanced()
 		for i := 1; i < keys; i++ {
 			c.expect(key(i), "value of "+key(i))
@@ -305,7 +306,7 @@ func TestLargeValues(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	c.join(vfs.NewMem())
+	c.join(crashdisk.Mem())
 	c.waitBalanced()
 	for i := range keys {
 		c.expect(fmt.Sprint("large", i), string(value))
@@ -317,7 +318,7 @@ func TestLargeValues(t *testing.T) {
 func TestSlowReader(t *testing.T) {
 	const value, bound = 1 << 20, 32 << 20 // the kernel buffers much less than half of it
 	c := startCluster(t, 0, 4, 1)
-	opts := c.options(vfs.NewMem())
+	opts := c.options(crashdisk.Mem())
 	opts.Bounds.Buffered = bound
 	s := c.start(opts)
 	c.waitBalanced()
@@ -392,10 +393,10 @@ func (d *cutDialer) cutOff(addr string) {
 // TestUnreachableBackup cuts one server off from another that the view leader still
 // reaches: it has the other ejected, and writes go on.
 func TestUnreachableBackup(t *testing.T) {
-	c := &cluster{t: t, leader: startMiniLeader(t, 4, 2), fs: map[ring.ServerID]*vfs.MemFS{}, servers: map[ring.ServerID]*Server{}}
+	c := &cluster{t: t, leader: startMiniLeader(t, 4, 2), fs: map[ring.ServerID]*crashdisk.FS{}, servers: map[ring.ServerID]*Server{}}
 	dialer := &cutDialer{cut: map[string]bool{}, conns: map[net.Conn]string{}}
 	for i := range 3 {
-		o := c.options(vfs.NewMem())
+		o := c.options(crashdisk.Mem())
 		if i == 0 {
 			o.Dial = dialer.dial
 		}
@@ -426,7 +427,7 @@ func TestRebalanceRate(t *testing.T) {
 	for i := range 64 {
 		c.set(fmt.Sprint("k", i), string(make([]byte, 32<<10)))
 	}
-	o := c.options(vfs.NewMem())
+	o := c.options(crashdisk.Mem())
 	o.RebalanceRate = 512 << 10
 	s, err := Start(context.Background(), o)
 	if err != nil {

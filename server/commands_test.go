@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"slices"
 	"strings"
@@ -15,9 +16,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -184,7 +184,7 @@ func TestPrint(t *testing.T) {
 	leader := startMiniLeader(t, 8, 1)
 	c := &cluster{t: t, leader: leader}
 	var out lockedBuffer
-	o := c.options(vfs.NewMem())
+	o := c.options(crashdisk.Mem())
 	o.Console = &out
 	s, err := Start(context.Background(), o)
 	if err != nil {
@@ -316,12 +316,13 @@ func TestFailedStoreStopsServer(t *testing.T) {
 	c := &cluster{t: t, leader: leader}
 	broken := errors.New("the disk is gone")
 	var failing atomic.Bool
-	fs := errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if failing.Load() && op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".log") {
+	fs := crashdisk.Mem()
+	fs.Watch(func(st crashdisk.Step) error {
+		if failing.Load() && st.Kind == crashdisk.WriteSync {
 			return broken
 		}
 		return nil
-	}))
+	})
 	s, err := Start(context.Background(), c.options(fs))
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +343,7 @@ func TestFailedStoreStopsServer(t *testing.T) {
 func TestSecondProcess(t *testing.T) {
 	leader := startMiniLeader(t, 8, 1)
 	c := &cluster{t: t, leader: leader}
-	disk := vfs.NewCrashableMem()
+	disk := crashdisk.Mem()
 	s, err := Start(context.Background(), c.options(disk))
 	if err != nil {
 		t.Fatal(err)
@@ -350,7 +351,7 @@ func TestSecondProcess(t *testing.T) {
 	if _, err := Start(context.Background(), c.options(disk)); err == nil {
 		t.Error("a second process on one data folder")
 	}
-	copied := disk.CrashClone(vfs.CrashCloneCfg{})
+	copied := disk.CrashClone(0, rand.New(rand.NewPCG(1, 2)))
 	twin, err := Start(context.Background(), c.options(copied))
 	if err != nil {
 		t.Fatalf("the first start of a copy is taken for a restart: %v", err)
@@ -358,7 +359,7 @@ func TestSecondProcess(t *testing.T) {
 	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("the one that it replaces: %v", err)
 	}
-	late := disk.CrashClone(vfs.CrashCloneCfg{})
+	late := disk.CrashClone(0, rand.New(rand.NewPCG(1, 2)))
 	if _, err := Start(context.Background(), c.options(late)); !wire.IsCode(err, wire.CodeRefused) {
 		t.Errorf("a second copy: %v", err)
 	}
@@ -372,7 +373,7 @@ func TestStopsWhileWaiting(t *testing.T) {
 	c := &cluster{t: t, leader: startMiniLeader(t, 8, 1)}
 	c.leader.stop()
 	ctx, cancel := context.WithCancel(context.Background())
-	o := c.options(vfs.NewMem())
+	o := c.options(crashdisk.Mem())
 	started := make(chan error, 1)
 	go func() {
 		_, err := Start(ctx, o)
@@ -397,7 +398,7 @@ func TestUnserved(t *testing.T) {
 		dead = append(dead, roster.Incarnated{ID: id, Incarnation: v.Member(id).Incarnation})
 	}
 	c.leader.apply(roster.Command{Kind: roster.KindExpire, Who: dead})
-	third := c.join(vfs.NewMem())
+	third := c.join(crashdisk.Mem())
 	key := "k"
 	conn := dial(t, third.Addr())
 	c.wait("the third server knows", func() bool {

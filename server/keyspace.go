@@ -16,8 +16,8 @@ import (
 // connection's goroutine, so no lane waits for them.
 
 const (
-	scanPageKeys  = 1000
-	flushCallsMax = 256 // deletes under way
+	scanPageKeys  = 1000 // that one SCAN looks at, at most
+	flushCallsMax = 256  // deletes under way
 )
 
 // primaryOf reports whether this server is the primary of a partition.
@@ -25,11 +25,11 @@ func (s *Server) primaryOf(v *ring.View, p ring.PartitionID) bool {
 	return v.Partitions[p].Primary() == s.id
 }
 
-// walk calls fn with the users' keys from a position on, in the order of slots and
-// names, until it returns false. What is past its expiry is left out.
-func (s *Server) walk(slot uint16, after string, fn func(slot uint16, name string) bool) error {
+// walk calls fn with the users' keys from a slot on, in the order of their places, until it
+// returns false. What is past its expiry is left out.
+func (s *Server) walk(slot uint16, fn func(key replica.Key) bool) error {
 	v := s.views.current().view
-	from := positionOf(slot, after)
+	from := replica.Cursor{Place: replica.PlaceOf(slot, replica.SpaceUser)}
 	for p := ring.PartitionOf(slot, len(v.Partitions)); int(p) < len(v.Partitions); p++ {
 		if s.primaryOf(v, p) {
 			more, err := s.walkPartition(p, from, fn)
@@ -37,42 +37,39 @@ func (s *Server) walk(slot uint16, after string, fn func(slot uint16, name strin
 				return err
 			}
 		}
-		from = ""
+		from = replica.Cursor{}
 	}
 	return nil
 }
 
-// positionOf is where a walk begins that goes on after a name of a slot.
-func positionOf(slot uint16, after string) replica.Key {
-	if after == "" && slot == 0 {
-		return ""
-	}
-	return replica.MakeKey(slot, replica.SpaceUser, after)
-}
-
-// walkPartition reads page by page: no iterator of the store stays open while fn
-// waits.
-func (s *Server) walkPartition(p ring.PartitionID, after replica.Key, fn func(slot uint16, name string) bool) (more bool, err error) {
-	for more := true; more; {
-		page := make([]replica.Key, 0, 64)
+// walkPartition reads page by page, and looks between two whether the server stops.
+func (s *Server) walkPartition(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key) bool) (more bool, err error) {
+	wanted := true
+	for more := true; more && wanted; {
 		now := s.opts.Now().Wall
-		if after, more, err = s.store.UserKeys(p, after, scanPageKeys, func(key replica.Key, expiry int64) {
-			if expiry == 0 || expiry > now {
-				page = append(page, key)
+		skip := false
+		from, more, err = s.store.Heads(p, from, func(key replica.Key, expiry int64) bool {
+			if skip = key.Space() != replica.SpaceUser; skip {
+				return false
 			}
-		}); err != nil {
+			wanted = expiry != 0 && expiry <= now || fn(key)
+			return wanted
+		})
+		if err != nil {
 			return false, err
 		}
-		for _, key := range page {
-			if !fn(key.Slot(), key.Name()) {
-				return false, nil
+		if skip { // the users' keys of a slot come first
+			slot := from.Key.Slot()
+			if slot == ring.Slots-1 {
+				return true, nil
 			}
+			from = replica.Cursor{Place: replica.PlaceOf(slot+1, replica.SpaceUser)}
 		}
 		if s.ctx.Err() != nil {
 			return false, errStopped
 		}
 	}
-	return true, nil
+	return wanted, nil
 }
 
 // failed is the reply where the store can't be read.
@@ -94,8 +91,8 @@ func (c *conn) sayKeys(args [][]byte) wire.Value {
 	held, tooMuch := call{conn: c}, false
 	defer func() { c.session.held += held.cost }()
 	pattern := string(args[0])
-	err := c.s.walk(0, "", func(_ uint16, name string) bool {
-		if redis.Match(pattern, name) {
+	err := c.s.walk(0, func(key replica.Key) bool {
+		if name := key.Name(); redis.Match(pattern, name) {
 			tooMuch = !c.take(&held, int64(len(name)+stepBytes))
 			found.Array = append(found.Array, redis.Text(name))
 		}
@@ -115,13 +112,13 @@ func (c *conn) sayRandomKey([][]byte) wire.Value {
 	const among = 32
 	start := uint16(rand.IntN(ring.Slots))
 	var names []string
-	look := func(_ uint16, name string) bool {
-		names = append(names, name)
+	look := func(key replica.Key) bool {
+		names = append(names, key.Name())
 		return len(names) < among
 	}
-	err := c.s.walk(start, "", look)
+	err := c.s.walk(start, look)
 	if err == nil && len(names) == 0 {
-		err = c.s.walk(0, "", look)
+		err = c.s.walk(0, look)
 	}
 	switch {
 	case err != nil:
@@ -140,7 +137,7 @@ func slotArgument(arg []byte) (slot uint16, count int64, ok bool) {
 
 // inSlot calls fn with the names of a slot until it returns false.
 func (s *Server) inSlot(slot uint16, fn func(name string) bool) error {
-	return s.walk(slot, "", func(at uint16, name string) bool { return at == slot && fn(name) })
+	return s.walk(slot, func(key replica.Key) bool { return key.Slot() == slot && fn(key.Name()) })
 }
 
 func (c *conn) sayCountKeysInSlot(args [][]byte) wire.Value {

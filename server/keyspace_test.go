@@ -5,8 +5,7 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -25,7 +24,7 @@ func TestScanThroughJoin(t *testing.T) {
 		found[id] = scanned{}
 		at[id] = found[id].page(t, s, "0", 10)
 	}
-	c.join(vfs.NewMem())
+	c.join(crashdisk.Mem())
 	c.waitBalanced()
 	after, _ := c.leader.view()
 	for id, cursor := range at {

@@ -5,8 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/server/replica"
 	"viewring/server/store"
 	"viewring/viewleader/roster"
@@ -24,7 +23,7 @@ func TestLeaseOverRestart(t *testing.T) {
 		}
 	}
 	configure(long)
-	s := c.join(vfs.NewMem())
+	s := c.join(crashdisk.Mem())
 	c.set("k", "v")
 	configure(short)
 	v, _ := c.leader.view()

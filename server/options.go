@@ -10,8 +10,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk"
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -27,7 +26,7 @@ type Options struct {
 	Zone           string        // "" where zones are not used
 	LeaderAddrs    []string      // of the view leaders
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
-	DiskReserve    int64         // bytes of free disk below which it takes nothing new; 0: the larger of 64 MiB and two memtables
+	DiskReserve    int64         // bytes of free disk below which it takes nothing new; 0: the larger of 64 MiB and three files of the log
 	HeartbeatEvery time.Duration // 0: as the view leader wants it
 	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores
@@ -40,7 +39,7 @@ type Options struct {
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
 
 	// For tests.
-	FS       vfs.FS                 // nil: the disk
+	FS       disk.FS                // nil: the folder Data
 	Listener net.Listener           // instead of Listen; nil: the network's
 	Dial     wire.DialFunc          // nil: the network
 	Now      func() replica.Instant // nil: the machine's clocks
@@ -58,7 +57,6 @@ const (
 	callsMax          = 1024             // requests of one connection without an answer
 	memoryBytesMax    = 512 << 20        // requests and answers under way in all
 	itemBytesDefault  = 64 << 20         // of items kept in memory
-	blockBytesDefault = 32 << 20         // of the store's blocks kept in memory
 	connMemoryDefault = 128 << 20        // the same of one connection: who does not read harms nobody else
 	writeTimeout      = 10 * time.Second
 	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
@@ -96,9 +94,6 @@ func (o *Options) setDefaults() error {
 	if o.ItemBytes == 0 {
 		o.ItemBytes = itemBytesDefault
 	}
-	if o.Store.CacheBytes == 0 {
-		o.Store.CacheBytes = blockBytesDefault
-	}
 	o.Bounds.fill()
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -107,7 +102,11 @@ func (o *Options) setDefaults() error {
 		o.Console = os.Stdout
 	}
 	if o.FS == nil {
-		o.FS = vfs.Default
+		fs, err := disk.Make(o.Data)
+		if err != nil {
+			return fmt.Errorf("make data folder: %w", err)
+		}
+		o.FS = fs
 	}
 	if o.Dial == nil {
 		d := &net.Dialer{Timeout: linkTimeout}

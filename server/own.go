@@ -126,12 +126,7 @@ func (c *conn) runCopies(args [][]byte) error {
 }
 
 func (c *conn) runParts([][]byte) error {
-	parts, err := c.s.store.Parts()
-	if err != nil {
-		c.replyFailed(err)
-		return nil
-	}
-	c.replyBulk(wire.AppendParts(nil, parts))
+	c.replyBulk(wire.AppendParts(nil, c.s.store.Parts()))
 	return nil
 }
 

@@ -16,8 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/secure"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
@@ -201,7 +200,7 @@ func TestTransfers(t *testing.T) {
 			}
 		})
 	}
-	c.join(vfs.NewMem())
+	c.join(crashdisk.Mem())
 	c.waitBalanced()
 	slot := ring.SlotOf(names[0])
 	v, _ := c.leader.view()
@@ -384,7 +383,7 @@ func TestWait(t *testing.T) {
 // TestPassword: nothing is done for who has not said it.
 func TestPassword(t *testing.T) {
 	c := startCluster(t, 0, 8, 1)
-	opts := c.options(vfs.NewMem())
+	opts := c.options(crashdisk.Mem())
 	file := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(file, []byte("open sesame\n"), 0o600); err != nil {
 		t.Fatal(err)

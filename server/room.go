@@ -26,7 +26,7 @@ type room struct {
 func newRoom(s *Server) *room {
 	reserve := uint64(s.opts.DiskReserve)
 	if reserve == 0 {
-		reserve = max(diskReserveMin, 2*s.store.MemTableBytes())
+		reserve = max(diskReserveMin, 3*s.store.SegmentBytes())
 	}
 	return &room{s: s, reserve: reserve, wake: make(chan struct{}, 1)}
 }

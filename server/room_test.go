@@ -5,27 +5,24 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk"
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
 
 // gaugedFS is a disk whose free room the test sets.
 type gaugedFS struct {
-	vfs.FS
+	disk.FS
 	free atomic.Uint64
 }
 
-func (g *gaugedFS) GetDiskUsage(string) (vfs.DiskUsage, error) {
-	free := g.free.Load()
-	return vfs.DiskUsage{AvailBytes: free, TotalBytes: 1 << 40, UsedBytes: 1<<40 - free}, nil
-}
+func (g *gaugedFS) Free() (uint64, bool) { return g.free.Load(), true }
 
 // gauged starts a cluster whose last server's disk the test fills.
 func gauged(t *testing.T, minCopies int) (*cluster, *Server, *gaugedFS) {
 	c := startCluster(t, 2, 16, minCopies)
-	disk := &gaugedFS{FS: vfs.NewMem()}
+	disk := &gaugedFS{FS: crashdisk.Mem()}
 	disk.free.Store(1 << 30)
 	s := c.start(c.options(disk))
 	c.waitBalanced()

@@ -128,19 +128,6 @@ func (p *scanPage) add(name string) {
 	}
 }
 
-// take adds names, in the order of their places, until the page is full; those of one
-// place stay together, for no cursor can tell them apart. ok is false where it ended
-// before the last, at the place next.
-func (p *scanPage) take(names []placed) (next wire.Cursor, ok bool) {
-	for i, n := range names {
-		if p.full() && (i == 0 || names[i-1].at != n.at) {
-			return n.at, false
-		}
-		p.add(n.name)
-	}
-	return 0, true
-}
-
 func (p *scanPage) reply(next wire.Cursor) wire.Value {
 	return redis.Array(redis.Text(strconv.FormatUint(uint64(next), 10)), p.found)
 }
@@ -156,7 +143,7 @@ func (s *Server) scan(v *ring.View, at wire.Cursor, page *scanPage, run bool) (n
 		case s.primaryOf(v, p) && page.full():
 			return at, nil
 		case s.primaryOf(v, p):
-			if next, ok, err := s.scanPartition(v, p, at, page); err != nil || !ok {
+			if next, ok, err := s.scanPartition(p, at, page); err != nil || !ok {
 				return next, err
 			}
 		case run:
@@ -166,83 +153,32 @@ func (s *Server) scan(v *ring.View, at wire.Cursor, page *scanPage, run bool) (n
 	return 0, nil
 }
 
-// scanPartition is scan within a partition; ok is false where the page became full
-// before its end. The store has names in their own order, so a slot is read whole and
-// put in order here, where it is small; how one is read that is not, see windows.
-func (s *Server) scanPartition(v *ring.View, p ring.PartitionID, at wire.Cursor, page *scanPage) (next wire.Cursor, ok bool, err error) {
-	if w := s.windows.known(v.Epoch, at); w != nil {
-		return s.takeWindow(v, p, at, page, w)
-	}
-	slot := gathering{from: at, bytesMax: s.windows.smallMax}
-	s.windows.enter(at)
-	next, ok = 0, true
-	err = s.walkSlots(p, at.Slot(), func(in uint16, name string) bool {
-		if in != slot.from.Slot() {
-			if next, ok = page.take(slot.sorted()); !ok {
-				return false
-			}
-			if next = wire.CursorOf(in); page.full() {
+// cursorOf is where a key comes in a scan: where the store has it, but for the bits that a
+// client's double has no room for.
+func cursorOf(k replica.Key) wire.Cursor {
+	hash := k.Place() & (1<<replica.PlaceHashBits - 1)
+	return wire.CursorOf(k.Slot()) | wire.Cursor(hash>>(replica.PlaceHashBits-wire.CursorHashBits))
+}
+
+// storeCursor is where the store goes on from a cursor: nothing after that comes before it.
+func storeCursor(at wire.Cursor) replica.Cursor {
+	hash := uint64(at) & (1<<wire.CursorHashBits - 1)
+	return replica.Cursor{Place: replica.PlaceOf(at.Slot(), replica.SpaceUser) | hash<<(replica.PlaceHashBits-wire.CursorHashBits)}
+}
+
+// scanPartition is scan within a partition; ok is false where the page became full before
+// its end. Names of one cursor stay together, for nothing can tell them apart.
+func (s *Server) scanPartition(p ring.PartitionID, at wire.Cursor, page *scanPage) (next wire.Cursor, ok bool, err error) {
+	ok = true
+	_, err = s.walkPartition(p, storeCursor(at), func(key replica.Key) bool {
+		if now := cursorOf(key); now != next {
+			if next = now; page.full() {
 				ok = false
 				return false
 			}
-			s.windows.enter(next)
-			slot.begin(next)
 		}
-		slot.add(in, name)
-		return slot.end == 0 && !slot.tooMuch
+		page.add(key.Name())
+		return true
 	})
-	switch {
-	case err != nil || !ok:
-		return next, false, err
-	case slot.end == 0 && !slot.tooMuch:
-		next, ok = page.take(slot.sorted())
-		return next, ok, nil
-	case page.seen > 0:
-		return slot.from, false, nil // a page of its own will begin there
-	}
-	return s.scanWindow(v, p, slot.from, page)
-}
-
-// scanWindow is scanPartition in a slot with many names.
-func (s *Server) scanWindow(v *ring.View, p ring.PartitionID, at wire.Cursor, page *scanPage) (next wire.Cursor, ok bool, err error) {
-	w, err := s.windows.find(v.Epoch, at, func(g *gathering) error {
-		return s.walkSlots(p, at.Slot(), func(in uint16, name string) bool {
-			if in != at.Slot() {
-				return false
-			}
-			g.add(in, name)
-			return !g.tooMuch
-		})
-	})
-	if err != nil {
-		return 0, false, err
-	}
-	return s.takeWindow(v, p, at, page, w)
-}
-
-// takeWindow makes a page of a window.
-func (s *Server) takeWindow(v *ring.View, p ring.PartitionID, at wire.Cursor, page *scanPage, w *window) (next wire.Cursor, ok bool, err error) {
-	if next, ok = page.take(w.rest(at)); !ok {
-		return next, false, nil
-	}
-	s.windows.drop(w)
-	if w.end != 0 {
-		return w.end, false, nil
-	}
-	_, last := ring.SlotRange(p, len(v.Partitions))
-	if at.Slot() == last {
-		return 0, true, nil
-	}
-	return wire.CursorOf(at.Slot() + 1), false, nil
-}
-
-// walkSlots calls fn with the names in a partition, from a slot on, until it returns
-// false.
-func (s *Server) walkSlots(p ring.PartitionID, slot uint16, fn func(slot uint16, name string) bool) error {
-	from := replica.Key("")
-	if slot > 0 { // the empty name is in slot 0
-		from = replica.MakeKey(slot, replica.SpaceUser, "")
-	}
-	_, err := s.walkPartition(p, from, fn)
-	return err
+	return next, ok, err
 }

@@ -9,6 +9,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/replica"
 )
 
 // scanned are the names that a SCAN has told, and how often.
@@ -65,15 +66,6 @@ func (n scanned) wantOnce(t *testing.T, names []string) {
 	}
 }
 
-// narrow makes slots of a few dozen names large ones, each of many windows.
-func (k *windows) narrow() *windows {
-	k.smallMax, k.windowMax, k.allMax = 1<<10, 3<<10, 6<<10
-	return k
-}
-
-// forget makes the server one that has just started.
-func (k *windows) forget() { k.remove(func(*window) bool { return true }) }
-
 // fill sets names of one slot.
 func fill(t *testing.T, s *Server, names []string) {
 	t.Helper()
@@ -110,22 +102,9 @@ func TestScan(t *testing.T) {
 			}
 		}
 	}
-	scans("small", nil)
-	s.windows.narrow()
-	scans("large", nil)
-	scans("forgetful", s.windows.forget)
+	scans("alone", nil)
 	other := scanned{}
 	scans("beside another", func() { other.page(t, s, "0", 200) })
-	s.windows.mu.Lock()
-	defer s.windows.mu.Unlock()
-	for size := range slices.Values(s.windows.mu.all) {
-		if size.bytes > s.windows.windowMax {
-			t.Errorf("a window of %d bytes", size.bytes)
-		}
-	}
-	if n := len(s.windows.mu.all); n > 4 {
-		t.Errorf("%d windows are kept", n)
-	}
 }
 
 // TestScanOneSlot has many keys in one slot: with the sizes that servers have.
@@ -159,23 +138,20 @@ func TestScanLongNames(t *testing.T) {
 	if len(found) > scanBytesMax/wire.KeyBytesMax {
 		t.Errorf("%d names in a page", len(found))
 	}
-	s.windows.forget()
-	s.windows.windowMax = 1 << 20
 	found.rest(t, s, cursor, 1000, nil)
 	found.wantOnce(t, names)
 }
 
 // TestScanFresh sets a key between two scans of a slot with many: the second one must
-// tell it, whatever the first one has left in memory.
+// tell it.
 func TestScanFresh(t *testing.T) {
 	c := startCluster(t, 1, 8, 1)
 	s := c.servers[1]
-	s.windows.narrow()
 	for i := range 200 {
 		c.set(fmt.Sprint("{big}", i), "v")
 	}
 	for i := range 20 {
-		scanned{}.page(t, s, "0", 1) // leaves a window
+		scanned{}.page(t, s, "0", 1)
 		name := fmt.Sprint("{big}new", i)
 		c.set(name, "v")
 		found := scanned{}
@@ -191,7 +167,6 @@ func TestScanFresh(t *testing.T) {
 func TestScanDeleted(t *testing.T) {
 	c := startCluster(t, 1, 8, 1)
 	s := c.servers[1]
-	s.windows.narrow()
 	stays := []string{}
 	for i := range 60 {
 		c.set(fmt.Sprintf("{big}%02d", i), "v")
@@ -213,74 +188,11 @@ func TestScanDeleted(t *testing.T) {
 	}
 }
 
-// TestWindows: none is used that is older than a scan may be.
-func TestWindows(t *testing.T) {
-	k := newWindows().narrow()
-	reads := 0
-	read := func(g *gathering) error {
-		reads++
-		for i := range 100 {
-			g.add(g.from.Slot(), fmt.Sprint(i))
-		}
-		return nil
-	}
-	wants := func(what string, want int, epoch uint64, at wire.Cursor) *window {
-		t.Helper()
-		before := reads
-		w, err := k.find(epoch, at, read)
-		if err != nil || reads-before != want {
-			t.Fatalf("%s: %d reads, %v", what, reads-before, err)
-		}
-		return w
-	}
-	start := wire.CursorOf(5)
-	w := wants("the first", 1, 1, start)
-	if w.end == 0 || len(w.names) == 0 || w.names[len(w.names)-1].at >= w.end {
-		t.Fatalf("a window of %d names to %d", len(w.names), w.end)
-	}
-	wants("the next page", 0, 1, w.names[3].at)
-	wants("behind its end", 1, 1, w.end)
-	wants("both are there", 0, 1, w.names[3].at)
-	wants("another view", 1, 2, w.names[3].at)
-	k.enter(w.names[3].at)
-	wants("a scan goes on", 0, 2, w.names[3].at)
-	k.enter(start)
-	wants("another scan has begun", 1, 2, w.names[3].at)
-	wants("the beginning", 1, 2, start)
-	wants("another slot", 1, 2, wire.CursorOf(6)+1)
-}
-
-// TestOnePlace: names of one place are never parted, however many they are.
-func TestOnePlace(t *testing.T) {
-	at := wire.CursorOf(3) + 7
-	g := gathering{from: wire.CursorOf(3), bytesMax: 10 * placedBytes}
-	for i := range 8 {
-		g.names, g.bytes = append(g.names, placed{at, fmt.Sprint(i)}), g.bytes+placedBytes
-	}
-	for i := range 8 {
-		g.names, g.bytes = append(g.names, placed{at + 1, fmt.Sprint(i)}), g.bytes+placedBytes
-	}
-	g.cut()
-	if len(g.names) != 8 || g.end != at+1 || g.tooMuch || g.bytes != 8*(placedBytes+1) {
-		t.Errorf("%d names to %d", len(g.names), g.end)
-	}
-	page := newScanPage(scanOptions{pattern: "*", count: 1})
-	if next, ok := page.take(append(g.names, placed{at + 1, "x"})); ok || next != at+1 || page.seen != 8 {
-		t.Errorf("%d names, then %d", page.seen, next)
-	}
-	for i := range 100 {
-		g.names = append(g.names, placed{at, fmt.Sprint(i)})
-	}
-	if g.cut(); !g.tooMuch {
-		t.Error("that is not too much")
-	}
-}
-
 // TestPlaces: a cursor says which slot it is in, and a cursor of today is one of
 // tomorrow.
 func TestPlaces(t *testing.T) {
 	for name, want := range map[string]wire.Cursor{"": 488961614156, "{user:1}:0": 5925536924385419, "greeting": 6989649026748421} {
-		at := placeOf(ring.SlotOf(name), name)
+		at := cursorOf(replica.MakeKey(ring.SlotOf(name), replica.SpaceUser, name))
 		if at.Slot() != ring.SlotOf(name) || !at.Valid() || at >= 1<<53 {
 			t.Errorf("%s is at %d", name, at)
 		}
@@ -288,7 +200,7 @@ func TestPlaces(t *testing.T) {
 			t.Errorf("%q is at %d, was at %d", name, at, want)
 		}
 	}
-	if last := placeOf(ring.Slots-1, "x") | (1<<wire.CursorHashBits - 1); last != 1<<53-1 || !last.Valid() || (last + 1).Valid() {
+	if last := cursorOf(replica.MakeKey(ring.Slots-1, replica.SpaceUser, "x")) | (1<<wire.CursorHashBits - 1); last != 1<<53-1 || !last.Valid() || (last + 1).Valid() {
 		t.Errorf("the last place is %d", last)
 	}
 }

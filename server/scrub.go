@@ -14,7 +14,7 @@ import (
 	"viewring/server/store"
 )
 
-// A scrub reads everything that the store has in its tables, once a cycle or when
+// A scrub reads everything that the store has, once a cycle or when
 // asked to, and tells the lanes of what is corrupt.
 const (
 	scrubRate      = 16 << 20  // bytes/s of a cycle's own scrub
@@ -98,7 +98,7 @@ func (b *scrubber) scrub() {
 	}
 	b.mu.Unlock()
 	found := &scrubFound{keys: make(map[corruptKey]bool), parts: make(map[ring.PartitionID]bool)}
-	err := b.read(found, nil, rate)
+	err := b.read(found, rate)
 	if err == nil && found.count() > 0 {
 		err = b.followUp(found)
 	}
@@ -128,31 +128,41 @@ type scrubFound struct {
 
 func (f *scrubFound) count() int { return len(f.keys) + len(f.parts) }
 
-// read looks at everything, or at some partitions again.
-func (b *scrubber) read(found *scrubFound, only []ring.PartitionID, rate int) error {
-	items, bytes := 0, 0
-	flush := func() {
-		if only == nil {
-			b.change(func(r *wire.ScrubReport) {
-				r.Items += uint64(items)
-				r.Bytes += uint64(bytes)
-			})
+// pacer returns a pace: told of bytes that were read, it rests so that they come at a rate,
+// and passes on how many there were.
+func (b *scrubber) pacer(rate int, done func(bytes int)) func(n int) error {
+	bytes := 0
+	return func(n int) error {
+		if bytes += n; bytes < scrubChunk {
+			return nil
 		}
+		pause := time.Duration(bytes) * time.Second / time.Duration(rate)
+		done(bytes)
+		bytes = 0
+		if !wait.For(b.s.ctx, pause) { // traffic goes first
+			return context.Cause(b.s.ctx)
+		}
+		return nil
+	}
+}
+
+// read looks at everything.
+func (b *scrubber) read(found *scrubFound, rate int) error {
+	items, bytes := 0, 0
+	tell := func(int) {
+		b.change(func(r *wire.ScrubReport) {
+			r.Items += uint64(items)
+			r.Bytes += uint64(bytes)
+		})
 		items, bytes = 0, 0
 	}
-	err := b.s.store.Scrub(b.s.ctx, &store.Scrub{Only: only,
+	pace := b.pacer(rate, tell)
+	err := b.s.store.Scrub(b.s.ctx, &store.Scrub{
 		Pace: func(n int) error {
-			items, bytes = items+1, bytes+n
-			if bytes < scrubChunk {
-				return nil
-			}
-			pause := time.Duration(bytes) * time.Second / time.Duration(rate)
-			flush()
-			if !wait.For(b.s.ctx, pause) { // traffic goes first
-				return context.Cause(b.s.ctx)
-			}
-			return nil
+			bytes += n
+			return pace(n)
 		},
+		Item: func() { items++ },
 		Found: func(f store.Finding) {
 			if f.Key == "" {
 				if int(f.Partition) < len(b.s.views.current().view.Partitions) {
@@ -166,7 +176,7 @@ func (b *scrubber) read(found *scrubFound, only []ring.PartitionID, rate int) er
 			}
 		},
 	})
-	flush()
+	tell(0)
 	return err
 }
 
@@ -193,9 +203,11 @@ func (b *scrubber) followUp(found *scrubFound) error {
 				delete(found.keys, k)
 			}
 		}
-		clear(found.parts)
-		if len(again) > 0 {
-			if err := b.read(found, again, scrubRateAsked); err != nil {
+		for _, p := range again {
+			err := b.s.store.Verify(p, b.pacer(scrubRateAsked, func(int) {}))
+			if err == nil {
+				delete(found.parts, p)
+			} else if !isCorrupt(err) {
 				return err
 			}
 		}

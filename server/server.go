@@ -68,7 +68,6 @@ type Server struct {
 	strangers wire.Strangers
 
 	turns   []chan struct{} // see transaction
-	windows *windows
 	started time.Time
 
 	running sync.WaitGroup
@@ -83,7 +82,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{}),
-		turns: newTurns(), windows: newWindows(), started: time.Now()}
+		turns: newTurns(), started: time.Now()}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.open(); err != nil {
 		s.cancel(err)
@@ -236,7 +235,7 @@ func (s *Server) fail(err error) { s.cancel(err) }
 
 // watchStore stops the server when its store has failed.
 func (s *Server) watchStore() {
-	look := time.NewTicker(spoiledEvery)
+	look := time.NewTicker(damageLookEvery)
 	defer look.Stop()
 	var scrubAt time.Duration
 	for {
@@ -247,32 +246,18 @@ func (s *Server) watchStore() {
 		case <-s.ctx.Done():
 			return
 		case <-look.C:
-			s.windows.expire(time.Now())
 			if now := s.opts.Now().Mono; s.store.Failing() && now >= scrubAt {
 				scrubAt = now + failingScrubEvery
 				s.scrubber.start()
-			}
-			if s.store.Spoiled() && dispensable(s.views.current().view, s.id) {
-				s.store.GiveUp()
 			}
 		}
 	}
 }
 
 const (
-	spoiledEvery      = time.Second
-	failingScrubEvery = time.Minute // while compactions meet bad blocks
+	damageLookEvery   = time.Second
+	failingScrubEvery = time.Minute // while damage is met
 )
-
-// dispensable reports whether every partition has enough copies without a server.
-func dispensable(v *ring.View, id ring.ServerID) bool {
-	for i := range v.Partitions {
-		if p := &v.Partitions[i]; p.IsActing(id) && len(p.Acting) <= int(p.MinCopies) {
-			return false
-		}
-	}
-	return true
-}
 
 // stopMax bounds the stopping of a server whose store has failed: its goroutines
 // may be stuck in it.

@@ -13,10 +13,9 @@ import (
 // this server is primary of. What it finds it tells the lane, whose core looks
 // again and logs the delete.
 const (
-	sweepEvery     = 2 * time.Second
-	sweepPause     = 50 * time.Millisecond // after each page
-	sweepPageKeys  = 512
-	sweepPageBytes = 256 << 10 // with the pause: at most 5 MiB/s
+	sweepEvery    = 2 * time.Second
+	sweepPause    = 50 * time.Millisecond // after each page
+	sweepPageKeys = 512
 )
 
 // sweeper remembers which partitions may hold a key that expires, so that the
@@ -68,30 +67,24 @@ func (w *sweeper) run() {
 func (w *sweeper) walk(p ring.PartitionID) bool {
 	w.may[p].Store(false) // before looking: what is stored meanwhile says so itself
 	expiring := false
-	after, more := replica.Key(""), true
+	from, more := replica.Cursor{}, true
 	for more {
 		f := &found{partition: p}
-		keys, bytes := 0, 0
-		more = false
+		keys := 0
 		now := w.s.opts.Now().Wall
-		err := w.s.store.Scan(p, after, func(key replica.Key, item []byte) bool {
-			if more = keys == sweepPageKeys || bytes >= sweepPageBytes; more {
-				return false
-			}
-			after = key
+		var err error
+		from, more, err = w.s.store.Heads(p, from, func(key replica.Key, expiry int64) bool {
 			keys++
-			bytes += len(key) + len(item)
-			if expiry := replica.ItemExpiry(item); expiry != 0 {
+			if expiry != 0 {
 				expiring = true
 				if expiry <= now {
 					f.keys = append(f.keys, key)
 				}
 			}
-			return true
+			return keys < sweepPageKeys
 		})
 		if err != nil {
 			expiring = true // the rest was not seen; the scrub says what is wrong
-			more = false
 		}
 		if len(f.keys) > 0 {
 			w.s.laneOf(p).inbox.put(event{kind: onExpired, found: f})

@@ -1,13 +1,10 @@
 package server
 
 import (
-	"strings"
 	"sync"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -23,9 +20,9 @@ type syncGate struct {
 
 func newSyncGate() *syncGate { return &syncGate{pass: make(chan struct{})} }
 
-// MaybeError implements errorfs.Injector.
-func (g *syncGate) MaybeError(op errorfs.Op) error {
-	if op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData || !strings.HasSuffix(op.Path, ".log") {
+// step holds up a synced write.
+func (g *syncGate) step(st crashdisk.Step) error {
+	if st.Kind != crashdisk.WriteSync {
 		return nil
 	}
 	g.mu.Lock()
@@ -41,9 +38,6 @@ func (g *syncGate) MaybeError(op errorfs.Op) error {
 	g.waiting--
 	return nil
 }
-
-// String implements errorfs.Injector.
-func (g *syncGate) String() string { return "gate" }
 
 func (g *syncGate) set(shut bool) {
 	g.mu.Lock()
@@ -81,7 +75,9 @@ func TestToldWhenSynced(t *testing.T) {
 			gates := make(map[ring.ServerID]*syncGate)
 			for range 2 {
 				g := newSyncGate()
-				gates[c.start(c.options(errorfs.Wrap(vfs.NewMem(), g))).ID()] = g
+				mem := crashdisk.Mem()
+				mem.Watch(g.step)
+				gates[c.start(c.options(mem)).ID()] = g
 			}
 			c.waitBalanced()
 			v, _ := c.leader.view()

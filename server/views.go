@@ -118,7 +118,6 @@ func (vs *views) adopt(v *ring.View) error {
 	s.bond.epoch.Store(0)
 	k := &known{view: v, table: table, since: time.Now()}
 	vs.present.Store(k)
-	s.store.SetPartitions(len(v.Partitions))
 	s.peers.update(v)
 	a := &adoption{view: v, table: table, promised: promised}
 	for _, l := range s.lanes {

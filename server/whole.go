@@ -131,8 +131,8 @@ func (c *conn) deleteAll(args [][]byte) (reply wire.Value, whole bool) {
 		calls = calls[:0]
 		return errText == ""
 	}
-	err := c.s.walk(0, "", func(_ uint16, name string) bool {
-		cl := c.newCall(replyCount, []byte(name))
+	err := c.s.walk(0, func(key replica.Key) bool {
+		cl := c.newCall(replyCount, []byte(key.Name()))
 		cl.request.Op = replica.OpDelete
 		calls = append(calls, cl)
 		return len(calls) < flushCallsMax || send()

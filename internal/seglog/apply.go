@@ -130,7 +130,7 @@ func (s *Store) isKey(e *entry, key []byte) (same, readable bool) {
 	if err != nil {
 		return false, false
 	}
-	if len(b) >= recordBytes && int(le.Uint16(b[16:])) > len(key) {
+	if len(b) >= recordBytes && int(le.Uint32(b[16:])) > len(key) {
 		// Longer: its checksum needs the rest.
 		if b, err = g.read(make([]byte, e.bytes()), e.off); err != nil {
 			return false, false

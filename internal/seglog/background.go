@@ -83,3 +83,6 @@ func (p *buffers) give(b []byte) {
 		p.free = append(p.free, b[:cap(b)])
 	}
 }
+
+// Damage returns how many damaged records, frames and segments were met since the start.
+func (s *Store) Damage() uint64 { return s.damage.Load() }

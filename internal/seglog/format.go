@@ -53,7 +53,7 @@ const (
 // ValueBytesMax is the longest value, KeyBytesMax the longest key.
 const (
 	ValueBytesMax = 64 << 20
-	KeyBytesMax   = math.MaxUint16
+	KeyBytesMax   = 1 << 20
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -93,8 +93,7 @@ func (r *record) put(b []byte, id *identity, at spot) {
 	b[8], b[9] = byte(r.kind), r.flags
 	le.PutUint16(b[10:], r.part)
 	le.PutUint32(b[12:], r.gen)
-	le.PutUint16(b[16:], uint16(len(r.key)))
-	le.PutUint16(b[18:], 0)
+	le.PutUint32(b[16:], uint32(len(r.key)))
 	le.PutUint32(b[20:], uint32(len(r.value)))
 	n := recordBytes + copy(b[recordBytes:], r.key)
 	sum := crc32.Update(id.seedAt(at), castagnoli, b[8:n])
@@ -110,7 +109,7 @@ func (id *identity) readHead(b []byte, at spot) (r record, valueLen int, ok bool
 		return r, 0, false
 	}
 	r = record{kind: kind(b[8]), flags: b[9], part: le.Uint16(b[10:]), gen: le.Uint32(b[12:])}
-	keyLen := int(le.Uint16(b[16:]))
+	keyLen := int(le.Uint32(b[16:]))
 	length := le.Uint32(b[20:])
 	if r.kind == 0 || r.kind > kindMax || len(b) < recordBytes+keyLen || length > ValueBytesMax {
 		return r, 0, false

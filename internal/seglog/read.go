@@ -271,7 +271,7 @@ func (s *Store) readEntryHead(e *entry, n int) (r record, err error) {
 		return r, err
 	}
 	if len(b) >= recordBytes {
-		if need := min(int(e.bytes()), recordBytes+int(le.Uint16(b[16:]))+n); need > len(b) {
+		if need := min(int(e.bytes()), recordBytes+int(le.Uint32(b[16:]))+n); need > len(b) {
 			if b, err = g.read(make([]byte, need), e.off); err != nil {
 				return r, err
 			}

@@ -18,6 +18,8 @@ type Finding struct {
 type Scrubbing struct {
 	Pace  func(bytes int) error // is told of what was read; its error ends the scrub
 	Found func(Finding)         // is told of what is corrupt
+	// Item, unless nil, is told of every other item. The slices are valid during the call.
+	Item func(part uint16, key, value []byte)
 }
 
 // Scrub reads all segments, one after the other and each from its beginning, and verifies
@@ -169,6 +171,9 @@ func (k *scrubber) slot(p *placed) {
 	r, keyOK, ok := k.s.id.readRecord(k.c.record(p), here)
 	switch {
 	case ok && !lost && r.kind == p.kind:
+		if p.kind == kindItem && k.job.Item != nil {
+			k.job.Item(p.part, r.key, r.value)
+		}
 	case isState:
 		k.bad = true
 		k.s.rewriteState(p.part)

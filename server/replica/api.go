@@ -45,9 +45,12 @@ const (
 // partition in a store key.
 type Key string
 
+// keyHeadBytes is the length of slot and space.
+const keyHeadBytes = 3
+
 // MakeKey builds a Key.
 func MakeKey(slot uint16, space Space, name string) Key {
-	b := make([]byte, 0, 3+len(name))
+	b := make([]byte, 0, keyHeadBytes+len(name))
 	b = append(b, byte(slot>>8), byte(slot), byte(space))
 	return Key(append(b, name...))
 }
@@ -59,7 +62,7 @@ func (k Key) Slot() uint16 { return uint16(k[0])<<8 | uint16(k[1]) }
 func (k Key) Space() Space { return Space(k[2]) }
 
 // Name returns the key's name.
-func (k Key) Name() string { return string(k[3:]) }
+func (k Key) Name() string { return string(k[keyHeadBytes:]) }
 
 // The bits of a place, from the top: slot, space, hash of the name.
 const (
@@ -70,9 +73,12 @@ const (
 
 // Place is where a key stands in the order of scans: by slot, by space, and then by a hash
 // of its name that is the same everywhere. Nobody can make many names of one place.
-func (k Key) Place() uint64 {
-	sum := sha256.Sum256([]byte(k[3:]))
-	return PlaceOf(k.Slot(), k.Space()) | binary.BigEndian.Uint64(sum[:])>>(slotBits+spaceBits)
+func (k Key) Place() uint64 { return PlaceOfBytes([]byte(k)) }
+
+// PlaceOfBytes is the Place of a key that is no string.
+func PlaceOfBytes(k []byte) uint64 {
+	sum := sha256.Sum256(k[keyHeadBytes:])
+	return PlaceOf(uint16(k[0])<<8|uint16(k[1]), Space(k[2])) | binary.BigEndian.Uint64(sum[:])>>(slotBits+spaceBits)
 }
 
 // PlaceOf is the first place of a slot and space.

@@ -141,8 +141,9 @@ func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	c.expire(p, key)
 }
 
-// ItemExpiry returns the expiry of an encoded item without verifying it, unix
-// milliseconds, 0 for one that has none or cannot be read.
+// ItemExpiry returns the expiry of an encoded item, of which the first ItemHeadBytesMax
+// bytes suffice, without verifying it: unix milliseconds, 0 for one that has none or
+// cannot be read.
 func ItemExpiry(stored []byte) int64 {
 	it, _, err := header(stored)
 	if err != nil {

@@ -12,6 +12,9 @@ import (
 // itemFormat is the first byte of every stored item.
 const itemFormat = 1
 
+// ItemHeadBytesMax is the most that an item has before its value.
+const ItemHeadBytesMax = 3 + 3*binary.MaxVarintLen64 + 8
+
 // Kind says what an item holds.
 type Kind byte
 

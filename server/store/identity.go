@@ -3,15 +3,13 @@ package store
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"viewring/internal/codec"
 	"viewring/ring"
+	"viewring/server/replica"
 )
 
 // Identity is what a server knows of itself over its starts.
@@ -26,11 +24,8 @@ type Identity struct {
 	LeaseMax    time.Duration // the largest L ever seen: how long promises given before this start may bind
 }
 
-// The formats of the stored identity. The first had no Starts: it is read on.
-const (
-	identityFormat      = 2
-	identityFormatFirst = 1
-)
+// identityFormat is the first byte of a stored identity.
+const identityFormat = 2
 
 // startsMax bounds Starts. What goes first is neither the confirmed start nor a new
 // one: starts of which at most the answer of the view leader was lost. If it had
@@ -38,8 +33,8 @@ const (
 const startsMax = 64
 
 var (
-	identityKey = []byte{nsNode, 'i'}
-	viewKey     = []byte{nsNode, 'v'} // the view of Identity.Epoch, encoded
+	identityKey = replica.MakeKey(0, replica.SpaceLocal, "identity")
+	viewKey     = replica.MakeKey(0, replica.SpaceLocal, "view") // of Identity.Epoch, encoded
 )
 
 // Identity returns what the server knows of itself.
@@ -88,35 +83,19 @@ func (s *Store) rewriteIdentity() error { return s.update(s.View(), func(*Identi
 
 // start loads the identity, or makes one, and counts this start.
 func (s *Store) start() error {
-	b, closer, err := s.db.Get(identityKey)
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		s.fresh = true
-		err := s.Update(func(id *Identity) {
-			if _, err := rand.Read(id.Store[:]); err != nil {
-				panic(err) // documented never to happen
-			}
-			id.Incarnation = 1
-			id.Starts = []uint64{newStart()}
-		})
-		if err == nil {
-			// The first log was begun before the store had its format: damage in
-			// it would look like its end. Flushing begins the next one.
-			err = s.db.Flush()
-		}
-		return err
-	case err != nil:
-		return fmt.Errorf("read identity: %w", s.tell(err))
+	b, found, err := s.log.Get(uint16(nodePartition), bytesOf(identityKey))
+	if err != nil {
+		return fmt.Errorf("read identity: %w", tell(err))
+	}
+	if !found {
+		return s.firstStart()
 	}
 	id, err := decodeIdentity(b)
-	if cerr := closer.Close(); err == nil {
-		err = cerr
-	}
 	if err != nil {
 		return fmt.Errorf("read identity: %w", err)
 	}
-	if err := s.loadView(); err != nil {
-		return err
+	if s.identity.view, _, err = s.log.Get(uint16(nodePartition), bytesOf(viewKey)); err != nil {
+		return fmt.Errorf("read the last view: %w", tell(err))
 	}
 	return s.Update(func(now *Identity) {
 		*now = id
@@ -128,16 +107,19 @@ func (s *Store) start() error {
 	})
 }
 
-func (s *Store) loadView() error {
-	b, closer, err := s.db.Get(viewKey)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
+// firstStart makes an identity. A store that holds something has lost its own.
+func (s *Store) firstStart() error {
+	if len(s.log.Metas()) > 0 {
+		return fmt.Errorf("%w: there is no identity beside what is stored", replica.ErrCorrupt)
 	}
-	if err != nil {
-		return fmt.Errorf("read the last view: %w", s.tell(err))
-	}
-	s.identity.view = slices.Clone(b)
-	return closer.Close()
+	s.fresh = true
+	return s.Update(func(id *Identity) {
+		if _, err := rand.Read(id.Store[:]); err != nil {
+			panic(err) // documented never to happen
+		}
+		id.Incarnation = 1
+		id.Starts = []uint64{newStart()}
+	})
 }
 
 // newStart draws what tells a start from every other one, of this folder and of
@@ -156,15 +138,11 @@ func (id *Identity) Confirmed() { id.Starts = id.Starts[len(id.Starts)-1:] }
 
 // saveIdentity keeps id, and view unless it is nil.
 func (s *Store) saveIdentity(id Identity, view []byte) error {
-	b := s.db.NewBatch()
-	err := b.Set(identityKey, appendIdentity(nil, id), nil)
-	if err == nil && view != nil {
-		err = b.Set(viewKey, view, nil)
+	ops := []replica.StoreOp{{Kind: replica.PutItem, Partition: nodePartition, Key: identityKey, Value: appendIdentity(nil, id)}}
+	if view != nil {
+		ops = append(ops, replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: viewKey, Value: view})
 	}
-	if err == nil {
-		err = s.write(b)
-	}
-	if err != nil {
+	if err := s.write(ops...); err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
 	return nil
@@ -188,7 +166,7 @@ func decodeIdentity(b []byte) (Identity, error) {
 	var id Identity
 	r := codec.NewReader(b)
 	format := r.Byte()
-	if format != identityFormat && format != identityFormatFirst {
+	if format != identityFormat {
 		return id, fmt.Errorf("%w: identity of format %d", ErrFormat, format)
 	}
 	r.Fixed(id.Store[:])
@@ -198,10 +176,8 @@ func decodeIdentity(b []byte) (Identity, error) {
 	id.Previous = r.Uvarint()
 	id.Epoch = r.Uvarint()
 	id.LeaseMax = time.Duration(r.Uvarint())
-	if format > identityFormatFirst {
-		for range r.Count(8) {
-			id.Starts = append(id.Starts, r.Uint64())
-		}
+	for range r.Count(8) {
+		id.Starts = append(id.Starts, r.Uint64())
 	}
 	return id, r.Done()
 }

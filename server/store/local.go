@@ -9,36 +9,27 @@ import (
 // localKey is the key of a local name. The slot is 0: nothing routes by it.
 func localKey(name string) replica.Key { return replica.MakeKey(0, replica.SpaceLocal, name) }
 
-// firstLocal notes durably that there are local names now, before there are. It waits
-// for the cutter, which may have found that there are none.
-func (s *Store) firstLocal() error {
-	if !s.shelves.noLocal.Load() {
-		return nil
-	}
-	s.cutter.cutting.Lock()
-	defer s.cutter.cutting.Unlock()
-	s.shelves.noLocal.Store(false)
-	return s.saveShelves()
-}
-
 // SetLocal puts a value in the server's own namespace, which no replicated key
 // can touch; it is durable when SetLocal returns.
 func (s *Store) SetLocal(name string, value []byte) error {
-	if err := s.firstLocal(); err != nil {
-		return fmt.Errorf("set local %q: %w", name, err)
-	}
 	key := localKey(name)
-	wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{{
+	err := s.write(replica.StoreOp{
 		Kind: replica.PutItem, Partition: localPartition, Key: key,
 		Value: replica.AppendItem(nil, key, replica.Item{Kind: replica.KindValue, Value: value}),
-	}}})
-	if err == nil {
-		err = wait()
-	}
+	})
 	if err != nil {
 		return fmt.Errorf("set local %q: %w", name, err)
 	}
 	return nil
+}
+
+// write makes operations durable.
+func (s *Store) write(ops ...replica.StoreOp) error {
+	wait, err := s.ApplyBatch(&replica.Batch{Ops: ops})
+	if err != nil {
+		return err
+	}
+	return wait()
 }
 
 // GetLocal reads from the server's own namespace; ok is false when the name is

@@ -1,11 +1,10 @@
 package store
 
 import (
-	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/cockroachdb/pebble/v2"
 
 	"viewring/ring"
 	"viewring/server/replica"
@@ -14,37 +13,67 @@ import (
 // pageBytesMax bounds the names of a page, and the values read for one.
 const pageBytesMax = 4 << 20
 
+// readBytesLeast is about what reading the head of a record costs, in bytes of a page.
+const readBytesLeast = 512
+
+// Heads calls fn with the keys of partition p from a cursor on, in the order of places,
+// with their expiries as in replica.ItemExpiry, until fn returns false or a page has been
+// read. It returns where to go on; more is false after the last.
+func (s *Store) Heads(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key, expiry int64) bool) (next replica.Cursor, more bool, err error) {
+	size := 0
+	err = s.log.ScanHeads(uint16(p), cursor(from), replica.ItemHeadBytesMax, func(k, head []byte, _ int) bool {
+		key := replica.Key(k)
+		next = replica.After(key)
+		size += len(key) + readBytesLeast
+		more = !fn(key, replica.ItemExpiry(head)) || size >= pageBytesMax
+		return !more
+	})
+	if err != nil {
+		return next, false, tell(err)
+	}
+	return next, more, nil
+}
+
 // Names calls fn with up to limit of the names that the store holds, the user
 // keys in the store's order and then the local ones. It returns the cursor of the
 // next page, empty after the last; the first page's is empty too.
-func (s *Store) Names(cursor []byte, limit int, fn func(local bool, name string)) (next []byte, err error) {
-	size, count := 0, 0
-	for _, span := range s.ranges(nsItem) {
-		lower := span[0]
-		if len(cursor) > 0 {
-			lower = maxKey(lower, append(append([]byte{lower[0]}, cursor...), 0))
+func (s *Store) Names(at []byte, limit int, fn func(local bool, name string)) (next []byte, err error) {
+	from, key := nameCursor(at)
+	count, size := 0, 0
+	for _, part := range s.log.Parts() {
+		p := ring.PartitionID(part)
+		if p < from || p == nodePartition {
+			continue
 		}
-		err := s.walk("names", lower, span[1], func(k []byte) (seek []byte, err error) {
-			if len(k) < keyBytesMin {
-				return nil, fmt.Errorf("%w: store key %x", replica.ErrCorrupt, k)
-			}
-			p, key := partitionIn(k), keyIn(k)
+		after := replica.Cursor{}
+		if p == from {
+			after = replica.After(key)
+		}
+		err := s.log.ScanHeads(part, cursor(after), 0, func(k, _ []byte, _ int) bool {
+			key := replica.Key(k)
 			if p != localPartition && key.Space() != replica.SpaceUser {
-				// Only the first space is the users': on to the next slot.
-				return s.appendItemKey(nil, p, replica.MakeKey(key.Slot()+1, 0, "")), nil
+				return true
 			}
 			fn(p == localPartition, key.Name())
 			if count, size = count+1, size+len(k); count >= limit || size >= pageBytesMax {
-				next = bytes.Clone(k[1:])
-				return span[1], nil
+				next = append(binary.BigEndian.AppendUint16(nil, part), k...)
 			}
-			return nil, nil
+			return next == nil
 		})
 		if err != nil || next != nil {
-			return next, err
+			return next, tell(err)
 		}
 	}
 	return nil, nil
+}
+
+// nameCursor reads a cursor of Names. One that is none is the beginning.
+func nameCursor(b []byte) (p ring.PartitionID, after replica.Key) {
+	const least = 2 + 3 // a partition, and a key of no name
+	if len(b) < least {
+		return 0, ""
+	}
+	return ring.PartitionID(binary.BigEndian.Uint16(b)), replica.Key(b[2:])
 }
 
 // Copy is a stored user key, as its bytes are now.
@@ -58,16 +87,17 @@ type Copy struct {
 
 // Copies calls fn with up to limit of the user keys stored in partition p,
 // recomputing each one's checksums. Cursors are as for Names.
-func (s *Store) Copies(p ring.PartitionID, cursor []byte, limit int, fn func(Copy)) (next []byte, err error) {
+func (s *Store) Copies(p ring.PartitionID, at []byte, limit int, fn func(Copy)) (next []byte, err error) {
+	_, after := nameCursor(at)
 	count, size := 0, 0
-	err = s.Scan(p, replica.Key(cursor), func(key replica.Key, item []byte) bool {
+	err = s.Scan(p, replica.After(after), func(key replica.Key, item []byte) bool {
 		if key.Space() == replica.SpaceUser {
 			fn(s.inspect(p, key, item))
 			count++
 		}
 		size += len(key) + len(item)
 		if count >= limit || size >= pageBytesMax {
-			next = []byte(key)
+			next = append(binary.BigEndian.AppendUint16(nil, uint16(p)), key...)
 			return false
 		}
 		return true
@@ -81,56 +111,18 @@ func (s *Store) Copies(p ring.PartitionID, cursor []byte, limit int, fn func(Cop
 func (s *Store) inspect(p ring.PartitionID, key replica.Key, item []byte) Copy {
 	it, err := replica.DecodeItem(key, item)
 	if err != nil {
-		s.corruptions.Add(1)
-		s.logger.Error("a stored value is damaged", "partition", p, "key", key.Name(), "err", err)
+		s.met(p, key, err)
 		return Copy{Name: key.Name(), Corrupt: true}
 	}
 	return Copy{Name: key.Name(), Version: it.Version, Length: uint64(len(it.Value)), Sum: xxhash.Sum64(it.Value)}
 }
 
 // Parts returns the partitions that any item is stored in, local names apart.
-func (s *Store) Parts() (parts []ring.PartitionID, err error) {
-	for _, span := range s.ranges(nsItem) {
-		err := s.walk("partitions", span[0], span[1], func(k []byte) (seek []byte, err error) {
-			p := partitionIn(k)
-			if p != localPartition {
-				parts = append(parts, p)
-			}
-			return appendPrefixEnd(nil, k[0], p), nil
-		})
-		if err != nil {
-			return nil, err
+func (s *Store) Parts() (parts []ring.PartitionID) {
+	for _, p := range s.log.Parts() {
+		if ring.PartitionID(p) < ring.Slots {
+			parts = append(parts, ring.PartitionID(p))
 		}
 	}
-	return parts, nil
-}
-
-// walk calls fn with the store keys in [lower, upper): after each with the next one,
-// or with the first from where fn wants to seek. The slice is valid during the call
-// only.
-func (s *Store) walk(what string, lower, upper []byte, fn func(k []byte) (seek []byte, err error)) (err error) {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, s.tell(err))
-	}
-	defer func() {
-		if cerr := it.Close(); err == nil && cerr != nil {
-			err = fmt.Errorf("%s: %w", what, s.tell(cerr))
-		}
-	}()
-	for ok := it.First(); ok; {
-		seek, err := fn(it.Key())
-		switch {
-		case err != nil:
-			return fmt.Errorf("%s: %w", what, err)
-		case seek != nil:
-			ok = it.SeekGE(seek)
-		default:
-			ok = it.Next()
-		}
-	}
-	if err := it.Error(); err != nil {
-		return fmt.Errorf("%s: %w", what, s.tell(err))
-	}
-	return nil
+	return parts
 }

@@ -3,27 +3,20 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/bloom"
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk"
 	"viewring/internal/folder"
+	"viewring/internal/seglog"
 	"viewring/ring"
 	"viewring/server/replica"
 )
 
-// A data folder's database, the format of the folder in this build, and an older one
-// that it brings up to date.
-const (
-	pebbleName        = "pebble"
-	folderFormat      = 2
-	folderFormatFirst = 1
-)
+// folderFormat is the format of a data folder in this build. Those up to 2 were Pebble's.
+const folderFormat = 3
 
 // Errors of a data folder that can't be used.
 var (
@@ -31,47 +24,30 @@ var (
 	ErrFormat = folder.ErrFormat
 )
 
-// Options of a Store. The zero value is a small server's.
-type Options struct {
-	CacheBytes    int64  // blocks kept in memory; 0: 64 MiB
-	MemTableBytes uint64 // 0: 16 MiB
-
-	// SyncInterval, for tests, is drawn after each sync of the log: no other begins
-	// before that is over. nil: syncs take what the disk takes.
-	SyncInterval func() time.Duration
-}
-
-// The defaults of Options, for several servers on one small machine. Memtables from
-// 8 to 32 MiB cost the same in all: the small ones fit the processor's cache, the
-// large ones are flushed more seldom.
+// Partitions of the log that are none of a view, which has at most one for each slot.
 const (
-	cacheBytesDefault    = 64 << 20
-	memTableBytesDefault = 16 << 20
+	localPartition = ring.PartitionID(0xffff) // the local names
+	nodePartition  = ring.PartitionID(0xfffe) // what the server knows of itself
 )
+
+// Options of a Store. The zero value is a server's.
+type Options struct {
+	SegmentBytes int64 // of a file of the log; 0: 32 MiB
+}
 
 // Store is one server's storage. Its methods may be called by many goroutines;
 // the batches of one caller become durable in the order of its calls.
 type Store struct {
-	dir     string
-	fs      vfs.FS
-	db      *pebble.DB
-	options *pebble.Options
-	lock    *pebble.Lock
-	logger  *slog.Logger
-	fresh   bool
+	dir    string
+	fs     disk.FS
+	log    *seglog.Store
+	lock   io.Closer
+	logger *slog.Logger
+	fresh  bool
 
-	memTable uint64 // bytes of one
-
-	corruptions  atomic.Uint64 // damaged files and items met since the start
-	damagedFiles sync.Map      // paths that were told of
-
-	trims       trims
-	shelves     shelves
-	cutter      *cutter
-	spare       *spareLog
-	compactions *compactions
-	partitions  atomic.Int64 // in views; 0: not known
-	spoiled     spoiled
+	segment     int64         // bytes of one
+	corruptions atomic.Uint64 // items met since the start that fail their own checksum
+	scrubbed    atomic.Uint64 // damage that there was when the last scrub began
 
 	identity struct {
 		sync.Mutex
@@ -79,195 +55,118 @@ type Store struct {
 		view     []byte     // of Identity.Epoch, encoded; nil: not kept
 		changing sync.Mutex // held over a change and its write
 	}
-
-	failure struct {
-		sync.Mutex
-		err  error
-		done chan struct{} // closed when err is set
-	}
 }
 
-// Open opens the store in dir, or makes one, and counts the start: a new
-// incarnation is durable when it returns.
-func Open(dir string, fs vfs.FS, opts Options, logger *slog.Logger) (*Store, error) {
-	lock, err := folder.TakePebble(fs, dir, "server", folderFormat, folderFormatFirst)
+// segmentBytesDefault is the length of a segment: of a store with 100 GiB there are some
+// thousand files.
+const segmentBytesDefault = 32 << 20
+
+// Open opens the store in the folder fs, or makes one, and counts the start: a new
+// incarnation is durable when it returns. dir is the folder's name, for errors.
+func Open(dir string, fs disk.FS, opts Options, logger *slog.Logger) (*Store, error) {
+	if opts.SegmentBytes == 0 {
+		opts.SegmentBytes = segmentBytesDefault
+	}
+	lock, err := folder.Take(fs, dir, "server", folderFormat)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger, cutter: newCutter(), compactions: newCompactions()}
-	s.failure.done = make(chan struct{})
-	s.trims.done = make(map[ring.PartitionID]uint64)
-	s.options = s.pebbleOptions(opts)
-	var db *pebble.DB
-	if err = folder.CheckLog(fs, fs.PathJoin(dir, pebbleName)); err == nil {
-		db, err = pebble.Open(fs.PathJoin(dir, pebbleName), s.options)
-	}
+	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger, segment: opts.SegmentBytes}
+	s.log, err = seglog.Open(fs, seglog.Options{SegmentBytes: opts.SegmentBytes, Place: place, Logger: logger})
 	if err != nil {
-		s.spare.stop()
-		_ = lock.Close() // nothing was written through it
-		return nil, s.openError(err)
+		return nil, errors.Join(s.openError(err), lock.Close())
 	}
-	s.db = db
-	s.spare.begin()
-	err = s.loadShelves()
-	if err == nil {
-		err = s.moveMetas()
-	}
-	if err == nil {
+	if err = s.sound(); err == nil {
 		err = s.start()
 	}
-	if err == nil {
-		s.shelves.noLocal.CompareAndSwap(false, s.fresh)
-		err = s.saveShelves()
-	}
-	go s.cutter.run(s)
 	if err != nil {
-		_ = s.Close() // the first error matters
-		return nil, s.openError(err)
+		return nil, errors.Join(s.openError(err), s.Close())
 	}
 	return s, nil
 }
 
+// place is where the log has a key in its order.
+func place(key []byte) uint64 { return replica.PlaceOfBytes(key) }
+
+// sound refuses a log of which so much is lost that nobody knows what: a partition that
+// looks empty may then have held what others rely on.
+func (s *Store) sound() error {
+	if s.log.LostAll() {
+		return fmt.Errorf("%w: a part of the log is lost, and it is not known of which partitions", replica.ErrCorrupt)
+	}
+	for _, m := range s.log.Metas() {
+		if ring.PartitionID(m.Part) == nodePartition && m.Suspect {
+			return fmt.Errorf("%w: what the server knew of itself may be lost", replica.ErrCorrupt)
+		}
+	}
+	return nil
+}
+
 // openError says what to do about a store that cannot be opened.
 func (s *Store) openError(err error) error {
-	if err = s.tell(err); !errors.Is(err, replica.ErrCorrupt) {
+	if err = tell(err); !errors.Is(err, replica.ErrCorrupt) {
 		return fmt.Errorf("open store in %s: %w", s.dir, err)
 	}
 	return fmt.Errorf("open store in %s: its files are damaged: %w. Nothing is served from them. Move the folder away and start the server "+
 		"with an empty one: it joins as a new server and copies its share from the others; then remove the old one (viewring remove)", s.dir, err)
 }
 
-// How tables are merged. Each merge into the next level rewrites what lies there, so
-// up to l0Sublevels flushes come together for one; a get looks at the filter of each
-// until then. l0Stop is how many there are when writes wait for a merge. A flush makes
-// tables of tableBytes, cut at the same keys each time, so that a merge need not be one
-// of all keys: a large one delays the sets beside it, and so do two at once, which are
-// for when l0Behind have come together. Lower levels have larger tables.
-const (
-	l0Sublevels = 16
-	l0Behind    = 32
-	l0Stop      = 60
-	tableBytes  = 4 << 20
-)
-
-// pebbleOptions is tuned for many small values with synced batches on few cores.
-func (s *Store) pebbleOptions(opts Options) *pebble.Options {
-	if opts.CacheBytes == 0 {
-		opts.CacheBytes = cacheBytesDefault
-	}
-	if opts.MemTableBytes == 0 {
-		opts.MemTableBytes = memTableBytesDefault
-	}
-	s.memTable = opts.MemTableBytes
-	s.spare = newSpareLog(s.fs, s.fs.PathJoin(s.dir, pebbleName), s.memTable, s.DiskFree)
-	o := &pebble.Options{
-		FS:        blockFS{s.fs, s.spare},
-		CacheSize: opts.CacheBytes,
-		// A fixed version: a newer library must not make the folder unreadable to us.
-		FormatMajorVersion:          pebble.FormatValueSeparation,
-		MemTableSize:                opts.MemTableBytes,
-		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       l0Sublevels,
-		L0StopWritesThreshold:       l0Stop,
-		FlushSplitBytes:             tableBytes,
-		MaxOpenFiles:                1000,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      pebbleLogger{s},
-		EventListener:               s.listener(),
-		WALMinSyncInterval:          opts.SyncInterval,
-	}
-	o.TargetFileSizes[0] = tableBytes
-	o.Experimental.L0CompactionConcurrency = l0Behind
-	o.Experimental.CompactionScheduler = s.compactions
-	for i := range o.Levels {
-		l := &o.Levels[i]
-		l.BlockSize = 16 << 10
-		l.IndexBlockSize = 64 << 10
-		l.FilterPolicy = bloom.FilterPolicy(10)
-		l.FilterType = pebble.TableFilter
-	}
-	return o
-}
-
-// Close ends the store. After a failure it leaves Pebble alone, which may hang.
+// Close ends the store.
 func (s *Store) Close() error {
-	if s.Err() != nil {
-		s.spare.quits()
-		s.cutter.cancel()
-		return nil
+	failed := s.log.Err()
+	err := s.log.Close()
+	if failed != nil {
+		err = nil // it has been told of
 	}
-	s.cutter.stop()
-	err := s.db.Close()
-	s.spare.stop()
-	if lerr := s.lock.Close(); err == nil {
-		err = lerr
-	}
-	if err != nil {
+	if err = errors.Join(err, s.lock.Close()); err != nil {
 		return fmt.Errorf("close store in %s: %w", s.dir, err)
 	}
 	return nil
 }
 
-// SetPartitions tells how many partitions views have.
-func (s *Store) SetPartitions(n int) { s.partitions.Store(int64(n)) }
-
-// partitionsMax is how many partitions there may be.
-func (s *Store) partitionsMax() int64 {
-	if n := s.partitions.Load(); n > 0 {
-		return n
-	}
-	return ring.Slots
-}
-
 // Fresh reports whether this start made the store.
 func (s *Store) Fresh() bool { return s.fresh }
 
-// Corruptions returns how many damaged files and items were met since the start.
-func (s *Store) Corruptions() uint64 { return s.corruptions.Load() }
+// Corruptions returns how many damaged records and items were met since the start.
+func (s *Store) Corruptions() uint64 { return s.corruptions.Load() + s.log.Damage() }
+
+// Failing reports whether damage was met since the last scrub: a scrub would find what
+// else is damaged.
+func (s *Store) Failing() bool { return s.Corruptions() > s.scrubbed.Load() }
 
 // Failed is closed when a write or a sync has failed; then Err says why.
-func (s *Store) Failed() <-chan struct{} { return s.failure.done }
+func (s *Store) Failed() <-chan struct{} { return s.log.Failed() }
 
 // Err returns the failure that ended the store, or nil.
 func (s *Store) Err() error {
-	s.failure.Lock()
-	defer s.failure.Unlock()
-	return s.failure.err
+	if err := s.log.Err(); err != nil {
+		return fmt.Errorf("store in %s failed: %w", s.dir, err)
+	}
+	return nil
 }
 
-// MemTableBytes returns the size of a memtable.
-func (s *Store) MemTableBytes() uint64 { return s.memTable }
+// Stats returns how the log stands.
+func (s *Store) Stats() seglog.Stats { return s.log.Stats() }
+
+// SegmentBytes returns the size of a segment.
+func (s *Store) SegmentBytes() uint64 { return uint64(s.segment) }
 
 // DiskKnown reports whether the file system can tell how much room it has left: one
 // in memory can't.
 func (s *Store) DiskKnown() bool {
-	_, err := s.fs.GetDiskUsage(s.dir)
-	return err == nil
+	_, ok := s.fs.Free()
+	return ok
 }
 
 // DiskFree returns the bytes that the file system has left, 0 if unknown.
 func (s *Store) DiskFree() uint64 {
-	u, err := s.fs.GetDiskUsage(s.dir)
-	if err != nil {
-		return 0 // a file system that can't tell, such as one in memory
-	}
-	return u.AvailBytes
+	free, _ := s.fs.Free()
+	return free
 }
 
-// fail ends the store: nothing that was not synced so far can be trusted.
-func (s *Store) fail(err error) {
-	s.failure.Lock()
-	defer s.failure.Unlock()
-	if s.failure.err != nil {
-		return
-	}
-	s.failure.err = fmt.Errorf("store in %s failed: %w", s.dir, err)
-	close(s.failure.done)
-}
-
-// tell makes an error of Pebble one that callers know.
-func (s *Store) tell(err error) error {
-	if err != nil && pebble.IsCorruptionError(err) {
+// tell makes an error of the log one that callers know.
+func tell(err error) error {
+	if err != nil && errors.Is(err, seglog.ErrCorrupt) && !errors.Is(err, replica.ErrCorrupt) {
 		return fmt.Errorf("%w: %w", replica.ErrCorrupt, err)
 	}
 	return err

@@ -197,6 +197,22 @@ func (d *FS) Bytes(name string) []byte {
 	return nil
 }
 
+// Flip changes bits of one byte of a file, as if the disk had.
+func (d *FS) Flip(name string, at int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.names[name]
+	for _, b := range [][]byte{n.now, n.synced} {
+		if at < int64(len(b)) {
+			b[at] ^= flipped
+		}
+	}
+}
+
+// flipped are the bits that Flip changes: two, for a single one may be mended by who has
+// the patience.
+const flipped = 0x11
+
 // Put gives a file this content.
 func (d *FS) Put(name string, b []byte) {
 	d.mu.Lock()
