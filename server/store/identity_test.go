@@ -1,20 +1,21 @@
 package store
 
 import (
-	"bytes"
+	"errors"
+	"reflect"
 	"slices"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
+	"viewring/internal/disk/crashdisk"
 )
 
 // A folder names each of its starts before anybody hears of it, and keeps the name
 // of the last one that was confirmed.
 func TestStartsAreNamed(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashdisk.Mem()
 	var all []uint64
 	next := func() *Store {
-		fs = fs.CrashClone(vfs.CrashCloneCfg{}) // whatever was not synced is lost
+		fs = powerCut(fs) // whatever was not synced is lost
 		s := mustOpen(t, fs)
 		all = append(all, s.Identity().Starts[len(s.Identity().Starts)-1])
 		return s
@@ -25,7 +26,7 @@ func TestStartsAreNamed(t *testing.T) {
 	if got := s.Identity().Starts; !slices.Equal(got, all) {
 		t.Errorf("nothing was confirmed: %x, want %x", got, all)
 	}
-	image := fs.CrashClone(vfs.CrashCloneCfg{})
+	image := powerCut(fs)
 	if err := s.Update((*Identity).Confirmed); err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func TestStartsAreNamed(t *testing.T) {
 
 // The view of an epoch is there after any crash that left the epoch.
 func TestViewIsKeptWithItsEpoch(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashdisk.Mem()
 	s := mustOpen(t, fs)
 	if s.View() != nil {
 		t.Errorf("a new folder has the view %q", s.View())
@@ -61,12 +62,12 @@ func TestViewIsKeptWithItsEpoch(t *testing.T) {
 		if err := s.Adopt([]byte(view), func(id *Identity) { id.Epoch = uint64(epoch) }); err != nil {
 			t.Fatal(err)
 		}
-		image := fs.CrashClone(vfs.CrashCloneCfg{})
+		image := powerCut(fs)
 		again := mustOpen(t, image)
 		if string(again.View()) != view || again.Identity().Epoch != uint64(epoch) {
 			t.Errorf("epoch %d: %q of epoch %d", epoch, again.View(), again.Identity().Epoch)
 		}
-		if err := again.rewriteNode(); err != nil || string(again.View()) != view {
+		if err := again.rewriteIdentity(); err != nil || string(again.View()) != view {
 			t.Errorf("rewritten: %q, %v", again.View(), err)
 		}
 		mustClose(t, again)
@@ -77,7 +78,7 @@ func TestViewIsKeptWithItsEpoch(t *testing.T) {
 // However often a folder is started in vain, it names the confirmed start and the
 // newest ones.
 func TestStartsAreBounded(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashdisk.Mem()
 	var names []uint64
 	for range startsMax + 3 {
 		s := mustOpen(t, fs)
@@ -93,17 +94,14 @@ func TestStartsAreBounded(t *testing.T) {
 	}
 }
 
-// An identity of the first format had no names.
-func TestIdentityOfTheFirstFormat(t *testing.T) {
-	want := Identity{Store: [16]byte{1}, Server: 3, Incarnation: 2, Previous: 1, Epoch: 12, LeaseMax: 600}
+func TestIdentityFormat(t *testing.T) {
+	want := Identity{Store: [16]byte{1}, Server: 3, Incarnation: 2, Previous: 1, Epoch: 12, LeaseMax: 600, Starts: []uint64{7, 9}}
 	b := appendIdentity(nil, want)
-	b[0] = identityFormatFirst
-	got, err := decodeIdentity(b[:len(b)-1])
-	if err != nil || got.Starts != nil || !bytes.Equal(appendIdentity(nil, got), appendIdentity(nil, want)) {
+	if got, err := decodeIdentity(b); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	b[0] = 9
-	if _, err := decodeIdentity(b); err == nil {
-		t.Error("a format of tomorrow was read")
+	if _, err := decodeIdentity(b); !errors.Is(err, ErrFormat) {
+		t.Errorf("a format of tomorrow: %v", err)
 	}
 }

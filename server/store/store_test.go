@@ -6,29 +6,35 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
-
+	"viewring/internal/disk"
+	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
 	"viewring/server/replica"
+	"viewring/tests/damage"
 )
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-func mustOpen(t *testing.T, fs vfs.FS) *Store {
+func mustOpen(t *testing.T, fs disk.FS) *Store {
 	t.Helper()
-	s, err := Open("data", fs, Options{MemTableBytes: 1 << 20}, quiet)
+	s, err := Open("data", fs, Options{SegmentBytes: 256 << 10}, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
+
+// powerCut is the disk without what was not synced.
+func powerCut(fs *crashdisk.FS) *crashdisk.FS { return fs.CrashClone(0, rand.New(rand.NewPCG(1, 2))) }
 
 func mustClose(t *testing.T, s *Store) {
 	t.Helper()
@@ -84,7 +90,7 @@ func rows(t *testing.T, s *Store, p ring.PartitionID, after uint64) []uint64 {
 }
 
 func TestIdentityOverStarts(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashdisk.Mem()
 	s := mustOpen(t, fs)
 	first := s.Identity()
 	if !s.Fresh() || first.Incarnation != 1 || first.Previous != 0 || first.Store == [16]byte{} {
@@ -93,7 +99,7 @@ func TestIdentityOverStarts(t *testing.T) {
 	if err := s.Update(func(id *Identity) { id.Server, id.Cluster, id.Epoch, id.LeaseMax = 3, [16]byte{7}, 12, 600 }); err != nil {
 		t.Fatal(err)
 	}
-	fs = fs.CrashClone(vfs.CrashCloneCfg{}) // not closed
+	fs = powerCut(fs) // not closed
 	s = mustOpen(t, fs)
 	want := Identity{Store: first.Store, Server: 3, Incarnation: 2, Previous: 1, Cluster: [16]byte{7}, Epoch: 12, LeaseMax: 600,
 		Starts: s.Identity().Starts}
@@ -104,40 +110,30 @@ func TestIdentityOverStarts(t *testing.T) {
 }
 
 func TestFolderRefused(t *testing.T) {
-	fs := vfs.NewMem()
+	fs := crashdisk.Mem()
 	s := mustOpen(t, fs)
 	if _, err := Open("data", fs, Options{}, quiet); !errors.Is(err, ErrInUse) {
 		t.Errorf("a folder in use: %v", err)
 	}
 	mustClose(t, s)
-	for name, content := range map[string]string{"FORMAT": "viewring server 999\n", "letter.txt": "dear"} {
-		fs := vfs.NewMem()
-		if err := fs.MkdirAll("data", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		f, err := fs.Create("data/"+name, vfs.WriteCategoryUnspecified)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, _ = f.Write([]byte(content))
-		_ = f.Close()
+	for name, content := range map[string]string{"FORMAT": "viewring server 2\n", "letter.txt": "dear"} {
+		fs := crashdisk.Mem()
+		fs.Put(name, []byte(content))
 		if _, err := Open("data", fs, Options{}, quiet); !errors.Is(err, ErrFormat) {
 			t.Errorf("a folder with %s: %v", name, err)
 		}
 	}
-	path := t.TempDir() + "/file"
-	f, err := vfs.Default.Create(path, vfs.WriteCategoryUnspecified)
-	if err != nil {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	_ = f.Close()
-	if _, err := Open(path, vfs.Default, Options{}, quiet); err == nil {
+	if _, err := Open(path, disk.Dir(path), Options{}, quiet); err == nil {
 		t.Error("a file taken for a data folder")
 	}
 }
 
 func TestBatchOperations(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, crashdisk.Mem())
 	defer mustClose(t, s)
 	a, b := user(5, "a"), user(5, "b")
 	index := func(p ring.PartitionID, seq uint64) replica.StoreOp {
@@ -185,14 +181,14 @@ func TestBatchOperations(t *testing.T) {
 // compares with a sorted list.
 func TestTrimsAgainstModel(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	fs := vfs.NewCrashableMem()
+	fs := crashdisk.Mem()
 	s := mustOpen(t, fs)
 	var model []uint64
 	next, floor := uint64(1), uint64(0)
 	for range 300 {
 		switch n := rng.IntN(20); {
 		case n == 0:
-			fs = fs.CrashClone(vfs.CrashCloneCfg{})
+			fs = powerCut(fs)
 			s = mustOpen(t, fs)
 		case n < 12:
 			for range rng.IntN(200) {
@@ -222,14 +218,14 @@ func TestTrimsAgainstModel(t *testing.T) {
 func TestCrashKeepsPrefix(t *testing.T) {
 	for seed := range uint64(30) {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		fs := vfs.NewCrashableMem()
+		fs := crashdisk.Mem()
 		s := mustOpen(t, fs)
 		const batches = 60
 		synced := -1
 		crashAt := rng.IntN(batches)
 		var waits []func() error
 		for n := range batches {
-			big := strings.Repeat("x", rng.IntN(40_000)) // fills memtables now and then
+			big := strings.Repeat("x", rng.IntN(40_000)) // fills segments now and then
 			wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{
 				put(1, user(1, fmt.Sprint(n)), big), put(2, user(9, fmt.Sprint(n)), big)}})
 			if err != nil {
@@ -248,7 +244,7 @@ func TestCrashKeepsPrefix(t *testing.T) {
 				break
 			}
 		}
-		clone := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rng.IntN(101), RNG: rng})
+		clone := fs.CrashClone(rng.IntN(101), rng)
 		for _, wait := range waits {
 			_ = wait()
 		}
@@ -271,7 +267,7 @@ func TestCrashKeepsPrefix(t *testing.T) {
 }
 
 func TestCorruptItem(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, crashdisk.Mem())
 	defer mustClose(t, s)
 	key := user(1, "k")
 	op := put(1, key, "value")
@@ -289,49 +285,53 @@ func TestCorruptItem(t *testing.T) {
 	}
 }
 
-// TestDamagedTable flips bits of a table on disk: reads say so and the process
-// lives.
-func TestDamagedTable(t *testing.T) {
-	fs := vfs.NewMem()
+// TestDamagedValue flips bits of a value on the disk: reads say so and the process lives.
+func TestDamagedValue(t *testing.T) {
+	fs := crashdisk.Mem()
 	s := mustOpen(t, fs)
 	key := user(1, "k")
-	// A block of its own, however it is compressed; and not a long one, for Pebble
-	// looks for the flipped bit by trying every one, which takes a long block minutes.
-	noise := make([]byte, 20_000)
-	rng := rand.NewChaCha8([32]byte{})
-	_, _ = rng.Read(noise)
-	mustApply(t, s, put(1, key, string(noise)))
-	if err := s.db.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	text := noise(1, 20_000)
+	mustApply(t, s, put(1, key, text))
 	mustClose(t, s)
-	flipText(t, fs, string(noise[60:160]))
+	damage.Text(t, fs, text[60:160])
 	s = mustOpen(t, fs)
 	defer mustClose(t, s)
 	if _, err := s.Get(1, key); !errors.Is(err, replica.ErrCorrupt) {
 		t.Errorf("get: %v", err)
 	}
-	if err := s.Scan(1, "", func(replica.Key, []byte) bool { return true }); !errors.Is(err, replica.ErrCorrupt) {
-		t.Errorf("scan: %v", err)
+	told := 0
+	err := s.Scan(1, replica.Cursor{}, func(k replica.Key, item []byte) bool {
+		if _, err := replica.DecodeItem(k, item); k == key && errors.Is(err, replica.ErrCorrupt) {
+			told++
+		}
+		return true
+	})
+	if err != nil || told != 1 {
+		t.Errorf("scan: %v, told %d times", err, told)
 	}
-	if s.Corruptions() == 0 || s.Err() != nil {
+	if err := s.Verify(1, func(int) error { return nil }); !errors.Is(err, replica.ErrCorrupt) {
+		t.Errorf("verify: %v", err)
+	}
+	if s.Corruptions() == 0 || s.Err() != nil || !s.Failing() {
 		t.Errorf("%d corruptions, failure %v", s.Corruptions(), s.Err())
 	}
 }
 
-// TestFailedLog makes the log's writes and syncs fail: the batch's wait says so,
-// and the store takes nothing more. The store's own goroutines may end with it.
+// TestFailedLog makes the log's writes fail, as on a dying disk, and on one that is full
+// though it has promised the room: the batch's wait says so, and the store takes nothing
+// more.
 func TestFailedLog(t *testing.T) {
-	broken := errors.New("the disk is gone")
-	for _, kinds := range [][]errorfs.OpKind{{errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo}, {errorfs.OpFileWrite}} {
-		toggle := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if slices.Contains(kinds, op.Kind) && strings.HasSuffix(op.Path, ".log") {
+	for _, broken := range []error{errors.New("the disk is gone"), syscall.ENOSPC, syscall.EIO} {
+		fs := crashdisk.Mem()
+		var on atomic.Bool
+		fs.Watch(func(st crashdisk.Step) error {
+			if on.Load() && st.Kind == crashdisk.WriteSync {
 				return broken
 			}
 			return nil
-		})}
-		s := mustOpen(t, errorfs.Wrap(vfs.NewMem(), toggle))
-		toggle.On()
+		})
+		s := mustOpen(t, fs)
+		on.Store(true)
 		wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{put(1, user(1, "a"), "1")}})
 		if err == nil {
 			err = wait()
@@ -340,51 +340,42 @@ func TestFailedLog(t *testing.T) {
 			t.Errorf("a failed log: %v", err)
 		}
 		<-s.Failed()
-		toggle.Off()
+		on.Store(false)
 		if _, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{put(1, user(1, "b"), "2")}}); !errors.Is(err, broken) {
 			t.Errorf("after a failed log: %v", err)
+		}
+		if err := s.Err(); !errors.Is(err, broken) || !strings.Contains(err.Error(), "data") {
+			t.Errorf("failed with %v", err)
 		}
 		mustClose(t, s)
 	}
 }
 
-// TestFailedFlush makes the writing of tables fail, as on a full or dying disk: the
-// store ends and says why, and does not try again.
-func TestFailedFlush(t *testing.T) {
-	for _, broken := range []error{syscall.ENOSPC, syscall.EIO} {
-		toggle := &errorfs.Toggle{Injector: errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Kind == errorfs.OpFileWrite && strings.HasSuffix(op.Path, ".sst") {
-				return broken
-			}
-			return nil
-		})}
-		s, err := Open("data", errorfs.Wrap(vfs.NewMem(), toggle), Options{MemTableBytes: 256 << 10}, quiet)
-		if err != nil {
-			t.Fatal(err)
+// TestLostIdentity: a store whose own knowledge of itself may be lost is not opened, and the
+// error says what to do.
+func TestLostIdentity(t *testing.T) {
+	fs := crashdisk.Mem()
+	s := mustOpen(t, fs)
+	for i := range 2000 {
+		mustApply(t, s, put(1, user(1, fmt.Sprint(i)), "value"))
+	}
+	mustClose(t, s)
+	names, err := fs.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.HasPrefix(n, "segment-") || strings.HasPrefix(n, "checkpoint-") {
+			clear(fs.Bytes(n)[4096:])
 		}
-		toggle.On()
-		value := strings.Repeat("v", 64<<10)
-		ended := make(chan struct{})
-		go func() { // may stand still in the store, which waits for room in memory
-			defer close(ended)
-			for i := 0; s.Err() == nil; i++ {
-				if wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{put(1, user(1, fmt.Sprint(i%100)), value)}}); err == nil {
-					_ = wait() // what is in the log is durable, table or not
-				}
-			}
-		}()
-		<-s.Failed()
-		if err := s.Err(); !errors.Is(err, broken) || !strings.Contains(err.Error(), "data") {
-			t.Errorf("a failed flush: %v", err)
-		}
-		toggle.Off()
-		<-ended
-		mustClose(t, s)
+	}
+	if _, err := Open("data", fs, Options{}, quiet); !errors.Is(err, replica.ErrCorrupt) || !strings.Contains(err.Error(), "Move the folder away") {
+		t.Errorf("opened: %v", err)
 	}
 }
 
 func TestLocalNames(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, crashdisk.Mem())
 	defer mustClose(t, s)
 	if _, ok, err := s.GetLocal("a"); ok || err != nil {
 		t.Errorf("a name that is not there: %v, %v", ok, err)
@@ -400,7 +391,7 @@ func TestLocalNames(t *testing.T) {
 }
 
 func TestPages(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, crashdisk.Mem())
 	defer mustClose(t, s)
 	var want []string
 	for i := range 50 {
@@ -411,6 +402,7 @@ func TestPages(t *testing.T) {
 		mustApply(t, s, put(p, record, "answer"))
 		want = append(want, "false "+name)
 	}
+	byPlace(want)
 	if err := s.SetLocal("mine", []byte("x")); err != nil {
 		t.Fatal(err)
 	}
@@ -446,40 +438,71 @@ func TestPages(t *testing.T) {
 			t.Errorf("limit %d: copies %q", limit, got)
 		}
 	}
-	parts, err := s.Parts()
-	if err != nil || !slices.Equal(parts, []ring.PartitionID{0, 1, 2, 3, 4}) {
-		t.Errorf("partitions %v, %v", parts, err)
+	if parts := s.Parts(); !slices.Equal(parts, []ring.PartitionID{0, 1, 2, 3, 4}) {
+		t.Errorf("partitions %v", parts)
 	}
 }
 
-func TestScanAfter(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+// byPlace orders the names of TestPages, each of which says what its slot is.
+func byPlace(want []string) {
+	slices.SortFunc(want, func(a, b string) int {
+		key := func(s string) replica.Key {
+			var i int
+			_, _ = fmt.Sscanf(s, "false key%d", &i) // they all have one
+			return user(uint16(i/5), strings.TrimPrefix(s, "false "))
+		}
+		return replica.ComparePlaces(key(a), key(b))
+	})
+}
+
+// TestScanFrom goes on from any key, also over a restart.
+func TestScanFrom(t *testing.T) {
+	fs := crashdisk.Mem()
+	s := mustOpen(t, fs)
+	var keys []replica.Key
+	for i := range 20 {
+		keys = append(keys, user(uint16(i%3), fmt.Sprint(i)))
+		mustApply(t, s, put(1, keys[i], "1"), put(2, keys[i], "2"))
+	}
+	slices.SortFunc(keys, replica.ComparePlaces)
+	mustClose(t, s)
+	s = mustOpen(t, fs)
 	defer mustClose(t, s)
-	mustApply(t, s, put(1, user(1, "a"), "1"), put(1, user(1, "a\x00"), "2"), put(1, user(1, "b"), "3"), put(2, user(0, "z"), "4"))
-	var got []string
-	err := s.Scan(1, user(1, "a"), func(k replica.Key, item []byte) bool { got = append(got, k.Name()); return true })
-	if err != nil || !slices.Equal(got, []string{"a\x00", "b"}) {
-		t.Errorf("scan: %q, %v", got, err)
+	for i, from := range keys {
+		var got []replica.Key
+		err := s.Scan(1, replica.After(from), func(k replica.Key, _ []byte) bool { got = append(got, k); return true })
+		if err != nil || !slices.Equal(got, keys[i+1:]) {
+			t.Errorf("after %q: %q, %v", from, got, err)
+		}
+		var heads []replica.Key
+		_, more, err := s.Heads(1, replica.After(from), func(k replica.Key, _ int64) bool { heads = append(heads, k); return true })
+		if err != nil || more || !slices.Equal(heads, got) {
+			t.Errorf("heads after %q: %q, %v, %v", from, heads, more, err)
+		}
+	}
+	if next, more, err := s.Heads(1, replica.Cursor{}, func(replica.Key, int64) bool { return false }); err != nil || !more || next.Key != keys[0] {
+		t.Errorf("the first: %v, %v, %v", next, more, err)
 	}
 }
 
 // TestItemIsTheCallers: what was read is the reader's own: changing it changes nothing in
-// the store, be it in memory or in a table.
+// the store, be it in memory or on the disk.
 func TestItemIsTheCallers(t *testing.T) {
-	s := mustOpen(t, vfs.NewMem())
+	s := mustOpen(t, crashdisk.Mem())
 	defer mustClose(t, s)
 	key := user(7, "k")
-	mustApply(t, s, put(3, key, "value"))
-	for _, where := range []string{"in memory", "in a table", "in a table that was read"} {
-		if where == "in a table" {
-			if err := s.db.Flush(); err != nil {
-				t.Fatal(err)
-			}
-		}
+	wait, err := s.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{put(3, key, "value")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, where := range []string{"in memory, perhaps", "on the disk", "on the disk, again"} {
 		item, err := s.Get(3, key)
 		if err != nil {
 			t.Fatalf("%s: %v", where, err)
 		}
 		clear(item)
+		if err := wait(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
