@@ -7,38 +7,35 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"viewring/tests/damage"
 	"viewring/tests/harness"
 )
 
 func init() { scenes = append(scenes, damages...) }
 
-// Damage to a server's files while it is down. But in the small store there are
-// enough values for a block to hold those of one or two partitions.
+// Damage to a server's files while it is down.
 var damages = []scene{
-	{name: "a flipped byte in a table", servers: 4, play: func(p *play) {
-		p.fill()
+	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
 		n := p.Acting(hot)[0]
+		harness.Eventually(p.t, "the log is long", func() bool {
+			n, err := written(largest(p, segments(n)))
+			return err == nil && n > longLog
+		})
 		n.Kill()
 		p.WaitDown(n)
-		flip(p, largest(p, ending(n, ".sst")), 1, 3)
+		flip(p, largest(p, segments(n)), 1, 2)
+		p.ops(someOps)
 		n.Start()
 		p.WaitBalanced()
 		p.Scrub(n)
 		p.ops(someOps)
 	}},
-	{name: "a flipped byte in the table of a small store", servers: 4, play: func(p *play) {
-		p.fillWith(100) // a block holds those of dozens of partitions
+	{name: "a flipped byte in a small store", servers: 4, play: func(p *play) {
+		p.fillWith(100)
 		n := p.Acting(hot)[0]
 		n.Kill()
 		p.WaitDown(n)
-		n.Start() // puts what is in the log into a table
-		p.WaitBalanced()
-		n.Kill()
-		p.WaitDown(n)
-		flip(p, largest(p, ending(n, ".sst")), 1, 2)
+		flip(p, largest(p, segments(n)), 1, 2)
 		n.Start()
 		p.WaitBalanced()
 		p.Scrub(n)
@@ -47,43 +44,44 @@ var damages = []scene{
 			p.t.Errorf("%s was taken for dead while it mended its store: %s", n.Name, said)
 		}
 	}},
-	{name: "flipped bytes in all tables of a server", servers: 4, play: func(p *play) {
+	{name: "flipped bytes all over the log of a server", servers: 4, play: func(p *play) {
 		p.fill()
 		n := p.Acting(hot)[0]
 		n.Kill()
 		p.WaitDown(n)
-		flipped := int64(0)
-		for _, table := range ending(n, ".sst") {
-			// A table of one block has what the store notes of itself beside the values:
-			// without that it does not start.
-			if size(p, table) > longTable {
-				flip(p, table, 1+flipped%8, 10)
-				flipped++
+		for _, segment := range segments(n) {
+			for i := range int64(8) {
+				flip(p, segment, 1+i, 10)
 			}
-		}
-		if flipped < 4 {
-			p.t.Fatalf("only %d tables were long enough", flipped)
 		}
 		n.Start()
 		p.WaitBalanced()
 		p.Scrub(n)
 		p.ops(someOps)
 	}},
-	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
+	{name: "a segment that is gone", servers: 4, play: func(p *play) {
+		p.fill()
 		n := p.Acting(hot)[0]
-		log := func() string {
-			logs := ending(n, ".log")
-			return logs[len(logs)-1]
-		}
-		// Damage near a log's end looks like its end.
-		harness.Eventually(p.t, "the log is long", func() bool {
-			n, err := written(log())
-			return err == nil && n > longLog
-		})
-		n.Kill()
+		n.Stop() // with a checkpoint: what is missing is known
 		p.WaitDown(n)
-		flip(p, log(), 1, 4)
+		if err := os.Remove(segments(n)[0]); err != nil {
+			p.t.Fatal(err)
+		}
+		n.Start()
+		p.WaitBalanced()
+		p.Scrub(n)
 		p.ops(someOps)
+	}},
+	{name: "a log that is gone", servers: 4, play: func(p *play) {
+		p.fill()
+		n := p.Acting(hot)[0]
+		n.Stop()
+		p.WaitDown(n)
+		for _, file := range segments(n) {
+			if err := os.Remove(file); err != nil {
+				p.t.Fatal(err)
+			}
+		}
 		n.Start()
 		beyondRepair(p, n)
 		p.ops(someOps)
@@ -93,12 +91,8 @@ var damages = []scene{
 	}},
 }
 
-// Bytes of a log that is long enough to be damaged before its end, and of a table of many
-// blocks.
-const (
-	longLog   = 96 << 10
-	longTable = 256 << 10
-)
+// longLog is how many bytes of a log are enough for some to be damaged before its end.
+const longLog = 96 << 10
 
 // beyondRepair waits for the end of a server whose store cannot be mended.
 func beyondRepair(p *play, n *harness.Node) {
@@ -113,10 +107,9 @@ func beyondRepair(p *play, n *harness.Node) {
 	}
 }
 
-// ending are a node's files in the order of their names, which is that in which
-// they were made.
-func ending(n *harness.Node, suffix string) []string {
-	return n.Files(func(name string) bool { return strings.HasSuffix(name, suffix) })
+// segments are the files of a node's log in the order in which they were made.
+func segments(n *harness.Node) []string {
+	return n.Files(func(name string) bool { return strings.HasPrefix(name, "segment-") })
 }
 
 func largest(p *play, paths []string) string {
@@ -142,6 +135,6 @@ func written(path string) (int64, error) {
 func flip(p *play, path string, num, denom int64) {
 	length := size(p, path)
 	at := length * num / denom
-	damage.At(p.t, vfs.Default, path, at)
+	damage.At(p.t, path, at)
 	p.t.Logf("flipped bits at %d of %d bytes of %s", at, length, path)
 }

@@ -21,8 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server"
@@ -116,7 +115,7 @@ func floorFail(err error) {
 }
 
 func floorServe(ctx context.Context, self int, dir string, addrs []string) error {
-	s, err := store.Open(dir, vfs.Default, store.Options{}, slog.New(slog.DiscardHandler))
+	s, err := store.Open(dir, disk.Dir(dir), store.Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}

@@ -80,13 +80,13 @@ func childrenOf(parent int) map[int][]string {
 	return found
 }
 
-// disk is how fast the disk writes, MB/s.
-type disk struct {
+// diskSpeed is how fast the disk writes, MB/s.
+type diskSpeed struct {
 	stream float64 // in one stream, synced at the end
 	synced float64 // 64 KiB and an fdatasync at a time
 }
 
-func (d disk) String() string {
+func (d diskSpeed) String() string {
 	return fmt.Sprintf("The disk writes %.0f MB/s in a stream and %.0f MB/s\nwhere each 64 KiB is synced.", d.stream, d.synced)
 }
 

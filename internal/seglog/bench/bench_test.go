@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 
 	"viewring/internal/disk"
@@ -76,12 +75,12 @@ func (e *logEngine) get(key int) error {
 
 func (e *logEngine) keep() error { return e.s.Close() }
 
-type pebbleEngine struct {
+type storeEngine struct {
 	s   *store.Store
 	seq uint64
 }
 
-func (e *pebbleEngine) batch(keys []int, _, rows bool, value func() []byte) (func() error, error) {
+func (e *storeEngine) batch(keys []int, _, rows bool, value func() []byte) (func() error, error) {
 	b := &replica.Batch{}
 	for _, k := range keys {
 		e.seq++
@@ -99,7 +98,7 @@ func (e *pebbleEngine) batch(keys []int, _, rows bool, value func() []byte) (fun
 	return e.s.ApplyBatch(b)
 }
 
-func (e *pebbleEngine) get(key int) error {
+func (e *storeEngine) get(key int) error {
 	v, err := e.s.Get(ring.PartitionID(key%benchParts), replica.Key(benchKey(key)))
 	if err == nil && len(v) < 1024 {
 		err = fmt.Errorf("key %d: %d bytes", key, len(v))
@@ -107,7 +106,7 @@ func (e *pebbleEngine) get(key int) error {
 	return err
 }
 
-func (e *pebbleEngine) keep() error { return e.s.Close() }
+func (e *storeEngine) keep() error { return e.s.Close() }
 
 // engines open each engine in a folder.
 var engines = []struct {
@@ -122,9 +121,9 @@ var engines = []struct {
 		s, err := seglog.Open(disk.Dir(dir), seglog.Options{Zeroed: true})
 		return &logEngine{s: s}, err
 	}},
-	{"pebble", func(dir string) (engine, error) {
-		s, err := store.Open(dir, vfs.Default, store.Options{}, slog.New(slog.DiscardHandler))
-		return &pebbleEngine{s: s}, err
+	{"store", func(dir string) (engine, error) {
+		s, err := store.Open(dir, disk.Dir(dir), store.Options{}, slog.New(slog.DiscardHandler))
+		return &storeEngine{s: s}, err
 	}},
 }
 

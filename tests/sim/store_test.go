@@ -5,36 +5,35 @@ import (
 	"math/rand/v2"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/server/store"
 	"viewring/tests/harness"
 )
 
-// pebbleDrive is a server's real store on a file system in memory that loses
+// storeDrive is a server's real store on a file system in memory that loses
 // what was not synced when it crashes.
-type pebbleDrive struct {
+type storeDrive struct {
 	*store.Store
 	t     *testing.T
-	mem   *vfs.MemFS
+	mem   *crashdisk.FS
 	rng   *rand.Rand
-	waits [lanes][]pebbleWait
+	waits [lanes][]storeWait
 	metas [lanes]map[uint64]map[ring.PartitionID][]byte // not synced yet, by batch
 	meta  map[ring.PartitionID][]byte                   // synced
 }
 
-type pebbleWait struct {
+type storeWait struct {
 	number uint64
 	wait   func() error
 }
 
-func (d *pebbleDrive) boot() {
+func (d *storeDrive) boot() {
 	if d.Store != nil {
 		return
 	}
-	s, err := store.Open("data", d.mem, store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10}, slog.New(slog.DiscardHandler))
+	s, err := store.Open("data", d.mem, store.Options{SegmentBytes: 64 << 10}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		d.t.Fatal(err)
 	}
@@ -49,7 +48,7 @@ func (d *pebbleDrive) boot() {
 	}
 }
 
-func (d *pebbleDrive) apply(lane int, b *replica.Batch) {
+func (d *storeDrive) apply(lane int, b *replica.Batch) {
 	metas := make(map[ring.PartitionID][]byte)
 	for _, o := range b.Ops {
 		switch o.Kind {
@@ -63,14 +62,14 @@ func (d *pebbleDrive) apply(lane int, b *replica.Batch) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.waits[lane] = append(d.waits[lane], pebbleWait{b.Number, wait})
+	d.waits[lane] = append(d.waits[lane], storeWait{b.Number, wait})
 	if d.metas[lane] == nil {
 		d.metas[lane] = make(map[uint64]map[ring.PartitionID][]byte)
 	}
 	d.metas[lane][b.Number] = metas
 }
 
-func (d *pebbleDrive) synced(lane int, number uint64) {
+func (d *storeDrive) synced(lane int, number uint64) {
 	for len(d.waits[lane]) > 0 && d.waits[lane][0].number <= number {
 		w := d.waits[lane][0]
 		d.waits[lane] = d.waits[lane][1:]
@@ -88,8 +87,8 @@ func (d *pebbleDrive) synced(lane int, number uint64) {
 	}
 }
 
-func (d *pebbleDrive) crash(draw func(n int) int) {
-	lost := d.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: draw(101), RNG: d.rng})
+func (d *storeDrive) crash(draw func(n int) int) {
+	lost := d.mem.CrashClone(draw(101), d.rng)
 	for lane := range d.waits {
 		for _, w := range d.waits[lane] {
 			_ = w.wait() // the process is dead: nobody learns of it
@@ -102,9 +101,9 @@ func (d *pebbleDrive) crash(draw func(n int) int) {
 	d.Store, d.mem = nil, lost
 }
 
-func (d *pebbleDrive) syncedMeta(p ring.PartitionID) []byte { return d.meta[p] }
+func (d *storeDrive) syncedMeta(p ring.PartitionID) []byte { return d.meta[p] }
 
-func (d *pebbleDrive) syncedLast(p ring.PartitionID) uint64 {
+func (d *storeDrive) syncedLast(p ring.PartitionID) uint64 {
 	if m := d.meta[p]; m != nil {
 		return replica.MetaLast(m)
 	}
@@ -113,7 +112,7 @@ func (d *pebbleDrive) syncedLast(p ring.PartitionID) uint64 {
 
 // hasSynced looks at what is visible: this drive does not know what it would lose, and
 // after a crash not what it has.
-func (d *pebbleDrive) hasSynced(p ring.PartitionID, key replica.Key) (has, known bool) {
+func (d *storeDrive) hasSynced(p ring.PartitionID, key replica.Key) (has, known bool) {
 	if d.Store == nil {
 		return false, false
 	}
@@ -121,14 +120,14 @@ func (d *pebbleDrive) hasSynced(p ring.PartitionID, key replica.Key) (has, known
 	return err == nil && item != nil, true
 }
 
-// TestOnPebble plays seeds over the real store: an acknowledged write survives
+// TestOnStore plays seeds over the real store: an acknowledged write survives
 // the crash of a file system that keeps its promises and no more.
-func TestOnPebble(t *testing.T) {
-	for seed := uint64(1); seed <= harness.EnvUint(t, "VIEWRING_SIM_PEBBLE_SEEDS", 15); seed++ {
+func TestOnStore(t *testing.T) {
+	for seed := uint64(1); seed <= harness.EnvUint(t, "VIEWRING_SIM_STORE_SEEDS", 15); seed++ {
 		rng := rand.New(rand.NewPCG(seed, 7))
-		var drives []*pebbleDrive
+		var drives []*storeDrive
 		r := Run(seed, Options{Drive: func() drive {
-			d := &pebbleDrive{t: t, mem: vfs.NewCrashableMem(), rng: rng}
+			d := &storeDrive{t: t, mem: crashdisk.Mem(), rng: rng}
 			drives = append(drives, d)
 			return d
 		}})
