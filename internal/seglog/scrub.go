@@ -38,7 +38,33 @@ func (s *Store) Scrub(ctx context.Context, job *Scrubbing) error {
 			return fmt.Errorf("scrub: segment %d: %w", n, err)
 		}
 	}
+	s.tellLost(job)
 	return nil
+}
+
+// tellLost tells of the partitions of which the index knows that something is lost: a
+// segment that was collected before its turn came has been read for that, and what could
+// not be read of it is known by then.
+func (s *Store) tellLost(job *Scrubbing) {
+	for n := range s.parts {
+		p := s.parts[n].Load()
+		if p == nil {
+			continue
+		}
+		lost := 0
+		look := func(e *entry) {
+			if e.lost() || e.doubted() {
+				lost++
+			}
+		}
+		p.mu.RLock()
+		p.items.each(look)
+		p.rows.each(look)
+		p.mu.RUnlock()
+		if lost > 0 {
+			job.Found(Finding{Part: uint16(n), Err: fmt.Errorf("%w: %d records are lost", ErrCorrupt, lost)})
+		}
+	}
 }
 
 // endSegment lets the log go on in a new segment, and waits for all before it: what is
@@ -150,7 +176,7 @@ func (k *scrubber) slot(p *placed) {
 	here := spot{k.c.seg, p.off}
 	q.mu.RLock()
 	var e *entry
-	lost := false
+	lost := false // it is known to be
 	switch p.kind {
 	case kindItem, kindLost:
 		e = q.items.findSpot(p.bound, here)
@@ -158,7 +184,7 @@ func (k *scrubber) slot(p *placed) {
 		e = q.rows.findSpot(p.bound, here)
 	}
 	if e != nil {
-		lost = e.lost()
+		lost = e.lost() || e.doubted()
 	}
 	isState := p.kind == kindState && q.state.place() == here
 	q.mu.RUnlock()
@@ -170,7 +196,8 @@ func (k *scrubber) slot(p *placed) {
 	}
 	r, keyOK, ok := k.s.id.readRecord(k.c.record(p), here)
 	switch {
-	case ok && !lost && r.kind == p.kind:
+	case lost:
+	case ok && r.kind == p.kind:
 		if p.kind == kindItem && k.job.Item != nil {
 			k.job.Item(p.part, r.key, r.value)
 		}
@@ -218,7 +245,7 @@ func (k *scrubber) look(part uint16, want kind, here []entry) {
 	for i := range here {
 		e := &here[i]
 		r, keyOK, err := k.s.readEntry(e, want)
-		if err == nil && !e.lost() {
+		if err == nil || e.lost() || e.doubted() {
 			continue
 		}
 		f := Finding{Part: part, Err: fmt.Errorf("%w: record at %d of segment %d", ErrCorrupt, e.off, e.seg)}

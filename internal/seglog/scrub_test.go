@@ -31,7 +31,8 @@ func fill(t *testing.T, s *seglog.Store, n int) {
 	t.Helper()
 	for i := range n {
 		wait, err := s.Apply([]seglog.Op{{Kind: seglog.Put, Part: uint16(i % 5), Key: fmt.Appendf(nil, "key-%d", i),
-			Value: bytes.Repeat([]byte{byte(i)}, 700)}, {Kind: seglog.PutMeta, Part: uint16(i % 5), Value: []byte("meta")}})
+			Value: bytes.Repeat([]byte{byte(i)}, 700)}, {Kind: seglog.PutMeta, Part: uint16(i % 5), Value: []byte("meta")},
+			{Kind: seglog.PutRow, Part: uint16(i % 5), Seq: uint64(i + 1), Value: []byte("row")}})
 		if err == nil {
 			err = wait()
 		}
@@ -128,5 +129,53 @@ func TestScanHeads(t *testing.T) {
 	}
 	if parts := s.Parts(); fmt.Sprint(parts) != "[0 1 2 3 4]" {
 		t.Errorf("partitions %v", parts)
+	}
+}
+
+// TestScrubTellsOfLost: what a missing segment had is told of by the scrub, by partition,
+// until it is written anew.
+func TestScrubTellsOfLost(t *testing.T) {
+	disk := crashdisk.New(512, rand.New(rand.NewPCG(5, 6)))
+	opts := seglog.Options{SegmentBytes: 64 << 10, Manual: true}
+	s, err := seglog.Open(disk, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, s, 300)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Remove(files(disk, "segment-")[1]); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = seglog.Open(disk, opts); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	lost := 0
+	for range 2 {
+		parts := make(map[uint16]bool)
+		err := s.Scrub(context.Background(), &seglog.Scrubbing{Pace: func(int) error { return nil },
+			Found: func(f seglog.Finding) { parts[f.Part] = true }})
+		if err != nil || len(parts) != 5 {
+			t.Errorf("found in %v, %v", parts, err)
+		}
+	}
+	for i := range 300 {
+		key := fmt.Sprintf("key-%d", i)
+		if _, _, err := s.Get(uint16(i%5), []byte(key)); errors.Is(err, seglog.ErrCorrupt) {
+			lost++
+			mend(t, s, key)
+		}
+	}
+	var ops []seglog.Op
+	for p := range uint16(5) {
+		ops = append(ops, seglog.Op{Kind: seglog.Trim, Part: p, Seq: 300})
+	}
+	if _, err := s.Apply(ops); err != nil {
+		t.Fatal(err)
+	}
+	if found, _ := scrubbed(t, s); lost == 0 || len(found) > 0 {
+		t.Errorf("%d keys were lost; found again: %v", lost, found)
 	}
 }

@@ -3,11 +3,16 @@ package store
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
+	"io/fs"
 	"slices"
 	"time"
 
 	"viewring/internal/codec"
+	"viewring/internal/disk"
+	"viewring/internal/seglog"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -32,10 +37,16 @@ const identityFormat = 2
 // registered one of those the folder passes as one that was rolled back.
 const startsMax = 64
 
-var (
-	identityKey = replica.MakeKey(0, replica.SpaceLocal, "identity")
-	viewKey     = replica.MakeKey(0, replica.SpaceLocal, "view") // of Identity.Epoch, encoded
-)
+// The identity is a file of its own beside the log, with the same content twice: whatever
+// becomes of the log, the server is known by it. In the log is the number of the start,
+// written before the identity has it: a log that has a lower one is not the one that this
+// server wrote last.
+const identityName = "IDENTITY"
+
+// identityBytesMax bounds what is read of the file: a view of all partitions is far below.
+const identityBytesMax = 64 << 20
+
+var startKey = replica.MakeKey(0, replica.SpaceLocal, "start")
 
 // Identity returns what the server knows of itself.
 func (s *Store) Identity() Identity {
@@ -78,25 +89,19 @@ func (s *Store) update(view []byte, change func(*Identity)) error {
 	return nil
 }
 
-// rewriteIdentity writes anew what cannot be read on the disk any more.
-func (s *Store) rewriteIdentity() error { return s.update(s.View(), func(*Identity) {}) }
-
 // start loads the identity, or makes one, and counts this start.
 func (s *Store) start() error {
-	b, found, err := s.log.Get(uint16(nodePartition), bytesOf(identityKey))
-	if err != nil {
-		return fmt.Errorf("read identity: %w", tell(err))
-	}
-	if !found {
+	id, view, err := s.loadIdentity()
+	if errors.Is(err, fs.ErrNotExist) {
 		return s.firstStart()
 	}
-	id, err := decodeIdentity(b)
+	if err == nil {
+		err = s.checkStart(id.Incarnation)
+	}
 	if err != nil {
 		return fmt.Errorf("read identity: %w", err)
 	}
-	if s.identity.view, _, err = s.log.Get(uint16(nodePartition), bytesOf(viewKey)); err != nil {
-		return fmt.Errorf("read the last view: %w", tell(err))
-	}
+	s.identity.view = view
 	return s.Update(func(now *Identity) {
 		*now = id
 		now.Previous, now.Incarnation = id.Incarnation, id.Incarnation+1
@@ -107,12 +112,34 @@ func (s *Store) start() error {
 	})
 }
 
+// checkStart looks whether the log is the one of the last start, and counts the new one in it.
+func (s *Store) checkStart(last uint64) error {
+	b, found, err := s.log.Get(uint16(nodePartition), bytesOf(startKey))
+	switch {
+	case errors.Is(err, seglog.ErrCorrupt): // what is lost with it is known
+	case err != nil:
+		return err
+	case !found || len(b) != 8:
+		return fmt.Errorf("%w: the log is gone", replica.ErrCorrupt)
+	case binary.BigEndian.Uint64(b) < last:
+		return fmt.Errorf("%w: the log is one of start %d, and there were %d", replica.ErrCorrupt, binary.BigEndian.Uint64(b), last)
+	}
+	return s.countStart(last + 1)
+}
+
+func (s *Store) countStart(n uint64) error {
+	return s.write(replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: startKey, Value: binary.BigEndian.AppendUint64(nil, n)})
+}
+
 // firstStart makes an identity. A store that holds something has lost its own.
 func (s *Store) firstStart() error {
 	if len(s.log.Metas()) > 0 {
 		return fmt.Errorf("%w: there is no identity beside what is stored", replica.ErrCorrupt)
 	}
 	s.fresh = true
+	if err := s.countStart(1); err != nil {
+		return err
+	}
 	return s.Update(func(id *Identity) {
 		if _, err := rand.Read(id.Store[:]); err != nil {
 			panic(err) // documented never to happen
@@ -136,16 +163,76 @@ func newStart() uint64 {
 // earlier one any more.
 func (id *Identity) Confirmed() { id.Starts = id.Starts[len(id.Starts)-1:] }
 
-// saveIdentity keeps id, and view unless it is nil.
+// saveIdentity keeps id, and view unless it is nil, in which case the one before stays.
 func (s *Store) saveIdentity(id Identity, view []byte) error {
-	ops := []replica.StoreOp{{Kind: replica.PutItem, Partition: nodePartition, Key: identityKey, Value: appendIdentity(nil, id)}}
-	if view != nil {
-		ops = append(ops, replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: viewKey, Value: view})
+	if view == nil {
+		view = s.View()
 	}
-	if err := s.write(ops...); err != nil {
+	one := appendIdentity(nil, id)
+	content := codec.AppendBytes(codec.AppendBytes(nil, one), view)
+	b := make([]byte, 0, 2*(len(content)+8))
+	for range 2 {
+		b = binary.BigEndian.AppendUint32(b, uint32(len(content)))
+		b = binary.BigEndian.AppendUint32(b, crc32.Checksum(content, castagnoli))
+		b = append(b, content...)
+	}
+	if err := disk.WriteFile(s.fs, identityName, b); err != nil {
 		return fmt.Errorf("write identity: %w", err)
 	}
 	return nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// loadIdentity reads the file, of which one copy must be sound.
+func (s *Store) loadIdentity() (id Identity, view []byte, err error) {
+	b, err := disk.ReadFile(s.fs, identityName, identityBytesMax)
+	if err != nil {
+		return id, nil, err
+	}
+	half := len(b) / 2
+	for _, part := range [][]byte{b[:half], b[half:]} {
+		if id, view, err = decodeIdentityFile(part); err == nil {
+			return id, view, nil
+		}
+	}
+	return id, nil, err
+}
+
+// decodeIdentityFile reads one of the two copies.
+func decodeIdentityFile(b []byte) (id Identity, view []byte, err error) {
+	const head = 8
+	if len(b) < head || int(binary.BigEndian.Uint32(b)) != len(b)-head || crc32.Checksum(b[head:], castagnoli) != binary.BigEndian.Uint32(b[4:]) {
+		return id, nil, fmt.Errorf("%w: identity of %d bytes", replica.ErrCorrupt, len(b))
+	}
+	r := codec.NewReader(b[head:])
+	one := r.Bytes()
+	view = r.Bytes()
+	if err := r.Done(); err != nil {
+		return id, nil, fmt.Errorf("%w: identity: %w", replica.ErrCorrupt, err)
+	}
+	id, err = decodeIdentity(one)
+	if len(view) == 0 {
+		view = nil
+	}
+	return id, slices.Clone(view), err
+}
+
+// mendIdentity writes the file anew where what the disk has is not what is known.
+func (s *Store) mendIdentity() error {
+	b, err := disk.ReadFile(s.fs, identityName, identityBytesMax)
+	if err == nil {
+		half := len(b) / 2
+		_, _, err = decodeIdentityFile(b[:half])
+		_, _, again := decodeIdentityFile(b[half:])
+		err = errors.Join(err, again)
+	}
+	if err == nil {
+		return nil
+	}
+	s.corruptions.Add(1)
+	s.logger.Error("what the server knows of itself is damaged on the disk, and written anew", "err", err)
+	return s.update(s.View(), func(*Identity) {})
 }
 
 func appendIdentity(b []byte, id Identity) []byte {

@@ -34,8 +34,8 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 		p := ring.PartitionID(f.Part)
 		switch {
 		case p == nodePartition:
-			if err := s.rewriteIdentity(); err != nil {
-				s.logger.Error("what the server knows of itself is damaged on the disk", "err", err)
+			if err := s.countStart(s.Identity().Incarnation); err != nil {
+				s.logger.Error("the number of the start is not written anew", "err", err)
 			}
 		case p == localPartition || p < ring.Slots:
 			job.Found(Finding{Partition: p, Key: replica.Key(f.Key), Err: tell(f.Err)})
@@ -50,6 +50,9 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 			return
 		}
 		job.Item()
+	}
+	if err := s.mendIdentity(); err != nil {
+		return fmt.Errorf("scrub: %w", err)
 	}
 	err := s.log.Scrub(ctx, &seglog.Scrubbing{Pace: job.Pace, Found: found, Item: item})
 	s.scrubbed.Store(s.Corruptions())

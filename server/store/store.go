@@ -27,7 +27,7 @@ var (
 // Partitions of the log that are none of a view, which has at most one for each slot.
 const (
 	localPartition = ring.PartitionID(0xffff) // the local names
-	nodePartition  = ring.PartitionID(0xfffe) // what the server knows of itself
+	nodePartition  = ring.PartitionID(0xfffe) // which start the log is of
 )
 
 // Options of a Store. The zero value is a server's.
@@ -93,11 +93,6 @@ func place(key []byte) uint64 { return replica.PlaceOfBytes(key) }
 func (s *Store) sound() error {
 	if s.log.LostAll() {
 		return fmt.Errorf("%w: a part of the log is lost, and it is not known of which partitions", replica.ErrCorrupt)
-	}
-	for _, m := range s.log.Metas() {
-		if ring.PartitionID(m.Part) == nodePartition && m.Suspect {
-			return fmt.Errorf("%w: what the server knew of itself may be lost", replica.ErrCorrupt)
-		}
 	}
 	return nil
 }

@@ -351,26 +351,58 @@ func TestFailedLog(t *testing.T) {
 	}
 }
 
-// TestLostIdentity: a store whose own knowledge of itself may be lost is not opened, and the
-// error says what to do.
-func TestLostIdentity(t *testing.T) {
+// TestLostLog: a store whose log is gone, or is one of an earlier day, is not opened, and the
+// error says what to do. One whose identity is gone is not taken for a new one.
+func TestLostLog(t *testing.T) {
 	fs := crashdisk.Mem()
-	s := mustOpen(t, fs)
-	for i := range 2000 {
-		mustApply(t, s, put(1, user(1, fmt.Sprint(i)), "value"))
+	var days []*crashdisk.FS
+	for range 3 {
+		s := mustOpen(t, fs)
+		for i := range 100 {
+			mustApply(t, s, put(1, user(1, fmt.Sprint(i)), "value"), replica.StoreOp{Kind: replica.PutMeta, Partition: 1, Value: []byte("meta")})
+		}
+		mustClose(t, s)
+		days = append(days, fs.Clone())
 	}
-	mustClose(t, s)
-	names, err := fs.List()
-	if err != nil {
-		t.Fatal(err)
+	log := func(d *crashdisk.FS) []string {
+		names, err := d.List()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, "segment-") && !strings.HasPrefix(n, "checkpoint-") })
 	}
-	for _, n := range names {
-		if strings.HasPrefix(n, "segment-") || strings.HasPrefix(n, "checkpoint-") {
-			clear(fs.Bytes(n)[4096:])
+	for what, hurt := range map[string]func(d *crashdisk.FS) error{
+		"the log is gone": func(d *crashdisk.FS) (err error) {
+			for _, n := range log(d) {
+				err = errors.Join(err, d.Remove(n))
+			}
+			return err
+		},
+		"an identity of a later day": func(d *crashdisk.FS) error {
+			d.Put(identityName, days[2].Bytes(identityName))
+			return nil
+		},
+		"no identity":      func(d *crashdisk.FS) error { return d.Remove(identityName) },
+		"a damaged one":    func(d *crashdisk.FS) error { clear(d.Bytes(identityName)); return nil },
+		"an identity of 0": func(d *crashdisk.FS) error { d.Put(identityName, nil); return nil },
+	} {
+		d := days[1].Clone()
+		if err := hurt(d); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open("data", d, Options{}, quiet); !errors.Is(err, replica.ErrCorrupt) || !strings.Contains(err.Error(), "Move the folder away") {
+			t.Errorf("%s: opened with %v", what, err)
 		}
 	}
-	if _, err := Open("data", fs, Options{}, quiet); !errors.Is(err, replica.ErrCorrupt) || !strings.Contains(err.Error(), "Move the folder away") {
-		t.Errorf("opened: %v", err)
+	for half := range 2 { // one of the two copies is enough
+		d := days[1].Clone()
+		b := d.Bytes(identityName)
+		b[half*len(b)/2+10] ^= 1
+		s := mustOpen(t, d)
+		if s.Identity().Incarnation != 3 || s.Fresh() {
+			t.Errorf("incarnation %d", s.Identity().Incarnation)
+		}
+		mustClose(t, s)
 	}
 }
 

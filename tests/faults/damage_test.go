@@ -60,8 +60,10 @@ var damages = []scene{
 		p.ops(someOps)
 	}},
 	{name: "a segment that is gone", servers: 4, play: func(p *play) {
-		p.fill()
 		n := p.Acting(hot)[0]
+		for len(segments(n)) < 3 {
+			p.fill()
+		}
 		n.Stop() // with a checkpoint: what is missing is known
 		p.WaitDown(n)
 		if err := os.Remove(segments(n)[0]); err != nil {
@@ -69,7 +71,7 @@ var damages = []scene{
 		}
 		n.Start()
 		p.WaitBalanced()
-		p.Scrub(n)
+		p.t.Log(p.Scrub(n))
 		p.ops(someOps)
 	}},
 	{name: "a log that is gone", servers: 4, play: func(p *play) {

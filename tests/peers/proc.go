@@ -80,18 +80,18 @@ func childrenOf(parent int) map[int][]string {
 	return found
 }
 
-// diskSpeed is how fast the disk writes, MB/s.
-type diskSpeed struct {
+// diskRates is how fast the disk writes, MB/s.
+type diskRates struct {
 	stream float64 // in one stream, synced at the end
 	synced float64 // 64 KiB and an fdatasync at a time
 }
 
-func (d diskSpeed) String() string {
+func (d diskRates) String() string {
 	return fmt.Sprintf("The disk writes %.0f MB/s in a stream and %.0f MB/s\nwhere each 64 KiB is synced.", d.stream, d.synced)
 }
 
 // diskSpeed measures it.
-func diskSpeed(dir string) (d disk, err error) {
+func diskSpeed(dir string) (d diskRates, err error) {
 	f, err := os.Create(filepath.Join(dir, "disk"))
 	if err != nil {
 		return d, err
