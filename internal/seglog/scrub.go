@@ -24,9 +24,13 @@ type Scrubbing struct {
 
 // Scrub reads all segments, one after the other and each from its beginning, and verifies
 // each record that is needed. What it finds may have been overwritten since: whoever is
-// told looks again. A segment with damage in it is collected, so that what is damaged and
-// is not needed is not met again. It runs beside everything else.
+// told looks again. A segment in which one scrub has met damage is collected by the next:
+// what is needed is mended by then, and what is not is not met again. It runs beside
+// everything else.
 func (s *Store) Scrub(ctx context.Context, job *Scrubbing) error {
+	if err := s.collectHurt(); err != nil {
+		return fmt.Errorf("scrub: %w", err)
+	}
 	if err := s.endSegment(); err != nil {
 		return fmt.Errorf("scrub: %w", err)
 	}
@@ -124,19 +128,31 @@ func (s *Store) scrubSegment(ctx context.Context, job *Scrubbing, n uint32) erro
 			return err
 		}
 	}
-	if !k.bad {
-		return nil
+	if k.bad {
+		s.opts.Logger.Error("a segment is damaged", "segment", n)
+		g.hurt.Store(true)
 	}
-	s.opts.Logger.Error("a segment is damaged: what is needed of it moves", "segment", n)
+	return nil
+}
+
+// collectHurt collects the segments that a scrub has met damage in.
+func (s *Store) collectHurt() error {
 	s.tidying.Lock()
 	defer s.tidying.Unlock()
 	s.mu.Lock()
-	gone := g.collected || s.closing
-	s.mu.Unlock()
-	if gone {
-		return nil
+	var hurt []*segment
+	for _, n := range s.numbers() {
+		if g := s.seg(n); g.hurt.Load() && !g.collected && g != s.cur {
+			hurt = append(hurt, g)
+		}
 	}
-	return s.collect(g)
+	s.mu.Unlock()
+	for _, g := range hurt {
+		if err := s.collect(g); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // frame looks at the frame at a place and returns where the next one is.

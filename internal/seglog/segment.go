@@ -37,6 +37,7 @@ type segment struct {
 	closed bool   // that of a store that was closed
 
 	durable atomic.Bool  // all of it is, its seal too
+	hurt    atomic.Bool  // a scrub has met damage in it
 	refs    atomic.Int32 // who reads it, and one for the table of segments
 
 	mem struct {
