@@ -96,8 +96,8 @@ type Store struct {
 	ended      sync.WaitGroup
 	writerDone chan struct{}
 
-	tidying    sync.Mutex // held by who chooses what to collect; taken before background
-	background sync.Mutex // held by a checkpoint, and while a segment is collected
+	tidying    semaphore // held by who chooses what to collect; taken before background
+	background semaphore // held by a checkpoint, and while a segment is collected
 
 	damage  atomic.Uint64 // damaged records, frames and segments met
 	lostAll bool          // found at opening: what is lost may be of any partition
@@ -118,6 +118,16 @@ type partition struct {
 	items   tree
 	rows    tree
 }
+
+// semaphore is a lock that is held while others write. Who waits for it lets a test's
+// virtual clock go on, which a mutex does not.
+type semaphore chan struct{}
+
+func newSemaphore() semaphore { return make(semaphore, 1) }
+
+func (m semaphore) lock() { m <- struct{}{} }
+
+func (m semaphore) unlock() { <-m }
 
 // part returns a partition, made if need be. The caller holds mu.
 func (s *Store) part(p uint16) *partition {

@@ -56,6 +56,7 @@ const (
 	Sync
 	Change // of names: create, rename, remove
 	SyncDir
+	Settle // the end of a WriteSync: of what it has written a crash leaves any sectors until then
 )
 
 // Watch lets fn be called before each step, with no lock held: it may take its time, and
@@ -435,6 +436,9 @@ func (f *file) WriteSync(b []byte, at int64) error {
 		return err
 	}
 	if _, err := f.writeAt(b, at); err != nil {
+		return err
+	}
+	if err := f.d.about(Settle, f.name); err != nil {
 		return err
 	}
 	return f.settle(int(at)/f.d.sector, (int(at)+len(b)-1)/f.d.sector)
