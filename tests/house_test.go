@@ -158,7 +158,7 @@ var mayImport = map[string][]string{
 	"server":                  {"internal/codec", "internal/port", "internal/secure", "internal/wait", "internal/wire", "rebalance", "ring", "server/redis", "server/replica", "server/store"},
 	"server/redis":            {"internal/wire"},
 	"server/gateway":          {"client", "internal/secure", "internal/wait", "internal/wire", "ring", "server/redis"},
-	"viewleader":              {"internal/codec", "internal/folder", "internal/port", "internal/secure", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
+	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
 	"client":                  {"internal/outcome", "internal/secure", "internal/session", "internal/wait", "internal/wire", "rebalance", "ring"},
 	"client/...":              {"client", "client/...", "internal/port", "internal/secure", "internal/wire", "rebalance", "ring", "scripts"},
 	"scripts":                 nil,

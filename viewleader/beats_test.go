@@ -6,8 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"viewring/internal/disk/crashdisk"
 )
 
 // TestHeartbeatsNeverTouchTheDisk counts what is written and synced while servers
@@ -17,12 +16,14 @@ func TestHeartbeatsNeverTouchTheDisk(t *testing.T) {
 	o := testOptions(t)
 	o.DownAfter = time.Minute // nobody is taken for dead on a busy machine
 	o.OutAfter = time.Minute
-	o.FS = errorfs.Wrap(vfs.Default, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+	disk := crashdisk.Mem()
+	disk.Watch(func(s crashdisk.Step) error {
+		if s.Kind == crashdisk.Write || s.Kind == crashdisk.WriteSync || s.Kind == crashdisk.Sync {
 			written.Add(1)
 		}
 		return nil
-	}))
+	})
+	o.FS = disk
 	s := start(t, o)
 	var servers []*server
 	for n := range 3 {

@@ -2,8 +2,11 @@ package viewleader
 
 import (
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"testing"
+
+	pb "go.etcd.io/raft/v3/raftpb"
 
 	"viewring/internal/wire"
 )
@@ -68,5 +71,32 @@ func BenchmarkHeartbeat(b *testing.B) {
 		if err != nil || !r.Known {
 			b.Fatal(r, err)
 		}
+	}
+}
+
+// BenchmarkAppend is what an entry takes until it is durable, snapshots now and then
+// among them.
+func BenchmarkAppend(b *testing.B) {
+	l, err := openLog(b.TempDir(), nil, logOptions(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := l.found(identity{id: 1}, snapshotAt(1, 1, nil)); err != nil {
+		b.Fatal(err)
+	}
+	index, data := uint64(1), make([]byte, 150)
+	for b.Loop() {
+		index++
+		if err := l.append(hardAt(1, index-1), []*pb.Entry{{Index: new(index), Term: new(uint64(1)), Data: data}}); err != nil {
+			b.Fatal(err)
+		}
+		if index%10_000 == 0 {
+			if err := l.compact(index, hardAt(1, index), &pb.ConfState{Voters: []uint64{1}}, make([]byte, 200_000)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	if err := l.close(); err != nil {
+		b.Fatal(err)
 	}
 }

@@ -5,34 +5,32 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"runtime"
-	"sync"
 
-	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"viewring/internal/codec"
+	"viewring/internal/disk"
 	"viewring/internal/folder"
+	"viewring/internal/seglog"
 )
 
-// The keys of the log: 'h' the hard state, 's' the snapshot, 'e' and the index
-// (8 bytes, big endian) an entry, 'i' whose folder it is.
-var (
-	hardKey     = []byte{'h'}
-	snapshotKey = []byte{'s'}
-	identityKey = []byte{'i'}
-)
-
-const entryPrefix = 'e'
-
-// The log's database in a data folder, and the format of the folder in this build.
+// The partitions of the store that the log is kept in. The snapshot has its own, for it
+// is replaced as a whole: a wipe costs nothing, however long the former one was.
 const (
-	raftName     = "raft"
-	folderFormat = 1
+	logPart      = 0 // rows: the entries, by index; meta: what kept has
+	snapshotPart = 1 // items: the snapshot's pieces, by number
+)
+
+const (
+	folderFormat = 2 // in this build; 1 was a Pebble store
+	// segmentBytes holds about a thousand commands that come one by one, 4 KiB each. The
+	// folder takes three of these, and what lives.
+	segmentBytes = 4 << 20
+	pieceBytes   = 1 << 20 // of a snapshot
 )
 
 // Errors of a data folder that can't be used.
@@ -44,23 +42,30 @@ var (
 // entriesKept stay in the log behind a snapshot, for members that lag a little.
 const entriesKept = 1000
 
-// disk keeps what Raft must not forget: entries, hard state and snapshot, all
-// written with a sync. Raft reads from a copy in memory, which the log's
-// truncation keeps short.
-type disk struct {
+// raftLog keeps what Raft must not forget: entries, hard state and snapshot. Each change
+// is one batch of the store: there as a whole, and durable, when the method returns. Raft
+// reads from a copy in memory, which the log's truncation keeps short.
+type raftLog struct {
 	memory *raft.MemoryStorage
-	db     *pebble.DB
-	lock   *pebble.Lock
-	logger *slog.Logger
-	broken chan struct{} // closed at the first failure of the disk
+	store  *seglog.Store
+	lock   io.Closer
+	broken <-chan struct{} // closed at the first failure of the disk
 
-	identity identity // as it is on disk
-
-	mu struct {
-		sync.Mutex
-		err error // that failure
-	}
+	kept // as it is on disk
 }
+
+// kept is what is written anew with every change. Entries and snapshot that it tells of
+// and that are not there are damage, whatever the store thinks of itself.
+type kept struct {
+	identity identity
+	hard     hardState
+	snapshot uint64 // index of the last entry in it; 0: there is none
+	pieces   uint64 // of the snapshot
+	last     uint64 // index of the last entry, in the snapshot or after it
+}
+
+// hardState is Raft's.
+type hardState struct{ term, vote, commit uint64 }
 
 // identity says whose data folder it is.
 type identity struct {
@@ -69,346 +74,329 @@ type identity struct {
 	id      uint64 // in the group; 0: of none yet
 }
 
-const identityFormat = 1
+const keptFormat = 1
 
-func (i *identity) append(b []byte) []byte {
-	b = append(b, identityFormat)
-	b = append(b, i.store[:]...)
-	b = append(b, i.cluster[:]...)
-	return binary.AppendUvarint(b, i.id)
-}
-
-func decodeIdentity(b []byte) (i identity, err error) {
-	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != identityFormat {
-		return i, fmt.Errorf("identity of format %d, want %d", f, identityFormat)
+func (k *kept) append(b []byte) []byte {
+	b = append(b, keptFormat)
+	b = append(b, k.identity.store[:]...)
+	b = append(b, k.identity.cluster[:]...)
+	for _, n := range [...]uint64{k.identity.id, k.hard.term, k.hard.vote, k.hard.commit, k.snapshot, k.pieces, k.last} {
+		b = binary.AppendUvarint(b, n)
 	}
-	r.Fixed(i.store[:])
-	r.Fixed(i.cluster[:])
-	i.id = r.Uvarint()
-	return i, r.Done()
+	return b
 }
 
-// openDisk opens the log in dir.
-func openDisk(dir string, fs vfs.FS, logger *slog.Logger) (*disk, error) {
-	lock, err := folder.TakePebble(fs, dir, "viewleader", folderFormat)
+func decodeKept(b []byte) (k kept, err error) {
+	r := codec.NewReader(b)
+	if f := r.Byte(); r.Err() == nil && f != keptFormat {
+		return k, fmt.Errorf("state of format %d, want %d", f, keptFormat)
+	}
+	r.Fixed(k.identity.store[:])
+	r.Fixed(k.identity.cluster[:])
+	for _, n := range [...]*uint64{&k.identity.id, &k.hard.term, &k.hard.vote, &k.hard.commit, &k.snapshot, &k.pieces, &k.last} {
+		*n = r.Uvarint()
+	}
+	if err := r.Done(); err != nil {
+		return k, err
+	}
+	if k.hard.commit < k.snapshot || k.hard.commit > k.last {
+		return k, fmt.Errorf("entry %d is committed, the snapshot is at %d and the log ends at %d", k.hard.commit, k.snapshot, k.last)
+	}
+	return k, nil
+}
+
+// logOptions are those of the store under a log.
+func logOptions(logger *slog.Logger) seglog.Options {
+	// A command waits for a write of one block, again and again: into zeros that takes
+	// less time, and there are few enough of them to write the zeros ahead.
+	return seglog.Options{SegmentBytes: segmentBytes, Zeroed: true, Logger: logger}
+}
+
+// openLog opens the log in the folder dir; fs is that folder, nil: the disk's. It opens
+// nothing of which something that was acknowledged may be missing.
+func openLog(dir string, fs disk.FS, opts seglog.Options) (*raftLog, error) {
+	if fs == nil {
+		var err error
+		if fs, err = disk.Make(dir); err != nil {
+			return nil, fmt.Errorf("make data folder: %w", err)
+		}
+	}
+	lock, err := folder.Take(fs, dir, "viewleader", folderFormat)
+	if errors.Is(err, folder.ErrFormer) {
+		return nil, fmt.Errorf("%w. Let the former build go on with it, and let a view leader of this build on an empty folder take its place: "+
+			"`viewleaders add` its address, start it with --peers, and when it votes `viewleaders remove` the former one", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := folder.CheckLog(fs, fs.PathJoin(dir, raftName)); err != nil {
-		_ = lock.Close() // nothing was written through it
-		return nil, fmt.Errorf("open raft log in %s: %w", dir, err)
-	}
-	d := &disk{memory: raft.NewMemoryStorage(), lock: lock, logger: logger, broken: make(chan struct{})}
-	d.db, err = pebble.Open(fs.PathJoin(dir, raftName), &pebble.Options{
-		FS:                 fs,
-		FormatMajorVersion: pebble.FormatValueSeparation,
-		MemTableSize:       1 << 20, // logs of this size are overwritten soon, which syncs faster than a log that grows
-		Logger:             diskLogger{d},
-		EventListener: &pebble.EventListener{
-			// The default kills the process without a word.
-			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				d.fail(fmt.Errorf("file %s is damaged: %w", i.Path, i.Details))
-			},
-		},
-	})
-	if err != nil {
-		_ = lock.Close() // nothing was written
+	l := &raftLog{memory: raft.NewMemoryStorage(), lock: lock}
+	if l.store, err = seglog.Open(fs, opts); err != nil {
+		_ = lock.Close() // the first error matters
+		if errors.Is(err, seglog.ErrCorrupt) {
+			return nil, damaged(dir, err)
+		}
 		return nil, fmt.Errorf("open the log in %s: %w", dir, err)
 	}
-	if err := d.load(); err != nil {
-		_ = d.close() // the first error matters
-		return nil, fmt.Errorf("read the log in %s: %w", dir, err)
-	}
-	return d, nil
-}
-
-// load fills the copy in memory.
-func (d *disk) load() error {
-	snapshot := &pb.Snapshot{}
-	found, err := d.read(snapshotKey, snapshot)
-	if err != nil {
-		return fmt.Errorf("snapshot: %w", err)
-	}
-	if err := d.loadIdentity(found); err != nil {
-		return fmt.Errorf("identity: %w", err)
-	}
-	if found {
-		if err := d.memory.ApplySnapshot(snapshot); err != nil {
-			return fmt.Errorf("snapshot: %w", err)
-		}
-	}
-	hard := &pb.HardState{}
-	switch has, err := d.read(hardKey, hard); {
-	case err != nil:
-		return fmt.Errorf("hard state: %w", err)
-	case found && !has:
-		return errors.New("hard state: missing")
-	case has:
-		if err := d.memory.SetHardState(hard); err != nil {
-			return err
-		}
-	}
-	entries, err := d.entries(snapshot.GetMetadata().GetIndex() + 1)
-	if err != nil {
-		return err
-	}
-	return d.memory.Append(entries)
-}
-
-// loadIdentity reads whose folder it is. A folder with a log and without an
-// identity is from before there were groups: the only member's.
-func (d *disk) loadIdentity(hasLog bool) error {
-	value, closer, err := d.db.Get(identityKey)
+	l.broken = l.store.Failed()
+	isNew, err := l.load()
 	switch {
-	case err == nil:
-		d.identity, err = decodeIdentity(value)
-		if cerr := closer.Close(); err == nil {
-			err = cerr
+	case err != nil:
+		err = damaged(dir, err)
+	case isNew:
+		err = l.begin()
+	}
+	if err != nil {
+		_ = l.close() // the first error matters
+		return nil, err
+	}
+	return l, nil
+}
+
+// damaged says what to do about a log that can't be trusted any more. Who started on
+// what is left of it could give a second vote in a term, or be elected without entries
+// that were acknowledged.
+func damaged(dir string, err error) error {
+	return fmt.Errorf("the log in %s is damaged: %w. Move the folder away and start on an empty one: "+
+		"with the same flags if others of the group are up, which then let it in anew; with --recover if this is the only view leader", dir, err)
+}
+
+// load fills the copy in memory. All its errors are of damage.
+func (l *raftLog) load() (isNew bool, err error) {
+	var state []byte
+	for _, m := range l.store.Metas() {
+		if m.Suspect {
+			return false, errors.New("some of what was written is lost, and nothing tells what")
 		}
-		return err
-	case !errors.Is(err, pebble.ErrNotFound):
-		return err
+		if m.Value == nil {
+			return false, errors.New("its state cannot be read")
+		}
+		if m.Part == logPart {
+			state = m.Value
+		}
 	}
-	var i identity
-	if _, err := rand.Read(i.store[:]); err != nil {
-		return fmt.Errorf("draw an id: %w", err)
+	if l.store.LostAll() {
+		return false, errors.New("some of what was written is lost, and nothing tells what")
 	}
-	if hasLog {
-		i.id = founderID
+	if state == nil {
+		return true, l.checkNew()
 	}
-	if err := d.identify(i); err != nil {
-		return err
+	if l.kept, err = decodeKept(state); err != nil {
+		return false, err
 	}
-	// The first log was begun before the store had its format: damage in it
-	// would look like its end. Flushing begins the next one.
-	return d.db.Flush()
-}
-
-// identify writes whose folder it is.
-func (d *disk) identify(i identity) error {
-	b := d.db.NewBatch()
-	if err := b.Set(identityKey, i.append(nil), nil); err != nil {
-		return err
+	if err := l.loadSnapshot(); err != nil {
+		return false, fmt.Errorf("snapshot at %d: %w", l.snapshot, err)
 	}
-	if err := d.commit(b); err != nil {
-		return err
+	if l.hard != (hardState{}) {
+		if err := l.memory.SetHardState(&pb.HardState{Term: &l.hard.term, Vote: &l.hard.vote, Commit: &l.hard.commit}); err != nil {
+			return false, err
+		}
 	}
-	d.identity = i
-	return nil
-}
-
-// found writes the snapshot that a new group starts from, and its first member.
-func (d *disk) found(i identity, s *pb.Snapshot) error {
-	term, index := s.GetMetadata().GetTerm(), s.GetMetadata().GetIndex()
-	hard := &pb.HardState{Term: &term, Commit: &index, Vote: new(uint64)}
-	b := d.db.NewBatch()
-	if err := b.Set(identityKey, i.append(nil), nil); err != nil {
-		return err
-	}
-	if err := d.replace(b, s, hard); err != nil {
-		return err
-	}
-	d.identity = i
-	return d.memory.SetHardState(hard)
-}
-
-// install puts a snapshot of the head in the place of everything.
-func (d *disk) install(s *pb.Snapshot, hard *pb.HardState) error {
-	return d.replace(d.db.NewBatch(), s, hard)
-}
-
-func (d *disk) replace(b *pebble.Batch, s *pb.Snapshot, hard *pb.HardState) error {
-	if err := put(b, snapshotKey, s); err != nil {
-		return err
-	}
-	if err := put(b, hardKey, hard); err != nil {
-		return err
-	}
-	if err := b.DeleteRange(entryKey(0), []byte{entryPrefix + 1}, nil); err != nil {
-		return err
-	}
-	if err := d.commit(b); err != nil {
-		return err
-	}
-	return d.memory.ApplySnapshot(s)
-}
-
-// read reads what is kept under a key; false: nothing.
-func (d *disk) read(key []byte, m proto.Message) (bool, error) {
-	value, closer, err := d.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
-	}
+	entries, err := l.entries()
 	if err != nil {
 		return false, err
 	}
-	err = proto.Unmarshal(value, m)
-	if cerr := closer.Close(); err == nil {
-		err = cerr
-	}
-	return true, err
+	return false, l.memory.Append(entries)
 }
 
-// entries reads the log from index from on.
-func (d *disk) entries(from uint64) (entries []*pb.Entry, err error) {
-	it, err := d.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(from), UpperBound: []byte{entryPrefix + 1}})
-	if err != nil {
-		return nil, err
-	}
-	defer func() {
-		if cerr := it.Close(); err == nil {
-			err = cerr
-		}
-	}()
-	for ok := it.First(); ok; ok = it.Next() {
-		e := &pb.Entry{}
-		value, err := it.ValueAndErr()
-		if err == nil {
-			err = proto.Unmarshal(value, e)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("entry %d: %w", from, err)
-		}
-		if e.GetIndex() != from {
-			return nil, fmt.Errorf("entry %d is missing: the next is %d", from, e.GetIndex())
-		}
-		entries = append(entries, e)
-		from++
-	}
-	return entries, it.Error()
-}
-
-func entryKey(index uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{entryPrefix}, index)
-}
-
-func put(b *pebble.Batch, key []byte, m proto.Message) error {
-	value, err := proto.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return b.Set(key, value, nil)
-}
-
-// append makes entries and the hard state durable. New entries replace those at
-// and after their index.
-func (d *disk) append(hard *pb.HardState, entries []*pb.Entry) error {
-	b := d.db.NewBatch()
-	if !raft.IsEmptyHardState(hard) {
-		if err := put(b, hardKey, hard); err != nil {
-			return err
-		}
-	}
-	if len(entries) > 0 {
-		last, err := d.memory.LastIndex()
-		if err != nil {
-			return err
-		}
-		if first := entries[0].GetIndex(); first <= last {
-			if err := b.DeleteRange(entryKey(first), entryKey(last+1), nil); err != nil {
-				return err
-			}
-		}
-		for _, e := range entries {
-			if err := put(b, entryKey(e.GetIndex()), e); err != nil {
-				return err
-			}
-		}
-	}
-	if err := d.commit(b); err != nil {
-		return err
-	}
-	return d.memory.Append(entries)
-}
-
-// compact replaces the log up to index by a snapshot. hard goes with it: what is
-// on disk may be behind index, for a commit alone is not written.
-func (d *disk) compact(index uint64, hard *pb.HardState, conf *pb.ConfState, data []byte) error {
-	snapshot, err := d.memory.CreateSnapshot(index, conf, data)
-	if err != nil {
-		return err
-	}
-	b := d.db.NewBatch()
-	if err := put(b, snapshotKey, snapshot); err != nil {
-		return err
-	}
-	if err := put(b, hardKey, hard); err != nil {
-		return err
-	}
-	// On disk nothing before the snapshot is needed: a restart begins there.
-	if err := b.DeleteRange(entryKey(0), entryKey(index+1), nil); err != nil {
-		return err
-	}
-	if err := d.commit(b); err != nil {
-		return err
-	}
-	first, err := d.memory.FirstIndex()
-	if err != nil || index < first+entriesKept {
-		return err
-	}
-	return d.memory.Compact(index - entriesKept)
-}
-
-// commit writes b with a sync. It never writes without: mixed, a damaged log
-// was seen to drop what had been synced.
-func (d *disk) commit(b *pebble.Batch) error {
-	done := make(chan error, 1)
-	go func() {
-		// Pebble's logger ends this goroutine when a sync fails.
-		done <- b.Commit(pebble.Sync)
-	}()
-	select {
-	case err := <-done:
-		if err != nil {
-			return fmt.Errorf("write the log: %w", err)
-		}
-		return b.Close()
-	case <-d.broken: // b may still be in Pebble's hands
-		return fmt.Errorf("write the log: %w", d.failure())
-	}
-}
-
-func (d *disk) fail(err error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.mu.err == nil {
-		d.mu.err = err
-		close(d.broken)
-	}
-}
-
-func (d *disk) failure() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.mu.err
-}
-
-// close leaves Pebble alone after a failure, when it may hang.
-func (d *disk) close() error {
-	if d.failure() != nil {
-		return nil
-	}
-	err := d.db.Close()
-	if lerr := d.lock.Close(); err == nil {
-		err = lerr
+// checkNew refuses a store that has no state and was not empty.
+func (l *raftLog) checkNew() error {
+	rows := 0
+	err := l.store.Rows(logPart, 0, func(uint64, []byte) bool {
+		rows++
+		return false
+	})
+	if st := l.store.Stats(); err == nil && (rows > 0 || st.Keys > 0 || st.Damage > 0) {
+		err = errors.New("its state is missing")
 	}
 	return err
 }
 
-// diskLogger passes on what Pebble says.
-type diskLogger struct{ d *disk }
-
-func (l diskLogger) Infof(format string, args ...any) {
-	l.d.logger.Debug("pebble", "says", fmt.Sprintf(format, args...))
+// begin draws a new folder's identity.
+func (l *raftLog) begin() error {
+	var i identity
+	if _, err := rand.Read(i.store[:]); err != nil {
+		return fmt.Errorf("draw an id: %w", err)
+	}
+	return l.identify(i)
 }
 
-func (l diskLogger) Errorf(format string, args ...any) {
-	l.d.logger.Error("pebble", "says", fmt.Sprintf(format, args...))
+func (l *raftLog) loadSnapshot() error {
+	if l.snapshot == 0 {
+		return nil
+	}
+	var all []byte
+	for n := range l.pieces {
+		piece, ok, err := l.store.Get(snapshotPart, pieceKey(n))
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("piece %d of %d is missing", n, l.pieces)
+		}
+		all = append(all, piece...)
+	}
+	s := &pb.Snapshot{}
+	if err := proto.Unmarshal(all, s); err != nil {
+		return err
+	}
+	if at := s.GetMetadata().GetIndex(); at != l.snapshot {
+		return fmt.Errorf("it is that of entry %d", at)
+	}
+	return l.memory.ApplySnapshot(s)
 }
 
-// Fatalf must not return: Pebble goes on as if the write had been made.
-func (l diskLogger) Fatalf(format string, args ...any) {
-	l.d.fail(fmt.Errorf(format, args...))
-	runtime.Goexit()
+// entries reads the log from the snapshot on.
+func (l *raftLog) entries() (entries []*pb.Entry, err error) {
+	next := l.snapshot + 1
+	var bad error
+	err = l.store.Rows(logPart, l.snapshot, func(index uint64, row []byte) bool {
+		e := &pb.Entry{}
+		if bad = proto.Unmarshal(row, e); bad == nil && (index != next || e.GetIndex() != next) {
+			bad = fmt.Errorf("it is missing: the next is %d, and says that it is %d", index, e.GetIndex())
+		}
+		entries = append(entries, e)
+		next++
+		return bad == nil
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case bad != nil:
+		return nil, fmt.Errorf("entry %d: %w", next-1, bad)
+	case next != l.last+1:
+		return nil, fmt.Errorf("the log ends at entry %d, not at %d", next-1, l.last)
+	}
+	return entries, nil
+}
+
+// identify writes whose folder it is.
+func (l *raftLog) identify(i identity) error {
+	k := l.kept
+	k.identity = i
+	return l.commit(k)
+}
+
+// found writes the snapshot that a new group starts from, and its first member.
+func (l *raftLog) found(i identity, s *pb.Snapshot) error {
+	term, index := s.GetMetadata().GetTerm(), s.GetMetadata().GetIndex()
+	hard := &pb.HardState{Term: &term, Commit: &index, Vote: new(uint64)}
+	k := l.kept
+	k.identity = i
+	if err := l.replace(k, s, hard); err != nil {
+		return err
+	}
+	return l.memory.SetHardState(hard)
+}
+
+// install puts a snapshot of the head in the place of everything.
+func (l *raftLog) install(s *pb.Snapshot, hard *pb.HardState) error {
+	return l.replace(l.kept, s, hard)
+}
+
+func (l *raftLog) replace(k kept, s *pb.Snapshot, hard *pb.HardState) error {
+	index := s.GetMetadata().GetIndex()
+	k.setHard(hard)
+	k.last = index
+	// No entry is at or below the snapshot, none may be left above it.
+	ops := []seglog.Op{{Kind: seglog.Cut, Part: logPart, Seq: index}, {Kind: seglog.Trim, Part: logPart, Seq: index}}
+	ops, err := k.putSnapshot(ops, s)
+	if err != nil {
+		return err
+	}
+	if err := l.commit(k, ops...); err != nil {
+		return err
+	}
+	return l.memory.ApplySnapshot(s)
+}
+
+func (k *kept) setHard(hard *pb.HardState) {
+	k.hard = hardState{hard.GetTerm(), hard.GetVote(), hard.GetCommit()}
+}
+
+// putSnapshot appends the operations that put a snapshot in the place of the former one.
+func (k *kept) putSnapshot(ops []seglog.Op, s *pb.Snapshot) ([]seglog.Op, error) {
+	b, err := proto.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	ops = append(ops, seglog.Op{Kind: seglog.Wipe, Part: snapshotPart})
+	for k.snapshot, k.pieces = s.GetMetadata().GetIndex(), 0; len(b) > 0; k.pieces++ {
+		n := min(pieceBytes, len(b))
+		ops = append(ops, seglog.Op{Kind: seglog.Put, Part: snapshotPart, Known: seglog.KnownAbsent, Key: pieceKey(k.pieces), Value: b[:n]})
+		b = b[n:]
+	}
+	return ops, nil
+}
+
+func pieceKey(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// append makes entries and the hard state durable. New entries replace those at
+// and after their index.
+func (l *raftLog) append(hard *pb.HardState, entries []*pb.Entry) error {
+	k, ops := l.kept, []seglog.Op(nil)
+	if !raft.IsEmptyHardState(hard) {
+		k.setHard(hard)
+	}
+	if len(entries) > 0 {
+		if first := entries[0].GetIndex(); first <= k.last {
+			ops = append(ops, seglog.Op{Kind: seglog.Cut, Part: logPart, Seq: first - 1})
+		}
+		k.last = entries[len(entries)-1].GetIndex()
+	}
+	for _, e := range entries {
+		row, err := proto.Marshal(e)
+		if err != nil {
+			return err
+		}
+		ops = append(ops, seglog.Op{Kind: seglog.PutRow, Part: logPart, Seq: e.GetIndex(), Value: row})
+	}
+	if err := l.commit(k, ops...); err != nil {
+		return err
+	}
+	return l.memory.Append(entries)
+}
+
+// compact replaces the log up to index by a snapshot. hard goes with it: what is
+// on disk may be behind index, for a commit alone is not written.
+func (l *raftLog) compact(index uint64, hard *pb.HardState, conf *pb.ConfState, data []byte) error {
+	snapshot, err := l.memory.CreateSnapshot(index, conf, data)
+	if err != nil {
+		return err
+	}
+	k := l.kept
+	k.setHard(hard)
+	// On disk nothing before the snapshot is needed: a restart begins there.
+	ops, err := k.putSnapshot([]seglog.Op{{Kind: seglog.Trim, Part: logPart, Seq: index}}, snapshot)
+	if err != nil {
+		return err
+	}
+	if err := l.commit(k, ops...); err != nil {
+		return err
+	}
+	first, err := l.memory.FirstIndex()
+	if err != nil || index < first+entriesKept {
+		return err
+	}
+	return l.memory.Compact(index - entriesKept)
+}
+
+// commit carries out a change, all of it or nothing, and waits until it is durable.
+func (l *raftLog) commit(k kept, ops ...seglog.Op) error {
+	wait, err := l.store.Apply(append(ops, seglog.Op{Kind: seglog.PutMeta, Part: logPart, Value: k.append(nil)}))
+	if err == nil {
+		err = wait()
+	}
+	if err != nil {
+		return fmt.Errorf("write the log: %w", err)
+	}
+	l.kept = k
+	return nil
+}
+
+// failure is why broken is closed.
+func (l *raftLog) failure() error { return l.store.Err() }
+
+// close ends the log. After a failure it writes nothing more.
+func (l *raftLog) close() error {
+	return errors.Join(l.store.Close(), l.lock.Close())
 }

@@ -2,51 +2,308 @@ package viewleader
 
 import (
 	"bytes"
-	"log/slog"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
 
-	"viewring/tests/damage"
+	"viewring/internal/disk"
+	"viewring/internal/disk/crashdisk"
 )
 
-// TestDamagedRaftLog flips a byte in the log of a new view leader that was killed:
-// what it had acknowledged must not be missing without a word.
-func TestDamagedRaftLog(t *testing.T) {
-	const entries = 60
-	first := &pb.Snapshot{Data: []byte("roster"), Metadata: &pb.SnapshotMetadata{Index: new(uint64(1)), Term: new(uint64(1)),
-		ConfState: &pb.ConfState{Voters: []uint64{1}}}}
-	for at := int64(2000); at < 178_000; at += 9973 {
-		fs := vfs.NewCrashableMem()
-		d, err := openDisk("data", fs, slog.New(slog.DiscardHandler))
+// content is all that a log keeps.
+type content struct {
+	kept
+	data    []byte
+	entries [][]byte // after the snapshot
+}
+
+func contentOf(t *testing.T, l *raftLog) *content {
+	t.Helper()
+	c := &content{kept: l.kept}
+	s, err := l.memory.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.data = s.GetData()
+	if l.last == l.snapshot {
+		return c
+	}
+	entries, err := l.memory.Entries(l.snapshot+1, l.last+1, 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		b, err := proto.Marshal(e)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.found(identity{id: 1}, first); err != nil {
+		c.entries = append(c.entries, b)
+	}
+	return c
+}
+
+func (c *content) equal(o *content) bool {
+	return c.kept == o.kept && bytes.Equal(c.data, o.data) && slices.EqualFunc(c.entries, o.entries, bytes.Equal)
+}
+
+func snapshotAt(index, term uint64, data []byte) *pb.Snapshot {
+	return &pb.Snapshot{Data: data, Metadata: &pb.SnapshotMetadata{Index: &index, Term: &term, ConfState: &pb.ConfState{Voters: []uint64{1}}}}
+}
+
+func hardAt(term, commit uint64) *pb.HardState {
+	return &pb.HardState{Term: &term, Commit: &commit, Vote: new(uint64(1))}
+}
+
+func noise(rng *rand.Rand, n int) []byte {
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, rng.Uint64())
+	}
+	return b[:n]
+}
+
+// anyChange draws a change that Raft could make to a log.
+func anyChange(k kept, rng *rand.Rand) func(*raftLog) error {
+	term, between := max(1, k.hard.term+uint64(rng.IntN(4)/3)), func(lo, hi uint64) uint64 { return lo + rng.Uint64N(hi-lo+1) }
+	switch p := rng.IntN(100); {
+	case p < 3:
+		k.identity.id++
+		return func(l *raftLog) error { return l.identify(k.identity) }
+	case p < 8: // a head's that is far ahead, or whose entries are other ones
+		size := rng.IntN(3000)
+		if rng.IntN(40) == 0 {
+			size = 2*pieceBytes + rng.IntN(pieceBytes)
+		}
+		s := snapshotAt(between(k.hard.commit+1, k.last+5), term, noise(rng, size))
+		return func(l *raftLog) error { return l.install(s, hardAt(term, s.GetMetadata().GetIndex())) }
+	case p < 16 && k.hard.commit > k.snapshot:
+		index, data := between(k.snapshot+1, k.hard.commit), noise(rng, rng.IntN(3000))
+		return func(l *raftLog) error { return l.compact(index, hardAt(term, k.hard.commit), &pb.ConfState{}, data) }
+	default:
+		at, last := k.last+1, k.last
+		if rng.IntN(4) == 0 { // another head's, in the place of what was not committed
+			at = between(k.hard.commit+1, k.last+1)
+		}
+		var entries []*pb.Entry
+		for range rng.IntN(4) {
+			last = at + uint64(len(entries))
+			entries = append(entries, &pb.Entry{Index: new(last), Term: &term, Data: noise(rng, rng.IntN(2000))})
+		}
+		hard := hardAt(term, between(k.hard.commit, last))
+		return func(l *raftLog) error { return l.append(hard, entries) }
+	}
+}
+
+// TestLogCrashes crashes logs at any step of the disk, again and again: each change is
+// there as a whole or not at all, and none is missing that had returned.
+func TestLogCrashes(t *testing.T) {
+	seeds := uint64(25)
+	if os.Getenv("VIEWRING_SLOW") != "" {
+		seeds = 2000
+	}
+	for seed := range seeds {
+		p := &logPlay{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x6c6f67))}
+		p.disk = crashdisk.New([]int{512, 4096}[p.rng.IntN(2)], rand.New(rand.NewPCG(seed, 1)))
+		for range 8 {
+			p.life()
+		}
+	}
+}
+
+// logPlay is one log over its crashes.
+type logPlay struct {
+	t             *testing.T
+	seed          uint64
+	rng           *rand.Rand
+	disk          *crashdisk.FS
+	before, after *content // one of them is there; nil: nothing had returned
+}
+
+// life goes from a start to a crash.
+func (p *logPlay) life() {
+	p.disk.CrashAfter(p.rng.IntN(200))
+	defer func() { p.disk = p.disk.Crash() }()
+	l, err := openLog("data", p.disk, smallLog)
+	if err != nil {
+		p.mustBeCrash(err)
+		return
+	}
+	has := contentOf(p.t, l)
+	if p.before != nil && !has.equal(p.before) && !has.equal(p.after) {
+		p.t.Fatalf("seed %d: %+v or %+v was written, %+v is there", p.seed, p.before.kept, p.after.kept, has.kept)
+	}
+	p.before, p.after = has, has
+	twin, err := openLog("data", p.disk.Clone(), smallLog) // shows what a change comes to
+	if err != nil {
+		p.t.Fatalf("seed %d: %v", p.seed, err)
+	}
+	defer twin.close() // it is on no disk
+	for n := p.rng.IntN(150); err == nil && n > 0; n-- {
+		change := anyChange(l.kept, p.rng)
+		if err := change(twin); err != nil {
+			p.t.Fatalf("seed %d: %v", p.seed, err)
+		}
+		p.after = contentOf(p.t, twin)
+		if err = change(l); err != nil {
+			p.mustBeCrash(err)
+			<-l.broken
+			p.mustBeCrash(l.failure())
+			break
+		}
+		if p.before = contentOf(p.t, l); !p.before.equal(p.after) {
+			p.t.Fatalf("seed %d: %+v, want %+v", p.seed, p.before.kept, p.after.kept)
+		}
+		if p.rng.IntN(10) == 0 {
+			if _, err = l.store.Collect(); err != nil {
+				p.mustBeCrash(err)
+			}
+		}
+	}
+	if err := l.close(); err != nil {
+		p.mustBeCrash(err)
+	}
+}
+
+func (p *logPlay) mustBeCrash(err error) {
+	p.t.Helper()
+	if !errors.Is(err, crashdisk.ErrCrashed) {
+		p.t.Fatalf("seed %d: %v", p.seed, err)
+	}
+}
+
+// writtenLog is a folder as a crash leaves it, with what it keeps.
+func writtenLog(t *testing.T) (*crashdisk.FS, *content) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(7, 7))
+	fs := crashdisk.Mem()
+	l, err := openLog("data", fs, smallLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.found(identity{store: l.identity.store, id: 1}, snapshotAt(1, 1, noise(rng, 500))); err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(60) {
+		if err := l.append(hardAt(1, 1+i), []*pb.Entry{{Index: new(2 + i), Term: new(uint64(1)), Data: noise(rng, 3000)}}); err != nil {
 			t.Fatal(err)
 		}
-		for i := range uint64(entries) {
-			e := &pb.Entry{Index: new(2 + i), Term: new(uint64(1)), Data: bytes.Repeat([]byte{byte(i)}, 3000)}
-			if err := d.append(&pb.HardState{Term: new(uint64(1)), Commit: new(1 + i), Vote: new(uint64(0))}, []*pb.Entry{e}); err != nil {
+		if i == 20 {
+			if err := l.compact(15, hardAt(1, 1+i), &pb.ConfState{Voters: []uint64{1}}, noise(rng, 2000)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
-		if err := d.close(); err != nil {
+	}
+	crashed := fs.CrashClone(0, rng)
+	c := contentOf(t, l)
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	return crashed, c
+}
+
+// TestDamagedLog flips bits at many places of a log: what had been acknowledged is there,
+// or the start is refused with a word on what to do, this time and the next.
+func TestDamagedLog(t *testing.T) {
+	folder, want := writtenLog(t)
+	names, err := folder.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused, fine := 0, 0
+	for _, name := range names {
+		step := 2003
+		if !strings.HasPrefix(name, "segment-") {
+			step = 61
+		}
+		for at := 0; at < len(folder.Bytes(name)); at += step {
+			damaged := folder.Clone()
+			damaged.Bytes(name)[at] ^= 0x11
+			starts := 0
+			for range 2 {
+				l, err := openLog("data", damaged, smallLog)
+				if err != nil {
+					if name != "FORMAT" && !strings.Contains(err.Error(), "Move the folder away") {
+						t.Errorf("%s flipped at %d: %v", name, at, err)
+					}
+					continue
+				}
+				starts++
+				if has := contentOf(t, l); !has.equal(want) {
+					t.Errorf("%s flipped at %d: %+v, want %+v, and nothing is said", name, at, has.kept, want.kept)
+				}
+				if err := l.close(); err != nil {
+					t.Error(err)
+				}
+			}
+			if starts == 1 {
+				t.Errorf("%s flipped at %d: one start of two is refused", name, at)
+			}
+			refused, fine = refused+2-starts, fine+starts
+		}
+	}
+	if refused == 0 || fine == 0 {
+		t.Errorf("%d starts were refused, %d were fine", refused, fine)
+	}
+	t.Logf("%d starts were refused, %d were fine", refused, fine)
+}
+
+// TestFailedLog lets a disk refuse a write: nobody is told that it was made, and the log
+// ends.
+func TestFailedLog(t *testing.T) {
+	errDisk := errors.New("the disk does not like it")
+	for _, kind := range []crashdisk.StepKind{crashdisk.WriteSync, crashdisk.Settle} {
+		folder, want := writtenLog(t)
+		l, err := openLog("data", folder, smallLog)
+		if err != nil {
 			t.Fatal(err)
 		}
-		if !damage.Logs(t, crashed, "data/"+raftName, at) {
-			t.Fatalf("no log reaches to %d", at)
+		folder.Watch(func(s crashdisk.Step) error {
+			if s.Kind == kind {
+				return errDisk
+			}
+			return nil
+		})
+		next := []*pb.Entry{{Index: new(want.last + 1), Term: new(uint64(1))}}
+		for range 2 {
+			if err := l.append(hardAt(1, want.hard.commit), next); !errors.Is(err, errDisk) {
+				t.Errorf("an entry is said to be written: %v", err)
+			}
 		}
-		d, err = openDisk("data", crashed, slog.New(slog.DiscardHandler))
-		if err != nil {
-			continue // refused: as it should be
+		<-l.broken
+		if last, err := l.memory.LastIndex(); last != want.last || err != nil {
+			t.Errorf("Raft is shown entry %d, %v", last, err)
 		}
-		last, err := d.memory.LastIndex()
-		if err != nil || last < entries+1 {
-			t.Errorf("flipped at %d: the log ends at %d, not at %d, and says nothing (%v)", at, last, entries+1, err)
+		if err := l.close(); !errors.Is(err, errDisk) {
+			t.Errorf("close: %v", err)
 		}
-		_ = d.close() // only read
+	}
+}
+
+// TestFormerFolder refuses a folder that a former build wrote, and touches nothing in it.
+func TestFormerFolder(t *testing.T) {
+	folder := crashdisk.Mem()
+	if err := disk.WriteFile(folder, "FORMAT", []byte("viewring viewleader 1\n")); err != nil {
+		t.Fatal(err)
+	}
+	before := folder.Steps()
+	_, err := openLog("data", folder, smallLog)
+	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), `says "viewring viewleader 1"`) || !strings.Contains(err.Error(), "viewleaders add") {
+		t.Error(err)
+	}
+	if folder.Steps() != before {
+		t.Error("it was written to")
+	}
+	if err := disk.WriteFile(folder, "FORMAT", []byte("viewring viewleader 3\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = openLog("data", folder, smallLog); !errors.Is(err, ErrFormat) || strings.Contains(err.Error(), "viewleaders add") {
+		t.Error(err)
 	}
 }

@@ -127,7 +127,7 @@ func (s *Service) found() error {
 
 // foundGroup makes a new folder that of a cluster's first view leader, which begins
 // with a roster.
-func foundGroup(d *disk, state *roster.State, founder uint64, addr string, peers []string) error {
+func foundGroup(d *raftLog, state *roster.State, founder uint64, addr string, peers []string) error {
 	id := identity{store: d.identity.store, cluster: state.Cluster(), id: founder}
 	m := &membership{next: founder + 1, members: []member{{id: founder, addr: addr, store: id.store}}}
 	for _, other := range peers {

@@ -92,7 +92,7 @@ type group struct {
 	groupOptions
 	hooks
 	node  *raft.RawNode
-	disk  *disk
+	disk  *raftLog
 	state *roster.State // nil: a new member that has not been told yet
 
 	members  *membership // replaced, never written to
@@ -133,7 +133,7 @@ type group struct {
 	election     election
 }
 
-func newGroup(d *disk, o groupOptions, h hooks) (*group, error) {
+func newGroup(d *raftLog, o groupOptions, h hooks) (*group, error) {
 	g := &group{
 		groupOptions: o, hooks: h, disk: d, members: &membership{next: founderID}, answered: newAnswered(),
 		submits: make(chan proposal, submitQueue), asks: make(chan question, submitQueue), changes: make(chan change),

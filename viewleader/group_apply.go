@@ -197,18 +197,14 @@ func (g *group) restore(s *pb.Snapshot) error {
 }
 
 func decodeSnapshot(b []byte) (*membership, *answered, *roster.State, error) {
-	members, known := &membership{next: founderID + 1, members: []member{{id: founderID}}}, newAnswered()
-	if len(b) > 0 && b[0] == snapshotOfGroup {
-		r := codec.NewReader(b[1:])
-		if v := r.Byte(); r.Err() == nil && v != membershipVersion {
-			return nil, nil, nil, fmt.Errorf("a group's snapshot of version %d: this build reads %d", v, membershipVersion)
-		}
-		members, known = readMembership(r), readAnswered(r)
-		if r.Err() != nil {
-			return nil, nil, nil, r.Err()
-		}
-		b = r.Rest()
+	r := codec.NewReader(b)
+	if kind, v := r.Byte(), r.Byte(); r.Err() == nil && (kind != snapshotOfGroup || v != membershipVersion) {
+		return nil, nil, nil, fmt.Errorf("a snapshot of kind %d and version %d: this build reads %d and %d", kind, v, snapshotOfGroup, membershipVersion)
 	}
-	state, err := roster.Restore(b)
+	members, known := readMembership(r), readAnswered(r)
+	if r.Err() != nil {
+		return nil, nil, nil, r.Err()
+	}
+	state, err := roster.Restore(r.Rest())
 	return members, known, state, err
 }

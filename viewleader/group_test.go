@@ -12,12 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
 )
@@ -46,7 +45,7 @@ type groupWorld struct {
 	apart   int                // events for which a head stays cut off that does not know yet
 	hangs   bool               // that head, so that it learns of the next one before it gives up
 	never   map[string]bool    // locks that were asked for in vain: nobody does so again
-	counted struct{ acks, looks, unsure, crashes, torn, votes, wipes, changes, heads, snapshots int }
+	counted struct{ acks, looks, unsure, crashes, torn, votes, wipes, changes, heads, snapshots, collected int }
 }
 
 type stateAt struct {
@@ -58,16 +57,16 @@ type stateAt struct {
 type groupNode struct {
 	w     *groupWorld
 	addr  string
-	fs    *vfs.MemFS
-	disk  *disk
+	fs    *crashdisk.FS
+	disk  *raftLog
 	g     *group // nil while it is down, or looks for the group
 	open  bool   // the process runs
 	shown bool   // its view, since it is the head
 
-	// tear counts the syncs until it crashes in one: its disk is then as it was before
-	// that sync, and nothing that it does afterwards happens. 0: it does not.
+	// tear counts the synced writes until it crashes in one: its disk then has any part
+	// of it, and nothing that it does afterwards happens. 0: it does not.
 	tear int
-	torn *vfs.MemFS // that disk
+	torn *crashdisk.FS // that disk
 
 	acks      int    // acknowledgements that went out
 	confIndex uint64 // of the last change of members that checkConf has looked at
@@ -99,7 +98,7 @@ func newGroupWorld(t *testing.T, seed uint64) *groupWorld {
 }
 
 func (w *groupWorld) addNode(addr string) *groupNode {
-	n := &groupNode{w: w, addr: addr, fs: vfs.NewCrashableMem()}
+	n := &groupNode{w: w, addr: addr, fs: crashdisk.Mem()}
 	w.nodes[addr] = n
 	w.addrs = append(w.addrs, addr)
 	n.start()
@@ -112,8 +111,9 @@ func (w *groupWorld) now() time.Time {
 
 func (n *groupNode) start() {
 	n.open = true
+	n.fs.Watch(n.aboutToWrite)
 	var err error
-	if n.disk, err = openDisk("data", errorfs.Wrap(n.fs, n), slog.New(slog.DiscardHandler)); err != nil {
+	if n.disk, err = openLog("data", n.fs, smallLog); err != nil {
 		n.w.t.Fatalf("seed %d: open %s: %v", n.w.seed, n.addr, err)
 	}
 }
@@ -439,8 +439,10 @@ func (w *groupWorld) event() {
 		w.tick()
 	case p < 900:
 		w.ask(true)
-	case p < 950:
+	case p < 940:
 		w.look()
+	case p < 950:
+		n.tidy()
 	case p < 954:
 		w.counted.crashes++
 		n.down()
@@ -488,7 +490,7 @@ func (n *groupNode) replaceFolder() {
 	if n.open { // it looked for the group
 		n.close()
 	}
-	n.fs = vfs.NewCrashableMem()
+	n.fs = crashdisk.Mem()
 	n.start()
 }
 
@@ -578,6 +580,7 @@ func TestGroupSeeds(t *testing.T) {
 		w.end()
 		c, s := &total.counted, &w.counted
 		c.acks, c.unsure, c.crashes, c.wipes = c.acks+s.acks, c.unsure+s.unsure, c.crashes+s.crashes, c.wipes+s.wipes
+		c.collected += s.collected
 		c.torn, c.votes, c.looks = c.torn+s.torn, c.votes+s.votes, c.looks+s.looks
 		c.changes, c.heads, c.snapshots = c.changes+s.changes, c.heads+s.heads, c.snapshots+s.snapshots
 	}

@@ -2,23 +2,27 @@ package viewleader
 
 import (
 	"errors"
-	"log/slog"
+	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"viewring/internal/disk/crashdisk"
+	"viewring/internal/seglog"
 	"viewring/viewleader/roster"
 )
 
-// MaybeError implements errorfs.Injector.
-func (n *groupNode) MaybeError(op errorfs.Op) error {
-	if op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData || !strings.HasSuffix(op.Path, ".log") || n.tear == 0 {
-		return nil // the world waits for a log's syncs alone: nothing of n may be touched in others
+// smallLog has segments of sixteen frames: many begin, and many are collected. That is
+// done by the test, in turn with all else, for a seed to be played again.
+var smallLog = seglog.Options{SegmentBytes: 64 << 10, Manual: true}
+
+// aboutToWrite is called before each step of the disk. The world waits for synced writes
+// alone: nothing of n may be touched in others.
+func (n *groupNode) aboutToWrite(s crashdisk.Step) error {
+	if s.Kind != crashdisk.Settle || n.tear == 0 {
+		return nil
 	}
 	if n.tear--; n.tear == 0 {
 		n.torn = n.crashed()
@@ -26,17 +30,29 @@ func (n *groupNode) MaybeError(op errorfs.Op) error {
 	return nil
 }
 
-// String implements errorfs.Injector.
-func (n *groupNode) String() string { return n.addr }
-
 // crashed is the disk as a crash leaves it: what was not synced is lost, or not.
-func (n *groupNode) crashed() *vfs.MemFS {
-	return n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: n.w.rng.IntN(101), RNG: n.w.rng})
+func (n *groupNode) crashed() *crashdisk.FS {
+	// How often it draws depends on whether the next segment's file is there already.
+	rng := rand.New(rand.NewPCG(n.w.rng.Uint64(), 0))
+	return n.fs.CrashClone(rng.IntN(101), rng)
+}
+
+// tidy collects what is garbage on the disk.
+func (n *groupNode) tidy() {
+	if n.g == nil {
+		return
+	}
+	freed, err := n.disk.store.Collect()
+	if err != nil {
+		n.w.t.Fatalf("seed %d: %s collects: %v", n.w.seed, n.addr, err)
+	}
+	n.w.counted.collected += freed
+	n.work()
 }
 
 // powerCut opens what a power cut would leave now, to be read.
-func (n *groupNode) powerCut() *disk {
-	d, err := openDisk("data", n.fs.CrashClone(vfs.CrashCloneCfg{}), slog.New(slog.DiscardHandler))
+func (n *groupNode) powerCut() *raftLog {
+	d, err := openLog("data", n.fs.CrashClone(0, rand.New(rand.NewPCG(0, 0))), smallLog)
 	if err == nil {
 		err = d.close() // all is in memory
 	}

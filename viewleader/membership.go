@@ -108,8 +108,7 @@ func readMembership(r *codec.Reader) *membership {
 	return m
 }
 
-// The kinds of entries, and of a snapshot. The first snapshots were the roster's
-// alone, which begin with its small format number.
+// The kinds of entries, and of a snapshot.
 const (
 	entryCommands     = 1 // commands of the roster
 	entryMembership   = 2 // what Raft need not know of a change of members

@@ -8,8 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk"
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -55,7 +54,7 @@ type Options struct {
 	SnapshotEvery  int // entries between snapshots of the roster; default 10000
 	ConnectionsMax int // default 20000
 
-	FS     vfs.FS           // default: the disk
+	FS     disk.FS          // default: the folder Data
 	Now    func() time.Time // stamps and silence; default time.Now
 	Logger *slog.Logger     // default: none
 }
@@ -76,9 +75,6 @@ func (o *Options) fill() {
 	def(&o.SnapshotEvery, 10_000)
 	def(&o.ConnectionsMax, 20_000)
 	def(&o.Recover.Settle, 5*time.Second)
-	if o.FS == nil {
-		o.FS = vfs.Default
-	}
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}

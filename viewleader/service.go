@@ -20,7 +20,7 @@ import (
 type Service struct {
 	opts   Options
 	ln     net.Listener
-	disk   *disk
+	disk   *raftLog
 	group  *group // nil while this view leader looks for its group; standing says when it is set
 	views  views
 	events events
@@ -101,7 +101,7 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 }
 
 func (s *Service) start() error {
-	d, err := openDisk(s.opts.Data, s.opts.FS, s.opts.Logger)
+	d, err := openLog(s.opts.Data, s.opts.FS, logOptions(s.opts.Logger))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
+	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -329,7 +329,7 @@ func TestRestartKeepsState(t *testing.T) {
 
 // TestCrashKeepsWhatWasAnswered loses everything that was not synced.
 func TestCrashKeepsWhatWasAnswered(t *testing.T) {
-	fs := vfs.NewCrashableMem()
+	fs := crashdisk.Mem()
 	o := testOptions(t)
 	o.Data, o.FS, o.SnapshotEvery = "data", fs, 5
 	s := start(t, o)
@@ -339,7 +339,7 @@ func TestCrashKeepsWhatWasAnswered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		after := fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 0})
+		after := fs.CrashClone(0, rand.New(rand.NewPCG(0, 0)))
 		crashed := o
 		crashed.FS = after
 		again := start(t, crashed)
@@ -426,7 +426,7 @@ func TestBadStarts(t *testing.T) {
 		}},
 		{"newer format", "viewleader 2", func(o *Options) {
 			o.Data = t.TempDir()
-			if err := os.WriteFile(filepath.Join(o.Data, "FORMAT"), []byte("viewring viewleader 2\n"), 0o600); err != nil {
+			if err := os.WriteFile(filepath.Join(o.Data, "FORMAT"), []byte("viewring viewleader 3\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}},
@@ -497,11 +497,29 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 }
 
+// TestDiskFailureStops lets the disk refuse a write: who asked for what was to be written
+// is not told that it was done, and the view leader ends and says why.
 func TestDiskFailureStops(t *testing.T) {
+	disk := crashdisk.Mem()
 	o := testOptions(t)
+	o.FS = disk
 	s := start(t, o)
-	s.disk.fail(errors.New("the disk is gone"))
+	disk.Watch(func(p crashdisk.Step) error {
+		if p.Kind == crashdisk.WriteSync {
+			return errors.New("the disk is gone")
+		}
+		return nil
+	})
+	ctx, giveUp := context.WithCancel(t.Context())
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		if token, err := leaderOf(t, s).LockGet(ctx, wire.LockAsk{Lock: "l", Client: "c"}); err == nil {
+			t.Errorf("a lock was granted with token %d", token)
+		}
+	})
 	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), "the disk is gone") {
-		t.Fatal(err)
+		t.Error(err)
 	}
+	giveUp()
+	asking.Wait()
 }

@@ -29,6 +29,9 @@ const formatBytesMax = 64
 var (
 	ErrInUse  = errors.New("the data folder is in use by another process")
 	ErrFormat = errors.New("not a data folder of this kind and build")
+	// ErrFormer is wrapped besides ErrFormat where it is one of this kind, and of a
+	// former build.
+	ErrFormer = errors.New("of a former format")
 )
 
 // TakePebble makes, locks and checks the data folder dir of a process of some kind, such

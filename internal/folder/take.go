@@ -16,7 +16,7 @@ import (
 // Take locks and checks the data folder of a process of some kind, such as "server";
 // format is the version of what this build keeps in it. dir is its name, for errors. The
 // lock comes before the look inside, so that two processes never both find an empty folder.
-// The errors wrap ErrInUse or ErrFormat where these are the reason.
+// The errors wrap ErrInUse, or ErrFormat and perhaps ErrFormer, where these are the reason.
 func Take(d disk.FS, dir, kind string, format int) (io.Closer, error) {
 	lock, err := d.Lock()
 	switch {
@@ -27,15 +27,19 @@ func Take(d disk.FS, dir, kind string, format int) (io.Closer, error) {
 	case err != nil:
 		return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
 	}
-	if err := checkFormat(d, dir, fmt.Sprintf("viewring %s %d\n", kind, format)); err != nil {
+	if err := checkFormat(d, dir, kind, format); err != nil {
 		_ = lock.Close() // the folder was not touched
 		return nil, err
 	}
 	return lock, nil
 }
 
-// checkFormat accepts a folder whose format file says want, or makes an empty one into it.
-func checkFormat(d disk.FS, dir, want string) error {
+// formatText is what the format file says.
+func formatText(kind string, format int) string { return fmt.Sprintf("viewring %s %d\n", kind, format) }
+
+// checkFormat accepts a folder of a kind and format, or makes an empty one into it.
+func checkFormat(d disk.FS, dir, kind string, format int) error {
+	want := formatText(kind, format)
 	names, err := d.List()
 	if err != nil {
 		return fmt.Errorf("list data folder: %w", err)
@@ -55,9 +59,14 @@ func checkFormat(d disk.FS, dir, want string) error {
 	if err != nil {
 		return fmt.Errorf("read format file: %w", err)
 	}
-	if string(text) != want {
-		return fmt.Errorf("%w: %s says %q, this build writes %q", ErrFormat, dir,
-			strings.TrimSpace(string(text)), strings.TrimSpace(want))
+	if string(text) == want {
+		return nil
 	}
-	return nil
+	why := ErrFormat
+	for f := range format {
+		if string(text) == formatText(kind, f) {
+			why = fmt.Errorf("%w, but %w", ErrFormat, ErrFormer)
+		}
+	}
+	return fmt.Errorf("%w: %s says %q, this build writes %q", why, dir, strings.TrimSpace(string(text)), strings.TrimSpace(want))
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"viewring/internal/disk/crashdisk"
 )
 
 // slowest are how long a sync of the log may take: what was written meanwhile is lost
@@ -35,26 +37,48 @@ func (n *node) syncTime() time.Duration {
 	return time.Duration(n.rng.Int64N(int64(n.slow)))
 }
 
-// slowSyncs has each sync of a log begin late. It is for a process of which one
-// goroutine writes: whoever waited for a lock of Pebble's meanwhile would stop the
-// virtual clock. A server's lanes do, so there Pebble itself puts off the syncs
-// (store.Options.SyncInterval): all but the first after a while of rest.
-type slowSyncs struct{ n *node }
-
-func (s slowSyncs) over(fs vfs.FS) vfs.FS { return errorfs.Wrap(fs, s) }
-
-// MaybeError implements errorfs.Injector.
-func (s slowSyncs) MaybeError(op errorfs.Op) error {
-	if (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) && strings.HasSuffix(op.Path, ".log") {
-		if d := s.n.syncTime(); d > 0 {
-			s.n.w.rest(d)
+// logDisk is a view leader's disk in this life, which rests before it ends a sync. A
+// server's disk cannot rest, for its lanes wait for each other on mutexes of Pebble's,
+// which would stop the virtual clock: there Pebble itself puts off the syncs
+// (store.Options.SyncInterval), all but the first after a while of rest.
+func (n *node) logDisk() *crashdisk.FS {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	life := n.life
+	n.log.Watch(func(s crashdisk.Step) error {
+		switch s.Kind {
+		case crashdisk.Read:
+			return nil
+		case crashdisk.Settle:
+			n.setUnsynced(life, true)
+			n.restInSync()
+			n.setUnsynced(life, false)
+		case crashdisk.Sync:
+			n.restInSync()
 		}
-	}
-	return nil
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.life == life { // else it is what is left of a process that has crashed
+			n.step()
+		}
+		return nil
+	})
+	return n.log
 }
 
-// String implements errorfs.Injector.
-func (s slowSyncs) String() string { return "slow syncs of " + s.n.name }
+func (n *node) restInSync() {
+	if d := n.syncTime(); d > 0 {
+		n.w.rest(d)
+	}
+}
+
+func (n *node) setUnsynced(life int, is bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.life == life {
+		n.unsynced = is
+	}
+}
 
 func (n *node) disk() vfs.FS {
 	n.mu.Lock()
@@ -72,13 +96,19 @@ func (n *node) MaybeError(op errorfs.Op) error {
 	if strings.HasSuffix(op.Path, ".log") {
 		n.unsynced = op.Kind == errorfs.OpFileWrite || n.unsynced && op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData
 	}
+	n.step()
+	return nil
+}
+
+// step counts one operation on a disk, and crashes the node when its time has come. The
+// caller holds mu.
+func (n *node) step() {
 	if n.armed == nil {
-		return nil
+		return
 	}
 	if n.armed.after--; n.armed.after == 0 {
 		n.fall(*n.armed)
 	}
-	return nil
 }
 
 // String names the node where errors are injected.

@@ -1,5 +1,5 @@
 // Package bubble runs whole clusters inside the test: the real view leader,
-// servers and client library, Pebble on file systems in memory, a network of
+// servers and client library, their stores on disks in memory, a network of
 // queues, all on the virtual clock of testing/synctest. A seed decides the
 // faults: crashes that lose what was not synced, cut and slow links, pauses,
 // joins, leaves, drains, restarts of the view leader. What the clients saw is

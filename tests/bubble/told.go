@@ -2,7 +2,6 @@ package bubble
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -10,12 +9,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"viewring/internal/codec"
+	"viewring/internal/disk/crashdisk"
+	"viewring/internal/seglog"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
@@ -52,7 +52,13 @@ type claim struct {
 	sort string
 	text string
 	// lacks says what is missing on a disk; "": nothing.
-	lacks func(disk vfs.FS) (string, error)
+	lacks func(d disks) (string, error)
+}
+
+// disks are a node's, as a power cut leaves them.
+type disks struct {
+	fs  vfs.FS        // a server's
+	log *crashdisk.FS // a view leader's
 }
 
 // hear takes what a node writes to a connection. The caller holds no lock.
@@ -151,7 +157,7 @@ func (t *told) hearFrame(n *node, frame []byte) {
 	}
 }
 
-func lacksEntries(p ring.PartitionID, seq uint64) func(vfs.FS) (string, error) {
+func lacksEntries(p ring.PartitionID, seq uint64) func(disks) (string, error) {
 	return onServer(func(s *store.Store) string {
 		var last uint64
 		if err := s.Metas(func(q ring.PartitionID, meta []byte) bool {
@@ -170,9 +176,9 @@ func lacksEntries(p ring.PartitionID, seq uint64) func(vfs.FS) (string, error) {
 }
 
 // onServer looks into a server's store, as a start would find it.
-func onServer(look func(*store.Store) string) func(vfs.FS) (string, error) {
-	return func(disk vfs.FS) (string, error) {
-		s, err := store.Open("data", disk, store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+func onServer(look func(*store.Store) string) func(disks) (string, error) {
+	return func(d disks) (string, error) {
+		s, err := store.Open("data", d.fs, store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			return "", err
 		}
@@ -190,57 +196,55 @@ func (t *told) hearRaft(n *node, b []byte) {
 	switch m.GetType() {
 	case pb.MsgAppResp:
 		t.look(n, claim{sort: "raft log", text: fmt.Sprintf("its log has entry %d in term %d", m.GetIndex(), m.GetTerm()), lacks: onLeader(func(l *raftLog) string {
-			if l.hard.GetTerm() <= m.GetTerm() && l.last < m.GetIndex() {
+			if l.term <= m.GetTerm() && l.last < m.GetIndex() {
 				return fmt.Sprintf("its log would end at %d", l.last)
 			}
 			return ""
 		})})
 	case pb.MsgVoteResp:
 		t.look(n, claim{sort: voteSort, text: fmt.Sprintf("it votes for %d in term %d", m.GetTo(), m.GetTerm()), lacks: onLeader(func(l *raftLog) string {
-			if had := &l.hard; had.GetTerm() < m.GetTerm() || had.GetTerm() == m.GetTerm() && had.GetVote() != m.GetTo() {
-				return fmt.Sprintf("it would have voted for %d in term %d", had.GetVote(), had.GetTerm())
+			if l.term < m.GetTerm() || l.term == m.GetTerm() && l.vote != m.GetTo() {
+				return fmt.Sprintf("it would have voted for %d in term %d", l.vote, l.term)
 			}
 			return ""
 		})})
 	}
 }
 
-// raftLog is what a view leader's folder says (viewleader/disk.go).
-type raftLog struct {
-	hard pb.HardState
-	last uint64
-}
+// raftLog is what a view leader's folder says (kept, in viewleader/disk.go).
+type raftLog struct{ term, vote, last uint64 }
 
-func onLeader(look func(*raftLog) string) func(vfs.FS) (string, error) {
-	return func(disk vfs.FS) (what string, err error) {
-		db, err := pebble.Open("data/raft", &pebble.Options{FS: disk, FormatMajorVersion: pebble.FormatValueSeparation, ReadOnly: true})
+func onLeader(look func(*raftLog) string) func(disks) (string, error) {
+	return func(d disks) (what string, err error) {
+		s, err := seglog.Open(d.log, seglog.Options{Manual: true})
 		if err != nil {
 			return "", err
 		}
-		defer func() { err = errors.Join(err, db.Close()) }()
+		defer func() { err = errors.Join(err, s.Close()) }()
+		var state []byte
+		for _, m := range s.Metas() {
+			if m.Suspect {
+				return "", fmt.Errorf("something is lost of partition %d of the log's store", m.Part)
+			}
+			if m.Part == 0 {
+				state = m.Value
+			}
+		}
+		r := codec.NewReader(state)
+		_ = r.Byte() // the format
+		for range 2 {
+			r.Fixed(make([]byte, 16)) // the store's and the cluster's id
+		}
 		l := &raftLog{}
-		var s pb.Snapshot
-		if err := errors.Join(readInto(db, "h", &l.hard), readInto(db, "s", &s)); err != nil {
-			return "", err
+		var id, commit, snapshot, pieces uint64
+		for _, n := range []*uint64{&id, &l.term, &l.vote, &commit, &snapshot, &pieces, &l.last} {
+			*n = r.Uvarint()
 		}
-		l.last = s.GetMetadata().GetIndex()
-		it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte("e"), UpperBound: []byte("f")})
-		if err != nil {
-			return "", err
+		if err := r.Done(); err != nil {
+			return "", fmt.Errorf("state of the log: %w", err)
 		}
-		if it.Last() {
-			l.last = binary.BigEndian.Uint64(it.Key()[1:])
-		}
-		return look(l), it.Close()
+		return look(l), nil
 	}
-}
-
-func readInto(db *pebble.DB, key string, m proto.Message) error {
-	b, closer, err := db.Get([]byte(key))
-	if err != nil {
-		return fmt.Errorf("%q: %w", key, err)
-	}
-	return errors.Join(proto.Unmarshal(b, m), closer.Close())
 }
 
 // look examines a claim, if it is time to and there is something to lose.
@@ -250,8 +254,8 @@ func (t *told) look(n *node, c claim) {
 	if !n.up || !n.unsynced || !t.due(c.sort) {
 		return
 	}
-	synced := n.fs.CrashClone(vfs.CrashCloneCfg{})
-	written := n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: n.rng})
+	synced := disks{n.fs.CrashClone(vfs.CrashCloneCfg{}), n.log.CrashClone(0, n.rng)}
+	written := disks{n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: n.rng}), n.log.CrashClone(100, n.rng)}
 	t.examining.Go(func() { t.examine(n, c, synced, written) })
 }
 
@@ -270,7 +274,7 @@ func (t *told) due(sort string) bool {
 
 // examine complains when what was told was not synced, though it was written: what is
 // not even written may have been undone since it was told, by a later term.
-func (t *told) examine(n *node, c claim, synced, written vfs.FS) {
+func (t *told) examine(n *node, c claim, synced, written disks) {
 	what, err := c.lacks(synced)
 	if err == nil && what != "" {
 		if gone, werr := c.lacks(written); werr == nil && gone != "" {

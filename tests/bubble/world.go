@@ -16,6 +16,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"viewring/client"
+	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
 	"viewring/server"
 	"viewring/server/replica"
@@ -125,6 +126,7 @@ type node struct {
 	mu   sync.Mutex // what follows; held for moments only
 	rng  *rand.Rand
 	fs   *vfs.MemFS
+	log  *crashdisk.FS // a view leader's, which has no other
 	slow time.Duration // that a sync of this life takes at the most
 	// unsynced says that its log was written to since the last sync.
 	unsynced bool
@@ -139,7 +141,7 @@ type node struct {
 func newNode(w *world, name string, run func(context.Context, *node, net.Listener) error) *node {
 	n := &node{w: w, name: name, addr: name + ":1", drift: 0.97 + 0.06*w.rng.Float64(),
 		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: vfs.NewCrashableMem(),
-		rng: rand.New(rand.NewPCG(w.opts.Seed, w.rng.Uint64()))}
+		log: crashdisk.Mem(), rng: rand.New(rand.NewPCG(w.opts.Seed, w.rng.Uint64()))}
 	w.told.nodes.Store(name, n)
 	return n
 }
@@ -232,7 +234,7 @@ func (n *node) instant() replica.Instant {
 
 func runLeader(ctx context.Context, n *node, l net.Listener) error {
 	s, err := viewleader.Start(ctx, viewleader.Options{
-		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: slowSyncs{n}.over(n.disk()), Dial: n.w.net.dialer(n.name),
+		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: n.logDisk(), Dial: n.w.net.dialer(n.name),
 		Peers: n.w.leaderAddrs(), FlapWindow: time.Minute, FlapHold: 5 * time.Second, Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
 	})
 	if err != nil {
