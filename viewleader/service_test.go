@@ -424,7 +424,7 @@ func TestBadStarts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}},
-		{"newer format", "viewleader 2", func(o *Options) {
+		{"newer format", "viewleader 3", func(o *Options) {
 			o.Data = t.TempDir()
 			if err := os.WriteFile(filepath.Join(o.Data, "FORMAT"), []byte("viewring viewleader 3\n"), 0o600); err != nil {
 				t.Fatal(err)
