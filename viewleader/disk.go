@@ -21,7 +21,7 @@ import (
 // The partitions of the store that the log is kept in. The snapshot has its own, for it
 // is replaced as a whole: a wipe costs nothing, however long the former one was.
 const (
-	logPart      = 0 // rows: the entries, by index; meta: what kept has
+	logPart      = 0 // rows: the entries, by index; meta: identity and kept
 	snapshotPart = 1 // items: the snapshot's pieces, by number
 )
 
@@ -51,13 +51,16 @@ type raftLog struct {
 	lock   io.Closer
 	broken <-chan struct{} // closed at the first failure of the disk
 
-	kept // as it is on disk
+	// As they are on disk. Others than the loop may read the identity once there is a
+	// group: it changes no more.
+	identity identity
+	kept
 }
 
-// kept is what is written anew with every change. Entries and snapshot that it tells of
-// and that are not there are damage, whatever the store thinks of itself.
+// kept is what is written anew, together with the identity, at every change. Entries and
+// snapshot that it tells of and that are not there are damage, whatever the store thinks
+// of itself.
 type kept struct {
-	identity identity
 	hard     hardState
 	snapshot uint64 // index of the last entry in it; 0: there is none
 	pieces   uint64 // of the snapshot
@@ -74,35 +77,36 @@ type identity struct {
 	id      uint64 // in the group; 0: of none yet
 }
 
-const keptFormat = 1
+const stateFormat = 1
 
-func (k *kept) append(b []byte) []byte {
-	b = append(b, keptFormat)
-	b = append(b, k.identity.store[:]...)
-	b = append(b, k.identity.cluster[:]...)
-	for _, n := range [...]uint64{k.identity.id, k.hard.term, k.hard.vote, k.hard.commit, k.snapshot, k.pieces, k.last} {
+// appendState makes the meta of the log's partition.
+func appendState(b []byte, i *identity, k *kept) []byte {
+	b = append(b, stateFormat)
+	b = append(b, i.store[:]...)
+	b = append(b, i.cluster[:]...)
+	for _, n := range [...]uint64{i.id, k.hard.term, k.hard.vote, k.hard.commit, k.snapshot, k.pieces, k.last} {
 		b = binary.AppendUvarint(b, n)
 	}
 	return b
 }
 
-func decodeKept(b []byte) (k kept, err error) {
+func decodeState(b []byte) (i identity, k kept, err error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != keptFormat {
-		return k, fmt.Errorf("state of format %d, want %d", f, keptFormat)
+	if f := r.Byte(); r.Err() == nil && f != stateFormat {
+		return i, k, fmt.Errorf("state of format %d, want %d", f, stateFormat)
 	}
-	r.Fixed(k.identity.store[:])
-	r.Fixed(k.identity.cluster[:])
-	for _, n := range [...]*uint64{&k.identity.id, &k.hard.term, &k.hard.vote, &k.hard.commit, &k.snapshot, &k.pieces, &k.last} {
+	r.Fixed(i.store[:])
+	r.Fixed(i.cluster[:])
+	for _, n := range [...]*uint64{&i.id, &k.hard.term, &k.hard.vote, &k.hard.commit, &k.snapshot, &k.pieces, &k.last} {
 		*n = r.Uvarint()
 	}
 	if err := r.Done(); err != nil {
-		return k, err
+		return i, k, err
 	}
 	if k.hard.commit < k.snapshot || k.hard.commit > k.last {
-		return k, fmt.Errorf("entry %d is committed, the snapshot is at %d and the log ends at %d", k.hard.commit, k.snapshot, k.last)
+		return i, k, fmt.Errorf("entry %d is committed, the snapshot is at %d and the log ends at %d", k.hard.commit, k.snapshot, k.last)
 	}
-	return k, nil
+	return i, k, nil
 }
 
 // logOptions are those of the store under a log.
@@ -180,7 +184,7 @@ func (l *raftLog) load() (isNew bool, err error) {
 	if state == nil {
 		return true, l.checkNew()
 	}
-	if l.kept, err = decodeKept(state); err != nil {
+	if l.identity, l.kept, err = decodeState(state); err != nil {
 		return false, err
 	}
 	if err := l.loadSnapshot(); err != nil {
@@ -271,30 +275,31 @@ func (l *raftLog) entries() (entries []*pb.Entry, err error) {
 
 // identify writes whose folder it is.
 func (l *raftLog) identify(i identity) error {
-	k := l.kept
-	k.identity = i
-	return l.commit(k)
+	if err := l.commit(i, l.kept); err != nil {
+		return err
+	}
+	l.identity = i
+	return nil
 }
 
 // found writes the snapshot that a new group starts from, and its first member.
 func (l *raftLog) found(i identity, s *pb.Snapshot) error {
 	term, index := s.GetMetadata().GetTerm(), s.GetMetadata().GetIndex()
 	hard := &pb.HardState{Term: &term, Commit: &index, Vote: new(uint64)}
-	k := l.kept
-	k.identity = i
-	if err := l.replace(k, s, hard); err != nil {
+	if err := l.replace(i, s, hard); err != nil {
 		return err
 	}
+	l.identity = i
 	return l.memory.SetHardState(hard)
 }
 
 // install puts a snapshot of the head in the place of everything.
 func (l *raftLog) install(s *pb.Snapshot, hard *pb.HardState) error {
-	return l.replace(l.kept, s, hard)
+	return l.replace(l.identity, s, hard)
 }
 
-func (l *raftLog) replace(k kept, s *pb.Snapshot, hard *pb.HardState) error {
-	index := s.GetMetadata().GetIndex()
+func (l *raftLog) replace(i identity, s *pb.Snapshot, hard *pb.HardState) error {
+	k, index := l.kept, s.GetMetadata().GetIndex()
 	k.setHard(hard)
 	k.last = index
 	// No entry is at or below the snapshot, none may be left above it.
@@ -303,7 +308,7 @@ func (l *raftLog) replace(k kept, s *pb.Snapshot, hard *pb.HardState) error {
 	if err != nil {
 		return err
 	}
-	if err := l.commit(k, ops...); err != nil {
+	if err := l.commit(i, k, ops...); err != nil {
 		return err
 	}
 	return l.memory.ApplySnapshot(s)
@@ -350,7 +355,7 @@ func (l *raftLog) append(hard *pb.HardState, entries []*pb.Entry) error {
 		}
 		ops = append(ops, seglog.Op{Kind: seglog.PutRow, Part: logPart, Seq: e.GetIndex(), Value: row})
 	}
-	if err := l.commit(k, ops...); err != nil {
+	if err := l.commit(l.identity, k, ops...); err != nil {
 		return err
 	}
 	return l.memory.Append(entries)
@@ -370,7 +375,7 @@ func (l *raftLog) compact(index uint64, hard *pb.HardState, conf *pb.ConfState, 
 	if err != nil {
 		return err
 	}
-	if err := l.commit(k, ops...); err != nil {
+	if err := l.commit(l.identity, k, ops...); err != nil {
 		return err
 	}
 	first, err := l.memory.FirstIndex()
@@ -381,8 +386,8 @@ func (l *raftLog) compact(index uint64, hard *pb.HardState, conf *pb.ConfState, 
 }
 
 // commit carries out a change, all of it or nothing, and waits until it is durable.
-func (l *raftLog) commit(k kept, ops ...seglog.Op) error {
-	wait, err := l.store.Apply(append(ops, seglog.Op{Kind: seglog.PutMeta, Part: logPart, Value: k.append(nil)}))
+func (l *raftLog) commit(i identity, k kept, ops ...seglog.Op) error {
+	wait, err := l.store.Apply(append(ops, seglog.Op{Kind: seglog.PutMeta, Part: logPart, Value: appendState(nil, &i, &k)}))
 	if err == nil {
 		err = wait()
 	}

@@ -19,6 +19,7 @@ import (
 
 // content is all that a log keeps.
 type content struct {
+	identity identity
 	kept
 	data    []byte
 	entries [][]byte // after the snapshot
@@ -26,7 +27,7 @@ type content struct {
 
 func contentOf(t *testing.T, l *raftLog) *content {
 	t.Helper()
-	c := &content{kept: l.kept}
+	c := &content{identity: l.identity, kept: l.kept}
 	s, err := l.memory.Snapshot()
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +51,7 @@ func contentOf(t *testing.T, l *raftLog) *content {
 }
 
 func (c *content) equal(o *content) bool {
-	return c.kept == o.kept && bytes.Equal(c.data, o.data) && slices.EqualFunc(c.entries, o.entries, bytes.Equal)
+	return c.identity == o.identity && c.kept == o.kept && bytes.Equal(c.data, o.data) && slices.EqualFunc(c.entries, o.entries, bytes.Equal)
 }
 
 func snapshotAt(index, term uint64, data []byte) *pb.Snapshot {
@@ -70,12 +71,12 @@ func noise(rng *rand.Rand, n int) []byte {
 }
 
 // anyChange draws a change that Raft could make to a log.
-func anyChange(k kept, rng *rand.Rand) func(*raftLog) error {
+func anyChange(i identity, k kept, rng *rand.Rand) func(*raftLog) error {
 	term, between := max(1, k.hard.term+uint64(rng.IntN(4)/3)), func(lo, hi uint64) uint64 { return lo + rng.Uint64N(hi-lo+1) }
 	switch p := rng.IntN(100); {
 	case p < 3:
-		k.identity.id++
-		return func(l *raftLog) error { return l.identify(k.identity) }
+		i.id++
+		return func(l *raftLog) error { return l.identify(i) }
 	case p < 8: // a head's that is far ahead, or whose entries are other ones
 		size := rng.IntN(3000)
 		if rng.IntN(40) == 0 {
@@ -146,7 +147,7 @@ func (p *logPlay) life() {
 	}
 	defer twin.close() // it is on no disk
 	for n := p.rng.IntN(150); err == nil && n > 0; n-- {
-		change := anyChange(l.kept, p.rng)
+		change := anyChange(l.identity, l.kept, p.rng)
 		if err := change(twin); err != nil {
 			p.t.Fatalf("seed %d: %v", p.seed, err)
 		}

@@ -211,7 +211,7 @@ func (t *told) hearRaft(n *node, b []byte) {
 	}
 }
 
-// raftLog is what a view leader's folder says (kept, in viewleader/disk.go).
+// raftLog is what a view leader's folder says (appendState in viewleader/disk.go).
 type raftLog struct{ term, vote, last uint64 }
 
 func onLeader(look func(*raftLog) string) func(disks) (string, error) {
