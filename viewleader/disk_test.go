@@ -15,6 +15,7 @@ import (
 
 	"viewring/internal/disk"
 	"viewring/internal/disk/crashdisk"
+	"viewring/internal/seglog"
 )
 
 // content is all that a log keeps.
@@ -105,7 +106,7 @@ func anyChange(i identity, k kept, rng *rand.Rand) func(*raftLog) error {
 // TestLogCrashes crashes logs at any step of the disk, again and again: each change is
 // there as a whole or not at all, and none is missing that had returned.
 func TestLogCrashes(t *testing.T) {
-	seeds := uint64(25)
+	seeds := uint64(12)
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		seeds = 2000
 	}
@@ -161,6 +162,9 @@ func (p *logPlay) life() {
 		if p.before = contentOf(p.t, l); !p.before.equal(p.after) {
 			p.t.Fatalf("seed %d: %+v, want %+v", p.seed, p.before.kept, p.after.kept)
 		}
+		if p.rng.IntN(8) == 0 {
+			p.look()
+		}
 		if p.rng.IntN(10) == 0 {
 			if _, err = l.store.Collect(); err != nil {
 				p.mustBeCrash(err)
@@ -169,6 +173,21 @@ func (p *logPlay) life() {
 	}
 	if err := l.close(); err != nil {
 		p.mustBeCrash(err)
+	}
+}
+
+// look sees what a power cut would leave now, and whether there is more than is wanted.
+func (p *logPlay) look() {
+	l, err := openLog("data", p.disk.CrashClone(0, p.rng), smallLog)
+	if err != nil {
+		p.t.Fatalf("seed %d: after a power cut: %v", p.seed, err)
+	}
+	defer l.close() // it is on no disk
+	if has := contentOf(p.t, l); !has.equal(p.after) {
+		p.t.Fatalf("seed %d: after a power cut: %+v, want %+v", p.seed, has.kept, p.after.kept)
+	}
+	if n := l.store.Stats().Keys; n != int(l.pieces) {
+		p.t.Fatalf("seed %d: %d pieces are kept of a snapshot in %d", p.seed, n, l.pieces)
 	}
 }
 
@@ -209,50 +228,139 @@ func writtenLog(t *testing.T) (*crashdisk.FS, *content) {
 	return crashed, c
 }
 
-// TestDamagedLog flips bits at many places of a log: what had been acknowledged is there,
-// or the start is refused with a word on what to do, this time and the next.
-func TestDamagedLog(t *testing.T) {
-	folder, want := writtenLog(t)
+// harm is damage to a file.
+type harm struct {
+	name string
+	at   int
+	zero int // bytes that read as zeros; 0: bits of one are flipped
+}
+
+func (h harm) do(folder *crashdisk.FS) {
+	b := folder.Bytes(h.name)[h.at:]
+	clear(b[:h.zero])
+	if h.zero == 0 {
+		b[0] ^= 0x11
+	}
+}
+
+// harms are flipped bits all over the files of a folder, and blocks that are lost. The
+// newest frame is not: zeros in its place are what a crash leaves.
+func harms(t *testing.T, folder *crashdisk.FS) (all []harm) {
+	t.Helper()
 	names, err := folder.List()
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused, fine := 0, 0
 	for _, name := range names {
-		step := 2003
-		if !strings.HasPrefix(name, "segment-") {
-			step = 61
-		}
-		for at := 0; at < len(folder.Bytes(name)); at += step {
-			damaged := folder.Clone()
-			damaged.Bytes(name)[at] ^= 0x11
-			starts := 0
-			for range 2 {
-				l, err := openLog("data", damaged, smallLog)
-				if err != nil {
-					if name != "FORMAT" && !strings.Contains(err.Error(), "Move the folder away") {
-						t.Errorf("%s flipped at %d: %v", name, at, err)
-					}
-					continue
-				}
-				starts++
-				if has := contentOf(t, l); !has.equal(want) {
-					t.Errorf("%s flipped at %d: %+v, want %+v, and nothing is said", name, at, has.kept, want.kept)
-				}
-				if err := l.close(); err != nil {
-					t.Error(err)
-				}
+		b := folder.Bytes(name)
+		step := 61
+		if strings.HasPrefix(name, "segment-") {
+			step = 2003
+			end := len(bytes.TrimRight(b, "\x00")) - disk.BlockBytes
+			for at := 0; at < end; at += disk.BlockBytes {
+				all = append(all, harm{name, at, disk.BlockBytes})
 			}
-			if starts == 1 {
-				t.Errorf("%s flipped at %d: one start of two is refused", name, at)
-			}
-			refused, fine = refused+2-starts, fine+starts
+			all = append(all, harm{name, 0, len(b)})
 		}
+		for at := 0; at < len(b); at += step {
+			all = append(all, harm{name, at, 0})
+		}
+	}
+	return all
+}
+
+// TestDamagedLog damages a log at many places: what had been acknowledged is there, or the
+// start is refused with a word on what to do, this time and the next.
+func TestDamagedLog(t *testing.T) {
+	folder, want := writtenLog(t)
+	refused, fine := 0, 0
+	for _, h := range harms(t, folder) {
+		damaged := folder.Clone()
+		h.do(damaged)
+		starts := 0
+		for range 2 {
+			l, err := openLog("data", damaged, smallLog)
+			if err != nil {
+				if h.name != "FORMAT" && !strings.Contains(err.Error(), "Move the folder away") {
+					t.Errorf("%+v: %v", h, err)
+				}
+				continue
+			}
+			starts++
+			if has := contentOf(t, l); !has.equal(want) {
+				t.Errorf("%+v: %+v, want %+v, and nothing is said", h, has.kept, want.kept)
+			}
+			if err := l.close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if starts == 1 {
+			t.Errorf("%+v: one start of two is refused", h)
+		}
+		refused, fine = refused+2-starts, fine+starts
 	}
 	if refused == 0 || fine == 0 {
 		t.Errorf("%d starts were refused, %d were fine", refused, fine)
 	}
 	t.Logf("%d starts were refused, %d were fine", refused, fine)
+}
+
+// TestLostBeginning loses the first frames of a log, of which nothing is needed any more:
+// the store can't know that, and neither can the log.
+func TestLostBeginning(t *testing.T) {
+	folder := crashdisk.Mem()
+	l, err := openLog("data", folder, smallLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(3) {
+		if err := l.install(snapshotAt(1+i, 1, []byte("roster")), hardAt(1, 1+i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	crashed := folder.CrashClone(0, rand.New(rand.NewPCG(0, 0)))
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	harm{"segment-0000000001", 0, 3 * disk.BlockBytes}.do(crashed)
+	if _, err := openLog("data", crashed, smallLog); err == nil || !strings.Contains(err.Error(), "some of what was written is lost") {
+		t.Error(err)
+	}
+}
+
+// TestIncompleteLog takes away what the log's own state tells of, as no damage would.
+func TestIncompleteLog(t *testing.T) {
+	written, want := writtenLog(t)
+	for _, c := range []struct {
+		words string
+		op    seglog.Op
+	}{
+		{"the log ends at entry", seglog.Op{Kind: seglog.Cut, Part: logPart, Seq: want.last - 1}},
+		{"it is missing", seglog.Op{Kind: seglog.Trim, Part: logPart, Seq: want.snapshot + 1}},
+		{"it is missing", seglog.Op{Kind: seglog.PutRow, Part: logPart, Seq: want.last + 2}},
+		{"is missing", seglog.Op{Kind: seglog.Delete, Part: snapshotPart, Key: pieceKey(0)}},
+		{"snapshot at", seglog.Op{Kind: seglog.Put, Part: snapshotPart, Key: pieceKey(0), Value: []byte{1}}},
+		{"its state is missing", seglog.Op{Kind: seglog.Wipe, Part: logPart}},
+		{"state of format 9", seglog.Op{Kind: seglog.PutMeta, Part: logPart, Value: []byte{9}}},
+		{"is committed", seglog.Op{Kind: seglog.PutMeta, Part: logPart, Value: appendState(nil, &identity{}, &kept{snapshot: 2})}},
+	} {
+		folder := written.Clone()
+		store, err := seglog.Open(folder, smallLog)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait, err := store.Apply([]seglog.Op{c.op})
+		if err == nil {
+			err = errors.Join(wait(), store.Close())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = openLog("data", folder, smallLog)
+		if err == nil || !strings.Contains(err.Error(), c.words) || !strings.Contains(err.Error(), "Move the folder away") {
+			t.Errorf("%+v: %v, want a word on %q", c.op, err, c.words)
+		}
+	}
 }
 
 // TestFailedLog lets a disk refuse a write: nobody is told that it was made, and the log
