@@ -164,12 +164,14 @@ func damaged(dir string, err error) error {
 		"with the same flags if others of the group are up, which then let it in anew; with --recover if this is the only view leader", dir, err)
 }
 
+var errLost = errors.New("some of what was written is lost, and nothing tells what")
+
 // load fills the copy in memory. All its errors are of damage.
 func (l *raftLog) load() (isNew bool, err error) {
 	var state []byte
 	for _, m := range l.store.Metas() {
 		if m.Suspect {
-			return false, errors.New("some of what was written is lost, and nothing tells what")
+			return false, errLost
 		}
 		if m.Value == nil {
 			return false, errors.New("its state cannot be read")
@@ -179,7 +181,7 @@ func (l *raftLog) load() (isNew bool, err error) {
 		}
 	}
 	if l.store.LostAll() {
-		return false, errors.New("some of what was written is lost, and nothing tells what")
+		return false, errLost
 	}
 	if state == nil {
 		return true, l.checkNew()
