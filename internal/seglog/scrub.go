@@ -137,8 +137,8 @@ func (s *Store) scrubSegment(ctx context.Context, job *Scrubbing, n uint32) erro
 
 // collectHurt collects the segments that a scrub has met damage in.
 func (s *Store) collectHurt() error {
-	s.tidying.Lock()
-	defer s.tidying.Unlock()
+	s.tidying.lock()
+	defer s.tidying.unlock()
 	s.mu.Lock()
 	var hurt []*segment
 	for _, n := range s.numbers() {

@@ -1,10 +1,6 @@
 package bubble
 
-import (
-	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
-)
+import "time"
 
 // crash is how a process ends that is not told to.
 type crash struct {
@@ -48,8 +44,7 @@ func (n *node) fall(c crash) {
 	n.life++
 	n.w.trace.note("%s crashes, its machine with it: %v, %d %% of what was not synced stays", n.name, c.silent, c.percent)
 	n.w.net.crash(n.name, c.silent)
-	n.fs = n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.percent, RNG: n.rng})
-	n.log = n.log.CrashClone(c.percent, n.rng)
+	n.fs = n.fs.CrashClone(c.percent, n.rng)
 	n.stop() // what is left of it goes on for a moment, on a disk that nobody will read
 	for _, o := range c.with {
 		if o == n {

@@ -1,11 +1,7 @@
 package bubble
 
 import (
-	"strings"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2/vfs"
-	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"viewring/internal/disk/crashdisk"
 )
@@ -19,6 +15,9 @@ const (
 	slowestCut = 500 * time.Millisecond
 	slowBefore = 600 * time.Millisecond
 )
+
+// segmentBytes is the length of a segment of a server's log: short, so that there are many.
+const segmentBytes = 128 << 10
 
 // slowDown makes the node's disk a slow one for the rest of this life.
 func (n *node) slowDown() {
@@ -37,15 +36,12 @@ func (n *node) syncTime() time.Duration {
 	return time.Duration(n.rng.Int64N(int64(n.slow)))
 }
 
-// logDisk is a view leader's disk in this life, which rests before it ends a sync. A
-// server's disk cannot rest, for its lanes wait for each other on mutexes of Pebble's,
-// which would stop the virtual clock: there Pebble itself puts off the syncs
-// (store.Options.SyncInterval), all but the first after a while of rest.
-func (n *node) logDisk() *crashdisk.FS {
+// disk is the node's disk in this life, which rests before it ends a sync.
+func (n *node) disk() *crashdisk.FS {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	life := n.life
-	n.log.Watch(func(s crashdisk.Step) error {
+	n.fs.Watch(func(s crashdisk.Step) error {
 		switch s.Kind {
 		case crashdisk.Read:
 			return nil
@@ -63,7 +59,7 @@ func (n *node) logDisk() *crashdisk.FS {
 		}
 		return nil
 	})
-	return n.log
+	return n.fs
 }
 
 func (n *node) restInSync() {
@@ -80,26 +76,6 @@ func (n *node) setUnsynced(life int, is bool) {
 	}
 }
 
-func (n *node) disk() vfs.FS {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return errorfs.Wrap(n.fs, n)
-}
-
-// MaybeError is called before each operation on the disk.
-func (n *node) MaybeError(op errorfs.Op) error {
-	if op.Kind.ReadOrWrite() == errorfs.OpIsRead {
-		return nil
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if strings.HasSuffix(op.Path, ".log") {
-		n.unsynced = op.Kind == errorfs.OpFileWrite || n.unsynced && op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData
-	}
-	n.step()
-	return nil
-}
-
 // step counts one operation on a disk, and crashes the node when its time has come. The
 // caller holds mu.
 func (n *node) step() {
@@ -110,6 +86,3 @@ func (n *node) step() {
 		n.fall(*n.armed)
 	}
 }
-
-// String names the node where errors are injected.
-func (n *node) String() string { return n.name }

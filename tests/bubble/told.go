@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
@@ -52,13 +51,7 @@ type claim struct {
 	sort string
 	text string
 	// lacks says what is missing on a disk; "": nothing.
-	lacks func(d disks) (string, error)
-}
-
-// disks are a node's, as a power cut leaves them.
-type disks struct {
-	fs  vfs.FS        // a server's
-	log *crashdisk.FS // a view leader's
+	lacks func(d *crashdisk.FS) (string, error)
 }
 
 // hear takes what a node writes to a connection. The caller holds no lock.
@@ -157,7 +150,7 @@ func (t *told) hearFrame(n *node, frame []byte) {
 	}
 }
 
-func lacksEntries(p ring.PartitionID, seq uint64) func(disks) (string, error) {
+func lacksEntries(p ring.PartitionID, seq uint64) func(*crashdisk.FS) (string, error) {
 	return onServer(func(s *store.Store) string {
 		var last uint64
 		if err := s.Metas(func(q ring.PartitionID, meta []byte) bool {
@@ -176,9 +169,9 @@ func lacksEntries(p ring.PartitionID, seq uint64) func(disks) (string, error) {
 }
 
 // onServer looks into a server's store, as a start would find it.
-func onServer(look func(*store.Store) string) func(disks) (string, error) {
-	return func(d disks) (string, error) {
-		s, err := store.Open("data", d.fs, store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+func onServer(look func(*store.Store) string) func(*crashdisk.FS) (string, error) {
+	return func(d *crashdisk.FS) (string, error) {
+		s, err := store.Open("data", d, store.Options{SegmentBytes: segmentBytes}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 		if err != nil {
 			return "", err
 		}
@@ -214,9 +207,9 @@ func (t *told) hearRaft(n *node, b []byte) {
 // raftLog is what a view leader's folder says (appendState in viewleader/disk.go).
 type raftLog struct{ term, vote, last uint64 }
 
-func onLeader(look func(*raftLog) string) func(disks) (string, error) {
-	return func(d disks) (what string, err error) {
-		s, err := seglog.Open(d.log, seglog.Options{Manual: true})
+func onLeader(look func(*raftLog) string) func(*crashdisk.FS) (string, error) {
+	return func(d *crashdisk.FS) (what string, err error) {
+		s, err := seglog.Open(d, seglog.Options{Manual: true})
 		if err != nil {
 			return "", err
 		}
@@ -254,8 +247,7 @@ func (t *told) look(n *node, c claim) {
 	if !n.up || !n.unsynced || !t.due(c.sort) {
 		return
 	}
-	synced := disks{n.fs.CrashClone(vfs.CrashCloneCfg{}), n.log.CrashClone(0, n.rng)}
-	written := disks{n.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: n.rng}), n.log.CrashClone(100, n.rng)}
+	synced, written := n.fs.CrashClone(0, n.rng), n.fs.CrashClone(100, n.rng)
 	t.examining.Go(func() { t.examine(n, c, synced, written) })
 }
 
@@ -274,7 +266,7 @@ func (t *told) due(sort string) bool {
 
 // examine complains when what was told was not synced, though it was written: what is
 // not even written may have been undone since it was told, by a later term.
-func (t *told) examine(n *node, c claim, synced, written disks) {
+func (t *told) examine(n *node, c claim, synced, written *crashdisk.FS) {
 	what, err := c.lacks(synced)
 	if err == nil && what != "" {
 		if gone, werr := c.lacks(written); werr == nil && gone != "" {

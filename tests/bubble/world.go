@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"viewring/client"
 	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
@@ -125,8 +123,7 @@ type node struct {
 
 	mu   sync.Mutex // what follows; held for moments only
 	rng  *rand.Rand
-	fs   *vfs.MemFS
-	log  *crashdisk.FS // a view leader's, which has no other
+	fs   *crashdisk.FS
 	slow time.Duration // that a sync of this life takes at the most
 	// unsynced says that its log was written to since the last sync.
 	unsynced bool
@@ -140,8 +137,8 @@ type node struct {
 
 func newNode(w *world, name string, run func(context.Context, *node, net.Listener) error) *node {
 	n := &node{w: w, name: name, addr: name + ":1", drift: 0.97 + 0.06*w.rng.Float64(),
-		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: vfs.NewCrashableMem(),
-		log: crashdisk.Mem(), rng: rand.New(rand.NewPCG(w.opts.Seed, w.rng.Uint64()))}
+		skew: time.Duration(w.rng.Int64N(int64(400*time.Millisecond))) - 200*time.Millisecond, run: run, fs: crashdisk.Mem(),
+		rng: rand.New(rand.NewPCG(w.opts.Seed, w.rng.Uint64()))}
 	w.told.nodes.Store(name, n)
 	return n
 }
@@ -234,7 +231,7 @@ func (n *node) instant() replica.Instant {
 
 func runLeader(ctx context.Context, n *node, l net.Listener) error {
 	s, err := viewleader.Start(ctx, viewleader.Options{
-		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: n.logDisk(), Dial: n.w.net.dialer(n.name),
+		Listener: l, Data: "data", Partitions: partitions, OutAfter: outAfter, FS: n.disk(), Dial: n.w.net.dialer(n.name),
 		Peers: n.w.leaderAddrs(), FlapWindow: time.Minute, FlapHold: 5 * time.Second, Now: func() time.Time { return time.Now().Add(n.skew) }, Logger: n.w.trace.logger(n.name),
 	})
 	if err != nil {
@@ -246,7 +243,7 @@ func runLeader(ctx context.Context, n *node, l net.Listener) error {
 func runServer(ctx context.Context, n *node, l net.Listener) error {
 	s, err := server.Start(ctx, server.Options{
 		Listener: l, Data: "data", LeaderAddrs: n.w.leaderAddrs(), Lanes: 2, FS: n.disk(), Dial: n.w.net.dialer(n.name),
-		Store: store.Options{CacheBytes: 1 << 20, MemTableBytes: 256 << 10, SyncInterval: n.syncTime},
+		Store: store.Options{SegmentBytes: segmentBytes},
 		Now:   n.instant, Logger: n.w.trace.logger(n.name), Console: io.Discard,
 	})
 	if err != nil {
