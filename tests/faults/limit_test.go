@@ -194,6 +194,9 @@ func testAnswerAtLimit(t *testing.T, c *harness.Cluster, ask appender, room bool
 	for _, free := range freed {
 		free()
 	}
+	for _, n := range []*harness.Node{backup, paused} { // it hears of the ends in its own time
+		harness.Eventually(t, n.Name+" has room again", func() bool { return !full(t, n.Addr) })
+	}
 	value, err := c.Client.Get(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
