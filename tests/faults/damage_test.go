@@ -30,7 +30,7 @@ var damages = []scene{
 		p.ops(someOps)
 	}},
 	{name: "a flipped byte in the table of a small store", servers: 4, play: func(p *play) {
-		p.fillWith(100) // a block holds those of dozens of partitions
+		p.fillWith(bulkyKeys, 100) // a block holds those of dozens of partitions
 		n := p.Acting(hot)[0]
 		n.Kill()
 		p.WaitDown(n)
@@ -76,6 +76,7 @@ var damages = []scene{
 			return logs[len(logs)-1]
 		}
 		// Damage near a log's end looks like its end.
+		p.fillWith(2*longLog/bulkyBytes, bulkyBytes)
 		harness.Eventually(p.t, "the log is long", func() bool {
 			n, err := written(log())
 			return err == nil && n > longLog
