@@ -62,6 +62,7 @@ func startLeader(t *testing.T) string {
 // before anybody else is granted its lock; one that is not keeps it for longer than
 // its time to live, and gives it back when it closes it.
 func TestSessionKnowsFirst(t *testing.T) {
+	t.Parallel()
 	addr := startLeader(t)
 	cutOff := &network{}
 	first, second := leaderClient(t, addr, cutOff), leaderClient(t, addr, &network{})
@@ -108,6 +109,7 @@ func TestSessionKnowsFirst(t *testing.T) {
 // TestGrantAfterAPause: a process that stood still may look at a grant before it looks
 // at the time. The lock may be another's by then.
 func TestGrantAfterAPause(t *testing.T) {
+	t.Parallel()
 	c := leaderClient(t, startLeader(t), &network{})
 	const ttl = 2 * time.Second
 	s, err := c.OpenSession(t.Context(), SessionOptions{TTL: ttl})
@@ -177,6 +179,7 @@ func (c slowConn) Read(b []byte) (int, error) {
 // question was sent whose answer came, however long that took: the view leader may have
 // heard the question at once, and counts from then.
 func TestSessionCountsFromTheQuestion(t *testing.T) {
+	t.Parallel()
 	way := &slowWay{sent: make(chan time.Time, 1), pass: make(chan struct{})}
 	c := &Client{opts: Options{ConnectTimeout: 5 * time.Second}, leader: wire.NewLeader([]string{startLeader(t)}, way.dial)}
 	t.Cleanup(func() { _ = c.leader.Close() })

@@ -207,6 +207,7 @@ func (c *cluster) expect(key, want string) {
 }
 
 func TestClusterKeepsData(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 16, 2)
 	const keys = 200
 	key := func(i int) string { return fmt.Sprintf("key %d", i) }
@@ -393,6 +394,7 @@ func (d *cutDialer) cutOff(addr string) {
 // TestUnreachableBackup cuts one server off from another that the view leader still
 // reaches: it has the other ejected, and writes go on.
 func TestUnreachableBackup(t *testing.T) {
+	t.Parallel()
 	c := &cluster{t: t, leader: startMiniLeader(t, 4, 2), fs: map[ring.ServerID]*crashdisk.FS{}, servers: map[ring.ServerID]*Server{}}
 	dialer := &cutDialer{cut: map[string]bool{}, conns: map[net.Conn]string{}}
 	for i := range 3 {
@@ -423,6 +425,7 @@ func TestUnreachableBackup(t *testing.T) {
 // TestRebalanceRate copies to a joining server at a limited rate, at which fetches
 // wait much longer than learners do before they ask again.
 func TestRebalanceRate(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 32, 1)
 	for i := range 64 {
 		c.set(fmt.Sprint("k", i), string(make([]byte, 32<<10)))

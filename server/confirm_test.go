@@ -12,6 +12,7 @@ import (
 // that does not come, or is not yes, the read is refused: it is neither answered from
 // the copy nor left waiting. With the word it is answered.
 func TestConfirmFails(t *testing.T) {
+	t.Parallel()
 	for name, vouch := range map[string]func(*miniLeader, *wire.Writer, []byte){
 		"dies":       func(m *miniLeader, _ *wire.Writer, _ []byte) { m.hangUp() },
 		"is silent":  func(*miniLeader, *wire.Writer, []byte) {},

@@ -8,6 +8,7 @@ import (
 
 // TestExpiredKeysAreSwept: a key that nobody reads goes, on every replica.
 func TestExpiredKeysAreSwept(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 8, 2)
 	c.waitBalanced()
 	const keys = 40

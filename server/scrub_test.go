@@ -131,6 +131,7 @@ func TestCorruptKeys(t *testing.T) {
 // the server begins when it meets it, the values are mended, and the next scrub finds
 // nothing.
 func TestDamagedLog(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 4, 8, 2)
 	const keys = 60
 	value := func(i int) []byte { return noise(byte(i), 20_000) }

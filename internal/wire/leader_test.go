@@ -221,6 +221,7 @@ func TestLeaderFollowsNotHeadAndSurvivesBreaks(t *testing.T) {
 }
 
 func TestLeaderUnreachableIsNamed(t *testing.T) {
+	t.Parallel()
 	addr, err := port.Free()
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ func init() { scenes = append(scenes, damages...) }
 // Damage to a server's files while it is down.
 var damages = []scene{
 	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
+		p.fillWith(2*longLog/bulkyBytes, bulkyBytes)
 		n := p.Acting(hot)[0]
 		harness.Eventually(p.t, "the log is long", func() bool {
 			n, err := written(largest(p, segments(n)))
@@ -31,7 +32,7 @@ var damages = []scene{
 		p.ops(someOps)
 	}},
 	{name: "a flipped byte in a small store", servers: 4, play: func(p *play) {
-		p.fillWith(100)
+		p.fillWith(bulkyKeys, 100)
 		n := p.Acting(hot)[0]
 		n.Kill()
 		p.WaitDown(n)

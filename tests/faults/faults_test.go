@@ -31,7 +31,7 @@ var scenes = []scene{
 			killAndRestart(p, p.Acting(hot)[i%3])
 		}
 	}},
-	{name: "pause of a primary", quick: true, servers: 4, play: func(p *play) {
+	{name: "pause of a primary", servers: 4, play: func(p *play) {
 		pause(p, p.Acting(hot)[0])
 	}},
 	{name: "pauses shorter than anybody notices", servers: 4, play: func(p *play) {

@@ -64,14 +64,14 @@ const (
 )
 
 // fill writes values that no test changes, most of which end up in tables.
-func (p *play) fill() { p.fillWith(bulkyBytes) }
+func (p *play) fill() { p.fillWith(bulkyKeys, bulkyBytes) }
 
-func (p *play) fillWith(bytes int) {
+func (p *play) fillWith(count, bytes int) {
 	p.t.Helper()
 	p.bulky = make(map[string]string)
 	rng := rand.NewChaCha8([32]byte{1})
-	keys := make(chan string, bulkyKeys)
-	for i := range bulkyKeys {
+	keys := make(chan string, count)
+	for i := range count {
 		value := make([]byte, bytes)
 		_, _ = rng.Read(value) // never fails
 		key := fmt.Sprintf("bulky/%d", i)
@@ -139,25 +139,33 @@ func (r row) String() string {
 		r.name, v.Operations, v.Acked, v.Lost, v.Unknown, v.WriteGap, v.ReadGap, r.keys, r.took.Seconds())
 }
 
-// TestFaults plays the scenes one after the other, so that what is measured is
-// the fault's doing, and prints what came of each.
+// TestFaults plays the scenes and prints what came of each: with VIEWRING_SLOW one after
+// the other, so that what is measured is the fault's doing; otherwise a few at once.
 func TestFaults(t *testing.T) {
+	var mu sync.Mutex
 	var rows []row
+	t.Cleanup(func() {
+		var table strings.Builder
+		for _, r := range rows {
+			fmt.Fprintln(&table, r)
+		}
+		t.Logf("results\n%s", &table)
+	})
 	for _, s := range scenes {
 		t.Run(s.name, func(t *testing.T) {
 			if !s.quick {
 				harness.Slow(t)
 			}
+			if !harness.IsSlow() {
+				t.Parallel()
+			}
 			r := s.run(t)
 			t.Log(r)
+			mu.Lock()
+			defer mu.Unlock()
 			rows = append(rows, r)
 		})
 	}
-	var table strings.Builder
-	for _, r := range rows {
-		fmt.Fprintln(&table, r)
-	}
-	t.Logf("results\n%s", &table)
 }
 
 func (s *scene) run(t *testing.T) row {

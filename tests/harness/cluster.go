@@ -72,7 +72,6 @@ func NewCluster(t *testing.T, config Config) *Cluster {
 	}
 	t.Cleanup(func() { c.Client.Close() })
 	c.WaitBalanced()
-	t.Cleanup(func() { KillAll(append(c.Others(), c.Leaders...)...) }) // an orderly end would take longer
 	return c
 }
 
@@ -252,10 +251,13 @@ func (c *Cluster) Scrub(n *Node) string {
 	return c.shell.OK("scrub", "--server", n.Addr)
 }
 
-// Start starts the process, again on its data; flags are this start's.
+// Start starts the process, again on its data; flags are this start's. The test's end
+// kills it: an orderly end of one server after the other, as the shell's daemons have
+// it, would take seconds.
 func (n *Node) Start(flags ...string) {
 	n.c.t.Helper()
 	n.d = n.c.shell.Start(append(slices.Clone(n.args), flags...)...)
+	n.c.t.Cleanup(n.Kill) // before the shell's own end of it
 	n.c.Net.Is(n.Name, n.d.Cmd.Process.Pid)
 }
 

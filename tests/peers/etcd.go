@@ -3,14 +3,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/url"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -40,10 +36,8 @@ func runEtcdMember(args []string) {
 		os.Exit(1)
 	}
 	defer e.Close()
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
 	select {
-	case <-stop:
+	case <-asked():
 	case err := <-e.Err():
 		fmt.Fprintln(os.Stderr, err)
 	}
@@ -118,71 +112,19 @@ func startEtcd(ctx context.Context, o *options, dir string) (*system, error) {
 	if err != nil {
 		return nil, err
 	}
+	all := callers{most: etcdClients, dial: func(_ context.Context, value []byte) (*caller, error) {
+		c, err := etcdClient(e.endpoints)
+		if err != nil {
+			return nil, err
+		}
+		text := string(value)
+		return &caller{
+			set:   func(ctx context.Context, key string) error { _, err := c.Put(ctx, key, text); return err },
+			get:   func(ctx context.Context, key string) error { _, err := c.Get(ctx, key); return err },
+			close: func() { _ = c.Close() }, // nothing of it is wanted any more
+		}, nil
+	}}
 	return &system{name: "etcd", noPipeline: true, pids: e.pids, stop: e.stop, load: func(ctx context.Context, l load) (result, error) {
-		return loadEtcd(ctx, o, e.endpoints, l)
+		return all.load(ctx, o, l)
 	}}, nil
 }
-
-// loadEtcd does to etcd what viewring bench does to the others.
-func loadEtcd(ctx context.Context, o *options, endpoints []string, l load) (result, error) {
-	keys := l.keys
-	if keys == 0 {
-		keys = o.keys
-	}
-	var clients []*clientv3.Client
-	for range min(l.connections, etcdClients) {
-		c, err := etcdClient(endpoints)
-		if err != nil {
-			return result{}, err
-		}
-		defer c.Close()
-		clients = append(clients, c)
-	}
-	value := make([]byte, l.valueSize)
-	random := rand.NewChaCha8([32]byte{1})
-	_, _ = random.Read(value) // never fails
-	text := string(value)
-	each := func(work func(n int, c *clientv3.Client)) {
-		var running sync.WaitGroup
-		for n := range l.connections {
-			running.Go(func() { work(n, clients[n%len(clients)]) })
-		}
-		running.Wait()
-	}
-	if l.fill {
-		each(func(n int, c *clientv3.Client) {
-			for k := n; k < keys && ctx.Err() == nil; k += l.connections {
-				_, _ = c.Put(ctx, keyName(k), text) // an error shows as a slow row
-			}
-		})
-	}
-	reads := map[string]int{"set": 0, "get": 100, "mix": l.reads}[l.mode]
-	took, errors := make([][]time.Duration, l.connections), make([]int, l.connections)
-	cpu, began := ownProcessorTime(), time.Now()
-	end := began.Add(l.span)
-	each(func(n int, c *clientv3.Client) {
-		for now := time.Now(); now.Before(end) && ctx.Err() == nil; {
-			key := keyName(rand.IntN(keys))
-			var err error
-			if rand.IntN(100) < reads {
-				_, err = c.Get(ctx, key)
-			} else {
-				_, err = c.Put(ctx, key, text)
-			}
-			then := time.Now()
-			if err != nil {
-				errors[n]++
-			} else {
-				took[n] = append(took[n], then.Sub(now))
-			}
-			now = then
-		}
-	})
-	r := summary(took, time.Since(began), ownProcessorTime()-cpu)
-	for _, n := range errors {
-		r.Errors += n
-	}
-	return r, ctx.Err()
-}
-
-func keyName(i int) string { return fmt.Sprint("bench/", i) }

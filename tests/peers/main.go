@@ -1,4 +1,4 @@
-// Command peers measures viewring beside Redis, etcd and the least that its engine and
+// Command peers measures viewring beside Redis, etcd, NATS, Olric and the least that its engine and
 // network cost (floor), three copies each, on this machine and in the same run, and
 // prints the medians as a table. It also draws how long sets take while a server is
 // killed and another joins. Run it by run.sh.
@@ -21,15 +21,34 @@ type options struct {
 	runs     int           // of which the medians are printed
 	span     time.Duration // of each measurement
 	keys     int
+
+	overwrite time.Duration // of goals, as what follows
+	idle      time.Duration
+	many      int
+}
+
+// members are what this program runs as when it is started by itself, by the first
+// argument.
+var members = map[string]func(args []string){
+	etcdMember:  runEtcdMember,
+	natsMember:  runNATSMember,
+	olricMember: runOlricMember,
+	floorMember: runFloorMember,
+}
+
+// measuredSystems are what is measured, the first beside the others.
+var measuredSystems = []starter{
+	{"viewring", "viewring", startViewring},
+	{"redis", "Redis 7, appendfsync always, WAIT 2", startRedis},
+	{"etcd", "etcd", startEtcd},
+	{"nats", "NATS JetStream KV, R3, sync always", startNATS},
+	{"olric", "Olric, 3 replicas, write quorum 2, memory only", startOlric},
+	{"floor", "engine and network alone", startFloor},
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == etcdMember {
-		runEtcdMember(os.Args[2:])
-		return
-	}
-	if len(os.Args) > 1 && os.Args[1] == floorMember {
-		runFloorMember(os.Args[2:])
+	if len(os.Args) > 1 && members[os.Args[1]] != nil {
+		members[os.Args[1]](os.Args[2:])
 		return
 	}
 	var o options
@@ -38,12 +57,19 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 3, "measure so many `times`")
 	flag.DurationVar(&o.span, "span", 3*time.Second, "measure each row for so long")
 	flag.IntVar(&o.keys, "keys", 100_000, "`number` of different keys")
-	only := flag.String("only", "", "only this `system`: viewring, redis, etcd, floor or timeline")
+	only := flag.String("only", "", "only this `system`: viewring, redis, etcd, nats, olric, floor or timeline")
+	goals := flag.Bool("goals", false, "measure disks, memory and idleness instead, and write goals.md")
+	flag.DurationVar(&o.overwrite, "overwrite", time.Minute, "with -goals, overwrite the keys for so long")
+	flag.DurationVar(&o.idle, "idle", 10*time.Second, "with -goals, watch idle servers for so long")
+	flag.IntVar(&o.many, "many", 1_000_000, "with -goals, `number` of keys of the large case; 0: leave it out")
 	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	measure := func() error { return run(ctx, &o, *only) }
+	if *goals {
+		measure = func() error { return runGoals(ctx, &o, *only) }
+	}
 	if *locks {
 		measure = func() error { return runLocks(ctx, &o, *only) }
 	}
@@ -55,6 +81,23 @@ func main() {
 }
 
 func run(ctx context.Context, o *options, only string) error {
+	if err := tabulate(ctx, o, only, "table.md", measure); err != nil {
+		return err
+	}
+	if only != "" && only != "timeline" {
+		return nil
+	}
+	scratch, err := os.MkdirTemp("", "peers-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(scratch)
+	return timeline(ctx, o, filepath.Join(scratch, "timeline"))
+}
+
+// tabulate measures the systems, one after the other and over again, and writes the
+// table to a file.
+func tabulate(ctx context.Context, o *options, only, file string, measure func(context.Context, *options, starter, string, *table) error) error {
 	scratch, err := os.MkdirTemp("", "peers-")
 	if err != nil {
 		return err
@@ -65,10 +108,13 @@ func run(ctx context.Context, o *options, only string) error {
 		return err
 	}
 	fmt.Println(disk)
-	t := newTable(disk.String(), []string{"viewring", "redis", "etcd", "floor"},
-		[]string{"viewring", "Redis 7, appendfsync always, WAIT 2", "etcd", "engine and network alone"})
+	var names, titles []string
+	for _, s := range measuredSystems {
+		names, titles = append(names, s.name), append(titles, s.title)
+	}
+	t := newTable(disk.String(), names, titles)
 	for n := range o.runs {
-		for _, start := range []starter{{"viewring", startViewring}, {"redis", startRedis}, {"etcd", startEtcd}, {"floor", startFloor}} {
+		for _, start := range measuredSystems {
 			if only != "" && only != start.name {
 				continue
 			}
@@ -81,13 +127,7 @@ func run(ctx context.Context, o *options, only string) error {
 	}
 	text := t.String()
 	fmt.Print("\n", text)
-	if err := os.WriteFile(filepath.Join(o.out, "table.md"), []byte(text), 0o644); err != nil {
-		return err
-	}
-	if only != "" && only != "timeline" {
-		return nil
-	}
-	return timeline(ctx, o, filepath.Join(scratch, "timeline"))
+	return os.WriteFile(filepath.Join(o.out, file), []byte(text), 0o644)
 }
 
 // measure takes one run of one system.

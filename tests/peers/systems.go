@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -62,8 +63,10 @@ type system struct {
 	stop       func()
 }
 
+// starter starts a system; title is the head of its column.
 type starter struct {
 	name  string
+	title string
 	start func(ctx context.Context, o *options, dir string) (*system, error)
 }
 
@@ -122,6 +125,13 @@ func (g *group) stop() {
 	for _, stop := range g.stops {
 		stop()
 	}
+}
+
+// asked returns what says that a member's process shall end.
+func asked() <-chan os.Signal {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt, syscall.SIGTERM)
+	return stop
 }
 
 // freeAddrs returns n addresses here that nobody listens at now.

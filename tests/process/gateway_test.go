@@ -136,6 +136,7 @@ func testGatewayScan(t *testing.T, c *wire.Conn) {
 // While a server is killed a pipeline goes on: every increment is done exactly
 // once, in order, and is answered.
 func TestGatewayFailover(t *testing.T) {
+	t.Parallel()
 	cluster := harness.NewCluster(t, harness.Config{Servers: 4})
 	addr := harness.FreeAddr(t)
 	g := harness.NewShell(t, cluster.Leader.Addr).Start("gateway", "--listen", addr)

@@ -55,6 +55,7 @@ func TestSecure(t *testing.T) {
 
 // A group of view leaders talks in secret too, and goes on without its head.
 func TestSecureGroup(t *testing.T) {
+	t.Parallel()
 	secrets := harness.NewSecrets(t)
 	with := func(args ...string) []string { return append(args, secrets.Flags()...) }
 	addrs := harness.FreeAddrs(t, 3)

@@ -45,6 +45,7 @@ func listens(addr string) bool {
 // A run leaves nothing running, whether it is interrupted or killed, and even
 // when one of its processes stands still.
 func TestRunLeavesNothing(t *testing.T) {
+	t.Parallel()
 	script := "cluster servers 2\nquery_servers\npause s1\nsetr never answered\n"
 	for _, sig := range []os.Signal{os.Interrupt, os.Kill} {
 		t.Run(sig.String(), func(t *testing.T) {
