@@ -46,3 +46,5 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+func init() { unreadable = append(unreadable, unix.EUCLEAN) }

@@ -251,12 +251,17 @@ func (r *recovery) loadCheckpoint(names []string) error {
 	// An older one is no help: tombstones that only it needs may be gone.
 	var lsn uint64
 	_, err := fmt.Sscanf(newest[len(checkpointPrefix):], "%d", &lsn)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("%w: its name: %w", ErrCorrupt, err)
+	} else {
 		err = r.readCheckpoint(newest, lsn, false)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat):
 		r.damage("the checkpoint is damaged; the index is made from the log", "checkpoint", newest, "err", err)
 		return nil
+	case err != nil:
+		return fmt.Errorf("read %s: %w", newest, err)
 	}
 	return r.readCheckpoint(newest, lsn, true)
 }
@@ -299,11 +304,24 @@ type chunkReader struct {
 	buf   []byte
 }
 
+// fill reads as much as b has. Its error wraps ErrCorrupt where that is not to be had.
+func (in *chunkReader) fill(b []byte) error {
+	_, err := io.ReadFull(in.r, b)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("chunk %d: %w", in.count, err)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || disk.Unreadable(err) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
 // next returns the next chunk, which is valid until the one after it is read.
 func (in *chunkReader) next() ([]byte, error) {
 	var h [chunkHeadBytes]byte
-	if _, err := io.ReadFull(in.r, h[:]); err != nil {
-		return nil, fmt.Errorf("%w: chunk %d: %w", ErrCorrupt, in.count, err)
+	if err := in.fill(h[:]); err != nil {
+		return nil, err
 	}
 	n := int64(le.Uint32(h[:]))
 	in.left -= chunkHeadBytes + n
@@ -311,8 +329,8 @@ func (in *chunkReader) next() ([]byte, error) {
 		return nil, fmt.Errorf("%w: chunk %d of %d bytes", ErrCorrupt, in.count, n)
 	}
 	in.buf = slices.Grow(in.buf[:0], int(n))[:n]
-	if _, err := io.ReadFull(in.r, in.buf); err != nil {
-		return nil, fmt.Errorf("%w: chunk %d: %w", ErrCorrupt, in.count, err)
+	if err := in.fill(in.buf); err != nil {
+		return nil, err
 	}
 	if in.id.chunkSum(in.lsn, in.count, in.buf) != le.Uint32(h[4:]) {
 		return nil, fmt.Errorf("%w: chunk %d: checksum", ErrCorrupt, in.count)

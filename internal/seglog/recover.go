@@ -3,7 +3,6 @@ package seglog
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -270,19 +269,20 @@ func (r *recovery) findFreed(numbers []uint32) error {
 	return nil
 }
 
-// content reads a segment from an offset on.
+// content reads a segment from an offset on. What the disk cannot give is damage; every
+// other error is returned, for it says nothing about what is there.
 func (r *recovery) content(g *segment, from uint32) (*content, error) {
 	c := &content{id: r.s.id, seg: g.number, base: from}
 	if int64(from) >= g.size {
 		return c, nil
 	}
-	c.b = make([]byte, g.size-int64(from))
-	n, err := g.mem.file.ReadAt(c.b, int64(from))
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.damage("a segment cannot be read", "segment", g.number, "at", int64(from)+int64(n), "err", err)
+	c.b = make([]byte, (g.size-int64(from))&^(disk.BlockBytes-1))
+	if err := c.read(g.mem.file); err != nil {
+		return nil, fmt.Errorf("read segment %d: %w", g.number, err)
 	}
-	clear(c.b[n:])
-	c.b = c.b[:len(c.b)&^(disk.BlockBytes-1)]
+	if len(c.bad) > 0 {
+		r.damage("a part of a segment cannot be read", "segment", g.number, "at", c.bad[0], "blocks", len(c.bad))
+	}
 	r.read += int64(len(c.b))
 	if now := time.Now(); now.Sub(r.began) > 2*time.Second && now.Sub(r.said) > 2*time.Second {
 		r.said = now
@@ -345,6 +345,11 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 	}
 	rest := c.at(g.end)
 	if isZero(rest) {
+		return nil
+	}
+	if i := slices.IndexFunc(c.bad, func(at uint32) bool { return at >= g.end }); i >= 0 {
+		r.lost(g.number, "what may be the end of the log cannot be read", -1, nil)
+		g.over = true
 		return nil
 	}
 	if h, ok := r.s.id.readFrameHead(rest, magicHead); (!ok || h.seg != g.number || h.off != g.end) && !nearlyZero(rest[:headBytes]) {

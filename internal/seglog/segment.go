@@ -109,8 +109,8 @@ func readSegmentHead(id *identity, f disk.File, number uint32) (h segmentHead, e
 		return h, err
 	}
 	fixed := make([]byte, 48)
-	if _, err := f.ReadAt(fixed, 0); err != nil {
-		return h, fmt.Errorf("%w: head of segment %d: %w", ErrCorrupt, number, err)
+	if err := readFull(f, fixed, 0); err != nil {
+		return h, fmt.Errorf("head of segment %d: %w", number, err)
 	}
 	live, parts := int64(le.Uint32(fixed[36:])), int64(le.Uint32(fixed[40:]))
 	n := 48 + 4*live + 2*parts
@@ -118,8 +118,8 @@ func readSegmentHead(id *identity, f disk.File, number uint32) (h segmentHead, e
 		return h, fmt.Errorf("%w: head of segment %d: not one of this store", ErrCorrupt, number)
 	}
 	b := make([]byte, n+4)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return h, fmt.Errorf("%w: head of segment %d: %w", ErrCorrupt, number, err)
+	if err := readFull(f, b, 0); err != nil {
+		return h, fmt.Errorf("head of segment %d: %w", number, err)
 	}
 	if crc32.Update(id.seed, castagnoli, b[:n]) != le.Uint32(b[n:]) {
 		return h, fmt.Errorf("%w: head of segment %d: checksum", ErrCorrupt, number)

@@ -43,6 +43,8 @@ type FS struct {
 type Step struct {
 	Kind StepKind
 	Name string // of the file
+	At   int64  // of a read or a write
+	Len  int    // of it
 }
 
 // StepKind is what kind of a step it is.
@@ -67,14 +69,14 @@ func (d *FS) Watch(fn func(Step) error) {
 }
 
 // about tells of a step.
-func (d *FS) about(kind StepKind, name string) error {
+func (d *FS) about(st Step) error {
 	d.mu.Lock()
 	fn := d.watch
 	d.mu.Unlock()
 	if fn == nil {
 		return nil
 	}
-	return fn(Step{kind, name})
+	return fn(st)
 }
 
 // SetFree lets the disk say that so many bytes are free. It is not full for that.
@@ -127,6 +129,20 @@ func (d *FS) Crash() *FS {
 	defer d.mu.Unlock()
 	d.crashed = true
 	return d.after(d.rng, func() bool { return d.rng.IntN(2) == 0 }, func() (percent int) { return 25 * d.rng.IntN(5) })
+}
+
+// Kill ends the process that uses the disk, if nothing has ended it, and returns the disk
+// as the next process finds it: all that was written is there, as the kernel has it, and
+// none of it is durable for that. Of a write that was under way at the end a part is there.
+func (d *FS) Kill() *FS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.crashed = true
+	next := New(d.sector, d.rng)
+	next.free, next.bounded = d.free, d.bounded
+	// Nothing in this disk's hands touches the files any more.
+	next.names, next.durable, next.moves = d.names, d.durable, d.moves
+	return next
 }
 
 // CrashClone returns the disk as a start would find it after a crash now, of which this
@@ -229,7 +245,7 @@ func (d *FS) rename(move func(map[string]*node)) {
 
 // Create implements disk.FS.
 func (d *FS) Create(name string, size int64, _ bool) (disk.File, error) {
-	if err := d.about(Change, name); err != nil {
+	if err := d.about(Step{Kind: Change, Name: name}); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
@@ -258,7 +274,7 @@ func (d *FS) Open(name string) (disk.File, error) {
 
 // Rename implements disk.FS.
 func (d *FS) Rename(from, to string) error {
-	if err := d.about(Change, to); err != nil {
+	if err := d.about(Step{Kind: Change, Name: to}); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -281,7 +297,7 @@ func (d *FS) Rename(from, to string) error {
 
 // Remove implements disk.FS.
 func (d *FS) Remove(name string) error {
-	if err := d.about(Change, name); err != nil {
+	if err := d.about(Step{Kind: Change, Name: name}); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -308,7 +324,7 @@ func (d *FS) List() ([]string, error) {
 
 // SyncDir implements disk.FS.
 func (d *FS) SyncDir() error {
-	if err := d.about(SyncDir, ""); err != nil {
+	if err := d.about(Step{Kind: SyncDir, Name: ""}); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -360,7 +376,7 @@ type file struct {
 
 // ReadAt implements disk.File.
 func (f *file) ReadAt(b []byte, at int64) (int, error) {
-	if err := f.d.about(Read, f.name); err != nil {
+	if err := f.d.about(Step{Read, f.name, at, len(b)}); err != nil {
 		return 0, err
 	}
 	f.d.mu.Lock()
@@ -380,7 +396,7 @@ func (f *file) ReadAt(b []byte, at int64) (int, error) {
 
 // WriteAt implements disk.File.
 func (f *file) WriteAt(b []byte, at int64) (int, error) {
-	if err := f.d.about(Write, f.name); err != nil {
+	if err := f.d.about(Step{Write, f.name, at, len(b)}); err != nil {
 		return 0, err
 	}
 	return f.writeAt(b, at)
@@ -393,14 +409,21 @@ func (f *file) writeAt(b []byte, at int64) (int, error) {
 	if err != nil && err != errCrashing {
 		return 0, err
 	}
-	f.write(b, at)
 	if err != nil {
+		if f.d.rng.IntN(2) == 0 {
+			b = b[:min(len(b), f.d.sector*f.d.rng.IntN(len(b)/f.d.sector+1))]
+		}
+		f.write(b, at)
 		return 0, err
 	}
+	f.write(b, at)
 	return len(b), nil
 }
 
 func (f *file) write(b []byte, at int64) {
+	if len(b) == 0 {
+		return
+	}
 	if need := int(at) + len(b); need > len(f.n.now) {
 		f.n.now = append(f.n.now, make([]byte, need-len(f.n.now))...)
 	}
@@ -415,7 +438,7 @@ func (f *file) WriteSync(b []byte, at int64) error {
 	if at%disk.BlockBytes != 0 || len(b)%disk.BlockBytes != 0 {
 		return errors.New("a write that is not aligned")
 	}
-	if err := f.d.about(WriteSync, f.name); err != nil {
+	if err := f.d.about(Step{WriteSync, f.name, at, len(b)}); err != nil {
 		return err
 	}
 	if _, err := f.writeAt(b, at); err != nil {
@@ -446,7 +469,7 @@ func (f *file) settle(from, to int) error {
 
 // Sync implements disk.File.
 func (f *file) Sync() error {
-	if err := f.d.about(Sync, f.name); err != nil {
+	if err := f.d.about(Step{Kind: Sync, Name: f.name}); err != nil {
 		return err
 	}
 	f.d.mu.Lock()
@@ -465,6 +488,9 @@ func (f *file) EndWrites() error { return nil }
 func (f *file) Size() (int64, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.d.crashed {
+		return 0, ErrCrashed
+	}
 	return int64(len(f.n.now)), nil
 }
 
