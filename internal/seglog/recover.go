@@ -22,6 +22,9 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	if names, err = clean(fs, names); err != nil {
 		return nil, fmt.Errorf("clean the log's folder: %w", err)
 	}
+	if err := fs.SyncDir(); err != nil { // a process that was killed may have left names that are not durable
+		return nil, fmt.Errorf("sync the log's folder: %w", err)
+	}
 	id, err := loadIdentity(fs, names, &opts)
 	if err != nil {
 		return nil, err
@@ -80,8 +83,23 @@ func (r *recovery) run(names []string) error {
 	if err := r.replay(numbers); err != nil {
 		return err
 	}
+	if err := r.persist(); err != nil {
+		return err
+	}
 	r.sweep()
 	r.s.opts.Logger.Info("the log is open", "segments", len(numbers), "read", r.read, "keys", r.s.Stats().Keys, "took", time.Since(r.began))
+	return nil
+}
+
+// persist makes durable what a process that was killed wrote and did not sync: the last
+// frame, or the seal of the segment before. Only then may it be told of.
+func (r *recovery) persist() error {
+	numbers := r.s.numbers()
+	for _, n := range numbers[max(0, len(numbers)-2):] {
+		if err := r.s.seg(n).mem.file.Sync(); err != nil {
+			return fmt.Errorf("sync segment %d: %w", n, err)
+		}
+	}
 	return nil
 }
 
