@@ -88,8 +88,11 @@ func readEntryBytes(b []byte) entry {
 // after it. Sets go on meanwhile: an entry may be as of any moment from the beginning
 // to the end, and the replay of all frames since the beginning makes it right.
 func (s *Store) Checkpoint() error {
-	s.background.Lock()
-	defer s.background.Unlock()
+	s.background.lock()
+	defer s.background.unlock()
+	if s.closing.Load() {
+		return ErrClosed
+	}
 	for s.digGraves(4 * pageEntries) {
 	}
 	s.mu.Lock()

@@ -28,7 +28,7 @@ func (s *Store) runBackground() {
 		case <-s.quit:
 			return
 		}
-		if err := s.tidy(); err != nil {
+		if err := s.tidy(); err != nil && !s.closing.Load() {
 			s.fail(err)
 			return
 		}
@@ -37,8 +37,11 @@ func (s *Store) runBackground() {
 
 // tidy does what is due.
 func (s *Store) tidy() error {
-	s.tidying.Lock()
-	defer s.tidying.Unlock()
+	s.tidying.lock()
+	defer s.tidying.unlock()
+	if s.closing.Load() {
+		return ErrClosed
+	}
 	for s.digGraves(graveEntries) {
 	}
 	s.mu.Lock()
@@ -141,8 +144,11 @@ func (s *Store) Collect() (freed int, err error) {
 
 // collect copies what is needed of a segment and frees it.
 func (s *Store) collect(g *segment) error {
-	s.background.Lock()
-	defer s.background.Unlock()
+	s.background.lock()
+	defer s.background.unlock()
+	if s.closing.Load() {
+		return ErrClosed
+	}
 	s.mu.Lock()
 	g.collected = true
 	drop := s.droppable(g, g.dropRows > 0)

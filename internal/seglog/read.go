@@ -13,15 +13,18 @@ import (
 func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil, false, nil
+		return nil, false, s.absent()
 	}
 	b := s.id.boundOf(key)
 	for tries := 0; ; tries++ {
 		var few [4]entry
 		p.mu.RLock()
 		group := p.items.group(b, few[:0])
-		gen, suspect := p.gen, p.suspect
+		gen, suspect, gone := p.gen, p.suspect, s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return nil, false, ErrClosed
+		}
 		value, ok, err = s.find(group, gen, key)
 		if errors.Is(err, errMoved) && tries < movedMax {
 			continue
@@ -84,6 +87,9 @@ func (s *Store) find(group []entry, gen uint32, key []byte) (value []byte, ok bo
 func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error) {
 	g := s.acquire(e.seg)
 	if g == nil {
+		if s.gone.Load() {
+			return r, false, ErrClosed
+		}
 		if s.isMissing(e.seg) {
 			return r, false, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, e.seg)
 		}
@@ -104,6 +110,15 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 		return r, keyOK && r.kind == want, fmt.Errorf("%w: record of %d bytes at %d of segment %d", ErrCorrupt, e.bytes(), e.off, e.seg)
 	}
 	return r, true, nil
+}
+
+// absent is the error of a read in a partition that nothing is known of: none, unless the
+// store is closed.
+func (s *Store) absent() error {
+	if s.gone.Load() {
+		return ErrClosed
+	}
+	return nil
 }
 
 // isMissing reports whether a segment was there and is lost.
@@ -134,15 +149,18 @@ const scanEntries = 256
 func (s *Store) Scan(part uint16, from Cursor, fn func(key, value []byte) bool) error {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil
+		return s.absent()
 	}
 	at, skip := from.Place, from.Key
 	first := from.Key == nil
 	for {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
-		suspect := p.suspect
+		suspect, gone := p.suspect, s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return ErrClosed
+		}
 		if suspect {
 			return fmt.Errorf("scan of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}
@@ -194,8 +212,11 @@ func (s *Store) readPlace(part uint16, p *partition, place uint64) (items []reco
 		items = items[:0]
 		p.mu.RLock()
 		group := p.items.places(place, 1)
-		gen := p.gen
+		gen, gone := p.gen, s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return nil, ErrClosed
+		}
 		moved := false
 		for i := range group {
 			e := &group[i]
@@ -228,13 +249,16 @@ func (s *Store) readPlace(part uint16, p *partition, place uint64) (items []reco
 func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) bool) error {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil
+		return s.absent()
 	}
 	for tries := 0; after < 1<<64-1; {
 		p.mu.RLock()
 		some := p.rows.places(after+1, scanEntries)
-		suspect := p.suspect
+		suspect, gone := p.suspect, s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return ErrClosed
+		}
 		if suspect {
 			return fmt.Errorf("rows of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}

@@ -1,7 +1,6 @@
 package seglog
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -82,7 +81,9 @@ type Store struct {
 	nextNumber uint32       // of the next segment
 	lsn        uint64       // of the next frame
 	last       *frame       // the latest frame that was begun
-	closing    bool
+	closing    atomic.Bool  // nothing new begins; changed under mu
+	drained    bool         // the writer ends when nothing is left
+	gone       atomic.Bool  // the index is no more
 	sinceCkp   int64        // bytes of frames since the last checkpoint began
 	graves     []tree       // of wiped partitions, not accounted for yet
 	covered    spot         // the durable checkpoint has all before
@@ -96,8 +97,8 @@ type Store struct {
 	ended      sync.WaitGroup
 	writerDone chan struct{}
 
-	tidying    sync.Mutex // held by who chooses what to collect; taken before background
-	background sync.Mutex // held by a checkpoint, and while a segment is collected
+	tidying    gate // held by who chooses what to collect; taken before background
+	background gate // held by a checkpoint, and while a segment is collected
 
 	damage  atomic.Uint64 // damaged records, frames and segments met
 	lostAll bool          // found at opening: what is lost may be of any partition
@@ -151,22 +152,45 @@ func (s *Store) Failed() <-chan struct{} { return s.failure }
 // what partition they were of: it may have been any, also one that has nothing here.
 func (s *Store) LostAll() bool { return s.lostAll }
 
-// Close makes everything durable, writes a checkpoint, and ends the store.
+// gate is a lock that is held while frames are waited for. It is no sync.Mutex: a bubble of
+// testing/synctest, whose virtual clock tells when a slow write ends, goes on only when all
+// in it wait for something of the bubble.
+type gate chan struct{}
+
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) lock() { g <- struct{}{} }
+
+func (g gate) unlock() { <-g }
+
+// Close makes everything durable, writes a checkpoint, and ends the store. That there is no
+// room for the checkpoint is no error: the next start reads more of the log.
 func (s *Store) Close() error {
-	var err error
 	if s.Err() == nil {
-		err = s.Checkpoint()
+		if err := s.Checkpoint(); err != nil && !s.closing.Load() && s.Err() == nil {
+			s.opts.Logger.Warn("the log is closed without a checkpoint", "err", err)
+		}
 	}
-	return errors.Join(err, s.end(frameSeal|frameClose))
+	return s.end(frameSeal | frameClose)
 }
 
 // end stops all goroutines. With flags it seals the log.
 func (s *Store) end(flags uint32) error {
 	s.mu.Lock()
-	if s.closing {
+	if s.closing.Load() {
 		s.mu.Unlock()
 		return ErrClosed
 	}
+	s.closing.Store(true)
+	s.room.Broadcast()
+	s.mu.Unlock()
+	close(s.quit)
+	// A checkpoint or a collection may be under way. What comes later sees that we close.
+	s.tidying.lock()
+	s.background.lock()
+	s.background.unlock()
+	s.tidying.unlock()
+	s.mu.Lock()
 	if s.building != nil {
 		s.full()
 	}
@@ -174,11 +198,9 @@ func (s *Store) end(flags uint32) error {
 		s.queue = append(s.queue, s.sealFrame(flags))
 		s.cur.over = true
 	}
-	s.closing = true
+	s.drained = true
 	s.work.Broadcast()
-	s.room.Broadcast()
 	s.mu.Unlock()
-	close(s.quit)
 	<-s.writerDone
 	s.ended.Wait()
 	select {
@@ -187,9 +209,13 @@ func (s *Store) end(flags uint32) error {
 		_ = s.fs.Remove(f.name)
 	default:
 	}
-	for _, g := range s.table.segs {
+	s.gone.Store(true)
+	s.table.Lock()
+	for n, g := range s.table.segs {
 		g.release()
+		delete(s.table.segs, n)
 	}
+	s.table.Unlock()
 	for i := range s.parts {
 		if p := s.parts[i].Load(); p != nil {
 			p.mu.Lock() // no read is in it any more

@@ -83,13 +83,13 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.queued > queueBytesMax && s.Err() == nil && !s.closing {
+	for s.queued > queueBytesMax && s.Err() == nil && !s.closing.Load() {
 		s.room.Wait()
 	}
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	if s.closing {
+	if s.closing.Load() {
 		return nil, ErrClosed
 	}
 	body, records := s.bound(ops)
@@ -339,7 +339,7 @@ func (s *Store) runWriter() {
 	defer close(s.writerDone)
 	for {
 		s.mu.Lock()
-		for len(s.queue) == 0 && s.building == nil && !s.closing {
+		for len(s.queue) == 0 && s.building == nil && !s.drained {
 			s.work.Wait()
 		}
 		if len(s.queue) == 0 && s.building != nil {
