@@ -1,7 +1,5 @@
 package seglog
 
-import "fmt"
-
 // stateBytes is how long a partition's state is, without the meta: floor, generation
 // of rows, bits.
 const stateBytes = 13
@@ -31,7 +29,7 @@ func (p *partition) appendState(b []byte) []byte {
 
 // apply carries out one operation: its record goes into the frame that grows, and the
 // index says so. There is room in the frame. The caller holds mu.
-func (s *Store) apply(o *Op) error {
+func (s *Store) apply(o *Op) {
 	p := s.part(o.Part)
 	switch o.Kind {
 	case Put:
@@ -39,7 +37,7 @@ func (s *Store) apply(o *Op) error {
 	case Delete:
 		s.delete(p, o)
 	case PutRow:
-		return s.putRow(p, o)
+		s.putRow(p, o)
 	case Trim:
 		s.trim(p, o.Seq)
 		if !s.opts.bugs.on(bugFloorForgotten) {
@@ -56,7 +54,6 @@ func (s *Store) apply(o *Op) error {
 		s.wipe(p)
 		s.touch(p, o.Part)
 	}
-	return nil
 }
 
 // touch lets the state of a partition be written with the batch.
@@ -102,8 +99,8 @@ func (s *Store) match(p *partition, key []byte, b bound, known Presence) (at fin
 			lost, lostFound = f, true
 		}
 	}
-	if !found && lostFound && known != KnownAbsent {
-		at, found = lost, true // that it is another key's would take a collision as well
+	if !found && lostFound && known != KnownAbsent && count == 1 && !p.items.get(lost).shared() {
+		at, found = lost, true // no other key was ever seen to have this bound
 	}
 	if found {
 		count--
@@ -190,9 +187,9 @@ func (s *Store) delete(p *partition, o *Op) {
 
 func rowKey(b bound) []byte { return le.AppendUint32(le.AppendUint64(nil, b.pos), b.check) }
 
-func (s *Store) putRow(p *partition, o *Op) error {
+func (s *Store) putRow(p *partition, o *Op) {
 	if o.Seq <= p.floor {
-		return fmt.Errorf("row %d of partition %d: up to %d they were trimmed", o.Seq, o.Part, p.floor)
+		panic("seglog: a row was admitted that lies below the floor")
 	}
 	e := s.append(&record{kind: kindRow, part: o.Part, gen: p.gen, key: rowKey(bound{o.Seq, p.rowGen}), value: o.Value})
 	p.mu.Lock()
@@ -201,10 +198,9 @@ func (s *Store) putRow(p *partition, o *Op) error {
 	if old := p.rows.get(f); old != nil && old.pos == o.Seq {
 		s.dead(old, kindRow)
 		*old = e
-		return nil
+		return
 	}
 	p.rows.insert(e)
-	return nil
 }
 
 // trim drops rows with seq ≤ seq.

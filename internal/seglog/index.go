@@ -30,6 +30,7 @@ const (
 func (e *entry) bytes() uint32   { return e.size & bitsSize }
 func (e *entry) lost() bool      { return e.size&bitLost != 0 }
 func (e *entry) doubted() bool   { return e.size&bitDoubt != 0 }
+func (e *entry) shared() bool    { return e.size&bitShare != 0 }
 func (e *entry) place() (p spot) { return spot{e.seg, e.off} }
 
 // spot is a place in the log. The log's order is that of spots.

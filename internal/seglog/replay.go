@@ -71,6 +71,12 @@ func (r *recovery) sameKey(q *partition, c *content, e *entry, p *placed) (at fi
 			f = q.items.seek(e.bound())
 		}
 	}
+	// The checkpoint may have this very record, also one that cannot be read.
+	for g, y := f, x; y != nil && y.bound() == e.bound(); g, y = q.items.next(g), q.items.get(q.items.next(g)) {
+		if y.place() == e.place() {
+			return g, true
+		}
+	}
 	rec, _, ok := c.id.readHead(c.at(p.off), e.place())
 	if !ok {
 		return f, false

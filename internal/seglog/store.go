@@ -77,6 +77,7 @@ type Store struct {
 	queue      []*frame     // full, in the order of the log
 	queued     int          // bytes in queue and on their way
 	prev       frameSummary // of the frame before the one that grows
+	batch      uint64       // counts those that were looked at
 	dirty      []uint16     // partitions whose state the batch has to write
 	nextNumber uint32       // of the next segment
 	lsn        uint64       // of the next frame
@@ -107,17 +108,19 @@ type Store struct {
 
 // partition is what the index has of one.
 type partition struct {
-	mu      sync.RWMutex
-	gen     uint32 // of its records: those of lower ones were wiped
-	floor   uint64 // rows up to it were trimmed
-	suspect bool   // keys that are not found may have been lost
-	meta    []byte // nil: none
-	bad     bool   // the meta cannot be read
-	rowGen  uint32 // of its rows: those of lower ones were cut off
-	dirty   bool   // its state is to be written with the batch
-	state   entry  // where its state is, seg 0: nowhere
-	items   tree
-	rows    tree
+	mu        sync.RWMutex
+	gen       uint32 // of its records: those of lower ones were wiped
+	floor     uint64 // rows up to it were trimmed
+	suspect   bool   // keys that are not found may have been lost
+	meta      []byte // nil: none
+	bad       bool   // the meta cannot be read
+	rowGen    uint32 // of its rows: those of lower ones were cut off
+	batch     uint64 // the last one that was admitted; guarded by Store.mu
+	floorThen uint64 // the floor that it leaves
+	dirty     bool   // its state is to be written with the batch
+	state     entry  // where its state is, seg 0: nowhere
+	items     tree
+	rows      tree
 }
 
 // part returns a partition, made if need be. The caller holds mu.

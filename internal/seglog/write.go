@@ -92,15 +92,15 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	if s.closing.Load() {
 		return nil, ErrClosed
 	}
+	if err := s.admit(ops); err != nil {
+		return nil, err
+	}
 	body, records := s.bound(ops)
 	if err := s.reserve(body, records); err != nil {
 		return nil, err
 	}
 	for i := range ops {
-		if err := s.apply(&ops[i]); err != nil {
-			s.fail(err) // a part of the batch is in the frame already
-			return nil, s.Err()
-		}
+		s.apply(&ops[i])
 	}
 	for _, p := range s.dirty {
 		s.putState(p)
@@ -120,6 +120,37 @@ func (o *Op) check() error {
 	}
 	if o.Kind == 0 || o.Kind > Wipe {
 		return fmt.Errorf("unknown operation %d", o.Kind)
+	}
+	return nil
+}
+
+// admit says what of a batch cannot be carried out, before anything of it is. The caller
+// holds mu.
+func (s *Store) admit(ops []Op) error {
+	s.batch++
+	for i := range ops {
+		o := &ops[i]
+		switch o.Kind {
+		case PutRow, Trim, Cut, Wipe:
+		default:
+			continue
+		}
+		p := s.part(o.Part)
+		if p.batch != s.batch {
+			p.batch, p.floorThen = s.batch, p.floor
+		}
+		switch o.Kind {
+		case PutRow:
+			if o.Seq <= p.floorThen {
+				return fmt.Errorf("row %d of partition %d: up to %d they were trimmed", o.Seq, o.Part, p.floorThen)
+			}
+		case Trim:
+			p.floorThen = max(p.floorThen, o.Seq)
+		case Cut:
+			p.floorThen = min(p.floorThen, o.Seq)
+		case Wipe:
+			p.floorThen = 0
+		}
 	}
 	return nil
 }
