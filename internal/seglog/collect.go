@@ -52,20 +52,17 @@ func (s *Store) tidy() error {
 			return err
 		}
 	}
-	for s.Err() == nil {
-		select {
-		case <-s.quit:
-			return nil
-		default:
-		}
-		g, stuck := s.victim()
-		if stuck {
+	s.mu.Lock()
+	end := s.nextNumber
+	s.mu.Unlock()
+	for helped := false; s.Err() == nil && !s.closing.Load(); {
+		g, stuck := s.victim(end)
+		if stuck && !helped {
+			helped = true
 			if err := s.Checkpoint(); err != nil { // tombstones wait for one
 				return err
 			}
-			if g, _ = s.victim(); g == nil {
-				return nil
-			}
+			continue
 		}
 		if g == nil {
 			return nil
@@ -77,32 +74,36 @@ func (s *Store) tidy() error {
 	return nil
 }
 
-// victim returns the segment that is to be collected, nil when the log takes no more
-// than it may. stuck says that a checkpoint would let some be collected.
-func (s *Store) victim() (best *segment, stuck bool) {
+// victim returns the segment that is to be collected, nil when the log takes no more than
+// it may, or nothing can be won. stuck says that a checkpoint would let some be collected.
+// Segments from the number end on are left alone: that a pass ends does not depend on what
+// it wins. One look at each segment: there may be a hundred thousand.
+func (s *Store) victim(end uint32) (best *segment, stuck bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	disk, live := int64(0), int64(0)
-	var least, drops int64
+	var most, drops int64
 	var oldest *segment
-	for _, n := range s.numbers() {
-		g := s.seg(n)
+	var before dead
+	for _, g := range s.table.order {
 		disk += g.size
 		live += g.live
-		if g == s.cur || !g.over && g.number >= s.cur.number || !g.durable.Load() || g.collected {
+		drop := s.droppable(g, before)
+		before.add(g)
+		if g.number >= end || g == s.cur || !g.over && g.number >= s.cur.number || !g.durable.Load() || g.collected {
 			continue
 		}
 		kept := g.live
-		if !s.droppable(g, g.dropRows > 0) {
+		if !drop {
 			kept += g.dropBytes
-			stuck = stuck || g.dropBytes > 0 && !(spot{g.number, g.end}).before(s.covered)
+			stuck = stuck || g.dropBytes > 0 && !s.isCovered(g)
 		}
 		drops += g.dropBytes
 		if oldest == nil {
 			oldest = g
 		}
-		if best == nil || kept < least {
-			best, least = g, kept
+		if won := g.won(kept); won > most {
+			best, most = g, won
 		}
 	}
 	if disk <= int64(float64(live)*s.opts.SpaceFactor)+2*s.opts.SegmentBytes {
@@ -111,27 +112,56 @@ func (s *Store) victim() (best *segment, stuck bool) {
 	if drops > live/8+s.opts.SegmentBytes && !stuck {
 		return oldest, false // what they are kept for is in the oldest segments
 	}
-	if best == nil || least >= best.size*9/10 {
-		return nil, stuck
-	}
-	return best, false
+	return best, stuck && best == nil
 }
+
+// won is how much room is there again when a segment is collected of which so many bytes
+// of records are kept; 0 where that is not worth it. Copies are packed: what small frames
+// waste is won too.
+func (g *segment) won(kept int64) int64 {
+	records := int64(g.liveItems+g.liveRows) + g.dropBytes/recordBytes
+	body := kept + min(records, kept/recordBytes)*slotBytes
+	packed := body + body/sectorBytes*sumBytes + (kept/collectChunk+1)*disk.BlockBytes
+	packed += disk.BlockBytes                                 // the word that it is free
+	won := g.size - int64(g.first) - disk.BlockBytes - packed // the last block has the seal
+	if kept == 0 {
+		return g.size
+	}
+	if won < g.size/10 {
+		return 0
+	}
+	return won
+}
+
+// dead says whether some segments have records that are dead.
+type dead struct{ items, rows bool }
+
+func (d *dead) add(g *segment) {
+	d.items = d.items || g.items > g.liveItems
+	d.rows = d.rows || g.rows > g.liveRows
+}
+
+// isCovered reports whether the durable checkpoint knows all that a segment says.
+func (s *Store) isCovered(g *segment) bool { return (spot{g.number, g.end}).before(s.covered) }
 
 // droppable reports whether the tombstones of a segment are needed no more: no segment
 // before it has a record that is dead, and the checkpoint knows what they say.
-func (s *Store) droppable(g *segment, rows bool) bool {
+func (s *Store) droppable(g *segment, before dead) bool {
 	if s.opts.bugs.on(bugDropTombstones) {
 		return true
 	}
-	if !(spot{g.number, g.end}).before(s.covered) {
-		return false
-	}
-	for n, o := range s.table.segs {
-		if n < g.number && (o.items > o.liveItems || rows && o.rows > o.liveRows) {
-			return false
+	return s.isCovered(g) && !before.items && !(before.rows && g.dropRows > 0)
+}
+
+// deadBefore looks at the segments before one. The caller holds mu.
+func (s *Store) deadBefore(g *segment) (d dead) {
+	for _, o := range s.table.order {
+		if o.number >= g.number {
+			break
 		}
+		d.add(o)
 	}
-	return true
+	return d
 }
 
 // Collect frees the segments that have the least in them until the log takes no more
@@ -151,7 +181,7 @@ func (s *Store) collect(g *segment) error {
 	}
 	s.mu.Lock()
 	g.collected = true
-	drop := s.droppable(g, g.dropRows > 0)
+	drop := s.droppable(g, s.deadBefore(g))
 	idle := g.live == 0 && (g.dropBytes == 0 || drop)
 	s.mu.Unlock()
 	if !idle {
@@ -172,7 +202,10 @@ func (s *Store) collect(g *segment) error {
 // readAll reads a segment. What its file has been cut off of reads as zeros.
 func (s *Store) readAll(g *segment) (*content, error) {
 	c := &content{id: s.id, seg: g.number, base: max(g.first, disk.BlockBytes)}
-	buf := make([]byte, max(0, g.size-int64(c.base))&^(disk.BlockBytes-1))
+	s.mu.Lock()
+	size := g.size
+	s.mu.Unlock()
+	buf := make([]byte, max(0, size-int64(c.base))&^(disk.BlockBytes-1))
 	b, err := g.read(buf, c.base)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -184,22 +217,40 @@ func (s *Store) readAll(g *segment) (*content, error) {
 
 // copyLive copies the records of a segment that are needed, in their order.
 func (s *Store) copyLive(c *content, g *segment, drop bool) error {
-	sum := 0
-	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
-		slots, _ := c.slots(&h)
-		for len(slots) > 0 {
-			n, bytes, err := s.move(c, slots, drop)
+	// Together as many as go into a frame: else the writer takes them one by one, and each
+	// frame is padded.
+	var some []placed
+	size := 0
+	flush := func() error {
+		for len(some) > 0 {
+			n, err := s.move(c, some, drop)
 			if err != nil {
 				return err
 			}
-			slots = slots[n:]
-			if sum += bytes; sum >= collectChunk && !s.opts.bugs.on(bugFreeEarly) {
-				sum = 0
-				if err := s.barrier(); err != nil {
+			some = some[n:]
+			if s.opts.bugs.on(bugFreeEarly) {
+				continue
+			}
+			if err := s.barrier(); err != nil {
+				return err
+			}
+		}
+		some, size = some[:0], 0
+		return nil
+	}
+	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
+		slots, _ := c.slots(&h)
+		for _, p := range slots {
+			some = append(some, p)
+			if size += int(p.size); size >= collectChunk {
+				if err := flush(); err != nil {
 					return err
 				}
 			}
 		}
+	}
+	if err := flush(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	left := g.live
@@ -215,23 +266,24 @@ func (s *Store) copyLive(c *content, g *segment, drop bool) error {
 	return s.barrier()
 }
 
-// move copies some records; it returns how many it has seen, and what it has copied.
-func (s *Store) move(c *content, slots []placed, drop bool) (seen, bytes int, err error) {
+// move copies some records; it returns how many it has seen.
+func (s *Store) move(c *content, slots []placed, drop bool) (seen int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.work.Signal()
+	bytes := 0
+	defer func() { s.stats.copied.Add(int64(bytes)) }()
 	for i := range slots {
 		if bytes >= collectChunk || s.Err() != nil {
-			return i, bytes, s.Err()
+			return i, s.Err()
 		}
 		n, err := s.moveOne(c, &slots[i], drop)
 		if err != nil {
-			return i, bytes, err
+			return i, err
 		}
 		bytes += n
 	}
-	s.stats.copied.Add(int64(bytes))
-	return len(slots), bytes, nil
+	return len(slots), nil
 }
 
 // moveOne copies a record if it is needed.
@@ -387,46 +439,104 @@ func (s *Store) copyLost(p *placed) (int, error) {
 	return r.bytes(), nil
 }
 
-// copyUnreadable notes as lost what the index has in a segment and no frame there: the
-// frames are damaged.
-func (s *Store) copyUnreadable(c *content) error {
-	known := make(map[uint32]bool)
-	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
-		slots, _ := c.slots(&h)
-		for i := range slots {
-			known[slots[i].off] = true
+// unreadEntries of the index are looked at while its lock is held, when records are sought
+// that cannot be read.
+const unreadEntries = 4096
+
+// copyUnreadable notes as lost what the index has in some segments and no frame there: the
+// frames are damaged, or the segments are missing. It walks through all of the index, in
+// small steps.
+func (s *Store) copyUnreadable(in ...*content) error {
+	if len(in) == 0 {
+		return nil
+	}
+	u := &unreadables{s: s, in: make(map[uint32]*content), known: make(map[spot]bool)}
+	for _, c := range in {
+		u.in[c.seg] = c
+		for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
+			slots, _ := c.slots(&h)
+			for i := range slots {
+				u.known[spot{c.seg, slots[i].off}] = true
+			}
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.work.Signal()
 	for n := range s.parts {
 		q := s.parts[n].Load()
 		if q == nil {
 			continue
 		}
-		if q.state.seg == c.seg && !known[q.state.off] {
-			if err := s.reserve(align8(recordBytes+stateBytes+len(q.meta)), 1); err != nil {
-				return err
-			}
-			s.putState(uint16(n))
+		if err := u.state(uint16(n), q); err != nil {
+			return err
 		}
-		var bad []placed
 		for _, t := range []*tree{&q.items, &q.rows} {
-			k := kindRow
-			if t.items {
-				k = kindItem
-			}
-			t.each(func(e *entry) {
-				if e.seg == c.seg && !known[e.off] {
-					bad = append(bad, placed{slot{bound: e.bound(), size: e.bytes(), gen: q.gen, part: uint16(n), kind: k}, e.off})
-				}
-			})
-		}
-		for i := range bad {
-			if _, err := s.moveOne(c, &bad[i], false); err != nil {
+			if err := u.tree(uint16(n), q, t); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// unreadables are records that the index has and no frame.
+type unreadables struct {
+	s     *Store
+	in    map[uint32]*content // by segment
+	known map[spot]bool       // records that frames have
+}
+
+func (u *unreadables) has(at spot) bool { return u.in[at.seg] != nil && !u.known[at] }
+
+func (u *unreadables) state(n uint16, q *partition) error {
+	s := u.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !u.has(q.state.place()) {
+		return nil
+	}
+	if err := s.reserve(align8(recordBytes+stateBytes+len(q.meta)), 1); err != nil {
+		return err
+	}
+	s.putState(n)
+	s.work.Signal()
+	return nil
+}
+
+func (u *unreadables) tree(n uint16, q *partition, t *tree) error {
+	for from, more := (bound{}), true; more; {
+		var bad []placed
+		var segs []uint32
+		q.mu.RLock()
+		f := t.seek(from)
+		e := t.get(f)
+		for i := 0; e != nil && (i < unreadEntries || e.bound() == from); i++ {
+			if from = e.bound(); u.has(e.place()) {
+				bad = append(bad, placed{slot{bound: from, size: e.bytes(), gen: q.gen, part: n, kind: t.kind()}, e.off})
+				segs = append(segs, e.seg)
+			}
+			f = t.next(f)
+			e = t.get(f)
+		}
+		if more = e != nil; more {
+			from = e.bound()
+		}
+		q.mu.RUnlock()
+		if err := u.move(bad, segs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (u *unreadables) move(bad []placed, segs []uint32) error {
+	if len(bad) == 0 {
+		return nil
+	}
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	defer u.s.work.Signal()
+	for i := range bad {
+		if _, err := u.s.moveOne(u.in[segs[i]], &bad[i], false); err != nil {
+			return err
 		}
 	}
 	return nil

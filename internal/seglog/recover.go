@@ -336,7 +336,9 @@ func (r *recovery) segment(g *segment, newest bool) error {
 	if h, ok := c.locate(from); r.heads[g.number] == nil && g.number != r.start.seg && (!ok || known == 0 && h.off > disk.BlockBytes) {
 		r.lost(g.number, "the beginning of a segment is missing", -1, nil)
 	}
-	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*disk.BlockBytes {
+	next := r.heads[g.number+1]
+	complete := g.sealed || next != nil && next.prev == g.number && next.firstLSN == r.expect
+	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*disk.BlockBytes && !complete {
 		r.lost(g.number, "a segment was cut off", -1, nil)
 	}
 	g.endLSN = r.expect

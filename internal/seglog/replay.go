@@ -274,10 +274,12 @@ func (r *recovery) settle() error {
 			return err
 		}
 	}
+	var missing []*content
 	for n := range s.table.missing {
-		if err := s.copyUnreadable(&content{id: s.id, seg: n}); err != nil {
-			return err
-		}
+		missing = append(missing, &content{id: s.id, seg: n})
+	}
+	if err := s.copyUnreadable(missing...); err != nil {
+		return err
 	}
 	if err := s.barrier(); err != nil {
 		return err

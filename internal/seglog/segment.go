@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -14,7 +15,7 @@ import (
 // segment is one file of the log. Its number is never used again.
 type segment struct {
 	number   uint32
-	size     int64  // of the file
+	size     int64  // of the file; guarded by Store.mu
 	first    uint32 // where its first frame is
 	firstLSN uint64
 
@@ -185,6 +186,8 @@ func (s *Store) addSegment(g *segment) {
 	g.refs.Store(1)
 	s.table.Lock()
 	s.table.segs[g.number] = g
+	i, _ := slices.BinarySearchFunc(s.table.order, g.number, func(o *segment, n uint32) int { return cmp.Compare(o.number, n) })
+	s.table.order = slices.Insert(s.table.order, i, g)
 	s.table.Unlock()
 }
 
@@ -192,16 +195,18 @@ func (s *Store) addSegment(g *segment) {
 func (s *Store) dropSegment(g *segment) {
 	s.table.Lock()
 	delete(s.table.segs, g.number)
+	if i := slices.Index(s.table.order, g); i >= 0 {
+		s.table.order = slices.Delete(s.table.order, i, i+1)
+	}
 	s.table.Unlock()
 	g.release()
 }
 
 // numbers are those of all segments, ascending. The caller holds mu.
 func (s *Store) numbers() []uint32 {
-	out := make([]uint32, 0, len(s.table.segs))
-	for n := range s.table.segs {
-		out = append(out, n)
+	out := make([]uint32, len(s.table.order))
+	for i, g := range s.table.order {
+		out[i] = g.number
 	}
-	slices.Sort(out)
 	return out
 }

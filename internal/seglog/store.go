@@ -66,6 +66,7 @@ type Store struct {
 	table struct { // segs is changed only by who holds mu as well
 		sync.RWMutex
 		segs    map[uint32]*segment
+		order   []*segment      // by number
 		missing map[uint32]bool // were there, and are lost
 	}
 
@@ -218,6 +219,7 @@ func (s *Store) end(flags uint32) error {
 		g.release()
 		delete(s.table.segs, n)
 	}
+	s.table.order = nil
 	s.table.Unlock()
 	for i := range s.parts {
 		if p := s.parts[i].Load(); p != nil {

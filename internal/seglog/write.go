@@ -432,9 +432,35 @@ func (s *Store) write(f *frame) error {
 	s.stats.frames.Add(1)
 	if f.flags&frameSeal != 0 {
 		f.seg.durable.Store(true)
-		return f.seg.mem.file.EndWrites()
+		if err := f.seg.mem.file.EndWrites(); err != nil {
+			return err
+		}
+		s.cutOff(f, n)
 	}
 	return nil
+}
+
+// tailPart of a segment is what may lie idle behind its seal.
+const tailPart = 8
+
+// cutOff gives back the room behind a seal of n bytes where that is much: values of more
+// than half a segment would let half of the disk lie idle, and no collection could help.
+// That the store was closed may still have to be taken back there.
+func (s *Store) cutOff(f *frame, n int) {
+	g, end := f.seg, int64(f.off)+int64(n)
+	s.mu.Lock()
+	much := g.size-end > g.size/tailPart
+	s.mu.Unlock()
+	if !much || f.flags&frameClose != 0 {
+		return
+	}
+	if err := g.mem.file.Truncate(end); err != nil {
+		s.opts.Logger.Warn("room behind the end of a segment is not given back", "segment", g.number, "err", err)
+		return
+	}
+	s.mu.Lock()
+	g.size = end
+	s.mu.Unlock()
 }
 
 // makeSegment gives a segment its file: with the head in it before it has its name,

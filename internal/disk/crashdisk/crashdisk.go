@@ -180,6 +180,9 @@ func (d *FS) after(rng *rand.Rand, moved func() bool, share func() int) *FS {
 func (d *FS) survivor(n *node, rng *rand.Rand, percent int) *node {
 	b := make([]byte, max(len(n.synced), len(n.now)))
 	copy(b, n.synced)
+	if len(n.now) < len(n.synced) && rng.IntN(2) == 0 {
+		b = b[:len(n.now)] // it was truncated
+	}
 	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
 		if rng.IntN(100) < percent {
 			from := s * d.sector
@@ -467,6 +470,20 @@ func (f *file) settle(from, to int) error {
 	return nil
 }
 
+// Truncate implements disk.File.
+func (f *file) Truncate(size int64) error {
+	if err := f.d.about(Step{Kind: Write, Name: f.name, At: size}); err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.d.step(); err != nil {
+		return err
+	}
+	f.n.now = slices.Clone(f.n.now[:min(size, int64(len(f.n.now)))])
+	return nil
+}
+
 // Sync implements disk.File.
 func (f *file) Sync() error {
 	if err := f.d.about(Step{Kind: Sync, Name: f.name}); err != nil {
@@ -478,7 +495,13 @@ func (f *file) Sync() error {
 	if err != nil {
 		return err
 	}
-	return f.settle(0, len(f.n.now)/f.d.sector)
+	if err := f.settle(0, len(f.n.now)/f.d.sector); err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.n.synced = f.n.synced[:min(len(f.n.synced), len(f.n.now))]
+	return nil
 }
 
 // EndWrites implements disk.File.
