@@ -35,15 +35,19 @@ func checkpointName(lsn uint64) string { return fmt.Sprintf("%s%020d", checkpoin
 
 // chunkWriter writes a checkpoint.
 type chunkWriter struct {
-	f     disk.File
-	id    *identity
-	buf   []byte
-	at    int64
-	count uint32
-	err   error
+	f      disk.File
+	id     *identity
+	buf    []byte
+	at     int64
+	synced int64
+	count  uint32
+	err    error
 }
 
-const chunkBuffer = 1 << 20
+const (
+	chunkBuffer = 1 << 20
+	chunkSync   = 4 << 20 // is synced at a time: more would hold up the log's writes
+)
 
 // put writes a chunk. Its checksum holds at its place in this checkpoint only.
 func (w *chunkWriter) put(lsn uint64, content []byte) {
@@ -61,6 +65,10 @@ func (w *chunkWriter) flush() {
 	if w.err == nil && len(w.buf) > 0 {
 		_, w.err = w.f.WriteAt(w.buf, w.at)
 		w.at += int64(len(w.buf))
+	}
+	if w.err == nil && w.at-w.synced >= chunkSync {
+		w.synced = w.at
+		w.err = w.f.Sync()
 	}
 	w.buf = w.buf[:0]
 }
@@ -105,16 +113,34 @@ func (s *Store) Checkpoint() error {
 		start = spot{s.cur.number, s.cur.end}
 	}
 	first := s.encodeStart(lsn, start)
+	since := s.sinceCkp
 	s.sinceCkp = 0
 	s.mu.Unlock()
+	n, err := s.writeCheckpoint(lsn, first)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.sinceCkp += since
+		return fmt.Errorf("write a checkpoint: %w", err)
+	}
+	s.stats.checkpoints.Add(1)
+	s.stats.ckpBytes.Add(n)
+	s.lastCkp = n
+	s.covered = start
+	return nil
+}
+
+// writeCheckpoint writes the file of a checkpoint, which begins with first, and removes
+// the older ones. It returns how long it is.
+func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err error) {
 	f, err := s.fs.Create(checkpointNewName, 0, false)
 	if err != nil {
-		return fmt.Errorf("make a checkpoint: %w", err)
+		return 0, err
 	}
 	w := &chunkWriter{f: f, id: s.id}
 	w.put(lsn, first)
 	for n := range s.parts {
-		if p := s.parts[n].Load(); p != nil {
+		if p := s.parts[n].Load(); p != nil && w.err == nil {
 			s.writePartition(w, lsn, uint16(n), p)
 		}
 	}
@@ -131,18 +157,17 @@ func (s *Store) Checkpoint() error {
 	if err == nil {
 		err = s.fs.Rename(checkpointNewName, checkpointName(lsn))
 	}
-	if err == nil {
-		err = s.fs.SyncDir()
-	}
 	if err != nil {
-		return fmt.Errorf("write a checkpoint: %w", err)
+		_ = s.fs.Remove(checkpointNewName) // it is in nobody's way
+		return 0, err
 	}
-	s.stats.checkpoints.Add(1)
-	s.stats.ckpBytes.Add(w.at)
-	s.mu.Lock()
-	s.covered = start
-	s.mu.Unlock()
-	return s.removeCheckpoints(lsn)
+	if err := s.fs.SyncDir(); err != nil {
+		return 0, err
+	}
+	if err := s.removeCheckpoints(lsn); err != nil {
+		s.opts.Logger.Warn("old checkpoints are not removed", "err", err) // the next one removes them
+	}
+	return w.at, nil
 }
 
 // removeCheckpoints removes those that are older.
@@ -280,6 +305,7 @@ func (r *recovery) readCheckpoint(name string, lsn uint64, take bool) error {
 	if err != nil {
 		return err
 	}
+	r.s.lastCkp = size
 	in := &chunkReader{id: r.s.id, lsn: lsn, r: io.NewSectionReader(f, 0, size), left: size}
 	for {
 		b, err := in.next()

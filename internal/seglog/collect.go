@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"viewring/internal/disk"
@@ -16,22 +17,32 @@ const (
 	collectChunk = 256 << 10 // bytes of records that are copied before the copies are waited for
 	graveEntries = 4096      // accounted for at a time
 	lookEvery    = 500 * time.Millisecond
+
+	retryFirst = time.Second // after a failure of a checkpoint or a collection
+	retryLast  = time.Minute
 )
 
 // runBackground collects garbage and writes checkpoints when they are due.
 func (s *Store) runBackground() {
-	look := time.NewTicker(lookEvery)
+	look := time.NewTimer(lookEvery)
 	defer look.Stop()
-	for {
+	pause := retryFirst
+	for s.Err() == nil {
 		select {
 		case <-look.C:
+		case <-s.failure:
+			return
 		case <-s.quit:
 			return
 		}
-		if err := s.tidy(); err != nil && !s.closing.Load() {
-			s.fail(err)
-			return
+		if err := s.tidy(); err != nil && !s.closing.Load() && s.Err() == nil {
+			s.opts.Logger.Error("the log cannot be tidied up; it goes on without", "err", err, "again in", pause)
+			look.Reset(pause)
+			pause = min(2*pause, retryLast)
+			continue
 		}
+		pause = retryFirst
+		look.Reset(lookEvery)
 	}
 }
 
@@ -44,16 +55,31 @@ func (s *Store) tidy() error {
 	}
 	for s.digGraves(graveEntries) {
 	}
-	s.mu.Lock()
-	due := s.sinceCkp >= s.opts.CheckpointBytes
-	s.mu.Unlock()
-	if due {
-		if err := s.Checkpoint(); err != nil {
-			return err
-		}
+	s.removeAgain()
+	var failed error
+	if s.checkpointDue() {
+		failed = s.Checkpoint() // collection makes room for it
 	}
+	return errors.Join(failed, s.collectPass())
+}
+
+// tailMax is how much log there is between two checkpoints at most, by CheckpointBytes:
+// it is what a start reads besides the checkpoint.
+const tailMax = 16
+
+// checkpointDue reports whether as much log was written as a checkpoint takes: then it writes
+// no more than twice what the log does.
+func (s *Store) checkpointDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sinceCkp >= min(max(s.opts.CheckpointBytes, s.lastCkp), tailMax*s.opts.CheckpointBytes)
+}
+
+// collectPass collects until the log takes no more than it may.
+func (s *Store) collectPass() error {
 	s.mu.Lock()
 	end := s.nextNumber
+	s.low = s.low && !s.hasRoom()
 	s.mu.Unlock()
 	for helped := false; s.Err() == nil && !s.closing.Load(); {
 		g, stuck := s.victim(end)
@@ -106,7 +132,7 @@ func (s *Store) victim(end uint32) (best *segment, stuck bool) {
 			best, most = g, won
 		}
 	}
-	if disk <= int64(float64(live)*s.opts.SpaceFactor)+2*s.opts.SegmentBytes {
+	if !s.low && disk <= int64(float64(live)*s.opts.SpaceFactor)+2*s.opts.SegmentBytes {
 		return nil, false
 	}
 	if drops > live/8+s.opts.SegmentBytes && !stuck {
@@ -173,7 +199,7 @@ func (s *Store) Collect() (freed int, err error) {
 }
 
 // collect copies what is needed of a segment and frees it.
-func (s *Store) collect(g *segment) error {
+func (s *Store) collect(g *segment) (err error) {
 	s.background.lock()
 	defer s.background.unlock()
 	if s.closing.Load() {
@@ -181,6 +207,13 @@ func (s *Store) collect(g *segment) error {
 	}
 	s.mu.Lock()
 	g.collected = true
+	defer func() {
+		if err != nil { // for another time
+			s.mu.Lock()
+			g.collected = false
+			s.mu.Unlock()
+		}
+	}()
 	drop := s.droppable(g, s.deadBefore(g))
 	idle := g.live == 0 && (g.dropBytes == 0 || drop)
 	s.mu.Unlock()
@@ -562,9 +595,29 @@ func (s *Store) free(g *segment) error {
 			return err
 		}
 	}
-	if err := s.fs.Remove(segmentName(g.number)); err != nil {
-		return fmt.Errorf("remove segment %d: %w", g.number, err)
-	}
+	s.removeFile(g.number)
 	s.stats.freed.Add(1)
 	return nil
+}
+
+// removeFile removes the file of a segment that is no more. If that fails it is for another
+// time: at the latest the next start finds it in no list.
+func (s *Store) removeFile(n uint32) {
+	if err := s.fs.Remove(segmentName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.opts.Logger.Warn("the file of a segment that is no more is not removed", "segment", n, "err", err)
+		s.mu.Lock()
+		s.unremoved = append(s.unremoved, n)
+		s.mu.Unlock()
+	}
+}
+
+// removeAgain removes what could not be removed before.
+func (s *Store) removeAgain() {
+	s.mu.Lock()
+	again := s.unremoved
+	s.unremoved = nil
+	s.mu.Unlock()
+	for _, n := range again {
+		s.removeFile(n)
+	}
 }

@@ -189,9 +189,7 @@ func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	for _, n := range numbers {
 		if n < newest && !live[n] {
 			s.dropSegment(s.seg(n))
-			if err := s.fs.Remove(segmentName(n)); err != nil {
-				return nil, err
-			}
+			s.removeFile(n)
 			continue
 		}
 		kept = append(kept, n)
@@ -277,9 +275,7 @@ func (r *recovery) findFreed(numbers []uint32) error {
 				f := uint32(p.pos)
 				if delete(s.table.missing, f); s.seg(f) != nil && c.judge(&h) == whole {
 					s.dropSegment(s.seg(f))
-					if err := s.fs.Remove(segmentName(f)); err != nil {
-						return err
-					}
+					s.removeFile(f)
 				}
 			}
 		}
@@ -412,6 +408,7 @@ func (r *recovery) frame(c *content, g *segment, h *head) {
 			r.lost(g.number, "a frame is lost", 1, parts)
 		}
 	}
+	r.s.sinceCkp += int64(h.bytes()) // what a start has read once the next one need not read again
 	if g.end = h.off + uint32(h.bytes()); h.flags&frameSeal != 0 {
 		g.end = h.off // a checkpoint that begins here sees the seal again
 		g.sealed, g.closed = true, h.flags&frameClose != 0

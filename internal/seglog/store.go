@@ -87,6 +87,9 @@ type Store struct {
 	drained    bool         // the writer ends when nothing is left
 	gone       atomic.Bool  // the index is no more
 	sinceCkp   int64        // bytes of frames since the last checkpoint began
+	lastCkp    int64        // bytes of the last checkpoint
+	low        bool         // the disk has no more room than what the store needs for itself
+	unremoved  []uint32     // segments that are no more, whose files could not be removed
 	graves     []tree       // of wiped partitions, not accounted for yet
 	covered    spot         // the durable checkpoint has all before
 	failed     atomic.Value // error

@@ -92,6 +92,9 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	if s.closing.Load() {
 		return nil, ErrClosed
 	}
+	if err := s.findRoom(ops); err != nil {
+		return nil, err
+	}
 	if err := s.admit(ops); err != nil {
 		return nil, err
 	}
@@ -120,6 +123,50 @@ func (o *Op) check() error {
 	}
 	if o.Kind == 0 || o.Kind > Wipe {
 		return fmt.Errorf("unknown operation %d", o.Kind)
+	}
+	return nil
+}
+
+// adds reports whether a batch makes the store larger.
+func adds(ops []Op) bool {
+	return slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == Put || o.Kind == PutRow || o.Kind == PutMeta })
+}
+
+// reserveSegments are kept free for what makes room: the one that is written, its
+// successor, and what a collection copies before it frees.
+const reserveSegments = 4
+
+// Reserve is how many bytes of the disk the store keeps for deletions, the next checkpoint
+// and collection. With less than that left Apply refuses with ErrFull what adds; who wants to
+// refuse earlier, and in better words, looks at the disk and stops above it.
+func (s *Store) Reserve() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserved()
+}
+
+func (s *Store) reserved() uint64 {
+	return uint64(reserveSegments*s.opts.SegmentBytes + s.lastCkp + s.lastCkp/4)
+}
+
+// hasRoom reports whether the disk has more than what the store keeps for itself. The caller
+// holds mu.
+func (s *Store) hasRoom() bool {
+	free, ok := s.fs.Free()
+	return !ok || free >= s.reserved()
+}
+
+// findRoom refuses a batch on a full disk. What makes room is refused as well when only that
+// is left which a collection takes before it gives back. The caller holds mu.
+func (s *Store) findRoom(ops []Op) error {
+	if !s.low {
+		return nil
+	}
+	if s.low = !s.hasRoom(); !s.low {
+		return nil
+	}
+	if free, _ := s.fs.Free(); adds(ops) || free < uint64(reserveSegments/2*s.opts.SegmentBytes) {
+		return ErrFull
 	}
 	return nil
 }
@@ -244,6 +291,10 @@ func (s *Store) openSegment(body, records int) error {
 		parts: make(map[uint16]bool)}
 	h.blocks = uint32(g.size / disk.BlockBytes)
 	s.nextNumber++
+	if low := !s.hasRoom(); low != s.low {
+		s.low = low
+		s.opts.Logger.Warn("the room on the disk", "full", low)
+	}
 	s.addSegment(g)
 	s.cur = g
 	s.begin()

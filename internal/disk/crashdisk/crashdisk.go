@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 
 	"viewring/internal/disk"
 )
@@ -37,6 +38,7 @@ type FS struct {
 	watch   func(Step) error
 	free    uint64
 	bounded bool
+	room    int64 // of all files; 0: any
 }
 
 // Step is what is about to be done.
@@ -45,6 +47,7 @@ type Step struct {
 	Name string // of the file
 	At   int64  // of a read or a write
 	Len  int    // of it
+	Gone bool   // of a change: the name is removed
 }
 
 // StepKind is what kind of a step it is.
@@ -84,6 +87,34 @@ func (d *FS) SetFree(bytes uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.free, d.bounded = bytes, true
+}
+
+// Bound gives the disk room for so many bytes in all files, from now on.
+func (d *FS) Bound(bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.room = bytes
+}
+
+// roomLeft is how much room there is. The caller holds mu.
+func (d *FS) roomLeft() int64 {
+	left := d.room
+	seen := make(map[*node]bool)
+	for _, n := range d.names {
+		if !seen[n] {
+			seen[n] = true
+			left -= int64(len(n.now))
+		}
+	}
+	return left
+}
+
+// takeRoom fails where a file cannot get so many bytes longer. The caller holds mu.
+func (d *FS) takeRoom(bytes int64) error {
+	if d.room > 0 && bytes > 0 && bytes > d.roomLeft() {
+		return syscall.ENOSPC
+	}
+	return nil
 }
 
 // Mem makes an empty disk for who wants no crash.
@@ -139,7 +170,7 @@ func (d *FS) Kill() *FS {
 	defer d.mu.Unlock()
 	d.crashed = true
 	next := New(d.sector, d.rng)
-	next.free, next.bounded = d.free, d.bounded
+	next.free, next.bounded, next.room = d.free, d.bounded, d.room
 	// Nothing in this disk's hands touches the files any more.
 	next.names, next.durable, next.moves = d.names, d.durable, d.moves
 	return next
@@ -157,7 +188,7 @@ func (d *FS) CrashClone(percent int, rng *rand.Rand) *FS {
 // many percent of a file's sectors. The caller holds mu.
 func (d *FS) after(rng *rand.Rand, moved func() bool, share func() int) *FS {
 	next := New(d.sector, rng)
-	next.free, next.bounded = d.free, d.bounded
+	next.free, next.bounded, next.room = d.free, d.bounded, d.room
 	names := maps.Clone(d.durable)
 	for _, move := range d.moves {
 		if moved() {
@@ -256,6 +287,9 @@ func (d *FS) Create(name string, size int64, _ bool) (disk.File, error) {
 	if err := d.step(); err != nil {
 		return nil, err
 	}
+	if err := d.takeRoom(size); err != nil {
+		return nil, err
+	}
 	n := &node{now: make([]byte, size), synced: make([]byte, size), dirty: make(map[int]bool)}
 	d.rename(func(names map[string]*node) { names[name] = n })
 	return &file{d, n, name}, nil
@@ -300,7 +334,7 @@ func (d *FS) Rename(from, to string) error {
 
 // Remove implements disk.FS.
 func (d *FS) Remove(name string) error {
-	if err := d.about(Step{Kind: Change, Name: name}); err != nil {
+	if err := d.about(Step{Kind: Change, Name: name, Gone: true}); err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -344,6 +378,9 @@ func (d *FS) SyncDir() error {
 func (d *FS) Free() (uint64, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.room > 0 {
+		return uint64(max(0, d.roomLeft())), true
+	}
 	return d.free, d.bounded
 }
 
@@ -379,7 +416,7 @@ type file struct {
 
 // ReadAt implements disk.File.
 func (f *file) ReadAt(b []byte, at int64) (int, error) {
-	if err := f.d.about(Step{Read, f.name, at, len(b)}); err != nil {
+	if err := f.d.about(Step{Kind: Read, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return 0, err
 	}
 	f.d.mu.Lock()
@@ -399,7 +436,7 @@ func (f *file) ReadAt(b []byte, at int64) (int, error) {
 
 // WriteAt implements disk.File.
 func (f *file) WriteAt(b []byte, at int64) (int, error) {
-	if err := f.d.about(Step{Write, f.name, at, len(b)}); err != nil {
+	if err := f.d.about(Step{Kind: Write, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return 0, err
 	}
 	return f.writeAt(b, at)
@@ -408,6 +445,9 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 func (f *file) writeAt(b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if err := f.d.takeRoom(at + int64(len(b)) - int64(len(f.n.now))); err != nil {
+		return 0, err
+	}
 	err := f.d.step()
 	if err != nil && err != errCrashing {
 		return 0, err
@@ -441,7 +481,7 @@ func (f *file) WriteSync(b []byte, at int64) error {
 	if at%disk.BlockBytes != 0 || len(b)%disk.BlockBytes != 0 {
 		return errors.New("a write that is not aligned")
 	}
-	if err := f.d.about(Step{WriteSync, f.name, at, len(b)}); err != nil {
+	if err := f.d.about(Step{Kind: WriteSync, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return err
 	}
 	if _, err := f.writeAt(b, at); err != nil {
