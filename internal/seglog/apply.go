@@ -1,30 +1,41 @@
 package seglog
 
-// stateBytes is how long a partition's state is, without the meta: floor, generation
-// of rows, bits.
-const stateBytes = 13
+// stateBytes is how long a partition's state is, without the meta: floor and generation of
+// rows, which are its key, and the losses that it knows of.
+const stateBytes = boundBytes + lossBytes
 
-// The bits of a state.
-const (
-	stateMeta    = 1 // there is a meta
-	stateSuspect = 2 // keys that are not found may have been lost
-	stateBad     = 4 // there was a meta, and it cannot be read
-)
+const lossBytes = 4
 
-func (p *partition) appendState(b []byte) []byte {
-	b = le.AppendUint64(b, p.floor)
-	b = le.AppendUint32(b, p.rowGen)
-	bits := byte(0)
+// stateOf is the state of a partition, as a record. All but the meta and lossBytes stands in
+// the directory as well.
+func stateOf(n uint16, p *partition) record {
+	r := record{kind: kindState, part: n, gen: p.gen, key: rowKey(bound{p.floor, p.rowGen})}
 	if p.meta != nil {
-		bits |= stateMeta
+		r.flags |= stateMeta
 	}
 	if p.suspect {
-		bits |= stateSuspect
+		r.flags |= stateSuspect
 	}
 	if p.bad {
-		bits |= stateBad
+		r.flags |= stateBad
 	}
-	return append(append(b, bits), p.meta...)
+	r.value = append(le.AppendUint32(nil, p.loss), p.meta...)
+	return r
+}
+
+// takeState takes over what stateOf said. value is nil where it cannot be read.
+func (p *partition) takeState(rows bound, bits uint8, value []byte) {
+	p.floor, p.rowGen = rows.pos, rows.check
+	p.suspect = p.suspect || bits&stateSuspect != 0
+	p.meta, p.bad = nil, bits&stateBad != 0
+	if len(value) < lossBytes {
+		p.bad = p.bad || bits&stateMeta != 0
+		return
+	}
+	p.loss = max(p.loss, le.Uint32(value))
+	if bits&stateMeta != 0 {
+		p.meta = append([]byte{}, value[lossBytes:]...)
+	}
 }
 
 // apply carries out one operation: its record goes into the frame that grows, and the
@@ -67,7 +78,8 @@ func (s *Store) touch(p *partition, n uint16) {
 func (s *Store) putState(n uint16) {
 	p := s.part(n)
 	s.dead(&p.state, kindState)
-	e := s.append(&record{kind: kindState, part: n, gen: p.gen, value: p.appendState(nil)})
+	r := stateOf(n, p)
+	e := s.append(&r)
 	p.dirty = false
 	p.mu.Lock()
 	p.state = e
@@ -258,6 +270,7 @@ func (s *Store) wipe(p *partition) {
 	s.bury(&p.items)
 	s.bury(&p.rows)
 	p.floor, p.rowGen, p.meta, p.suspect, p.bad = 0, 0, nil, false, false
+	p.loss = s.loss.Load()
 }
 
 // kind is that of the records of its entries.

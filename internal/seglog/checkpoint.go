@@ -194,6 +194,13 @@ func (s *Store) encodeStart(lsn uint64, start spot) []byte {
 	b = le.AppendUint32(b, start.seg)
 	b = le.AppendUint32(b, start.off)
 	b = le.AppendUint32(b, s.nextNumber)
+	b = le.AppendUint32(b, s.loss.Load())
+	if s.lossOpen.Load() {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	b = s.lossAt.append(b)
 	b = le.AppendUint32(b, s.prev.records)
 	b = appendParts(b, s.prev.parts)
 	var cur []uint16
@@ -228,7 +235,8 @@ func (s *Store) writePartition(w *chunkWriter, lsn uint64, n uint16, p *partitio
 	b := append([]byte{chunkPartition}, byte(n), byte(n>>8))
 	b = le.AppendUint32(b, p.gen)
 	b = p.state.append(b)
-	b = p.appendState(b)
+	r := stateOf(n, p)
+	b = append(append(append(b, r.flags), r.key...), r.value...)
 	gen := p.gen
 	p.mu.RUnlock()
 	w.put(lsn, b)
@@ -377,7 +385,8 @@ func (r *recovery) takeChunk(b []byte) error {
 		p := s.part(le.Uint16(b[1:]))
 		p.gen = le.Uint32(b[3:])
 		p.state = readEntryBytes(b[7:])
-		p.readState(b[7+entryBytes:])
+		b = b[7+entryBytes:]
+		p.takeState(bound{le.Uint64(b[1:]), le.Uint32(b[9:])}, b[0], b[1+boundBytes:])
 		if g := s.seg(p.state.seg); g != nil {
 			g.live += int64(p.state.bytes())
 		}
@@ -427,9 +436,16 @@ func (r *recovery) takeStart(b []byte) {
 	r.start = spot{le.Uint32(b[8:]), le.Uint32(b[12:])}
 	s.covered = r.start
 	s.nextNumber = le.Uint32(b[16:])
-	s.prev.records = le.Uint32(b[20:])
+	s.loss.Store(le.Uint32(b[20:]))
+	s.lossOpen.Store(b[24] != 0)
+	s.lossAt = readEntryBytes(b[25:])
+	if g := s.seg(s.lossAt.seg); g != nil {
+		g.live += int64(s.lossAt.bytes())
+	}
+	b = b[25+entryBytes:]
+	s.prev.records = le.Uint32(b)
 	var cur []uint16
-	s.prev.parts, b = readParts(b[24:])
+	s.prev.parts, b = readParts(b[4:])
 	cur, b = readParts(b)
 	r.listed = make(map[uint32]bool)
 	for ; len(b) >= 24; b = b[24:] {

@@ -149,11 +149,11 @@ func (g *segment) won(kept int64) int64 {
 	body := kept + min(records, kept/recordBytes)*slotBytes
 	packed := body + body/sectorBytes*sumBytes + (kept/collectChunk+1)*disk.BlockBytes
 	packed += disk.BlockBytes                                 // the word that it is free
-	won := g.size - int64(g.first) - disk.BlockBytes - packed // the last block has the seal
+	won := g.size - int64(g.first) - 2*disk.BlockBytes - packed // two for seals
 	if kept == 0 {
 		return g.size
 	}
-	if won < g.size/10 {
+	if won < g.size/8 {
 		return 0
 	}
 	return won
@@ -322,7 +322,7 @@ func (s *Store) move(c *content, slots []placed, drop bool) (seen int, err error
 // moveOne copies a record if it is needed.
 func (s *Store) moveOne(c *content, p *placed, drop bool) (bytes int, err error) {
 	q := s.part(p.part)
-	if p.kind == kindFree || p.gen != q.gen {
+	if p.kind == kindFree || p.gen != q.gen && p.kind != kindLoss {
 		return 0, nil
 	}
 	here := spot{c.seg, p.off}
@@ -342,6 +342,11 @@ func (s *Store) moveOne(c *content, p *placed, drop bool) (bytes int, err error)
 		}
 		s.putState(p.part)
 		return int(q.state.bytes()), nil
+	case kindLoss:
+		if s.lossAt.place() != here {
+			return 0, nil
+		}
+		return int(s.lossAt.bytes()), s.putLoss()
 	case kindItem, kindLost:
 		e = q.items.findSpot(p.bound, here)
 	case kindRow:
@@ -492,6 +497,15 @@ func (s *Store) copyUnreadable(in ...*content) error {
 				u.known[spot{c.seg, slots[i].off}] = true
 			}
 		}
+	}
+	s.mu.Lock()
+	var err error
+	if u.has(s.lossAt.place()) {
+		err = s.putLoss()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		return err
 	}
 	for n := range s.parts {
 		q := s.parts[n].Load()

@@ -61,6 +61,7 @@ func (s *Store) Audit() error {
 			}
 		}
 	}
+	at(s.lossAt.seg).live += int64(s.lossAt.bytes())
 	for n, g := range s.table.segs {
 		f := at(n)
 		if g.live != f.live || g.liveItems != f.items || g.liveRows != f.rows {

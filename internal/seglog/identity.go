@@ -70,7 +70,7 @@ func loadIdentity(fs disk.FS, names []string, opts *Options) (*identity, error) 
 	found := false
 	for _, n := range names {
 		_, seg := segmentNumber(n)
-		found = found || n == storeName || seg
+		found = found || n == storeName || n == begunName || seg
 	}
 	if !found {
 		return id, id.create(fs)

@@ -20,7 +20,7 @@ func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) 
 		var few [4]entry
 		p.mu.RLock()
 		group := p.items.group(b, few[:0])
-		gen, suspect, gone := p.gen, p.suspect, s.gone.Load()
+		gen, suspect, gone := p.gen, s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
 			return nil, false, ErrClosed
@@ -113,10 +113,13 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 }
 
 // absent is the error of a read in a partition that nothing is known of: none, unless the
-// store is closed.
+// store is closed, or what it had may be lost.
 func (s *Store) absent() error {
-	if s.gone.Load() {
+	switch {
+	case s.gone.Load():
 		return ErrClosed
+	case s.lossOpen.Load():
+		return fmt.Errorf("%w: records of any partition are lost", ErrCorrupt)
 	}
 	return nil
 }
@@ -156,7 +159,7 @@ func (s *Store) Scan(part uint16, from Cursor, fn func(key, value []byte) bool) 
 	for {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
-		suspect, gone := p.suspect, s.gone.Load()
+		suspect, gone := s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
 			return ErrClosed
@@ -254,7 +257,7 @@ func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) 
 	for tries := 0; after < 1<<64-1; {
 		p.mu.RLock()
 		some := p.rows.places(after+1, scanEntries)
-		suspect, gone := p.suspect, s.gone.Load()
+		suspect, gone := s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
 			return ErrClosed
@@ -301,8 +304,8 @@ func (s *Store) Metas() (out []Meta) {
 			continue
 		}
 		p.mu.RLock()
-		if p.meta != nil || p.bad || p.suspect {
-			out = append(out, Meta{Part: uint16(n), Value: p.meta, Suspect: p.suspect})
+		if suspect := s.suspicious(p); p.meta != nil || p.bad || suspect {
+			out = append(out, Meta{Part: uint16(n), Value: p.meta, Suspect: suspect})
 		}
 		p.mu.RUnlock()
 	}

@@ -33,7 +33,8 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate()}
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
 	s.work.L, s.room.L = &s.mu, &s.mu
-	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), began: time.Now()}
+	s.begun = slices.Contains(names, begunName)
+	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), follows: make(map[uint32]uint32), began: time.Now()}
 	if err := r.run(names); err != nil {
 		for _, g := range s.table.segs {
 			g.release()
@@ -63,6 +64,9 @@ type recovery struct {
 	read     int64                   // bytes, for the progress
 	newest   uint32                  // of heads
 	listed   map[uint32]bool         // segments that there were when the checkpoint began
+	follows  map[uint32]uint32       // the segment that was written after one
+	lostEnd  bool                    // of the log
+	noticed  bool                    // a loss of nobody knows what
 	hurt     map[uint16]bool         // partitions that have become suspect
 	headless []*segment              // their heads cannot be read
 	open     []*segment              // not sealed, and no frame is added any more
@@ -145,10 +149,14 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 			return nil, err
 		default:
 			r.heads[n] = &h
+			r.follows[h.prev] = max(r.follows[h.prev], n)
 			g.first, g.firstLSN = uint32(h.bytes()), h.firstLSN
 		}
 	}
 	slices.Sort(numbers)
+	if len(numbers) > 0 {
+		return numbers, s.noteBegun()
+	}
 	return numbers, nil
 }
 
@@ -163,11 +171,13 @@ func (r *recovery) damage(what string, args ...any) {
 func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	s := r.s
 	if len(numbers) == 0 {
-		if r.start.off == 0 {
-			return nil, nil // nor had the checkpoint any
+		if r.start.off == 0 && !s.begun {
+			return nil, nil // there never was any
 		}
 		r.damage("all segments are missing")
 		r.suspectAll()
+		r.lostEnd = true
+		return nil, nil
 	}
 	newest := uint32(0)
 	for n := range r.heads {
@@ -231,11 +241,12 @@ func (r *recovery) replay(numbers []uint32) error {
 		if err := r.segment(s.seg(n), i == len(all)-1); err != nil {
 			return err
 		}
-		s.nextNumber = n + 1
+		s.nextNumber = max(s.nextNumber, n+1)
 		s.cur = s.seg(n)
 	}
-	if r.start.off > 0 && (len(all) == 0 || all[len(all)-1] < r.start.seg) {
+	if r.start.off > 0 && len(all) > 0 && all[len(all)-1] < r.start.seg {
 		r.lost(r.start.seg, "the newest segment is missing", -1, nil)
+		r.lostEnd = true
 	}
 	for n := range s.table.missing {
 		if n < r.start.seg {
@@ -247,8 +258,20 @@ func (r *recovery) replay(numbers []uint32) error {
 		s.cur.durable.Store(false) // it goes on
 	}
 	s.lsn = max(r.expect, s.lsn)
+	if r.lostEnd {
+		// What was there had numbers that nobody knows, and copies of it may turn up.
+		s.nextNumber += lostNumbers
+		s.lsn += lostFrames
+	}
 	return nil
 }
+
+// These many numbers are left out where the end of the log is lost: more than it can have
+// had. There are enough of them for 65,000 losses.
+const (
+	lostNumbers = 1 << 16 // segments
+	lostFrames  = 1 << 40
+)
 
 // findFreed looks which segments were freed since the newest head was written. The file of
 // one may be there yet, and is none of the log's any more.
@@ -338,11 +361,18 @@ func (r *recovery) segment(g *segment, newest bool) error {
 		r.lost(g.number, "a segment was cut off", -1, nil)
 	}
 	g.endLSN = r.expect
+	if g.closed {
+		again, ok := c.locate(g.end + g.sealBytes)
+		g.closed = !ok || again.flags != frameSeal // that the store was closed was taken back
+	}
 	switch {
 	case newest && g.sealed && !g.closed:
 		r.lost(g.number+1, "the newest segment is missing", -1, nil)
+		r.lostEnd = true
 	case newest:
 		return r.endOfLog(c, g)
+	case !g.sealed && r.follows[g.number] > g.number+1:
+		// That its end is lost was noticed, and written down, before the log went on.
 	case !g.sealed:
 		r.open = append(r.open, g)
 		if r.s.seg(g.number+1) == nil && !r.s.table.missing[g.number+1] {
@@ -365,12 +395,12 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 	}
 	if i := slices.IndexFunc(c.bad, func(at uint32) bool { return at >= g.end }); i >= 0 {
 		r.lost(g.number, "what may be the end of the log cannot be read", -1, nil)
-		g.over = true
+		g.over, r.lostEnd = true, true
 		return nil
 	}
 	if h, ok := r.s.id.readFrameHead(rest, magicHead); (!ok || h.seg != g.number || h.off != g.end) && !nearlyZero(rest[:headBytes]) {
 		r.lost(g.number, "the end of the log is damaged", -1, nil)
-		g.over = true
+		g.over, r.lostEnd = true, true
 		return nil
 	}
 	r.s.opts.Logger.Info("the log ends in a write that was not finished", "segment", g.number, "at", g.end)
@@ -411,6 +441,7 @@ func (r *recovery) frame(c *content, g *segment, h *head) {
 	r.s.sinceCkp += int64(h.bytes()) // what a start has read once the next one need not read again
 	if g.end = h.off + uint32(h.bytes()); h.flags&frameSeal != 0 {
 		g.end = h.off // a checkpoint that begins here sees the seal again
+		g.sealBytes = uint32(h.bytes())
 		g.sealed, g.closed = true, h.flags&frameClose != 0
 		r.expect = h.lsn
 		return

@@ -33,9 +33,10 @@ type segment struct {
 	collected bool  // its live records are being copied, or have been
 
 	// Found at opening.
-	endLSN uint64 // number of the frame after its last
-	sealed bool   // it ends with a seal
-	closed bool   // that of a store that was closed
+	endLSN    uint64 // number of the frame after its last
+	sealed    bool   // it ends with a seal
+	closed    bool   // that of a store that was closed
+	sealBytes uint32 // of the seal; 0: none
 
 	durable atomic.Bool  // all of it is, its seal too
 	refs    atomic.Int32 // who reads it, and one for the table of segments

@@ -12,7 +12,7 @@ import (
 // TestCollectEnds collects stores whose values fill segments badly: it ends, and moves
 // nothing where nothing can be won.
 func TestCollectEnds(t *testing.T) {
-	for _, seg := range []int64{16 << 10, 64 << 10} {
+	for _, seg := range []int64{32 << 10, 64 << 10} {
 		for _, part := range []float64{0.05, 0.26, 0.35, 0.4, 0.51, 0.7, 0.95, 1.5} {
 			t.Run(fmt.Sprintf("%d,%v", seg, part), func(t *testing.T) {
 				n := int(float64(seg) * part)
@@ -33,7 +33,7 @@ func TestCollectEnds(t *testing.T) {
 				if err != nil || freed > 1 {
 					t.Errorf("%d segments were collected, and none of them had to be: %v", freed, err)
 				}
-				if max := 40 * int64(n+8192) * 16 / 10; before.DiskBytes > max+2*seg && seg > 16<<10 {
+				if max := 40 * int64(n+8192) * 16 / 10; before.DiskBytes > max+2*seg && seg > 32<<10 {
 					t.Errorf("%d bytes on the disk for %d of values", before.DiskBytes, 40*n)
 				}
 				// With each overwritten once, about as much is won again.

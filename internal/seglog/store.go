@@ -38,7 +38,7 @@ func (o *Options) defaults() {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = segmentBytesDefault
 	}
-	o.SegmentBytes = max(4*disk.BlockBytes, o.SegmentBytes&^(disk.BlockBytes-1))
+	o.SegmentBytes = max(8*disk.BlockBytes, o.SegmentBytes&^(disk.BlockBytes-1))
 	if o.CheckpointBytes == 0 {
 		o.CheckpointBytes = checkpointBytesDefault
 	}
@@ -92,6 +92,7 @@ type Store struct {
 	unremoved  []uint32     // segments that are no more, whose files could not be removed
 	graves     []tree       // of wiped partitions, not accounted for yet
 	covered    spot         // the durable checkpoint has all before
+	begun      bool         // there was a segment, once; of the writer
 	failed     atomic.Value // error
 	failure    chan struct{}
 
@@ -105,9 +106,11 @@ type Store struct {
 	tidying    gate // held by who chooses what to collect; taken before background
 	background gate // held by a checkpoint, and while a segment is collected
 
-	damage  atomic.Uint64 // damaged records, frames and segments met
-	lostAll bool          // found at opening: what is lost may be of any partition
-	stats   counters
+	damage   atomic.Uint64 // damaged records, frames and segments met
+	loss     atomic.Uint32 // the latest loss of which nobody knows what partition it was of
+	lossOpen atomic.Bool   // it counts
+	lossAt   entry         // where that is written; guarded by mu
+	stats    counters
 }
 
 // partition is what the index has of one.
@@ -115,6 +118,7 @@ type partition struct {
 	mu        sync.RWMutex
 	gen       uint32 // of its records: those of lower ones were wiped
 	floor     uint64 // rows up to it were trimmed
+	loss      uint32 // the latest loss before it was wiped
 	suspect   bool   // keys that are not found may have been lost
 	meta      []byte // nil: none
 	bad       bool   // the meta cannot be read
@@ -154,10 +158,6 @@ func (s *Store) Err() error {
 
 // Failed is closed when a write has failed; then Err says why.
 func (s *Store) Failed() <-chan struct{} { return s.failure }
-
-// LostAll reports whether records were found to be lost at opening of which nobody knows
-// what partition they were of: it may have been any, also one that has nothing here.
-func (s *Store) LostAll() bool { return s.lostAll }
 
 // gate is a lock that is held while frames are waited for. It is no sync.Mutex: a bubble of
 // testing/synctest, whose virtual clock tells when a slow write ends, goes on only when all

@@ -243,7 +243,7 @@ func (s *Store) reserve(body, records int) error {
 	}
 	if f := s.building; f != nil {
 		n := len(f.slots) + records
-		need := frameBytes(f.body+body, n, len(f.prev.parts)) + frameBytes(0, 0, n)
+		need := frameBytes(f.body+body, n, len(f.prev.parts)) + sealRoom(n)
 		if int64(f.off)+int64(need) <= f.seg.size {
 			f.grow(headBytes + f.body + body)
 			return nil
@@ -251,7 +251,7 @@ func (s *Store) reserve(body, records int) error {
 		s.full()
 	}
 	if s.cur != nil && !s.cur.over {
-		need := frameBytes(body, records, len(s.prev.parts)) + frameBytes(0, 0, records)
+		need := frameBytes(body, records, len(s.prev.parts)) + sealRoom(records)
 		if int64(s.cur.end)+int64(need) <= s.cur.size {
 			s.begin()
 			s.building.grow(headBytes + body)
@@ -278,7 +278,7 @@ func (s *Store) nextSegment() *segmentHead {
 // after the new one was made: a sealed segment without a successor has lost it.
 func (s *Store) openSegment(body, records int) error {
 	h := s.nextSegment()
-	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + frameBytes(0, 0, records))
+	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + sealRoom(records))
 	if need > 1<<31 {
 		return fmt.Errorf("a batch of %d bytes", body)
 	}
@@ -286,6 +286,11 @@ func (s *Store) openSegment(body, records int) error {
 	if s.cur != nil && !s.cur.over {
 		seal = s.sealFrame(frameSeal)
 		s.cur.over = true
+	} else if s.cur != nil && s.cur.closed {
+		// The store is closed no more: without this segment it has lost one.
+		seal = s.sealFrame(frameSeal)
+		seal.off += s.cur.sealBytes
+		s.cur.closed = false
 	}
 	g := &segment{number: h.number, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
@@ -390,7 +395,7 @@ func (s *Store) account(g *segment, sl *slot) {
 		g.rows++
 		g.liveRows++
 		g.live += int64(sl.size)
-	case kindState:
+	case kindState, kindLoss:
 		g.live += int64(sl.size)
 	case kindDropRow:
 		g.dropRows++
@@ -549,6 +554,9 @@ func (s *Store) makeSegment(f *frame) error {
 	if err == nil {
 		err = s.fs.SyncDir()
 	}
+	if err == nil {
+		err = s.noteBegun()
+	}
 	if err != nil {
 		return err
 	}
@@ -556,6 +564,29 @@ func (s *Store) makeSegment(f *frame) error {
 	g.mem.file = file
 	g.mem.Unlock()
 	return nil
+}
+
+// sealRoom is what is kept free behind a frame of so many records: for a seal, which names
+// its partitions, and for a second one, which takes back that the store was closed.
+func sealRoom(records int) int { return 2 * frameBytes(0, 0, records) }
+
+// begunName is that of an empty file which says that there was a segment: where there is none,
+// all are lost.
+const begunName = "BEGUN"
+
+func (s *Store) noteBegun() error {
+	if s.begun {
+		return nil
+	}
+	f, err := s.fs.Create(begunName, 0, false)
+	if err == nil {
+		err = f.Close()
+	}
+	if err == nil {
+		err = s.fs.SyncDir()
+	}
+	s.begun = err == nil
+	return err
 }
 
 // runSpare keeps a file ready for the next segment, so that no write waits for it.
