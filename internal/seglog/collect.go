@@ -148,7 +148,7 @@ func (g *segment) won(kept int64) int64 {
 	records := int64(g.liveItems+g.liveRows) + g.dropBytes/recordBytes
 	body := kept + min(records, kept/recordBytes)*slotBytes
 	packed := body + body/sectorBytes*sumBytes + (kept/collectChunk+1)*disk.BlockBytes
-	packed += disk.BlockBytes                                 // the word that it is free
+	packed += disk.BlockBytes                                   // the word that it is free
 	won := g.size - int64(g.first) - 2*disk.BlockBytes - packed // two for seals
 	if kept == 0 {
 		return g.size
@@ -441,13 +441,13 @@ func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) 
 	}
 	r.flags = 0
 	if e := t.get(t.seek(p.bound)); e != nil && e.bound() == p.bound {
-		if p.kind == kindDropRow || p.flags&flagCollides == 0 && !q.items.crowded(p.bound) && e.size&bitShare == 0 {
-			return 0, nil // what is there now was written later, and replaces as much
+		// A later record of the same key replaces as much. One of another key does so only
+		// while it has the bound for itself, and a third one may come to it.
+		if p.kind == kindDropRow || ok && s.hasKey(t, p.bound, r.key) {
+			return 0, nil
 		}
-		if ok {
-			if _, found, _ := s.match(q, r.key, p.bound, NotKnown); found {
-				return 0, nil
-			}
+		if !ok && p.flags&flagCollides == 0 && !e.shared() && !t.crowded(p.bound) {
+			return 0, nil // no other key was ever seen to have this bound
 		}
 		r.flags = flagCollides
 	}
@@ -461,11 +461,28 @@ func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) 
 	return r.bytes(), nil
 }
 
+// hasKey reports whether a key is in the index for certain: its record was read.
+func (s *Store) hasKey(t *tree, b bound, key []byte) bool {
+	f := t.seek(b)
+	for e := t.get(f); e != nil && e.bound() == b; e = t.get(f) {
+		if same, _ := s.isKey(e, key); same {
+			return true
+		}
+		f = t.next(f)
+	}
+	return false
+}
+
 // copyLost stands in for a deletion that cannot be read: that its key is lost is safe
 // to say, for it is mended.
 func (s *Store) copyLost(p *placed) (int, error) {
 	q := s.part(p.part)
 	r := record{kind: kindLost, part: p.part, gen: p.gen, key: rowKey(p.bound)}
+	x := q.items.get(q.items.seek(p.bound))
+	beside := x != nil && x.bound() == p.bound
+	if beside {
+		r.flags |= flagCollides
+	}
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return 0, err
 	}
@@ -474,6 +491,9 @@ func (s *Store) copyLost(p *placed) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items.insert(e)
+	if beside {
+		q.items.share(p.bound)
+	}
 	return r.bytes(), nil
 }
 
