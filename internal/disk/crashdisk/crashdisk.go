@@ -34,6 +34,7 @@ type FS struct {
 	left    int                      // steps until the crash; below 0: none
 	crashed bool
 	steps   int
+	last    Step // the one that the crash interrupted
 	locked  bool
 	watch   func(Step) error
 	free    uint64
@@ -153,6 +154,13 @@ func (d *FS) Crashed() bool {
 	return d.crashed
 }
 
+// CrashedIn returns the step at which the machine crashed.
+func (d *FS) CrashedIn() Step {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
 // Crash crashes the machine now, if it has not crashed, and returns the disk as the next
 // start finds it.
 func (d *FS) Crash() *FS {
@@ -257,13 +265,13 @@ func (d *FS) Put(name string, b []byte) {
 
 // step counts one change; the caller holds mu. At the crash it returns an error, after
 // which a write under way is in part on the disk.
-func (d *FS) step() error {
+func (d *FS) step(st Step) error {
 	if d.crashed {
 		return ErrCrashed
 	}
 	d.steps++
 	if d.left == 0 {
-		d.crashed, d.left = true, -1
+		d.crashed, d.left, d.last = true, -1, st
 		return errCrashing
 	}
 	if d.left > 0 {
@@ -284,7 +292,7 @@ func (d *FS) Create(name string, size int64, _ bool) (disk.File, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: Change, Name: name}); err != nil {
 		return nil, err
 	}
 	if err := d.takeRoom(size); err != nil {
@@ -316,7 +324,7 @@ func (d *FS) Rename(from, to string) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: Change, Name: to}); err != nil {
 		return err
 	}
 	n := d.names[from]
@@ -339,7 +347,7 @@ func (d *FS) Remove(name string) error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: Change, Name: name, Gone: true}); err != nil {
 		return err
 	}
 	if d.names[name] == nil {
@@ -366,7 +374,7 @@ func (d *FS) SyncDir() error {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: SyncDir}); err != nil {
 		return err
 	}
 	d.durable = maps.Clone(d.names)
@@ -439,16 +447,16 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 	if err := f.d.about(Step{Kind: Write, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return 0, err
 	}
-	return f.writeAt(b, at)
+	return f.writeAt(Write, b, at)
 }
 
-func (f *file) writeAt(b []byte, at int64) (int, error) {
+func (f *file) writeAt(kind StepKind, b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if err := f.d.takeRoom(at + int64(len(b)) - int64(len(f.n.now))); err != nil {
 		return 0, err
 	}
-	err := f.d.step()
+	err := f.d.step(Step{Kind: kind, Name: f.name, At: at, Len: len(b)})
 	if err != nil && err != errCrashing {
 		return 0, err
 	}
@@ -484,7 +492,7 @@ func (f *file) WriteSync(b []byte, at int64) error {
 	if err := f.d.about(Step{Kind: WriteSync, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return err
 	}
-	if _, err := f.writeAt(b, at); err != nil {
+	if _, err := f.writeAt(WriteSync, b, at); err != nil {
 		return err
 	}
 	return f.settle(int(at)/f.d.sector, (int(at)+len(b)-1)/f.d.sector)
@@ -517,7 +525,7 @@ func (f *file) Truncate(size int64) error {
 	}
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	if err := f.d.step(); err != nil {
+	if err := f.d.step(Step{Kind: Write, Name: f.name, At: size}); err != nil {
 		return err
 	}
 	f.n.now = slices.Clone(f.n.now[:min(size, int64(len(f.n.now)))])
@@ -530,7 +538,7 @@ func (f *file) Sync() error {
 		return err
 	}
 	f.d.mu.Lock()
-	err := f.d.step()
+	err := f.d.step(Step{Kind: Sync, Name: f.name})
 	f.d.mu.Unlock()
 	if err != nil {
 		return err
