@@ -219,6 +219,9 @@ func (s *Store) collect(g *segment) (err error) {
 	s.mu.Unlock()
 	if !idle {
 		c, err := s.readAll(g)
+		if err != nil && !disk.Unreadable(err) {
+			return fmt.Errorf("collect segment %d: %w", g.number, err)
+		}
 		if err != nil {
 			// It stays: what of it can be read is read one by one.
 			s.damage.Add(1)

@@ -125,3 +125,37 @@ func TestFullDisk(t *testing.T) {
 	}
 	_ = s.Close() // only read
 }
+
+// TestNoRoomWithin lets a write of a frame find no room, as on a disk that is thin: the store
+// ends, and what was acknowledged is there when it starts again.
+func TestNoRoomWithin(t *testing.T) {
+	d := crashdisk.New(512, rand.New(rand.NewPCG(1, 9)))
+	opts := seglog.Options{SegmentBytes: 64 << 10, Manual: true}
+	s := mustOpen(t, d, opts)
+	left := 7
+	d.Watch(func(st crashdisk.Step) error {
+		if st.Kind == crashdisk.WriteSync && st.At > 0 {
+			if left--; left < 0 {
+				return syscall.ENOSPC
+			}
+		}
+		return nil
+	})
+	n := 0
+	for ; putSync(s, 1, fmt.Sprintf("key%d", n), 4000) == nil; n++ {
+	}
+	if !errors.Is(s.Err(), syscall.ENOSPC) {
+		t.Fatalf("after %d keys: %v", n, s.Err())
+	}
+	_ = s.Close() // it has failed
+	d.Watch(nil)
+	s = mustOpen(t, d.Kill(), opts)
+	for i := range n {
+		if _, ok, err := s.Get(1, fmt.Appendf(nil, "key%d", i)); !ok || err != nil {
+			t.Errorf("key%d of %d: %v, %v", i, n, ok, err)
+		}
+	}
+	if err := errors.Join(putSync(s, 1, "more", 4000), s.Close()); err != nil || n == 0 {
+		t.Error(n, err)
+	}
+}

@@ -77,6 +77,9 @@ func (r *recovery) run(names []string) error {
 	if err != nil {
 		return err
 	}
+	if err := r.persist(); err != nil { // before a file is removed because the log says so
+		return err
+	}
 	if err := r.loadCheckpoint(names); err != nil {
 		return err
 	}
@@ -85,9 +88,6 @@ func (r *recovery) run(names []string) error {
 		return err
 	}
 	if err := r.replay(numbers); err != nil {
-		return err
-	}
-	if err := r.persist(); err != nil {
 		return err
 	}
 	r.sweep()
