@@ -27,6 +27,9 @@ var AllBugs = map[string]Bugs{
 // Plant lets a store have bugs.
 func (o *Options) Plant(b Bugs) { o.bugs = b }
 
+// OpenFiles bounds how many files of segments are open.
+func (o *Options) OpenFiles(n int) { o.openFiles = n }
+
 // HashBits lets only so many bits of places count, so that keys collide.
 func (o *Options) HashBits(n uint) { o.hashBits = n }
 

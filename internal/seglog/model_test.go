@@ -223,6 +223,9 @@ func newPlayer(seed uint64, sector int) *player {
 	if rng.IntN(3) == 0 {
 		p.opts.HashBits(3)
 	}
+	if rng.IntN(2) == 0 {
+		p.opts.OpenFiles(1 + rng.IntN(3))
+	}
 	return p
 }
 

@@ -97,6 +97,9 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 	}
 	defer g.release()
 	b, err := g.read(make([]byte, e.bytes()), e.off)
+	if errors.Is(err, errMoved) {
+		return r, false, err
+	}
 	if err != nil && len(b) < recordBytes {
 		s.damage.Add(1)
 		return r, false, err

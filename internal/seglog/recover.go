@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -31,6 +32,7 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	}
 	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan struct{}, 1),
 		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate()}
+	s.files = newFiles(fs, cmp.Or(opts.openFiles, openFilesMax))
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
 	s.work.L, s.room.L = &s.mu, &s.mu
 	s.begun = slices.Contains(names, begunName)
@@ -100,7 +102,12 @@ func (r *recovery) run(names []string) error {
 func (r *recovery) persist() error {
 	numbers := r.s.numbers()
 	for _, n := range numbers[max(0, len(numbers)-2):] {
-		if err := r.s.seg(n).mem.file.Sync(); err != nil {
+		f, err := r.s.files.get(n)
+		if err == nil {
+			err = f.Sync()
+			r.s.files.put(f)
+		}
+		if err != nil {
 			return fmt.Errorf("sync segment %d: %w", n, err)
 		}
 	}
@@ -127,20 +134,22 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 		if !ok {
 			continue
 		}
-		f, err := s.fs.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		g := &segment{number: n, parts: make(map[uint16]bool)}
-		g.mem.file = f
+		g := &segment{number: n, files: s.files, parts: make(map[uint16]bool)}
+		g.mem.named = true
 		g.durable.Store(true)
 		g.over = true
 		s.addSegment(g)
 		numbers = append(numbers, n)
+		f, err := s.files.get(n)
+		if err != nil {
+			return nil, err
+		}
 		if g.size, err = f.Size(); err != nil {
+			s.files.put(f)
 			return nil, err
 		}
 		h, err := readSegmentHead(s.id, f, n)
+		s.files.put(f)
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			r.damage("a segment's head is damaged", "segment", n, "err", err)
@@ -314,7 +323,12 @@ func (r *recovery) content(g *segment, from uint32) (*content, error) {
 		return c, nil
 	}
 	c.b = make([]byte, (g.size-int64(from))&^(disk.BlockBytes-1))
-	if err := c.read(g.mem.file); err != nil {
+	f, err := r.s.files.get(g.number)
+	if err == nil {
+		err = c.read(f)
+		r.s.files.put(f)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read segment %d: %w", g.number, err)
 	}
 	if len(c.bad) > 0 {
@@ -404,6 +418,9 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 		return nil
 	}
 	r.s.opts.Logger.Info("the log ends in a write that was not finished", "segment", g.number, "at", g.end)
+	if err := g.pin(); err != nil {
+		return err
+	}
 	piece := disk.Aligned(disk.BlockBytes)
 	for off := uint32(0); int(off) < len(rest); off += disk.BlockBytes {
 		if isZero(rest[off : off+disk.BlockBytes]) {

@@ -2,8 +2,10 @@ package seglog
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 
 // segment is one file of the log. Its number is never used again.
 type segment struct {
+	files    *files
 	number   uint32
 	size     int64  // of the file; guarded by Store.mu
 	first    uint32 // where its first frame is
@@ -44,7 +47,8 @@ type segment struct {
 	mem struct {
 		sync.RWMutex
 		frames []*frame  // not durable yet, and therefore here
-		file   disk.File // nil: not made yet
+		named  bool      // it has a file
+		file   *openFile // of one that is written
 	}
 }
 
@@ -150,11 +154,19 @@ func (g *segment) read(b []byte, off uint32) ([]byte, error) {
 			return b[:n], nil
 		}
 	}
-	file := g.mem.file
+	named := g.mem.named
 	g.mem.RUnlock()
-	if file == nil {
+	if !named {
 		return nil, fmt.Errorf("%w: segment %d has no file", ErrCorrupt, g.number)
 	}
+	file, err := g.files.get(g.number)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errMoved // it was freed since
+	case err != nil:
+		return nil, fmt.Errorf("open segment %d: %w", g.number, err)
+	}
+	defer g.files.put(file)
 	n, err := file.ReadAt(b, int64(off))
 	if n < len(b) && err != nil {
 		return b[:n], fmt.Errorf("%w: read segment %d at %d: %w", ErrCorrupt, g.number, off, err)
@@ -164,8 +176,29 @@ func (g *segment) read(b []byte, off uint32) ([]byte, error) {
 
 // release ends a read.
 func (g *segment) release() {
-	if g.refs.Add(-1) == 0 && g.mem.file != nil {
-		_ = g.mem.file.Close() // it was removed: nothing that it could lose matters
+	if g.refs.Add(-1) == 0 {
+		g.unpin()
+		g.files.drop(g.number)
+	}
+}
+
+// pin keeps the file open while it is written. One goroutine writes a segment.
+func (g *segment) pin() error {
+	if g.mem.file != nil {
+		return nil
+	}
+	f, err := g.files.get(g.number)
+	if err != nil {
+		return fmt.Errorf("open segment %d: %w", g.number, err)
+	}
+	g.mem.file = f
+	return nil
+}
+
+func (g *segment) unpin() {
+	if g.mem.file != nil {
+		g.files.put(g.mem.file)
+		g.mem.file = nil
 	}
 }
 

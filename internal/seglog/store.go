@@ -24,8 +24,9 @@ type Options struct {
 	Place  func(key []byte) uint64
 	Logger *slog.Logger // nil: none
 
-	hashBits uint // tests: so few bits of the hashes count
-	bugs     bugs // tests: planted
+	openFiles int  // tests: so many files of segments are open at most; 0: openFilesMax
+	hashBits  uint // tests: so few bits of the hashes count
+	bugs      bugs // tests: planted
 }
 
 const (
@@ -59,6 +60,7 @@ func (o *Options) defaults() {
 type Store struct {
 	fs    disk.FS
 	opts  Options
+	files *files
 	id    *identity
 	arena arena
 	parts [1 << 16]atomic.Pointer[partition]

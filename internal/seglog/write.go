@@ -292,7 +292,7 @@ func (s *Store) openSegment(body, records int) error {
 		seal.off += s.cur.sealBytes
 		s.cur.closed = false
 	}
-	g := &segment{number: h.number, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
+	g := &segment{number: h.number, files: s.files, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
 	h.blocks = uint32(g.size / disk.BlockBytes)
 	s.nextNumber++
@@ -481,6 +481,9 @@ func (s *Store) write(f *frame) error {
 	h.blocks = uint32(n / disk.BlockBytes)
 	f.grow(n)
 	h.finish(f.buf[:n], s.id, f.slots, f.prev.parts)
+	if err := f.seg.pin(); err != nil {
+		return err
+	}
 	if err := f.seg.mem.file.WriteSync(f.buf[:n], int64(f.off)); err != nil {
 		return fmt.Errorf("write %d bytes at %d of segment %d: %w", n, f.off, f.seg.number, err)
 	}
@@ -492,6 +495,7 @@ func (s *Store) write(f *frame) error {
 			return err
 		}
 		s.cutOff(f, n)
+		f.seg.unpin()
 	}
 	return nil
 }
@@ -549,9 +553,6 @@ func (s *Store) makeSegment(f *frame) error {
 		err = file.Close() // what it was opened as has a name no more
 	}
 	if err == nil {
-		file, err = s.fs.Open(segmentName(g.number))
-	}
-	if err == nil {
 		err = s.fs.SyncDir()
 	}
 	if err == nil {
@@ -561,9 +562,9 @@ func (s *Store) makeSegment(f *frame) error {
 		return err
 	}
 	g.mem.Lock()
-	g.mem.file = file
+	g.mem.named = true
 	g.mem.Unlock()
-	return nil
+	return g.pin()
 }
 
 // sealRoom is what is kept free behind a frame of so many records: for a seal, which names
