@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -19,11 +20,12 @@ import (
 func TestBackgroundFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := crashdisk.New(512, rand.New(rand.NewPCG(1, 9)))
-		well := false
+		var mu sync.Mutex
 		failed := make(map[string]int)
 		d.Watch(func(st crashdisk.Step) error {
+			mu.Lock()
+			defer mu.Unlock()
 			switch ckp := strings.HasPrefix(st.Name, "checkpoint"); {
-			case well:
 			case ckp && st.Kind == crashdisk.Write:
 				failed["checkpoint"]++
 				return syscall.ENOSPC
@@ -43,15 +45,17 @@ func TestBackgroundFailures(t *testing.T) {
 		}
 		fill(0)
 		<-time.After(10 * time.Minute)
+		mu.Lock()
 		tries := failed["checkpoint"]
 		if tries < 3 || tries > 40 || failed["removal"] == 0 {
 			t.Errorf("failed in 10 minutes: %v", failed)
 		}
+		mu.Unlock()
 		if s.Err() != nil || s.Stats().Checkpoints > 0 {
 			t.Fatalf("%v, %+v", s.Err(), s.Stats())
 		}
 		fill(1)
-		well = true
+		d.Watch(nil)
 		<-time.After(5 * time.Minute)
 		if st := s.Stats(); st.Checkpoints == 0 || st.Freed == 0 {
 			t.Errorf("when the disk is well: %+v", st)

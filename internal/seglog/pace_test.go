@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,8 +18,11 @@ import (
 func TestCheckpointPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := crashdisk.New(512, rand.New(rand.NewPCG(1, 9)))
+		var mu sync.Mutex
 		unsynced, most := 0, 0
 		d.Watch(func(st crashdisk.Step) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if strings.HasPrefix(st.Name, "checkpoint") {
 				switch st.Kind {
 				case crashdisk.Write:
@@ -59,9 +63,11 @@ func TestCheckpointPace(t *testing.T) {
 		if st.Checkpoints == before.Checkpoints || wrote > log*3/2 {
 			t.Errorf("%d checkpoints of %d bytes for %d of log", st.Checkpoints-before.Checkpoints, wrote, log)
 		}
+		mu.Lock()
 		if most > 6<<20 || most == 0 {
 			t.Errorf("%d bytes of a checkpoint were synced at once", most)
 		}
+		mu.Unlock()
 		next := d.Kill()
 		_ = s.Close() // it is dead
 		opts.CheckpointBytes = 1 << 10
