@@ -66,6 +66,7 @@ type recovery struct {
 	read     int64                   // bytes, for the progress
 	newest   uint32                  // of heads
 	listed   map[uint32]bool         // segments that there were when the checkpoint began
+	buf      []byte                  // of what is read of a segment
 	follows  map[uint32]uint32       // the segment that was written after one
 	lostEnd  bool                    // of the log
 	noticed  bool                    // a loss of nobody knows what
@@ -315,14 +316,18 @@ func (r *recovery) findFreed(numbers []uint32) error {
 	return nil
 }
 
-// content reads a segment from an offset on. What the disk cannot give is damage; every
+// content reads a segment from an offset on, into memory that the next call uses again. What the disk cannot give is damage; every
 // other error is returned, for it says nothing about what is there.
 func (r *recovery) content(g *segment, from uint32) (*content, error) {
 	c := &content{id: r.s.id, seg: g.number, base: from}
 	if int64(from) >= g.size {
 		return c, nil
 	}
-	c.b = make([]byte, (g.size-int64(from))&^(disk.BlockBytes-1))
+	n := int(g.size-int64(from)) &^ (disk.BlockBytes - 1)
+	if cap(r.buf) < n {
+		r.buf = make([]byte, n)
+	}
+	c.b = r.buf[:n]
 	f, err := r.s.files.get(g.number)
 	if err == nil {
 		err = c.read(f)
