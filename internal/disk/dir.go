@@ -77,8 +77,9 @@ func (d dirFS) Create(name string, size int64, zeroed bool) (File, error) {
 	if err != nil {
 		return nil, err
 	}
+	taken := true
 	if size > 0 {
-		err = allocate(f, size)
+		taken, err = allocate(f, size)
 	}
 	if err == nil {
 		err = f.Sync()
@@ -87,7 +88,7 @@ func (d dirFS) Create(name string, size int64, zeroed bool) (File, error) {
 		return nil, errors.Join(fmt.Errorf("allocate %s: %w", name, err), f.Close(), os.Remove(path))
 	}
 	file := openFile(f, path)
-	for at := int64(0); zeroed && at < size && err == nil; at += zeroPiece {
+	for at := int64(0); (zeroed || !taken) && at < size && err == nil; at += zeroPiece {
 		err = file.WriteSync(zeros[:min(zeroPiece, (size-at)&^(BlockBytes-1))], at)
 	}
 	if err != nil {

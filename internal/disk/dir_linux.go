@@ -16,13 +16,14 @@ func (d dirFS) Free() (uint64, bool) {
 	return st.Bavail * uint64(st.Bsize), true
 }
 
-// allocate takes the room of a file, so that no write into it meets a full disk.
-func allocate(f *os.File, size int64) error {
-	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+// allocate takes the room of a file, so that no write into it meets a full disk. taken is
+// false where the file system cannot: then only writing takes it.
+func allocate(f *os.File, size int64) (taken bool, err error) {
+	err = unix.Fallocate(int(f.Fd()), 0, 0, size)
 	if errors.Is(err, unix.EOPNOTSUPP) {
-		err = f.Truncate(size)
+		return false, f.Truncate(size)
 	}
-	return err
+	return true, err
 }
 
 // openDirect opens a file for synced writes past the kernel's cache: of a file that
@@ -46,3 +47,5 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+func init() { unreadable = append(unreadable, unix.EUCLEAN) }

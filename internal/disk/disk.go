@@ -48,6 +48,8 @@ type File interface {
 	// are multiples of BlockBytes.
 	WriteSync(b []byte, at int64) error
 	Sync() error
+	// Truncate gives back the room behind size; a crash may leave it as it was.
+	Truncate(size int64) error
 	// EndWrites gives back what only writes need. Reads go on.
 	EndWrites() error
 	Size() (int64, error)

@@ -1,37 +1,46 @@
 package seglog
 
-import "fmt"
+// stateBytes is how long a partition's state is, without the meta: floor and generation of
+// rows, which are its key, and the losses that it knows of.
+const stateBytes = boundBytes + lossBytes
 
-// stateBytes is how long a partition's state is, without the meta: floor, generation
-// of rows, bits.
-const stateBytes = 13
+const lossBytes = 4
 
-// The bits of a state.
-const (
-	stateMeta    = 1 // there is a meta
-	stateSuspect = 2 // keys that are not found may have been lost
-	stateBad     = 4 // there was a meta, and it cannot be read
-)
-
-func (p *partition) appendState(b []byte) []byte {
-	b = le.AppendUint64(b, p.floor)
-	b = le.AppendUint32(b, p.rowGen)
-	bits := byte(0)
+// stateOf is the state of a partition, as a record. All but the meta and lossBytes stands in
+// the directory as well.
+func stateOf(n uint16, p *partition) record {
+	r := record{kind: kindState, part: n, gen: p.gen, key: rowKey(bound{p.floor, p.rowGen})}
 	if p.meta != nil {
-		bits |= stateMeta
+		r.flags |= stateMeta
 	}
 	if p.suspect {
-		bits |= stateSuspect
+		r.flags |= stateSuspect
 	}
 	if p.bad {
-		bits |= stateBad
+		r.flags |= stateBad
 	}
-	return append(append(b, bits), p.meta...)
+	r.value = append(le.AppendUint32(nil, p.loss), p.meta...)
+	return r
+}
+
+// takeState takes over what stateOf said. value is nil where it cannot be read.
+func (p *partition) takeState(rows bound, bits uint8, value []byte) {
+	p.floor, p.rowGen = rows.pos, rows.check
+	p.suspect = p.suspect || bits&stateSuspect != 0
+	p.meta, p.bad = nil, bits&stateBad != 0
+	if len(value) < lossBytes {
+		p.bad = p.bad || bits&stateMeta != 0
+		return
+	}
+	p.loss = max(p.loss, le.Uint32(value))
+	if bits&stateMeta != 0 {
+		p.meta = append([]byte{}, value[lossBytes:]...)
+	}
 }
 
 // apply carries out one operation: its record goes into the frame that grows, and the
 // index says so. There is room in the frame. The caller holds mu.
-func (s *Store) apply(o *Op) error {
+func (s *Store) apply(o *Op) {
 	p := s.part(o.Part)
 	switch o.Kind {
 	case Put:
@@ -39,7 +48,7 @@ func (s *Store) apply(o *Op) error {
 	case Delete:
 		s.delete(p, o)
 	case PutRow:
-		return s.putRow(p, o)
+		s.putRow(p, o)
 	case Trim:
 		s.trim(p, o.Seq)
 		if !s.opts.bugs.on(bugFloorForgotten) {
@@ -56,7 +65,6 @@ func (s *Store) apply(o *Op) error {
 		s.wipe(p)
 		s.touch(p, o.Part)
 	}
-	return nil
 }
 
 // touch lets the state of a partition be written with the batch.
@@ -70,7 +78,8 @@ func (s *Store) touch(p *partition, n uint16) {
 func (s *Store) putState(n uint16) {
 	p := s.part(n)
 	s.dead(&p.state, kindState)
-	e := s.append(&record{kind: kindState, part: n, gen: p.gen, value: p.appendState(nil)})
+	r := stateOf(n, p)
+	e := s.append(&r)
 	p.dirty = false
 	p.mu.Lock()
 	p.state = e
@@ -102,8 +111,8 @@ func (s *Store) match(p *partition, key []byte, b bound, known Presence) (at fin
 			lost, lostFound = f, true
 		}
 	}
-	if !found && lostFound && known != KnownAbsent {
-		at, found = lost, true // that it is another key's would take a collision as well
+	if !found && lostFound && known != KnownAbsent && count == 1 && !p.items.get(lost).shared() {
+		at, found = lost, true // no other key was ever seen to have this bound
 	}
 	if found {
 		count--
@@ -190,9 +199,9 @@ func (s *Store) delete(p *partition, o *Op) {
 
 func rowKey(b bound) []byte { return le.AppendUint32(le.AppendUint64(nil, b.pos), b.check) }
 
-func (s *Store) putRow(p *partition, o *Op) error {
+func (s *Store) putRow(p *partition, o *Op) {
 	if o.Seq <= p.floor {
-		return fmt.Errorf("row %d of partition %d: up to %d they were trimmed", o.Seq, o.Part, p.floor)
+		panic("seglog: a row was admitted that lies below the floor")
 	}
 	e := s.append(&record{kind: kindRow, part: o.Part, gen: p.gen, key: rowKey(bound{o.Seq, p.rowGen}), value: o.Value})
 	p.mu.Lock()
@@ -201,10 +210,9 @@ func (s *Store) putRow(p *partition, o *Op) error {
 	if old := p.rows.get(f); old != nil && old.pos == o.Seq {
 		s.dead(old, kindRow)
 		*old = e
-		return nil
+		return
 	}
 	p.rows.insert(e)
-	return nil
 }
 
 // trim drops rows with seq ≤ seq.
@@ -262,6 +270,7 @@ func (s *Store) wipe(p *partition) {
 	s.bury(&p.items)
 	s.bury(&p.rows)
 	p.floor, p.rowGen, p.meta, p.suspect, p.bad = 0, 0, nil, false, false
+	p.loss = s.loss.Load()
 }
 
 // kind is that of the records of its entries.

@@ -35,15 +35,19 @@ func checkpointName(lsn uint64) string { return fmt.Sprintf("%s%020d", checkpoin
 
 // chunkWriter writes a checkpoint.
 type chunkWriter struct {
-	f     disk.File
-	id    *identity
-	buf   []byte
-	at    int64
-	count uint32
-	err   error
+	f      disk.File
+	id     *identity
+	buf    []byte
+	at     int64
+	synced int64
+	count  uint32
+	err    error
 }
 
-const chunkBuffer = 1 << 20
+const (
+	chunkBuffer = 1 << 20
+	chunkSync   = 4 << 20 // is synced at a time: more would hold up the log's writes
+)
 
 // put writes a chunk. Its checksum holds at its place in this checkpoint only.
 func (w *chunkWriter) put(lsn uint64, content []byte) {
@@ -61,6 +65,10 @@ func (w *chunkWriter) flush() {
 	if w.err == nil && len(w.buf) > 0 {
 		_, w.err = w.f.WriteAt(w.buf, w.at)
 		w.at += int64(len(w.buf))
+	}
+	if w.err == nil && w.at-w.synced >= chunkSync {
+		w.synced = w.at
+		w.err = w.f.Sync()
 	}
 	w.buf = w.buf[:0]
 }
@@ -90,6 +98,9 @@ func readEntryBytes(b []byte) entry {
 func (s *Store) Checkpoint() error {
 	s.background.lock()
 	defer s.background.unlock()
+	if s.closing.Load() {
+		return ErrClosed
+	}
 	for s.digGraves(4 * pageEntries) {
 	}
 	s.mu.Lock()
@@ -102,16 +113,34 @@ func (s *Store) Checkpoint() error {
 		start = spot{s.cur.number, s.cur.end}
 	}
 	first := s.encodeStart(lsn, start)
+	since := s.sinceCkp
 	s.sinceCkp = 0
 	s.mu.Unlock()
+	n, err := s.writeCheckpoint(lsn, first)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.sinceCkp += since
+		return fmt.Errorf("write a checkpoint: %w", err)
+	}
+	s.stats.checkpoints.Add(1)
+	s.stats.ckpBytes.Add(n)
+	s.lastCkp = n
+	s.covered = start
+	return nil
+}
+
+// writeCheckpoint writes the file of a checkpoint, which begins with first, and removes
+// the older ones. It returns how long it is.
+func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err error) {
 	f, err := s.fs.Create(checkpointNewName, 0, false)
 	if err != nil {
-		return fmt.Errorf("make a checkpoint: %w", err)
+		return 0, err
 	}
 	w := &chunkWriter{f: f, id: s.id}
 	w.put(lsn, first)
 	for n := range s.parts {
-		if p := s.parts[n].Load(); p != nil {
+		if p := s.parts[n].Load(); p != nil && w.err == nil {
 			s.writePartition(w, lsn, uint16(n), p)
 		}
 	}
@@ -128,18 +157,17 @@ func (s *Store) Checkpoint() error {
 	if err == nil {
 		err = s.fs.Rename(checkpointNewName, checkpointName(lsn))
 	}
-	if err == nil {
-		err = s.fs.SyncDir()
-	}
 	if err != nil {
-		return fmt.Errorf("write a checkpoint: %w", err)
+		_ = s.fs.Remove(checkpointNewName) // it is in nobody's way
+		return 0, err
 	}
-	s.stats.checkpoints.Add(1)
-	s.stats.ckpBytes.Add(w.at)
-	s.mu.Lock()
-	s.covered = start
-	s.mu.Unlock()
-	return s.removeCheckpoints(lsn)
+	if err := s.fs.SyncDir(); err != nil {
+		return 0, err
+	}
+	if err := s.removeCheckpoints(lsn); err != nil {
+		s.opts.Logger.Warn("old checkpoints are not removed", "err", err) // the next one removes them
+	}
+	return w.at, nil
 }
 
 // removeCheckpoints removes those that are older.
@@ -166,6 +194,13 @@ func (s *Store) encodeStart(lsn uint64, start spot) []byte {
 	b = le.AppendUint32(b, start.seg)
 	b = le.AppendUint32(b, start.off)
 	b = le.AppendUint32(b, s.nextNumber)
+	b = le.AppendUint32(b, s.loss.Load())
+	if s.lossOpen.Load() {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	b = s.lossAt.append(b)
 	b = le.AppendUint32(b, s.prev.records)
 	b = appendParts(b, s.prev.parts)
 	var cur []uint16
@@ -200,7 +235,8 @@ func (s *Store) writePartition(w *chunkWriter, lsn uint64, n uint16, p *partitio
 	b := append([]byte{chunkPartition}, byte(n), byte(n>>8))
 	b = le.AppendUint32(b, p.gen)
 	b = p.state.append(b)
-	b = p.appendState(b)
+	r := stateOf(n, p)
+	b = append(append(append(b, r.flags), r.key...), r.value...)
 	gen := p.gen
 	p.mu.RUnlock()
 	w.put(lsn, b)
@@ -251,12 +287,17 @@ func (r *recovery) loadCheckpoint(names []string) error {
 	// An older one is no help: tombstones that only it needs may be gone.
 	var lsn uint64
 	_, err := fmt.Sscanf(newest[len(checkpointPrefix):], "%d", &lsn)
-	if err == nil {
+	if err != nil {
+		err = fmt.Errorf("%w: its name: %w", ErrCorrupt, err)
+	} else {
 		err = r.readCheckpoint(newest, lsn, false)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrCorrupt) || errors.Is(err, ErrFormat):
 		r.damage("the checkpoint is damaged; the index is made from the log", "checkpoint", newest, "err", err)
 		return nil
+	case err != nil:
+		return fmt.Errorf("read %s: %w", newest, err)
 	}
 	return r.readCheckpoint(newest, lsn, true)
 }
@@ -272,6 +313,7 @@ func (r *recovery) readCheckpoint(name string, lsn uint64, take bool) error {
 	if err != nil {
 		return err
 	}
+	r.s.lastCkp = size
 	in := &chunkReader{id: r.s.id, lsn: lsn, r: io.NewSectionReader(f, 0, size), left: size}
 	for {
 		b, err := in.next()
@@ -299,11 +341,24 @@ type chunkReader struct {
 	buf   []byte
 }
 
+// fill reads as much as b has. Its error wraps ErrCorrupt where that is not to be had.
+func (in *chunkReader) fill(b []byte) error {
+	_, err := io.ReadFull(in.r, b)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("chunk %d: %w", in.count, err)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || disk.Unreadable(err) {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
+}
+
 // next returns the next chunk, which is valid until the one after it is read.
 func (in *chunkReader) next() ([]byte, error) {
 	var h [chunkHeadBytes]byte
-	if _, err := io.ReadFull(in.r, h[:]); err != nil {
-		return nil, fmt.Errorf("%w: chunk %d: %w", ErrCorrupt, in.count, err)
+	if err := in.fill(h[:]); err != nil {
+		return nil, err
 	}
 	n := int64(le.Uint32(h[:]))
 	in.left -= chunkHeadBytes + n
@@ -311,8 +366,8 @@ func (in *chunkReader) next() ([]byte, error) {
 		return nil, fmt.Errorf("%w: chunk %d of %d bytes", ErrCorrupt, in.count, n)
 	}
 	in.buf = slices.Grow(in.buf[:0], int(n))[:n]
-	if _, err := io.ReadFull(in.r, in.buf); err != nil {
-		return nil, fmt.Errorf("%w: chunk %d: %w", ErrCorrupt, in.count, err)
+	if err := in.fill(in.buf); err != nil {
+		return nil, err
 	}
 	if in.id.chunkSum(in.lsn, in.count, in.buf) != le.Uint32(h[4:]) {
 		return nil, fmt.Errorf("%w: chunk %d: checksum", ErrCorrupt, in.count)
@@ -330,7 +385,8 @@ func (r *recovery) takeChunk(b []byte) error {
 		p := s.part(le.Uint16(b[1:]))
 		p.gen = le.Uint32(b[3:])
 		p.state = readEntryBytes(b[7:])
-		p.readState(b[7+entryBytes:])
+		b = b[7+entryBytes:]
+		p.takeState(bound{le.Uint64(b[1:]), le.Uint32(b[9:])}, b[0], b[1+boundBytes:])
 		if g := s.seg(p.state.seg); g != nil {
 			g.live += int64(p.state.bytes())
 		}
@@ -380,9 +436,16 @@ func (r *recovery) takeStart(b []byte) {
 	r.start = spot{le.Uint32(b[8:]), le.Uint32(b[12:])}
 	s.covered = r.start
 	s.nextNumber = le.Uint32(b[16:])
-	s.prev.records = le.Uint32(b[20:])
+	s.loss.Store(le.Uint32(b[20:]))
+	s.lossOpen.Store(b[24] != 0)
+	s.lossAt = readEntryBytes(b[25:])
+	if g := s.seg(s.lossAt.seg); g != nil {
+		g.live += int64(s.lossAt.bytes())
+	}
+	b = b[25+entryBytes:]
+	s.prev.records = le.Uint32(b)
 	var cur []uint16
-	s.prev.parts, b = readParts(b[24:])
+	s.prev.parts, b = readParts(b[4:])
 	cur, b = readParts(b)
 	r.listed = make(map[uint32]bool)
 	for ; len(b) >= 24; b = b[24:] {

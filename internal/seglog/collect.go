@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"viewring/internal/disk"
@@ -16,22 +17,32 @@ const (
 	collectChunk = 256 << 10 // bytes of records that are copied before the copies are waited for
 	graveEntries = 4096      // accounted for at a time
 	lookEvery    = 500 * time.Millisecond
+
+	retryFirst = time.Second // after a failure of a checkpoint or a collection
+	retryLast  = time.Minute
 )
 
 // runBackground collects garbage and writes checkpoints when they are due.
 func (s *Store) runBackground() {
-	look := time.NewTicker(lookEvery)
+	look := time.NewTimer(lookEvery)
 	defer look.Stop()
-	for {
+	pause := retryFirst
+	for s.Err() == nil {
 		select {
 		case <-look.C:
+		case <-s.failure:
+			return
 		case <-s.quit:
 			return
 		}
-		if err := s.tidy(); err != nil {
-			s.fail(err)
-			return
+		if err := s.tidy(); err != nil && !s.closing.Load() && s.Err() == nil {
+			s.opts.Logger.Error("the log cannot be tidied up; it goes on without", "err", err, "again in", pause)
+			look.Reset(pause)
+			pause = min(2*pause, retryLast)
+			continue
 		}
+		pause = retryFirst
+		look.Reset(lookEvery)
 	}
 }
 
@@ -39,30 +50,45 @@ func (s *Store) runBackground() {
 func (s *Store) tidy() error {
 	s.tidying.lock()
 	defer s.tidying.unlock()
+	if s.closing.Load() {
+		return ErrClosed
+	}
 	for s.digGraves(graveEntries) {
 	}
-	s.mu.Lock()
-	due := s.sinceCkp >= s.opts.CheckpointBytes
-	s.mu.Unlock()
-	if due {
-		if err := s.Checkpoint(); err != nil {
-			return err
-		}
+	s.removeAgain()
+	var failed error
+	if s.checkpointDue() {
+		failed = s.Checkpoint() // collection makes room for it
 	}
-	for s.Err() == nil {
-		select {
-		case <-s.quit:
-			return nil
-		default:
-		}
-		g, stuck := s.victim()
-		if stuck {
+	return errors.Join(failed, s.collectPass())
+}
+
+// tailMax is how much log there is between two checkpoints at most, by CheckpointBytes:
+// it is what a start reads besides the checkpoint.
+const tailMax = 16
+
+// checkpointDue reports whether as much log was written as a checkpoint takes: then it writes
+// no more than twice what the log does.
+func (s *Store) checkpointDue() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sinceCkp >= min(max(s.opts.CheckpointBytes, s.lastCkp), tailMax*s.opts.CheckpointBytes)
+}
+
+// collectPass collects until the log takes no more than it may.
+func (s *Store) collectPass() error {
+	s.mu.Lock()
+	end := s.nextNumber
+	s.low = s.low && !s.hasRoom()
+	s.mu.Unlock()
+	for helped := false; s.Err() == nil && !s.closing.Load(); {
+		g, stuck := s.victim(end)
+		if stuck && !helped {
+			helped = true
 			if err := s.Checkpoint(); err != nil { // tombstones wait for one
 				return err
 			}
-			if g, _ = s.victim(); g == nil {
-				return nil
-			}
+			continue
 		}
 		if g == nil {
 			return nil
@@ -74,61 +100,94 @@ func (s *Store) tidy() error {
 	return nil
 }
 
-// victim returns the segment that is to be collected, nil when the log takes no more
-// than it may. stuck says that a checkpoint would let some be collected.
-func (s *Store) victim() (best *segment, stuck bool) {
+// victim returns the segment that is to be collected, nil when the log takes no more than
+// it may, or nothing can be won. stuck says that a checkpoint would let some be collected.
+// Segments from the number end on are left alone: that a pass ends does not depend on what
+// it wins. One look at each segment: there may be a hundred thousand.
+func (s *Store) victim(end uint32) (best *segment, stuck bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	disk, live := int64(0), int64(0)
-	var least, drops int64
+	var most, drops int64
 	var oldest *segment
-	for _, n := range s.numbers() {
-		g := s.seg(n)
+	var before dead
+	for _, g := range s.table.order {
 		disk += g.size
 		live += g.live
-		if g == s.cur || !g.over && g.number >= s.cur.number || !g.durable.Load() || g.collected {
+		drop := s.droppable(g, before)
+		before.add(g)
+		if g.number >= end || g == s.cur || !g.over && g.number >= s.cur.number || !g.durable.Load() || g.collected {
 			continue
 		}
 		kept := g.live
-		if !s.droppable(g, g.dropRows > 0) {
+		if !drop {
 			kept += g.dropBytes
-			stuck = stuck || g.dropBytes > 0 && !(spot{g.number, g.end}).before(s.covered)
+			stuck = stuck || g.dropBytes > 0 && !s.isCovered(g)
 		}
 		drops += g.dropBytes
 		if oldest == nil {
 			oldest = g
 		}
-		if best == nil || kept < least {
-			best, least = g, kept
+		if won := g.won(kept); won > most {
+			best, most = g, won
 		}
 	}
-	if disk <= int64(float64(live)*s.opts.SpaceFactor)+2*s.opts.SegmentBytes {
+	if !s.low && disk <= int64(float64(live)*s.opts.SpaceFactor)+2*s.opts.SegmentBytes {
 		return nil, false
 	}
 	if drops > live/8+s.opts.SegmentBytes && !stuck {
 		return oldest, false // what they are kept for is in the oldest segments
 	}
-	if best == nil || least >= best.size*9/10 {
-		return nil, stuck
-	}
-	return best, false
+	return best, stuck && best == nil
 }
+
+// won is how much room is there again when a segment is collected of which so many bytes
+// of records are kept; 0 where that is not worth it. Copies are packed: what small frames
+// waste is won too.
+func (g *segment) won(kept int64) int64 {
+	records := int64(g.liveItems+g.liveRows) + g.dropBytes/recordBytes
+	body := kept + min(records, kept/recordBytes)*slotBytes
+	packed := body + body/sectorBytes*sumBytes + (kept/collectChunk+1)*disk.BlockBytes
+	packed += disk.BlockBytes                                   // the word that it is free
+	won := g.size - int64(g.first) - 2*disk.BlockBytes - packed // two for seals
+	if kept == 0 {
+		return g.size
+	}
+	if won < g.size/8 {
+		return 0
+	}
+	return won
+}
+
+// dead says whether some segments have records that are dead.
+type dead struct{ items, rows bool }
+
+func (d *dead) add(g *segment) {
+	d.items = d.items || g.items > g.liveItems
+	d.rows = d.rows || g.rows > g.liveRows
+}
+
+// isCovered reports whether the durable checkpoint knows all that a segment says.
+func (s *Store) isCovered(g *segment) bool { return (spot{g.number, g.end}).before(s.covered) }
 
 // droppable reports whether the tombstones of a segment are needed no more: no segment
 // before it has a record that is dead, and the checkpoint knows what they say.
-func (s *Store) droppable(g *segment, rows bool) bool {
+func (s *Store) droppable(g *segment, before dead) bool {
 	if s.opts.bugs.on(bugDropTombstones) {
 		return true
 	}
-	if !(spot{g.number, g.end}).before(s.covered) {
-		return false
-	}
-	for n, o := range s.table.segs {
-		if n < g.number && (o.items > o.liveItems || rows && o.rows > o.liveRows) {
-			return false
+	return s.isCovered(g) && !before.items && !(before.rows && g.dropRows > 0)
+}
+
+// deadBefore looks at the segments before one. The caller holds mu.
+func (s *Store) deadBefore(g *segment) (d dead) {
+	for _, o := range s.table.order {
+		if o.number >= g.number {
+			break
 		}
+		d.add(o)
 	}
-	return true
+	return d
 }
 
 // Collect frees the segments that have the least in them until the log takes no more
@@ -140,16 +199,29 @@ func (s *Store) Collect() (freed int, err error) {
 }
 
 // collect copies what is needed of a segment and frees it.
-func (s *Store) collect(g *segment) error {
+func (s *Store) collect(g *segment) (err error) {
 	s.background.lock()
 	defer s.background.unlock()
+	if s.closing.Load() {
+		return ErrClosed
+	}
 	s.mu.Lock()
 	g.collected = true
-	drop := s.droppable(g, g.dropRows > 0)
+	defer func() {
+		if err != nil { // for another time
+			s.mu.Lock()
+			g.collected = false
+			s.mu.Unlock()
+		}
+	}()
+	drop := s.droppable(g, s.deadBefore(g))
 	idle := g.live == 0 && (g.dropBytes == 0 || drop)
 	s.mu.Unlock()
 	if !idle {
 		c, err := s.readAll(g)
+		if err != nil && !disk.Unreadable(err) {
+			return fmt.Errorf("collect segment %d: %w", g.number, err)
+		}
 		if err != nil {
 			// It stays: what of it can be read is read one by one.
 			s.damage.Add(1)
@@ -166,7 +238,10 @@ func (s *Store) collect(g *segment) error {
 // readAll reads a segment. What its file has been cut off of reads as zeros.
 func (s *Store) readAll(g *segment) (*content, error) {
 	c := &content{id: s.id, seg: g.number, base: max(g.first, disk.BlockBytes)}
-	buf := make([]byte, max(0, g.size-int64(c.base))&^(disk.BlockBytes-1))
+	s.mu.Lock()
+	size := g.size
+	s.mu.Unlock()
+	buf := make([]byte, max(0, size-int64(c.base))&^(disk.BlockBytes-1))
 	b, err := g.read(buf, c.base)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
@@ -178,22 +253,40 @@ func (s *Store) readAll(g *segment) (*content, error) {
 
 // copyLive copies the records of a segment that are needed, in their order.
 func (s *Store) copyLive(c *content, g *segment, drop bool) error {
-	sum := 0
-	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
-		slots, _ := c.slots(&h)
-		for len(slots) > 0 {
-			n, bytes, err := s.move(c, slots, drop)
+	// Together as many as go into a frame: else the writer takes them one by one, and each
+	// frame is padded.
+	var some []placed
+	size := 0
+	flush := func() error {
+		for len(some) > 0 {
+			n, err := s.move(c, some, drop)
 			if err != nil {
 				return err
 			}
-			slots = slots[n:]
-			if sum += bytes; sum >= collectChunk && !s.opts.bugs.on(bugFreeEarly) {
-				sum = 0
-				if err := s.barrier(); err != nil {
+			some = some[n:]
+			if s.opts.bugs.on(bugFreeEarly) {
+				continue
+			}
+			if err := s.barrier(); err != nil {
+				return err
+			}
+		}
+		some, size = some[:0], 0
+		return nil
+	}
+	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
+		slots, _ := c.slots(&h)
+		for _, p := range slots {
+			some = append(some, p)
+			if size += int(p.size); size >= collectChunk {
+				if err := flush(); err != nil {
 					return err
 				}
 			}
 		}
+	}
+	if err := flush(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	left := g.live
@@ -209,29 +302,30 @@ func (s *Store) copyLive(c *content, g *segment, drop bool) error {
 	return s.barrier()
 }
 
-// move copies some records; it returns how many it has seen, and what it has copied.
-func (s *Store) move(c *content, slots []placed, drop bool) (seen, bytes int, err error) {
+// move copies some records; it returns how many it has seen.
+func (s *Store) move(c *content, slots []placed, drop bool) (seen int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.work.Signal()
+	bytes := 0
+	defer func() { s.stats.copied.Add(int64(bytes)) }()
 	for i := range slots {
 		if bytes >= collectChunk || s.Err() != nil {
-			return i, bytes, s.Err()
+			return i, s.Err()
 		}
 		n, err := s.moveOne(c, &slots[i], drop)
 		if err != nil {
-			return i, bytes, err
+			return i, err
 		}
 		bytes += n
 	}
-	s.stats.copied.Add(int64(bytes))
-	return len(slots), bytes, nil
+	return len(slots), nil
 }
 
 // moveOne copies a record if it is needed.
 func (s *Store) moveOne(c *content, p *placed, drop bool) (bytes int, err error) {
 	q := s.part(p.part)
-	if p.kind == kindFree || p.gen != q.gen {
+	if p.kind == kindFree || p.gen != q.gen && p.kind != kindLoss {
 		return 0, nil
 	}
 	here := spot{c.seg, p.off}
@@ -251,6 +345,11 @@ func (s *Store) moveOne(c *content, p *placed, drop bool) (bytes int, err error)
 		}
 		s.putState(p.part)
 		return int(q.state.bytes()), nil
+	case kindLoss:
+		if s.lossAt.place() != here {
+			return 0, nil
+		}
+		return int(s.lossAt.bytes()), s.putLoss()
 	case kindItem, kindLost:
 		e = q.items.findSpot(p.bound, here)
 	case kindRow:
@@ -345,13 +444,13 @@ func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) 
 	}
 	r.flags = 0
 	if e := t.get(t.seek(p.bound)); e != nil && e.bound() == p.bound {
-		if p.kind == kindDropRow || p.flags&flagCollides == 0 && !q.items.crowded(p.bound) && e.size&bitShare == 0 {
-			return 0, nil // what is there now was written later, and replaces as much
+		// A later record of the same key replaces as much. One of another key does so only
+		// while it has the bound for itself, and a third one may come to it.
+		if p.kind == kindDropRow || ok && s.hasKey(t, p.bound, r.key) {
+			return 0, nil
 		}
-		if ok {
-			if _, found, _ := s.match(q, r.key, p.bound, NotKnown); found {
-				return 0, nil
-			}
+		if !ok && p.flags&flagCollides == 0 && !e.shared() && !t.crowded(p.bound) {
+			return 0, nil // no other key was ever seen to have this bound
 		}
 		r.flags = flagCollides
 	}
@@ -365,11 +464,28 @@ func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) 
 	return r.bytes(), nil
 }
 
+// hasKey reports whether a key is in the index for certain: its record was read.
+func (s *Store) hasKey(t *tree, b bound, key []byte) bool {
+	f := t.seek(b)
+	for e := t.get(f); e != nil && e.bound() == b; e = t.get(f) {
+		if same, _ := s.isKey(e, key); same {
+			return true
+		}
+		f = t.next(f)
+	}
+	return false
+}
+
 // copyLost stands in for a deletion that cannot be read: that its key is lost is safe
 // to say, for it is mended.
 func (s *Store) copyLost(p *placed) (int, error) {
 	q := s.part(p.part)
 	r := record{kind: kindLost, part: p.part, gen: p.gen, key: rowKey(p.bound)}
+	x := q.items.get(q.items.seek(p.bound))
+	beside := x != nil && x.bound() == p.bound
+	if beside {
+		r.flags |= flagCollides
+	}
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return 0, err
 	}
@@ -378,52 +494,10 @@ func (s *Store) copyLost(p *placed) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.items.insert(e)
+	if beside {
+		q.items.share(p.bound)
+	}
 	return r.bytes(), nil
-}
-
-// copyUnreadable notes as lost what the index has in a segment and no frame there: the
-// frames are damaged.
-func (s *Store) copyUnreadable(c *content) error {
-	known := make(map[uint32]bool)
-	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
-		slots, _ := c.slots(&h)
-		for i := range slots {
-			known[slots[i].off] = true
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.work.Signal()
-	for n := range s.parts {
-		q := s.parts[n].Load()
-		if q == nil {
-			continue
-		}
-		if q.state.seg == c.seg && !known[q.state.off] {
-			if err := s.reserve(align8(recordBytes+stateBytes+len(q.meta)), 1); err != nil {
-				return err
-			}
-			s.putState(uint16(n))
-		}
-		var bad []placed
-		for _, t := range []*tree{&q.items, &q.rows} {
-			k := kindRow
-			if t.items {
-				k = kindItem
-			}
-			t.each(func(e *entry) {
-				if e.seg == c.seg && !known[e.off] {
-					bad = append(bad, placed{slot{bound: e.bound(), size: e.bytes(), gen: q.gen, part: uint16(n), kind: k}, e.off})
-				}
-			})
-		}
-		for i := range bad {
-			if _, err := s.moveOne(c, &bad[i], false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // free takes a segment out of the log. Its file goes when the log says durably that it
@@ -446,9 +520,29 @@ func (s *Store) free(g *segment) error {
 			return err
 		}
 	}
-	if err := s.fs.Remove(segmentName(g.number)); err != nil {
-		return fmt.Errorf("remove segment %d: %w", g.number, err)
-	}
+	s.removeFile(g.number)
 	s.stats.freed.Add(1)
 	return nil
+}
+
+// removeFile removes the file of a segment that is no more. If that fails it is for another
+// time: at the latest the next start finds it in no list.
+func (s *Store) removeFile(n uint32) {
+	if err := s.fs.Remove(segmentName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.opts.Logger.Warn("the file of a segment that is no more is not removed", "segment", n, "err", err)
+		s.mu.Lock()
+		s.unremoved = append(s.unremoved, n)
+		s.mu.Unlock()
+	}
+}
+
+// removeAgain removes what could not be removed before.
+func (s *Store) removeAgain() {
+	s.mu.Lock()
+	again := s.unremoved
+	s.unremoved = nil
+	s.mu.Unlock()
+	for _, n := range again {
+		s.removeFile(n)
+	}
 }

@@ -27,6 +27,9 @@ var AllBugs = map[string]Bugs{
 // Plant lets a store have bugs.
 func (o *Options) Plant(b Bugs) { o.bugs = b }
 
+// OpenFiles bounds how many files of segments are open.
+func (o *Options) OpenFiles(n int) { o.openFiles = n }
+
 // HashBits lets only so many bits of places count, so that keys collide.
 func (o *Options) HashBits(n uint) { o.hashBits = n }
 
@@ -61,6 +64,7 @@ func (s *Store) Audit() error {
 			}
 		}
 	}
+	at(s.lossAt.seg).live += int64(s.lossAt.bytes())
 	for n, g := range s.table.segs {
 		f := at(n)
 		if g.live != f.live || g.liveItems != f.items || g.liveRows != f.rows {

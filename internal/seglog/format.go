@@ -17,16 +17,21 @@ const (
 	kindDelete  kind = 2 // key: the item's
 	kindRow     kind = 3 // key: seq and generation of rows; its value
 	kindDropRow kind = 4 // key: the same
-	kindState   kind = 5 // no key; the partition's state
+	kindState   kind = 5 // key: floor and generation of rows; the rest of the partition's state
 	kindLost    kind = 6 // key: place and check of an item that could not be read
 	kindFree    kind = 7 // key: the number of a segment that is no more
-	kindMax     kind = kindFree
+	kindLoss    kind = 8 // key: number of a loss of nobody knows what, and whether it counts
+	kindMax     kind = kindLoss
 )
 
 // The bits of a record's flags.
 const (
 	flagDoubt    = 1 // a copy of an item after which a newer one may have been lost
 	flagCollides = 2 // another key with the same bound was in the index beside it
+
+	stateMeta    = 4  // of a state: there is a meta
+	stateSuspect = 8  // keys that are not found may have been lost
+	stateBad     = 16 // there was a meta, and it cannot be read
 )
 
 // The bits of a frame's flags.
@@ -159,7 +164,7 @@ func (id *identity) slotOf(r *record) slot {
 	switch r.kind {
 	case kindItem, kindDelete:
 		s.bound = id.boundOf(r.key)
-	case kindRow, kindDropRow, kindLost, kindFree:
+	case kindRow, kindDropRow, kindState, kindLost, kindFree, kindLoss:
 		if len(r.key) == boundBytes {
 			s.bound = bound{le.Uint64(r.key), le.Uint32(r.key[8:])}
 		}

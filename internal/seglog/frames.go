@@ -2,7 +2,10 @@ package seglog
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"hash/crc32"
+	"io"
 
 	"viewring/internal/disk"
 )
@@ -14,6 +17,57 @@ type content struct {
 	seg  uint32
 	base uint32
 	b    []byte
+	bad  []uint32 // offsets of blocks that cannot be read; ascending
+}
+
+// unread fills blocks that cannot be read. It is not zeros: what was not written reads as
+// zeros, and of these it cannot be said.
+const unread = 0xEE
+
+// read fills b from a file: block by block where not all can be read at once. What the file
+// has been cut off of reads as zeros. An error that says nothing about what is there is
+// returned.
+func (c *content) read(f disk.File) error {
+	n, err := f.ReadAt(c.b, int64(c.base))
+	if err == nil || errors.Is(err, io.EOF) {
+		clear(c.b[n:])
+		return nil
+	}
+	if !disk.Unreadable(err) {
+		return err
+	}
+	for at := 0; at < len(c.b); at += disk.BlockBytes {
+		block := c.b[at : at+disk.BlockBytes]
+		n, err := f.ReadAt(block, int64(c.base)+int64(at))
+		switch {
+		case err == nil || errors.Is(err, io.EOF):
+			clear(block[n:])
+		case disk.Unreadable(err):
+			for i := range block {
+				block[i] = unread
+			}
+			c.bad = append(c.bad, c.base+uint32(at))
+		default:
+			return err
+		}
+	}
+	return nil
+}
+
+// readFull fills b from a place of a file. Its error wraps ErrCorrupt where the file is too
+// short or cannot be read there; every other one says nothing about what is there.
+func readFull(f disk.File, b []byte, at int64) error {
+	n, err := f.ReadAt(b, at)
+	if disk.Unreadable(err) {
+		n, err = f.ReadAt(b, at) // it may pass
+	}
+	switch {
+	case n == len(b):
+		return nil
+	case errors.Is(err, io.EOF) || disk.Unreadable(err):
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return err
 }
 
 func (c *content) end() uint32 { return c.base + uint32(len(c.b)) }

@@ -70,7 +70,7 @@ func loadIdentity(fs disk.FS, names []string, opts *Options) (*identity, error) 
 	found := false
 	for _, n := range names {
 		_, seg := segmentNumber(n)
-		found = found || n == storeName || seg
+		found = found || n == storeName || n == begunName || seg
 	}
 	if !found {
 		return id, id.create(fs)
@@ -80,18 +80,23 @@ func loadIdentity(fs disk.FS, names []string, opts *Options) (*identity, error) 
 		return nil, fmt.Errorf("open identity: %w", err)
 	}
 	defer f.Close() // read only
-	b := make([]byte, 2*disk.BlockBytes)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return nil, fmt.Errorf("read identity: %w", err)
-	}
-	first := id.decode(b[:disk.BlockBytes])
+	first := id.read(f, 0)
 	if first == nil {
 		return id, nil
 	}
-	if err := id.decode(b[disk.BlockBytes:]); err != nil {
+	if err := id.read(f, disk.BlockBytes); err != nil {
 		return nil, fmt.Errorf("read identity: %w; its copy: %w", first, err)
 	}
 	return id, nil
+}
+
+// read reads one of the copies.
+func (id *identity) read(f disk.File, at int64) error {
+	b := make([]byte, disk.BlockBytes)
+	if err := readFull(f, b, at); err != nil {
+		return err
+	}
+	return id.decode(b)
 }
 
 func (id *identity) create(fs disk.FS) error {

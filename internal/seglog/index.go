@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"sort"
-	"sync"
-	"unsafe"
 )
 
 // entry is where the index says that a record is: 24 bytes. It stands for the key by
@@ -30,6 +28,7 @@ const (
 func (e *entry) bytes() uint32   { return e.size & bitsSize }
 func (e *entry) lost() bool      { return e.size&bitLost != 0 }
 func (e *entry) doubted() bool   { return e.size&bitDoubt != 0 }
+func (e *entry) shared() bool    { return e.size&bitShare != 0 }
 func (e *entry) place() (p spot) { return spot{e.seg, e.off} }
 
 // spot is a place in the log. The log's order is that of spots.
@@ -50,7 +49,7 @@ func (a bound) compare(b bound) int {
 }
 
 const (
-	pageEntries = 170 // 4,088 bytes
+	pageEntries = 170 // 4,096 bytes with the page's head
 	nodePages   = 256
 )
 
@@ -58,62 +57,10 @@ const (
 // pointers, and a hundred million keys must not make the collector let as much
 // garbage come together.
 type page struct {
-	n int64
-	e [pageEntries]entry
-}
-
-// arena hands out pages.
-type arena struct {
-	mu     sync.Mutex
-	free   []*page
-	mapped [][]byte
-	used   int
-}
-
-const arenaPages = 256
-
-func (a *arena) take() *page {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.free) == 0 {
-		const size = int(unsafe.Sizeof(page{}))
-		b, err := mapPages(arenaPages * size)
-		if err != nil {
-			panic("out of memory for the index: " + err.Error()) // as for every other allocation
-		}
-		a.mapped = append(a.mapped, b)
-		for i := range arenaPages {
-			a.free = append(a.free, (*page)(unsafe.Pointer(&b[i*size])))
-		}
-	}
-	p := a.free[len(a.free)-1]
-	a.free = a.free[:len(a.free)-1]
-	p.n = 0
-	a.used++
-	return p
-}
-
-func (a *arena) give(p *page) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.free = append(a.free, p)
-	a.used--
-}
-
-func (a *arena) bytes() int64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return int64(len(a.mapped)) * arenaPages * int64(unsafe.Sizeof(page{}))
-}
-
-// close gives all pages back to the kernel. No tree may be used any more.
-func (a *arena) close() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, b := range a.mapped {
-		_ = unmapPages(b) // private memory: nothing can be lost
-	}
-	a.mapped, a.free = nil, nil
+	n     int32
+	chunk int32 // of the arena
+	e     [pageEntries]entry
+	_     [8]byte // so that a page of the index is one of the kernel's
 }
 
 // tree is a sorted set of entries in pages; several may have the same bound. It grows
@@ -224,8 +171,8 @@ func (t *tree) split(f finger) finger {
 		half = pageEntries - 1 // ascending: leave the full page as it is
 	}
 	right := t.arena.take()
-	right.n = int64(copy(right.e[:], pg.e[half:pg.n]))
-	pg.n = int64(half)
+	right.n = int32(copy(right.e[:], pg.e[half:pg.n]))
+	pg.n = int32(half)
 	nd.pages = slices.Insert(nd.pages, f.page+1, right)
 	nd.firsts = slices.Insert(nd.firsts, f.page+1, right.e[0].bound())
 	if f.at > half {
@@ -265,18 +212,30 @@ func (t *tree) remove(f finger) {
 	}
 }
 
-// join puts a page that is nearly empty and the one after it together.
+// Neighbours that have no more than these together are joined: so pages are nearly half
+// full at least, whatever is deleted, and a page that was joined can grow before it is split.
+const (
+	joinedEntries = pageEntries * 7 / 8
+	joinedPages   = nodePages * 3 / 4
+)
+
+// join puts the page at f and a neighbour together where both fit well into one.
 func (t *tree) join(f finger) {
 	nd := t.nodes[f.node]
-	if f.page+1 == len(nd.pages) {
+	if nd.pages[f.page].n > joinedEntries {
 		return
 	}
-	pg, next := nd.pages[f.page], nd.pages[f.page+1]
-	if pg.n > pageEntries/4 || pg.n+next.n > pageEntries*3/4 {
-		return
+	for _, left := range [...]int{f.page, f.page - 1} {
+		if left < 0 || left+1 >= len(nd.pages) {
+			continue
+		}
+		pg, next := nd.pages[left], nd.pages[left+1]
+		if pg.n+next.n <= joinedEntries {
+			pg.n += int32(copy(pg.e[pg.n:], next.e[:next.n]))
+			t.dropPage(finger{f.node, left + 1, 0})
+			return
+		}
 	}
-	pg.n += int64(copy(pg.e[pg.n:], next.e[:next.n]))
-	t.dropPage(finger{f.node, f.page + 1, 0})
 }
 
 func (t *tree) dropPage(f finger) {
@@ -286,5 +245,27 @@ func (t *tree) dropPage(f finger) {
 	nd.firsts = slices.Delete(nd.firsts, f.page, f.page+1)
 	if len(nd.pages) == 0 {
 		t.nodes = slices.Delete(t.nodes, f.node, f.node+1)
+		return
+	}
+	t.joinNodes(f.node)
+}
+
+// joinNodes puts a node and a neighbour together where both fit well into one, and then
+// the pages where they meet.
+func (t *tree) joinNodes(n int) {
+	for _, left := range [...]int{n, n - 1} {
+		if left < 0 || left+1 >= len(t.nodes) {
+			continue
+		}
+		nd, next := t.nodes[left], t.nodes[left+1]
+		if len(nd.pages)+len(next.pages) > joinedPages {
+			continue
+		}
+		at := len(nd.pages) - 1
+		nd.pages = append(nd.pages, next.pages...)
+		nd.firsts = append(nd.firsts, next.firsts...)
+		t.nodes = slices.Delete(t.nodes, left+1, left+2)
+		t.join(finger{left, at, 0})
+		return
 	}
 }

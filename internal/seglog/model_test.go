@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"sync"
 	"testing"
 
 	"viewring/internal/disk/crashdisk"
@@ -76,6 +75,8 @@ func (m model) apply(ops []seglog.Op) {
 const counterPart = 7
 
 const (
+	modelSegment = 64 << 10 // bytes
+
 	modelParts = 5
 	modelKeys  = 60
 )
@@ -92,7 +93,10 @@ func draw(rng *rand.Rand, m model) seglog.Op {
 	case n < 55:
 		o.Kind, o.Key = seglog.Put, keyOf(rng.IntN(modelKeys))
 		size := rng.IntN(300)
-		if rng.IntN(20) == 0 {
+		switch rng.IntN(200) {
+		case 0: // half a segment and more
+			size = modelSegment/3 + rng.IntN(modelSegment)
+		case 1, 2, 3, 4, 5, 6, 7, 8, 9, 10:
 			size = rng.IntN(6000)
 		}
 		o.Value = make([]byte, size)
@@ -124,6 +128,13 @@ func draw(rng *rand.Rand, m model) seglog.Op {
 	return o
 }
 
+// errWrong is wrapped where a store says what is not so.
+var errWrong = errors.New("wrong")
+
+func wrong(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errWrong, fmt.Errorf(format, args...))
+}
+
 // compare says how a store differs from a model.
 func compare(s *seglog.Store, m model) error {
 	for n := range uint16(modelParts) {
@@ -137,10 +148,10 @@ func compare(s *seglog.Store, m model) error {
 			return true
 		})
 		if err != nil {
-			return err
+			return wrong("partition %d: %w", n, err)
 		}
 		if !maps.Equal(found, c.items) {
-			return fmt.Errorf("partition %d has %s", n, difference(found, c.items))
+			return wrong("partition %d has %s", n, difference(found, c.items))
 		}
 		rows := make(map[uint64]string)
 		err = s.Rows(n, 0, func(seq uint64, row []byte) bool {
@@ -151,10 +162,10 @@ func compare(s *seglog.Store, m model) error {
 			return true
 		})
 		if err != nil {
-			return err
+			return wrong("partition %d: %w", n, err)
 		}
 		if !maps.Equal(rows, c.rows) {
-			return fmt.Errorf("partition %d has rows %v, not %v", n, slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(c.rows)))
+			return wrong("partition %d has rows %v, not %v", n, slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(c.rows)))
 		}
 	}
 	metas := make(map[uint16]string)
@@ -163,12 +174,12 @@ func compare(s *seglog.Store, m model) error {
 	}
 	for n, c := range m {
 		if string(c.meta) != metas[n] {
-			return fmt.Errorf("partition %d has meta %q, not %q", n, metas[n], c.meta)
+			return wrong("partition %d has meta %q, not %q", n, metas[n], c.meta)
 		}
 		delete(metas, n)
 	}
 	if len(metas) > 0 {
-		return fmt.Errorf("metas that nobody put: %v", metas)
+		return wrong("metas that nobody put: %v", metas)
 	}
 	return nil
 }
@@ -201,15 +212,19 @@ type player struct {
 	ackedAt model // the model after the batch acked
 	batches map[uint64][]seglog.Op
 	waits   []func() error // of batches acked+1 …
+	doing   string         // what is under way
 	beside  bool           // others use the store at the same time
 }
 
 func newPlayer(seed uint64, sector int) *player {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	p := &player{rng: rng, disk: crashdisk.New(sector, rng), model: make(model), ackedAt: make(model), batches: make(map[uint64][]seglog.Op)}
-	p.opts = seglog.Options{SegmentBytes: 64 << 10, Manual: true}
+	p.opts = seglog.Options{SegmentBytes: modelSegment, Manual: true}
 	if rng.IntN(3) == 0 {
 		p.opts.HashBits(3)
+	}
+	if rng.IntN(2) == 0 {
+		p.opts.OpenFiles(1 + rng.IntN(3))
 	}
 	return p
 }
@@ -258,10 +273,13 @@ func (p *player) settle(rest int) error {
 func (p *player) step() error {
 	switch n := p.rng.IntN(100); {
 	case n < 88:
+		p.doing = "batch"
 		return p.batch()
 	case n < 91:
+		p.doing = "checkpoint"
 		return p.store.Checkpoint()
 	case n < 95:
+		p.doing = "collection"
 		_, err := p.store.Collect()
 		return err
 	case n < 97:
@@ -297,58 +315,9 @@ func (p *player) look() error {
 	}
 	want, there := p.model.part(n).items[string(key)]
 	if ok != there || string(value) != want {
-		return fmt.Errorf("get %q of partition %d: %d bytes %v, not %d bytes %v", key, n, len(value), ok, len(want), there)
+		return wrong("get %q of partition %d: %d bytes %v, not %d bytes %v", key, n, len(value), ok, len(want), there)
 	}
 	return nil
-}
-
-// crash crashes the disk, opens the store again and compares it with what may be there.
-func (p *player) crash() error {
-	for {
-		next := p.disk.Crash()
-		if p.store != nil {
-			_ = p.store.Close() // the machine is dead: nobody learns of it
-		}
-		p.disk = next
-		if p.rng.IntN(4) == 0 {
-			p.disk.CrashAfter(p.rng.IntN(6)) // while it starts
-		}
-		err := p.open()
-		if p.disk.Crashed() {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("open: %w", err)
-		}
-		p.disk.CrashAfter(-1)
-		break
-	}
-	kept := uint64(0)
-	for _, m := range p.store.Metas() {
-		if m.Suspect {
-			return fmt.Errorf("partition %d is suspect", m.Part)
-		}
-		if m.Part == counterPart {
-			if _, err := fmt.Sscan(string(m.Value), &kept); err != nil {
-				return err
-			}
-		}
-	}
-	if kept < p.acked || kept > p.number {
-		return fmt.Errorf("batches up to %d are there; up to %d were acknowledged, up to %d made", kept, p.acked, p.number)
-	}
-	for n := p.acked + 1; n <= kept; n++ {
-		p.ackedAt.apply(p.batches[n])
-	}
-	p.model, p.number, p.acked, p.waits = p.ackedAt.clone(), kept, kept, nil
-	clear(p.batches)
-	if err := p.store.Audit(); err != nil {
-		return fmt.Errorf("audit: %w", err)
-	}
-	if d := p.store.Stats().Damage; d > 0 {
-		return fmt.Errorf("%d times damage where there is none", d)
-	}
-	return compare(p.store, p.model)
 }
 
 // slow reports whether the long plays are wanted: a million operations, 10,000 crashes,
@@ -389,67 +358,4 @@ func TestModel(t *testing.T) {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 	}
-}
-
-// crashes plays a seed with crashes at random steps.
-func crashes(seed uint64, count int, plant seglog.Bugs) error {
-	sector := []int{512, 4096}[seed%2]
-	p := newPlayer(seed, sector)
-	p.opts.Plant(plant)
-	p.disk.CrashAfter(p.rng.IntN(12)) // in or after the first start
-	if err := p.open(); err != nil && !p.disk.Crashed() {
-		return err
-	}
-	if err := p.crash(); err != nil {
-		return fmt.Errorf("after the first start: %w", err)
-	}
-	for n := range count {
-		p.disk.CrashAfter(p.rng.IntN(1 << p.rng.IntN(9)))
-		var beside sync.WaitGroup
-		if seed%4 > 1 {
-			p.beside = true
-			beside.Go(func() { tidyUntilCrash(p.store) })
-		}
-		for !p.disk.Crashed() {
-			if err := p.step(); err != nil {
-				if !errors.Is(err, crashdisk.ErrCrashed) && !p.disk.Crashed() {
-					return fmt.Errorf("before crash %d: %w", n, err)
-				}
-				break
-			}
-		}
-		beside.Wait()
-		if err := p.crash(); err != nil {
-			return fmt.Errorf("after crash %d: %w", n, err)
-		}
-	}
-	return p.store.Close()
-}
-
-// tidyUntilCrash writes checkpoints and collects beside the batches.
-func tidyUntilCrash(s *seglog.Store) {
-	for {
-		if s.Checkpoint() != nil {
-			return
-		}
-		if _, err := s.Collect(); err != nil {
-			return
-		}
-	}
-}
-
-// TestCrashes crashes at random points: nothing that was acknowledged is lost, nothing
-// that was deleted is back, and a batch is there as a whole or not at all.
-func TestCrashes(t *testing.T) {
-	seeds := uint64(20)
-	if slow() {
-		seeds = 400
-	}
-	const each = 30
-	for seed := range seeds {
-		if err := crashes(seed, each, 0); err != nil {
-			t.Fatalf("seed %d: %v", seed, err)
-		}
-	}
-	t.Logf("%d crashes", seeds*each)
 }

@@ -8,3 +8,6 @@ func mapPages(n int) ([]byte, error) {
 }
 
 func unmapPages(b []byte) error { return unix.Munmap(b) }
+
+// forgetPages gives memory back to the kernel; it reads as zeros then.
+func forgetPages(b []byte) bool { return unix.Madvise(b, unix.MADV_DONTNEED) == nil }

@@ -12,15 +12,18 @@ import (
 func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil, false, nil
+		return nil, false, s.absent()
 	}
 	b := s.id.boundOf(key)
 	for tries := 0; ; tries++ {
 		var few [4]entry
 		p.mu.RLock()
 		group := p.items.group(b, few[:0])
-		gen, suspect := p.gen, p.suspect
+		gen, suspect, gone := p.gen, s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return nil, false, ErrClosed
+		}
 		value, ok, err = s.find(group, gen, key)
 		if errors.Is(err, errMoved) && tries < movedMax {
 			continue
@@ -87,6 +90,9 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 	}
 	defer g.release()
 	b, err := g.read(make([]byte, e.bytes()), e.off)
+	if errors.Is(err, errMoved) {
+		return r, false, err
+	}
 	if err != nil && len(b) < recordBytes {
 		s.damage.Add(1)
 		return r, false, err
@@ -100,6 +106,18 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 		return r, keyOK && r.kind == want, fmt.Errorf("%w: record of %d bytes at %d of segment %d", ErrCorrupt, e.bytes(), e.off, e.seg)
 	}
 	return r, true, nil
+}
+
+// absent is the error of a read in a partition that nothing is known of: none, unless the
+// store is closed, or what it had may be lost.
+func (s *Store) absent() error {
+	switch {
+	case s.gone.Load():
+		return ErrClosed
+	case s.lossOpen.Load():
+		return fmt.Errorf("%w: records of any partition are lost", ErrCorrupt)
+	}
+	return nil
 }
 
 // isMissing reports whether a segment was there and is lost.
@@ -162,13 +180,16 @@ const wholeValue = -1
 func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes int) bool) error {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil
+		return s.absent()
 	}
 	for at, more := from.Place, true; more; {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
-		suspect := p.suspect
+		suspect, gone := s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return ErrClosed
+		}
 		if suspect {
 			return fmt.Errorf("scan of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}
@@ -217,8 +238,11 @@ func (s *Store) readPlace(part uint16, p *partition, place uint64, n int) (items
 	for tries := 0; ; tries++ {
 		p.mu.RLock()
 		group := p.items.places(place, 1)
-		gen := p.gen
+		gen, gone := p.gen, s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return nil, ErrClosed
+		}
 		items, err = s.readGroup(group, part, gen, place, n)
 		if !errors.Is(err, errMoved) || tries >= movedMax {
 			return items, err
@@ -290,6 +314,9 @@ func (s *Store) readEntryHead(e *entry, n int) (r record, err error) {
 // segmentOf acquires the segment of an entry.
 func (s *Store) segmentOf(e *entry) (*segment, error) {
 	g := s.acquire(e.seg)
+	if g == nil && s.gone.Load() {
+		return nil, ErrClosed
+	}
 	if g == nil && s.isMissing(e.seg) {
 		return nil, fmt.Errorf("%w: segment %d is missing", ErrCorrupt, e.seg)
 	}
@@ -303,13 +330,16 @@ func (s *Store) segmentOf(e *entry) (*segment, error) {
 func (s *Store) Rows(part uint16, after uint64, fn func(seq uint64, row []byte) bool) error {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil
+		return s.absent()
 	}
 	for tries := 0; after < 1<<64-1; {
 		p.mu.RLock()
 		some := p.rows.places(after+1, scanEntries)
-		suspect := p.suspect
+		suspect, gone := s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
+		if gone {
+			return ErrClosed
+		}
 		if suspect {
 			return fmt.Errorf("rows of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}
@@ -352,8 +382,8 @@ func (s *Store) Metas() (out []Meta) {
 			continue
 		}
 		p.mu.RLock()
-		if p.meta != nil || p.bad || p.suspect {
-			out = append(out, Meta{Part: uint16(n), Value: p.meta, Suspect: p.suspect})
+		if suspect := s.suspicious(p); p.meta != nil || p.bad || suspect {
+			out = append(out, Meta{Part: uint16(n), Value: p.meta, Suspect: suspect})
 		}
 		p.mu.RUnlock()
 	}

@@ -1,9 +1,9 @@
 package seglog
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -23,15 +23,20 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	if names, err = clean(fs, names); err != nil {
 		return nil, fmt.Errorf("clean the log's folder: %w", err)
 	}
+	if err := fs.SyncDir(); err != nil { // a process that was killed may have left names that are not durable
+		return nil, fmt.Errorf("sync the log's folder: %w", err)
+	}
 	id, err := loadIdentity(fs, names, &opts)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan struct{}, 1),
-		tidying: newSemaphore(), background: newSemaphore(), quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1}
+		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate()}
+	s.files = newFiles(fs, cmp.Or(opts.openFiles, openFilesMax))
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
 	s.work.L, s.room.L = &s.mu, &s.mu
-	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), began: time.Now()}
+	s.begun = slices.Contains(names, begunName)
+	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), follows: make(map[uint32]uint32), began: time.Now()}
 	if err := r.run(names); err != nil {
 		for _, g := range s.table.segs {
 			g.release()
@@ -61,6 +66,10 @@ type recovery struct {
 	read     int64                   // bytes, for the progress
 	newest   uint32                  // of heads
 	listed   map[uint32]bool         // segments that there were when the checkpoint began
+	buf      []byte                  // of what is read of a segment
+	follows  map[uint32]uint32       // the segment that was written after one
+	lostEnd  bool                    // of the log
+	noticed  bool                    // a loss of nobody knows what
 	hurt     map[uint16]bool         // partitions that have become suspect
 	headless []*segment              // their heads cannot be read
 	open     []*segment              // not sealed, and no frame is added any more
@@ -69,6 +78,9 @@ type recovery struct {
 func (r *recovery) run(names []string) error {
 	numbers, err := r.openSegments(names)
 	if err != nil {
+		return err
+	}
+	if err := r.persist(); err != nil { // before a file is removed because the log says so
 		return err
 	}
 	if err := r.loadCheckpoint(names); err != nil {
@@ -83,6 +95,23 @@ func (r *recovery) run(names []string) error {
 	}
 	r.sweep()
 	r.s.opts.Logger.Info("the log is open", "segments", len(numbers), "read", r.read, "keys", r.s.Stats().Keys, "took", time.Since(r.began))
+	return nil
+}
+
+// persist makes durable what a process that was killed wrote and did not sync: the last
+// frame, or the seal of the segment before. Only then may it be told of.
+func (r *recovery) persist() error {
+	numbers := r.s.numbers()
+	for _, n := range numbers[max(0, len(numbers)-2):] {
+		f, err := r.s.files.get(n)
+		if err == nil {
+			err = f.Sync()
+			r.s.files.put(f)
+		}
+		if err != nil {
+			return fmt.Errorf("sync segment %d: %w", n, err)
+		}
+	}
 	return nil
 }
 
@@ -106,20 +135,22 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 		if !ok {
 			continue
 		}
-		f, err := s.fs.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		g := &segment{number: n, parts: make(map[uint16]bool)}
-		g.mem.file = f
+		g := &segment{number: n, files: s.files, parts: make(map[uint16]bool)}
+		g.mem.named = true
 		g.durable.Store(true)
 		g.over = true
 		s.addSegment(g)
 		numbers = append(numbers, n)
+		f, err := s.files.get(n)
+		if err != nil {
+			return nil, err
+		}
 		if g.size, err = f.Size(); err != nil {
+			s.files.put(f)
 			return nil, err
 		}
 		h, err := readSegmentHead(s.id, f, n)
+		s.files.put(f)
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			r.damage("a segment's head is damaged", "segment", n, "err", err)
@@ -128,10 +159,14 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 			return nil, err
 		default:
 			r.heads[n] = &h
+			r.follows[h.prev] = max(r.follows[h.prev], n)
 			g.first, g.firstLSN = uint32(h.bytes()), h.firstLSN
 		}
 	}
 	slices.Sort(numbers)
+	if len(numbers) > 0 {
+		return numbers, s.noteBegun()
+	}
 	return numbers, nil
 }
 
@@ -146,11 +181,13 @@ func (r *recovery) damage(what string, args ...any) {
 func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	s := r.s
 	if len(numbers) == 0 {
-		if r.start.off == 0 {
-			return nil, nil // nor had the checkpoint any
+		if r.start.off == 0 && !s.begun {
+			return nil, nil // there never was any
 		}
 		r.damage("all segments are missing")
 		r.suspectAll()
+		r.lostEnd = true
+		return nil, nil
 	}
 	newest := uint32(0)
 	for n := range r.heads {
@@ -172,9 +209,7 @@ func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	for _, n := range numbers {
 		if n < newest && !live[n] {
 			s.dropSegment(s.seg(n))
-			if err := s.fs.Remove(segmentName(n)); err != nil {
-				return nil, err
-			}
+			s.removeFile(n)
 			continue
 		}
 		kept = append(kept, n)
@@ -216,11 +251,12 @@ func (r *recovery) replay(numbers []uint32) error {
 		if err := r.segment(s.seg(n), i == len(all)-1); err != nil {
 			return err
 		}
-		s.nextNumber = n + 1
+		s.nextNumber = max(s.nextNumber, n+1)
 		s.cur = s.seg(n)
 	}
-	if r.start.off > 0 && (len(all) == 0 || all[len(all)-1] < r.start.seg) {
+	if r.start.off > 0 && len(all) > 0 && all[len(all)-1] < r.start.seg {
 		r.lost(r.start.seg, "the newest segment is missing", -1, nil)
+		r.lostEnd = true
 	}
 	for n := range s.table.missing {
 		if n < r.start.seg {
@@ -232,8 +268,20 @@ func (r *recovery) replay(numbers []uint32) error {
 		s.cur.durable.Store(false) // it goes on
 	}
 	s.lsn = max(r.expect, s.lsn)
+	if r.lostEnd {
+		// What was there had numbers that nobody knows, and copies of it may turn up.
+		s.nextNumber += lostNumbers
+		s.lsn += lostFrames
+	}
 	return nil
 }
+
+// These many numbers are left out where the end of the log is lost: more than it can have
+// had. There are enough of them for 65,000 losses.
+const (
+	lostNumbers = 1 << 16 // segments
+	lostFrames  = 1 << 40
+)
 
 // findFreed looks which segments were freed since the newest head was written. The file of
 // one may be there yet, and is none of the log's any more.
@@ -260,9 +308,7 @@ func (r *recovery) findFreed(numbers []uint32) error {
 				f := uint32(p.pos)
 				if delete(s.table.missing, f); s.seg(f) != nil && c.judge(&h) == whole {
 					s.dropSegment(s.seg(f))
-					if err := s.fs.Remove(segmentName(f)); err != nil {
-						return err
-					}
+					s.removeFile(f)
 				}
 			}
 		}
@@ -270,19 +316,29 @@ func (r *recovery) findFreed(numbers []uint32) error {
 	return nil
 }
 
-// content reads a segment from an offset on.
+// content reads a segment from an offset on, into memory that the next call uses again. What the disk cannot give is damage; every
+// other error is returned, for it says nothing about what is there.
 func (r *recovery) content(g *segment, from uint32) (*content, error) {
 	c := &content{id: r.s.id, seg: g.number, base: from}
 	if int64(from) >= g.size {
 		return c, nil
 	}
-	c.b = make([]byte, g.size-int64(from))
-	n, err := g.mem.file.ReadAt(c.b, int64(from))
-	if err != nil && !errors.Is(err, io.EOF) {
-		r.damage("a segment cannot be read", "segment", g.number, "at", int64(from)+int64(n), "err", err)
+	n := int(g.size-int64(from)) &^ (disk.BlockBytes - 1)
+	if cap(r.buf) < n {
+		r.buf = make([]byte, n)
 	}
-	clear(c.b[n:])
-	c.b = c.b[:len(c.b)&^(disk.BlockBytes-1)]
+	c.b = r.buf[:n]
+	f, err := r.s.files.get(g.number)
+	if err == nil {
+		err = c.read(f)
+		r.s.files.put(f)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read segment %d: %w", g.number, err)
+	}
+	if len(c.bad) > 0 {
+		r.damage("a part of a segment cannot be read", "segment", g.number, "at", c.bad[0], "blocks", len(c.bad))
+	}
 	r.read += int64(len(c.b))
 	if now := time.Now(); now.Sub(r.began) > 2*time.Second && now.Sub(r.said) > 2*time.Second {
 		r.said = now
@@ -318,15 +374,24 @@ func (r *recovery) segment(g *segment, newest bool) error {
 	if h, ok := c.locate(from); r.heads[g.number] == nil && g.number != r.start.seg && (!ok || known == 0 && h.off > disk.BlockBytes) {
 		r.lost(g.number, "the beginning of a segment is missing", -1, nil)
 	}
-	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*disk.BlockBytes {
+	next := r.heads[g.number+1]
+	complete := g.sealed || next != nil && next.prev == g.number && next.firstLSN == r.expect
+	if h := r.heads[g.number]; h != nil && g.size < int64(h.blocks)*disk.BlockBytes && !complete {
 		r.lost(g.number, "a segment was cut off", -1, nil)
 	}
 	g.endLSN = r.expect
+	if g.closed {
+		again, ok := c.locate(g.end + g.sealBytes)
+		g.closed = !ok || again.flags != frameSeal // that the store was closed was taken back
+	}
 	switch {
 	case newest && g.sealed && !g.closed:
 		r.lost(g.number+1, "the newest segment is missing", -1, nil)
+		r.lostEnd = true
 	case newest:
 		return r.endOfLog(c, g)
+	case !g.sealed && r.follows[g.number] > g.number+1:
+		// That its end is lost was noticed, and written down, before the log went on.
 	case !g.sealed:
 		r.open = append(r.open, g)
 		if r.s.seg(g.number+1) == nil && !r.s.table.missing[g.number+1] {
@@ -347,12 +412,20 @@ func (r *recovery) endOfLog(c *content, g *segment) error {
 	if isZero(rest) {
 		return nil
 	}
+	if i := slices.IndexFunc(c.bad, func(at uint32) bool { return at >= g.end }); i >= 0 {
+		r.lost(g.number, "what may be the end of the log cannot be read", -1, nil)
+		g.over, r.lostEnd = true, true
+		return nil
+	}
 	if h, ok := r.s.id.readFrameHead(rest, magicHead); (!ok || h.seg != g.number || h.off != g.end) && !nearlyZero(rest[:headBytes]) {
 		r.lost(g.number, "the end of the log is damaged", -1, nil)
-		g.over = true
+		g.over, r.lostEnd = true, true
 		return nil
 	}
 	r.s.opts.Logger.Info("the log ends in a write that was not finished", "segment", g.number, "at", g.end)
+	if err := g.pin(); err != nil {
+		return err
+	}
 	piece := disk.Aligned(disk.BlockBytes)
 	for off := uint32(0); int(off) < len(rest); off += disk.BlockBytes {
 		if isZero(rest[off : off+disk.BlockBytes]) {
@@ -387,8 +460,10 @@ func (r *recovery) frame(c *content, g *segment, h *head) {
 			r.lost(g.number, "a frame is lost", 1, parts)
 		}
 	}
+	r.s.sinceCkp += int64(h.bytes()) // what a start has read once the next one need not read again
 	if g.end = h.off + uint32(h.bytes()); h.flags&frameSeal != 0 {
 		g.end = h.off // a checkpoint that begins here sees the seal again
+		g.sealBytes = uint32(h.bytes())
 		g.sealed, g.closed = true, h.flags&frameClose != 0
 		r.expect = h.lsn
 		return

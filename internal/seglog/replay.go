@@ -8,6 +8,11 @@ func (r *recovery) slot(c *content, g *segment, p *placed) {
 	if p.kind == kindFree {
 		return
 	}
+	if p.kind == kindLoss {
+		s.account(g, &p.slot)
+		r.loss(entry{pos: p.pos, seg: g.number, off: p.off, size: p.size}, p.check != 0)
+		return
+	}
 	q := s.part(p.part)
 	if p.gen > q.gen {
 		s.wipe(q)
@@ -36,7 +41,7 @@ func (r *recovery) slot(c *content, g *segment, p *placed) {
 	case kindRow, kindDropRow:
 		r.row(q, e, p.kind)
 	case kindState:
-		r.state(q, c, e)
+		r.state(q, c, e, p)
 	}
 }
 
@@ -69,6 +74,12 @@ func (r *recovery) sameKey(q *partition, c *content, e *entry, p *placed) (at fi
 			r.s.dead(y, kindItem)
 			q.items.remove(n)
 			f = q.items.seek(e.bound())
+		}
+	}
+	// The checkpoint may have this very record, also one that cannot be read.
+	for g, y := f, x; y != nil && y.bound() == e.bound(); g, y = q.items.next(g), q.items.get(q.items.next(g)) {
+		if y.place() == e.place() {
+			return g, true
 		}
 	}
 	rec, _, ok := c.id.readHead(c.at(p.off), e.place())
@@ -123,16 +134,16 @@ func (r *recovery) row(q *partition, e entry, k kind) {
 }
 
 // state takes over a partition's state.
-func (r *recovery) state(q *partition, c *content, e entry) {
+func (r *recovery) state(q *partition, c *content, e entry, p *placed) {
 	r.s.dead(&q.state, kindState)
 	q.state = e
 	was := q.suspect
-	rec, _, ok := c.id.readRecord(c.at(e.off), e.place())
-	if !ok || rec.kind != kindState || !q.readState(rec.value) {
-		q.meta, q.bad = nil, true
+	rec, _, ok := c.id.readRecord(c.at(p.off), e.place())
+	if !ok || rec.kind != kindState {
+		rec.value = nil
 		r.damage("a partition's state is damaged", "segment", e.seg, "at", e.off)
-		return
 	}
+	q.takeState(p.bound, p.flags, rec.value)
 	if q.suspect && !was {
 		q.doubt() // what was lost, and where, may be known no more
 	}
@@ -142,22 +153,6 @@ func (r *recovery) state(q *partition, c *content, e entry) {
 	for x := q.rows.get(finger{}); x != nil && x.check < q.rowGen; x = q.rows.get(finger{}) {
 		r.s.bury(&q.rows) // all have the same generation
 	}
-}
-
-// readState reads what appendState wrote.
-func (p *partition) readState(b []byte) bool {
-	if len(b) < stateBytes {
-		return false
-	}
-	p.floor, p.rowGen = le.Uint64(b), le.Uint32(b[8:])
-	bits := b[12]
-	p.meta = nil
-	if bits&stateMeta != 0 {
-		p.meta = append([]byte{}, b[stateBytes:]...)
-	}
-	p.suspect = p.suspect || bits&stateSuspect != 0
-	p.bad = bits&stateBad != 0
-	return true
 }
 
 // lost notes that count frames of a segment, -1 for nobody knows, cannot be read, and
@@ -185,7 +180,9 @@ func (r *recovery) suspectAll() {
 			r.suspect(uint16(n))
 		}
 	}
-	r.s.lostAll = true
+	r.noticed = true
+	r.s.loss.Add(1)
+	r.s.lossOpen.Store(true)
 }
 
 // suspect notes that any record of a partition may have been followed by one that is lost.
@@ -263,15 +260,17 @@ func (r *recovery) settle() error {
 			return err
 		}
 	}
-	if len(r.hurt) > 0 {
+	if len(r.hurt) > 0 || r.noticed {
 		if err := r.saveSuspects(); err != nil {
 			return err
 		}
 	}
+	var missing []*content
 	for n := range s.table.missing {
-		if err := s.copyUnreadable(&content{id: s.id, seg: n}); err != nil {
-			return err
-		}
+		missing = append(missing, &content{id: s.id, seg: n})
+	}
+	if err := s.copyUnreadable(missing...); err != nil {
+		return err
 	}
 	if err := s.barrier(); err != nil {
 		return err
@@ -315,6 +314,12 @@ func (r *recovery) saveSuspects() error {
 	}
 	slices.Sort(parts)
 	s.mu.Lock()
+	if r.noticed {
+		if err := s.putLoss(); err != nil {
+			s.mu.Unlock()
+			return err
+		}
+	}
 	for _, n := range parts {
 		p := s.part(n)
 		if err := s.reserve(align8(recordBytes+stateBytes+len(p.meta)), 1); err != nil {

@@ -79,7 +79,7 @@ func (s *Store) endSegment() error {
 		s.full()
 	}
 	var err error
-	if s.cur != nil && s.cur.end > s.cur.first && s.Err() == nil && !s.closing {
+	if s.cur != nil && s.cur.end > s.cur.first && s.Err() == nil && !s.closing.Load() {
 		err = s.openSegment(0, 0)
 		s.work.Signal()
 	}
@@ -278,7 +278,7 @@ func (s *Store) rewriteState(part uint16) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.part(part)
-	if s.Err() != nil || s.closing {
+	if s.Err() != nil || s.closing.Load() {
 		return
 	}
 	if err := s.reserve(align8(recordBytes+stateBytes+len(p.meta)), 1); err != nil {

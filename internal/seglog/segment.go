@@ -1,8 +1,11 @@
 package seglog
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -13,8 +16,9 @@ import (
 
 // segment is one file of the log. Its number is never used again.
 type segment struct {
+	files    *files
 	number   uint32
-	size     int64  // of the file
+	size     int64  // of the file; guarded by Store.mu
 	first    uint32 // where its first frame is
 	firstLSN uint64
 
@@ -32,9 +36,10 @@ type segment struct {
 	collected bool  // its live records are being copied, or have been
 
 	// Found at opening.
-	endLSN uint64 // number of the frame after its last
-	sealed bool   // it ends with a seal
-	closed bool   // that of a store that was closed
+	endLSN    uint64 // number of the frame after its last
+	sealed    bool   // it ends with a seal
+	closed    bool   // that of a store that was closed
+	sealBytes uint32 // of the seal; 0: none
 
 	durable atomic.Bool  // all of it is, its seal too
 	hurt    atomic.Bool  // a scrub has met damage in it
@@ -43,7 +48,8 @@ type segment struct {
 	mem struct {
 		sync.RWMutex
 		frames []*frame  // not durable yet, and therefore here
-		file   disk.File // nil: not made yet
+		named  bool      // it has a file
+		file   *openFile // of one that is written
 	}
 }
 
@@ -110,8 +116,8 @@ func readSegmentHead(id *identity, f disk.File, number uint32) (h segmentHead, e
 		return h, err
 	}
 	fixed := make([]byte, 48)
-	if _, err := f.ReadAt(fixed, 0); err != nil {
-		return h, fmt.Errorf("%w: head of segment %d: %w", ErrCorrupt, number, err)
+	if err := readFull(f, fixed, 0); err != nil {
+		return h, fmt.Errorf("head of segment %d: %w", number, err)
 	}
 	live, parts := int64(le.Uint32(fixed[36:])), int64(le.Uint32(fixed[40:]))
 	n := 48 + 4*live + 2*parts
@@ -119,8 +125,8 @@ func readSegmentHead(id *identity, f disk.File, number uint32) (h segmentHead, e
 		return h, fmt.Errorf("%w: head of segment %d: not one of this store", ErrCorrupt, number)
 	}
 	b := make([]byte, n+4)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return h, fmt.Errorf("%w: head of segment %d: %w", ErrCorrupt, number, err)
+	if err := readFull(f, b, 0); err != nil {
+		return h, fmt.Errorf("head of segment %d: %w", number, err)
 	}
 	if crc32.Update(id.seed, castagnoli, b[:n]) != le.Uint32(b[n:]) {
 		return h, fmt.Errorf("%w: head of segment %d: checksum", ErrCorrupt, number)
@@ -149,11 +155,19 @@ func (g *segment) read(b []byte, off uint32) ([]byte, error) {
 			return b[:n], nil
 		}
 	}
-	file := g.mem.file
+	named := g.mem.named
 	g.mem.RUnlock()
-	if file == nil {
+	if !named {
 		return nil, fmt.Errorf("%w: segment %d has no file", ErrCorrupt, g.number)
 	}
+	file, err := g.files.get(g.number)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, errMoved // it was freed since
+	case err != nil:
+		return nil, fmt.Errorf("open segment %d: %w", g.number, err)
+	}
+	defer g.files.put(file)
 	n, err := file.ReadAt(b, int64(off))
 	if n < len(b) && err != nil {
 		return b[:n], fmt.Errorf("%w: read segment %d at %d: %w", ErrCorrupt, g.number, off, err)
@@ -163,8 +177,29 @@ func (g *segment) read(b []byte, off uint32) ([]byte, error) {
 
 // release ends a read.
 func (g *segment) release() {
-	if g.refs.Add(-1) == 0 && g.mem.file != nil {
-		_ = g.mem.file.Close() // it was removed: nothing that it could lose matters
+	if g.refs.Add(-1) == 0 {
+		g.unpin()
+		g.files.drop(g.number)
+	}
+}
+
+// pin keeps the file open while it is written. One goroutine writes a segment.
+func (g *segment) pin() error {
+	if g.mem.file != nil {
+		return nil
+	}
+	f, err := g.files.get(g.number)
+	if err != nil {
+		return fmt.Errorf("open segment %d: %w", g.number, err)
+	}
+	g.mem.file = f
+	return nil
+}
+
+func (g *segment) unpin() {
+	if g.mem.file != nil {
+		g.files.put(g.mem.file)
+		g.mem.file = nil
 	}
 }
 
@@ -186,6 +221,8 @@ func (s *Store) addSegment(g *segment) {
 	g.refs.Store(1)
 	s.table.Lock()
 	s.table.segs[g.number] = g
+	i, _ := slices.BinarySearchFunc(s.table.order, g.number, func(o *segment, n uint32) int { return cmp.Compare(o.number, n) })
+	s.table.order = slices.Insert(s.table.order, i, g)
 	s.table.Unlock()
 }
 
@@ -193,16 +230,18 @@ func (s *Store) addSegment(g *segment) {
 func (s *Store) dropSegment(g *segment) {
 	s.table.Lock()
 	delete(s.table.segs, g.number)
+	if i := slices.Index(s.table.order, g); i >= 0 {
+		s.table.order = slices.Delete(s.table.order, i, i+1)
+	}
 	s.table.Unlock()
 	g.release()
 }
 
 // numbers are those of all segments, ascending. The caller holds mu.
 func (s *Store) numbers() []uint32 {
-	out := make([]uint32, 0, len(s.table.segs))
-	for n := range s.table.segs {
-		out = append(out, n)
+	out := make([]uint32, len(s.table.order))
+	for i, g := range s.table.order {
+		out[i] = g.number
 	}
-	slices.Sort(out)
 	return out
 }

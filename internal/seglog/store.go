@@ -1,7 +1,6 @@
 package seglog
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -25,8 +24,9 @@ type Options struct {
 	Place  func(key []byte) uint64
 	Logger *slog.Logger // nil: none
 
-	hashBits uint // tests: so few bits of the hashes count
-	bugs     bugs // tests: planted
+	openFiles int  // tests: so many files of segments are open at most; 0: openFilesMax
+	hashBits  uint // tests: so few bits of the hashes count
+	bugs      bugs // tests: planted
 }
 
 const (
@@ -39,7 +39,7 @@ func (o *Options) defaults() {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = segmentBytesDefault
 	}
-	o.SegmentBytes = max(4*disk.BlockBytes, o.SegmentBytes&^(disk.BlockBytes-1))
+	o.SegmentBytes = max(8*disk.BlockBytes, o.SegmentBytes&^(disk.BlockBytes-1))
 	if o.CheckpointBytes == 0 {
 		o.CheckpointBytes = checkpointBytesDefault
 	}
@@ -60,6 +60,7 @@ func (o *Options) defaults() {
 type Store struct {
 	fs    disk.FS
 	opts  Options
+	files *files
 	id    *identity
 	arena arena
 	parts [1 << 16]atomic.Pointer[partition]
@@ -67,6 +68,7 @@ type Store struct {
 	table struct { // segs is changed only by who holds mu as well
 		sync.RWMutex
 		segs    map[uint32]*segment
+		order   []*segment      // by number
 		missing map[uint32]bool // were there, and are lost
 	}
 
@@ -78,14 +80,21 @@ type Store struct {
 	queue      []*frame     // full, in the order of the log
 	queued     int          // bytes in queue and on their way
 	prev       frameSummary // of the frame before the one that grows
+	batch      uint64       // counts those that were looked at
 	dirty      []uint16     // partitions whose state the batch has to write
 	nextNumber uint32       // of the next segment
 	lsn        uint64       // of the next frame
 	last       *frame       // the latest frame that was begun
-	closing    bool
+	closing    atomic.Bool  // nothing new begins; changed under mu
+	drained    bool         // the writer ends when nothing is left
+	gone       atomic.Bool  // the index is no more
 	sinceCkp   int64        // bytes of frames since the last checkpoint began
+	lastCkp    int64        // bytes of the last checkpoint
+	low        bool         // the disk has no more room than what the store needs for itself
+	unremoved  []uint32     // segments that are no more, whose files could not be removed
 	graves     []tree       // of wiped partitions, not accounted for yet
 	covered    spot         // the durable checkpoint has all before
+	begun      bool         // there was a segment, once; of the writer
 	failed     atomic.Value // error
 	failure    chan struct{}
 
@@ -96,38 +105,33 @@ type Store struct {
 	ended      sync.WaitGroup
 	writerDone chan struct{}
 
-	tidying    semaphore // held by who chooses what to collect; taken before background
-	background semaphore // held by a checkpoint, and while a segment is collected
+	tidying    gate // held by who chooses what to collect; taken before background
+	background gate // held by a checkpoint, and while a segment is collected
 
-	damage  atomic.Uint64 // damaged records, frames and segments met
-	lostAll bool          // found at opening: what is lost may be of any partition
-	stats   counters
+	damage   atomic.Uint64 // damaged records, frames and segments met
+	loss     atomic.Uint32 // the latest loss of which nobody knows what partition it was of
+	lossOpen atomic.Bool   // it counts
+	lossAt   entry         // where that is written; guarded by mu
+	stats    counters
 }
 
 // partition is what the index has of one.
 type partition struct {
-	mu      sync.RWMutex
-	gen     uint32 // of its records: those of lower ones were wiped
-	floor   uint64 // rows up to it were trimmed
-	suspect bool   // keys that are not found may have been lost
-	meta    []byte // nil: none
-	bad     bool   // the meta cannot be read
-	rowGen  uint32 // of its rows: those of lower ones were cut off
-	dirty   bool   // its state is to be written with the batch
-	state   entry  // where its state is, seg 0: nowhere
-	items   tree
-	rows    tree
+	mu        sync.RWMutex
+	gen       uint32 // of its records: those of lower ones were wiped
+	floor     uint64 // rows up to it were trimmed
+	loss      uint32 // the latest loss before it was wiped
+	suspect   bool   // keys that are not found may have been lost
+	meta      []byte // nil: none
+	bad       bool   // the meta cannot be read
+	rowGen    uint32 // of its rows: those of lower ones were cut off
+	batch     uint64 // the last one that was admitted; guarded by Store.mu
+	floorThen uint64 // the floor that it leaves
+	dirty     bool   // its state is to be written with the batch
+	state     entry  // where its state is, seg 0: nowhere
+	items     tree
+	rows      tree
 }
-
-// semaphore is a lock that is held while others write. Who waits for it lets a test's
-// virtual clock go on, which a mutex does not.
-type semaphore chan struct{}
-
-func newSemaphore() semaphore { return make(semaphore, 1) }
-
-func (m semaphore) lock() { m <- struct{}{} }
-
-func (m semaphore) unlock() { <-m }
 
 // part returns a partition, made if need be. The caller holds mu.
 func (s *Store) part(p uint16) *partition {
@@ -157,26 +161,45 @@ func (s *Store) Err() error {
 // Failed is closed when a write has failed; then Err says why.
 func (s *Store) Failed() <-chan struct{} { return s.failure }
 
-// LostAll reports whether records were found to be lost at opening of which nobody knows
-// what partition they were of: it may have been any, also one that has nothing here.
-func (s *Store) LostAll() bool { return s.lostAll }
+// gate is a lock that is held while frames are waited for. It is no sync.Mutex: a bubble of
+// testing/synctest, whose virtual clock tells when a slow write ends, goes on only when all
+// in it wait for something of the bubble.
+type gate chan struct{}
 
-// Close makes everything durable, writes a checkpoint, and ends the store.
+func newGate() gate { return make(gate, 1) }
+
+func (g gate) lock() { g <- struct{}{} }
+
+func (g gate) unlock() { <-g }
+
+// Close makes everything durable, writes a checkpoint, and ends the store. That there is no
+// room for the checkpoint is no error: the next start reads more of the log.
 func (s *Store) Close() error {
-	var err error
 	if s.Err() == nil {
-		err = s.Checkpoint()
+		if err := s.Checkpoint(); err != nil && !s.closing.Load() && s.Err() == nil {
+			s.opts.Logger.Warn("the log is closed without a checkpoint", "err", err)
+		}
 	}
-	return errors.Join(err, s.end(frameSeal|frameClose))
+	return s.end(frameSeal | frameClose)
 }
 
 // end stops all goroutines. With flags it seals the log.
 func (s *Store) end(flags uint32) error {
 	s.mu.Lock()
-	if s.closing {
+	if s.closing.Load() {
 		s.mu.Unlock()
 		return ErrClosed
 	}
+	s.closing.Store(true)
+	s.room.Broadcast()
+	s.mu.Unlock()
+	close(s.quit)
+	// A checkpoint or a collection may be under way. What comes later sees that we close.
+	s.tidying.lock()
+	s.background.lock()
+	s.background.unlock()
+	s.tidying.unlock()
+	s.mu.Lock()
 	if s.building != nil {
 		s.full()
 	}
@@ -184,11 +207,9 @@ func (s *Store) end(flags uint32) error {
 		s.queue = append(s.queue, s.sealFrame(flags))
 		s.cur.over = true
 	}
-	s.closing = true
+	s.drained = true
 	s.work.Broadcast()
-	s.room.Broadcast()
 	s.mu.Unlock()
-	close(s.quit)
 	<-s.writerDone
 	s.ended.Wait()
 	select {
@@ -197,9 +218,14 @@ func (s *Store) end(flags uint32) error {
 		_ = s.fs.Remove(f.name)
 	default:
 	}
-	for _, g := range s.table.segs {
+	s.gone.Store(true)
+	s.table.Lock()
+	for n, g := range s.table.segs {
 		g.release()
+		delete(s.table.segs, n)
 	}
+	s.table.order = nil
+	s.table.Unlock()
 	for i := range s.parts {
 		if p := s.parts[i].Load(); p != nil {
 			p.mu.Lock() // no read is in it any more

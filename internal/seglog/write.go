@@ -83,24 +83,27 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.queued > queueBytesMax && s.Err() == nil && !s.closing {
+	for s.queued > queueBytesMax && s.Err() == nil && !s.closing.Load() {
 		s.room.Wait()
 	}
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	if s.closing {
+	if s.closing.Load() {
 		return nil, ErrClosed
+	}
+	if err := s.findRoom(ops); err != nil {
+		return nil, err
+	}
+	if err := s.admit(ops); err != nil {
+		return nil, err
 	}
 	body, records := s.bound(ops)
 	if err := s.reserve(body, records); err != nil {
 		return nil, err
 	}
 	for i := range ops {
-		if err := s.apply(&ops[i]); err != nil {
-			s.fail(err) // a part of the batch is in the frame already
-			return nil, s.Err()
-		}
+		s.apply(&ops[i])
 	}
 	for _, p := range s.dirty {
 		s.putState(p)
@@ -120,6 +123,37 @@ func (o *Op) check() error {
 	}
 	if o.Kind == 0 || o.Kind > Wipe {
 		return fmt.Errorf("unknown operation %d", o.Kind)
+	}
+	return nil
+}
+
+// admit says what of a batch cannot be carried out, before anything of it is. The caller
+// holds mu.
+func (s *Store) admit(ops []Op) error {
+	s.batch++
+	for i := range ops {
+		o := &ops[i]
+		switch o.Kind {
+		case PutRow, Trim, Cut, Wipe:
+		default:
+			continue
+		}
+		p := s.part(o.Part)
+		if p.batch != s.batch {
+			p.batch, p.floorThen = s.batch, p.floor
+		}
+		switch o.Kind {
+		case PutRow:
+			if o.Seq <= p.floorThen {
+				return fmt.Errorf("row %d of partition %d: up to %d they were trimmed", o.Seq, o.Part, p.floorThen)
+			}
+		case Trim:
+			p.floorThen = max(p.floorThen, o.Seq)
+		case Cut:
+			p.floorThen = min(p.floorThen, o.Seq)
+		case Wipe:
+			p.floorThen = 0
+		}
 	}
 	return nil
 }
@@ -165,7 +199,7 @@ func (s *Store) reserve(body, records int) error {
 	}
 	if f := s.building; f != nil {
 		n := len(f.slots) + records
-		need := frameBytes(f.body+body, n, len(f.prev.parts)) + frameBytes(0, 0, n)
+		need := frameBytes(f.body+body, n, len(f.prev.parts)) + sealRoom(n)
 		if int64(f.off)+int64(need) <= f.seg.size {
 			f.grow(headBytes + f.body + body)
 			return nil
@@ -173,7 +207,7 @@ func (s *Store) reserve(body, records int) error {
 		s.full()
 	}
 	if s.cur != nil && !s.cur.over {
-		need := frameBytes(body, records, len(s.prev.parts)) + frameBytes(0, 0, records)
+		need := frameBytes(body, records, len(s.prev.parts)) + sealRoom(records)
 		if int64(s.cur.end)+int64(need) <= s.cur.size {
 			s.begin()
 			s.building.grow(headBytes + body)
@@ -200,7 +234,7 @@ func (s *Store) nextSegment() *segmentHead {
 // after the new one was made: a sealed segment without a successor has lost it.
 func (s *Store) openSegment(body, records int) error {
 	h := s.nextSegment()
-	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + frameBytes(0, 0, records))
+	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + sealRoom(records))
 	if need > 1<<31 {
 		return fmt.Errorf("a batch of %d bytes", body)
 	}
@@ -208,11 +242,20 @@ func (s *Store) openSegment(body, records int) error {
 	if s.cur != nil && !s.cur.over {
 		seal = s.sealFrame(frameSeal)
 		s.cur.over = true
+	} else if s.cur != nil && s.cur.closed {
+		// The store is closed no more: without this segment it has lost one.
+		seal = s.sealFrame(frameSeal)
+		seal.off += s.cur.sealBytes
+		s.cur.closed = false
 	}
-	g := &segment{number: h.number, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
+	g := &segment{number: h.number, files: s.files, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
 	h.blocks = uint32(g.size / disk.BlockBytes)
 	s.nextNumber++
+	if low := !s.hasRoom(); low != s.low {
+		s.low = low
+		s.opts.Logger.Warn("the room on the disk", "full", low)
+	}
 	s.addSegment(g)
 	s.cur = g
 	s.begin()
@@ -308,7 +351,7 @@ func (s *Store) account(g *segment, sl *slot) {
 		g.rows++
 		g.liveRows++
 		g.live += int64(sl.size)
-	case kindState:
+	case kindState, kindLoss:
 		g.live += int64(sl.size)
 	case kindDropRow:
 		g.dropRows++
@@ -339,7 +382,7 @@ func (s *Store) runWriter() {
 	defer close(s.writerDone)
 	for {
 		s.mu.Lock()
-		for len(s.queue) == 0 && s.building == nil && !s.closing {
+		for len(s.queue) == 0 && s.building == nil && !s.drained {
 			s.work.Wait()
 		}
 		if len(s.queue) == 0 && s.building != nil {
@@ -394,6 +437,9 @@ func (s *Store) write(f *frame) error {
 	h.blocks = uint32(n / disk.BlockBytes)
 	f.grow(n)
 	h.finish(f.buf[:n], s.id, f.slots, f.prev.parts)
+	if err := f.seg.pin(); err != nil {
+		return err
+	}
 	if err := f.seg.mem.file.WriteSync(f.buf[:n], int64(f.off)); err != nil {
 		return fmt.Errorf("write %d bytes at %d of segment %d: %w", n, f.off, f.seg.number, err)
 	}
@@ -401,71 +447,13 @@ func (s *Store) write(f *frame) error {
 	s.stats.frames.Add(1)
 	if f.flags&frameSeal != 0 {
 		f.seg.durable.Store(true)
-		return f.seg.mem.file.EndWrites()
-	}
-	return nil
-}
-
-// makeSegment gives a segment its file: with the head in it before it has its name,
-// and with its name before a frame of it is durable.
-func (s *Store) makeSegment(f *frame) error {
-	g := f.seg
-	var made spareFile
-	select {
-	case made = <-s.spare:
-		if g.size != s.opts.SegmentBytes {
-			_ = made.file.Close() // an empty file
-			_ = s.fs.Remove(made.name)
-			made.file = nil
-		}
-	default:
-	}
-	if made.file == nil {
-		made.name = segmentNewName
-		var err error
-		if made.file, err = s.fs.Create(made.name, g.size, false); err != nil {
+		if err := f.seg.mem.file.EndWrites(); err != nil {
 			return err
 		}
+		s.cutOff(f, n)
+		f.seg.unpin()
 	}
-	file := made.file
-	err := file.WriteSync(f.head.encode(s.id), 0)
-	if err == nil {
-		err = s.fs.Rename(made.name, segmentName(g.number))
-	}
-	if err == nil {
-		err = file.Close() // what it was opened as has a name no more
-	}
-	if err == nil {
-		file, err = s.fs.Open(segmentName(g.number))
-	}
-	if err == nil {
-		err = s.fs.SyncDir()
-	}
-	if err != nil {
-		return err
-	}
-	g.mem.Lock()
-	g.mem.file = file
-	g.mem.Unlock()
 	return nil
-}
-
-// runSpare keeps a file ready for the next segment, so that no write waits for it.
-func (s *Store) runSpare() {
-	for n := 0; ; n++ {
-		select {
-		case <-s.wantSpare:
-		case <-s.quit:
-			return
-		}
-		if len(s.spare) > 0 {
-			continue
-		}
-		name := fmt.Sprintf("spare-%d%s", n, newSuffix)
-		if f, err := s.fs.Create(name, s.opts.SegmentBytes, s.opts.Zeroed); err == nil {
-			s.spare <- spareFile{f, name} // there is room: nobody else puts one there
-		}
-	}
 }
 
 // written tells who waits for a frame, and forgets what is on the disk now.

@@ -12,6 +12,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"syscall"
 
 	"viewring/internal/disk"
 )
@@ -33,16 +34,21 @@ type FS struct {
 	left    int                      // steps until the crash; below 0: none
 	crashed bool
 	steps   int
+	last    Step // the one that the crash interrupted
 	locked  bool
 	watch   func(Step) error
 	free    uint64
 	bounded bool
+	room    int64 // of all files; 0: any
 }
 
 // Step is what is about to be done.
 type Step struct {
 	Kind StepKind
 	Name string // of the file
+	At   int64  // of a read or a write
+	Len  int    // of it
+	Gone bool   // of a change: the name is removed
 }
 
 // StepKind is what kind of a step it is.
@@ -68,14 +74,14 @@ func (d *FS) Watch(fn func(Step) error) {
 }
 
 // about tells of a step.
-func (d *FS) about(kind StepKind, name string) error {
+func (d *FS) about(st Step) error {
 	d.mu.Lock()
 	fn := d.watch
 	d.mu.Unlock()
 	if fn == nil {
 		return nil
 	}
-	return fn(Step{kind, name})
+	return fn(st)
 }
 
 // SetFree lets the disk say that so many bytes are free. It is not full for that.
@@ -83,6 +89,34 @@ func (d *FS) SetFree(bytes uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.free, d.bounded = bytes, true
+}
+
+// Bound gives the disk room for so many bytes in all files, from now on.
+func (d *FS) Bound(bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.room = bytes
+}
+
+// roomLeft is how much room there is. The caller holds mu.
+func (d *FS) roomLeft() int64 {
+	left := d.room
+	seen := make(map[*node]bool)
+	for _, n := range d.names {
+		if !seen[n] {
+			seen[n] = true
+			left -= int64(len(n.now))
+		}
+	}
+	return left
+}
+
+// takeRoom fails where a file cannot get so many bytes longer. The caller holds mu.
+func (d *FS) takeRoom(bytes int64) error {
+	if d.room > 0 && bytes > 0 && bytes > d.roomLeft() {
+		return syscall.ENOSPC
+	}
+	return nil
 }
 
 // Mem makes an empty disk for who wants no crash.
@@ -121,6 +155,13 @@ func (d *FS) Crashed() bool {
 	return d.crashed
 }
 
+// CrashedIn returns the step at which the machine crashed.
+func (d *FS) CrashedIn() Step {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
 // Crash crashes the machine now, if it has not crashed, and returns the disk as the next
 // start finds it.
 func (d *FS) Crash() *FS {
@@ -128,6 +169,20 @@ func (d *FS) Crash() *FS {
 	defer d.mu.Unlock()
 	d.crashed = true
 	return d.after(d.rng, func() bool { return d.rng.IntN(2) == 0 }, func() (percent int) { return 25 * d.rng.IntN(5) })
+}
+
+// Kill ends the process that uses the disk, if nothing has ended it, and returns the disk
+// as the next process finds it: all that was written is there, as the kernel has it, and
+// none of it is durable for that. Of a write that was under way at the end a part is there.
+func (d *FS) Kill() *FS {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.crashed = true
+	next := New(d.sector, d.rng)
+	next.free, next.bounded, next.room = d.free, d.bounded, d.room
+	// Nothing in this disk's hands touches the files any more.
+	next.names, next.durable, next.moves = d.names, d.durable, d.moves
+	return next
 }
 
 // CrashClone returns the disk as a start would find it after a crash now, of which this
@@ -142,7 +197,7 @@ func (d *FS) CrashClone(percent int, rng *rand.Rand) *FS {
 // many percent of a file's sectors. The caller holds mu.
 func (d *FS) after(rng *rand.Rand, moved func() bool, share func() int) *FS {
 	next := New(d.sector, rng)
-	next.free, next.bounded = d.free, d.bounded
+	next.free, next.bounded, next.room = d.free, d.bounded, d.room
 	names := maps.Clone(d.durable)
 	for _, move := range d.moves {
 		if moved() {
@@ -165,6 +220,9 @@ func (d *FS) after(rng *rand.Rand, moved func() bool, share func() int) *FS {
 func (d *FS) survivor(n *node, rng *rand.Rand, percent int) *node {
 	b := make([]byte, max(len(n.synced), len(n.now)))
 	copy(b, n.synced)
+	if len(n.now) < len(n.synced) && rng.IntN(2) == 0 {
+		b = b[:len(n.now)] // it was truncated
+	}
 	for _, s := range slices.Sorted(maps.Keys(n.dirty)) {
 		if rng.IntN(100) < percent {
 			from := s * d.sector
@@ -224,13 +282,13 @@ func (d *FS) Put(name string, b []byte) {
 
 // step counts one change; the caller holds mu. At the crash it returns an error, after
 // which a write under way is in part on the disk.
-func (d *FS) step() error {
+func (d *FS) step(st Step) error {
 	if d.crashed {
 		return ErrCrashed
 	}
 	d.steps++
 	if d.left == 0 {
-		d.crashed, d.left = true, -1
+		d.crashed, d.left, d.last = true, -1, st
 		return errCrashing
 	}
 	if d.left > 0 {
@@ -246,12 +304,15 @@ func (d *FS) rename(move func(map[string]*node)) {
 
 // Create implements disk.FS.
 func (d *FS) Create(name string, size int64, _ bool) (disk.File, error) {
-	if err := d.about(Change, name); err != nil {
+	if err := d.about(Step{Kind: Change, Name: name}); err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: Change, Name: name}); err != nil {
+		return nil, err
+	}
+	if err := d.takeRoom(size); err != nil {
 		return nil, err
 	}
 	n := &node{now: make([]byte, size), synced: make([]byte, size), dirty: make(map[int]bool)}
@@ -275,12 +336,12 @@ func (d *FS) Open(name string) (disk.File, error) {
 
 // Rename implements disk.FS.
 func (d *FS) Rename(from, to string) error {
-	if err := d.about(Change, to); err != nil {
+	if err := d.about(Step{Kind: Change, Name: to}); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: Change, Name: to}); err != nil {
 		return err
 	}
 	n := d.names[from]
@@ -298,12 +359,12 @@ func (d *FS) Rename(from, to string) error {
 
 // Remove implements disk.FS.
 func (d *FS) Remove(name string) error {
-	if err := d.about(Change, name); err != nil {
+	if err := d.about(Step{Kind: Change, Name: name, Gone: true}); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: Change, Name: name, Gone: true}); err != nil {
 		return err
 	}
 	if d.names[name] == nil {
@@ -325,12 +386,12 @@ func (d *FS) List() ([]string, error) {
 
 // SyncDir implements disk.FS.
 func (d *FS) SyncDir() error {
-	if err := d.about(SyncDir, ""); err != nil {
+	if err := d.about(Step{Kind: SyncDir, Name: ""}); err != nil {
 		return err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.step(); err != nil {
+	if err := d.step(Step{Kind: SyncDir}); err != nil {
 		return err
 	}
 	d.durable = maps.Clone(d.names)
@@ -342,6 +403,9 @@ func (d *FS) SyncDir() error {
 func (d *FS) Free() (uint64, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.room > 0 {
+		return uint64(max(0, d.roomLeft())), true
+	}
 	return d.free, d.bounded
 }
 
@@ -377,7 +441,7 @@ type file struct {
 
 // ReadAt implements disk.File.
 func (f *file) ReadAt(b []byte, at int64) (int, error) {
-	if err := f.d.about(Read, f.name); err != nil {
+	if err := f.d.about(Step{Kind: Read, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return 0, err
 	}
 	f.d.mu.Lock()
@@ -397,27 +461,37 @@ func (f *file) ReadAt(b []byte, at int64) (int, error) {
 
 // WriteAt implements disk.File.
 func (f *file) WriteAt(b []byte, at int64) (int, error) {
-	if err := f.d.about(Write, f.name); err != nil {
+	if err := f.d.about(Step{Kind: Write, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return 0, err
 	}
-	return f.writeAt(b, at)
+	return f.writeAt(Write, b, at)
 }
 
-func (f *file) writeAt(b []byte, at int64) (int, error) {
+func (f *file) writeAt(kind StepKind, b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	err := f.d.step()
+	if err := f.d.takeRoom(at + int64(len(b)) - int64(len(f.n.now))); err != nil {
+		return 0, err
+	}
+	err := f.d.step(Step{Kind: kind, Name: f.name, At: at, Len: len(b)})
 	if err != nil && err != errCrashing {
 		return 0, err
 	}
-	f.write(b, at)
 	if err != nil {
+		if f.d.rng.IntN(2) == 0 {
+			b = b[:min(len(b), f.d.sector*f.d.rng.IntN(len(b)/f.d.sector+1))]
+		}
+		f.write(b, at)
 		return 0, err
 	}
+	f.write(b, at)
 	return len(b), nil
 }
 
 func (f *file) write(b []byte, at int64) {
+	if len(b) == 0 {
+		return
+	}
 	if need := int(at) + len(b); need > len(f.n.now) {
 		f.n.now = append(f.n.now, make([]byte, need-len(f.n.now))...)
 	}
@@ -432,13 +506,13 @@ func (f *file) WriteSync(b []byte, at int64) error {
 	if at%disk.BlockBytes != 0 || len(b)%disk.BlockBytes != 0 {
 		return errors.New("a write that is not aligned")
 	}
-	if err := f.d.about(WriteSync, f.name); err != nil {
+	if err := f.d.about(Step{Kind: WriteSync, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return err
 	}
-	if _, err := f.writeAt(b, at); err != nil {
+	if _, err := f.writeAt(WriteSync, b, at); err != nil {
 		return err
 	}
-	if err := f.d.about(Settle, f.name); err != nil {
+	if err := f.d.about(Step{Kind: Settle, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return err
 	}
 	return f.settle(int(at)/f.d.sector, (int(at)+len(b)-1)/f.d.sector)
@@ -464,18 +538,38 @@ func (f *file) settle(from, to int) error {
 	return nil
 }
 
-// Sync implements disk.File.
-func (f *file) Sync() error {
-	if err := f.d.about(Sync, f.name); err != nil {
+// Truncate implements disk.File.
+func (f *file) Truncate(size int64) error {
+	if err := f.d.about(Step{Kind: Write, Name: f.name, At: size}); err != nil {
 		return err
 	}
 	f.d.mu.Lock()
-	err := f.d.step()
+	defer f.d.mu.Unlock()
+	if err := f.d.step(Step{Kind: Write, Name: f.name, At: size}); err != nil {
+		return err
+	}
+	f.n.now = slices.Clone(f.n.now[:min(size, int64(len(f.n.now)))])
+	return nil
+}
+
+// Sync implements disk.File.
+func (f *file) Sync() error {
+	if err := f.d.about(Step{Kind: Sync, Name: f.name}); err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	err := f.d.step(Step{Kind: Sync, Name: f.name})
 	f.d.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	return f.settle(0, len(f.n.now)/f.d.sector)
+	if err := f.settle(0, len(f.n.now)/f.d.sector); err != nil {
+		return err
+	}
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	f.n.synced = f.n.synced[:min(len(f.n.synced), len(f.n.now))]
+	return nil
 }
 
 // EndWrites implements disk.File.
@@ -485,6 +579,9 @@ func (f *file) EndWrites() error { return nil }
 func (f *file) Size() (int64, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
+	if f.d.crashed {
+		return 0, ErrCrashed
+	}
 	return int64(len(f.n.now)), nil
 }
 
