@@ -26,7 +26,7 @@ type Options struct {
 	Zone           string        // "" where zones are not used
 	LeaderAddrs    []string      // of the view leaders
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
-	DiskReserve    int64         // bytes of free disk below which it takes nothing new; 0: the larger of 64 MiB and three files of the log
+	DiskReserve    int64         // bytes of free disk below which it takes nothing new; 0: 64 MiB; never less than what the store needs
 	HeartbeatEvery time.Duration // 0: as the view leader wants it
 	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores

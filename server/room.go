@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -18,30 +19,29 @@ const (
 // room watches the disk below the data folder. With less than the reserve left the
 // server is full, with twice as much it is not any more.
 type room struct {
-	s       *Server
-	reserve uint64
-	wake    chan struct{} // capacity 1: much was written
+	s    *Server
+	wake chan struct{} // capacity 1: much was written
 }
 
-func newRoom(s *Server) *room {
-	reserve := uint64(s.opts.DiskReserve)
-	if reserve == 0 {
-		reserve = max(diskReserveMin, 3*s.store.SegmentBytes())
-	}
-	return &room{s: s, reserve: reserve, wake: make(chan struct{}, 1)}
+func newRoom(s *Server) *room { return &room{s: s, wake: make(chan struct{}, 1)} }
+
+// reserve is what is asked for, and never less than what the store must have: what is under
+// way when the server becomes full still has to be written.
+func (r *room) reserve() uint64 {
+	return max(uint64(cmp.Or(r.s.opts.DiskReserve, diskReserveMin)), r.s.store.Reserve())
 }
 
 // look decides anew, and tells the lanes what has changed.
 func (r *room) look() {
-	free := r.s.store.DiskFree()
+	free, reserve := r.s.store.DiskFree(), r.reserve()
 	full := r.s.full.Load()
 	switch {
 	case free == 0 && !r.s.store.DiskKnown():
 		return // a file system that can't tell
-	case !full && free < r.reserve:
+	case !full && free < reserve:
 		r.s.logger.Error("the disk is nearly full: others take over where they suffice, other writes are refused; free room or add servers",
-			"free", free, "reserve", r.reserve, "data", r.s.opts.Data)
-	case full && free >= 2*r.reserve:
+			"free", free, "reserve", reserve, "data", r.s.opts.Data)
+	case full && free >= 2*reserve:
 		r.s.logger.Info("the disk has room again", "free", free)
 	default:
 		return
@@ -54,7 +54,7 @@ func (r *room) look() {
 
 // wrote notes n bytes of a lane's batches.
 func (r *room) wrote(n int) {
-	if r.s.written.Add(int64(n)) < int64(r.reserve/diskReserveTurn) {
+	if r.s.written.Add(int64(n)) < diskReserveMin/diskReserveTurn {
 		return
 	}
 	r.s.written.Store(0)

@@ -85,7 +85,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
 	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
-	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB)")
+	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, and what the store needs: about 200 MiB on a large disk)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
 	boundsFlags(cmd, &o.Bounds)

@@ -32,7 +32,7 @@ const (
 
 // Options of a Store. The zero value is a server's.
 type Options struct {
-	SegmentBytes int64 // of a file of the log; 0: 32 MiB
+	SegmentBytes int64 // of a file of the log; 0: 32 MiB, and less on a small disk
 }
 
 // Store is one server's storage. Its methods may be called by many goroutines;
@@ -57,17 +57,34 @@ type Store struct {
 	}
 }
 
-// segmentBytesDefault is the length of a segment: of a store with 100 GiB there are some
-// thousand files.
-const segmentBytesDefault = 32 << 20
+// The length of a segment: of a store with 100 GiB there are some thousand files. On a small
+// disk they are shorter, for some are always kept free.
+const (
+	segmentBytesMax = 32 << 20
+	segmentBytesMin = 1 << 20
+	segmentsLeast   = 64 // that an empty disk has room for
+)
+
+func segmentBytes(fs disk.FS) int64 {
+	n := int64(segmentBytesMax)
+	free, known := fs.Free()
+	for known && n > segmentBytesMin && uint64(n)*segmentsLeast > free {
+		n /= 2
+	}
+	return n
+}
 
 // Open opens the store in the folder fs, or makes one, and counts the start: a new
 // incarnation is durable when it returns. dir is the folder's name, for errors.
 func Open(dir string, fs disk.FS, opts Options, logger *slog.Logger) (*Store, error) {
 	if opts.SegmentBytes == 0 {
-		opts.SegmentBytes = segmentBytesDefault
+		opts.SegmentBytes = segmentBytes(fs)
 	}
 	lock, err := folder.Take(fs, dir, "server", folderFormat)
+	if errors.Is(err, folder.ErrFormer) {
+		return nil, fmt.Errorf("%w. Let the former build take the server out of the cluster (viewring leave), which hands over all that it has, "+
+			"and start this one with an empty folder: it joins as a new server", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -143,8 +160,9 @@ func (s *Store) Err() error {
 // Stats returns how the log stands.
 func (s *Store) Stats() seglog.Stats { return s.log.Stats() }
 
-// SegmentBytes returns the size of a segment.
-func (s *Store) SegmentBytes() uint64 { return uint64(s.segment) }
+// Reserve returns how much of the disk must be free for batches not to be refused, and some
+// segments for those under way.
+func (s *Store) Reserve() uint64 { return s.log.Reserve() + 2*uint64(s.segment) }
 
 // DiskKnown reports whether the file system can tell how much room it has left: one
 // in memory can't.

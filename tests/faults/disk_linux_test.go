@@ -19,10 +19,10 @@ const mib = 1 << 20
 
 // Disks that get full, and larger when there is no other way.
 var fullDisks = []scene{
-	{name: "a full disk", servers: 4, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)}, disks: map[string]int64{"s1": 96 * mib}, play: func(p *play) {
+	{name: "a full disk", servers: 4, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)}, disks: map[string]int64{"s1": 48 * mib}, play: func(p *play) {
 		n := p.Servers[0]
 		p.fill()
-		p.fill() // more than fits, wherever the store is with its logs and tables
+		p.fill() // more than fits, with what waits to be collected
 		harness.Eventually(p.t, "nothing is left at "+n.Name, func() bool { return p.actsFor(n) == 0 })
 		p.ops(2 * someOps)
 		resize(p.t, n, 1024*mib)
