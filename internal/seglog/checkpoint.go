@@ -90,6 +90,8 @@ func readEntryBytes(b []byte) entry {
 func (s *Store) Checkpoint() error {
 	s.background.Lock()
 	defer s.background.Unlock()
+	s.sums.writesCkp.Store(true)
+	defer s.sums.writesCkp.Store(false)
 	for s.digGraves(4 * pageEntries) {
 	}
 	s.mu.Lock()
@@ -332,7 +334,7 @@ func (r *recovery) takeChunk(b []byte) error {
 		p.state = readEntryBytes(b[7:])
 		p.readState(b[7+entryBytes:])
 		if g := s.seg(p.state.seg); g != nil {
-			g.live += int64(p.state.bytes())
+			s.lives(g, int64(p.state.bytes()))
 		}
 	case chunkItems, chunkRows:
 		p := s.part(le.Uint16(b[1:]))
@@ -344,7 +346,7 @@ func (r *recovery) takeChunk(b []byte) error {
 			e := readEntryBytes(b)
 			t.add(e)
 			if g := s.seg(e.seg); g != nil {
-				g.live += int64(e.bytes())
+				s.lives(g, int64(e.bytes()))
 				if t.items {
 					g.liveItems++
 				} else {
@@ -366,7 +368,7 @@ func (t *tree) add(e entry) {
 		if last := pg.e[pg.n-1].bound(); last.compare(e.bound()) <= 0 && pg.n < pageEntries*9/10 {
 			pg.e[pg.n] = e
 			pg.n++
-			t.n++
+			t.count(1)
 			return
 		}
 	}
@@ -389,7 +391,8 @@ func (r *recovery) takeStart(b []byte) {
 		r.listed[le.Uint32(b)] = true
 		if g := s.seg(le.Uint32(b)); g != nil {
 			g.items, g.rows, g.dropRows = int(le.Uint32(b[4:])), int(le.Uint32(b[8:])), int(le.Uint32(b[12:]))
-			g.dropBytes, g.end = int64(le.Uint32(b[16:])), le.Uint32(b[20:])
+			g.end = le.Uint32(b[20:])
+			s.buries(g, int64(le.Uint32(b[16:]))-g.dropBytes)
 		}
 	}
 	if g := s.seg(r.start.seg); g != nil {

@@ -143,6 +143,8 @@ func (s *Store) Collect() (freed int, err error) {
 func (s *Store) collect(g *segment) error {
 	s.background.Lock()
 	defer s.background.Unlock()
+	s.sums.collecting.Store(true)
+	defer s.sums.collecting.Store(false)
 	s.mu.Lock()
 	g.collected = true
 	drop := s.droppable(g, g.dropRows > 0)

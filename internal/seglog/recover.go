@@ -119,6 +119,7 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 		if g.size, err = f.Size(); err != nil {
 			return nil, err
 		}
+		s.sums.disk.Add(g.size)
 		h, err := readSegmentHead(s.id, f, n)
 		switch {
 		case errors.Is(err, ErrCorrupt):

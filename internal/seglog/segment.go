@@ -187,6 +187,8 @@ func (s *Store) addSegment(g *segment) {
 	s.table.Lock()
 	s.table.segs[g.number] = g
 	s.table.Unlock()
+	s.sums.segments.Add(1)
+	s.sums.disk.Add(g.size)
 }
 
 // dropSegment takes a segment out of the table; its file is closed after the last read.
@@ -194,6 +196,10 @@ func (s *Store) dropSegment(g *segment) {
 	s.table.Lock()
 	delete(s.table.segs, g.number)
 	s.table.Unlock()
+	s.sums.segments.Add(-1)
+	s.sums.disk.Add(-g.size)
+	s.lives(g, -g.live) // what damage has left there
+	s.buries(g, -g.dropBytes)
 	g.release()
 }
 

@@ -102,6 +102,7 @@ type Store struct {
 	damage  atomic.Uint64 // damaged records, frames and segments met
 	lostAll bool          // found at opening: what is lost may be of any partition
 	stats   counters
+	sums    sums
 }
 
 // partition is what the index has of one.
