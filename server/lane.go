@@ -235,7 +235,7 @@ func (l *lane) perform(r *replica.Ready) error {
 		if err != nil {
 			return err
 		}
-		l.items.wrote(r.Batch)
+		l.items.wrote(r.Batch, l.core)
 		l.s.room.wrote(batchBytes(r.Batch))
 		l.syncing.Add(1)
 		select {
