@@ -43,6 +43,10 @@ type ServerStats struct {
 	RequestBytes, RequestBytesMax   uint64 // requests and answers under way; the most that may be
 }
 
+// LogGarbage returns the bytes of the log's files that no record needs: what is dead,
+// deletions that are kept, what holds the records, and the room not written to yet.
+func (s *ServerStats) LogGarbage() uint64 { return s.LogDisk - min(s.LogDisk, s.LogLive) }
+
 // ServerStatus is a server's last heartbeat.
 type ServerStatus struct {
 	ID    ring.ServerID

@@ -59,10 +59,6 @@ type Stats struct {
 	Checkpointing bool // now
 }
 
-// GarbageBytes are those of the files that no record needs: what is dead, tombstones,
-// heads and directories, and the room that was not written yet.
-func (t *Stats) GarbageBytes() int64 { return max(0, t.DiskBytes-t.LiveBytes) }
-
 // Stats returns how the store stands. It takes no lock that a write holds for long, so
 // it may be asked often; figures of one answer may be of slightly different moments.
 func (s *Store) Stats() Stats {
