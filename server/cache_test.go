@@ -80,8 +80,13 @@ func TestItemCacheIsTheStore(t *testing.T) {
 		if p > 0 {
 			clear(op.Value) // a part of a frame, which may be used again
 		}
-		if c.bytes > limit || c.bytes < 0 {
-			t.Fatalf("%d bytes kept, at most %d are allowed", c.bytes, limit)
+		sum := 0
+		for _, at := range c.lru.Keys() {
+			item, _ := c.lru.Peek(at)
+			sum += cost(at, item)
+		}
+		if c.bytes > limit || c.bytes != sum {
+			t.Fatalf("%d bytes are counted, %d kept, at most %d are allowed", c.bytes, sum, limit)
 		}
 	}
 	if under.reads == asked || c.lru.Len() == 0 {
@@ -164,7 +169,7 @@ func TestItemCacheLimitFalls(t *testing.T) {
 	}
 	// However small the items are, one of the longest finds room at once.
 	c.setLimit(1 << 20)
-	for i := range 8 * evictMax {
+	for i := range 10_000 {
 		_, _ = c.Get(1, replica.MakeKey(1, replica.SpaceUser, fmt.Sprint(i)))
 	}
 	long := replica.MakeKey(1, replica.SpaceUser, "long")
