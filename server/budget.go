@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A server has one budget of memory. The index of the log takes what it needs, a share
-// is left to buffers, and items are kept in what remains.
+// A server has one budget of memory. The index of the log takes what it needs, buffers
+// and garbage are left their parts, and items are kept in what remains.
 const (
 	memoryMin        = 128 << 20 // the default, where the machine's share is less
 	memoryShare      = 16        // of the machine: servers share it with others, of their own kind too, and with the kernel's cache
-	bufferShare      = 4         // of the budget: requests, frames, queues, and what the collector has not met yet
+	bufferBytes      = 32 << 20  // connections, cores, windows, frames: a busy server that keeps no items has 25 MB alive
 	itemBytesMin     = 8 << 20   // kept whatever the index takes
-	heapSlackMin     = 32 << 20  // see heapLimit
-	heapSlackShare   = 4         // of what lives
+	heapSlackMin     = 32 << 20  // of garbage; see heapLimit
+	heapSlackShare   = 4         // of what lives, likewise
 	budgetEvery      = time.Second
 	memoryBytesMax   = 512 << 20 // requests and answers under way, however large the budget
 	memoryBytesShare = 2         // the same, of the budget
@@ -41,16 +41,18 @@ func newBudget(s *Server) *budget {
 	return b
 }
 
-// buffers is the share that is left to buffers.
-func (b *budget) buffers() int64 { return b.total / bufferShare }
-
-// itemsBeside returns the bytes of items that may be kept beside an index.
+// itemsBeside returns the bytes of items that may be kept beside an index: with them,
+// what heapLimit leaves to the collector is within the budget.
 func (b *budget) itemsBeside(index int64) int64 {
 	if b.s.opts.ItemBytes > 0 {
 		return b.s.opts.ItemBytes
 	}
-	return max(itemBytesMin, b.total-b.buffers()-index)
+	living := (b.total - index - heapSlackMin) * heapSlackShare / (heapSlackShare + 1)
+	return max(itemBytesMin, living-bufferBytes)
 }
+
+// buffers returns what is left beside items and index.
+func (b *budget) buffers(index int64) int64 { return max(0, b.total-index-b.items.Load()) }
 
 // heapLimit returns what the collector is to keep Go's memory below, which the index is
 // not a part of. Without it garbage would come to twice what lives, the items kept

@@ -31,16 +31,18 @@ func info(t *testing.T, s *Server, section string) map[string]int64 {
 // TestBudgetShares: what the index takes is taken from the items, down to the least; the
 // collector gets what Go may take, but always room above what lives.
 func TestBudgetShares(t *testing.T) {
-	const total = 256 << 20
+	const total = 232 << 20
 	b := &budget{s: &Server{}, total: total}
-	for index, want := range map[int64]int64{0: 192 << 20, 92 << 20: 100 << 20, 190 << 20: itemBytesMin, 1 << 40: itemBytesMin} {
+	for index, want := range map[int64]int64{0: 128 << 20, 100 << 20: 48 << 20, 180 << 20: itemBytesMin, 1 << 40: itemBytesMin} {
 		if got := b.itemsBeside(index); got != want {
 			t.Errorf("beside an index of %d: %d bytes of items, want %d", index, got, want)
+		} else if limit := b.heapLimit(index, got+bufferBytes); got > itemBytesMin && limit != total-index {
+			t.Errorf("beside an index of %d and %d bytes of items Go may take %d, which is not what the budget has left", index, got, limit)
 		}
 	}
 	for _, tt := range []struct{ index, live, want int64 }{
 		{0, 10 << 20, total},
-		{100 << 20, 10 << 20, 156 << 20},
+		{100 << 20, 10 << 20, 132 << 20},
 		{100 << 20, 160 << 20, 232 << 20}, // more lives than the budget wants
 		{1 << 40, 0, heapSlackMin},
 	} {
@@ -60,7 +62,7 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 	defer c.leader.stop()
 	var told atomic.Int64
 	o := c.options(crashdisk.Mem())
-	o.Memory = 64 << 20
+	o.Memory = 160 << 20
 	o.LimitHeap = func(n int64) int64 { return told.Swap(n) }
 	s := c.start(o)
 	defer s.Close()
@@ -78,7 +80,7 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 	if grown <= began {
 		t.Fatalf("the index takes %d bytes, as at the start", grown)
 	}
-	want := int64(64<<20)*3/4 - grown
+	want := (128<<20-grown)*4/5 - 32<<20
 	c.wait("the lanes have their new shares", func() bool {
 		for _, l := range s.lanes {
 			l.turn.Lock()
@@ -91,14 +93,14 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 		return s.keptBytes() > 0
 	})
 	m := info(t, s, "memory")
-	if m["memory_budget"] != 64<<20 || m["memory_items_max"] != want || m["memory_index"] != grown || m["memory_buffers"] != 16<<20 ||
+	if m["memory_budget"] != 160<<20 || m["memory_items_max"] != want || m["memory_index"] != grown || m["memory_buffers"] != 160<<20-want-grown ||
 		m["memory_items"] == 0 || m["memory_items"] > want || m["requests_memory_max"] != connMemoryDefault {
 		t.Errorf("INFO memory says %v", m)
 	}
 	if n := told.Load(); n < heapSlackMin || m["memory_heap_limit"] == 0 {
 		t.Errorf("the collector was told %d, INFO says %d", n, m["memory_heap_limit"])
 	}
-	if st := s.stats(); int64(st.ItemBytesMax) != want || st.Memory != 64<<20 || int64(st.IndexBytes) != grown {
+	if st := s.stats(); int64(st.ItemBytesMax) != want || st.Memory != 160<<20 || int64(st.IndexBytes) != grown {
 		t.Errorf("the heartbeat says %+v", st)
 	}
 }

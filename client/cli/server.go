@@ -97,7 +97,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 }
 
 // memoryMin is the least that a server can be told to do with, bytes.
-const memoryMin = 64 << 20
+const memoryMin = 128 << 20
 
 func (o *ServerOptions) check() error {
 	switch {
