@@ -143,3 +143,10 @@ func (s *Store) CollectAll() error {
 	}
 	return nil
 }
+
+// Alone calls fn while nobody else can write.
+func (s *Store) Alone(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn()
+}
