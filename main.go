@@ -109,13 +109,17 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	limitHeap := debug.SetMemoryLimit
+	if os.Getenv("GOMEMLIMIT") != "" {
+		limitHeap = nil
+	}
 	front, err := listenGateway(ctx, o.Gateway) // before anything begins that it could disturb
 	if err != nil {
 		return err
 	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)

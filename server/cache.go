@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"math"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 
@@ -15,14 +16,22 @@ import (
 // partitions' items, and the lane alone writes them, in batches that it passes to
 // wrote before the core or anyone else asks again.
 //
-// An item comes in by being read, also when there is none: a backup's writes, which
-// nobody reads here, cost one look each and take no room.
+// An item comes in by being read, also when there is none, and by being written where
+// it is served, so that the first read after a write, which went to the disk past the
+// kernel's cache, is not the disk's. (A primary reads what it replaces, so what it writes
+// is nearly always here already.) A backup's writes, which nobody reads here, cost a look
+// each and take no room.
 type itemCache struct {
 	replica.Storage
 	lru   *simplelru.LRU[itemPlace, []byte]
-	bytes int // of all that lru has
-	limit int
+	bytes int          // of all that lru has
+	limit int          // falls as the index grows; what is above it goes in steps
 	parts []cachedPart // by partition; grows
+}
+
+// servers knows which partitions' items are read here.
+type servers interface {
+	Serves(p ring.PartitionID) bool
 }
 
 // cachedPart is what is kept of a partition.
@@ -44,10 +53,13 @@ const (
 	cachedItemBytesMax = 64 << 10
 )
 
+// evictMax is how many items go at a time: more than the longest one takes the place of,
+// so that the limit holds, and so few that nobody waits long when it falls.
+const evictMax = 1024
+
 func newItemCache(st replica.Storage, limit int64) *itemCache {
 	c := &itemCache{Storage: st, limit: int(limit)}
-	size := max(1, c.limit/cachedItemBytes) // the bytes are the bound, and always reached before
-	c.lru, _ = simplelru.NewLRU(size, func(at itemPlace, item []byte) {
+	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(at itemPlace, item []byte) {
 		c.bytes -= cost(at, item)
 		c.parts[at.partition].count--
 	})
@@ -82,29 +94,51 @@ func (c *itemCache) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 
 // keep takes in an item that belongs to the cache from now on.
 func (c *itemCache) keep(at itemPlace, item []byte) {
-	c.lru.Remove(at)
 	if len(item) > cachedItemBytesMax || cost(at, item) > c.limit {
+		c.lru.Remove(at)
 		return
 	}
+	if old, ok := c.lru.Peek(at); ok {
+		c.bytes += len(item) - len(old)
+	} else {
+		c.bytes += cost(at, item)
+		c.part(at.partition).count++
+	}
 	c.lru.Add(at, item)
-	c.bytes += cost(at, item)
-	c.part(at.partition).count++
-	for c.bytes > c.limit {
+	c.evict()
+}
+
+// evict drops what has not been used for longest while there is more than there may be.
+func (c *itemCache) evict() {
+	for n := 0; c.bytes > c.limit && n < evictMax; n++ {
 		c.lru.RemoveOldest()
 	}
 }
 
-// wrote brings what is kept up to a batch that was applied to the store.
-func (c *itemCache) wrote(b *replica.Batch) {
+// setLimit changes how many bytes are kept at most. It is called often: what is too much
+// goes in steps.
+func (c *itemCache) setLimit(limit int64) {
+	c.limit = int(limit)
+	c.evict()
+}
+
+// wrote brings what is kept up to a batch that was applied to the store, and takes in
+// what users wrote in the partitions that are served here.
+func (c *itemCache) wrote(b *replica.Batch, s servers) {
 	for i := range b.Ops {
 		op := &b.Ops[i]
-		if c.part(op.Partition).count == 0 {
+		takesIn := op.Kind == replica.PutItem && op.Key.Space() == replica.SpaceUser && s.Serves(op.Partition)
+		if c.part(op.Partition).count == 0 && !takesIn {
 			continue
 		}
 		switch op.Kind {
 		case replica.PutItem:
-			if at := c.place(op.Partition, op.Key); c.lru.Contains(at) {
-				c.keep(at, bytes.Clone(op.Value)) // which may be a small part of a large frame
+			if at := c.place(op.Partition, op.Key); takesIn || c.lru.Contains(at) {
+				item := op.Value // made here for this write, and never changed
+				if !takesIn {
+					item = bytes.Clone(item) // it may be a small part of a large frame
+				}
+				c.keep(at, item)
 			}
 		case replica.DeleteItem:
 			if at := c.place(op.Partition, op.Key); c.lru.Contains(at) {

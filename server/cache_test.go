@@ -42,6 +42,11 @@ func (r *rows) apply(b *replica.Batch) {
 	}
 }
 
+// roles says of every partition whether it is served.
+type roles bool
+
+func (r roles) Serves(ring.PartitionID) bool { return bool(r) }
+
 // TestItemCacheIsTheStore plays random batches and reads: whatever the cache
 // answers is what the store has, and it stays within its limit.
 func TestItemCacheIsTheStore(t *testing.T) {
@@ -71,10 +76,17 @@ func TestItemCacheIsTheStore(t *testing.T) {
 		}
 		b := &replica.Batch{Ops: []replica.StoreOp{op}}
 		under.apply(b)
-		c.wrote(b)
-		clear(op.Value) // the caller may use it again
-		if c.bytes > limit || c.bytes < 0 {
-			t.Fatalf("%d bytes kept, at most %d are allowed", c.bytes, limit)
+		c.wrote(b, roles(p == 0))
+		if p > 0 {
+			clear(op.Value) // a part of a frame, which may be used again
+		}
+		sum := 0
+		for _, at := range c.lru.Keys() {
+			item, _ := c.lru.Peek(at)
+			sum += cost(at, item)
+		}
+		if c.bytes > limit || c.bytes != sum {
+			t.Fatalf("%d bytes are counted, %d kept, at most %d are allowed", c.bytes, sum, limit)
 		}
 	}
 	if under.reads == asked || c.lru.Len() == 0 {
@@ -105,5 +117,64 @@ func TestItemCacheForgets(t *testing.T) {
 		if c.lru.Contains(c.place(1, key)) {
 			t.Errorf("an item of %d bytes is kept", len(large))
 		}
+	}
+}
+
+// TestItemCacheTakesInWhatIsServed: a value that was written is read from memory where it
+// is served; a backup's takes no room, nor does what only servers read.
+func TestItemCacheTakesInWhatIsServed(t *testing.T) {
+	under := &rows{items: make(map[string][]byte)}
+	c := newItemCache(under, 1<<20)
+	write := func(space replica.Space, value string, s roles) replica.Key {
+		key := replica.MakeKey(1, space, "a")
+		b := &replica.Batch{Ops: []replica.StoreOp{{Kind: replica.PutItem, Partition: 1, Key: key, Value: []byte(value)}}}
+		under.apply(b)
+		c.wrote(b, s)
+		return key
+	}
+	write(replica.SpaceUser, "a backup's", false)
+	write(replica.SpaceSystem, "a request's", true)
+	if c.bytes != 0 || c.lru.Len() != 0 {
+		t.Errorf("%d items of %d bytes are kept that nobody reads here", c.lru.Len(), c.bytes)
+	}
+	for _, value := range []string{"first", "second, a longer one"} {
+		key := write(replica.SpaceUser, value, true)
+		if got, err := c.Get(1, key); err != nil || string(got) != value || under.reads != 0 {
+			t.Errorf("after %q was written the cache says %q, %v, and the store was read %d times", value, got, err, under.reads)
+		}
+	}
+	key := write(replica.SpaceUser, "written as a backup", false) // it lost its role; what it has stays right
+	if got, err := c.Get(1, key); err != nil || string(got) != "written as a backup" {
+		t.Errorf("the cache says %q, %v", got, err)
+	}
+}
+
+// TestItemCacheLimitFalls drops what is too much, a bounded number of items at a time.
+func TestItemCacheLimitFalls(t *testing.T) {
+	under := &rows{items: make(map[string][]byte)}
+	c := newItemCache(under, 10<<20)
+	for i := range 4 * evictMax {
+		_, _ = c.Get(1, replica.MakeKey(1, replica.SpaceUser, fmt.Sprint(i)))
+	}
+	const limit = 64 << 10
+	for steps := 0; c.bytes > limit; steps++ {
+		before := c.lru.Len()
+		c.setLimit(limit)
+		if gone := before - c.lru.Len(); gone == 0 || gone > evictMax {
+			t.Fatalf("%d items went at once", gone)
+		}
+	}
+	if c.lru.Len() == 0 {
+		t.Error("nothing is kept")
+	}
+	// However small the items are, one of the longest finds room at once.
+	c.setLimit(1 << 20)
+	for i := range 10_000 {
+		_, _ = c.Get(1, replica.MakeKey(1, replica.SpaceUser, fmt.Sprint(i)))
+	}
+	long := replica.MakeKey(1, replica.SpaceUser, "long")
+	under.items[rowName(1, long)] = make([]byte, cachedItemBytesMax)
+	if _, _ = c.Get(1, long); c.bytes > c.limit {
+		t.Errorf("%d bytes are kept, at most %d are allowed", c.bytes, c.limit)
 	}
 }

@@ -58,7 +58,7 @@ func (c *conn) take(cl *call, n int64) bool {
 		c.s.reached.buffers.Add(1)
 		return false
 	}
-	if c.s.memory.Add(n) > memoryBytesMax {
+	if c.s.memory.Add(n) > c.s.budget.requests {
 		c.give(n)
 		c.s.reached.buffers.Add(1)
 		return false

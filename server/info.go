@@ -33,8 +33,12 @@ var infoSections = []struct {
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
-		return fmt.Sprintf("used_memory:%d\r\nused_memory_rss:%d\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\nrequests_memory:%d\r\n",
-			m.HeapAlloc, m.Sys, c.s.memory.Load())
+		t := c.s.stats()
+		return fmt.Sprintf("used_memory:%d\r\nused_memory_rss:%d\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"+
+			"memory_budget:%d\r\nmemory_index:%d\r\nmemory_items:%d\r\nmemory_items_max:%d\r\nmemory_buffers:%d\r\nmemory_heap_limit:%d\r\n"+
+			"requests_memory:%d\r\nrequests_memory_max:%d\r\n",
+			m.HeapAlloc, m.Sys, t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.buffers(int64(t.IndexBytes)), c.s.budget.heap.Load(),
+			t.RequestBytes, t.RequestBytesMax)
 	}},
 	{"Stats", func(c *conn) string { return c.s.reached.String() }},
 	{"Persistence", func(*conn) string {
@@ -46,7 +50,7 @@ var infoSections = []struct {
 	}},
 	{"Store", func(c *conn) string {
 		t := c.s.stats()
-		return fmt.Sprintf("keys:%d\r\nbytes:%d\r\ncorruptions:%d\r\ndisk_free:%d\r\n", t.Keys, t.Bytes, c.s.store.Corruptions(), t.DiskFree)
+		return fmt.Sprintf("keys:%d\r\nbytes:%d\r\ncorruptions:%d\r\ndisk_free:%d\r\n", t.Keys, t.Bytes, c.s.store.Corruptions(), t.DiskFree) + infoLog(&t)
 	}},
 	{"Cluster", func(c *conn) string {
 		return fmt.Sprintf("cluster_enabled:1\r\nepoch:%d\r\n", c.view().Epoch)
@@ -58,6 +62,17 @@ var infoSections = []struct {
 		}
 		return fmt.Sprintf("db0:keys=%d,expires=0,avg_ttl=0\r\n", n)
 	}},
+}
+
+// infoLog says how much of the log is needed, and what collection and checkpoints do.
+func infoLog(t *wire.ServerStats) string {
+	flag := map[bool]int{true: 1}
+	return fmt.Sprintf("log_keys:%d\r\nlog_segments:%d\r\nlog_disk_bytes:%d\r\nlog_live_bytes:%d\r\nlog_garbage_bytes:%d\r\nlog_tombstone_bytes:%d\r\n"+
+		"log_written_bytes:%d\r\nlog_copied_bytes:%d\r\nlog_segments_freed:%d\r\nlog_collecting:%d\r\n"+
+		"checkpoints:%d\r\ncheckpoint_bytes:%d\r\ncheckpointing:%d\r\nlog_index_bytes:%d\r\nlog_damage:%d\r\n",
+		t.LogKeys, t.LogSegments, t.LogDisk, t.LogLive, t.LogGarbage(), t.LogTombstones,
+		t.LogWritten, t.LogCopied, t.LogFreed, flag[t.Collecting],
+		t.Checkpoints, t.CheckpointBytes, flag[t.Checkpointing], t.IndexBytes, t.LogDamage)
 }
 
 func (c *conn) infoServer() string {

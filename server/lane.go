@@ -24,6 +24,7 @@ type lane struct {
 	epoch   atomic.Uint64                 // adopted here
 	movedAt atomic.Int64                  // Mono of the last round, to notice a lane that hangs
 	stats   atomic.Pointer[replica.Stats] // as of the last tick
+	kept    atomic.Int64                  // bytes of items, as of the last tick
 
 	turn    sync.Mutex // held in a round, and in a read between two; guards core and items
 	failed  bool       // a round was not carried out; guarded by turn
@@ -52,7 +53,7 @@ func lanesDefault() int { return max(1, min(8, runtime.GOMAXPROCS(0)/2)) }
 
 func newLane(s *Server, number int, fresh bool) (*lane, error) {
 	id := s.store.Identity()
-	items := newItemCache(s.store, s.opts.ItemBytes/int64(s.opts.Lanes))
+	items := newItemCache(s.store, s.budget.lane())
 	core, err := replica.NewCore(replica.Config{
 		Self: id.Server, Incarnation: id.Incarnation,
 		Lane: number, Lanes: s.opts.Lanes, Fresh: fresh, ValueBytesMax: valueBytesMax,
@@ -146,6 +147,8 @@ func (l *lane) carryOut(events []event, ticked bool) error {
 		l.core.Tick(at)
 		st := l.core.Stats()
 		l.stats.Store(&st)
+		l.items.setLimit(l.s.budget.lane())
+		l.kept.Store(int64(l.items.bytes))
 	}
 	l.movedAt.Store(int64(at.Mono))
 	for {
@@ -235,7 +238,7 @@ func (l *lane) perform(r *replica.Ready) error {
 		if err != nil {
 			return err
 		}
-		l.items.wrote(r.Batch)
+		l.items.wrote(r.Batch, l.core)
 		l.s.room.wrote(batchBytes(r.Batch))
 		l.syncing.Add(1)
 		select {

@@ -31,18 +31,22 @@ type Options struct {
 	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores
 	Bounds         Bounds        // of what clients may take
-	ItemBytes      int64         // items kept in memory, in bytes; 0: 64 MiB
-	Store          store.Options
-	Secure         secure.Config // of all connections; default: not encrypted, no password
+	Memory         int64         // bytes that it may take, for the index, items that are kept, and buffers; 0: DefaultMemory
+	// LimitHeap tells the process' collector its limit: debug.SetMemoryLimit, of a server
+	// that has the process to itself. nil: nobody is told.
+	LimitHeap func(bytes int64) int64
+	Store     store.Options
+	Secure    secure.Config // of all connections; default: not encrypted, no password
 
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
 
 	// For tests.
-	FS       disk.FS                // nil: the folder Data
-	Listener net.Listener           // instead of Listen; nil: the network's
-	Dial     wire.DialFunc          // nil: the network
-	Now      func() replica.Instant // nil: the machine's clocks
+	ItemBytes int64                  // items kept in memory, in bytes; 0: what Memory leaves for them
+	FS        disk.FS                // nil: the folder Data
+	Listener  net.Listener           // instead of Listen; nil: the network's
+	Dial      wire.DialFunc          // nil: the network
+	Now       func() replica.Instant // nil: the machine's clocks
 }
 
 // Bounds and intervals of a server.
@@ -55,8 +59,6 @@ const (
 	commitsMax        = 64               // batches of a lane not yet durable, beyond which it waits
 	connsMax          = 10_000           // connections
 	callsMax          = 1024             // requests of one connection without an answer
-	memoryBytesMax    = 512 << 20        // requests and answers under way in all
-	itemBytesDefault  = 64 << 20         // of items kept in memory
 	connMemoryDefault = 128 << 20        // the same of one connection: who does not read harms nobody else
 	writeTimeout      = 10 * time.Second
 	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
@@ -91,8 +93,8 @@ func (o *Options) setDefaults() error {
 	if o.Lanes == 0 {
 		o.Lanes = lanesDefault()
 	}
-	if o.ItemBytes == 0 {
-		o.ItemBytes = itemBytesDefault
+	if o.Memory == 0 {
+		o.Memory = DefaultMemory()
 	}
 	o.Bounds.fill()
 	if o.Logger == nil {

@@ -56,6 +56,7 @@ type Server struct {
 	bond      bond
 	behind    bool // the view leader is, of this server; the heartbeat's goroutine's
 
+	budget  *budget
 	room    *room
 	full    atomic.Bool  // its disk nearly is
 	written atomic.Int64 // bytes of batches since the disk was looked at
@@ -187,7 +188,7 @@ func (s *Server) assemble(v *ring.View) error {
 	s.sweeper = newSweeper(s, len(v.Partitions))
 	s.scrubber = newScrubber(s)
 	s.console = newConsole(s.opts.Console)
-	s.room = newRoom(s)
+	s.room, s.budget = newRoom(s), newBudget(s)
 	for i := range s.opts.Lanes {
 		l, err := newLane(s, i, s.store.Fresh())
 		if err != nil {
@@ -218,6 +219,7 @@ func (s *Server) spawnAll() {
 	s.spawn(func() { s.console.run(s.ctx) })
 	s.spawn(s.watchStore)
 	s.spawn(s.room.run)
+	s.spawn(s.budget.run)
 	s.spawn(s.runAccept)
 }
 
@@ -360,7 +362,21 @@ func (s *Server) stats() wire.ServerStats {
 	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()
 	t.RequestsRefused = s.reached.requests.Load() + s.reached.buffers.Load()
 	s.mover.report(&t)
+	s.storeStats(&t)
 	return t
+}
+
+// storeStats adds how the log and the memory stand.
+func (s *Server) storeStats(t *wire.ServerStats) {
+	g := s.store.Stats()
+	t.LogKeys, t.LogSegments = uint64(g.Keys), uint64(g.Segments)
+	t.LogDisk, t.LogLive, t.LogTombstones = uint64(g.DiskBytes), uint64(g.LiveBytes), uint64(g.Tombstones)
+	t.LogWritten, t.LogCopied, t.LogFreed = uint64(g.Written), uint64(g.Copied), uint64(g.Freed)
+	t.Checkpoints, t.CheckpointBytes, t.LogDamage = uint64(g.Checkpoints), uint64(g.CheckpointLen), g.Damage
+	t.Collecting, t.Checkpointing = g.Collecting, g.Checkpointing
+	t.Memory, t.IndexBytes = uint64(s.budget.total), uint64(g.IndexBytes)
+	t.ItemBytes, t.ItemBytesMax = uint64(s.keptBytes()), uint64(s.budget.items.Load())
+	t.RequestBytes, t.RequestBytesMax = uint64(max(0, s.memory.Load())), uint64(s.budget.requests)
 }
 
 // runAccept takes connections until the listener is closed.

@@ -79,6 +79,8 @@ func TestUsageErrors(t *testing.T) {
 		{"viewleader --recover --recover-without three", "not a server id"},
 		{"server --listen 127.0.0.1:99999", "is not a port"},
 		{"server --listen :0", "needs --data"},
+		{"server --memory 1000", "--memory must be at least 134217728"},
+		{"server --memory -1", "--memory must be at least"},
 		{"demo --dir /nonexistent/folder", "--dir"},
 	}
 	for _, tt := range tests {

@@ -215,6 +215,48 @@ type serverObject struct {
 	Corrupt     uint64 `json:"corrupt"`
 	Mended      uint64 `json:"mended"`
 	Unmendable  uint64 `json:"unmendable"`
+
+	Log    logObject    `json:"log"`
+	Memory memoryObject `json:"memory"`
+}
+
+// logObject is how a server's log stands: bytes, and counts since its start.
+type logObject struct {
+	Keys            uint64 `json:"keys"` // in the index: of users and of the servers
+	Segments        uint64 `json:"segments"`
+	Disk            uint64 `json:"disk_bytes"`
+	Live            uint64 `json:"live_bytes"`
+	Garbage         uint64 `json:"garbage_bytes"`
+	Tombstones      uint64 `json:"tombstone_bytes"`
+	Written         uint64 `json:"written_bytes"`
+	Copied          uint64 `json:"copied_bytes"`
+	Freed           uint64 `json:"segments_freed"`
+	Collecting      bool   `json:"collecting"`
+	Checkpoints     uint64 `json:"checkpoints"`
+	CheckpointBytes uint64 `json:"checkpoint_bytes"`
+	Checkpointing   bool   `json:"checkpointing"`
+	Damage          uint64 `json:"damage"`
+}
+
+// memoryObject is how a server's memory is shared out, in bytes.
+type memoryObject struct {
+	Budget      uint64 `json:"budget"`
+	Index       uint64 `json:"index"`
+	Items       uint64 `json:"items"`
+	ItemsMax    uint64 `json:"items_max"`
+	Requests    uint64 `json:"requests"`
+	RequestsMax uint64 `json:"requests_max"`
+}
+
+func logOf(s *client.ServerStats) logObject {
+	return logObject{Keys: s.LogKeys, Segments: s.LogSegments, Disk: s.LogDisk, Live: s.LogLive, Garbage: s.LogGarbage(), Tombstones: s.LogTombstones,
+		Written: s.LogWritten, Copied: s.LogCopied, Freed: s.LogFreed, Collecting: s.Collecting,
+		Checkpoints: s.Checkpoints, CheckpointBytes: s.CheckpointBytes, Checkpointing: s.Checkpointing, Damage: s.LogDamage}
+}
+
+func memoryOf(s *client.ServerStats) memoryObject {
+	return memoryObject{Budget: s.Memory, Index: s.IndexBytes, Items: s.ItemBytes, ItemsMax: s.ItemBytesMax,
+		Requests: s.RequestBytes, RequestsMax: s.RequestBytesMax}
 }
 
 func statusObject(st *client.Status) map[string]any {
@@ -239,6 +281,7 @@ func statusObject(st *client.Status) map[string]any {
 			Failures: h.Failures, HeldUntil: held,
 			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,
 			Corrupt: h.Stats.Corrupt, Mended: h.Stats.Mended, Unmendable: h.Stats.Unmendable,
+			Log: logOf(&h.Stats), Memory: memoryOf(&h.Stats),
 		})
 	}
 	s := st.Safety()

@@ -26,6 +26,7 @@ type ServerOptions struct {
 	RebalanceRate int64          // bytes/s; 0: no limit
 	ScrubEvery    time.Duration  // 0: when asked to
 	DiskReserve   int64          // bytes; 0: the usual
+	Memory        int64          // bytes; 0: the usual
 	DrainTimeout  time.Duration  // that a SIGTERM may take to hand over
 	Gateway       GatewayOptions // Listen "": none
 	Secure        secure.Config
@@ -86,6 +87,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, and what the store needs: about 200 MiB on a large disk)")
+	f.Int64Var(&o.Memory, "memory", 0, "take about this many `bytes` of memory: index, values kept, buffers (default a sixteenth of the machine's, at least 128 MiB)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
 	boundsFlags(cmd, &o.Bounds)
@@ -93,6 +95,9 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	childFlag(cmd, &child)
 	return cmd
 }
+
+// memoryMin is the least that a server can be told to do with, bytes.
+const memoryMin = 128 << 20
 
 func (o *ServerOptions) check() error {
 	switch {
@@ -104,6 +109,8 @@ func (o *ServerOptions) check() error {
 		return usagef("--drain-timeout must be above 0, not %v", o.DrainTimeout)
 	case o.DiskReserve < 0:
 		return usagef("--disk-reserve cannot be negative")
+	case o.Memory != 0 && o.Memory < memoryMin:
+		return usagef("--memory must be at least %d", memoryMin)
 	}
 	return o.Bounds.check()
 }

@@ -256,6 +256,7 @@ func (s *Store) cut(p *partition, o *Op) {
 func (s *Store) bury(t *tree) {
 	if t.n > 0 {
 		s.graves = append(s.graves, *t)
+		t.count(-t.n)
 	}
 	*t = tree{arena: t.arena, items: t.items}
 }

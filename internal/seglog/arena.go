@@ -3,6 +3,7 @@ package seglog
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -13,7 +14,8 @@ type arena struct {
 	chunks []*chunk // by number; nil: given back
 	avail  []*chunk // that have free pages
 	used   int
-	free   int // of the pages that the kernel has not got back
+	free   int          // of the pages that the kernel has not got back
+	items  atomic.Int64 // entries of items, of all trees in use
 }
 
 // chunk is what is mapped at once.

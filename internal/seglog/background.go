@@ -17,6 +17,29 @@ type counters struct {
 	ckpBytes    atomic.Int64
 }
 
+// sums are those of all segments, kept where a segment's own count changes, so that
+// whoever asks how the store stands waits for nobody and walks nothing.
+type sums struct {
+	segments   atomic.Int64
+	disk       atomic.Int64 // bytes of files
+	live       atomic.Int64 // bytes of records
+	tombstones atomic.Int64 // bytes
+	collecting atomic.Bool  // a segment is being collected
+	writesCkp  atomic.Bool  // a checkpoint is being written
+}
+
+// lives adds n bytes of records that are needed, or takes them away. The caller holds mu.
+func (s *Store) lives(g *segment, n int64) {
+	g.live += n
+	s.sums.live.Add(n)
+}
+
+// buries adds n bytes of tombstones. The caller holds mu.
+func (s *Store) buries(g *segment, n int64) {
+	g.dropBytes += n
+	s.sums.tombstones.Add(n)
+}
+
 // Stats is how a store stands.
 type Stats struct {
 	Keys          int   // items, of all partitions
@@ -32,26 +55,20 @@ type Stats struct {
 	Checkpoints   int64
 	CheckpointLen int64 // bytes written to checkpoints
 	Damage        uint64
+	Collecting    bool // a segment, now
+	Checkpointing bool // now
 }
 
-// Stats returns how the store stands.
+// Stats returns how the store stands. It takes no lock that a write holds for long, so
+// it may be asked often; figures of one answer may be of slightly different moments.
 func (s *Store) Stats() Stats {
-	st := Stats{IndexBytes: s.arena.bytes(), Written: s.stats.written.Load(), Frames: s.stats.frames.Load(), Copied: s.stats.copied.Load(),
-		Freed: s.stats.freed.Load(), Checkpoints: s.stats.checkpoints.Load(), CheckpointLen: s.stats.ckpBytes.Load(), Damage: s.damage.Load()}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range s.parts {
-		if p := s.parts[i].Load(); p != nil {
-			st.Keys += p.items.n
-		}
+	return Stats{
+		Keys: int(s.arena.items.Load()), Segments: int(s.sums.segments.Load()),
+		DiskBytes: s.sums.disk.Load(), LiveBytes: s.sums.live.Load(), Tombstones: s.sums.tombstones.Load(),
+		IndexBytes: s.arena.bytes(), Written: s.stats.written.Load(), Frames: s.stats.frames.Load(), Copied: s.stats.copied.Load(),
+		Freed: s.stats.freed.Load(), Checkpoints: s.stats.checkpoints.Load(), CheckpointLen: s.stats.ckpBytes.Load(), Damage: s.damage.Load(),
+		Collecting: s.sums.collecting.Load(), Checkpointing: s.sums.writesCkp.Load(),
 	}
-	for _, g := range s.table.segs {
-		st.Segments++
-		st.DiskBytes += g.size
-		st.LiveBytes += g.live
-		st.Tombstones += g.dropBytes
-	}
-	return st
 }
 
 // buffers are those of frames, reused.

@@ -101,6 +101,8 @@ func (s *Store) Checkpoint() error {
 	if s.closing.Load() {
 		return ErrClosed
 	}
+	s.sums.writesCkp.Store(true)
+	defer s.sums.writesCkp.Store(false)
 	for s.digGraves(4 * pageEntries) {
 	}
 	s.mu.Lock()
@@ -388,7 +390,7 @@ func (r *recovery) takeChunk(b []byte) error {
 		b = b[7+entryBytes:]
 		p.takeState(bound{le.Uint64(b[1:]), le.Uint32(b[9:])}, b[0], b[1+boundBytes:])
 		if g := s.seg(p.state.seg); g != nil {
-			g.live += int64(p.state.bytes())
+			s.lives(g, int64(p.state.bytes()))
 		}
 	case chunkItems, chunkRows:
 		p := s.part(le.Uint16(b[1:]))
@@ -400,7 +402,7 @@ func (r *recovery) takeChunk(b []byte) error {
 			e := readEntryBytes(b)
 			t.add(e)
 			if g := s.seg(e.seg); g != nil {
-				g.live += int64(e.bytes())
+				s.lives(g, int64(e.bytes()))
 				if t.items {
 					g.liveItems++
 				} else {
@@ -422,7 +424,7 @@ func (t *tree) add(e entry) {
 		if last := pg.e[pg.n-1].bound(); last.compare(e.bound()) <= 0 && pg.n < pageEntries*9/10 {
 			pg.e[pg.n] = e
 			pg.n++
-			t.n++
+			t.count(1)
 			return
 		}
 	}
@@ -440,7 +442,7 @@ func (r *recovery) takeStart(b []byte) {
 	s.lossOpen.Store(b[24] != 0)
 	s.lossAt = readEntryBytes(b[25:])
 	if g := s.seg(s.lossAt.seg); g != nil {
-		g.live += int64(s.lossAt.bytes())
+		s.lives(g, int64(s.lossAt.bytes()))
 	}
 	b = b[25+entryBytes:]
 	s.prev.records = le.Uint32(b)
@@ -452,7 +454,8 @@ func (r *recovery) takeStart(b []byte) {
 		r.listed[le.Uint32(b)] = true
 		if g := s.seg(le.Uint32(b)); g != nil {
 			g.items, g.rows, g.dropRows = int(le.Uint32(b[4:])), int(le.Uint32(b[8:])), int(le.Uint32(b[12:]))
-			g.dropBytes, g.end = int64(le.Uint32(b[16:])), le.Uint32(b[20:])
+			g.end = le.Uint32(b[20:])
+			s.buries(g, int64(le.Uint32(b[16:]))-g.dropBytes)
 		}
 	}
 	if g := s.seg(r.start.seg); g != nil {

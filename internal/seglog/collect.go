@@ -205,6 +205,8 @@ func (s *Store) collect(g *segment) (err error) {
 	if s.closing.Load() {
 		return ErrClosed
 	}
+	s.sums.collecting.Store(true)
+	defer s.sums.collecting.Store(false)
 	s.mu.Lock()
 	g.collected = true
 	defer func() {

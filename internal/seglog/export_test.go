@@ -75,6 +75,28 @@ func (s *Store) Audit() error {
 			return fmt.Errorf("segment %d: %d items of which %d live, %d rows of which %d", n, g.items, g.liveItems, g.rows, g.liveRows)
 		}
 	}
+	return s.auditSums()
+}
+
+// auditSums compares the sums with what all partitions and segments have.
+func (s *Store) auditSums() error {
+	want := s.Stats()
+	want.Keys, want.Segments, want.DiskBytes, want.LiveBytes, want.Tombstones = 0, len(s.table.segs), 0, 0, 0
+	for i := range s.parts {
+		if p := s.parts[i].Load(); p != nil {
+			want.Keys += p.items.n
+		}
+	}
+	for _, g := range s.table.segs {
+		want.DiskBytes += g.size
+		want.LiveBytes += g.live
+		want.Tombstones += g.dropBytes
+	}
+	got := s.Stats()
+	if got.Keys != want.Keys || got.Segments != want.Segments || got.DiskBytes != want.DiskBytes || got.LiveBytes != want.LiveBytes ||
+		got.Tombstones != want.Tombstones {
+		return fmt.Errorf("the sums are %+v, what there is comes to %+v", got, want)
+	}
 	return nil
 }
 
@@ -124,4 +146,11 @@ func (s *Store) CollectAll() error {
 		}
 	}
 	return nil
+}
+
+// Alone calls fn while nobody else can write.
+func (s *Store) Alone(fn func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn()
 }

@@ -134,9 +134,17 @@ func (t *tree) next(f finger) finger {
 	return t.settle(f)
 }
 
+// count adds n to how many entries there are.
+func (t *tree) count(n int) {
+	t.n += n
+	if t.items {
+		t.arena.items.Add(int64(n))
+	}
+}
+
 // insert adds an entry before those with the same bound.
 func (t *tree) insert(e entry) {
-	t.n++
+	t.count(1)
 	if len(t.nodes) == 0 {
 		t.nodes = []*node{{firsts: []bound{e.bound()}, pages: []*page{t.arena.take()}}}
 	}
@@ -196,7 +204,7 @@ func (t *tree) split(f finger) finger {
 
 // remove deletes the entry at f.
 func (t *tree) remove(f finger) {
-	t.n--
+	t.count(-1)
 	nd := t.nodes[f.node]
 	pg := nd.pages[f.page]
 	copy(pg.e[f.at:pg.n-1], pg.e[f.at+1:pg.n])

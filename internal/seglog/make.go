@@ -21,6 +21,7 @@ func (s *Store) cutOff(f *frame, n int) {
 		return
 	}
 	s.mu.Lock()
+	s.sums.disk.Add(end - g.size)
 	g.size = end
 	s.mu.Unlock()
 }

@@ -149,6 +149,7 @@ func (r *recovery) openSegments(names []string) (numbers []uint32, err error) {
 			s.files.put(f)
 			return nil, err
 		}
+		s.sums.disk.Add(g.size)
 		h, err := readSegmentHead(s.id, f, n)
 		s.files.put(f)
 		switch {

@@ -224,6 +224,8 @@ func (s *Store) addSegment(g *segment) {
 	i, _ := slices.BinarySearchFunc(s.table.order, g.number, func(o *segment, n uint32) int { return cmp.Compare(o.number, n) })
 	s.table.order = slices.Insert(s.table.order, i, g)
 	s.table.Unlock()
+	s.sums.segments.Add(1)
+	s.sums.disk.Add(g.size)
 }
 
 // dropSegment takes a segment out of the table; its file is closed after the last read.
@@ -234,6 +236,10 @@ func (s *Store) dropSegment(g *segment) {
 		s.table.order = slices.Delete(s.table.order, i, i+1)
 	}
 	s.table.Unlock()
+	s.sums.segments.Add(-1)
+	s.sums.disk.Add(-g.size)
+	s.lives(g, -g.live) // what damage has left there
+	s.buries(g, -g.dropBytes)
 	g.release()
 }
 

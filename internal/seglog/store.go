@@ -113,6 +113,7 @@ type Store struct {
 	lossOpen atomic.Bool   // it counts
 	lossAt   entry         // where that is written; guarded by mu
 	stats    counters
+	sums     sums
 }
 
 // partition is what the index has of one.

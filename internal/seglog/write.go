@@ -346,18 +346,18 @@ func (s *Store) account(g *segment, sl *slot) {
 	case kindItem, kindLost:
 		g.items++
 		g.liveItems++
-		g.live += int64(sl.size)
+		s.lives(g, int64(sl.size))
 	case kindRow:
 		g.rows++
 		g.liveRows++
-		g.live += int64(sl.size)
+		s.lives(g, int64(sl.size))
 	case kindState, kindLoss:
-		g.live += int64(sl.size)
+		s.lives(g, int64(sl.size))
 	case kindDropRow:
 		g.dropRows++
-		g.dropBytes += int64(sl.size)
+		s.buries(g, int64(sl.size))
 	case kindDelete:
-		g.dropBytes += int64(sl.size)
+		s.buries(g, int64(sl.size))
 	}
 }
 
@@ -367,7 +367,7 @@ func (s *Store) dead(e *entry, k kind) {
 	if g == nil {
 		return
 	}
-	g.live -= int64(e.bytes())
+	s.lives(g, -int64(e.bytes()))
 	switch k {
 	case kindItem:
 		g.liveItems--

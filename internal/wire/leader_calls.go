@@ -24,7 +24,14 @@ func (l *Leader) Register(ctx context.Context, q Register) (Registered, error) {
 
 // Heartbeat tells the view leader that a server lives.
 func (l *Leader) Heartbeat(ctx context.Context, q Heartbeat) (HeartbeatReply, error) {
+	// One of an earlier build refuses what it does not understand; another may come after it.
+	q.Brief = q.Brief || l.brief.Load() > 0 && l.brief.Add(-1) >= 0
 	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
+	if IsCode(err, CodeErr) && !q.Brief {
+		l.brief.Store(leaderBrief)
+		q.Brief = true
+		v, _, err = l.ask(ctx, question{args: [][]byte{[]byte(CmdHeartbeat), AppendHeartbeat(nil, &q)}})
+	}
 	if err != nil {
 		return HeartbeatReply{}, fmt.Errorf("heartbeat: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"viewring/internal/outcome"
@@ -25,6 +26,7 @@ const (
 	leaderSparesKeep = 2               // idle connections for long calls
 	leaderWatch      = 2 * time.Second // between looks at a view leader that a call waits on
 	leaderAddrsMax   = 16
+	leaderBrief      = 256 // heartbeats until a view leader that refused a longer one is tried again
 )
 
 // leaderLimits bound a reply of the view leader.
@@ -51,6 +53,7 @@ type Leader struct {
 
 	dialing chan struct{} // capacity 1: one goroutine at a time connects the shared one
 	closing chan struct{} // closed by Close
+	brief   atomic.Int32  // heartbeats to be kept brief: the view leader refused a longer one
 
 	mu struct {
 		sync.Mutex

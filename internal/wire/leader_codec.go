@@ -100,7 +100,11 @@ func AppendHeartbeat(b []byte, q *Heartbeat) []byte {
 	b = binary.AppendUvarint(b, q.Instance)
 	b = binary.AppendUvarint(b, q.Incarnation)
 	b = binary.AppendUvarint(b, q.Epoch)
-	return appendStats(b, &q.Stats)
+	n := q.Stats.fields()
+	if b = n.append(b, q.Stats.Full); q.Brief {
+		return b
+	}
+	return q.Stats.appendLater(b)
 }
 
 // DecodeHeartbeat reads what AppendHeartbeat wrote.
@@ -108,7 +112,10 @@ func DecodeHeartbeat(b []byte) (Heartbeat, error) {
 	return decodeLeader("heartbeat", b, func(r *codec.Reader) (q Heartbeat) {
 		q.ID = readServerID(r)
 		q.Instance, q.Incarnation, q.Epoch = r.Uvarint(), r.Uvarint(), r.Uvarint()
-		q.Stats = readStats(r)
+		n, full := readStats(r)
+		q.Stats = n.stats(full)
+		q.Brief = r.Len() == 0
+		q.Stats.readLater(r)
 		return q
 	})
 }
@@ -126,36 +133,6 @@ func DecodeHeartbeatReply(b []byte) (HeartbeatReply, error) {
 	return decodeLeader("heartbeat reply", b, func(r *codec.Reader) HeartbeatReply {
 		return HeartbeatReply{Epoch: r.Uvarint(), Known: r.Bool(), Every: readDuration(r)}
 	})
-}
-
-// fields lists the numbers of s in the order in which they are sent.
-func (s *ServerStats) fields() [20]uint64 {
-	return [...]uint64{
-		uint64(s.Primaries), uint64(s.Backups), uint64(s.Learners), uint64(s.Strays),
-		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
-		s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys,
-		uint64(s.Clients), s.ClientsRefused, s.ClientsCut, s.RequestsRefused,
-		s.Corrupt, s.Mended, s.Unmendable,
-	}
-}
-
-func appendStats(b []byte, s *ServerStats) []byte {
-	for _, n := range s.fields() {
-		b = binary.AppendUvarint(b, n)
-	}
-	return codec.AppendBool(b, s.Full)
-}
-
-func readStats(r *codec.Reader) ServerStats {
-	u32 := func() uint32 { return uint32(r.Uvarint()) }
-	return ServerStats{
-		Primaries: u32(), Backups: u32(), Learners: u32(), Strays: u32(),
-		Keys: r.Uvarint(), Bytes: r.Uvarint(), Left: u32(), LeftBytes: r.Uvarint(),
-		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
-		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(),
-		Clients: u32(), ClientsRefused: r.Uvarint(), ClientsCut: r.Uvarint(), RequestsRefused: r.Uvarint(),
-		Corrupt: r.Uvarint(), Mended: r.Uvarint(), Unmendable: r.Uvarint(), Full: r.Bool(),
-	}
 }
 
 // AppendChanges encodes a list of changes.
@@ -256,37 +233,6 @@ func DecodeConfirms(b []byte) ([]Confirm, error) {
 		return readList(r, 2, func() Confirm {
 			return Confirm{Partition: ring.PartitionID(r.Uvarint()), Term: r.Uvarint()}
 		})
-	})
-}
-
-// AppendStatus encodes s.
-func AppendStatus(b []byte, s *Status) []byte {
-	b = append(b, leaderFormat)
-	b = codec.AppendBytes(b, s.View)
-	b = binary.AppendUvarint(b, uint64(len(s.Servers)))
-	for i := range s.Servers {
-		v := &s.Servers[i]
-		b = binary.AppendUvarint(b, uint64(v.ID))
-		b = appendDuration(b, v.Age)
-		b = binary.AppendUvarint(b, v.Epoch)
-		b = appendTime(b, v.Down)
-		b = appendStats(b, &v.Stats)
-		b = binary.AppendUvarint(b, uint64(v.Failures))
-		b = appendTime(b, v.Held)
-	}
-	return b
-}
-
-// DecodeStatus reads what AppendStatus wrote; View aliases b.
-func DecodeStatus(b []byte) (Status, error) {
-	return decodeLeader("status", b, func(r *codec.Reader) Status {
-		return Status{
-			View: r.Bytes(),
-			Servers: readList(r, 40, func() ServerStatus {
-				return ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Down: readTime(r), Stats: readStats(r),
-					Failures: uint32(r.Uvarint()), Held: readTime(r)}
-			}),
-		}
 	})
 }
 

@@ -32,7 +32,7 @@ var leaderSamples = struct {
 		Addr: "127.0.0.1:28600", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
 	registered: Registered{ID: 3, Epoch: 9, View: []byte("view"), Every: 150 * time.Millisecond},
 	heartbeat: Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: ServerStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-		11, 12, 13, 14, 15, 16, 17, 18, 19, 20, true}},
+		11, 12, 13, 14, 15, 16, 17, 18, 19, 20, true, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, true, true, 32, 33, 34, 35, 36, 37}},
 	beat: HeartbeatReply{Epoch: 7, Known: true, Every: time.Second},
 	changes: []Change{
 		{Kind: ChangeHandoff, From: Incarnated{1, 2}, Partition: 7, Term: 8, Acting: []Incarnated{{1, 2}, {3, 4}}},
@@ -41,7 +41,7 @@ var leaderSamples = struct {
 	},
 	results:  []ChangeResult{{Done: true, Epoch: 5}, {Epoch: 6, Reason: "no"}},
 	confirms: []Confirm{{1, 2}, {3, 4}},
-	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: ServerStats{Keys: 5}},
+	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: ServerStats{Keys: 5, LogDisk: 6, RequestBytesMax: 1 << 40, Checkpointing: true}},
 		{ID: 2, Age: time.Second, Failures: 6, Held: time.UnixMilli(7000)}}},
 	locks: Locks{Locks: []Lock{
 		{Name: "l", Holders: []LockHolder{{Client: "a", Session: 9, Token: 4, Since: time.UnixMilli(5000), Lost: true}}, Waiters: []LockWaiter{{"b", 0, true}, {"c\n", 7, false}}},
@@ -105,7 +105,7 @@ func TestLeaderCodecs(t *testing.T) {
 			t.Errorf("%s: got %+v, %v, want %+v", c.name, got, err, c.want)
 		}
 		for cut := range len(c.bytes) {
-			if _, _, err := c.again(c.bytes[:cut]); err == nil {
+			if _, _, err := c.again(c.bytes[:cut]); err == nil && (c.name != "heartbeat" || cut != len(briefHeartbeat())) {
 				t.Errorf("%s: cut at %d was accepted", c.name, cut)
 			}
 		}

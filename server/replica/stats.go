@@ -63,8 +63,14 @@ func (c *Core) Inspect(id ring.PartitionID) Copy {
 		return Copy{}
 	}
 	return Copy{Whole: p.state == whole, Acting: p.role == rolePrimary || p.role == roleBackup,
-		Serving: p.lead != nil && p.lead.active, Term: p.term, Last: p.log.last, Durable: p.durable,
+		Serving: c.Serves(id), Term: p.term, Last: p.log.last, Durable: p.durable,
 		Commit: p.commit, Digest: p.log.digest, Keys: p.log.keys, Learning: p.learn != nil}
+}
+
+// Serves reports whether reads of a partition are answered here: this is its active primary.
+func (c *Core) Serves(id ring.PartitionID) bool {
+	p := c.part(id)
+	return p != nil && p.lead != nil && p.lead.active
 }
 
 // Leased reports whether a read would be answered now without asking the view

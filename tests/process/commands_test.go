@@ -194,11 +194,26 @@ func testServers(t *testing.T, s *harness.Shell, d *harness.Daemon) {
 	}
 	var o struct {
 		Version, Partitions int
-		Servers             []struct{ ID, Address, State string }
-		Safety              struct{ Safe bool }
+		Servers             []struct {
+			ID, Address, State string
+			Log                struct {
+				Disk uint64 `json:"disk_bytes"`
+				Live uint64 `json:"live_bytes"`
+			}
+			Memory struct {
+				Budget uint64
+				Items  uint64 `json:"items_max"`
+			}
+		}
+		Safety struct{ Safe bool }
 	}
 	if err := json.Unmarshal([]byte(s.OK("query-servers", "--json")), &o); err != nil || o.Version != 1 || len(o.Servers) != 3 || !o.Safety.Safe {
 		t.Errorf("query_servers --json: %+v, %v", o, err)
+	}
+	for _, m := range o.Servers {
+		if m.Log.Live == 0 || m.Log.Disk < m.Log.Live || m.Memory.Budget < m.Memory.Items || m.Memory.Items == 0 {
+			t.Errorf("query_servers --json: log and memory of a server are %+v", m)
+		}
 	}
 	if !strings.Contains(d.Stdout.Text(), o.Servers[0].Address) {
 		t.Errorf("up did not print the address %s", o.Servers[0].Address)

@@ -1,0 +1,188 @@
+package wire
+
+import (
+	"encoding/binary"
+
+	"viewring/internal/codec"
+	"viewring/ring"
+)
+
+// What servers say of themselves grows, and builds meet while a cluster moves from one
+// to the next. So what came after these fields goes where readers of before do not
+// stumble over it, and readers pass over numbers that they do not know:
+//
+//   - at the end of a heartbeat, after a count. A view leader of before refuses that, and
+//     Leader.Heartbeat then leaves it out.
+//   - in a status, as entries of server 0, which no server is: readers look for a server
+//     by its id, and never meet them.
+
+// statsFields are the numbers that every build of format 4 sends, in their order.
+type statsFields [20]uint64
+
+func (s *ServerStats) fields() statsFields {
+	return statsFields{
+		uint64(s.Primaries), uint64(s.Backups), uint64(s.Learners), uint64(s.Strays),
+		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
+		s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys,
+		uint64(s.Clients), s.ClientsRefused, s.ClientsCut, s.RequestsRefused,
+		s.Corrupt, s.Mended, s.Unmendable,
+	}
+}
+
+func (n *statsFields) stats(full bool) ServerStats {
+	return ServerStats{
+		Primaries: uint32(n[0]), Backups: uint32(n[1]), Learners: uint32(n[2]), Strays: uint32(n[3]),
+		Keys: n[4], Bytes: n[5], Left: uint32(n[6]), LeftBytes: n[7], Rate: n[8], DiskFree: n[9],
+		MovedPartitions: n[10], DeltaPartitions: n[11], CopiedKeys: n[12],
+		Clients: uint32(n[13]), ClientsRefused: n[14], ClientsCut: n[15], RequestsRefused: n[16],
+		Corrupt: n[17], Mended: n[18], Unmendable: n[19], Full: full,
+	}
+}
+
+func (n *statsFields) append(b []byte, full bool) []byte {
+	for _, v := range n {
+		b = binary.AppendUvarint(b, v)
+	}
+	return codec.AppendBool(b, full)
+}
+
+func readStats(r *codec.Reader) (n statsFields, full bool) {
+	for i := range n {
+		n[i] = r.Uvarint()
+	}
+	return n, r.Bool()
+}
+
+// laterStats are the numbers that came after, in their order: add at the end only.
+type laterStats [18]uint64
+
+// The bits of the last of them.
+const (
+	statsCollecting = 1 << iota
+	statsCheckpointing
+)
+
+// laterFields are where the numbers go, but for the bits.
+func (s *ServerStats) laterFields() [17]*uint64 {
+	return [...]*uint64{
+		&s.LogKeys, &s.LogSegments, &s.LogDisk, &s.LogLive, &s.LogTombstones, &s.LogWritten, &s.LogCopied, &s.LogFreed,
+		&s.Checkpoints, &s.CheckpointBytes, &s.LogDamage, &s.Memory, &s.IndexBytes, &s.ItemBytes, &s.ItemBytesMax,
+		&s.RequestBytes, &s.RequestBytesMax,
+	}
+}
+
+func (s *ServerStats) later() (n laterStats) {
+	fields := s.laterFields()
+	for i, field := range fields {
+		n[i] = *field
+	}
+	if s.Collecting {
+		n[len(fields)] |= statsCollecting
+	}
+	if s.Checkpointing {
+		n[len(fields)] |= statsCheckpointing
+	}
+	return n
+}
+
+// setLater takes over the later number i, unless it is of a build to come.
+func (s *ServerStats) setLater(i uint64, value uint64) {
+	fields := s.laterFields()
+	switch n := uint64(len(fields)); {
+	case i < n:
+		*fields[i] = value
+	case i == n:
+		s.Collecting, s.Checkpointing = value&statsCollecting != 0, value&statsCheckpointing != 0
+	}
+}
+
+// appendLater ends a heartbeat.
+func (s *ServerStats) appendLater(b []byte) []byte {
+	n := s.later()
+	b = binary.AppendUvarint(b, uint64(len(n)))
+	for _, v := range n {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+// readLater reads what appendLater wrote, in whatever build; before it there was nothing.
+func (s *ServerStats) readLater(r *codec.Reader) {
+	if r.Len() == 0 {
+		return
+	}
+	for i := range r.Count(1) {
+		s.setLater(uint64(i), r.Uvarint())
+	}
+}
+
+// laterEntries are the entries of a status that carry on with what a server says: their
+// epoch is the place of the first number. A server without any needs none.
+func (s *ServerStats) laterEntries(each func(first uint64, n *statsFields)) {
+	rest := s.later()
+	if rest == (laterStats{}) {
+		return
+	}
+	for first := 0; first < len(rest); first += len(statsFields{}) {
+		var n statsFields
+		copy(n[:], rest[first:])
+		each(uint64(first), &n)
+	}
+}
+
+func appendStatusEntry(b []byte, v *ServerStatus, n *statsFields) []byte {
+	b = binary.AppendUvarint(b, uint64(v.ID))
+	b = appendDuration(b, v.Age)
+	b = binary.AppendUvarint(b, v.Epoch)
+	b = appendTime(b, v.Down)
+	b = n.append(b, v.Stats.Full)
+	b = binary.AppendUvarint(b, uint64(v.Failures))
+	return appendTime(b, v.Held)
+}
+
+// AppendStatus encodes s.
+func AppendStatus(b []byte, s *Status) []byte {
+	b = append(b, leaderFormat)
+	b = codec.AppendBytes(b, s.View)
+	count := 0
+	var entries []byte
+	for i := range s.Servers {
+		v := &s.Servers[i]
+		n := v.Stats.fields()
+		entries = appendStatusEntry(entries, v, &n)
+		count++
+		v.Stats.laterEntries(func(first uint64, n *statsFields) {
+			entries = appendStatusEntry(entries, &ServerStatus{Epoch: first}, n)
+			count++
+		})
+	}
+	return append(binary.AppendUvarint(b, uint64(count)), entries...)
+}
+
+// DecodeStatus reads what AppendStatus wrote; View aliases b.
+func DecodeStatus(b []byte) (Status, error) {
+	return decodeLeader("status", b, func(r *codec.Reader) Status {
+		s := Status{View: r.Bytes()}
+		for range r.Count(statusEntryBytesMin) {
+			v := ServerStatus{ID: readServerID(r), Age: readDuration(r), Epoch: r.Uvarint(), Down: readTime(r)}
+			n, full := readStats(r)
+			v.Stats, v.Failures, v.Held = n.stats(full), uint32(r.Uvarint()), readTime(r)
+			if r.Err() != nil {
+				return Status{}
+			}
+			if v.ID != noServer {
+				s.Servers = append(s.Servers, v)
+			} else if last := len(s.Servers) - 1; last >= 0 && v.Epoch < 1<<16 {
+				for i, value := range n {
+					s.Servers[last].Stats.setLater(v.Epoch+uint64(i), value)
+				}
+			}
+		}
+		return s
+	})
+}
+
+const (
+	noServer            = ring.ServerID(0)
+	statusEntryBytesMin = 40
+)
