@@ -9,18 +9,17 @@ import (
 // A server has one budget of memory. The index of the log takes what it needs, buffers
 // and garbage are left their parts, and items are kept in what remains.
 const (
-	memoryMin        = 128 << 20 // the default, where the machine's share is less
-	memoryShare      = 16        // of the machine: servers share it with others, of their own kind too, and with the kernel's cache
-	bufferBytes      = 32 << 20  // connections, cores, windows, frames: a busy server that keeps no items has 25 MB alive
-	itemBytesMin     = 8 << 20   // kept whatever the index takes
-	heapSlackMin     = 32 << 20  // of garbage; see heapLimit
-	heapSlackShare   = 4         // of what lives, likewise
-	budgetEvery      = time.Second
-	memoryBytesMax   = 512 << 20 // requests and answers under way, however large the budget
-	memoryBytesShare = 2         // the same, of the budget
+	memoryMin      = 128 << 20 // the default, where the machine's share is less
+	memoryShare    = 64        // of the machine: servers share it with others, of their own kind too, and with the kernel's cache
+	bufferBytes    = 32 << 20  // connections, cores, windows, frames: a busy server that keeps no items has 25 MB alive
+	itemBytesMin   = 8 << 20   // kept whatever the index takes
+	heapSlackMin   = 32 << 20  // of garbage; see heapLimit
+	heapSlackShare = 4         // of what lives, likewise
+	budgetEvery    = time.Second
+	memoryBytesMax = 512 << 20 // requests and answers under way, however large the budget
 )
 
-// DefaultMemory returns the budget of a server that is told nothing: a sixteenth of the
+// DefaultMemory returns the budget of a server that is told nothing: a sixty-fourth of the
 // memory that the machine has, or the control group lets it have, and at least 128 MiB.
 func DefaultMemory() int64 { return max(memoryMin, machineMemory()/memoryShare) }
 
@@ -36,7 +35,7 @@ type budget struct {
 func newBudget(s *Server) *budget {
 	b := &budget{s: s, total: s.opts.Memory}
 	// One connection gets what it may have, whatever the budget is.
-	b.requests = min(memoryBytesMax, max(s.opts.Bounds.Buffered, b.total/memoryBytesShare))
+	b.requests = min(memoryBytesMax, max(s.opts.Bounds.Buffered, b.total))
 	b.look()
 	return b
 }

@@ -32,7 +32,7 @@ const (
 
 // Options of a Store. The zero value is a server's.
 type Options struct {
-	SegmentBytes int64 // of a file of the log; 0: 32 MiB, and less on a small disk
+	SegmentBytes int64 // of a file of the log; 0: 8 MiB, and less on a small disk
 }
 
 // Store is one server's storage. Its methods may be called by many goroutines;
@@ -57,10 +57,12 @@ type Store struct {
 	}
 }
 
-// The length of a segment: of a store with 100 GiB there are some thousand files. On a small
-// disk they are shorter, for some are always kept free.
+// The length of a segment. Longer ones cost a small store: the one that is written, the next
+// and two that wait to be collected are there however little lives. Shorter ones cost a
+// large store files: 100 GiB are some ten thousand. On a small disk they are shorter, for
+// some are always kept free.
 const (
-	segmentBytesMax = 32 << 20
+	segmentBytesMax = 8 << 20
 	segmentBytesMin = 1 << 20
 	segmentsLeast   = 64 // that an empty disk has room for
 )
