@@ -16,6 +16,7 @@ const (
 	heapSlackMin   = 32 << 20  // of garbage; see heapLimit
 	heapSlackShare = 4         // of what lives, likewise
 	budgetEvery    = time.Second
+	warmShare      = 4         // of the machine: so large a log is read into the kernel's cache as it is written
 	memoryBytesMax = 512 << 20 // requests and answers under way, however large the budget
 )
 

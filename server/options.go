@@ -93,6 +93,9 @@ func (o *Options) setDefaults() error {
 	if o.Lanes == 0 {
 		o.Lanes = lanesDefault()
 	}
+	if o.Store.WarmBytes == 0 {
+		o.Store.WarmBytes = machineMemory() / warmShare
+	}
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory()
 	}

@@ -177,6 +177,9 @@ func (f *osFile) EndWrites() error {
 	return err
 }
 
+// Warm implements File.
+func (f *osFile) Warm() { warm(f.File) }
+
 // Size implements File.
 func (f *osFile) Size() (int64, error) {
 	st, err := f.Stat()

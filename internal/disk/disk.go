@@ -52,6 +52,9 @@ type File interface {
 	Truncate(size int64) error
 	// EndWrites gives back what only writes need. Reads go on.
 	EndWrites() error
+	// Warm asks the system to read the file into its cache, which synced writes go past. It
+	// is a hint, and may take its time.
+	Warm()
 	Size() (int64, error)
 	Close() error
 }

@@ -93,11 +93,18 @@ func (s *Store) noteBegun() error {
 	return err
 }
 
-// runSpare keeps a file ready for the next segment, so that no write waits for it.
+// runSpare keeps a file ready for the next segment, so that no write waits for it, and has
+// the kernel read those that are full.
 func (s *Store) runSpare() {
 	for n := 0; ; n++ {
 		select {
 		case <-s.wantSpare:
+		case n := <-s.warm:
+			if f, err := s.files.get(n); err == nil { // else it is gone already
+				f.Warm()
+				s.files.put(f)
+			}
+			continue
 		case <-s.quit:
 			return
 		}

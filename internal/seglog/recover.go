@@ -30,7 +30,7 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan struct{}, 1),
+	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan struct{}, 1), warm: make(chan uint32, 4),
 		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate()}
 	s.files = newFiles(fs, cmp.Or(opts.openFiles, openFilesMax))
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)

@@ -17,6 +17,10 @@ type Options struct {
 	// Zeroed writes the zeros of new segments ahead. A synced write into them takes two
 	// thirds of the time, and each byte of the log is written twice.
 	Zeroed bool
+	// WarmBytes is up to how much log the kernel is asked to read what was written into its
+	// cache, segment by segment: synced writes go past it, and a first read of each value
+	// would be one of the disk.
+	WarmBytes int64
 	// Manual leaves collection and checkpoints to the caller: tests.
 	Manual bool
 	// Place says where a key stands in the order of pages; it must never say otherwise of
@@ -100,6 +104,7 @@ type Store struct {
 
 	spare      chan spareFile // capacity 1
 	wantSpare  chan struct{}  // capacity 1
+	warm       chan uint32    // full segments that the kernel may read
 	buffers    buffers
 	quit       chan struct{}
 	ended      sync.WaitGroup

@@ -452,6 +452,12 @@ func (s *Store) write(f *frame) error {
 		}
 		s.cutOff(f, n)
 		f.seg.unpin()
+		if s.sums.disk.Load() <= s.opts.WarmBytes {
+			select {
+			case s.warm <- f.seg.number:
+			default: // it has more than enough to do
+			}
+		}
 	}
 	return nil
 }

@@ -575,6 +575,9 @@ func (f *file) Sync() error {
 // EndWrites implements disk.File.
 func (f *file) EndWrites() error { return nil }
 
+// Warm implements disk.File.
+func (f *file) Warm() {}
+
 // Size implements disk.File.
 func (f *file) Size() (int64, error) {
 	f.d.mu.Lock()
