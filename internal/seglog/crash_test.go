@@ -127,7 +127,7 @@ func crashes(seed uint64, count int, plant seglog.Bugs, met crashCounts) error {
 		for !p.disk.Crashed() && !failed() {
 			if err := p.step(); err != nil {
 				if !errors.Is(err, crashdisk.ErrCrashed) && !p.disk.Crashed() && !failed() {
-					return fmt.Errorf("before crash %d: %w", n, err)
+					return wrong("before crash %d, on a sound disk: %w", n, err)
 				}
 				break
 			}
