@@ -94,7 +94,7 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 	})
 	m := info(t, s, "memory")
 	if m["memory_budget"] != 160<<20 || m["memory_items_max"] != want || m["memory_index"] != grown || m["memory_buffers"] != 160<<20-want-grown ||
-		m["memory_items"] == 0 || m["memory_items"] > want || m["requests_memory_max"] != connMemoryDefault {
+		m["memory_items"] == 0 || m["memory_items"] > want || m["requests_memory_max"] != 160<<20 {
 		t.Errorf("INFO memory says %v", m)
 	}
 	if n := told.Load(); n < heapSlackMin || m["memory_heap_limit"] == 0 {

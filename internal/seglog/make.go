@@ -21,7 +21,9 @@ func (s *Store) cutOff(f *frame, n int) {
 		return
 	}
 	s.mu.Lock()
-	s.sums.disk.Add(end - g.size)
+	if s.seg(g.number) == g { // else it is gone, and was counted as it was
+		s.sums.disk.Add(end - g.size)
+	}
 	g.size = end
 	s.mu.Unlock()
 }
