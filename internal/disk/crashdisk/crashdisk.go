@@ -129,9 +129,11 @@ type node struct {
 	dirty  map[int]bool // sectors that differ, perhaps
 }
 
-// New makes an empty disk with sectors of so many bytes. rng decides what a crash leaves.
+// New makes an empty disk with sectors of so many bytes. What a crash leaves is drawn from a
+// source of its own, begun by rng: others may go on to draw from that.
 func New(sector int, rng *rand.Rand) *FS {
-	return &FS{rng: rng, sector: sector, names: make(map[string]*node), durable: make(map[string]*node), left: -1}
+	own := rand.New(rand.NewPCG(rng.Uint64(), rng.Uint64()))
+	return &FS{rng: own, sector: sector, names: make(map[string]*node), durable: make(map[string]*node), left: -1}
 }
 
 // CrashAfter lets the machine crash at the nth step from now on that changes the disk.
