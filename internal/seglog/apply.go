@@ -152,7 +152,7 @@ func (s *Store) isKey(e *entry, key []byte) (same, readable bool) {
 func (s *Store) put(p *partition, o *Op) {
 	b := s.id.boundOf(o.Key)
 	at, found, others := s.match(p, o.Key, b, o.Known)
-	r := record{kind: kindItem, part: o.Part, gen: p.gen, key: o.Key, value: o.Value}
+	r := record{kind: kindItem, part: o.Part, gen: p.gen, key: o.Key, value: o.Value, bound: b, hashed: true}
 	if others > 0 {
 		r.flags |= flagCollides
 	}
@@ -186,7 +186,7 @@ func (s *Store) delete(p *partition, o *Op) {
 	if !found {
 		return
 	}
-	r := record{kind: kindDelete, part: o.Part, gen: p.gen, key: o.Key}
+	r := record{kind: kindDelete, part: o.Part, gen: p.gen, key: o.Key, bound: b, hashed: true}
 	if others > 0 {
 		r.flags |= flagCollides
 	}

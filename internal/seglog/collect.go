@@ -408,6 +408,7 @@ func (s *Store) copyEntry(c *content, q *partition, p *placed, e *entry) (int, e
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return 0, err
 	}
+	r.bound, r.hashed = p.bound, true
 	n := s.append(&r)
 	if r.kind == kindLost {
 		n.size |= bitLost
@@ -462,6 +463,7 @@ func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) 
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return 0, err
 	}
+	r.bound, r.hashed = p.bound, true
 	s.append(&r)
 	return r.bytes(), nil
 }

@@ -89,6 +89,9 @@ type record struct {
 	gen   uint32
 	key   []byte
 	value []byte
+
+	bound  bound // of an item's key, where it is known already
+	hashed bool  // it is
 }
 
 func (r *record) bytes() int { return align8(recordBytes + len(r.key) + len(r.value)) }
@@ -163,7 +166,9 @@ func (id *identity) slotOf(r *record) slot {
 	s := slot{size: uint32(r.bytes()), gen: r.gen, part: r.part, kind: r.kind, flags: r.flags}
 	switch r.kind {
 	case kindItem, kindDelete:
-		s.bound = id.boundOf(r.key)
+		if s.bound = r.bound; !r.hashed {
+			s.bound = id.boundOf(r.key)
+		}
 	case kindRow, kindDropRow, kindState, kindLost, kindFree, kindLoss:
 		if len(r.key) == boundBytes {
 			s.bound = bound{le.Uint64(r.key), le.Uint32(r.key[8:])}

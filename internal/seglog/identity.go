@@ -2,7 +2,6 @@ package seglog
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"hash/crc32"
 
@@ -25,10 +24,9 @@ type identity struct {
 }
 
 const (
-	storeName    = "STORE"
-	storeNewName = "STORE.new"
-	storeFormat  = 1
-	storeText    = "viewring segment log"
+	storeName   = "STORE"
+	storeFormat = 1
+	storeText   = "viewring segment log"
 )
 
 // encode makes the file that says whose folder it is: the same block twice.
@@ -107,23 +105,7 @@ func (id *identity) create(fs disk.FS) error {
 	copy(id.id[:], b[:])
 	id.k = [2]uint64{le.Uint64(b[16:]), le.Uint64(b[24:])}
 	id.seed = crc32.Checksum(id.id[:], castagnoli)
-	f, err := fs.Create(storeNewName, 0, false)
-	if err == nil {
-		_, err = f.WriteAt(id.encode(), 0)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if f != nil {
-		err = errors.Join(err, f.Close())
-	}
-	if err == nil {
-		err = fs.Rename(storeNewName, storeName)
-	}
-	if err == nil {
-		err = fs.SyncDir()
-	}
-	if err != nil {
+	if err := disk.WriteFile(fs, storeName, id.encode()); err != nil {
 		return fmt.Errorf("make identity: %w", err)
 	}
 	return nil

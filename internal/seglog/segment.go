@@ -55,7 +55,7 @@ type segment struct {
 
 const (
 	segmentPrefix  = "segment-"
-	newSuffix      = ".new" // of what is not in use yet, and removed at the next start
+	newSuffix      = disk.NewSuffix // of what is not in use yet, and removed at the next start
 	segmentNewName = "segment" + newSuffix
 )
 

@@ -221,6 +221,7 @@ func TestH29Index(t *testing.T) {
 		{Limits{}, 0, 22},
 		{Limits{IndexKeys: 40}, 1, 8}, // those of the last 40 to 80 keys
 		{Limits{DeltaBytes: 2000}, 1, 22},
+		{Limits{IndexBytes: 1000}, 1, 14}, // those of the last 1,000 to 2,000 bytes
 	} {
 		r := returner(t, 2, false, 0, func(r *rig) {
 			for range 20 {

@@ -20,18 +20,15 @@ const readBytesLeast = 512
 // with their expiries as in replica.ItemExpiry, until fn returns false or a page has been
 // read. It returns where to go on; more is false after the last.
 func (s *Store) Heads(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key, expiry int64) bool) (next replica.Cursor, more bool, err error) {
-	size := 0
+	size, last := 0, replica.Key("")
 	err = s.log.ScanHeads(uint16(p), cursor(from), replica.ItemHeadBytesMax, func(k, head []byte, _ int) bool {
 		key := replica.Key(k)
-		next = replica.After(key)
+		last = key
 		size += len(key) + readBytesLeast
 		more = !fn(key, replica.ItemExpiry(head)) || size >= pageBytesMax
 		return !more
 	})
-	if err != nil {
-		return next, false, tell(err)
-	}
-	return next, more, nil
+	return replica.After(last), more && err == nil, tell(err)
 }
 
 // Names calls fn with up to limit of the names that the store holds, the user

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -25,6 +26,20 @@ type space struct {
 func (s *space) clone() *space {
 	return &space{items: maps.Clone(s.items), index: maps.Clone(s.index), meta: bytes.Clone(s.meta),
 		flipped: s.flipped, bad: s.bad.clone()}
+}
+
+// inPlaces are the keys in the order of scans.
+func (s *space) inPlaces() []replica.Key {
+	cursors := make([]replica.Cursor, 0, len(s.items))
+	for k := range s.items {
+		cursors = append(cursors, replica.After(k)) // its hash once, not for each comparison
+	}
+	slices.SortFunc(cursors, func(a, b replica.Cursor) int { return cmp.Or(cmp.Compare(a.Place, b.Place), cmp.Compare(a.Key, b.Key)) })
+	keys := make([]replica.Key, len(cursors))
+	for i := range cursors {
+		keys[i] = cursors[i].Key
+	}
+	return keys
 }
 
 // tables is the content of a disk.
@@ -178,7 +193,7 @@ func (d *mapDrive) Scan(p ring.PartitionID, from replica.Cursor, fn func(replica
 	if s == nil {
 		return nil
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(s.items), replica.ComparePlaces) {
+	for _, k := range s.inPlaces() {
 		if !from.Before(k) {
 			continue
 		}
