@@ -93,6 +93,14 @@ func TestScan(t *testing.T) {
 	for _, n := range names {
 		c.set(n, "v")
 	}
+	for p := range ring.PartitionID(8) { // what servers keep for themselves lies between the slots' keys
+		first, _ := ring.SlotRange(p, 8)
+		key := replica.MakeKey(first, replica.SpaceSystem, "record")
+		if _, err := s.store.ApplyBatch(&replica.Batch{Ops: []replica.StoreOp{{Kind: replica.PutItem, Partition: p, Key: key,
+			Value: replica.AppendItem(nil, key, replica.Item{Kind: replica.KindRecord})}}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	scans := func(what string, between func()) {
 		for _, count := range []int{1, 7, 1000} {
 			found := scanned{}
