@@ -46,7 +46,7 @@ func (s *Server) awaitRetired(ctx context.Context) error {
 		if left == 0 && s.done() >= v.Epoch {
 			return nil
 		}
-		tick := time.NewTimer(tickEvery) // the lanes may be behind the view
+		tick := time.NewTimer(busyTickEvery) // the lanes may be behind the view
 		select {
 		case <-adopted:
 		case <-tick.C:

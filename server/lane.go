@@ -19,12 +19,15 @@ type lane struct {
 	number  int
 	inbox   *inbox
 	commits chan commit
+	due     atomic.Bool                   // a tick
 	syncing atomic.Int32                  // batches handed out, not yet durable
 	synced  chan struct{}                 // capacity 1: one of them became durable
 	epoch   atomic.Uint64                 // adopted here
 	movedAt atomic.Int64                  // Mono of the last round, to notice a lane that hangs
 	stats   atomic.Pointer[replica.Stats] // as of the last tick
 	kept    atomic.Int64                  // bytes of items, as of the last tick
+
+	stirred time.Duration // when something came that may need ticks soon; run's
 
 	turn    sync.Mutex // held in a round, and in a read between two; guards core and items
 	failed  bool       // a round was not carried out; guarded by turn
@@ -76,23 +79,34 @@ func newLane(s *Server, number int, fresh bool) (*lane, error) {
 func (l *lane) run() {
 	defer close(l.commits)
 	defer l.inbox.close()
-	tick := time.NewTicker(tickEvery)
+	// The loop waits on no ticker's own channel: with each wait the runtime would arm the
+	// timer anew, which wakes the thread that polls the network.
+	tick := time.AfterFunc(0, func() {
+		l.due.Store(true)
+		l.inbox.notify()
+	})
 	defer tick.Stop()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
 	var events []event
+	every := time.Duration(0) // between ticks, as tick is set
 	for {
-		ticked := false
+		if want := l.tickEvery(); want != every {
+			every = want
+			tick.Reset(l.s.untilNext(every))
+		}
 		select {
 		case <-l.inbox.wake:
-		case <-tick.C:
-			ticked = true
 		case <-l.s.ctx.Done():
 			return
 		}
 		runtime.Gosched() // what else is ready to run may have more for this round
 		l.gather(pause)
 		events = l.inbox.take(events)
+		ticked := l.due.Swap(false)
+		if ticked {
+			tick.Reset(l.s.untilNext(every))
+		}
 		for rest := events; ; {
 			n := min(len(rest), laneDrainMax)
 			if err := l.round(rest[:n], ticked); err != nil {
@@ -106,6 +120,15 @@ func (l *lane) run() {
 		}
 		clear(events)
 	}
+}
+
+// tickEvery is how long it is from tick to tick: nothing is resent, waited for or handed off
+// in a lane to which nothing but promises came for a while.
+func (l *lane) tickEvery() time.Duration {
+	if time.Duration(l.movedAt.Load())-l.stirred >= calmAfter {
+		return calmTickEvery
+	}
+	return busyTickEvery
 }
 
 // gather lets events come together while a batch is on its way to the disk: the
@@ -141,6 +164,9 @@ func (l *lane) round(events []event, ticked bool) (err error) {
 func (l *lane) carryOut(events []event, ticked bool) error {
 	at := l.s.opts.Now() // after any read's instant
 	for i := range events {
+		if k := events[i].kind; k != onPromise && k != onPeerDone && k != onLook {
+			l.stirred = at.Mono
+		}
 		l.handle(at, &events[i])
 	}
 	if ticked {

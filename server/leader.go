@@ -15,7 +15,7 @@ import (
 // not only this goroutine.
 func (s *Server) runHeartbeats(leader *wire.Leader) {
 	silent := false
-	for wait.For(s.ctx, time.Duration(s.beatEvery.Load())) {
+	for wait.For(s.ctx, s.untilNext(time.Duration(s.beatEvery.Load()))) {
 		if lane := s.hungLane(); lane >= 0 {
 			if !silent {
 				s.logger.Error("a lane stands still: no heartbeats until it goes on", "lane", lane)

@@ -53,11 +53,16 @@ func (d *node) onPromise(at replica.Instant, from ring.ServerID, m *replica.Mess
 func (s *Server) runPings() {
 	for {
 		v := s.views.current().view
-		if !wait.For(s.ctx, max(v.LeaseTTL/4, time.Millisecond)) {
+		if !wait.For(s.ctx, s.untilNext(max(v.LeaseTTL/4, time.Millisecond))) {
 			return
 		}
 		s.pingAll(s.views.current().view)
 	}
+}
+
+// untilNext is how long it is to the next multiple of an interval, by the server's clock.
+func (s *Server) untilNext(every time.Duration) time.Duration {
+	return wait.Until(s.opts.Now().Mono, every)
 }
 
 func (s *Server) pingAll(v *ring.View) {

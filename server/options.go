@@ -52,14 +52,16 @@ type Options struct {
 // Bounds and intervals of a server.
 const (
 	heartbeatDefault  = 150 * time.Millisecond
-	tickEvery         = 25 * time.Millisecond
-	laneEventsMax     = 16 << 10         // waiting for a lane, beyond which connections and links wait
-	laneDrainMax      = 1024             // events between two batches
-	gatherMax         = time.Millisecond // that a lane waits for a sync before its next batch
-	commitsMax        = 64               // batches of a lane not yet durable, beyond which it waits
-	connsMax          = 10_000           // connections
-	callsMax          = 1024             // requests of one connection without an answer
-	connMemoryDefault = 128 << 20        // the same of one connection: who does not read harms nobody else
+	busyTickEvery     = 25 * time.Millisecond
+	calmTickEvery     = 150 * time.Millisecond // of a lane to which nothing came
+	calmAfter         = 3 * time.Second        // for so long
+	laneEventsMax     = 16 << 10               // waiting for a lane, beyond which connections and links wait
+	laneDrainMax      = 1024                   // events between two batches
+	gatherMax         = time.Millisecond       // that a lane waits for a sync before its next batch
+	commitsMax        = 64                     // batches of a lane not yet durable, beyond which it waits
+	connsMax          = 10_000                 // connections
+	callsMax          = 1024                   // requests of one connection without an answer
+	connMemoryDefault = 128 << 20              // the same of one connection: who does not read harms nobody else
 	writeTimeout      = 10 * time.Second
 	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
 	redialMin         = 20 * time.Millisecond

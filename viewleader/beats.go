@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/viewleader/roster"
@@ -264,16 +265,15 @@ func (b *beats) outLater(id ring.ServerID) {
 	b.mu.down[id] = b.opts.Now().Add(5*b.opts.DownAfter - b.opts.OutAfter)
 }
 
+var processStart = time.Now()
+
+// sinceStart is the process' clock, for what comes at intervals.
+func sinceStart() time.Duration { return time.Since(processStart) }
+
 // detect turns silence into commands until the service ends.
 func (s *Service) detect() {
-	ticker := time.NewTicker(min(tickEvery, s.opts.DownAfter/4))
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-		case <-s.ctx.Done():
-			return
-		}
+	every := min(tickEvery, s.opts.DownAfter/4)
+	for wait.For(s.ctx, wait.Until(sinceStart(), every)) {
 		if !s.serves() {
 			continue
 		}

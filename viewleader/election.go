@@ -64,6 +64,9 @@ func (g *group) stand() {
 func (g *group) tick() {
 	e := &g.election
 	e.ticks++
+	if g.alone() {
+		e.ticks += e.ticks % 2 // ticks come half as often
+	}
 	g.release()
 	if g.isHead() {
 		g.node.Tick()

@@ -10,11 +10,13 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/raft/v3"
 	pb "go.etcd.io/raft/v3/raftpb"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
 )
@@ -118,6 +120,7 @@ type group struct {
 	changing *change
 	changeAt uint64 // its number in seq
 
+	slow      atomic.Bool // ticks come every tickEvery
 	hard      *pb.HardState
 	conf      *pb.ConfState
 	index     uint64 // of the last applied entry
@@ -203,7 +206,7 @@ func (g *group) run(ctx context.Context) error {
 	// The loop waits on no timer's own channel: with each wait the runtime would arm
 	// the timer anew, which wakes the thread that polls the network.
 	ticks, lingered := make(chan struct{}, 1), make(chan struct{}, 1)
-	defer beginTicks(ticks)()
+	defer g.beginTicks(ticks)()
 	linger := time.AfterFunc(time.Hour, func() { notify(lingered) })
 	defer linger.Stop()
 	if err := g.process(); err != nil { // what is known to be committed, members above all
@@ -217,6 +220,7 @@ func (g *group) run(ctx context.Context) error {
 		if g.gone {
 			return ErrRemoved
 		}
+		g.slow.Store(g.alone())
 		if g.propose() {
 			continue
 		}
@@ -246,24 +250,21 @@ func (g *group) run(ctx context.Context) error {
 	}
 }
 
-// beginTicks notifies c every raftTick until the function that it returns is called.
-func beginTicks(c chan<- struct{}) (stop func()) {
+// beginTicks notifies c every raftTick until the function that it returns is called; a
+// member that decides by itself waits for nobody, and is told every tickEvery.
+func (g *group) beginTicks(c chan<- struct{}) (stop func()) {
 	var ticking sync.WaitGroup
-	over := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	ticking.Go(func() {
-		ticker := time.NewTicker(raftTick)
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				notify(c)
-			case <-over:
-				return
+		for every := raftTick; wait.For(ctx, wait.Until(sinceStart(), every)); {
+			notify(c)
+			if every = raftTick; g.slow.Load() {
+				every = tickEvery
 			}
 		}
 	})
 	return func() {
-		close(over)
+		cancel()
 		ticking.Wait()
 	}
 }

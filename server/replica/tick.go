@@ -1,7 +1,7 @@
 package replica
 
 // Tick repeats what got no answer and ends what waited too long. It is called
-// every 20–50 ms.
+// every 20–50 ms, and less often where nothing but promises came for seconds.
 func (c *Core) Tick(at Instant) {
 	c.enter(at)
 	if c.view == nil {
