@@ -88,6 +88,7 @@ type conn struct {
 	memory atomic.Int64 // bytes of its requests and answers under way
 
 	gathered [][]event  // by lane: read, not yet handed over
+	taken    []*call    // replies that the reading goroutine writes; empty but then
 	once     *wire.Once // the request id of the command being run, if it has one
 	session  session    // of the reading goroutine
 
@@ -121,6 +122,7 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 func (c *conn) submit() {
+	c.readGathered()
 	for i, events := range c.gathered {
 		if len(events) > 0 {
 			c.s.lanes[i].inbox.put(events...)

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"slices"
+
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -10,11 +12,15 @@ import (
 // goroutine takes that.
 const directBytesMax = 16 << 10
 
+// pipelineBytesMax bounds the values of a pipeline likewise. The kernel takes more for
+// a client that reads.
+const pipelineBytesMax = 64 << 10
+
 // readNow answers a read where it arrived, without the hops to the lane and to the
 // connection's writer, if nothing of the connection is under way and the lane is
 // between two rounds. The order of a connection's commands holds, for there is no
-// other; and what is read is what the lane itself would read at that moment. A pipeline
-// goes to the lane, which looks at its clock and locks once for all of it.
+// other; and what is read is what the lane itself would read at that moment. Pipelines are
+// readGathered's.
 func (c *conn) readNow(cl *call) bool {
 	if c.reader.Buffered() > 0 || !c.takeWriter() {
 		return false
@@ -37,6 +43,103 @@ func (c *conn) readNow(cl *call) bool {
 	*cl = call{}
 	callPool.Put(cl)
 	return true
+}
+
+// readGathered answers a pipeline of reads where it arrived, with one look at the clock
+// and one lock for those of a lane. What can't be answered at once goes to the lane, with
+// all that came after it.
+func (c *conn) readGathered() {
+	n := 0
+	for _, events := range c.gathered {
+		for i := range events {
+			if !events[i].call.isRead {
+				return
+			}
+		}
+		n += len(events)
+	}
+	if n == 0 || !c.nothingBefore(n) {
+		return
+	}
+	for i, events := range c.gathered {
+		if len(events) > 0 {
+			n := c.s.lanes[i].readFirst(events)
+			c.gathered[i] = slices.Delete(events, 0, n)
+		}
+	}
+	c.writeNow()
+}
+
+// nothingBefore reports that the last n calls in line are all that have no answer: a read
+// never overtakes a write of its connection.
+func (c *conn) nothingBefore(n int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, cl := range c.mu.calls[:max(0, len(c.mu.calls)-n)] {
+		if !cl.done.Load() {
+			return false
+		}
+	}
+	return !c.mu.gone
+}
+
+// writeNow writes all replies in line where all are there, and leaves them to the other
+// goroutine where that has begun or one is missing, or where they are long.
+func (c *conn) writeNow() {
+	if !c.takeAll() {
+		c.notify()
+		return
+	}
+	c.writeTaken(c.taken)
+	c.taken = c.taken[:0]
+	c.flush()
+	c.leaveWriter()
+}
+
+// takeAll takes all calls in line, and with them the writer.
+func (c *conn) takeAll() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.writing || c.mu.gone {
+		return false
+	}
+	bytes := 0
+	for _, cl := range c.mu.calls {
+		if !cl.done.Load() {
+			return false
+		}
+		if bytes += len(cl.answer.Value); bytes > pipelineBytesMax {
+			return false
+		}
+	}
+	c.taken = append(c.taken[:0], c.mu.calls...)
+	clear(c.mu.calls)
+	c.mu.calls = c.mu.calls[:0]
+	c.mu.writing = true
+	return true
+}
+
+// readFirst answers the first of some reads, up to one that can't be, and returns how
+// many they are.
+func (l *lane) readFirst(events []event) (n int) {
+	if !l.turn.TryLock() {
+		return 0
+	}
+	defer l.turn.Unlock()
+	if l.failed {
+		return 0
+	}
+	at := l.s.opts.Now()
+	for n < len(events) {
+		cl := events[n].call
+		a, ok := l.core.ReadNow(at, cl.partition, cl.request.Key)
+		if !ok {
+			break
+		}
+		cl.complete(a)
+		n++
+	}
+	return n
 }
 
 // readNow reads a key if the lane is not in the middle of something and the core can

@@ -3,6 +3,8 @@ package server
 import (
 	"fmt"
 	"net"
+	"runtime"
+	"strings"
 	"testing"
 
 	"viewring/internal/wire"
@@ -60,8 +62,8 @@ func TestReadNow(t *testing.T) {
 	}
 }
 
-// TestReadAfterWrite sends a write and, apart from it, a read of the same key and one of
-// another: the replies come in order, and the first read sees the write.
+// TestReadAfterWrite sends a write and, apart from it, reads of the same key and of
+// another, one by one and as a pipeline: the replies come in order, and reads see the write.
 func TestReadAfterWrite(t *testing.T) {
 	c := startCluster(t, 1, 4, 1)
 	c.set("other", "o")
@@ -71,23 +73,106 @@ func TestReadAfterWrite(t *testing.T) {
 	}
 	defer nc.Close()
 	r := wire.NewReader(nc, wire.DefaultLimits)
-	for i := range 200 {
+	for i := range 400 {
 		value := fmt.Sprint("v", i)
-		for _, args := range [][]string{{"SET", "k", value}, {"GET", "k"}, {"GET", "other"}} {
-			var b [][]byte
-			for _, a := range args {
-				b = append(b, []byte(a))
-			}
-			if _, err := nc.Write(wire.AppendCommand(nil, b...)); err != nil {
-				t.Fatal(err)
-			}
+		written := [][][]string{{{"SET", "k", value}}, {{"GET", "k"}}, {{"GET", "other"}}, {{"GET", "k"}}}
+		switch i % 3 {
+		case 1:
+			written = [][][]string{written[0], {written[1][0], written[2][0], written[3][0]}}
+		case 2:
+			written = [][][]string{{written[0][0], written[1][0], written[2][0], written[3][0]}}
 		}
-		for _, want := range []string{"OK", value, "o"} {
+		for _, commands := range written {
+			sendAll(t, nc, commands)
+		}
+		for _, want := range []string{"OK", value, "o", value} {
 			got, err := r.ReadValue()
 			if err != nil || got.Text() != want {
 				t.Fatalf("set %d: %+v, %v instead of %s", i, got, err, want)
 			}
 		}
+	}
+}
+
+// TestReadsBehindWrite: reads are not answered where they arrive while a write of their
+// connection is under way, and are once it is not.
+func TestReadsBehindWrite(t *testing.T) {
+	cluster := startCluster(t, 1, 4, 1)
+	cluster.set("k", "v")
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	defer theirs.Close()
+	c := newConn(cluster.servers[1], theirs, false)
+	write := &call{conn: c, style: replyWritten, write: func(w *wire.Writer) { w.WriteSimple("OK") }}
+	c.push(write)
+	for range 2 {
+		c.read(c.newCall(replyValue, []byte("k")))
+	}
+	if c.readGathered(); c.mu.calls[1].done.Load() || c.mu.calls[2].done.Load() {
+		t.Fatal("a read overtook a write")
+	}
+	write.done.Store(true)
+	go func() {
+		for i := int(ring.PartitionOf(ring.SlotOf("k"), 4)) % len(c.gathered); len(c.gathered[i]) > 0; { // a tick may have the lane's turn
+			c.readGathered()
+			runtime.Gosched()
+		}
+	}()
+	r := wire.NewReader(ours, wire.DefaultLimits)
+	for _, want := range []string{"OK", "v", "v"} {
+		if got, err := r.ReadValue(); err != nil || got.Text() != want {
+			t.Fatalf("%+v, %v instead of %s", got, err, want)
+		}
+	}
+}
+
+// TestPipelineOfReads: replies come in the order of the commands, short and long ones,
+// whoever writes them.
+func TestPipelineOfReads(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	long := strings.Repeat("l", pipelineBytesMax/2)
+	want := make(map[string]string)
+	for i := range 20 {
+		key := fmt.Sprint("k", i)
+		if want[key] = fmt.Sprint("v", i); i >= 16 {
+			want[key] = long + want[key]
+		}
+		c.set(key, want[key])
+	}
+	nc, err := net.Dial("tcp", c.servers[1].Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	r := wire.NewReader(nc, wire.DefaultLimits)
+	for i := range 100 {
+		var commands [][]string
+		for j := range 32 {
+			commands = append(commands, []string{"GET", fmt.Sprint("k", (i*7+j)%(16+i%8))}) // at times none is long, or some are absent
+		}
+		sendAll(t, nc, commands)
+		for _, cmd := range commands {
+			got, err := r.ReadValue()
+			if err != nil || got.Text() != want[cmd[1]] {
+				t.Fatalf("round %d: %s is %.20q, %v instead of %.20q", i, cmd[1], got.Text(), err, want[cmd[1]])
+			}
+		}
+	}
+}
+
+// sendAll sends commands in one write.
+func sendAll(t *testing.T, nc net.Conn, commands [][]string) {
+	t.Helper()
+	var b []byte
+	for _, args := range commands {
+		var cmd [][]byte
+		for _, a := range args {
+			cmd = append(cmd, []byte(a))
+		}
+		b = wire.AppendCommand(b, cmd...)
+	}
+	if _, err := nc.Write(b); err != nil {
+		t.Fatal(err)
 	}
 }
 

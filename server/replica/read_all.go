@@ -10,38 +10,56 @@ import "viewring/ring"
 // The reads take place at that instant: the lease holds then, and nothing changes here
 // before the return. A caller that builds more on them than an answer asks Leased again.
 func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Item, ok bool) {
-	c.enter(at)
-	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active || p.lead.mute || !c.leased(p) {
+	p := c.readable(at, id)
+	if p == nil {
 		return nil, false
 	}
 	items = make([]Item, len(keys))
 	for i, key := range keys {
-		if _, uncommitted := p.lead.pending[key]; uncommitted {
-			return nil, false
-		}
-		stored, err := c.get(p, key)
-		if err != nil {
-			return nil, false
-		}
-		if stored == nil {
-			continue
-		}
-		if items[i], err = DecodeItem(key, stored); err != nil || items[i].Version.Seq > p.commit || c.expired(&items[i]) {
+		if items[i], ok = c.readOne(p, key); !ok {
 			return nil, false
 		}
 	}
 	return items, true
 }
 
+// readable returns a partition whose reads can be answered at once, or nil.
+func (c *Core) readable(at Instant, id ring.PartitionID) *part {
+	c.enter(at)
+	p := c.part(id)
+	if p == nil || p.lead == nil || !p.lead.active || p.lead.mute || !c.leased(p) {
+		return nil
+	}
+	return p
+}
+
+// readOne reads a key of a partition that is readable.
+func (c *Core) readOne(p *part, key Key) (it Item, ok bool) {
+	if _, uncommitted := p.lead.pending[key]; uncommitted {
+		return it, false
+	}
+	stored, err := c.get(p, key)
+	if err != nil {
+		return it, false
+	}
+	if stored == nil {
+		return it, true
+	}
+	it, err = DecodeItem(key, stored)
+	return it, err == nil && it.Version.Seq <= p.commit && !c.expired(&it)
+}
+
 // ReadNow answers a read of one key as ReadAll would: what most reads of a server are
 // answered by, without a turn in its lane.
 func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key) (a Answer, ok bool) {
-	items, ok := c.ReadAll(at, id, []Key{key})
+	p := c.readable(at, id)
+	if p == nil {
+		return a, false
+	}
+	it, ok := c.readOne(p, key)
 	if !ok {
 		return a, false
 	}
-	it := &items[0]
 	if it.Version.IsZero() {
 		return Answer{Status: StatusNotFound}, true
 	}
