@@ -97,21 +97,16 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	return nil
 }
 
-// gcPercent is a server's, unless GOGC says otherwise. What Go has to look after is
-// small beside the store's caches, a few tens of megabytes: collected at its double
-// it cost 5 % of the processor time under load.
-const gcPercent = 200
-
 // runServer runs a server. While drains is set, a SIGTERM comes through terms
 // instead of ending ctx: the server then hands over what it serves before it ends.
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
 	server.Relax()
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
-	limitHeap := debug.SetMemoryLimit
+	limitHeap, paceHeap := debug.SetMemoryLimit, debug.SetGCPercent // unless the environment says otherwise
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limitHeap = nil
+	}
+	if os.Getenv("GOGC") != "" {
+		paceHeap = nil
 	}
 	front, err := listenGateway(ctx, o.Gateway) // before anything begins that it could disturb
 	if err != nil {
@@ -119,7 +114,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)

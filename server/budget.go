@@ -13,8 +13,9 @@ const (
 	memoryShare    = 64        // of the machine: servers share it with others, of their own kind too, and with the kernel's cache
 	bufferBytes    = 32 << 20  // connections, cores, windows, frames: a busy server that keeps no items has 25 MB alive
 	itemBytesMin   = 8 << 20   // kept whatever the index takes
-	heapSlackMin   = 32 << 20  // of garbage; see heapLimit
+	heapSlackMin   = 32 << 20  // of garbage; see heapLimit and heapPercent
 	heapSlackShare = 4         // of what lives, likewise
+	heapPercentMax = 400       // what lives little may be collected at five times
 	budgetEvery    = time.Second
 	warmShare      = 4         // of the machine: so large a log is read into the kernel's cache as it is written
 	memoryBytesMax = 512 << 20 // requests and answers under way, however large the budget
@@ -30,7 +31,8 @@ type budget struct {
 	total    int64        // bytes
 	requests int64        // bytes of requests and answers that may be under way
 	items    atomic.Int64 // bytes of items that may be kept, by all lanes
-	heap     atomic.Int64 // what the collector was told, 0: nothing
+	heap     atomic.Int64 // the limit that the collector was told, 0: none
+	percent  int          // that it was told; look's
 }
 
 func newBudget(s *Server) *budget {
@@ -55,14 +57,21 @@ func (b *budget) itemsBeside(index int64) int64 {
 func (b *budget) buffers(index int64) int64 { return max(0, b.total-index-b.items.Load()) }
 
 // heapLimit returns what the collector is to keep Go's memory below, which the index is
-// not a part of. Without it garbage would come to twice what lives, the items kept
-// included. What lives may be more than the budget wants: an index that has grown before
-// items went, a burst of requests. A collector that is told less than what lives runs
-// without end and frees nothing. So it always gets as much room as a quarter of that,
-// which keeps it at about eight times the work of gcPercent at the most, and the server
-// takes more than its budget.
+// not a part of. What lives may be more than the budget wants: an index that has grown
+// before items went, a burst of requests. A collector that is told less than what lives
+// runs without end and frees nothing. So it always gets as much room as heapPercent gives
+// it, and the server takes more than its budget.
 func (b *budget) heapLimit(index, live int64) int64 {
 	return max(b.total-index, live+live/heapSlackShare+heapSlackMin)
+}
+
+// heapPercent is at how much garbage the collector is to run, in percent of what lives: a
+// quarter of that and heapSlackMin, which is what heapLimit leaves it at the least. As a
+// percentage, for near its limit the runtime also gives memory back to the system again and
+// again, which it soon has to ask for.
+func heapPercent(live int64) int {
+	slack := live/heapSlackShare + heapSlackMin
+	return int(min(heapPercentMax, 100*slack/max(1, live)))
 }
 
 // look shares out anew.
@@ -73,6 +82,13 @@ func (b *budget) look() {
 		limit := b.heapLimit(index, liveBytes())
 		b.heap.Store(limit)
 		b.s.opts.LimitHeap(limit)
+	}
+	if b.s.opts.PaceHeap != nil {
+		// Telling it stops all goroutines for a moment.
+		if percent := heapPercent(heapLive()); percent*10 < b.percent*9 || percent*10 > b.percent*11 {
+			b.percent = percent
+			b.s.opts.PaceHeap(percent)
+		}
 	}
 }
 
@@ -98,6 +114,13 @@ func (s *Server) keptBytes() (n int64) {
 		n += l.kept.Load()
 	}
 	return n
+}
+
+// heapLive returns how much the last collection found alive.
+func heapLive() int64 {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(samples)
+	return int64(samples[0].Value.Uint64())
 }
 
 // liveBytes returns how much of Go's memory no collection would free: what the last one

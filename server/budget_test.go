@@ -50,6 +50,11 @@ func TestBudgetShares(t *testing.T) {
 			t.Errorf("an index of %d, %d alive: the limit is %d, want %d", tt.index, tt.live, got, tt.want)
 		}
 	}
+	for live, want := range map[int64]int{0: heapPercentMax, 8 << 20: heapPercentMax, 32 << 20: 125, 128 << 20: 50, 1 << 40: 25} {
+		if got := heapPercent(live); got != want {
+			t.Errorf("%d alive: collected at %d %%, want %d", live, got, want)
+		}
+	}
 	if live := liveBytes(); live < 1<<20 || live > 16<<30 {
 		t.Errorf("%d bytes of this process are taken to be alive", live)
 	}
@@ -64,6 +69,8 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 	o := c.options(crashdisk.Mem())
 	o.Memory = 160 << 20
 	o.LimitHeap = func(n int64) int64 { return told.Swap(n) }
+	var percent atomic.Int64
+	o.PaceHeap = func(n int) int { return int(percent.Swap(int64(n))) }
 	s := c.start(o)
 	defer s.Close()
 	c.waitBalanced()
@@ -96,6 +103,9 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 	if m["memory_budget"] != 160<<20 || m["memory_items_max"] != want || m["memory_index"] != grown || m["memory_buffers"] != 160<<20-want-grown ||
 		m["memory_items"] == 0 || m["memory_items"] > want || m["requests_memory_max"] != 160<<20 {
 		t.Errorf("INFO memory says %v", m)
+	}
+	if n := percent.Load(); n < 25 || n > heapPercentMax {
+		t.Errorf("the collector was told %d %%", n)
 	}
 	if n := told.Load(); n < heapSlackMin || m["memory_heap_limit"] == 0 {
 		t.Errorf("the collector was told %d, INFO says %d", n, m["memory_heap_limit"])

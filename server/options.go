@@ -35,8 +35,10 @@ type Options struct {
 	// LimitHeap tells the process' collector its limit: debug.SetMemoryLimit, of a server
 	// that has the process to itself. nil: nobody is told.
 	LimitHeap func(bytes int64) int64
-	Store     store.Options
-	Secure    secure.Config // of all connections; default: not encrypted, no password
+	// PaceHeap tells it how much garbage may come together: debug.SetGCPercent, likewise.
+	PaceHeap func(percent int) int
+	Store    store.Options
+	Secure   secure.Config // of all connections; default: not encrypted, no password
 
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
