@@ -20,14 +20,15 @@ import (
 // it is served, so that the first read after a write, which went to the disk past the
 // kernel's cache, is not the disk's. (A primary reads what it replaces, so what it writes
 // is nearly always here already.) A backup's writes, which nobody reads here, cost a look
-// each and take no room.
+// each and take no room, nor do a learner's looks at what it copies over.
 type itemCache struct {
 	replica.Storage
-	lru   *simplelru.LRU[itemPlace, []byte]
-	bytes int // of all that lru has
-	looks uint
-	limit int          // falls as the index grows; what is above it goes in steps
-	parts []cachedPart // by partition; grows
+	serves servers // nil until there is a core: nothing is kept
+	lru    *simplelru.LRU[itemPlace, []byte]
+	bytes  int // of all that lru has
+	looks  uint
+	limit  int          // falls as the index grows; what is above it goes in steps
+	parts  []cachedPart // by partition; grows
 }
 
 // servers knows which partitions' items are read here.
@@ -87,7 +88,7 @@ func (c *itemCache) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 		return item, nil
 	}
 	item, err := c.Storage.Get(p, key)
-	if err == nil {
+	if err == nil && c.served(p) {
 		c.keep(at, item)
 	}
 	return item, err
@@ -105,6 +106,8 @@ func (c *itemCache) look(at itemPlace) (item []byte, ok bool) {
 	}
 	return c.lru.Peek(at)
 }
+
+func (c *itemCache) served(p ring.PartitionID) bool { return c.serves != nil && c.serves.Serves(p) }
 
 // keep takes in an item that belongs to the cache from now on.
 func (c *itemCache) keep(at itemPlace, item []byte) {
@@ -138,10 +141,10 @@ func (c *itemCache) setLimit(limit int64) {
 
 // wrote brings what is kept up to a batch that was applied to the store, and takes in
 // what users wrote in the partitions that are served here.
-func (c *itemCache) wrote(b *replica.Batch, s servers) {
+func (c *itemCache) wrote(b *replica.Batch) {
 	for i := range b.Ops {
 		op := &b.Ops[i]
-		takesIn := op.Kind == replica.PutItem && op.Key.Space() == replica.SpaceUser && s.Serves(op.Partition)
+		takesIn := op.Kind == replica.PutItem && op.Key.Space() == replica.SpaceUser && c.served(op.Partition)
 		if c.part(op.Partition).count == 0 && !takesIn {
 			continue
 		}

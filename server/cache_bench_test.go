@@ -26,6 +26,7 @@ func BenchmarkItemCacheWrote(b *testing.B) {
 		for _, serves := range []bool{true, false} {
 			b.Run(fmt.Sprintf("keys=%d/serves=%t", keys, serves), func(b *testing.B) {
 				c := newItemCache(nothing{}, limit)
+				c.serves = roles(serves)
 				batches := make([]*replica.Batch, keys/16)
 				for i := range batches {
 					ops := make([]replica.StoreOp, 16)
@@ -34,7 +35,7 @@ func BenchmarkItemCacheWrote(b *testing.B) {
 						ops[j] = replica.StoreOp{Kind: replica.PutItem, Partition: ring.PartitionID(n % partitions), Key: names[n], Value: make([]byte, 1024)}
 					}
 					batches[i] = &replica.Batch{Ops: ops}
-					c.wrote(batches[i], roles(serves))
+					c.wrote(batches[i])
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
@@ -44,7 +45,7 @@ func BenchmarkItemCacheWrote(b *testing.B) {
 							_, _ = c.Get(op.Partition, op.Key) // never fails
 						}
 					}
-					c.wrote(batches[i/16%len(batches)], roles(serves))
+					c.wrote(batches[i/16%len(batches)])
 				}
 			})
 		}

@@ -65,6 +65,7 @@ func newLane(s *Server, number int, fresh bool) (*lane, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start lane %d: %w", number, err)
 	}
+	items.serves = core
 	l := &lane{
 		s: s, number: number, inbox: newInbox(), core: core, items: items,
 		commits: make(chan commit, commitsMax),
@@ -264,7 +265,7 @@ func (l *lane) perform(r *replica.Ready) error {
 		if err != nil {
 			return err
 		}
-		l.items.wrote(r.Batch, l.core)
+		l.items.wrote(r.Batch)
 		l.s.room.wrote(batchBytes(r.Batch))
 		l.syncing.Add(1)
 		select {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -71,7 +70,7 @@ func (s *Server) serveLink(c *conn, req *linkRequest) {
 			err = errors.New("something else than a frame on a link")
 		}
 		if err == nil {
-			err = l.receive(bytes.Clone(args[1])) // messages keep what they point to
+			err = l.receive(r.Own(args[1])) // messages keep what they point to
 		}
 		if err != nil {
 			if s.ctx.Err() == nil {

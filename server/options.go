@@ -85,6 +85,7 @@ var linkLimits = wire.Limits{
 	ArgsMax:       4,
 	TotalBytesMax: 129 << 20,
 	DepthMax:      2,
+	Ahead:         frameBytesMax,
 }
 
 func (o *Options) setDefaults() error {

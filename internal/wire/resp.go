@@ -18,6 +18,10 @@ type Limits struct {
 	ArgsMax       int // arguments of a command
 	TotalBytesMax int // a whole command or reply; a reply's elements count valueBytes each
 	DepthMax      int // replies within replies
+
+	// Ahead is for how many bytes room is made as soon as they are announced. 0 is for
+	// peers that anybody may be: their room is made as their bytes come.
+	Ahead int
 }
 
 // DefaultLimits leave room above ValueBytesMax, so that a value somewhat too

@@ -86,6 +86,22 @@ func (r *Reader) release() {
 	}
 }
 
+// ownBytesMin is how long an argument is that Own does not copy.
+const ownBytesMin = 16 << 10
+
+// Own returns an argument of the last command, for keeps: where it is long the Reader gives
+// its buffer away, the other arguments with it, and goes on in another one.
+func (r *Reader) Own(arg []byte) []byte {
+	if len(arg) < ownBytesMin {
+		return bytes.Clone(arg)
+	}
+	rest := r.buf[r.r:r.w]
+	buf := make([]byte, max(readBytesMin, len(rest)))
+	r.r, r.w = 0, copy(buf, rest)
+	r.buf = buf
+	return arg
+}
+
 func (r *Reader) readArray() ([][]byte, error) {
 	n, pos, err := r.header(0)
 	if err != nil {
@@ -235,7 +251,7 @@ func (r *Reader) need(n int) error {
 }
 
 // fill reads once. want is how many unread bytes the caller waits for; the
-// buffer grows by what has arrived, not by what it wants.
+// buffer grows by what has arrived, not by what it wants beyond Limits.Ahead.
 func (r *Reader) fill(want int) error {
 	have := r.w - r.r
 	if have == 0 {
@@ -254,7 +270,7 @@ func (r *Reader) fill(want int) error {
 		if size == 0 && want <= readBytesNew {
 			least = readBytesNew
 		}
-		grown := make([]byte, max(least, size+size/4, min(2*size, want)))
+		grown := make([]byte, max(least, size+size/4, min(want, max(2*size, r.limits.Ahead))))
 		copy(grown, r.buf[:r.w])
 		r.buf = grown
 	}

@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"viewring/internal/codec"
@@ -287,12 +288,23 @@ func decodeRow(seq uint64, b []byte) (Row, error) {
 }
 
 func appendItems(b []byte, items []PageItem) []byte {
+	b = slices.Grow(b, pageBytes(items))
 	b = binary.AppendUvarint(b, uint64(len(items)))
 	for _, it := range items {
 		b = codec.AppendString(b, string(it.Key))
 		b = codec.AppendBytes(b, it.Item)
 	}
 	return b
+}
+
+// pageBytes is no less than what appendItems adds: a page is long, and a buffer that grows
+// with it is copied again and again.
+func pageBytes(items []PageItem) int {
+	n := binary.MaxVarintLen64
+	for i := range items {
+		n += len(items[i].Key) + len(items[i].Item) + 2*binary.MaxVarintLen64
+	}
+	return n
 }
 
 func readItems(r *codec.Reader) []PageItem {

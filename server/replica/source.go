@@ -160,7 +160,7 @@ func (c *Core) pageScan(p *part, m, page *Message) error {
 			c.mendKey(p, key)
 			return false
 		}
-		page.Items = append(page.Items, PageItem{Key: key, Item: slices.Clone(item)})
+		page.Items = append(page.Items, PageItem{Key: key, Item: item})
 		page.Cursor = key
 		bytes += uint64(len(key) + len(item))
 		return true
