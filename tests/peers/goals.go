@@ -14,6 +14,9 @@ import (
 // goalBytes is how long the values are.
 const goalBytes = 1024
 
+// calmSpan is how long keys are overwritten before that is measured.
+const calmSpan = 3 * time.Second
+
 // manyRows are measured with many keys.
 var manyRows = []row{
 	{name: "get at 64", load: load{mode: "get", connections: 64, pipeline: 1, valueSize: goalBytes}},
@@ -34,7 +37,10 @@ func measureGoals(ctx context.Context, o *options, start starter, dir string, t 
 	}
 	many := *o
 	many.keys = o.many
-	return withManyKeys(ctx, &many, start, dir+"-many", t)
+	if err := withManyKeys(ctx, &many, start, dir+"-many", t); err != nil || start.name != "viewring" {
+		return err
+	}
+	return joined(ctx, &many, dir+"-join", t)
 }
 
 // fill sets all keys once, and takes a moment to read some.
@@ -84,6 +90,12 @@ func filledAndOverwritten(ctx context.Context, o *options, start starter, dir st
 	}
 	t.add(s.name, fmt.Sprintf("idle, CPU %%, %d keys", o.keys), idle)
 
+	// So few that nobody collects anything yet.
+	calm, err := s.load(ctx, load{mode: "set", connections: 64, pipeline: 1, valueSize: goalBytes, span: calmSpan})
+	if err != nil {
+		return err
+	}
+	t.add(s.name, fmt.Sprint("the first ", calmSpan, " of sets at 64 after filling, p99 ms"), float64(calm.P99)/1000)
 	name := fmt.Sprint("overwriting for ", o.overwrite, " at 64")
 	cpu, written := processorTime(s.pids), writtenBytes(s.pids)
 	r, err := s.load(ctx, load{mode: "set", connections: 64, pipeline: 1, valueSize: goalBytes, span: o.overwrite})
@@ -96,6 +108,7 @@ func filledAndOverwritten(ctx context.Context, o *options, start starter, dir st
 	cpu, written = processorTime(s.pids)-cpu, writtenBytes(s.pids)-written
 	sets := float64(r.Operations)
 	t.add(s.name, name, r.PerSecond)
+	t.add(s.name, name+", p99 ms", float64(r.P99)/1000)
 	t.add(s.name, name+", CPU µs of the servers a set", float64(cpu.Microseconds())/sets)
 	t.add(s.name, name+", bytes to disk per user byte, three copies", float64(written)/sets/goalBytes)
 	t.add(s.name, name+", errors", float64(r.Errors))

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -57,7 +59,7 @@ func main() {
 	flag.IntVar(&o.runs, "runs", 3, "measure so many `times`")
 	flag.DurationVar(&o.span, "span", 3*time.Second, "measure each row for so long")
 	flag.IntVar(&o.keys, "keys", 100_000, "`number` of different keys")
-	only := flag.String("only", "", "only this `system`: viewring, redis, etcd, nats, olric, floor or timeline")
+	only := flag.String("only", "", "only these `systems`, with commas: viewring, redis, etcd, nats, olric, floor or timeline")
 	goals := flag.Bool("goals", false, "measure disks, memory and idleness instead, and write goals.md")
 	flag.DurationVar(&o.overwrite, "overwrite", time.Minute, "with -goals, overwrite the keys for so long")
 	flag.DurationVar(&o.idle, "idle", 10*time.Second, "with -goals, watch idle servers for so long")
@@ -115,7 +117,7 @@ func tabulate(ctx context.Context, o *options, only, file string, measure func(c
 	t := newTable(disk.String(), names, titles)
 	for n := range o.runs {
 		for _, start := range measuredSystems {
-			if only != "" && only != start.name {
+			if only != "" && !slices.Contains(strings.Split(only, ","), start.name) {
 				continue
 			}
 			dir := filepath.Join(scratch, fmt.Sprint(start.name, n))

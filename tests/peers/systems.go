@@ -215,7 +215,7 @@ type cluster struct {
 	stop       func()
 }
 
-func viewringUp(ctx context.Context, o *options, dir string) (*cluster, error) {
+func viewringUp(ctx context.Context, o *options, dir string, args ...string) (*cluster, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -228,6 +228,7 @@ func viewringUp(ctx context.Context, o *options, dir string) (*cluster, error) {
 		return nil, err
 	}
 	cmd := exec.Command(o.viewring, "up", "--private", "--json", "--data", dir)
+	cmd.Args = append(cmd.Args, args...)
 	cmd.Stdout, cmd.Stderr = said, log
 	cmd, stop, err := started(cmd, log)
 	if err != nil {
