@@ -11,7 +11,7 @@ import (
 
 // Options of a Store. The zero value is a server's.
 type Options struct {
-	SegmentBytes    int64   // of a segment's file; 0: 32 MiB
+	SegmentBytes    int64   // of a segment's file, less while little lives; 0: 32 MiB
 	CheckpointBytes int64   // written to the log between two checkpoints; 0: 256 MiB
 	SpaceFactor     float64 // what the log may take, beside two segments, by what lives in it; 0: 1.6
 	// Zeroed writes the zeros of new segments ahead. A synced write into them takes two
