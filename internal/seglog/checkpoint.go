@@ -96,7 +96,7 @@ func readEntryBytes(b []byte) entry {
 // after it. Sets go on meanwhile: an entry may be as of any moment from the beginning
 // to the end, and the replay of all frames since the beginning makes it right.
 func (s *Store) Checkpoint() error {
-	s.background.lock()
+	s.waitFor(s.background)
 	defer s.background.unlock()
 	if s.closing.Load() {
 		return ErrClosed

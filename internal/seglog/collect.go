@@ -26,29 +26,33 @@ const (
 func (s *Store) runBackground() {
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
-	pause := retryFirst
+	pause, grown := retryFirst, s.grown
 	for s.Err() == nil {
 		select {
 		case <-look.C:
+		case <-grown:
 		case <-s.failure:
 			return
 		case <-s.quit:
 			return
 		}
-		if err := s.tidy(); err != nil && !s.closing.Load() && s.Err() == nil {
+		freed := s.stats.freed.Load()
+		if err := s.tidy(true); err != nil && !s.closing.Load() && s.Err() == nil {
 			s.opts.Logger.Error("the log cannot be tidied up; it goes on without", "err", err, "again in", pause)
 			look.Reset(pause)
-			pause = min(2*pause, retryLast)
+			pause, grown = min(2*pause, retryLast), nil
 			continue
 		}
-		pause = retryFirst
-		look.Reset(lookEvery)
+		pause, grown = retryFirst, s.grown
+		if look.Reset(lookEvery); s.stats.freed.Load() > freed {
+			look.Reset(0) // there may be more
+		}
 	}
 }
 
-// tidy does what is due.
-func (s *Store) tidy() error {
-	s.tidying.lock()
+// tidy does what is due. Paced, it collects one segment at most, no faster than it must.
+func (s *Store) tidy(paced bool) error {
+	s.waitFor(s.tidying)
 	defer s.tidying.unlock()
 	if s.closing.Load() {
 		return ErrClosed
@@ -60,7 +64,7 @@ func (s *Store) tidy() error {
 	if s.checkpointDue() {
 		failed = s.Checkpoint() // collection makes room for it
 	}
-	return errors.Join(failed, s.collectPass())
+	return errors.Join(failed, s.collectPass(paced))
 }
 
 // tailMax is how much log there is between two checkpoints at most, by CheckpointBytes:
@@ -75,14 +79,14 @@ func (s *Store) checkpointDue() bool {
 	return s.sinceCkp >= min(max(s.opts.CheckpointBytes, s.lastCkp), tailMax*s.opts.CheckpointBytes)
 }
 
-// collectPass collects until the log takes no more than it may.
-func (s *Store) collectPass() error {
+// collectPass collects until the log takes no more than it may; paced, one segment at most.
+func (s *Store) collectPass(paced bool) error {
 	s.mu.Lock()
 	end := s.nextNumber
 	s.low = s.low && !s.hasRoom()
 	s.mu.Unlock()
 	for helped := false; s.Err() == nil && !s.closing.Load(); {
-		g, stuck := s.victim(end)
+		g, stuck := s.victim(end, paced)
 		if stuck && !helped {
 			helped = true
 			if err := s.Checkpoint(); err != nil { // tombstones wait for one
@@ -93,7 +97,7 @@ func (s *Store) collectPass() error {
 		if g == nil {
 			return nil
 		}
-		if err := s.collect(g); err != nil {
+		if err := s.collectAt(g, paced); err != nil || paced {
 			return err
 		}
 	}
@@ -104,15 +108,15 @@ func (s *Store) collectPass() error {
 // it may, or nothing can be won. stuck says that a checkpoint would let some be collected.
 // Segments from the number end on are left alone: that a pass ends does not depend on what
 // it wins. One look at each segment: there may be a hundred thousand.
-func (s *Store) victim(end uint32) (best *segment, stuck bool) {
+func (s *Store) victim(end uint32, paced bool) (best *segment, stuck bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	disk, live := int64(0), int64(0)
-	var most, drops int64
+	live := int64(0)
+	var most float64
+	var drops int64
 	var oldest *segment
 	var before dead
 	for _, g := range s.table.order {
-		disk += g.size
 		live += g.live
 		drop := s.droppable(g, before)
 		before.add(g)
@@ -128,11 +132,16 @@ func (s *Store) victim(end uint32) (best *segment, stuck bool) {
 		if oldest == nil {
 			oldest = g
 		}
-		if won := g.won(kept); won > most {
-			best, most = g, won
+		if share := float64(g.won(kept)) / float64(g.size); share > most {
+			best, most = g, share // segments differ in length
 		}
 	}
-	if !s.low && disk <= int64(float64(live)*s.opts.SpaceFactor)+2*s.opts.SegmentBytes {
+	enough := s.sums.disk.Load() <= s.allowed()
+	if paced {
+		soft, _ := s.bounds()
+		enough = s.length() <= soft
+	}
+	if enough && !s.low {
 		return nil, false
 	}
 	if drops > live/8+s.opts.SegmentBytes && !stuck {
@@ -194,19 +203,42 @@ func (s *Store) deadBefore(g *segment) (d dead) {
 // than it may, and returns how many.
 func (s *Store) Collect() (freed int, err error) {
 	before := s.stats.freed.Load()
-	err = s.tidy()
+	err = s.tidy(false)
 	return int(s.stats.freed.Load() - before), err
 }
 
+// copyLeft copies what the index has of a segment and its frames do not tell of.
+func (s *Store) copyLeft(c *content, g *segment) error {
+	s.mu.Lock()
+	left := g.live
+	s.mu.Unlock()
+	if left == 0 {
+		return nil
+	}
+	if err := s.copyUnreadable(c); err != nil || s.opts.bugs.on(bugFreeEarly) {
+		return err
+	}
+	return s.barrier()
+}
+
 // collect copies what is needed of a segment and frees it.
-func (s *Store) collect(g *segment) (err error) {
-	s.background.lock()
+func (s *Store) collect(g *segment) error { return s.collectAt(g, false) }
+
+// collectAt is collect; paced, no faster than new writes make garbage while the disk does not
+// demand it.
+func (s *Store) collectAt(g *segment, paced bool) (err error) {
+	s.waitFor(s.background)
 	defer s.background.unlock()
 	if s.closing.Load() {
 		return ErrClosed
 	}
 	s.sums.collecting.Store(true)
 	defer s.sums.collecting.Store(false)
+	if !g.durable.Load() {
+		if err := s.barrier(); err != nil { // its seal comes before the frames of the next
+			return err
+		}
+	}
 	s.mu.Lock()
 	g.collected = true
 	defer func() {
@@ -217,7 +249,11 @@ func (s *Store) collect(g *segment) (err error) {
 		}
 	}()
 	drop := s.droppable(g, s.deadBefore(g))
-	idle := g.live == 0 && (g.dropBytes == 0 || drop)
+	kept := g.live
+	if !drop {
+		kept += g.dropBytes
+	}
+	idle, won := kept == 0, g.won(kept)
 	s.mu.Unlock()
 	if !idle {
 		c, err := s.readAll(g)
@@ -230,7 +266,15 @@ func (s *Store) collect(g *segment) (err error) {
 			s.opts.Logger.Error("a segment is not collected", "segment", g.number, "err", err)
 			return nil
 		}
-		if err := s.copyLive(c, g, drop); err != nil {
+		m := &moving{c: c, slots: c.gather(), drop: drop, paced: paced, won: won, size: g.size, done: make(chan struct{})}
+		if len(m.slots) == 0 {
+			close(m.done)
+		}
+		err = s.carry(m)
+		if err == nil {
+			err = s.copyLeft(c, g)
+		}
+		if err != nil {
 			return fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 	}
@@ -251,77 +295,6 @@ func (s *Store) readAll(g *segment) (*content, error) {
 	clear(buf[len(b):])
 	c.b = buf
 	return c, nil
-}
-
-// copyLive copies the records of a segment that are needed, in their order.
-func (s *Store) copyLive(c *content, g *segment, drop bool) error {
-	// Together as many as go into a frame: else the writer takes them one by one, and each
-	// frame is padded.
-	var some []placed
-	size := 0
-	flush := func() error {
-		for len(some) > 0 {
-			n, err := s.move(c, some, drop)
-			if err != nil {
-				return err
-			}
-			some = some[n:]
-			if s.opts.bugs.on(bugFreeEarly) {
-				continue
-			}
-			if err := s.barrier(); err != nil {
-				return err
-			}
-		}
-		some, size = some[:0], 0
-		return nil
-	}
-	for h, ok := c.locate(c.base); ok; h, ok = c.locate(h.off + uint32(h.bytes())) {
-		slots, _ := c.slots(&h)
-		for _, p := range slots {
-			some = append(some, p)
-			if size += int(p.size); size >= collectChunk {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	if err := flush(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	left := g.live
-	s.mu.Unlock()
-	if left > 0 {
-		if err := s.copyUnreadable(c); err != nil {
-			return err
-		}
-	}
-	if s.opts.bugs.on(bugFreeEarly) {
-		return nil
-	}
-	return s.barrier()
-}
-
-// move copies some records; it returns how many it has seen.
-func (s *Store) move(c *content, slots []placed, drop bool) (seen int, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer s.work.Signal()
-	bytes := 0
-	defer func() { s.stats.copied.Add(int64(bytes)) }()
-	for i := range slots {
-		if bytes >= collectChunk || s.Err() != nil {
-			return i, s.Err()
-		}
-		n, err := s.moveOne(c, &slots[i], drop)
-		if err != nil {
-			return i, err
-		}
-		bytes += n
-	}
-	return len(slots), nil
 }
 
 // moveOne copies a record if it is needed.

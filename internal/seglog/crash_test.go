@@ -186,6 +186,9 @@ func tidyUntilCrash(s *seglog.Store) {
 		if s.Checkpoint() != nil {
 			return
 		}
+		if s.CollectPaced() != nil {
+			return
+		}
 		if _, err := s.Collect(); err != nil {
 			return
 		}

@@ -148,6 +148,10 @@ func (s *Store) CollectAll() error {
 	return nil
 }
 
+// CollectPaced does what is done in the background: it collects one segment at most, and its
+// copies wait for batches.
+func (s *Store) CollectPaced() error { return s.tidy(true) }
+
 // Alone calls fn while nobody else can write.
 func (s *Store) Alone(fn func()) {
 	s.mu.Lock()

@@ -35,7 +35,7 @@ func (s *Store) makeSegment(f *frame) error {
 	var made spareFile
 	select {
 	case made = <-s.spare:
-		if g.size != s.opts.SegmentBytes {
+		if g.size != made.size {
 			_ = made.file.Close() // an empty file
 			_ = s.fs.Remove(made.name)
 			made.file = nil
@@ -99,8 +99,9 @@ func (s *Store) noteBegun() error {
 // the kernel read those that are full.
 func (s *Store) runSpare() {
 	for n := 0; ; n++ {
+		var size int64
 		select {
-		case <-s.wantSpare:
+		case size = <-s.wantSpare:
 		case n := <-s.warm:
 			if f, err := s.files.get(n); err == nil { // else it is gone already
 				f.Warm()
@@ -114,8 +115,8 @@ func (s *Store) runSpare() {
 			continue
 		}
 		name := fmt.Sprintf("spare-%d%s", n, newSuffix)
-		if f, err := s.fs.Create(name, s.opts.SegmentBytes, s.opts.Zeroed); err == nil {
-			s.spare <- spareFile{f, name} // there is room: nobody else puts one there
+		if f, err := s.fs.Create(name, size, s.opts.Zeroed); err == nil {
+			s.spare <- spareFile{f, name, size} // there is room: nobody else puts one there
 		}
 	}
 }

@@ -30,8 +30,8 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan struct{}, 1), warm: make(chan uint32, 4),
-		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate()}
+	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan int64, 1), warm: make(chan uint32, 4),
+		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate(), hurry: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.files = newFiles(fs, cmp.Or(opts.openFiles, openFilesMax))
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
 	s.work.L, s.room.L = &s.mu, &s.mu

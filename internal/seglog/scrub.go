@@ -137,7 +137,7 @@ func (s *Store) scrubSegment(ctx context.Context, job *Scrubbing, n uint32) erro
 
 // collectHurt collects the segments that a scrub has met damage in.
 func (s *Store) collectHurt() error {
-	s.tidying.lock()
+	s.waitFor(s.tidying)
 	defer s.tidying.unlock()
 	s.mu.Lock()
 	var hurt []*segment

@@ -63,6 +63,7 @@ const (
 type spareFile struct {
 	file disk.File
 	name string
+	size int64
 }
 
 func segmentName(n uint32) string { return fmt.Sprintf("%s%010d", segmentPrefix, n) }

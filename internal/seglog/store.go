@@ -11,7 +11,7 @@ import (
 
 // Options of a Store. The zero value is a server's.
 type Options struct {
-	SegmentBytes    int64   // of a segment's file; 0: 32 MiB
+	SegmentBytes    int64   // of a segment's file, less while little lives; 0: 32 MiB
 	CheckpointBytes int64   // written to the log between two checkpoints; 0: 256 MiB
 	SpaceFactor     float64 // what the log may take, beside two segments, by what lives in it; 0: 1.6
 	// Zeroed writes the zeros of new segments ahead. A synced write into them takes two
@@ -103,7 +103,7 @@ type Store struct {
 	failure    chan struct{}
 
 	spare      chan spareFile // capacity 1
-	wantSpare  chan struct{}  // capacity 1
+	wantSpare  chan int64     // capacity 1: how long it is to be
 	warm       chan uint32    // full segments that the kernel may read
 	buffers    buffers
 	quit       chan struct{}
@@ -112,6 +112,13 @@ type Store struct {
 
 	tidying    gate // held by who chooses what to collect; taken before background
 	background gate // held by a checkpoint, and while a segment is collected
+
+	moving  *moving       // what is being collected, nil: nothing; guarded by mu
+	hurried atomic.Int32  // how many wait for a gate
+	hurry   chan struct{} // capacity 1: hurried was 0
+	grown   chan struct{} // capacity 1: there is a new segment
+	fresh   int64         // bytes of batches since the start: what makes garbage; guarded by mu
+	spareAt int64         // how long the spare file is, or will be; guarded by mu
 
 	damage   atomic.Uint64 // damaged records, frames and segments met
 	loss     atomic.Uint32 // the latest loss of which nobody knows what partition it was of
@@ -201,8 +208,8 @@ func (s *Store) end(flags uint32) error {
 	s.mu.Unlock()
 	close(s.quit)
 	// A checkpoint or a collection may be under way. What comes later sees that we close.
-	s.tidying.lock()
-	s.background.lock()
+	s.waitFor(s.tidying)
+	s.waitFor(s.background)
 	s.background.unlock()
 	s.tidying.unlock()
 	s.mu.Lock()

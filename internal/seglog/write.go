@@ -102,6 +102,7 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	if err := s.reserve(body, records); err != nil {
 		return nil, err
 	}
+	s.fresh += int64(body + records*slotBytes)
 	for i := range ops {
 		s.apply(&ops[i])
 	}
@@ -247,8 +248,12 @@ func (s *Store) openSegment(body, records int) error {
 		seal = s.sealFrame(frameSeal)
 		seal.off += s.cur.sealBytes
 		s.cur.closed = false
+		s.cur.durable.Store(false) // it is not collected before that is written
 	}
-	g := &segment{number: h.number, files: s.files, size: max(s.opts.SegmentBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
+	if s.spareAt == 0 {
+		s.spareAt = s.segmentBytes()
+	}
+	g := &segment{number: h.number, files: s.files, size: max(s.spareAt, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
 	h.blocks = uint32(g.size / disk.BlockBytes)
 	s.nextNumber++
@@ -261,8 +266,13 @@ func (s *Store) openSegment(body, records int) error {
 	s.begin()
 	s.building.head, s.building.seals = h, seal
 	s.building.grow(headBytes + body)
+	s.spareAt = s.segmentBytes()
 	select {
-	case s.wantSpare <- struct{}{}:
+	case s.wantSpare <- s.spareAt:
+	default: // told already
+	}
+	select {
+	case s.grown <- struct{}{}:
 	default: // told already
 	}
 	return nil
@@ -386,7 +396,9 @@ func (s *Store) runWriter() {
 			s.work.Wait()
 		}
 		if len(s.queue) == 0 && s.building != nil {
-			s.full()
+			if s.ride(); s.building != nil {
+				s.full()
+			}
 		}
 		if len(s.queue) == 0 {
 			s.mu.Unlock()
@@ -446,12 +458,12 @@ func (s *Store) write(f *frame) error {
 	s.stats.written.Add(int64(n))
 	s.stats.frames.Add(1)
 	if f.flags&frameSeal != 0 {
-		f.seg.durable.Store(true)
 		if err := f.seg.mem.file.EndWrites(); err != nil {
 			return err
 		}
 		s.cutOff(f, n)
 		f.seg.unpin()
+		f.seg.durable.Store(true) // from now on it may be collected, and its file closed
 		if s.sums.disk.Load() <= s.opts.WarmBytes {
 			select {
 			case s.warm <- f.seg.number:
