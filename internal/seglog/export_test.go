@@ -30,6 +30,9 @@ func (o *Options) Plant(b Bugs) { o.bugs = b }
 // OpenFiles bounds how many files of segments are open.
 func (o *Options) OpenFiles(n int) { o.openFiles = n }
 
+// PartBytes lets parts be read by themselves of records of n bytes and more.
+func (o *Options) PartBytes(n int) { o.partBytes = n }
+
 // HashBits lets only so many bits of places count, so that keys collide.
 func (o *Options) HashBits(n uint) { o.hashBits = n }
 
