@@ -92,6 +92,19 @@ func (c *itemCache) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 	return item, err
 }
 
+// GetPart implements replica.Storage.
+func (c *itemCache) GetPart(p ring.PartitionID, key replica.Key, cut replica.Cut) (pc replica.Piece, item []byte, err error) {
+	at := c.place(p, key)
+	if item, ok := c.lru.Get(at); ok {
+		pc, err = replica.CutItem(key, item, cut)
+		return pc, item, err
+	}
+	if pc, item, err = c.Storage.GetPart(p, key, cut); err == nil && (item != nil || pc.Version.IsZero()) {
+		c.keep(at, item)
+	}
+	return pc, item, err
+}
+
 // keep takes in an item that belongs to the cache from now on.
 func (c *itemCache) keep(at itemPlace, item []byte) {
 	if len(item) > cachedItemBytesMax || cost(at, item) > c.limit {

@@ -277,13 +277,16 @@ func (c *Core) put(p *part, key Key, item []byte, known Presence) {
 
 // get returns the stored item at the head of the log.
 func (c *Core) get(p *part, key Key) ([]byte, error) {
-	if item, ok := c.overlay[itemID{p.id, key}]; ok {
-		return item, nil
-	}
-	if p.wiping == c.number && c.batch != nil && p.wiping > 0 {
-		return nil, nil // emptied by the batch being filled
+	if c.inBatch(p, key) {
+		return c.overlay[itemID{p.id, key}], nil // nil too where the batch has emptied the partition
 	}
 	return c.st.Get(p.id, key)
+}
+
+// inBatch reports whether the batch being filled says what a key has.
+func (c *Core) inBatch(p *part, key Key) bool {
+	_, ok := c.overlay[itemID{p.id, key}]
+	return ok || p.wiping == c.number && c.batch != nil && p.wiping > 0
 }
 
 // putRow stores an index row.

@@ -12,7 +12,7 @@ import "viewring/ring"
 func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Item, ok bool) {
 	c.enter(at)
 	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active || p.lead.mute || !c.leased(p) {
+	if !c.answersNow(p) {
 		return nil, false
 	}
 	items = make([]Item, len(keys))
@@ -34,16 +34,38 @@ func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Ite
 	return items, true
 }
 
-// ReadNow answers a read of one key as ReadAll would: what most reads of a server are
-// answered by, without a turn in its lane.
-func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key) (a Answer, ok bool) {
+// answersNow reports whether a partition can be read at this instant.
+func (c *Core) answersNow(p *part) bool {
+	return p != nil && p.lead != nil && p.lead.active && !p.lead.mute && c.leased(p)
+}
+
+// ReadNow answers a read of one key, or with a cut of a part of its value, as ReadAll would:
+// what most reads of a server are answered by, without a turn in its lane.
+func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key, cut Cut) (a Answer, ok bool) {
+	if cut != nil {
+		return c.readPartNow(at, id, key, cut)
+	}
 	items, ok := c.ReadAll(at, id, []Key{key})
 	if !ok {
 		return a, false
 	}
-	it := &items[0]
-	if it.Version.IsZero() {
-		return Answer{Status: StatusNotFound}, true
+	pc := Piece{Item: items[0]}
+	pc.cut(nil)
+	return pc.answer(), true
+}
+
+func (c *Core) readPartNow(at Instant, id ring.PartitionID, key Key, cut Cut) (a Answer, ok bool) {
+	c.enter(at)
+	p := c.part(id)
+	if !c.answersNow(p) {
+		return a, false
 	}
-	return Answer{Status: StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry}, true
+	if _, uncommitted := p.lead.pending[key]; uncommitted {
+		return a, false
+	}
+	pc, err := c.getPart(p, key, cut)
+	if err != nil || pc.Version.Seq > p.commit || !pc.Version.IsZero() && c.expired(&pc.Item) {
+		return a, false
+	}
+	return pc.answer(), true
 }
