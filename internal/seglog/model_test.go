@@ -326,7 +326,7 @@ func lookPart(s *seglog.Store, rng *rand.Rand, n uint16, key []byte, want string
 	head := rng.IntN(40)
 	from := rng.IntN(len(want) + 1)
 	to := from + rng.IntN(len(want)+1-from)
-	pc, ok, err := s.GetPart(n, key, head, func([]byte, int) (int, int) { return from, to })
+	pc, ok, err := s.GetPart(n, key, head, func(_ []byte, n int) (int, int) { return min(from, n), min(to, n) })
 	if err != nil {
 		return err
 	}
