@@ -432,11 +432,8 @@ func (s *Store) countEntries(b []byte, items bool) {
 	s.sums.live.Add(live)
 }
 
-// loadedEntries is how full pages are made of a checkpoint: a few keys fit in before they are split.
-const loadedEntries = pageEntries * 9 / 10
-
 // load adds the entries of a chunk. They lie behind all that there are; in a fuzzy checkpoint
-// some may not.
+// some may not. Pages are made full: what a start waits for is the kernel making them.
 func (t *tree) load(b []byte) {
 	pg, last := t.lastPage()
 	for ; len(b) >= entryBytes; b = b[entryBytes:] {
@@ -445,7 +442,7 @@ func (t *tree) load(b []byte) {
 		case pg != nil && last.compare(e.bound()) > 0:
 			t.insert(e)
 			pg, last = t.lastPage()
-		case pg == nil || pg.n >= loadedEntries:
+		case pg == nil || pg.n == pageEntries:
 			pg, last = t.addPage(e), e.bound()
 		default:
 			pg.e[pg.n] = e
