@@ -109,6 +109,19 @@ func (c *itemCache) look(at itemPlace) (item []byte, ok bool) {
 
 func (c *itemCache) served(p ring.PartitionID) bool { return c.serves != nil && c.serves.Serves(p) }
 
+// GetPart implements replica.Storage.
+func (c *itemCache) GetPart(p ring.PartitionID, key replica.Key, cut replica.Cut) (pc replica.Piece, item []byte, err error) {
+	at := c.place(p, key)
+	if item, ok := c.look(at); ok {
+		pc, err = replica.CutItem(key, item, cut)
+		return pc, item, err
+	}
+	if pc, item, err = c.Storage.GetPart(p, key, cut); err == nil && c.served(p) && (item != nil || pc.Version.IsZero()) {
+		c.keep(at, item)
+	}
+	return pc, item, err
+}
+
 // keep takes in an item that belongs to the cache from now on.
 func (c *itemCache) keep(at itemPlace, item []byte) {
 	if len(item) > cachedItemBytesMax || cost(at, item) > c.limit {

@@ -24,6 +24,16 @@ func (r *rows) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 	return bytes.Clone(r.items[rowName(p, key)]), nil
 }
 
+// GetPart reads by itself only what is not at the beginning, as of a long value.
+func (r *rows) GetPart(p ring.PartitionID, key replica.Key, cut replica.Cut) (pc replica.Piece, item []byte, err error) {
+	r.reads++
+	item = bytes.Clone(r.items[rowName(p, key)])
+	if pc, err = replica.CutItem(key, item, cut); item != nil && len(pc.Value) < pc.Length {
+		item = nil
+	}
+	return pc, item, err
+}
+
 func (r *rows) apply(b *replica.Batch) {
 	for i := range b.Ops {
 		op := &b.Ops[i]

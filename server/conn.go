@@ -21,6 +21,7 @@ type call struct {
 	slot      uint16
 	isRead    bool
 	request   replica.Request // Key alone for a read
+	cut       replica.Cut     // of a read: which part of the value; nil: all
 	style     replyStyle
 	known     bool               // it came by CmdOnce
 	cost      int64              // bytes held, given back with the reply

@@ -73,6 +73,12 @@ func (c *conn) newCall(style replyStyle, key []byte) *call {
 	return cl
 }
 
+// readPart is read of what needs only a part of the value.
+func (c *conn) readPart(cl *call, cut replica.Cut) {
+	cl.cut = cut
+	c.read(cl)
+}
+
 func (c *conn) read(cl *call) {
 	cl.isRead = true
 	c.route(cl)
@@ -179,7 +185,7 @@ func (c *conn) writeReply(cl *call) {
 			w.WriteError(cl.ownError(redis.ErrNotInteger))
 		}
 	case replyLength:
-		w.WriteInt(int64(len(a.Value)))
+		w.WriteInt(int64(a.Length))
 	case replyShaped:
 		cl.write(w)
 	default:
@@ -313,12 +319,12 @@ func (c *conn) runExists(args [][]byte) error {
 	if len(args) > 1 {
 		return c.runEvaluated(redisCommand("exists"), args)
 	}
-	c.read(c.newCall(replyCount, args[0]))
+	c.readPart(c.newCall(replyCount, args[0]), replica.Nothing)
 	return nil
 }
 
 func (c *conn) runStrlen(args [][]byte) error {
-	c.read(c.newCall(replyLength, args[0]))
+	c.readPart(c.newCall(replyLength, args[0]), replica.Nothing)
 	return nil
 }
 
@@ -329,8 +335,8 @@ func (c *conn) runGetRange(args [][]byte) error {
 		return nil
 	}
 	cl := c.newCall(replyShaped, args[0])
-	cl.write = func(w *wire.Writer) { w.WriteBulk(redis.Range(cl.answer.Value, start, end)) }
-	c.read(cl)
+	cl.write = func(w *wire.Writer) { w.WriteBulk(cl.answer.Value) }
+	c.readPart(cl, func(length int) (from, to int) { return redis.Range(length, start, end) })
 	return nil
 }
 
@@ -343,7 +349,7 @@ func (c *conn) runType(args [][]byte) error {
 			w.WriteSimple("none")
 		}
 	}
-	c.read(cl)
+	c.readPart(cl, replica.Nothing)
 	return nil
 }
 

@@ -26,7 +26,7 @@ func (c *conn) readNow(cl *call) bool {
 		return false
 	}
 	p := ring.PartitionOf(cl.slot, len(c.s.views.current().view.Partitions))
-	a, ok := c.s.laneOf(p).readNow(p, cl.request.Key)
+	a, ok := c.s.laneOf(p).readNow(p, cl.request.Key, cl.cut)
 	if !ok || len(a.Value) > directBytesMax {
 		c.leaveWriter() // before anything is in line
 		if ok {
@@ -132,7 +132,7 @@ func (l *lane) readFirst(events []event) (n int) {
 	at := l.s.opts.Now()
 	for n < len(events) {
 		cl := events[n].call
-		a, ok := l.core.ReadNow(at, cl.partition, cl.request.Key)
+		a, ok := l.core.ReadNow(at, cl.partition, cl.request.Key, cl.cut)
 		if !ok {
 			break
 		}
@@ -142,11 +142,11 @@ func (l *lane) readFirst(events []event) (n int) {
 	return n
 }
 
-// readNow reads a key if the lane is not in the middle of something and the core can
-// answer at once. Any goroutine may call it. One look at the lease will do: it holds at
+// readNow reads a key, or with a cut a part of its value, if the lane is not in the middle
+// of something and the core can answer at once. Any goroutine may call it. One look at the lease will do: it holds at
 // an instant after the request came, and nothing changes here between that instant and
 // the reading, so the read takes place at it.
-func (l *lane) readNow(p ring.PartitionID, key replica.Key) (a replica.Answer, ok bool) {
+func (l *lane) readNow(p ring.PartitionID, key replica.Key, cut replica.Cut) (a replica.Answer, ok bool) {
 	if !l.turn.TryLock() {
 		return a, false
 	}
@@ -154,7 +154,7 @@ func (l *lane) readNow(p ring.PartitionID, key replica.Key) (a replica.Answer, o
 	if l.failed {
 		return a, false
 	}
-	return l.core.ReadNow(l.s.opts.Now(), p, key)
+	return l.core.ReadNow(l.s.opts.Now(), p, key, cut)
 }
 
 // takeWriter lets the reading goroutine write a reply itself, until leaveWriter. It

@@ -26,7 +26,7 @@ func TestReadNow(t *testing.T) {
 		slot := ring.SlotOf(name)
 		p := ring.PartitionOf(slot, len(v.Partitions))
 		read := func(s *Server, name string) (replica.Answer, bool) {
-			return s.laneOf(p).readNow(p, replica.MakeKey(slot, replica.SpaceUser, name))
+			return s.laneOf(p).readNow(p, replica.MakeKey(slot, replica.SpaceUser, name), nil)
 		}
 		for id, s := range c.servers {
 			if id != v.Partitions[p].Primary() {

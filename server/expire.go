@@ -119,7 +119,7 @@ func (c *conn) runExpireTime(args [][]byte) error  { return c.readExpiry(replyEx
 func (c *conn) runPExpireTime(args [][]byte) error { return c.readExpiry(replyPExpireTime, args) }
 
 func (c *conn) readExpiry(style replyStyle, args [][]byte) error {
-	c.read(c.newCall(style, args[0]))
+	c.readPart(c.newCall(style, args[0]), replica.Nothing)
 	return nil
 }
 

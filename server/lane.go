@@ -249,7 +249,7 @@ func (l *lane) begin(at replica.Instant, c *call) {
 		l.calls = append(l.calls, c)
 	}
 	if c.isRead {
-		l.core.Read(at, replica.Read{Token: slot + 1, Partition: c.partition, Key: c.request.Key})
+		l.core.Read(at, replica.Read{Token: slot + 1, Partition: c.partition, Key: c.request.Key, Cut: c.cut})
 		return
 	}
 	c.request.Token, c.request.Partition = slot+1, c.partition
@@ -280,6 +280,10 @@ func (l *lane) perform(r *replica.Ready) error {
 	if len(r.Reads) > 0 {
 		for i := range r.Reads {
 			rd := &r.Reads[i]
+			if rd.Cut != nil {
+				rd.Piece, _, rd.Err = l.items.GetPart(rd.Partition, rd.Key, rd.Cut)
+				continue
+			}
 			rd.Item, rd.Err = l.items.Get(rd.Partition, rd.Key)
 		}
 		l.core.Served(l.s.opts.Now(), r.Reads) // a fresh instant: the lease is checked again

@@ -383,6 +383,7 @@ func (r *recovery) takeChunk(b []byte) error {
 	switch b[0] {
 	case chunkStart:
 		r.takeStart(b[1:])
+		r.ahead.from(r.start.seg)
 	case chunkPartition:
 		p := s.part(le.Uint16(b[1:]))
 		p.gen = le.Uint32(b[3:])
@@ -398,37 +399,58 @@ func (r *recovery) takeChunk(b []byte) error {
 		if b[0] == chunkItems {
 			t = &p.items
 		}
-		for b = b[3:]; len(b) >= entryBytes; b = b[entryBytes:] {
-			e := readEntryBytes(b)
-			t.add(e)
-			if g := s.seg(e.seg); g != nil {
-				s.lives(g, int64(e.bytes()))
-				if t.items {
-					g.liveItems++
-				} else {
-					g.liveRows++
-				}
-			}
-		}
+		s.countEntries(b[3:], t.items)
+		t.load(b[3:])
 	default:
 		return fmt.Errorf("%w: chunk of kind %q", ErrFormat, b[0])
 	}
 	return nil
 }
 
-// add appends an entry that is not below any other; with a fuzzy checkpoint it may be.
-func (t *tree) add(e entry) {
-	if n := len(t.nodes); n > 0 {
-		nd := t.nodes[n-1]
-		pg := nd.pages[len(nd.pages)-1]
-		if last := pg.e[pg.n-1].bound(); last.compare(e.bound()) <= 0 && pg.n < pageEntries*9/10 {
+// countEntries counts entries of a checkpoint with their segments.
+func (s *Store) countEntries(b []byte, items bool) {
+	var recent [64]*segment // by the lowest bits of their numbers: the table takes longer
+	live := int64(0)
+	for ; len(b) >= entryBytes; b = b[entryBytes:] {
+		e := readEntryBytes(b)
+		slot := &recent[e.seg%uint32(len(recent))]
+		g := *slot
+		if g == nil || g.number != e.seg {
+			if g = s.seg(e.seg); g == nil {
+				continue
+			}
+			*slot = g
+		}
+		g.live += int64(e.bytes())
+		live += int64(e.bytes())
+		if items {
+			g.liveItems++
+		} else {
+			g.liveRows++
+		}
+	}
+	s.sums.live.Add(live)
+}
+
+// load adds the entries of a chunk. They lie behind all that there are; in a fuzzy checkpoint
+// some may not. Pages are made full: what a start waits for is the kernel making them.
+func (t *tree) load(b []byte) {
+	pg, last := t.lastPage()
+	for ; len(b) >= entryBytes; b = b[entryBytes:] {
+		e := readEntryBytes(b)
+		switch {
+		case pg != nil && last.compare(e.bound()) > 0:
+			t.insert(e)
+			pg, last = t.lastPage()
+		case pg == nil || pg.n == pageEntries:
+			pg, last = t.addPage(e), e.bound()
+		default:
 			pg.e[pg.n] = e
 			pg.n++
 			t.count(1)
-			return
+			last = e.bound()
 		}
 	}
-	t.insert(e)
 }
 
 func (r *recovery) takeStart(b []byte) {

@@ -33,6 +33,7 @@ const (
 func newSmall(plant seglog.Bugs, rounds int, clean bool) (*small, error) {
 	m := &small{disk: crashdisk.New(512, rand.New(rand.NewPCG(1, 2))), opts: seglog.Options{SegmentBytes: 32 << 10, Manual: true},
 		items: make(map[string]string), older: make(map[string][]string)}
+	m.opts.PartBytes(1)
 	m.opts.Plant(plant)
 	m.planted = plant != 0
 	s, err := seglog.Open(m.disk, m.opts)
@@ -132,6 +133,11 @@ func (m *small) look(s *seglog.Store) (corrupt int, err error) {
 			return 0, wrong("key %q is there: %v, not %v", key, ok, there)
 		case string(value) != want:
 			return 0, wrong("key %q has %.20q, not %.20q", key, value, want)
+		}
+		unread := err != nil
+		err = lookPart(s, rand.New(rand.NewPCG(uint64(n), 11)), smallPart, key, want, there)
+		if err != nil && (!unread || !errors.Is(err, seglog.ErrCorrupt) || errors.Is(err, errWrong)) {
+			return 0, wrong("all of key %q is unreadable: %v; a part: %w", key, unread, err)
 		}
 	}
 	return corrupt, nil

@@ -30,6 +30,9 @@ func (o *Options) Plant(b Bugs) { o.bugs = b }
 // OpenFiles bounds how many files of segments are open.
 func (o *Options) OpenFiles(n int) { o.openFiles = n }
 
+// PartBytes lets parts be read by themselves of records of n bytes and more.
+func (o *Options) PartBytes(n int) { o.partBytes = n }
+
 // HashBits lets only so many bits of places count, so that keys collide.
 func (o *Options) HashBits(n uint) { o.hashBits = n }
 
@@ -104,7 +107,7 @@ func (s *Store) auditSums() error {
 func (t *tree) audit() error {
 	n, last := 0, bound{}
 	for _, nd := range t.nodes {
-		if len(nd.pages) == 0 || len(nd.pages) != len(nd.firsts) {
+		if len(nd.pages) == 0 || len(nd.pages) > nodePages || len(nd.pages) != len(nd.firsts) {
 			return fmt.Errorf("a node of %d pages and %d bounds", len(nd.pages), len(nd.firsts))
 		}
 		for i, pg := range nd.pages {
@@ -124,6 +127,24 @@ func (t *tree) audit() error {
 		return fmt.Errorf("%d entries, %d counted", n, t.n)
 	}
 	return nil
+}
+
+// LoadTree loads a tree with chunks of places as a checkpoint has them, looks at it, and
+// returns what it has.
+func LoadTree(chunks [][]uint64) (places []uint64, err error) {
+	a := &arena{}
+	defer a.close()
+	t := &tree{arena: a}
+	for _, c := range chunks {
+		var b []byte
+		for _, place := range c {
+			e := entry{pos: place}
+			b = e.append(b)
+		}
+		t.load(b)
+	}
+	t.each(func(e *entry) { places = append(places, e.pos) })
+	return places, t.audit()
 }
 
 // CollectAll collects every segment but the newest, whatever is in them.

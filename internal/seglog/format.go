@@ -240,8 +240,11 @@ func frameBytes(body, records, parts int) int {
 // table of these. It is never 0, so that no sector of the table is.
 func sectorSum(frame []byte, sector, tableAt int) uint32 {
 	from, to := max(headBytes, sector*sectorBytes), min((sector+1)*sectorBytes, tableAt)
-	return crc32.Checksum(frame[from:to], castagnoli) | 1
+	return sumOf(frame[from:to])
 }
+
+// sumOf is the checksum of the bytes of a sector.
+func sumOf(b []byte) uint32 { return crc32.Checksum(b, castagnoli) | 1 }
 
 // finish writes everything of a frame but its records, which are in b already.
 func (h *head) finish(b []byte, id *identity, slots []slot, parts []uint16) {

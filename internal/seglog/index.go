@@ -170,6 +170,31 @@ func (t *tree) insert(e entry) {
 	nd.firsts[f.page] = pg.e[0].bound()
 }
 
+// lastPage returns the last page and the bound of its last entry; nil: there is none.
+func (t *tree) lastPage() (*page, bound) {
+	if len(t.nodes) == 0 {
+		return nil, bound{}
+	}
+	nd := t.nodes[len(t.nodes)-1]
+	pg := nd.pages[len(nd.pages)-1]
+	return pg, pg.e[pg.n-1].bound()
+}
+
+// addPage adds an entry that is not below any other, in a page of its own.
+func (t *tree) addPage(e entry) *page {
+	t.count(1)
+	pg := t.arena.take()
+	pg.e[0], pg.n = e, 1
+	n := len(t.nodes)
+	if n == 0 || len(t.nodes[n-1].pages) >= nodePages {
+		t.nodes = append(t.nodes, &node{})
+		n++
+	}
+	nd := t.nodes[n-1]
+	nd.pages, nd.firsts = append(nd.pages, pg), append(nd.firsts, e.bound())
+	return pg
+}
+
 // split makes room in the full page at f and returns where f is now.
 func (t *tree) split(f finger) finger {
 	nd := t.nodes[f.node]

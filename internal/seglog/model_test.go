@@ -220,6 +220,7 @@ func newPlayer(seed uint64, sector int) *player {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	p := &player{rng: rng, disk: crashdisk.New(sector, rng), model: make(model), ackedAt: make(model), batches: make(map[uint64][]seglog.Op)}
 	p.opts = seglog.Options{SegmentBytes: modelSegment, Manual: true}
+	p.opts.PartBytes(1)
 	if rng.IntN(3) == 0 {
 		p.opts.HashBits(3)
 	}
@@ -316,6 +317,28 @@ func (p *player) look() error {
 	want, there := p.model.part(n).items[string(key)]
 	if ok != there || string(value) != want {
 		return wrong("get %q of partition %d: %d bytes %v, not %d bytes %v", key, n, len(value), ok, len(want), there)
+	}
+	return lookPart(p.store, p.rng, n, key, want, there)
+}
+
+// lookPart gets a random part of a value.
+func lookPart(s *seglog.Store, rng *rand.Rand, n uint16, key []byte, want string, there bool) error {
+	head := rng.IntN(40)
+	from := rng.IntN(len(want) + 1)
+	to := from + rng.IntN(len(want)+1-from)
+	pc, ok, err := s.GetPart(n, key, head, func(_ []byte, n int) (int, int) { return min(from, n), min(to, n) })
+	if err != nil {
+		return err
+	}
+	switch {
+	case ok != there:
+		return wrong("a part of %q of partition %d is there: %v, not %v", key, n, ok, there)
+	case pc.Length != len(want):
+		return wrong("a value of %d bytes, not %d", pc.Length, len(want))
+	case pc.Whole && string(pc.Bytes) != want:
+		return wrong("another value of %q: %d bytes", key, len(pc.Bytes))
+	case there && !pc.Whole && (string(pc.Bytes) != want[from:to] || string(pc.Head) != want[:min(head, len(want))]):
+		return wrong("bytes %d to %d of %q are %.40q after %.40q", from, to, key, pc.Bytes, pc.Head)
 	}
 	return nil
 }

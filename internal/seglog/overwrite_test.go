@@ -148,7 +148,7 @@ const (
 	itemMore         = 18 // of a version and a checksum, as server/replica writes them
 	rowBytes         = 30
 	metaBytes        = 48
-	rowsKept         = 180 // those of 16 KiB, as server/replica counts them
+	rowsKept         = 90 // those of 8 KiB, as server/replica counts them
 	setEvery         = time.Second / 8000
 )
 
@@ -162,7 +162,7 @@ func (o *overwriter) batch(known seglog.Presence, keys ...int) {
 		o.ops = append(o.ops, seglog.Op{Kind: seglog.Put, Known: known, Part: uint16(p), Key: fmt.Appendf(nil, "001key:%012d", k), Value: o.value[:overwrittenBytes+itemMore]},
 			seglog.Op{Kind: seglog.PutRow, Part: uint16(p), Seq: o.seqs[p], Value: o.value[:rowBytes]},
 			seglog.Op{Kind: seglog.PutMeta, Part: uint16(p), Value: o.value[:metaBytes]})
-		if o.since[p] >= rowsKept {
+		if o.since[p] >= rowsKept/4 {
 			if o.seqs[p] > rowsKept {
 				o.ops = append(o.ops, seglog.Op{Kind: seglog.Trim, Part: uint16(p), Seq: o.seqs[p] - rowsKept})
 			}

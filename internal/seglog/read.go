@@ -10,9 +10,16 @@ import (
 // Get returns the value at key, which is the caller's to keep; ok is false when there
 // is none. Its errors wrap ErrCorrupt where that can't be told, or the value not be read.
 func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) {
+	r, ok, err := s.get(part, key, func(e *entry) (record, bool, error) { return s.readEntry(e, kindItem) })
+	return r.value, ok, err
+}
+
+// get finds the record of an item with what reads the record of an entry: readEntry, or what
+// says the same of a part.
+func (s *Store) get(part uint16, key []byte, read readFunc) (r record, ok bool, err error) {
 	p := s.parts[part].Load()
 	if p == nil {
-		return nil, false, s.absent()
+		return r, false, s.absent()
 	}
 	b := s.id.boundOf(key)
 	for tries := 0; ; tries++ {
@@ -22,9 +29,9 @@ func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) 
 		gen, suspect, gone := p.gen, s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
-			return nil, false, ErrClosed
+			return r, false, ErrClosed
 		}
-		value, ok, err = s.find(group, gen, key)
+		r, ok, err = find(group, gen, key, read)
 		if errors.Is(err, errMoved) && tries < movedMax {
 			continue
 		}
@@ -32,9 +39,9 @@ func (s *Store) Get(part uint16, key []byte) (value []byte, ok bool, err error) 
 			err = fmt.Errorf("%w: records of the partition are lost", ErrCorrupt)
 		}
 		if err != nil {
-			return nil, false, fmt.Errorf("get %q of partition %d: %w", key, part, err)
+			return record{}, false, fmt.Errorf("get %q of partition %d: %w", key, part, err)
 		}
-		return value, ok, nil
+		return r, ok, nil
 	}
 }
 
@@ -55,8 +62,12 @@ func (t *tree) group(b bound, out []entry) []entry {
 	return out
 }
 
+// readFunc reads and verifies the record of an entry. keyOK says that its key holds, also
+// beside an error.
+type readFunc func(e *entry) (r record, keyOK bool, err error)
+
 // find looks for a key among entries with its bound.
-func (s *Store) find(group []entry, gen uint32, key []byte) (value []byte, ok bool, err error) {
+func find(group []entry, gen uint32, key []byte, read readFunc) (found record, ok bool, err error) {
 	var bad error
 	for i := range group {
 		e := &group[i]
@@ -64,21 +75,21 @@ func (s *Store) find(group []entry, gen uint32, key []byte) (value []byte, ok bo
 			bad = fmt.Errorf("%w: it is lost", ErrCorrupt)
 			continue
 		}
-		r, keyOK, err := s.readEntry(e, kindItem)
+		r, keyOK, err := read(e)
 		if errors.Is(err, errMoved) {
-			return nil, false, err
+			return found, false, err
 		}
 		switch {
 		case err != nil && keyOK && !bytes.Equal(r.key, key): // another's
 		case err != nil:
 			bad = err
 		case bytes.Equal(r.key, key) && r.gen == gen && !e.doubted():
-			return r.value, true, nil
+			return r, true, nil
 		case bytes.Equal(r.key, key):
-			return nil, false, fmt.Errorf("%w: a later record may be lost", ErrCorrupt)
+			return found, false, fmt.Errorf("%w: a later record may be lost", ErrCorrupt)
 		}
 	}
-	return nil, false, bad
+	return found, false, bad
 }
 
 // readEntry reads and verifies the record of an entry. keyOK says that its key holds,

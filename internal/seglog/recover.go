@@ -67,12 +67,13 @@ type recovery struct {
 	newest   uint32                  // of heads
 	listed   map[uint32]bool         // segments that there were when the checkpoint began
 	buf      []byte                  // of what is read of a segment
-	follows  map[uint32]uint32       // the segment that was written after one
-	lostEnd  bool                    // of the log
-	noticed  bool                    // a loss of nobody knows what
-	hurt     map[uint16]bool         // partitions that have become suspect
-	headless []*segment              // their heads cannot be read
-	open     []*segment              // not sealed, and no frame is added any more
+	ahead    *ahead
+	follows  map[uint32]uint32 // the segment that was written after one
+	lostEnd  bool              // of the log
+	noticed  bool              // a loss of nobody knows what
+	hurt     map[uint16]bool   // partitions that have become suspect
+	headless []*segment        // their heads cannot be read
+	open     []*segment        // not sealed, and no frame is added any more
 }
 
 func (r *recovery) run(names []string) error {
@@ -83,6 +84,8 @@ func (r *recovery) run(names []string) error {
 	if err := r.persist(); err != nil { // before a file is removed because the log says so
 		return err
 	}
+	r.ahead = newAhead(r.s)
+	defer r.ahead.close()
 	if err := r.loadCheckpoint(names); err != nil {
 		return err
 	}
@@ -249,6 +252,7 @@ func (r *recovery) replay(numbers []uint32) error {
 			}
 			r.expect = h.firstLSN
 		}
+		r.ahead.from(n + 1)
 		if err := r.segment(s.seg(n), i == len(all)-1); err != nil {
 			return err
 		}

@@ -162,7 +162,9 @@ func evalGetRange(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	if !ok {
 		return Fail(ErrNotInteger)
 	}
-	return Bulk(Range(tx.key(args[0]).value, start, end))
+	b := tx.key(args[0]).value
+	from, to := Range(len(b), start, end)
+	return Bulk(b[from:to])
 }
 
 // ParseRange reads the bounds of GETRANGE.
@@ -172,11 +174,11 @@ func ParseRange(from, to []byte) (start, end int64, ok bool) {
 	return start, end, ok1 && ok2
 }
 
-// Range is what GETRANGE cuts out of a value.
-func Range(b []byte, start, end int64) []byte {
-	size := int64(len(b))
+// Range says which bytes of a value GETRANGE cuts out: from … to.
+func Range(length int, start, end int64) (from, to int) {
+	size := int64(length)
 	if start < 0 && end < 0 && start > end {
-		return nil
+		return 0, 0
 	}
 	if start < 0 {
 		start = max(0, start+size)
@@ -186,9 +188,9 @@ func Range(b []byte, start, end int64) []byte {
 	}
 	end = min(end, size-1)
 	if start > end {
-		return nil
+		return 0, 0
 	}
-	return b[start : end+1]
+	return int(start), int(end) + 1
 }
 
 func evalSetRange(tx *Tx, _ *Command, args [][]byte) wire.Value {

@@ -123,6 +123,10 @@ type Storage interface {
 	// Get returns the encoded item at key, or nil when there is none. It
 	// verifies the checksum.
 	Get(p ring.PartitionID, key Key) ([]byte, error)
+	// GetPart is Get of a part of a value. It need not read all of the item, or find
+	// damage elsewhere in the value; what it returns is verified. item is what Get
+	// would return, or nil where not all was read.
+	GetPart(p ring.PartitionID, key Key, cut Cut) (pc Piece, item []byte, err error)
 	// Scan calls fn with the partition's items from a cursor on, in the order of
 	// their places and, within one, of keys, until fn returns false. It need not
 	// verify the items: whoever decodes them does.
@@ -314,14 +318,16 @@ type Read struct {
 	Token     uint64
 	Partition ring.PartitionID
 	Key       Key
+	Cut       Cut // which part of the value is wanted; nil: all
 
 	Term      uint64 // filled in by the core
 	Confirmed bool   // filled in by the core: the view leader vouched for Term
 	since     time.Duration
 	after     uint64 // the entry whose commit it waits for: the last of its key when it came
 
-	Item []byte // filled in by the caller before Served, with Err
-	Err  error
+	Item  []byte // filled in by the caller before Served, with Err
+	Piece Piece  // instead of Item where there is a Cut
+	Err   error
 }
 
 // Status is the outcome of a request.
@@ -351,7 +357,8 @@ type Answer struct {
 	Status  Status
 	Version Version
 	Number  int64  // new length (OpAppend), sum (OpIncr), 0 or 1 (OpExpire); with StatusFenced and StatusFull see there; with StatusNotInteger 1 when there was one, near the end of 64 bits
-	Value   []byte // reads: the value; aliases the item read
+	Value   []byte // reads: the value, or the part that was asked for; aliases the item read
+	Length  int    // reads: of the whole value
 	Expiry  int64  // reads: unix milliseconds, 0 = never
 
 	Confirmed bool // reads: the view leader vouched for the term, not the lease

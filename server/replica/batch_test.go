@@ -219,9 +219,9 @@ func TestH29Index(t *testing.T) {
 		rows   int
 	}{
 		{Limits{}, 0, 22},
-		{Limits{IndexKeys: 40}, 1, 8}, // those of the last 40 to 80 keys
+		{Limits{IndexKeys: 80}, 1, 10}, // those of the last 80 to 100 keys
 		{Limits{DeltaBytes: 2000}, 1, 22},
-		{Limits{IndexBytes: 1000}, 1, 14}, // those of the last 1,000 to 2,000 bytes
+		{Limits{IndexBytes: 1400}, 1, 14}, // those of the last 1,400 bytes, and of a piece
 	} {
 		r := returner(t, 2, false, 0, func(r *rig) {
 			for range 20 {

@@ -14,8 +14,9 @@ const (
 	indexRowsMax     = 8192            // rows kept in a partition's change index
 	indexTrimEvery   = 1024            // entries between two trims
 	indexKeysMax     = 64 << 10        // keys that make a trim come earlier
-	indexBytesMin    = 16 << 10        // of rows on the disk, which may be kept however small a partition is
-	indexShare       = 8               // of what a partition takes, one part may be for its rows
+	indexBytesMin    = 8 << 10         // of rows on the disk, which may be kept however small a partition is
+	indexShare       = 16              // of what a partition takes, one part may be for its rows
+	indexPieces      = 4               // in which the rows that are kept are counted
 	deltaBytesMax    = 8 << 20         // of a delta's rows
 	windowBytesMax   = 4 << 20         // entries not yet committed, beyond which writes queue
 	windowKeptMax    = 16 << 20        // entries kept for a slow learner
@@ -277,13 +278,16 @@ func (c *Core) put(p *part, key Key, item []byte, known Presence) {
 
 // get returns the stored item at the head of the log.
 func (c *Core) get(p *part, key Key) ([]byte, error) {
-	if item, ok := c.overlay[itemID{p.id, key}]; ok {
-		return item, nil
-	}
-	if p.wiping == c.number && c.batch != nil && p.wiping > 0 {
-		return nil, nil // emptied by the batch being filled
+	if c.inBatch(p, key) {
+		return c.overlay[itemID{p.id, key}], nil // nil too where the batch has emptied the partition
 	}
 	return c.st.Get(p.id, key)
+}
+
+// inBatch reports whether the batch being filled says what a key has.
+func (c *Core) inBatch(p *part, key Key) bool {
+	_, ok := c.overlay[itemID{p.id, key}]
+	return ok || p.wiping == c.number && c.batch != nil && p.wiping > 0
 }
 
 // putRow stores an index row.

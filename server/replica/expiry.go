@@ -113,7 +113,7 @@ func (c *Core) readExpired(p *part, r *Read) {
 		return
 	}
 	c.expire(p, r.Key)
-	c.startRead(p, Read{Token: r.Token, Partition: r.Partition, Key: r.Key})
+	c.startRead(p, r.again())
 }
 
 // expire logs the delete of a key that is expired at the head of the log.

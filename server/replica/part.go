@@ -23,13 +23,14 @@ type part struct {
 
 	// Stored, see meta.
 	state    copyState
-	log      logState // what has been applied, durable or in a batch under way
-	commit   uint64   // commitKnown: never above log.last.Seq
-	floor    uint64   // index rows exist for floor < seq ≤ last
-	rows     uint64   // applied since rows were last dropped for their keys,
-	keys     int      // how many keys they have,
-	rowBytes int64    // and what they take on the disk, about
-	reborn   uint64   // the partition's life that the copy is of: View's Reborn
+	log      logState            // what has been applied, durable or in a batch under way
+	commit   uint64              // commitKnown: never above log.last.Seq
+	floor    uint64              // index rows exist for floor < seq ≤ last
+	rows     uint64              // applied since the last piece of the index was full,
+	keys     int                 // how many keys they have,
+	rowBytes int64               // and what they take on the disk, about
+	pieces   [indexPieces]uint64 // rows of each piece, the newest first; 0: there is none yet
+	reborn   uint64              // the partition's life that the copy is of: View's Reborn
 
 	// How much of the above is durable.
 	durable       uint64

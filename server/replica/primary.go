@@ -70,16 +70,25 @@ func (c *Core) indexBytes(p *part) int64 {
 }
 
 // trimIndex drops old rows after an entry: beyond a number of rows, and all but those of
-// the last IndexKeys keys, or of the last indexBytes, or so.
+// the last IndexKeys keys, or of the last indexBytes, whose rows are counted in pieces: what
+// is kept is so much and a piece more at most.
 func (c *Core) trimIndex(p *part, e *Entry) {
 	limits := &c.cfg.Limits
 	rows, due := limits.IndexRows, p.log.last.Seq%limits.IndexTrimEvery == 0
 	p.rows++
 	p.keys += len(e.Writes)
 	p.rowBytes += int64(e.rowBytes() + rowBytesMore)
-	if p.keys >= limits.IndexKeys || p.rowBytes >= c.indexBytes(p) {
-		rows, due = min(rows, p.rows), true
+	if p.keys >= limits.IndexKeys/indexPieces || p.rowBytes >= c.indexBytes(p)/indexPieces {
+		copy(p.pieces[1:], p.pieces[:])
+		p.pieces[0] = p.rows
 		p.rows, p.keys, p.rowBytes = 0, 0, 0
+		if p.pieces[indexPieces-1] > 0 {
+			kept := uint64(0)
+			for _, n := range p.pieces {
+				kept += n
+			}
+			rows, due = min(rows, kept), true
+		}
 	}
 	if due && p.commit > rows && p.commit-rows > p.floor {
 		p.floor = p.commit - rows

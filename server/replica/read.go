@@ -80,7 +80,11 @@ func (c *Core) readCommitted(p *part, r *Read) {
 		c.startRead(p, *r)
 		return
 	}
-	c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry})
+	pc := Piece{Item: it}
+	pc.cut(r.Cut)
+	a := pc.answer()
+	a.Token = r.Token
+	c.answer(a)
 }
 
 // leased reports whether this primary may answer reads by itself (rule 3): it
@@ -162,13 +166,9 @@ func (c *Core) served(p *part, r *Read) {
 	if !again && !r.Confirmed && !c.cfg.Bugs.on(BugNoSecondLeaseCheck) {
 		again = !c.leased(p)
 	}
-	var it Item
-	err := r.Err
-	if err == nil && r.Item != nil {
-		it, err = DecodeItem(r.Key, r.Item)
-	}
+	pc, err := r.found()
 	if err != nil && c.cfg.Bugs.on(BugCorruptServed) {
-		it, _, err = header(r.Item)
+		pc.Item, _, err = header(r.Item)
 		if r.Item == nil {
 			err = nil
 		}
@@ -176,24 +176,25 @@ func (c *Core) served(p *part, r *Read) {
 	// What was read may be an entry that is not committed yet: the write came
 	// after the read was handed out.
 	_, uncommitted := l.pending[r.Key]
-	if (uncommitted || it.Version.Seq > p.commit) && !c.cfg.Bugs.on(BugDirtyRead) {
+	if (uncommitted || pc.Version.Seq > p.commit) && !c.cfg.Bugs.on(BugDirtyRead) {
 		again = true
 	}
 	switch {
 	case again:
-		fresh := Read{Token: r.Token, Partition: r.Partition, Key: r.Key}
+		fresh := r.again()
 		if !l.active {
 			c.enqueue(p, queued{since: c.now.Mono, read: &fresh})
 			return
 		}
 		c.startRead(p, fresh)
 	case err != nil:
-		c.awaitMend(p, r.Key, queued{since: c.now.Mono, read: &Read{Token: r.Token, Partition: r.Partition, Key: r.Key}})
-	case it.Version.IsZero():
-		c.answer(Answer{Token: r.Token, Status: StatusNotFound, Confirmed: r.Confirmed})
-	case c.expired(&it):
+		fresh := r.again()
+		c.awaitMend(p, r.Key, queued{since: c.now.Mono, read: &fresh})
+	case !pc.Version.IsZero() && c.expired(&pc.Item):
 		c.readExpired(p, r)
 	default:
-		c.answer(Answer{Token: r.Token, Status: StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry, Confirmed: r.Confirmed})
+		a := pc.answer()
+		a.Token, a.Confirmed = r.Token, r.Confirmed
+		c.answer(a)
 	}
 }

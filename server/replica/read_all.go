@@ -49,19 +49,33 @@ func (c *Core) readOne(p *part, key Key) (it Item, ok bool) {
 	return it, err == nil && it.Version.Seq <= p.commit && !c.expired(&it)
 }
 
-// ReadNow answers a read of one key as ReadAll would: what most reads of a server are
-// answered by, without a turn in its lane.
-func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key) (a Answer, ok bool) {
+// ReadNow answers a read of one key, or with a cut of a part of its value, as ReadAll would:
+// what most reads of a server are answered by, without a turn in its lane.
+func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key, cut Cut) (a Answer, ok bool) {
 	p := c.readable(at, id)
 	if p == nil {
 		return a, false
+	}
+	if cut != nil {
+		return c.readPart(p, key, cut)
 	}
 	it, ok := c.readOne(p, key)
 	if !ok {
 		return a, false
 	}
-	if it.Version.IsZero() {
-		return Answer{Status: StatusNotFound}, true
+	pc := Piece{Item: it}
+	pc.cut(nil)
+	return pc.answer(), true
+}
+
+// readPart is readOne for a part of a value.
+func (c *Core) readPart(p *part, key Key, cut Cut) (a Answer, ok bool) {
+	if _, uncommitted := p.lead.pending[key]; uncommitted {
+		return a, false
 	}
-	return Answer{Status: StatusOK, Version: it.Version, Value: it.Value, Expiry: it.Expiry}, true
+	pc, err := c.getPart(p, key, cut)
+	if err != nil || pc.Version.Seq > p.commit || !pc.Version.IsZero() && c.expired(&pc.Item) {
+		return a, false
+	}
+	return pc.answer(), true
 }

@@ -225,6 +225,10 @@ func (h *host) step() bool {
 	h.reads = append(h.reads, ready.Reads...)
 	for i := range ready.Reads {
 		rd := &h.reads[len(h.reads)-len(ready.Reads)+i]
+		if rd.Cut != nil {
+			rd.Piece, _, rd.Err = h.store.GetPart(0, rd.Key, rd.Cut)
+			continue
+		}
 		rd.Item, rd.Err = h.store.Get(0, rd.Key)
 	}
 	if !h.slowReads {

@@ -28,6 +28,10 @@ func (s *oneServer) Scan(_ ring.PartitionID, from Cursor, fn func(Key, []byte) b
 	}
 	return nil
 }
+func (s *oneServer) GetPart(_ ring.PartitionID, key Key, cut Cut) (pc Piece, item []byte, err error) {
+	pc, err = CutItem(key, s.items[key], cut)
+	return pc, s.items[key], err
+}
 func (s *oneServer) Index(ring.PartitionID, uint64, func(uint64, []byte) bool) error { return nil }
 func (s *oneServer) Metas(func(ring.PartitionID, []byte) bool) error                 { return nil }
 

@@ -26,6 +26,38 @@ func (s *Store) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 	return item, nil
 }
 
+// GetPart implements replica.Storage. Where not all is read the log's checksums alone vouch for
+// the part: that of the item is over all of it.
+func (s *Store) GetPart(p ring.PartitionID, key replica.Key, cut replica.Cut) (pc replica.Piece, item []byte, err error) {
+	read, ok, err := s.log.GetPart(uint16(p), bytesOf(key), replica.ItemHeadBytesMax, func(head []byte, length int) (from, to int) {
+		_, valueAt, err := replica.ItemHead(head)
+		if err != nil {
+			return 0, length // the whole of it says what is wrong
+		}
+		from, to = cut(length - valueAt)
+		return valueAt + from, valueAt + to
+	})
+	switch {
+	case err != nil:
+		return pc, nil, tell(err)
+	case !ok:
+		return pc, nil, nil
+	case read.Whole:
+		item = read.Bytes
+		if pc, err = replica.CutItem(key, item, cut); err != nil {
+			s.met(p, key, err)
+			return pc, nil, fmt.Errorf("get a part of %q of partition %d: %w", key, p, err)
+		}
+		return pc, item, nil
+	}
+	it, valueAt, err := replica.ItemHead(read.Head)
+	if err != nil {
+		panic("store: a part was read of an item without a head")
+	}
+	it.Value = read.Bytes
+	return replica.Piece{Item: it, Length: read.Length - valueAt}, nil, nil
+}
+
 // met notes an item that fails its own checksum.
 func (s *Store) met(p ring.PartitionID, key replica.Key, err error) {
 	s.corruptions.Add(1)

@@ -331,7 +331,7 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 		}
 		l.post(func(at replica.Instant, core *replica.Core) {
 			if a.rec.in.op == 0 {
-				core.Read(at, replica.Read{Token: token, Partition: p, Key: req.Key})
+				core.Read(at, replica.Read{Token: token, Partition: p, Key: req.Key, Cut: cutOf(token)})
 				return
 			}
 			core.Propose(at, req)

@@ -187,6 +187,14 @@ func (d *mapDrive) Get(p ring.PartitionID, key replica.Key) ([]byte, error) {
 	return nil, nil
 }
 
+// GetPart implements replica.Storage.
+func (d *mapDrive) GetPart(p ring.PartitionID, key replica.Key, cut replica.Cut) (pc replica.Piece, item []byte, err error) {
+	if item, err = d.Get(p, key); err == nil {
+		pc, err = replica.CutItem(key, item, cut)
+	}
+	return pc, item, err
+}
+
 // Scan implements replica.Storage.
 func (d *mapDrive) Scan(p ring.PartitionID, from replica.Cursor, fn func(replica.Key, []byte) bool) error {
 	s := d.visible[p]

@@ -314,7 +314,7 @@ func (s *server) diskTime(lo, hi time.Duration) time.Duration {
 // read fetches items at once and hands them back a while later.
 func (l *lane) read(rs []replica.Read) {
 	for i := range rs {
-		rs[i].Item, rs[i].Err = l.s.disk.Get(rs[i].Partition, rs[i].Key)
+		l.s.disk.fetch(&rs[i])
 	}
 	pace := l.s.diskTime(0, 3*time.Millisecond)
 	hangs := 0.04

@@ -21,7 +21,7 @@ func (l *lane) readNow(p ring.PartitionID, token uint64, key replica.Key) bool {
 	if !s.w.chance(onTheSpot) {
 		return false
 	}
-	a, ok := l.core.ReadNow(s.instant(), p, key)
+	a, ok := l.core.ReadNow(s.instant(), p, key, cutOf(token))
 	if !ok {
 		s.w.count("reads not on the spot")
 		return false
@@ -55,6 +55,24 @@ func (l *lane) checkAbsent(p ring.PartitionID, key replica.Key, a *replica.Answe
 	}
 }
 
+// cutOf lets half of the reads be of a part: one that comes to all of the value, so that
+// whoever looks at answers need not know.
+func cutOf(token uint64) replica.Cut {
+	if token%2 == 0 {
+		return nil
+	}
+	return func(length int) (from, to int) { return 0, length }
+}
+
+// fetch does what a read wants of the storage.
+func (d *disk) fetch(r *replica.Read) {
+	if r.Cut != nil {
+		r.Piece, _, r.Err = d.GetPart(r.Partition, r.Key, r.Cut)
+		return
+	}
+	r.Item, r.Err = d.Get(r.Partition, r.Key)
+}
+
 // checkSame has the lane read the same key at the same instant: it must come to the
 // same answer, and at once, unless a write of the key waits for room or for a handoff,
 // which the lane lets no read overtake. On the spot one may: no client of both is there
@@ -67,7 +85,7 @@ func (l *lane) checkSame(p ring.PartitionID, key replica.Key, a *replica.Answer)
 	s.asks[token] = func(b replica.Answer) { lanes = &b }
 	defer delete(s.asks, token)
 	at := s.instant()
-	l.core.Read(at, replica.Read{Token: token, Partition: p, Key: key})
+	l.core.Read(at, replica.Read{Token: token, Partition: p, Key: key, Cut: cutOf(token)})
 	r, _ := l.core.Ready()
 	if r.Batch != nil || len(r.Send)+len(r.Answers)+len(r.ToLeader) > 0 || len(r.Reads) > 1 {
 		s.w.violated("read", "%v is between two rounds and wants something: %+v", s, r)
@@ -75,7 +93,7 @@ func (l *lane) checkSame(p ring.PartitionID, key replica.Key, a *replica.Answer)
 	if len(r.Reads) == 0 {
 		return // a write waits
 	}
-	r.Reads[0].Item, r.Reads[0].Err = s.disk.Get(p, key)
+	s.disk.fetch(&r.Reads[0])
 	l.core.Served(at, r.Reads)
 	l.ready()
 	if lanes == nil || lanes.Status != a.Status || lanes.Version != a.Version || !bytes.Equal(lanes.Value, a.Value) || lanes.Expiry != a.Expiry {
