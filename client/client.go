@@ -10,6 +10,7 @@ import (
 	mathrand "math/rand/v2"
 	"net"
 	"strings"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,7 +90,7 @@ func setDefaults(o *Options) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.ViewCache == "" {
-		o.ViewCache = DefaultViewCache(append(o.Leaders, o.Servers...))
+		o.ViewCache = DefaultViewCache(slices.Concat(o.Leaders, o.Servers))
 	}
 	if o.ConnectTimeout == 0 {
 		o.ConnectTimeout = 3 * time.Second

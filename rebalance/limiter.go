@@ -38,19 +38,28 @@ func newLimiter(clock Clock, rate int64) *limiter {
 	return l
 }
 
-func (l *limiter) set(rate int64, paused bool) {
+func (l *limiter) setRate(rate int64) {
+	l.change(func() { l.mu.rate = max(rate, 0) })
+}
+
+func (l *limiter) setPaused(paused bool) {
+	l.change(func() { l.mu.paused = paused })
+}
+
+// change lets set change one of the settings, and nobody else one meanwhile.
+func (l *limiter) change(set func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refill()
-	l.mu.rate, l.mu.paused = max(rate, 0), paused
+	set()
 	close(l.mu.changed)
 	l.mu.changed = make(chan struct{})
 }
 
-func (l *limiter) settings() (rate int64, paused bool) {
+func (l *limiter) paused() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.mu.rate, l.mu.paused
+	return l.mu.paused
 }
 
 // refill adds what has come in since the last look. The caller holds mu.

@@ -108,7 +108,7 @@ func (m *Mover) step() (orders []order) {
 	now := m.cfg.Clock.Now()
 	wanted := missing(m.mu.view, m.mu.table, m.cfg.Self)
 	m.mu.left = len(wanted)
-	_, paused := m.limit.settings()
+	paused := m.limit.paused()
 	still := make(map[ring.PartitionID]*transfer, len(m.mu.running))
 	busy := 0
 	for i := range wanted {
@@ -178,15 +178,11 @@ func (m *Mover) Copied(p ring.PartitionID, bytes int) {
 }
 
 // Pause holds transfers back at their next page and starts no others.
-func (m *Mover) Pause() {
-	rate, _ := m.limit.settings()
-	m.limit.set(rate, true)
-}
+func (m *Mover) Pause() { m.limit.setPaused(true) }
 
 // Resume ends a Pause.
 func (m *Mover) Resume() {
-	rate, _ := m.limit.settings()
-	m.limit.set(rate, false)
+	m.limit.setPaused(false)
 	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	for _, tr := range m.mu.running {
@@ -197,15 +193,12 @@ func (m *Mover) Resume() {
 }
 
 // SetRate changes the limit, in bytes/s; 0 means none.
-func (m *Mover) SetRate(rate int64) {
-	_, paused := m.limit.settings()
-	m.limit.set(rate, paused)
-}
+func (m *Mover) SetRate(rate int64) { m.limit.setRate(rate) }
 
 // Progress tells how far the server is.
 func (m *Mover) Progress() Progress {
 	now := m.cfg.Clock.Now()
-	_, paused := m.limit.settings()
+	paused := m.limit.paused()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.mu.meter.progress(now, m.mu.left)

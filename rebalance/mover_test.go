@@ -236,7 +236,7 @@ func TestLimiter(t *testing.T) {
 	if wait := <-clock.asked; wait != 500*time.Millisecond {
 		t.Errorf("waits %v for 500 bytes", wait)
 	}
-	l.set(0, false) // no limit: at once
+	l.setRate(0) // no limit: at once
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -245,8 +245,19 @@ func TestLimiter(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if rate, paused := l.settings(); rate != 0 || paused {
-		t.Errorf("settings %d %v", rate, paused)
+}
+
+// TestLimiterSettings: who changes the rate and who pauses do not undo each other.
+func TestLimiterSettings(t *testing.T) {
+	l := newLimiter(newFakeClock(), 1)
+	for i := range int64(2000) {
+		var both sync.WaitGroup
+		both.Go(func() { l.setPaused(i%2 == 0) })
+		both.Go(func() { l.setRate(i + 1) })
+		both.Wait()
+		if l.mu.paused != (i%2 == 0) || l.mu.rate != i+1 {
+			t.Fatalf("paused %t, rate %d after %t and %d", l.mu.paused, l.mu.rate, i%2 == 0, i+1)
+		}
 	}
 }
 

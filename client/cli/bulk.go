@@ -126,7 +126,7 @@ func (a *app) verified(files []bulk.File, v *bulk.Verified, took time.Duration) 
 		}
 	}
 	if len(v.Read)+len(v.Stored) > 0 {
-		return a.problemsError("bulk verify: not as they should be", distinct(append(v.Read, v.Stored...)))
+		return a.problemsError("bulk verify: not as they should be", distinct(slices.Concat(v.Read, v.Stored)))
 	}
 	return nil
 }

@@ -99,7 +99,6 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"server", "--weight", "2"}, "--weight is not built yet"},
 		{[]string{"server", "--listen", "0.0.0.0:0", "--data", t.TempDir()}, "--insecure"},
 		{[]string{"viewleader", "--data", "/proc/nonsense"}, "data folder"},
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -36,7 +35,6 @@ type ServerOptions struct {
 
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
-	var weight int
 	var child, insecure bool
 	var gateway string
 	cmd := &cobra.Command{
@@ -56,9 +54,6 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			ctx := cmd.Context()
 			if child {
 				ctx = children.WithParent(ctx)
-			}
-			if weight != 1 {
-				return codeError{exitRefused, errors.New("--weight is not built yet: every server counts 1")}
 			}
 			if err := o.check(); err != nil {
 				return err
@@ -83,7 +78,6 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.StringVar(&o.Advertise, "advertise", "", "tell others to reach it at `HOST:PORT` (default where it listens)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
-	f.IntVar(&weight, "weight", 1, "how much it takes, others counting 1 (not built yet)")
 	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, or what the log needs)")

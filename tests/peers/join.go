@@ -54,7 +54,7 @@ func joined(ctx context.Context, o *options, dir string, t *table) error {
 	if err := until(ctx, "the fifth server is balanced", balanced(5)); err != nil {
 		return err
 	}
-	took, cpu := time.Since(began), processorTime(append(c.pids, cmd.Process.Pid))
+	took, cpu := time.Since(began), processorTime(c.pids)+processorTime([]int{cmd.Process.Pid})
 	s, err := c.status(ctx, o)
 	if err != nil {
 		return err
