@@ -73,7 +73,9 @@ func newTable(members []Member, partitions, perServer int, primaryLoad, copiesLo
 // costs milliseconds.
 func TableOf(v *View, before *Table) (*Table, error) {
 	if before != nil && before.partitions == len(v.Partitions) && slices.EqualFunc(before.members, v.Members,
-		func(a, b Member) bool { return a.ID == b.ID && a.Zone == b.Zone && a.Target() == b.Target() }) {
+		func(a, b Member) bool {
+			return a.ID == b.ID && a.Zone == b.Zone && a.Weight == b.Weight && a.Target() == b.Target()
+		}) {
 		return before, nil
 	}
 	return NewTable(v.Members, len(v.Partitions))

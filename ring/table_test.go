@@ -125,22 +125,35 @@ func TestTableDependsOnTargetsAlone(t *testing.T) {
 	}
 }
 
+// TestTableOf: the placement is kept for members that the ring can't tell apart, and computed
+// anew for all others.
 func TestTableOf(t *testing.T) {
 	v := &View{Members: numbered(1, 5), Partitions: make([]Partition, 64)}
 	first, err := TableOf(v, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	next := v.Clone()
-	next.Epoch++
-	next.Members[0].Up = true
-	if again, err := TableOf(next, first); err != nil || again != first {
-		t.Errorf("not kept: %v", err)
-	}
-	next.Members[0].Standing = Leaving
-	again, err := TableOf(next, first)
-	if err != nil || !sameTargets(again, mustTable(t, v.Members[1:], 64)) {
-		t.Errorf("after a leave: %v", err)
+	for _, tt := range []struct {
+		name   string
+		same   bool
+		change func(*Member)
+	}{
+		{"restart", true, func(m *Member) { m.Incarnation++ }},
+		{"address", true, func(m *Member) { m.Addr = "b:2" }},
+		{"up", true, func(m *Member) { m.Up = !m.Up }},
+		{"draining", true, func(m *Member) { m.Standing = Draining }},
+		{"zone", false, func(m *Member) { m.Zone = "y" }},
+		{"weight", false, func(m *Member) { m.Weight = 5 }},
+		{"leaving", false, func(m *Member) { m.Standing = Leaving }},
+		{"id", false, func(m *Member) { m.ID = 9 }},
+	} {
+		next := v.Clone()
+		next.Epoch++
+		tt.change(&next.Members[2])
+		again, err := TableOf(next, first)
+		if err != nil || (again == first) != tt.same || !sameTargets(again, mustTable(t, next.Members, 64)) {
+			t.Errorf("%s: kept %t, %v", tt.name, again == first, err)
+		}
 	}
 	if _, err := TableOf(&View{Partitions: make([]Partition, 3)}, first); err == nil {
 		t.Error("three partitions accepted")

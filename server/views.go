@@ -100,7 +100,11 @@ func (vs *views) adopt(v *ring.View) error {
 	case m.Incarnation != id.Incarnation:
 		return fmt.Errorf("%v runs as another process too: it registered as incarnation %d, this one is %d", s.id, m.Incarnation, id.Incarnation)
 	}
-	table, err := vs.tableFor(v)
+	var before *ring.Table
+	if k := vs.current(); k != nil {
+		before = k.table
+	}
+	table, err := ring.TableOf(v, before)
 	if err != nil {
 		return fmt.Errorf("adopt epoch %d: %w", v.Epoch, err)
 	}
@@ -135,28 +139,6 @@ func (vs *views) wake() {
 	defer vs.mu.Unlock()
 	close(vs.mu.adopted)
 	vs.mu.adopted = make(chan struct{})
-}
-
-// tableFor computes the placement, once per set of members.
-func (vs *views) tableFor(v *ring.View) (*ring.Table, error) {
-	if k := vs.current(); k != nil && len(k.view.Partitions) == len(v.Partitions) && samePlacement(k.view.Members, v.Members) {
-		return k.table, nil
-	}
-	return ring.NewTable(v.Members, len(v.Partitions))
-}
-
-// samePlacement reports whether the ring can't tell a from b.
-func samePlacement(a, b []ring.Member) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		x, y := &a[i], &b[i]
-		if x.ID != y.ID || x.Zone != y.Zone || x.Weight != y.Weight || x.Target() != y.Target() {
-			return false
-		}
-	}
-	return true
 }
 
 // offer hands a view to the adoption.
