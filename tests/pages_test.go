@@ -18,6 +18,7 @@ import (
 type page struct {
 	prose  string // without code
 	fenced []string
+	spans  []string // of code in the prose
 	lines  int
 	slugs  map[string]bool // anchors of its headings
 }
@@ -73,7 +74,8 @@ func parsePage(text string) page {
 			}
 		}
 	}
-	p.prose = codeSpan.ReplaceAllString(strings.Join(prose, "\n"), "")
+	text = strings.Join(prose, "\n")
+	p.prose, p.spans = codeSpan.ReplaceAllString(text, ""), codeSpan.FindAllString(text, -1)
 	return p
 }
 
@@ -114,6 +116,7 @@ var pageRules = []struct {
 	{"relative links", checkRelative},
 	{"dead links", checkLinks},
 	{"pages that nothing links to", checkReached},
+	{"paths in code", checkPaths},
 	{"wide code", checkCodeWidth},
 	{"words of the house", checkWords},
 	{"length of README", checkReadmeLength},
@@ -180,6 +183,30 @@ func checkReached(s site) (found []string) {
 	return found
 }
 
+// ourPath is what looks like a path from the root.
+var ourPath = regexp.MustCompile(`(?:^|[\s` + "`" + `])((?:` + strings.Join(foldersOf(topLevel), "|") + `)/[\w./-]*\w)`)
+
+func foldersOf(names []string) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return strings.Contains(name, ".") })
+}
+
+// checkPaths wants the scripts and folders that pages for users name to be there.
+func checkPaths(s site) (found []string) {
+	for name, p := range s.pages {
+		if !isForUsers(name) {
+			continue
+		}
+		for _, code := range slices.Concat(p.fenced, p.spans) {
+			for _, m := range ourPath.FindAllStringSubmatch(code, -1) {
+				if _, err := fs.Stat(s.tree, m[1]); err != nil {
+					found = append(found, fmt.Sprintf("%s: there is no %s", name, m[1]))
+				}
+			}
+		}
+	}
+	return found
+}
+
 const codeColumnsMax = 80
 
 func checkCodeWidth(s site) (found []string) {
@@ -229,14 +256,17 @@ func TestHousePagesRulesCanFail(t *testing.T) {
 		{"dead links", "[a](#gone)\n# here", "[a](#here)\n# here"},
 		{"dead links", "[a](#here)\n```\n# here\n```", "[a](#here-1)\n# `here`!\n# [Here](a)"},
 		{"pages that nothing links to", "", "[a](a/README.md)"},
+		{"paths in code", "`scripts/gone.sh FOLDER`", "`viewring/scripts/gone` `scripts/here.sh`"},
+		{"paths in code", "```\nscripts/gone\n```", "scripts/gone"},
 		{"wide code", "```\n" + long + "x\n```", "```\n" + long + "\n```\n" + long + "x"},
 		{"words of the house", "Knots", "knotty"},
 		{"length of README", strings.Repeat("\n", readmeLinesMax+1), strings.Repeat("\n", readmeLinesMax)},
 	}
 	check := func(rule, readme string) (found []string) {
 		s, err := loadSite(fstest.MapFS{
-			"README.md":   {Data: []byte(readme)},
-			"a/README.md": {Data: []byte("# A `b` & c\n")},
+			"README.md":       {Data: []byte(readme)},
+			"a/README.md":     {Data: []byte("# A `b` & c\n")},
+			"scripts/here.sh": {},
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -24,6 +24,7 @@ type block struct {
 // readme is a page for users, a README.md.
 type readme struct {
 	path   string // from the root
+	text   string
 	blocks []block
 }
 
@@ -41,7 +42,7 @@ func readmes(t *testing.T) (pages []readme) {
 			return nil
 		}
 		text, err := os.ReadFile(filepath.Join(root, name))
-		pages = append(pages, readme{name, blocks(string(text))})
+		pages = append(pages, readme{name, string(text), blocks(string(text))})
 		return err
 	})
 	if err != nil {
@@ -146,43 +147,27 @@ func like(got, want string) bool {
 	return regexp.MustCompile("^" + pattern + "$").MatchString(strings.Join(strings.Fields(got), " "))
 }
 
-// What the pages show without running it, in sh blocks and in tables, names commands and
+// What the pages show without running it, in sh blocks and in the text, are commands and
 // flags that there are.
 func TestReadmeCommandsExist(t *testing.T) {
 	t.Parallel()
-	s := harness.NewShell(t, "")
-	helps := map[string]string{} // by command
-	help := func(command string) string {
-		if _, ok := helps[command]; !ok {
-			helps[command] = s.Run("", append(strings.Fields(command), "--help")...).Stdout
-		}
-		return helps[command]
+	h := helps{harness.NewShell(t, ""), map[string]string{}}
+	all := ""
+	for _, command := range append(h.commands(t), "bulk load", "bulk verify", "viewleaders add", "viewleaders remove") {
+		all += h.of(command)
 	}
+	flag := regexp.MustCompile("`(--[a-z-]+)")
 	shown := 0
 	for _, page := range readmes(t) {
-		for _, b := range page.blocks {
-			if b.language != "sh" {
-				continue
+		for _, m := range flag.FindAllStringSubmatch(page.text, -1) {
+			if !hasFlag(all, m[1]) {
+				t.Errorf("%s: no command has a flag %s", page.path, m[1])
 			}
-			for line := range strings.SplitSeq(strings.ReplaceAll(strings.Join(b.lines, "\n"), "\\\n", " "), "\n") {
-				args, ok := commandLine(line)
-				if !ok {
-					continue
-				}
+		}
+		for _, line := range page.shown() {
+			if args := commandLine(line); args != nil {
+				h.check(t, page.path+": "+line, args)
 				shown++
-				command := args[0]
-				if len(args) > 1 && slices.Contains([]string{"bulk", "viewleaders"}, args[0]) && !strings.HasPrefix(args[1], "-") {
-					command += " " + args[1]
-				}
-				if !strings.Contains(help(command), "\n  viewring "+command+" ") {
-					t.Errorf("%s: there is no command %q: %s", page.path, command, line)
-				}
-				for _, arg := range args {
-					flag, _, _ := strings.Cut(arg, "=")
-					if strings.HasPrefix(flag, "--") && !strings.Contains(help(command), " "+flag+" ") {
-						t.Errorf("%s: %s has no flag %s: %s", page.path, command, flag, line)
-					}
-				}
 			}
 		}
 	}
@@ -191,17 +176,76 @@ func TestReadmeCommandsExist(t *testing.T) {
 	}
 }
 
-// commandLine returns what a line tells viewring to do.
-func commandLine(line string) (args []string, ok bool) {
-	line, _, _ = strings.Cut(line, " #")
-	if line, ok = strings.CutPrefix(strings.Replace(line, "go run . ", "viewring ", 1), "viewring "); !ok {
-		return nil, false
+// shown is the lines of the sh blocks; one that ends in a backslash goes on.
+func (r readme) shown() (lines []string) {
+	for _, b := range r.blocks {
+		if b.language == "sh" {
+			lines = append(lines, strings.Split(strings.ReplaceAll(strings.Join(b.lines, "\n"), "\\\n", " "), "\n")...)
+		}
 	}
-	args = strings.Fields(line)
+	return lines
+}
+
+// commandLine returns what a line tells viewring to do, or nil.
+func commandLine(line string) []string {
+	line, _, _ = strings.Cut(line, " #")
+	line, ok := strings.CutPrefix(strings.Replace(line, "go run . ", "viewring ", 1), "viewring ")
+	if !ok {
+		return nil
+	}
+	args := strings.Fields(line)
 	if end := slices.Index(args, "--"); end >= 0 {
 		args = args[:end]
 	}
-	return args, len(args) > 0
+	return args
+}
+
+// helps is what commands say of themselves.
+type helps struct {
+	shell *harness.Shell
+	told  map[string]string // by command
+}
+
+func (h helps) of(command string) string {
+	if _, ok := h.told[command]; !ok {
+		h.told[command] = h.shell.Run("", append(strings.Fields(command), "--help")...).Stdout
+	}
+	return h.told[command]
+}
+
+// commands are those that viewring lists.
+func (h helps) commands(t *testing.T) (names []string) {
+	t.Helper()
+	text, _, _ := strings.Cut(h.shell.OK("help"), "\nFlags:")
+	_, text, _ = strings.Cut(text, "\nRun a cluster:")
+	for _, m := range regexp.MustCompile(`(?m)^  (\S+) `).FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1])
+	}
+	if len(names) < 25 {
+		t.Fatalf("only %d commands in\n%s", len(names), text)
+	}
+	return names
+}
+
+func hasFlag(help, flag string) bool { return strings.Contains(help, " "+flag+" ") }
+
+// check wants a command line's command and flags to be there.
+func (h helps) check(t *testing.T, at string, args []string) {
+	t.Helper()
+	command := args[0]
+	if len(args) > 1 && slices.Contains([]string{"bulk", "viewleaders"}, args[0]) {
+		command += " " + args[1]
+	}
+	help := h.of(command)
+	if !strings.Contains(help, "\n  viewring "+command+" ") {
+		t.Errorf("%s: there is no command %q", at, command)
+	}
+	for _, arg := range args {
+		flag, _, _ := strings.Cut(arg, "=")
+		if strings.HasPrefix(flag, "--") && !hasFlag(help, flag) {
+			t.Errorf("%s: %s has no flag %s", at, command, flag)
+		}
+	}
 }
 
 // The page of the command line lists every command.
@@ -211,15 +255,9 @@ func TestReadmeListsCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	help, _, _ := strings.Cut(harness.NewShell(t, "").OK("help"), "\nFlags:")
-	_, help, _ = strings.Cut(help, "\nRun a cluster:")
-	commands := regexp.MustCompile(`(?m)^  (\S+) `).FindAllStringSubmatch(help, -1)
-	if len(commands) < 25 {
-		t.Fatalf("only %d commands in\n%s", len(commands), help)
-	}
-	for _, c := range commands {
-		if !strings.Contains(string(text), "`"+c[1]+"`") {
-			t.Errorf("%s is not listed", c[1])
+	for _, name := range (helps{shell: harness.NewShell(t, "")}).commands(t) {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("%s is not listed", name)
 		}
 	}
 }
