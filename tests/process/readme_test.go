@@ -147,6 +147,35 @@ func like(got, want string) bool {
 	return regexp.MustCompile("^" + pattern + "$").MatchString(strings.Join(strings.Fields(got), " "))
 }
 
+// What the pages show of Go beside the programs that TestReadme runs is lines of those.
+func TestReadmeGo(t *testing.T) {
+	t.Parallel()
+	program, shown := map[string]bool{}, map[string]string{}
+	for _, page := range readmes(t) {
+		for _, b := range page.blocks {
+			if b.language != "go" {
+				continue
+			}
+			isProgram := strings.HasPrefix(b.lines[0], "// ")
+			for _, line := range b.lines {
+				if line = strings.TrimSpace(line); isProgram {
+					program[line] = true
+				} else {
+					shown[line] = page.path
+				}
+			}
+		}
+	}
+	for line, path := range shown {
+		if !program[line] {
+			t.Errorf("%s: no program has the line %s", path, line)
+		}
+	}
+	if len(program) == 0 {
+		t.Error("no program was found")
+	}
+}
+
 // What the pages show without running it, in sh blocks and in the text, are commands and
 // flags that there are.
 func TestReadmeCommandsExist(t *testing.T) {
@@ -248,15 +277,16 @@ func (h helps) check(t *testing.T, at string, args []string) {
 	}
 }
 
-// The page of the command line lists every command.
+// The page of the command line begins with a list of all commands.
 func TestReadmeListsCommands(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join(root, "client/cli/README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	list, _, _ := strings.Cut(string(text), "\n## ")
 	for _, name := range (helps{shell: harness.NewShell(t, "")}).commands(t) {
-		if !strings.Contains(string(text), "`"+name+"`") {
+		if !strings.Contains(list, "`"+name+"`") {
 			t.Errorf("%s is not listed", name)
 		}
 	}
