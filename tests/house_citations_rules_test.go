@@ -21,6 +21,8 @@ const protocolPage = `# Protocol
 // citesAll uses all of it, and so does nothing wrong.
 const citesAll = `// Package replica follows rules 1 and 2. Hole 1 is closed (I1).
 package replica
+
+func f() {}
 `
 
 // Each of these must be found, at its line, and the nearest good thing must pass.
@@ -42,6 +44,7 @@ func TestHouseCitationsCanFail(t *testing.T) {
 		{"used nowhere", "server/replica/MORE.md", "\n## Rule 3. One more\n", "server/replica/MORE.md:2", "\nand rule 2\n"},
 		{"a page that is not there", "ring/x.go", "\n// f: see server/DESIGN.md", "ring/x.go:3", "\n// f: see server/replica/DESIGN.md"},
 		{"a page of another directory", "server/x.go", "\n// f: see DESIGN.md", "server/x.go:3", "\n// f: see replica/DESIGN.md"},
+		{"a function", "server/replica/MORE.md", "see\n`f`, `F` and `g` in doc.go\n", "server/replica/MORE.md:2", "see\n`f` in\ndoc.go\n"},
 		{"a section", "server/x.go", "\n// f: see replica/DESIGN.md, \"Rule\"", "server/x.go:3", "\n// f: see replica/DESIGN.md, \"Protocol\""},
 	}
 	look := func(path, text string) []string {
@@ -63,7 +66,7 @@ func TestHouseCitationsCanFail(t *testing.T) {
 			}
 			all.sources = append(all.sources, s)
 		}
-		return append(checkCitations(all), checkPages(all)...)
+		return slices.Concat(checkCitations(all), checkPages(all), checkNames(all))
 	}
 	for _, tt := range tests {
 		if found := look(tt.path, tt.bad); !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, tt.at+": ") }) {

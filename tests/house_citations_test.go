@@ -36,6 +36,7 @@ var (
 	holeTest    = regexp.MustCompile(`^TestH(\d\d)`)
 	numbered    = regexp.MustCompile(`^(?:[HI]|rule )\d+$`)
 	pageName    = regexp.MustCompile(`(?:[\w.-]+/)*\b[A-Z][A-Z_]*\.md\b`)
+	goNames     = regexp.MustCompile("((?:`\\w+`(?:,\\s+|\\s+and\\s+)?)+)\\s+in\\s+(\\w+\\.go)")
 	pageSection = regexp.MustCompile(`((?:[\w.-]+/)*\b[A-Z][A-Z_]*\.md),\s+"([^"\n]+)"`)
 )
 
@@ -241,6 +242,30 @@ func checkPages(t tree) (found []string) {
 	return found
 }
 
+// checkNames finds functions that a page says are in a file beside it, and are not.
+func checkNames(t tree) (found []string) {
+	declared := map[string][]string{}
+	for _, s := range t.sources {
+		for _, d := range s.file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok {
+				declared[s.path] = append(declared[s.path], f.Name.Name)
+			}
+		}
+	}
+	for name, text := range t.pages {
+		for _, m := range goNames.FindAllStringSubmatchIndex(text, -1) {
+			file := path.Join(path.Dir(name), text[m[4]:m[5]])
+			for _, f := range quoted.FindAllStringSubmatch(text[m[2]:m[3]], -1) {
+				if !slices.Contains(declared[file], f[1]) {
+					found = append(found, fmt.Sprintf("%s:%d: there is no %s in %s", name, 1+strings.Count(text[:m[0]], "\n"), f[1], file))
+				}
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
 // loadTree parses the module at root with its pages.
 func loadTree(root string) (t tree, err error) {
 	if t.sources, err = load(root); err != nil {
@@ -275,7 +300,7 @@ func TestHouseCitations(t *testing.T) {
 	if len(all.pages) < 8 {
 		t.Fatalf("only %d pages found", len(all.pages))
 	}
-	for _, found := range append(checkCitations(all), checkPages(all)...) {
+	for _, found := range slices.Concat(checkCitations(all), checkPages(all), checkNames(all)) {
 		t.Error(found)
 	}
 }
