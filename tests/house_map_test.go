@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+
+	"viewring/server/replica"
 )
 
 // packageRow is a line of the package map in internal/DESIGN.md: package, job, imports.
@@ -56,5 +58,23 @@ func TestHouseMap(t *testing.T) {
 		if found := checkMap(page, allowed); (len(found) == 0) != good {
 			t.Errorf("%q: found %q", page, found)
 		}
+	}
+}
+
+// TestHouseMessages: the protocol's table of messages has a row for each, in their order.
+func TestHouseMessages(t *testing.T) {
+	page, err := os.ReadFile("../server/replica/DESIGN.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sent, told []string
+	for m := replica.MsgPing; m.String() != replica.MsgType(0).String(); m++ {
+		sent = append(sent, m.String())
+	}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Z]\w+) \| [^|]* → [^|]* \|`).FindAllStringSubmatch(string(page), -1) {
+		told = append(told, row[1])
+	}
+	if !slices.Equal(sent, told) {
+		t.Errorf("the table has %q, messages are %q", told, sent)
 	}
 }
