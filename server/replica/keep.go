@@ -9,7 +9,7 @@ import (
 // A member of W that returns while too few replicas act has a copy that must be
 // kept: the partition may have to be restored from it. Nothing is sequenced
 // meanwhile, so its log and that of the acting replicas are one log, cut off at
-// different places. DESIGN.md, "Returning below min-copies".
+// different places. LEARNER.md, "Returning below min-copies".
 
 // mustKeep reports whether our copy may be the one that the partition is restored
 // from. Then a delta is staged whatever its size: below min-copies nothing new is

@@ -17,7 +17,7 @@ const (
 	following                     // whole: entries are taken as a backup takes them
 )
 
-// learn is what a learner keeps until it acts. DESIGN.md, "Learner, exactly".
+// learn is what a learner keeps until it acts. LEARNER.md, "Learner, exactly".
 type learn struct {
 	phase     learnPhase
 	source    ring.ServerID // a ring neighbour to copy from; the primary if it fails

@@ -91,7 +91,7 @@ func (c *Core) drains() bool {
 }
 
 // startWaited reports whether all promises of an earlier start of this server have
-// run out: before, it must serve nothing.
+// run out: before, it must serve nothing (rule 7).
 func (c *Core) startWaited() bool {
 	return c.cfg.Fresh || c.cfg.Bugs.on(BugNoStartWait) || c.now.Mono >= c.startedAt+max(c.view.LeaseTTL, c.cfg.LeaseSeen)
 }

@@ -186,7 +186,7 @@ func (c *Core) releaseHeld(p *part) {
 }
 
 // onStray answers a server that has a copy and no part in the partition: it may
-// delete it once the copies that the ring wants agree (I9).
+// delete it once the copies that the ring wants agree (rule 9, I9).
 // Targets change without a new term, so both must speak of the same epoch: a
 // Purge that comes late finds its receiver at another one.
 func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {

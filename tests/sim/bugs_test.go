@@ -20,7 +20,7 @@ type plantedBug struct {
 	roster roster.Bugs
 	rule   sessionRule
 
-	hole string // of PROTOCOL.md, rule or invariant
+	hole string // rule or invariant of server/replica/DESIGN.md, or a check of this package
 
 	// The mix of faults does not bring it about within the seeds allowed; other
 	// tests catch it.
@@ -88,7 +88,7 @@ var plantedBugs = []plantedBug{
 	{name: "a returner's tail goes on", bug: replica.BugTailGoesOn, hole: "H14", elusive: true},
 	{name: "a batch's later checks skipped", bug: replica.BugBatchCheckSkipped, hole: "H29"},
 	{name: "half of a batch applied", bug: replica.BugBatchHalfApplied, hole: "H29"},
-	{name: "fence forgotten with the term", bug: replica.BugFenceForgotten, hole: "fences"},
+	{name: "fence forgotten with the term", bug: replica.BugFenceForgotten, hole: "fence"},
 	{name: "a waiter has the token of the grant before", roster: roster.BugTokenKept, hole: "locks"},
 	{name: "no lock delay", roster: roster.BugNoLockDelay, hole: "locks"},
 	{name: "a reader passes a writer", roster: roster.BugReaderPasses, hole: "locks"},
