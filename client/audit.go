@@ -219,7 +219,7 @@ func (a *auditor) fault(on []holding, targets []ring.ServerID) string {
 			want = append(want, id)
 		}
 	}
-	if !sameServers(holders, want) {
+	if !ring.SameServers(holders, want) {
 		slices.Sort(holders)
 		return fmt.Sprintf("on %v, its targets are %v", holders, targets)
 	}

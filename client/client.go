@@ -9,8 +9,8 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"net"
-	"strings"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 

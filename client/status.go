@@ -244,7 +244,7 @@ func (s *Status) Unbalanced() string {
 	for i := range s.View.Partitions {
 		p := ring.PartitionID(i)
 		acting, targets := s.View.Partitions[i].Acting, s.Targets(p)
-		if !sameServers(acting, targets) {
+		if !ring.SameServers(acting, targets) {
 			return fmt.Sprintf("partition %d is on %v, its targets are %v", p, acting, targets)
 		}
 	}
@@ -264,17 +264,4 @@ func (s *Status) Unbalanced() string {
 		}
 	}
 	return ""
-}
-
-// sameServers compares two sets of distinct servers.
-func sameServers(a, b []ring.ServerID) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, id := range a {
-		if !slices.Contains(b, id) {
-			return false
-		}
-	}
-	return true
 }

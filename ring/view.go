@@ -105,6 +105,11 @@ func (p *Partition) Primary() ServerID {
 	return p.Acting[0]
 }
 
+// SameServers compares two sets of distinct servers.
+func SameServers(a, b []ServerID) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(id ServerID) bool { return !slices.Contains(b, id) })
+}
+
 // IsActing reports whether id is among the acting replicas.
 func (p *Partition) IsActing(id ServerID) bool { return slices.Contains(p.Acting, id) }
 

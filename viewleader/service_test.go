@@ -158,13 +158,7 @@ func TestServersJoinAndExpire(t *testing.T) {
 	if v, err := l.View(t.Context(), nil, 0); err != nil || v.Epoch != 0 || len(v.Partitions) != 16 {
 		t.Fatalf("%+v, %v", v, err)
 	}
-	var servers []*server
-	for n := byte(1); n <= 3; n++ {
-		sv := newServer(t, s.Addr(), n)
-		sv.register()
-		sv.live()
-		servers = append(servers, sv)
-	}
+	servers := threeServers(t, s)
 	v := servers[2].view
 	results, err := l.Change(t.Context(), handoffAll(v, servers[0].incarnated(),
 		servers[0].incarnated(), servers[1].incarnated(), servers[2].incarnated()))
@@ -200,16 +194,21 @@ func TestServersJoinAndExpire(t *testing.T) {
 	}
 }
 
-func TestSilenceOfAllLeavesTheSets(t *testing.T) {
-	s := start(t, testOptions(t))
-	l := leaderOf(t, s)
-	var servers []*server
+// threeServers are registered, and live.
+func threeServers(t *testing.T, s *Service) (servers []*server) {
 	for n := byte(1); n <= 3; n++ {
 		sv := newServer(t, s.Addr(), n)
 		sv.register()
 		sv.live()
 		servers = append(servers, sv)
 	}
+	return servers
+}
+
+func TestSilenceOfAllLeavesTheSets(t *testing.T) {
+	s := start(t, testOptions(t))
+	l := leaderOf(t, s)
+	servers := threeServers(t, s)
 	v := servers[2].view
 	if _, err := l.Change(t.Context(), handoffAll(v, servers[0].incarnated(), servers[0].incarnated(),
 		servers[1].incarnated(), servers[2].incarnated())); err != nil {

@@ -141,10 +141,11 @@ func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err erro
 	}
 	w := &chunkWriter{f: f, id: s.id}
 	w.put(lsn, first)
-	for n := range s.parts {
-		if p := s.parts[n].Load(); p != nil && w.err == nil {
-			s.writePartition(w, lsn, uint16(n), p)
+	for n, p := range s.present() {
+		if w.err != nil {
+			break
 		}
+		s.writePartition(w, lsn, n, p)
 	}
 	w.put(lsn, []byte{chunkEnd})
 	w.flush()

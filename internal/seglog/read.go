@@ -151,14 +151,10 @@ func (s *Store) After(key []byte) Cursor { return Cursor{s.id.boundOf(key).pos, 
 
 // Parts returns the partitions that have items.
 func (s *Store) Parts() (parts []uint16) {
-	for n := range s.parts {
-		p := s.parts[n].Load()
-		if p == nil {
-			continue
-		}
+	for n, p := range s.present() {
 		p.mu.RLock()
 		if p.items.n > 0 {
-			parts = append(parts, uint16(n))
+			parts = append(parts, n)
 		}
 		p.mu.RUnlock()
 	}
@@ -387,14 +383,10 @@ type Meta struct {
 
 // Metas returns the metas of all partitions that have one, or had one that cannot be read.
 func (s *Store) Metas() (out []Meta) {
-	for n := range s.parts {
-		p := s.parts[n].Load()
-		if p == nil {
-			continue
-		}
+	for n, p := range s.present() {
 		p.mu.RLock()
 		if suspect := s.suspicious(p); p.meta != nil || p.bad || suspect {
-			out = append(out, Meta{Part: uint16(n), Value: p.meta, Suspect: suspect})
+			out = append(out, Meta{Part: n, Value: p.meta, Suspect: suspect})
 		}
 		p.mu.RUnlock()
 	}

@@ -175,10 +175,8 @@ func (r *recovery) lost(seg uint32, what string, count int64, parts []uint16) {
 }
 
 func (r *recovery) suspectAll() {
-	for n := range r.s.parts {
-		if r.s.parts[n].Load() != nil {
-			r.suspect(uint16(n))
-		}
+	for n := range r.s.present() {
+		r.suspect(n)
 	}
 	r.noticed = true
 	r.s.loss.Add(1)
@@ -216,11 +214,7 @@ func (t *tree) each(fn func(e *entry)) {
 // into a segment that was freed is a leftover of two keys whose hashes collide, or damage.
 func (r *recovery) sweep() {
 	s := r.s
-	for n := range s.parts {
-		q := s.parts[n].Load()
-		if q == nil {
-			continue
-		}
+	for n, q := range s.present() {
 		dangling := 0
 		look := func(e *entry) {
 			if !e.lost() && e.size&bitShare == 0 && s.seg(e.seg) == nil && !s.table.missing[e.seg] {

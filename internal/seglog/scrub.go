@@ -50,11 +50,7 @@ func (s *Store) Scrub(ctx context.Context, job *Scrubbing) error {
 // segment that was collected before its turn came has been read for that, and what could
 // not be read of it is known by then.
 func (s *Store) tellLost(job *Scrubbing) {
-	for n := range s.parts {
-		p := s.parts[n].Load()
-		if p == nil {
-			continue
-		}
+	for n, p := range s.present() {
 		lost := 0
 		look := func(e *entry) {
 			if e.lost() || e.doubted() {
@@ -66,7 +62,7 @@ func (s *Store) tellLost(job *Scrubbing) {
 		p.rows.each(look)
 		p.mu.RUnlock()
 		if lost > 0 {
-			job.Found(Finding{Part: uint16(n), Err: fmt.Errorf("%w: %d records are lost", ErrCorrupt, lost)})
+			job.Found(Finding{Part: n, Err: fmt.Errorf("%w: %d records are lost", ErrCorrupt, lost)})
 		}
 	}
 }

@@ -2,6 +2,7 @@ package seglog
 
 import (
 	"fmt"
+	"iter"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,17 @@ type partition struct {
 	rows      tree
 }
 
+// present goes through the partitions that anything is known of, by their numbers.
+func (s *Store) present() iter.Seq2[uint16, *partition] {
+	return func(yield func(uint16, *partition) bool) {
+		for n := range s.parts {
+			if p := s.parts[n].Load(); p != nil && !yield(uint16(n), p) {
+				return
+			}
+		}
+	}
+}
+
 // part returns a partition, made if need be. The caller holds mu.
 func (s *Store) part(p uint16) *partition {
 	if q := s.parts[p].Load(); q != nil {
@@ -240,12 +252,10 @@ func (s *Store) end(flags uint32) error {
 	}
 	s.table.order = nil
 	s.table.Unlock()
-	for i := range s.parts {
-		if p := s.parts[i].Load(); p != nil {
-			p.mu.Lock() // no read is in it any more
-			p.items.nodes, p.rows.nodes = nil, nil
-			p.mu.Unlock()
-		}
+	for _, p := range s.present() {
+		p.mu.Lock() // no read is in it any more
+		p.items.nodes, p.rows.nodes = nil, nil
+		p.mu.Unlock()
 	}
 	s.arena.close()
 	return s.Err()

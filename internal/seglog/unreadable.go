@@ -30,16 +30,12 @@ func (s *Store) copyUnreadable(in ...*content) error {
 	if err != nil {
 		return err
 	}
-	for n := range s.parts {
-		q := s.parts[n].Load()
-		if q == nil {
-			continue
-		}
-		if err := u.state(uint16(n), q); err != nil {
+	for n, q := range s.present() {
+		if err := u.state(n, q); err != nil {
 			return err
 		}
 		for _, t := range []*tree{&q.items, &q.rows} {
-			if err := u.tree(uint16(n), q, t); err != nil {
+			if err := u.tree(n, q, t); err != nil {
 				return err
 			}
 		}

@@ -203,23 +203,11 @@ func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {
 // agreed reports whether acting = targets = W, with everything durable and
 // equal at the head.
 func (c *Core) agreed(p *part) bool {
-	if !sameSet(p.view.Acting, p.targets) || !sameSet(p.view.Acting, p.view.Writable) || p.durable != p.log.last.Seq {
+	if !ring.SameServers(p.view.Acting, p.targets) || !ring.SameServers(p.view.Acting, p.view.Writable) || p.durable != p.log.last.Seq {
 		return false
 	}
 	for _, f := range p.lead.followers {
 		if f.acting && (f.match != p.log.last.Seq || f.matchDigest != p.log.digest) {
-			return false
-		}
-	}
-	return true
-}
-
-func sameSet(a, b []ring.ServerID) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for _, id := range a {
-		if !slices.Contains(b, id) {
 			return false
 		}
 	}
