@@ -26,10 +26,7 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 	vp := &c.view.Partitions[p.id]
 	old := p.view
 	p.view, p.targets = vp, c.table.Targets(p.id)
-	p.wanted = p.targets
-	if !c.cfg.Bugs.on(BugNoReturners) {
-		p.wanted = vp.Wanted(p.targets, c.view.Member)
-	}
+	p.wanted = vp.Wanted(p.targets, c.view.Member)
 	newTerm := old == nil || vp.Term != old.Term
 	invariant.Check(old == nil || vp.Term >= old.Term, "I6", "partition %d: term fell from %d to %d", p.id, p.term, vp.Term)
 	if newTerm {
@@ -88,7 +85,7 @@ func (c *Core) hold(p *part, x ring.ServerID, promised map[ring.ServerID]time.Du
 	if c.peer(x).done >= p.view.Term {
 		return // it serves no older term any more
 	}
-	if x != c.cfg.Self && given && until > c.now.Mono && !c.cfg.Bugs.on(BugNoHolds) {
+	if x != c.cfg.Self && given && until > c.now.Mono {
 		p.holds[x] = max(p.holds[x], until)
 	}
 }
@@ -127,7 +124,7 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 			keep = append(keep, queued{since: c.now.Mono, read: &r})
 		}
 	}
-	lives := p.view.Reborn == p.reborn || c.cfg.Bugs.on(BugFormerLifeAnswered) // else its log is dropped
+	lives := p.view.Reborn == p.reborn // else its log is dropped
 	if staysPrimary {
 		p.lead = &lead{queue: keep}
 		keep = nil
@@ -136,11 +133,7 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 		}
 	}
 	for _, w := range l.waiting {
-		status := StatusUnknown
-		if c.cfg.Bugs.on(BugMovedAfterSequencing) {
-			status = StatusMoved
-		}
-		c.answer(Answer{Token: w.answer.Token, Status: status})
+		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
 	}
 	for _, q := range keep {
 		c.answer(Answer{Token: q.token(), Status: StatusMoved})
@@ -204,10 +197,10 @@ func (c *Core) reviewFollowers(p *part) {
 		return
 	}
 	for _, f := range slices.Clone(l.followers) {
-		if f.acting || f.proposed && !c.cfg.Bugs.on(BugProposalDropped) {
+		if f.acting || f.proposed {
 			continue
 		}
-		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation && !c.cfg.Bugs.on(BugIncarnationIgnored) || !p.isWanted(f.id) {
+		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isWanted(f.id) {
 			l.dropFollower(f.id)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 
 // onAppend takes entries, or a probe without any, from the term's primary.
 func (c *Core) onAppend(p *part, from ring.ServerID, m *Message) {
-	if from != p.view.Primary() && !c.cfg.Bugs.on(BugAcceptLowerTerm) {
+	if from != p.view.Primary() {
 		return
 	}
 	switch {
@@ -36,12 +36,12 @@ func (c *Core) followLog(p *part, m *Message) {
 		}
 		invariant.Check(e.Version.Seq == p.log.last.Seq+1, "I5", "partition %d: entry %v after %v", p.id, e.Version, p.log.last)
 		c.applyEntry(p, e)
-		invariant.Check(e.Digest == p.log.digest || c.cfg.Bugs != 0, "I4", "partition %d term %d: digest %x after entry %v, the primary has %x",
+		invariant.Check(e.Digest == p.log.digest, "I4", "partition %d term %d: digest %x after entry %v, the primary has %x",
 			p.id, p.term, p.log.digest, e.Version, e.Digest)
 		fresh = true
 	}
 	if m.Prev.Seq == p.log.last.Seq && len(m.Entries) == 0 {
-		invariant.Check(m.Prev == p.log.last || c.cfg.Bugs != 0, "I5", "partition %d term %d: our log ends at %v, the primary's at %v", p.id, p.term, p.log.last, m.Prev)
+		invariant.Check(m.Prev == p.log.last, "I5", "partition %d term %d: our log ends at %v, the primary's at %v", p.id, p.term, p.log.last, m.Prev)
 	}
 	p.gapSaid = 0
 	c.learnCommit(p, m.Commit)

@@ -69,12 +69,8 @@ func (c *Core) executeBatch(p *part, r *Request) {
 		found[key] = c.live(p, key, found[key])
 	}
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
-	checks := r.Checks
-	if c.cfg.Bugs.on(BugBatchCheckSkipped) {
-		checks = checks[:min(1, len(checks))]
-	}
-	for i := range checks {
-		if have := found[checks[i].Key].Version; have != checks[i].Version {
+	for i := range r.Checks {
+		if have := found[r.Checks[i].Key].Version; have != r.Checks[i].Version {
 			c.conclude(p, r, nil, Answer{Status: StatusCondFailed, Version: have}, version)
 			return
 		}

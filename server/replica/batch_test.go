@@ -40,17 +40,17 @@ func (r *rig) versionAt(id int, key string) Version {
 // TestH29: a batch is one entry: every check counts, and every replica has all of its
 // writes, with one version.
 func TestH29(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.set(1, "a", "1")
 		r.set(1, "b", "1")
 		a, b := r.versionAt(1, "a"), r.versionAt(1, "b")
 		r.set(1, "b", "2")
 		no := r.do(1, batchOf("a", "x", "c", "x").when("a", a).when("b", b))
 		return no.Status == StatusCondFailed && no.Version == r.versionAt(1, "b") && r.get(1, "a") == "1" && r.get(1, "c") == ""
-	}, BugBatchCheckSkipped)
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	})
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.set(1, "gone", "1")
 		ok := r.do(1, batchOf("a", "x", "b", "y", "gone", "-", "absent", "-").when("gone", r.versionAt(1, "gone")).when("a", Version{}))
 		if ok.Status != StatusOK {
@@ -64,12 +64,12 @@ func TestH29(t *testing.T) {
 		r.change(actingAre(2, 1))
 		r.pass(2 * r.view.LeaseTTL)
 		return r.get(2, "a") == "x" && r.get(2, "b") == "y" && r.get(2, "gone") == ""
-	}, BugBatchHalfApplied)
+	})
 }
 
 // TestH29Retry: a batch's answer is recorded like any other, whatever it was.
 func TestH29Retry(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	ok := batchOf("a", "1", "b", "1").when("a", Version{})
 	ok.ID = RequestID{Client: [16]byte{1}, Number: 1, Born: r.wall}
 	first := r.do(1, ok)
@@ -91,7 +91,7 @@ func TestH29Retry(t *testing.T) {
 // TestH29Readers: who reads any key of a batch waits for it, and a check alone waits
 // for what was written to its keys before.
 func TestH29Readers(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.drop = lost(MsgAck)
 	batch := r.write(1, batchOf("a", "x", "b", "y"))
 	r.run()
@@ -112,7 +112,7 @@ func TestH29Readers(t *testing.T) {
 
 // TestH29CheckDeposed: a check alone is not answered by who only believes in its term.
 func TestH29CheckDeposed(t *testing.T) {
-	r := acting(t, 2, 1, 0)
+	r := acting(t, 2, 1)
 	r.set(1, "k", "v")
 	r.nextTerm(actingAre(2), 2)
 	r.pass(2 * r.view.LeaseTTL)
@@ -126,7 +126,7 @@ func TestH29CheckDeposed(t *testing.T) {
 
 // TestH29Expired: to a check an expired key is absent, and its delete is logged.
 func TestH29Expired(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	batch := batchOf("a", "1", "b", "1")
 	batch.Writes[0].Expiry = r.wall + 100
 	if a := r.do(1, batch); a.Status != StatusOK {
@@ -148,7 +148,7 @@ func TestH29Expired(t *testing.T) {
 
 // TestH29Mended: a batch waits for each of its keys that cannot be read.
 func TestH29Mended(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.do(1, batchOf("a", "1", "b", "1", "c", "1"))
 	v := r.versionAt(1, "b")
 	r.host(1).spoilKey("a")
@@ -165,7 +165,7 @@ func TestH29Mended(t *testing.T) {
 // batch go, and a full copy has them too.
 func TestH29Returner(t *testing.T) {
 	for _, diskLost := range []bool{false, true} {
-		r := returner(t, 2, diskLost, 0, func(r *rig) {
+		r := returner(t, 2, diskLost, func(r *rig) {
 			r.do(1, batchOf("old", "2", "gone", "-", "new", "2"))
 		})
 		r.learn(2, 1)
@@ -183,7 +183,7 @@ func TestH29Returner(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	r := acting(t, 2, 1, 0)
+	r := acting(t, 2, 1)
 	r.do(1, batchOf("a", "1", "b", "1"))
 	r.drop = lost(MsgAppend)
 	r.write(1, batchOf("a", "dropped", "b", "-", "c", "dropped"))
@@ -223,7 +223,7 @@ func TestH29Index(t *testing.T) {
 		{Limits{DeltaBytes: 2000}, 1, 22},
 		{Limits{IndexBytes: 1400}, 1, 14}, // those of the last 1,400 bytes, and of a piece
 	} {
-		r := returner(t, 2, false, 0, func(r *rig) {
+		r := returner(t, 2, false, func(r *rig) {
 			for range 20 {
 				r.do(1, batchOf(keys(10)...))
 			}
@@ -245,7 +245,7 @@ func TestH29Index(t *testing.T) {
 // TestH29Limits: values count together, and so do names; a full server takes deletes
 // alone; what the server in front must see to is checked.
 func TestH29Limits(t *testing.T) {
-	r := acting(t, 2, 2, 0) // values up to 1 KiB
+	r := acting(t, 2, 2) // values up to 1 KiB
 	half := string(make([]byte, 512))
 	if a := r.do(1, batchOf("a", half, "b", half)); a.Status != StatusOK {
 		t.Errorf("at the limit: %+v", a)

@@ -62,9 +62,6 @@ type Config struct {
 	// LeaseSeen is the longest L that this store's server ever had: a promise
 	// given before the start may run so long.
 	LeaseSeen time.Duration
-
-	// Bugs is for the simulation's planted bugs; zero otherwise.
-	Bugs Bugs
 }
 
 // Core keeps the partitions of one lane. It is not safe for concurrent use.
@@ -180,9 +177,6 @@ func (c *Core) peer(id ring.ServerID) *peer {
 // Promised notes a promise that a ping brought.
 func (c *Core) Promised(at Instant, pr Promise) {
 	c.enter(at)
-	if c.cfg.Bugs.on(BugLeaseWhole) && c.view != nil {
-		pr.Until += c.view.LeaseTTL * 2 / 10
-	}
 	q := c.peer(pr.From)
 	q.noteClock(&pr)
 	if pr.Epoch < q.promise.Epoch || pr.Epoch == q.promise.Epoch && pr.Until < q.promise.Until {
@@ -200,7 +194,7 @@ func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
 	}
 	q.done = done
 	for _, p := range c.parts {
-		if _, held := p.holds[from]; held && (done >= p.term || c.cfg.Bugs.on(BugHoldsEndEarly)) {
+		if _, held := p.holds[from]; held && done >= p.term {
 			delete(p.holds, from)
 			c.tryActivate(p)
 		}
@@ -214,7 +208,7 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 	if p == nil || from == c.cfg.Self {
 		return
 	}
-	if m.Term != p.term && !c.cfg.Bugs.on(BugAcceptLowerTerm) {
+	if m.Term != p.term {
 		return // I6: of a term that is over, or of one whose view is still to come
 	}
 	switch m.Type {
@@ -384,9 +378,6 @@ func (c *Core) flushMeta(p *part) {
 	p.commitSaved, p.savedAt = p.commit, c.now.Mono
 	p.unsynced++
 	c.marks = append(c.marks, mark{number: c.number, p: p, generation: p.generation, last: p.log.last, digest: p.log.digest})
-	if c.cfg.Bugs.on(BugAckBeforeSync) {
-		c.durable(c.marks[len(c.marks)-1], true)
-	}
 }
 
 // Synced notes that batch number, and all before it, are durable.
@@ -394,21 +385,19 @@ func (c *Core) Synced(at Instant, number uint64) {
 	c.enter(at)
 	i := 0
 	for ; i < len(c.marks) && c.marks[i].number <= number; i++ {
-		c.durable(c.marks[i], false)
+		c.durable(c.marks[i])
 	}
 	c.marks = append(c.marks[:0], c.marks[i:]...)
 }
 
 // durable acts on a part of the log having become durable.
-func (c *Core) durable(k mark, early bool) {
+func (c *Core) durable(k mark) {
 	p := k.p
-	if !early {
-		p.unsynced--
-	}
-	if k.generation != p.generation && !c.cfg.Bugs.on(BugOldMarks) {
+	p.unsynced--
+	if k.generation != p.generation {
 		return
 	}
-	invariant.Check(k.last.Seq >= p.durable || early || c.cfg.Bugs != 0, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)
+	invariant.Check(k.last.Seq >= p.durable, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)
 	p.durable, p.durableDigest = k.last.Seq, k.digest
 	switch {
 	case p.learn != nil:

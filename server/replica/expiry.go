@@ -87,7 +87,7 @@ func (c *Core) deadline(ttl int64) int64 {
 
 // expired reports whether an item is past its expiry and our clock may say so.
 func (c *Core) expired(it *Item) bool {
-	return it.Expiry != 0 && it.Expiry <= c.now.Wall && (c.cfg.Bugs.on(BugClockUnchecked) || c.clockSane())
+	return it.Expiry != 0 && it.Expiry <= c.now.Wall && c.clockSane()
 }
 
 // live returns the state of a key that a request at the head of the log meets:
@@ -106,10 +106,6 @@ func (c *Core) live(p *part, key Key, it Item) Item {
 func (c *Core) readExpired(p *part, r *Read) {
 	if !p.enoughCopies() {
 		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
-		return
-	}
-	if c.cfg.Bugs.on(BugExpiryNotLogged) {
-		c.answer(Answer{Token: r.Token, Status: StatusNotFound, Confirmed: r.Confirmed})
 		return
 	}
 	c.expire(p, r.Key)

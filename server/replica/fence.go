@@ -71,7 +71,7 @@ func (c *Core) noteToken(p *part, f Fence, version Version) []Write {
 
 // tokenOf returns the token in a lock's item, 0 for none.
 func (c *Core) tokenOf(p *part, it Item) uint64 {
-	if it.Version.IsZero() || it.Version.Term < p.term && c.cfg.Bugs.on(BugFenceForgotten) {
+	if it.Version.IsZero() {
 		return 0
 	}
 	token, err := decodeToken(it)

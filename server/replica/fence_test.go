@@ -24,7 +24,7 @@ func (r *rig) wantFenced(id int, key string, token, seen uint64) {
 // TestFence: the highest token that the partition has seen of a lock counts, whatever
 // the operation and the key.
 func TestFence(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	for _, token := range []uint64{5, 5, 7} {
 		if a := r.do(1, under(setTo("k", "v"), token)); a.Status != StatusOK {
 			t.Errorf("token %d: %+v", token, a)
@@ -59,7 +59,7 @@ func TestFence(t *testing.T) {
 // TestFenceRetry: a refusal is the answer to that request id from then on, and so is
 // what was done before a higher token came.
 func TestFenceRetry(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	early := under(request(1, 1, 0), 3)
 	if a := r.do(1, early); a.Status != StatusOK {
 		t.Fatalf("%+v", a)
@@ -83,9 +83,9 @@ func TestFenceRetry(t *testing.T) {
 // TestFenceMoves: the token is where the partition is: at a new primary, at one that
 // copied what changed, and at one that copied everything.
 func TestFenceMoves(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
+	holds(t, func() bool {
 		for _, diskLost := range []bool{false, true} {
-			r := returner(t, 2, diskLost, bugs, func(r *rig) { r.do(1, under(setTo("k", "v"), 7)) })
+			r := returner(t, 2, diskLost, func(r *rig) { r.do(1, under(setTo("k", "v"), 7)) })
 			r.learn(2, 1)
 			r.pass(time.Second)
 			if s := r.host(2).core.Stats(); !r.handoff() || s.DigestMismatches != 0 {
@@ -98,13 +98,13 @@ func TestFenceMoves(t *testing.T) {
 			}
 		}
 		return true
-	}, BugFenceForgotten)
+	})
 }
 
 // TestFenceMended: a token that cannot be read is had from another replica, and what
 // carries one waits for it.
 func TestFenceMended(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.do(1, under(setTo("k", "v"), 7))
 	h := r.host(1)
 	h.store.corrupt = map[Key]bool{h.core.fenceKey(h.core.parts[0], "l"): true}
@@ -124,7 +124,7 @@ func TestFenceMended(t *testing.T) {
 // TestFenceBeforeCommit: a refusal rests on a token that may not be committed, so it
 // is answered after it.
 func TestFenceBeforeCommit(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.drop = lost(MsgAck)
 	newer := r.write(1, under(setTo("k", "v"), 8))
 	older := r.write(1, under(setTo("k", "w"), 7))
@@ -142,7 +142,7 @@ func TestFenceBeforeCommit(t *testing.T) {
 // TestHighestFence: what a server has seen of all locks, for a view leader that has
 // lost count.
 func TestHighestFence(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	for key, token := range map[string]uint64{"k": 5, "b": 8} {
 		q := under(setTo(key, "v"), token)
 		q.Fence.Lock = "of " + key

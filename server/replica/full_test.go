@@ -12,7 +12,7 @@ func (h *host) setFull(full bool) {
 
 // TestFullPrimary: where the others suffice it leaves; until then writes go on.
 func TestFullPrimary(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.host(1).setFull(true)
 	if r.asksToGo(1) != 1 {
 		t.Fatalf("asked %d times to go", r.asksToGo(1))
@@ -32,7 +32,7 @@ func TestFullPrimary(t *testing.T) {
 // without, what needs room is refused, reads and deletes go on, and all of it when
 // there is room again.
 func TestFullBackup(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.set(1, "a", "1")
 	r.set(1, "b", "1")
 	r.host(2).setFull(true)
@@ -61,7 +61,7 @@ func TestFullBackup(t *testing.T) {
 
 // TestFullNoMoreIsHeard: that there is room again is said once; lost, it is asked for.
 func TestFullNoMoreIsHeard(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.host(2).setFull(true)
 	r.drop = lost(MsgAck)
 	r.host(2).setFull(false)
@@ -75,7 +75,7 @@ func TestFullNoMoreIsHeard(t *testing.T) {
 
 // TestFullTakesWhatIsUnderWay: entries sequenced before are taken and acknowledged.
 func TestFullTakesWhatIsUnderWay(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.drop = lost(MsgAppend)
 	token := r.write(1, put("a", "1"))
 	r.run()
@@ -89,7 +89,7 @@ func TestFullTakesWhatIsUnderWay(t *testing.T) {
 
 // TestFullRetry: a retry of what was done is answered with what it did.
 func TestFullRetry(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	q := request(1, 1, 0)
 	first := r.do(1, q)
 	r.host(1).setFull(true)
@@ -100,7 +100,7 @@ func TestFullRetry(t *testing.T) {
 
 // TestFullLearnsNothing: neither now nor what it has begun; afterwards it does.
 func TestFullLearnsNothing(t *testing.T) {
-	r := returner(t, 3, true, 0, func(r *rig) { r.set(1, "old", "2") })
+	r := returner(t, 3, true, func(r *rig) { r.set(1, "old", "2") })
 	learner := r.host(3)
 	r.drop = lost(MsgPage)
 	r.learn(3, 2)

@@ -35,7 +35,7 @@ func (c *Core) considerHandoff(p *part) {
 		}
 		f := l.follower(id)
 		f.proposed = true
-		durable = durable && (f.match >= p.commit || c.cfg.Bugs.on(BugHandoffEarly))
+		durable = durable && f.match >= p.commit
 	}
 	if !durable || l.handoffAskedAt != 0 && c.now.Mono-l.handoffAskedAt < askAfter {
 		return
@@ -66,9 +66,6 @@ func (c *Core) wantedActing(p *part) []ring.ServerID {
 	if all {
 		return p.targets
 	}
-	if c.cfg.Bugs.on(BugAllOrNothing) {
-		return p.view.Acting
-	}
 	return add
 }
 
@@ -82,10 +79,10 @@ func (c *Core) fitToAct(p *part, id ring.ServerID) bool {
 		return true
 	}
 	f := p.lead.follower(id)
-	if f == nil || f.incarnation != m.Incarnation && !c.cfg.Bugs.on(BugIncarnationIgnored) {
+	if f == nil || f.incarnation != m.Incarnation {
 		return false
 	}
-	if f.acting || c.cfg.Bugs.on(BugHandoffEarly) {
+	if f.acting {
 		return true
 	}
 	// From its proposal on the window is kept for it; it must reach back far enough,

@@ -12,8 +12,8 @@ import (
 // TestH12: a page comes from a source that has all that the learner's subscription
 // takes for granted.
 func TestH12(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := returner(t, 3, true, bugs, func(r *rig) { r.set(1, "k", "old") })
+	holds(t, func() bool {
+		r := returner(t, 3, true, func(r *rig) { r.set(1, "k", "old") })
 		r.drop = func(p parcel) bool { return p.msg.Type == MsgAppend && p.to == 2 }
 		r.write(1, setTo("k", "new"))
 		r.run()
@@ -22,14 +22,14 @@ func TestH12(t *testing.T) {
 		r.drop = nil
 		r.pass(2 * time.Second)
 		return r.joins(3) && r.stored(3, "k") == "new"
-	}, BugPageTooEarly)
+	})
 }
 
 // TestH13: an append reaches a learner that has not copied its key, and a page
 // from before the append after it.
 func TestH13(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := returner(t, 2, true, bugs, func(r *rig) { r.set(1, "k", "a") })
+	holds(t, func() bool {
+		r := returner(t, 2, true, func(r *rig) { r.set(1, "k", "a") })
 		release := r.hold(lost(MsgPage))
 		r.learn(2, 1)
 		r.run()
@@ -38,13 +38,13 @@ func TestH13(t *testing.T) {
 		release()
 		r.pass(2 * time.Second)
 		return r.joins(2) && r.stored(2, "k") == "ab"
-	}, BugNeedIgnored)
+	})
 }
 
 // overtaken starts a rig whose s2 learns: it has a live write of "k", then hears of
 // what happens next before a page that was read before that.
-func overtaken(t *testing.T, bugs Bugs, next Request) *rig {
-	r := returner(t, 2, true, bugs, func(*rig) {})
+func overtaken(t *testing.T, next Request) *rig {
+	r := returner(t, 2, true, func(*rig) {})
 	r.drop = lost(MsgFetch)
 	r.learn(2, 1)
 	r.run()
@@ -62,25 +62,25 @@ func overtaken(t *testing.T, bugs Bugs, next Request) *rig {
 
 // TestH13NewerStays: what a live entry made is not replaced by a page from before it.
 func TestH13NewerStays(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := overtaken(t, bugs, setTo("k", "second"))
+	holds(t, func() bool {
+		r := overtaken(t, setTo("k", "second"))
 		return r.joins(2) && r.stored(2, "k") == "second"
-	}, BugPageOverwrites)
+	})
 }
 
 // TestDeletedStays: a deleted key does not come back with a page from before.
 func TestDeletedStays(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := overtaken(t, bugs, Request{Op: OpDelete, Key: name("k")})
+	holds(t, func() bool {
+		r := overtaken(t, Request{Op: OpDelete, Key: name("k")})
 		return r.joins(2) && r.stored(2, "k") == ""
-	}, BugTombstoneForgotten)
+	})
 }
 
 // TestH14: histories decide what is old, not versions alone: a dropped write of a
 // later term must not survive an older one that counts.
 func TestH14(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.set(1, "k", "counts")
 		r.change(actingAre(1, 2))
 		r.pass(2 * r.view.LeaseTTL)
@@ -94,55 +94,45 @@ func TestH14(t *testing.T) {
 		r.pass(time.Second)
 		s := r.host(1).core.Stats()
 		return r.handoff() && r.stored(1, "k") == "counts" && s.FullCopies == 0 && s.DigestMismatches == 0
-	}, BugVersionWins, BugOwnKeysKept)
+	})
 }
 
-// TestH14Uncommitted: a page shows what is committed; should one not, the learner
-// remembers, and starts over where it could have been dropped.
+// TestH14Uncommitted: a page shows what is committed. (Should one not, the learner
+// remembers, and starts over where it could have been dropped: one full copy more.)
 func TestH14Uncommitted(t *testing.T) {
-	for _, c := range []struct {
-		bugs Bugs
-		full uint64
-		want string
-	}{
-		{0, 1, ""},
-		{BugPageUncommitted, 2, ""}, // remembered: everything is copied again
-		{BugPageUncommitted | BugLooseForgotten, 1, "tail"},
-	} {
-		r := returner(t, 3, true, c.bugs, func(r *rig) {
-			for i := range 5 {
-				r.set(1, fmt.Sprint("key", i), "v")
-			}
-		})
-		r.change(func(p *ring.Partition) {
-			actingAre(1, 2)(p)
-			p.MinCopies = 2
-		})
-		r.pass(2 * r.view.LeaseTTL)
-		r.drop = lost(MsgFetch)
-		r.learn(3, 1)
-		r.run()
-		r.drop = lost(MsgAppend)
-		r.write(1, setTo("a first key", "tail"))
-		r.pass(2 * learnRetryAfter)
-		r.host(1).crash()
-		r.drop = nil
-		r.change(actingAre(2))
-		r.pass(3 * r.view.LeaseTTL)
-		if s := r.host(3).core.Stats(); s.FullCopies != c.full || s.DigestMismatches != 0 {
-			t.Errorf("bugs %b: %+v", c.bugs, s)
+	r := returner(t, 3, true, func(r *rig) {
+		for i := range 5 {
+			r.set(1, fmt.Sprint("key", i), "v")
 		}
-		if got := r.stored(3, "a first key"); r.stored(3, "key0") != "v" || got != c.want {
-			t.Errorf("bugs %b: what was dropped reads %q, want %q", c.bugs, got, c.want)
-		}
+	})
+	r.change(func(p *ring.Partition) {
+		actingAre(1, 2)(p)
+		p.MinCopies = 2
+	})
+	r.pass(2 * r.view.LeaseTTL)
+	r.drop = lost(MsgFetch)
+	r.learn(3, 1)
+	r.run()
+	r.drop = lost(MsgAppend)
+	r.write(1, setTo("a first key", "tail"))
+	r.pass(2 * learnRetryAfter)
+	r.host(1).crash()
+	r.drop = nil
+	r.change(actingAre(2))
+	r.pass(3 * r.view.LeaseTTL)
+	if s := r.host(3).core.Stats(); s.FullCopies != 1 || s.DigestMismatches != 0 {
+		t.Errorf("%+v", s)
+	}
+	if got := r.stored(3, "a first key"); r.stored(3, "key0") != "v" || got != "" {
+		t.Errorf("what was dropped reads %q", got)
 	}
 }
 
 // TestH15: a full copy begins empty: what was deleted beyond the index does not
 // come back.
 func TestH15(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := returner(t, 2, false, bugs, func(r *rig) {
+	holds(t, func() bool {
+		r := returner(t, 2, false, func(r *rig) {
 			r.do(1, Request{Op: OpDelete, Key: name("gone")})
 			for i := range 20 {
 				r.set(1, fmt.Sprint("key", i), "v")
@@ -151,14 +141,14 @@ func TestH15(t *testing.T) {
 		r.learn(2, 1)
 		r.pass(2 * time.Second)
 		return r.joins(2) && r.stored(2, "gone") == ""
-	}, BugNoWipe)
+	})
 }
 
 // TestH16: a negative answer under a request id is logged: its late duplicate
 // answers the same, though it could succeed now.
 func TestH16(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.set(1, "k", "v")
 		q := request(1, 1, 0)
 		q.Op, q.Cond = OpSet, CondAbsent
@@ -167,14 +157,14 @@ func TestH16(t *testing.T) {
 		}
 		r.do(1, Request{Op: OpDelete, Key: name("k")})
 		return r.do(1, q).Status == StatusCondFailed && r.get(1, "k") == ""
-	}, BugNegativeUnlogged)
+	})
 }
 
 // TestH16Deposed: without an id, too, a negative answer needs more than a belief
 // in one's own term.
 func TestH16Deposed(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.set(1, "k", "v")
 		r.nextTerm(actingAre(2), 2)
 		r.pass(2 * r.view.LeaseTTL)
@@ -183,13 +173,13 @@ func TestH16Deposed(t *testing.T) {
 		r.run()
 		_, answered := r.got[token]
 		return !answered
-	}, BugNegativeUnlogged)
+	})
 }
 
 // TestH17: a retry is answered together with the first try.
 func TestH17(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.drop = lost(MsgAck)
 		first := r.write(1, request(1, 1, 0))
 		again := r.write(1, request(1, 1, 0))
@@ -198,32 +188,32 @@ func TestH17(t *testing.T) {
 		r.drop = nil
 		r.pass(time.Second)
 		return !early && r.answered(first).Number == 1 && r.answered(again).Number == 1
-	}, BugRecordUncommitted, BugNoRecord)
+	})
 }
 
 // TestH17Collected: an id whose record is gone is refused, whether the client's
 // mark or its age took it.
 func TestH17Collected(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.do(1, request(1, 1, 0))
 		r.do(1, request(1, 2, 0))
 		a := r.do(1, request(1, 1, 0))
 		return a.Status == StatusExpiredID && r.get(1, "k") == "xx"
-	}, BugClientMarkIgnored)
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	})
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.do(1, request(1, 1, 0))
 		r.age()
 		a := r.do(1, request(1, 1, 0))
 		return a.Status == StatusExpiredID && r.get(1, "k") == "x"
-	}, BugNoHorizon)
+	})
 }
 
 // TestH22: one target that cannot be reached does not keep another from acting.
 func TestH22(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 3, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 3, 1)
 		r.host(2).crash()
 		r.host(3).crash()
 		r.change(actingAre(1))
@@ -233,14 +223,14 @@ func TestH22(t *testing.T) {
 		r.learn(3, 1)
 		r.pass(time.Second)
 		return r.handoff() && slices.Equal(r.view.Partitions[0].Acting, []ring.ServerID{1, 3})
-	}, BugAllOrNothing)
+	})
 }
 
 // TestH25: a restarted server forgot what it promised; it waits as long as that
 // could hold.
 func TestH25(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.set(1, "k", "old")
 		r.nextView(func(v *ring.View) {
 			v.Members[1].Incarnation++
@@ -260,13 +250,13 @@ func TestH25(t *testing.T) {
 			t.Error("the wait is longer than a lease")
 		}
 		return !written
-	}, BugNoStartWait)
+	})
 }
 
 // TestH25LongestLease: the wait after a start is for the longest L that was ever
 // promised, and a promise to an earlier start counts for nothing.
 func TestH25LongestLease(t *testing.T) {
-	r := newRig(t, 1, 0)
+	r := newRig(t, 1)
 	h := r.host(1)
 	core, err := NewCore(Config{Self: 1, Incarnation: 1, Lanes: 1, LeaseSeen: 10 * time.Second}, h.store, h.at())
 	if err != nil {
@@ -291,8 +281,8 @@ func TestH25LongestLease(t *testing.T) {
 // TestH26: digests are compared at the head of the log with everything durable,
 // never while writes are under way; then, and only then, a stray may go.
 func TestH26(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 4, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 4, 2)
 		targets := r.host(1).core.table.Targets(0)
 		stray := ring.ServerID(10)
 		for _, id := range targets {
@@ -311,13 +301,13 @@ func TestH26(t *testing.T) {
 			t.Error("a stray is kept though all that count agree")
 		}
 		return kept
-	}, BugPurgeEarly)
+	})
 }
 
 // TestH28: a server that drains acts until others are enough.
 func TestH28(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 3, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 3, 2)
 		r.change(actingAre(1, 2))
 		r.pass(2 * r.view.LeaseTTL)
 		drop := func() bool {
@@ -337,14 +327,14 @@ func TestH28(t *testing.T) {
 			t.Error("it does not go when others are enough")
 		}
 		return !early
-	}, BugRetireEarly)
+	})
 }
 
 // TestH30: a read that waited for a commit looks at the lease before it is
 // answered: the acknowledgement may have been on its way for long.
 func TestH30(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		release := r.hold(lost(MsgAck))
 		r.write(1, setTo("k", "older"))
 		r.run()
@@ -359,12 +349,12 @@ func TestH30(t *testing.T) {
 			t.Error("the acknowledgements came to nothing")
 		}
 		return !r.reads(token, "older")
-	}, BugReaderNoLease)
+	})
 }
 
 // TestH30Deposed: a read that waits when its primary is deposed goes elsewhere.
 func TestH30Deposed(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.drop = lost(MsgAck)
 	r.write(1, setTo("k", "v"))
 	token := r.read(1, name("k"))
@@ -379,8 +369,8 @@ func TestH30Deposed(t *testing.T) {
 // TestOldSubscription: a "ready" from before a learner lost its copy is no word on
 // the copy that it makes now.
 func TestOldSubscription(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := returner(t, 2, false, bugs, func(r *rig) { r.set(1, "k", "v") })
+	holds(t, func() bool {
+		r := returner(t, 2, false, func(r *rig) { r.set(1, "k", "v") })
 		release := r.hold(func(p parcel) bool { return p.msg.Type == MsgAck && p.msg.Flags&flagReady != 0 })
 		r.learn(2, 1)
 		r.pass(500 * time.Millisecond)
@@ -398,13 +388,13 @@ func TestOldSubscription(t *testing.T) {
 		}
 		r.pass(200 * time.Millisecond)
 		return !r.handoff()
-	}, BugOldSubscription)
+	})
 }
 
 // TestSubscribeTwice: a learner that was dropped meanwhile, and whose Subscribe comes once
 // more, goes by the first answer: the second one says more than it has (seed 60041291).
 func TestSubscribeTwice(t *testing.T) {
-	r := returner(t, 2, false, 0, func(r *rig) { r.set(1, "a", "1") })
+	r := returner(t, 2, false, func(r *rig) { r.set(1, "a", "1") })
 	var subscribe parcel
 	r.drop = func(p parcel) bool {
 		if p.msg.Type == MsgSubscribe {
@@ -434,7 +424,7 @@ func TestSubscribeTwice(t *testing.T) {
 // TestFirstReady: what a learner told before it was ready is what it had, not what was
 // durable there. Its first "ready" says that, also where it is less.
 func TestFirstReady(t *testing.T) {
-	r := returner(t, 2, false, 0, func(r *rig) { r.set(1, "a", "1") })
+	r := returner(t, 2, false, func(r *rig) { r.set(1, "a", "1") })
 	r.drop = lost(MsgPage)
 	r.learn(2, 1)
 	r.run()
@@ -460,8 +450,8 @@ func TestFirstReady(t *testing.T) {
 // TestOldMarks: what was synced of a log that was replaced meanwhile says nothing
 // of the one that took its place.
 func TestOldMarks(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs, Limits{StageBytes: 1})
+	holds(t, func() bool {
+		r := acting(t, 2, 1, Limits{StageBytes: 1})
 		r.host(2).slowDisk = true
 		r.set2(1, "k", "v")
 		r.change(actingAre(1))
@@ -486,7 +476,7 @@ func TestOldMarks(t *testing.T) {
 			t.Error("not ready when everything is durable")
 		}
 		return !early
-	}, BugOldMarks)
+	})
 }
 
 // set2 writes without waiting for the answer.
@@ -499,8 +489,8 @@ func (r *rig) set2(to ring.ServerID, key, value string) {
 // before, which has seen no view in between. What it sequenced then is gone, and
 // must not be taken for what it sequences under the same numbers now.
 func TestWritesOfAFormerLife(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.drop = lost(MsgAck)
 		former := r.write(1, setTo("k", "former"))
 		r.run()
@@ -511,5 +501,5 @@ func TestWritesOfAFormerLife(t *testing.T) {
 		r.set(1, "other", "v")
 		r.pass(500 * time.Millisecond)
 		return r.answered(former).Status == StatusUnknown && r.get(1, "k") == ""
-	}, BugFormerLifeAnswered)
+	})
 }

@@ -10,8 +10,7 @@ import (
 )
 
 // The tests are named for the holes of the protocol that they keep closed. Each is
-// a transcript, and fails when the bug that it names is planted. DESIGN.md has the
-// table.
+// a transcript, and fails with the mutants that DESIGN.md's table has in its row.
 
 func setTo(key, value string) Request {
 	return Request{Op: OpSet, Key: name(key), Value: []byte(value)}
@@ -19,8 +18,8 @@ func setTo(key, value string) Request {
 
 // proposing starts a rig in which s1 acts and has asked to hand off to s2 as well;
 // the view leader has not answered.
-func proposing(t *testing.T, bugs Bugs) *rig {
-	r := returner(t, 2, false, bugs, func(r *rig) { r.set(1, "k", "old") })
+func proposing(t *testing.T) *rig {
+	r := returner(t, 2, false, func(r *rig) { r.set(1, "k", "old") })
 	r.learn(2, 1)
 	r.pass(100 * time.Millisecond)
 	if !slices.ContainsFunc(r.asked, func(q LeaderRequest) bool { return q.Kind == AskHandoff && len(q.Acting) == 2 }) {
@@ -84,14 +83,14 @@ func (r *rig) joins(id ring.ServerID) bool {
 // TestH01: a proposal stands though the handoff was not answered; it may still
 // come.
 func TestH01(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool { return acknowledgedIsHeld(proposing(t, bugs)) }, BugProposalTimesOut, BugCommitNotJoint)
+	holds(t, func() bool { return acknowledgedIsHeld(proposing(t)) })
 }
 
 // TestH02: only a higher term ends a proposal. The core is not even told of a
 // refusal; and a target that is none any more stays proposed, and is ejected.
 func TestH02(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := proposing(t, bugs)
+	holds(t, func() bool {
+		r := proposing(t)
 		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Leaving })
 		for _, h := range r.hosts {
 			h.adopt()
@@ -99,35 +98,35 @@ func TestH02(t *testing.T) {
 		r.run()
 		ejected := slices.ContainsFunc(r.asked, func(q LeaderRequest) bool { return q.Kind == AskEject && q.Acting[0].ID == 2 })
 		return acknowledgedIsHeld(r) && ejected
-	}, BugProposalDropped)
+	})
 }
 
 // TestH03: a promise counts for a term that its giver still knows.
 func TestH03(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.set(1, "k", "old")
 		r.nextTerm(actingAre(2), 2)
 		return !r.readsOldAt1()
-	}, BugPromiseOtherEpoch)
+	})
 }
 
 // TestH03JointLease: a lease needs the promises of proposed replicas: they may be
 // acting by now.
 func TestH03JointLease(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := proposing(t, bugs)
+	holds(t, func() bool {
+		r := proposing(t)
 		r.nextTerm(actingAre(2, 1), 2)
 		r.nextTerm(actingAre(2), 2)
 		return !r.readsOldAt1()
-	}, BugLeaseNotJoint)
+	})
 }
 
 // TestH03Holds: a new primary waits out what it promised the former one, and a
 // frame of that one ends the wait only if it has left the term.
 func TestH03Holds(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.set(1, "k", "old")
 		before := r.view.Epoch
 		r.nextTerm(actingAre(2), 2)
@@ -146,28 +145,28 @@ func TestH03Holds(t *testing.T) {
 			t.Error("s1 has left the term, and s2 waits for it")
 		}
 		return !written
-	}, BugNoHolds, BugHoldsEndEarly)
+	})
 }
 
 // TestH04: one that acts alone below min-copies asks before each answer: another
 // of W may have been restored.
 func TestH04(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 3, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 3, 2)
 		r.set(1, "k", "old")
 		r.change(actingAre(1))
 		r.run()
 		r.nextTerm(actingAre(2), 2, 3)
 		r.nextTerm(actingAre(2, 3), 2, 3)
 		return !r.readsOldAt1()
-	}, BugLeaseBelowMin)
+	})
 }
 
 // TestH04Confirm: a confirmation counts for the reads that were there when it was
 // asked for, and for no later one.
 func TestH04Confirm(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.set(1, "k", "old")
 		r.mono += r.view.LeaseTTL
 		first := r.read(1, name("k"))
@@ -181,13 +180,13 @@ func TestH04Confirm(t *testing.T) {
 			t.Error("a read that was confirmed is not answered")
 		}
 		return !r.reads(second, "old")
-	}, BugConfirmShared)
+	})
 }
 
 // TestH05: what too few copies hold at a new term is not shown: it may be lost.
 func TestH05(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 3, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 3, 2)
 		r.set(1, "k", "old")
 		r.drop = lost(MsgAppend)
 		r.write(1, setTo("k", "tail"))
@@ -199,13 +198,13 @@ func TestH05(t *testing.T) {
 		r.run()
 		r.confirmAll(1)
 		return !r.reads(token, "tail")
-	}, BugTailCommitted)
+	})
 }
 
 // TestH07: a copy that has begun to be emptied is not whole after a crash.
 func TestH07(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := returner(t, 2, true, bugs, func(r *rig) {
+	holds(t, func() bool {
+		r := returner(t, 2, true, func(r *rig) {
 			for _, k := range []string{"a", "b", "c", "d", "e"} {
 				r.set(1, k, "v")
 			}
@@ -224,13 +223,13 @@ func TestH07(t *testing.T) {
 		}
 		r.restart(2, actingAre(1))
 		return !r.host(2).core.Inspect(0).Whole
-	}, BugUnfinishedWhole)
+	})
 }
 
 // TestH07Staged: a whole copy that learns what it missed stays the whole copy that
 // it was until it has everything.
 func TestH07Staged(t *testing.T) {
-	r := returner(t, 2, false, 0, func(r *rig) {
+	r := returner(t, 2, false, func(r *rig) {
 		r.do(1, Request{Op: OpDelete, Key: name("gone")})
 		r.set(1, "old", "2")
 		for i := range 8 {
@@ -270,8 +269,8 @@ func TestH07Staged(t *testing.T) {
 // TestH09: a restarted primary has lost a seq that it gave; it takes it from the
 // others before it gives any.
 func TestH09(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 1, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 1)
 		r.host(1).slowDisk = true
 		r.write(1, setTo("k", "lost here"))
 		r.run()
@@ -284,14 +283,14 @@ func TestH09(t *testing.T) {
 		r.do(1, setTo("other", "v"))
 		a, b := r.host(1).core.Inspect(0), r.host(2).core.Inspect(0)
 		return level && a.Last == b.Last && a.Digest == b.Digest
-	}, BugSkipReconcile, BugNotLevelled)
+	})
 }
 
 // TestH10: a write that was sequenced is never answered MOVED: it would be sent
 // again, and done twice.
 func TestH10(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 2, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
 		r.drop = lost(MsgAck)
 		q := Request{Op: OpAppend, Key: name("k"), Value: []byte("x")}
 		token := r.write(1, q)
@@ -303,14 +302,14 @@ func TestH10(t *testing.T) {
 			r.do(2, q)
 		}
 		return r.get(2, "k") == "x"
-	}, BugMovedAfterSequencing)
+	})
 }
 
 // TestH11: acting replicas undo nothing; one that is out mends what it alone wrote,
 // by key.
 func TestH11(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 3, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 3, 2)
 		r.set(1, "k", "old")
 		r.drop = lost(MsgAppend)
 		r.write(1, setTo("k", "new"))
@@ -331,5 +330,5 @@ func TestH11(t *testing.T) {
 		r.pass(time.Second)
 		s := r.host(2).core.Stats()
 		return r.stored(2, "k") == "new" && s.FullCopies == 0 && s.DigestMismatches == 0
-	}, BugOwnKeysKept)
+	})
 }

@@ -29,7 +29,7 @@ func (c *Core) worthless(p *part) bool {
 // not. It may act as it is: nothing was sequenced since W could write, so what one has
 // above the other is a tail that nobody acknowledged.
 func (c *Core) oneLog(p *part, from ring.ServerID, m *Message, common uint64) bool {
-	if p.enoughCopies() && !c.cfg.Bugs.on(BugTailGoesOn) {
+	if p.enoughCopies() {
 		return false
 	}
 	return common == min(p.log.last.Seq, m.Last.Seq) && slices.Contains(p.view.Writable, from)

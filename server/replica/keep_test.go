@@ -9,8 +9,8 @@ import (
 
 // tailed starts a rig of two whose s1 has written k where s2 did not get it. s2 then
 // acts alone.
-func tailed(t *testing.T, min int, bugs Bugs) *rig {
-	r := acting(t, 2, min, bugs)
+func tailed(t *testing.T, min int) *rig {
+	r := acting(t, 2, min)
 	r.set(1, "k", "old")
 	r.set(1, "other", "v")
 	r.drop = lost(MsgAppend)
@@ -25,7 +25,7 @@ func tailed(t *testing.T, min int, bugs Bugs) *rig {
 // TestTailGoesOn: too few act, so nothing was sequenced since: what a member of W has
 // above the acting replica's log is that log's tail. It comes back as it is.
 func TestTailGoesOn(t *testing.T) {
-	r := tailed(t, 2, 0)
+	r := tailed(t, 2)
 	r.joinsFrom(1, 2)
 	r.pass(2 * r.view.LeaseTTL)
 	r.wantStored("k", "tail")
@@ -39,8 +39,8 @@ func TestTailGoesOn(t *testing.T) {
 
 // TestTailDoesNotGoOn: enough act without it, and have gone on: the tail is dropped.
 func TestTailDoesNotGoOn(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := tailed(t, 1, bugs)
+	holds(t, func() bool {
+		r := tailed(t, 1)
 		r.change(func(p *ring.Partition) {
 			actingAre(2)(p)
 			p.Writable = []ring.ServerID{1, 2} // as it is until the view leader knows better
@@ -51,13 +51,13 @@ func TestTailDoesNotGoOn(t *testing.T) {
 		r.write(2, setTo("k", "counts"))
 		r.pass(time.Second)
 		return r.handoff() && r.stored(1, "k") == "counts" && r.stored(2, "k") == "counts"
-	}, BugTailGoesOn)
+	})
 }
 
 // TestUnfinishedDoesNotGoOn: a member of W that had to give its copy up has begun to copy
 // a log that is longer than that of who is restored then. It is not whole.
 func TestUnfinishedDoesNotGoOn(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.set(1, "k", "old")
 	r.drop = lost(MsgAppend)
 	r.write(1, setTo("k", "tail"))
@@ -91,7 +91,7 @@ func TestUnfinishedDoesNotGoOn(t *testing.T) {
 // TestTailHealsTheSoleCopy: the replica that acts alone cannot read a key that the
 // other member of W has overwritten in its tail: nobody has the bytes from before.
 func TestTailHealsTheSoleCopy(t *testing.T) {
-	r := tailed(t, 2, 0)
+	r := tailed(t, 2)
 	r.host(2).spoilKey("k")
 	r.host(2).store.badBlock = true
 	r.host(2).core.Damaged(r.host(2).at(), 0)
@@ -108,7 +108,7 @@ func TestTailHealsTheSoleCopy(t *testing.T) {
 // not change. A restart in the middle makes the copy worth nothing.
 func TestDeltaInPlace(t *testing.T) {
 	for _, restart := range []bool{false, true} {
-		r := acting(t, 2, 1, 0, Limits{StageBytes: 50})
+		r := acting(t, 2, 1, Limits{StageBytes: 50})
 		r.set(1, "common", "v")
 		r.set(1, "k", "old")
 		r.set(1, "gone", "v")
@@ -149,7 +149,7 @@ func TestDeltaInPlace(t *testing.T) {
 func TestUnreadableTail(t *testing.T) {
 	for alone := ring.ServerID(1); alone <= 2; alone++ {
 		back := 3 - alone
-		r := tailed(t, 2, 0) // s1 is the longer one
+		r := tailed(t, 2) // s1 is the longer one
 		r.host(1).crash()
 		r.host(2).crash()
 		r.host(alone).store.badRows = true
@@ -182,7 +182,7 @@ func TestUnreadableTail(t *testing.T) {
 // TestBlindDelta: a member of W with a bad block comes back below min-copies. It must
 // not be wiped, and takes the newer state of what it cannot read.
 func TestBlindDelta(t *testing.T) {
-	r := tailed(t, 2, 0)
+	r := tailed(t, 2)
 	r.change(actingAre(1)) // s2 is the one without the tail, and away
 	r.host(2).spoilKey("k")
 	r.host(2).store.badBlock = true

@@ -17,7 +17,7 @@ const (
 	following                     // whole: entries are taken as a backup takes them
 )
 
-// learn is what a learner keeps until it acts. LEARNER.md, "Learner, exactly".
+// learn is what a learner keeps until it acts (rule 5; LEARNER.md).
 type learn struct {
 	phase     learnPhase
 	source    ring.ServerID // a ring neighbour to copy from; the primary if it fails
@@ -121,7 +121,7 @@ func (c *Core) resubscribeAt(p *part) {
 
 func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 	l := p.learn
-	if l == nil || l.phase != subscribing || m.Sub != l.sub && !c.cfg.Bugs.on(BugOldSubscription) || from != p.view.Primary() {
+	if l == nil || l.phase != subscribing || m.Sub != l.sub || from != p.view.Primary() {
 		return
 	}
 	switch full := m.Flags&flagFull != 0; {
@@ -156,9 +156,7 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 
 // beginFull empties the partition, in one batch with marking it unfinished.
 func (c *Core) beginFull(p *part, m *Message) {
-	if !c.cfg.Bugs.on(BugNoWipe) {
-		c.wipe(p)
-	}
+	c.wipe(p)
 	p.state = learning
 	p.log = logState{last: m.Last, history: m.History}
 	p.floor = m.Floor
@@ -207,9 +205,7 @@ func (c *Core) beginDelta(p *part, m *Message) bool {
 	for _, row := range m.Rows {
 		c.miss(l, row.Keys, m.Seq)
 	}
-	if !c.cfg.Bugs.on(BugOwnKeysKept) {
-		c.miss(l, suspects, m.Seq)
-	}
+	c.miss(l, suspects, m.Seq)
 	return true
 }
 
@@ -283,7 +279,7 @@ func (c *Core) applyLive(p *part, e *Entry) bool {
 		case v.Compare(e.Version) >= 0:
 		case v == w.Before:
 			c.take(p, w.Key, stored, w.Item)
-			if w.Item == nil && !l.cursorDone && !c.cfg.Bugs.on(BugTombstoneForgotten) {
+			if w.Item == nil && !l.cursorDone {
 				l.tombs[w.Key] = e.Version
 			}
 		default:
@@ -406,10 +402,6 @@ func (c *Core) swap(p *part) {
 	p.generation++ // the next mark is that of this batch: entries may keep coming, and quiet never come
 	l.phase, l.stage, l.rows, l.tombs = swapping, nil, nil, nil
 	c.touch(p)
-	if c.cfg.Bugs.on(BugReadyBeforeSync) {
-		l.phase, l.ready, p.durable = following, true, p.log.last.Seq
-		c.sendAck(p, 0)
-	}
 }
 
 // learnerDurable acknowledges: a copy is ready once its being whole is durable.

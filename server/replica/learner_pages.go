@@ -87,7 +87,7 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 		l.cursorDone = m.Flags&flagDone != 0
 	}
 	l.taken = max(l.taken, m.Seq)
-	if m.Seq > m.Commit && !c.cfg.Bugs.on(BugLooseForgotten) {
+	if m.Seq > m.Commit {
 		l.loose = max(l.loose, m.Seq)
 	}
 	if c.stageFull(p) {
@@ -125,22 +125,18 @@ func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
 		return false
 	}
 	if need, ok := l.missing[it.Key]; ok {
-		if q < need && !c.cfg.Bugs.on(BugNeedIgnored) {
+		if q < need {
 			l.wanted = append(l.wanted, it.Key)
 			return true
 		}
 		delete(l.missing, it.Key)
-		have, _ := versionOf(old)
-		if item, _ := versionOf(it.Item); have.Compare(item) > 0 && c.cfg.Bugs.on(BugVersionWins) {
-			return true
-		}
 	} else {
 		have, _ := versionOf(old)
 		if tomb := l.tombs[it.Key]; tomb.Compare(have) > 0 {
 			have = tomb
 		}
 		item, _ := versionOf(it.Item)
-		if item.Compare(have) <= 0 && !c.cfg.Bugs.on(BugPageOverwrites) {
+		if item.Compare(have) <= 0 {
 			return true
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // and for as long as its giver meant, by the view that the giver had.
 func TestLatePromise(t *testing.T) {
 	for _, late := range []time.Duration{0, 100 * time.Millisecond, 300 * time.Millisecond, 790 * time.Millisecond} {
-		r := acting(t, 2, 2, 0)
+		r := acting(t, 2, 2)
 		r.set(1, "k", "v")
 		r.mono += 2 * r.view.LeaseTTL // earlier promises are over
 		asked := r.mono
@@ -36,7 +36,7 @@ func TestLatePromise(t *testing.T) {
 // TestShorterLease: when the lease gets shorter, what was promised for longer before
 // binds on; and who was promised it counts on no more than that.
 func TestShorterLease(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.mono += 2 * r.view.LeaseTTL
 	at, giver, primary := r.mono, r.host(2), r.host(1)
 	longer := giver.node.OnPing(giver.at(), 1, primary.node.Ping(primary.at()))

@@ -126,7 +126,7 @@ func (c *Core) onMendAsk(p *part, from ring.ServerID, m *Message) {
 	if p.state != whole || !p.isActing() || len(m.Keys) != 1 {
 		return // it asks again, another one next time
 	}
-	if p.log.last.Seq < m.Seq && !c.cfg.Bugs.on(BugMendFromBehind) {
+	if p.log.last.Seq < m.Seq {
 		return
 	}
 	key := m.Keys[0]
@@ -154,7 +154,7 @@ func (c *Core) onMend(p *part, from ring.ServerID, m *Message) {
 	}
 	key := m.Items[0].Key
 	md := p.mends[key]
-	if md == nil || m.Seq < md.seq && !c.cfg.Bugs.on(BugMendFromBehind) {
+	if md == nil || m.Seq < md.seq {
 		return // over, or an answer to an earlier mend of the key
 	}
 	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
@@ -175,7 +175,7 @@ func (c *Core) takeMend(p *part, key Key, md *mend) {
 	item := md.answer.Items[0].Item
 	v, err := versionOf(item)
 	c.fail("mend", err)
-	invariant.Check(v.Seq <= md.seq || c.cfg.Bugs != 0, "H27", "partition %d term %d: %v is mended by a state of %v, our log did not write it after %d",
+	invariant.Check(v.Seq <= md.seq, "H27", "partition %d term %d: %v is mended by a state of %v, our log did not write it after %d",
 		p.id, p.term, key, v, md.seq)
 	c.put(p, key, item, NotKnown)
 	c.mending.mended++
@@ -198,7 +198,7 @@ func (c *Core) goOn(p *part, q queued) {
 // waited goes on with the commit of that entry.
 func (c *Core) healed(p *part, key Key) {
 	md := p.mends[key]
-	if md == nil || c.cfg.Bugs.on(BugMendOverNewer) {
+	if md == nil {
 		return
 	}
 	delete(p.mends, key)

@@ -75,9 +75,6 @@ func (c *Core) loadMetas() error {
 			bad = fmt.Errorf("partition %d: %w", id, err)
 			return false
 		}
-		if c.cfg.Bugs.on(BugUnfinishedWhole) {
-			m.state = whole
-		}
 		p.load(m)
 		return true
 	})

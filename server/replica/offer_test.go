@@ -35,7 +35,7 @@ func (r *rig) left(acting []ring.ServerID, up ...ring.ServerID) {
 // behind is a rig whose s1 acts alone of W = [1 2] with min-copies 2, and whose s2
 // has restarted and learns from it.
 func behind(t *testing.T) *rig {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.change(actingAre(1, 2))
 	r.set(1, "a", "1")
 	r.host(2).crash()
@@ -118,8 +118,8 @@ func TestDamagedOffersLate(t *testing.T) {
 // and none ever can where the acting copy has a block that can't be read (seed 11003433
 // of the simulation).
 func TestReturner(t *testing.T) {
-	planted(t, func(t *testing.T, bugs Bugs) bool {
-		r := acting(t, 3, 2, bugs)
+	holds(t, func() bool {
+		r := acting(t, 3, 2)
 		r.change(actingAre(1, 2))
 		r.set(1, "k", "old")
 		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Leaving })
@@ -134,5 +134,5 @@ func TestReturner(t *testing.T) {
 		token := r.write(1, put("k", "new"))
 		r.run()
 		return r.answered(token).Status == StatusOK && r.stored(2, "k") == "new"
-	}, BugNoReturners)
+	})
 }

@@ -47,7 +47,7 @@ func (r *rig) wantPart(a Answer, part string, length int) {
 
 // TestReadPart: a part is told by the rules by which all of a value is.
 func TestReadPart(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.set(1, "a", "0123")
 	r.setUntil("b", "4567", 1500)
 	r.wantPart(r.part("a"), "12", 4)
@@ -107,7 +107,7 @@ func TestReadPart(t *testing.T) {
 // TestReadPartAfterFetch writes a key between the fetch of a part of it and the answer: the
 // reader sees nothing that is not committed.
 func TestReadPartAfterFetch(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.set(1, "a", "0123")
 	h := r.host(1)
 	h.slowReads = true
@@ -129,7 +129,7 @@ func TestReadPartAfterFetch(t *testing.T) {
 
 // TestReadPartWaitsForTheMend: a part that cannot be read is mended, and is still a part then.
 func TestReadPartWaitsForTheMend(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.set(1, "k", "0123")
 	r.host(1).spoilKey("k")
 	if a, ok := r.partNow(1, "k"); ok {

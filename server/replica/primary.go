@@ -44,9 +44,6 @@ func (c *Core) applyEntry(p *part, e *Entry) {
 			after, grows = it.Version, len(it.Value)
 		}
 		p.log.account(w.Key, w.Before, after, int(w.Shrinks), grows)
-		if i > 0 && p.lead == nil && w.Key.Space() == SpaceUser && c.cfg.Bugs.on(BugBatchHalfApplied) {
-			continue
-		}
 		c.put(p, w.Key, w.Item, presence(w.Before))
 		c.healed(p, w.Key)
 	}
@@ -148,7 +145,7 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 	}
 	l := p.lead
 	f := l.follower(from)
-	if f != nil && !f.acting && m.Sub < f.sub && !c.cfg.Bugs.on(BugOldSubscription) {
+	if f != nil && !f.acting && m.Sub < f.sub {
 		return // from before the learner subscribed again
 	}
 	if f == nil || !f.acting && m.Sub > f.sub {
@@ -173,7 +170,7 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 	if m.Seq == f.match && exact {
 		f.matchDigest = m.Digest
 	}
-	invariant.Check(c.cfg.Bugs != 0 || !exact || m.Seq != p.log.last.Seq || m.Digest == p.log.digest, "I4",
+	invariant.Check(!exact || m.Seq != p.log.last.Seq || m.Digest == p.log.digest, "I4",
 		"partition %d term %d: %v acknowledges %d with digest %x, the primary has %x", p.id, p.term, from, m.Seq, m.Digest, p.log.digest)
 	if m.Flags&flagGap != 0 && f.next > m.Seq+1 && m.Seq >= f.match {
 		c.resend(p, f)
@@ -192,15 +189,8 @@ func (c *Core) advanceCommit(p *part) {
 		return
 	}
 	commit := p.durable
-	for i, f := range l.followers {
-		if i == 0 && c.cfg.Bugs.on(BugCommitWithoutOne) {
-			continue
-		}
-		silent := c.now.Mono-f.movedAt > askAfter/4
-		switch {
-		case f.proposed && (c.cfg.Bugs.on(BugCommitNotJoint) || silent && c.cfg.Bugs.on(BugProposalTimesOut)):
-		case f.acting && silent && l.ejectedAt != 0 && c.cfg.Bugs.on(BugEjectedNotAwaited):
-		case f.acting || f.proposed:
+	for _, f := range l.followers {
+		if f.acting || f.proposed {
 			commit = min(commit, f.match)
 		}
 	}

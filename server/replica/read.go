@@ -43,7 +43,7 @@ func (c *Core) startRead(p *part, r Read) {
 		return
 	}
 	r.Confirmed, r.since = false, c.now.Mono
-	if seq, uncommitted := l.pending[r.Key]; uncommitted && !c.cfg.Bugs.on(BugDirtyRead) {
+	if seq, uncommitted := l.pending[r.Key]; uncommitted {
 		r.after = seq
 		l.readers[r.Key] = append(l.readers[r.Key], r)
 		return
@@ -51,10 +51,6 @@ func (c *Core) startRead(p *part, r Read) {
 	r.Term = p.term
 	if c.leased(p) {
 		c.out.Reads = grow(c.out.Reads, c.sizes.reads, r)
-		return
-	}
-	if len(l.question) > 0 && c.cfg.Bugs.on(BugConfirmShared) {
-		l.question = append(l.question, r)
 		return
 	}
 	l.asks = append(l.asks, r)
@@ -66,7 +62,7 @@ func (c *Core) startRead(p *part, r Read) {
 // readCommitted answers a read with what an entry wrote, in the moment in which
 // the entry is committed.
 func (c *Core) readCommitted(p *part, r *Read) {
-	if !c.leased(p) && !c.cfg.Bugs.on(BugReaderNoLease) {
+	if !c.leased(p) {
 		c.startRead(p, *r)
 		return
 	}
@@ -91,15 +87,15 @@ func (c *Core) readCommitted(p *part, r *Read) {
 // has enough copies, and every other acting or proposed replica promised to
 // help nobody else, while knowing this term.
 func (c *Core) leased(p *part) bool {
-	if !p.enoughCopies() && !c.cfg.Bugs.on(BugLeaseBelowMin) {
+	if !p.enoughCopies() {
 		return false
 	}
 	for _, f := range p.lead.followers {
-		if !f.acting && (!f.proposed || c.cfg.Bugs.on(BugLeaseNotJoint)) {
+		if !f.acting && !f.proposed {
 			continue
 		}
 		q := c.peer(f.id)
-		known := p.term <= q.promise.Epoch && (q.promise.Epoch <= c.view.Epoch || c.cfg.Bugs.on(BugPromiseOtherEpoch))
+		known := p.term <= q.promise.Epoch && q.promise.Epoch <= c.view.Epoch
 		if !known || c.now.Mono >= q.promise.Until {
 			return false
 		}
@@ -163,20 +159,14 @@ func (c *Core) Served(at Instant, rs []Read) {
 func (c *Core) served(p *part, r *Read) {
 	l := p.lead
 	again := r.Term != p.term || !l.active
-	if !again && !r.Confirmed && !c.cfg.Bugs.on(BugNoSecondLeaseCheck) {
+	if !again && !r.Confirmed {
 		again = !c.leased(p)
 	}
 	pc, err := r.found()
-	if err != nil && c.cfg.Bugs.on(BugCorruptServed) {
-		pc.Item, _, err = header(r.Item)
-		if r.Item == nil {
-			err = nil
-		}
-	}
 	// What was read may be an entry that is not committed yet: the write came
 	// after the read was handed out.
 	_, uncommitted := l.pending[r.Key]
-	if (uncommitted || pc.Version.Seq > p.commit) && !c.cfg.Bugs.on(BugDirtyRead) {
+	if uncommitted || pc.Version.Seq > p.commit {
 		again = true
 	}
 	switch {

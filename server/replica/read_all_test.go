@@ -22,7 +22,7 @@ func (r *rig) all(from int, keys ...string) (values []string) {
 // TestReadAll: several keys at one moment are answered where each of them could be at
 // once, and else not at all.
 func TestReadAll(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	r.set(1, "a", "1")
 	r.setUntil("b", "2", 2000)
 	if got := r.all(1, "a", "b", "none"); len(got) != 3 || got[0] != "1" || got[1] != "2" || got[2] != "" {
@@ -60,7 +60,7 @@ func TestReadAll(t *testing.T) {
 
 // TestBatchTTL: a time to live in a batch counts from when the primary takes it up.
 func TestBatchTTL(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	batch := batchOf("a", "1", "b", "2")
 	batch.Writes[1].TTL = 100
 	if a := r.do(1, batch); a.Status != StatusOK {
@@ -78,7 +78,7 @@ func TestBatchTTL(t *testing.T) {
 // TestIncrIsStrict: only what an increment would write counts as an integer, and the
 // end of 64 bits is told apart from other things.
 func TestIncrIsStrict(t *testing.T) {
-	r := acting(t, 1, 1, 0)
+	r := acting(t, 1, 1)
 	for _, c := range []struct {
 		value  string
 		status Status
@@ -98,7 +98,7 @@ func TestIncrIsStrict(t *testing.T) {
 // TestReadAfterWrites: a read sees every write of its key that came before it, though
 // one client sent them all without waiting and an earlier one is committed first.
 func TestReadAfterWrites(t *testing.T) {
-	r := acting(t, 2, 2, 0)
+	r := acting(t, 2, 2)
 	var acks []parcel
 	r.drop = func(p parcel) bool {
 		if p.msg.Type == MsgAck {
@@ -126,7 +126,7 @@ func TestReadAfterWrites(t *testing.T) {
 
 // TestReadBehindQueue: a read does not overtake a write of its key that waits for room.
 func TestReadBehindQueue(t *testing.T) {
-	r := acting(t, 2, 2, 0, Limits{FlightBytes: 10})
+	r := acting(t, 2, 2, Limits{FlightBytes: 10})
 	r.drop = lost(MsgAck)
 	r.write(1, setTo("other", "long enough to fill the window"))
 	r.write(1, setTo("k", "queued"))

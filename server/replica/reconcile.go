@@ -11,14 +11,14 @@ func (c *Core) onNewTerm(p *part, from ring.ServerID) {
 		return
 	}
 	p.stateOwed = true
-	if p.quiet() || c.cfg.Bugs.on(BugStateUnsynced) {
+	if p.quiet() {
 		c.sendState(p)
 	}
 }
 
 // sendState tells the primary where our log ends; all of it is durable.
 func (c *Core) sendState(p *part) {
-	if !p.quiet() && !c.cfg.Bugs.on(BugStateUnsynced) {
+	if !p.quiet() {
 		return
 	}
 	p.stateOwed = false
@@ -62,7 +62,6 @@ func (c *Core) tryReconcile(p *part) {
 		}
 	}
 	switch {
-	case c.cfg.Bugs.on(BugSkipReconcile):
 	case !heard:
 		return
 	case longest != nil:
@@ -82,7 +81,7 @@ func (c *Core) tryReconcile(p *part) {
 func (c *Core) levelFollowers(p *part, commit uint64) bool {
 	level := true
 	for _, f := range p.lead.followers {
-		if !f.acting || f.state.Last == p.log.last || c.cfg.Bugs.on(BugNotLevelled) {
+		if !f.acting || f.state.Last == p.log.last {
 			continue
 		}
 		level = false
@@ -107,7 +106,7 @@ func (c *Core) settle(p *part) {
 			continue
 		}
 		if f.state != nil {
-			invariant.Check(c.cfg.Bugs != 0 || f.state.Digest == p.log.digest, "I4",
+			invariant.Check(f.state.Digest == p.log.digest, "I4",
 				"partition %d term %d: %v has digest %x at %v, the primary %x", p.id, p.term, f.id, f.state.Digest, p.log.last, p.log.digest)
 			f.matchDigest = f.state.Digest
 			c.learnCommit(p, f.state.Commit) // below min-copies that is all we may call committed
@@ -135,7 +134,7 @@ func (c *Core) tryActivate(p *part) {
 		return
 	}
 	// Durable on every acting replica, and enough of them: committed.
-	committed := p.enoughCopies() || c.cfg.Bugs.on(BugTailCommitted)
+	committed := p.enoughCopies()
 	if !c.loadRecords(p) {
 		return
 	}
@@ -275,9 +274,6 @@ func (c *Core) applySuffix(p *part, m *Message) {
 		}
 	}
 	for _, it := range m.Items {
-		if it.Item == nil && c.cfg.Bugs.on(BugSuffixNoDeletes) {
-			continue
-		}
 		if !c.replace(p, &p.log, it.Key, it.Item) {
 			return
 		}
@@ -285,12 +281,9 @@ func (c *Core) applySuffix(p *part, m *Message) {
 		c.healed(p, it.Key)
 	}
 	for _, row := range m.Rows {
-		if c.cfg.Bugs.on(BugSuffixNoRows) {
-			break
-		}
 		c.putRow(p, row)
 	}
-	invariant.Check(p.log.digest == m.Digest || c.cfg.Bugs != 0, "I4", "partition %d term %d: digest %x after the suffix to %v, the source has %x",
+	invariant.Check(p.log.digest == m.Digest, "I4", "partition %d term %d: digest %x after the suffix to %v, the source has %x",
 		p.id, p.term, p.log.digest, m.Last, m.Digest)
 	p.log.last, p.log.history = m.Last, m.History
 	p.commit = max(p.commit, m.Commit)

@@ -31,7 +31,6 @@ type record struct {
 // records are a partition's request records, all of them, in memory at its
 // primary.
 type records struct {
-	bugs    Bugs
 	slot    uint16 // all records of a partition lie under its first slot
 	clients map[[16]byte]*clientRecords
 	ids     map[recordID]*record
@@ -95,7 +94,7 @@ func (c *Core) loadRecords(p *part) bool {
 		return false // one of them is being mended
 	}
 	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
-	rs := &records{bugs: c.cfg.Bugs, slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
+	rs := &records{slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
 	var unread []Key
 	err := c.st.Scan(p.id, Cursor{Place: PlaceOf(first, SpaceSystem)}, func(key Key, item []byte) bool {
 		if key.Slot() != first || key.Space() != SpaceSystem {
@@ -117,8 +116,6 @@ func (c *Core) loadRecords(p *part) bool {
 func (rs *records) load(key Key, item []byte, mono time.Duration) error {
 	switch {
 	case isFence(key):
-		return nil
-	case key.Name() == horizonName && rs.bugs.on(BugHorizonForgotten):
 		return nil
 	case key.Name() == horizonName:
 		return rs.loadHorizon(key, item)
@@ -156,7 +153,7 @@ func (rs *records) find(id RequestID) *record { return rs.ids[recordID{id.Client
 // collected: at or below the client's mark, or born before the horizon. An id
 // from too far in the future is refused as well: it would drag the horizon along.
 func (rs *records) refuses(id RequestID, wall int64) bool {
-	if cl := rs.clients[id.Client]; cl != nil && id.Number <= cl.mark && !rs.bugs.on(BugClientMarkIgnored) {
+	if cl := rs.clients[id.Client]; cl != nil && id.Number <= cl.mark {
 		return true
 	}
 	return id.Born <= rs.horizon || id.Born > wall+bornAheadMax.Milliseconds()
@@ -168,7 +165,7 @@ func (rs *records) refuses(id RequestID, wall int64) bool {
 // them all, so the mark that is lost with a client's last record is not missed.
 func (rs *records) add(r *Request, a Answer, v Version, mono time.Duration) Write {
 	rec := &record{id: r.ID, key: recordKey(rs.slot, r.ID), version: v, since: mono, mark: r.Mark, newest: r.ID.Born, answer: a}
-	if cl := rs.clients[r.ID.Client]; cl != nil && !rs.bugs.on(BugNewestForgotten) {
+	if cl := rs.clients[r.ID.Client]; cl != nil {
 		rec.newest = max(rec.newest, cl.newest)
 	}
 	rec.answer.Token, rec.answer.Value = 0, nil
@@ -252,7 +249,7 @@ func (rs *records) collectOld(at Instant, ttl time.Duration, version Version) []
 			rs.forget(rec)
 		}
 	}
-	if horizon > rs.horizon && !rs.bugs.on(BugNoHorizon) {
+	if horizon > rs.horizon {
 		writes = append(writes, rs.moveHorizon(horizon, version))
 	}
 	return writes

@@ -61,7 +61,7 @@ func (c *Core) retire(p *part) {
 	if !c.draining && !c.full || !p.view.IsActing(c.cfg.Self) {
 		return
 	}
-	if c.othersUp(p) < int(p.view.MinCopies) && !c.cfg.Bugs.on(BugRetireEarly) {
+	if c.othersUp(p) < int(p.view.MinCopies) {
 		return
 	}
 	if p.retireAskedAt != 0 && c.now.Mono-p.retireAskedAt < askAfter {
@@ -93,7 +93,7 @@ func (c *Core) drains() bool {
 // startWaited reports whether all promises of an earlier start of this server have
 // run out: before, it must serve nothing (rule 7).
 func (c *Core) startWaited() bool {
-	return c.cfg.Fresh || c.cfg.Bugs.on(BugNoStartWait) || c.now.Mono >= c.startedAt+max(c.view.LeaseTTL, c.cfg.LeaseSeen)
+	return c.cfg.Fresh || c.now.Mono >= c.startedAt+max(c.view.LeaseTTL, c.cfg.LeaseSeen)
 }
 
 // mayBeReady keeps a learner that would have to wait as primary from being made it:

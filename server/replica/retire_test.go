@@ -31,7 +31,7 @@ func (r *rig) unanswered(token uint64) {
 // TestH28DrainHandsOffFirst: a set at min-copies stays until another server holds a
 // copy; only then the draining one asks to go.
 func TestH28DrainHandsOffFirst(t *testing.T) {
-	r := returner(t, 3, false, 0, func(r *rig) { r.set(1, "old", "2") })
+	r := returner(t, 3, false, func(r *rig) { r.set(1, "old", "2") })
 	r.change(func(p *ring.Partition) { p.MinCopies = 2 })
 	r.pass(time.Second)
 	r.drain(1)
@@ -50,7 +50,7 @@ func TestH28DrainHandsOffFirst(t *testing.T) {
 // TestRetireAnswersFirst: a primary that drains asks to go when its writes are
 // answered, and lets no new one in meanwhile.
 func TestRetireAnswersFirst(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.host(3).slowDisk = true
 	first := r.write(1, put("a", "1"))
 	r.run()
@@ -80,7 +80,7 @@ func TestRetireAnswersFirst(t *testing.T) {
 
 // TestHushEnds: writes go on when the view leader does not answer.
 func TestHushEnds(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.drain(1)
 	token := r.write(1, put("a", "1"))
 	r.run()
@@ -94,7 +94,7 @@ func TestHushEnds(t *testing.T) {
 // TestWritesLiveThroughTerms: a primary that stays one answers in the next term
 // what it sequenced in the last.
 func TestWritesLiveThroughTerms(t *testing.T) {
-	r := acting(t, 3, 2, 0)
+	r := acting(t, 3, 2)
 	r.host(3).crash()
 	token := r.write(1, put("a", "1"))
 	r.run()

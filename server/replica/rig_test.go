@@ -24,7 +24,6 @@ type rig struct {
 	asked  []LeaderRequest     // of the view leader, not answered by itself
 	got    map[uint64]Answer   // by token
 	tokens uint64
-	bugs   Bugs
 	limits Limits
 }
 
@@ -52,8 +51,8 @@ type host struct {
 }
 
 // newRig starts n servers that never held anything and know no view.
-func newRig(t *testing.T, n int, bugs Bugs, limits ...Limits) *rig {
-	r := &rig{t: t, wall: 1_000_000_000, mono: time.Hour, got: make(map[uint64]Answer), bugs: bugs}
+func newRig(t *testing.T, n int, limits ...Limits) *rig {
+	r := &rig{t: t, wall: 1_000_000_000, mono: time.Hour, got: make(map[uint64]Answer)}
 	for _, l := range limits {
 		r.limits = l
 	}
@@ -69,8 +68,8 @@ func newRig(t *testing.T, n int, bugs Bugs, limits ...Limits) *rig {
 
 // acting starts a rig whose first n servers act with equal logs, and lets all
 // that is due happen.
-func acting(t *testing.T, n, min int, bugs Bugs, limits ...Limits) *rig {
-	r := newRig(t, n, bugs, limits...)
+func acting(t *testing.T, n, min int, limits ...Limits) *rig {
+	r := newRig(t, n, limits...)
 	ids := make([]ring.ServerID, n)
 	for i, h := range r.hosts {
 		ids[i] = h.id
@@ -97,7 +96,7 @@ func (h *host) boot(fresh bool) {
 	h.down, h.unsynced, h.reads = false, nil, nil
 	h.store.crash()
 	core, err := NewCore(Config{Self: h.id, Incarnation: h.inc, Lanes: 1, Fresh: fresh, ValueBytesMax: 1 << 10,
-		PageBytesMax: 64, Limits: h.r.limits, Bugs: h.r.bugs}, h.store, h.at())
+		PageBytesMax: 64, Limits: h.r.limits}, h.store, h.at())
 	if err != nil {
 		h.r.t.Fatal(err)
 	}
@@ -298,8 +297,8 @@ func (r *rig) restart(id ring.ServerID, edit func(*ring.Partition)) {
 // returner starts a rig whose s1 acts, with s2 where n is 3, and whose last server
 // has missed what missed wrote, and is back. With its disk lost it copies
 // everything, else what changed; it has not begun to learn.
-func returner(t *testing.T, n int, diskLost bool, bugs Bugs, missed func(r *rig), limits ...Limits) *rig {
-	r := acting(t, n, 1, bugs, limits...)
+func returner(t *testing.T, n int, diskLost bool, missed func(r *rig), limits ...Limits) *rig {
+	r := acting(t, n, 1, limits...)
 	r.set(1, "old", "1")
 	r.set(1, "gone", "1")
 	last := ring.ServerID(n)
@@ -561,24 +560,11 @@ func (h *host) syncFirst() {
 	h.unsynced = h.unsynced[1:]
 }
 
-// planted plays a transcript that returns whether what it is about held: it must
-// without a bug, and must not with each of these.
-func planted(t *testing.T, holds func(t *testing.T, bugs Bugs) bool, bugs ...Bugs) {
+// holds plays a transcript that returns whether what it is about held.
+func holds(t *testing.T, transcript func() bool) {
 	t.Helper()
-	if !holds(t, 0) {
+	if !transcript() {
 		t.Error("it does not hold")
-	}
-	for _, bug := range bugs {
-		if held := func() (held bool) {
-			defer func() {
-				if e := recover(); e != nil {
-					t.Logf("with bug %b: %v", bug, e)
-				}
-			}()
-			return holds(t, bug)
-		}(); held {
-			t.Errorf("nothing shows with bug %b planted", bug)
-		}
 	}
 }
 

@@ -19,7 +19,7 @@ type silence struct {
 }
 
 func newSilence(t *testing.T) *silence {
-	s := &silence{rig: acting(t, 3, 2, 0)}
+	s := &silence{rig: acting(t, 3, 2)}
 	s.drop = func(p parcel) bool {
 		if s.silent && p.to == 3 && p.msg.Type == MsgAppend && len(p.msg.Entries) > 0 && p.msg.Entries[0].Version.Seq == s.lacks {
 			s.sent++

@@ -35,14 +35,11 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	out := &Message{Type: MsgSubscribed, Sub: m.Sub, Seq: p.log.last.Seq, Last: p.log.last, Digest: p.log.digest,
 		Commit: p.commit, History: p.log.history}
 	common, ok := commonPoint(m.History, m.Last.Seq, p.log.history, p.log.last.Seq)
-	if c.cfg.Bugs.on(BugHistoryIgnored) {
-		common = min(m.Last.Seq, p.log.last.Seq)
-	}
 	base := ok && m.Flags&flagBase != 0 && common >= m.Floor
 	switch {
 	case base && m.Flags&flagReady != 0 && c.oneLog(p, from, m, common) && (l.mute || m.Last.Seq > common):
 		out.Flags, common = flagBase, p.log.last.Seq
-	case !base || common < p.floor && !c.cfg.Bugs.on(BugFloorIgnored):
+	case !base || common < p.floor:
 		out.Flags = flagFull
 		if p.log.last.Seq == 0 {
 			out.Flags |= flagDone // there is nothing to copy
@@ -83,8 +80,7 @@ func (c *Core) addRows(p *part, out *Message, common uint64) {
 
 // onFetch reads a page for a learner.
 func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
-	behind := p.log.last.Seq < m.Seq && !c.cfg.Bugs.on(BugPageTooEarly)
-	if p.role != roleBackup && p.lead == nil || p.state != whole || behind {
+	if p.role != roleBackup && p.lead == nil || p.state != whole || p.log.last.Seq < m.Seq {
 		return // it asks again
 	}
 	if p.dirty {
@@ -109,7 +105,7 @@ func (c *Core) onFetch(p *part, from ring.ServerID, m *Message) {
 		page.Flags |= flagCorrupt // else what comes before the damage is a page too
 	}
 	// Below min-copies the tail can't be committed before a learner has it.
-	if page.Seq <= p.commit || !p.enoughCopies() || c.cfg.Bugs.on(BugPageUncommitted) {
+	if page.Seq <= p.commit || !p.enoughCopies() {
 		page.Commit = p.commit
 		c.send(p, from, page)
 		return
@@ -190,11 +186,11 @@ func (c *Core) releaseHeld(p *part) {
 // Targets change without a new term, so both must speak of the same epoch: a
 // Purge that comes late finds its receiver at another one.
 func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch && !c.cfg.Bugs.on(BugPurgeOtherEpoch) ||
+	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch ||
 		p.isWanted(from) || p.view.IsActing(from) || slices.Contains(p.view.Writable, from) {
 		return
 	}
-	if !c.cfg.Bugs.on(BugPurgeEarly) && !c.agreed(p) {
+	if !c.agreed(p) {
 		return
 	}
 	c.send(p, from, &Message{Type: MsgPurge, Seq: c.view.Epoch})
@@ -215,7 +211,7 @@ func (c *Core) agreed(p *part) bool {
 }
 
 func (c *Core) onPurge(p *part, from ring.ServerID, m *Message) {
-	if p.role != roleNone || m.Seq != c.view.Epoch && !c.cfg.Bugs.on(BugPurgeOtherEpoch) || from != p.view.Primary() || p.state == absent || slices.Contains(p.view.Writable, c.cfg.Self) {
+	if p.role != roleNone || m.Seq != c.view.Epoch || from != p.view.Primary() || p.state == absent || slices.Contains(p.view.Writable, c.cfg.Self) {
 		return
 	}
 	c.wipe(p)

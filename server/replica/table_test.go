@@ -5,13 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
 // TestTableOfHoles: DESIGN.md has a row for each hole of the protocol, and every
-// test and planted bug that it names exists; every bug that can be planted is in it.
+// test and mutant that it names exists; every mutant of this package is in it.
 func TestTableOfHoles(t *testing.T) {
 	tests := make(map[string]bool)
 	for _, dir := range []string{".", "../../viewleader/roster", "../../viewleader", "../../tests/sim"} {
@@ -25,9 +24,13 @@ func TestTableOfHoles(t *testing.T) {
 			}
 		}
 	}
-	var bugs []string
-	for _, m := range regexp.MustCompile(`(?m)^\t(Bug\w+)`).FindAllStringSubmatch(text(t, "bugs.go"), -1) {
-		bugs = append(bugs, m[1])
+	mutants := make(map[string]bool) // whether the table names it
+	files, err := filepath.Glob("../../tests/mutants/catalogue/core/*.mutant")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no mutants: %v", err)
+	}
+	for _, f := range files {
+		mutants[strings.TrimSuffix(filepath.Base(f), ".mutant")] = false
 	}
 	design := text(t, "DESIGN.md")
 	for n := 1; n <= 30; n++ {
@@ -35,18 +38,18 @@ func TestTableOfHoles(t *testing.T) {
 			t.Errorf("H%d has no row", n)
 		}
 	}
-	named := make(map[string]bool)
-	_, table, _ := strings.Cut(design, "| hole | planted bugs | tests |\n|---|---|---|\n")
+	_, table, _ := strings.Cut(design, "| hole | mutants | tests |\n|---|---|---|\n")
 	table, _, _ = strings.Cut(table, "\n\n")
 	for line := range strings.Lines(table) {
 		cells := strings.Split(line, "|")
 		if len(cells) != 5 {
 			t.Fatalf("row %q", line)
 		}
-		for _, b := range regexp.MustCompile(`\w+`).FindAllString(cells[2], -1) {
-			if named[b] = true; !slices.Contains(bugs, b) {
-				t.Errorf("%s: there is no %s", strings.TrimSpace(cells[1]), b)
+		for _, m := range regexp.MustCompile(`[\w-]+`).FindAllString(cells[2], -1) {
+			if _, ok := mutants[m]; !ok {
+				t.Errorf("%s: there is no mutant %s", strings.TrimSpace(cells[1]), m)
 			}
+			mutants[m] = true
 		}
 		if strings.HasPrefix(strings.TrimSpace(cells[3]), "open: ") {
 			continue
@@ -61,9 +64,9 @@ func TestTableOfHoles(t *testing.T) {
 			}
 		}
 	}
-	for _, b := range bugs {
-		if !named[b] {
-			t.Errorf("%s is in no row", b)
+	for m, named := range mutants {
+		if !named {
+			t.Errorf("the mutant %s is in no row", m)
 		}
 	}
 }

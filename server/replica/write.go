@@ -122,8 +122,7 @@ func (c *Core) executeOne(p *part, r *Request) {
 	}
 	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
 	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
-	if out.answer.Status == StatusTooLarge && r.Op == OpSet || // whatever is there, it is
-		!out.changes && c.cfg.Bugs.on(BugNegativeUnlogged) {
+	if out.answer.Status == StatusTooLarge && r.Op == OpSet { // whatever is there, it is
 		out.answer.Token = r.Token
 		c.answer(out.answer)
 		return
@@ -145,7 +144,7 @@ func (c *Core) conclude(p *part, r *Request, writes []Write, a Answer, version V
 	if !r.Fence.IsZero() && a.Status != StatusFenced {
 		writes = append(writes, c.noteToken(p, r.Fence, version)...)
 	}
-	if rs := p.lead.records; !r.ID.IsZero() && !c.cfg.Bugs.on(BugNoRecord) {
+	if rs := p.lead.records; !r.ID.IsZero() {
 		writes = append(writes, rs.add(r, a, version, c.now.Mono))
 		writes = append(writes, rs.collect(r.ID.Client, r.Mark)...)
 	}
@@ -161,7 +160,7 @@ func (c *Core) repeated(p *part, r *Request) bool {
 	}
 	a := rec.answer
 	a.Token = r.Token
-	if rec.version.Seq <= p.commit || c.cfg.Bugs.on(BugRecordUncommitted) {
+	if rec.version.Seq <= p.commit {
 		c.answer(a)
 		return true
 	}

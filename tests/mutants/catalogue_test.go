@@ -1,8 +1,9 @@
 package mutants
 
 import (
-	"os"
+	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -22,21 +23,17 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("two mutants are named %s", m.name)
 		}
 		names[m.name] = true
-		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(m.file)))
+		mutated, _, err := m.apply(root)
 		if err != nil {
 			t.Errorf("%s: %v", m.name, err)
 			continue
 		}
-		mutated, _, err := m.apply(text)
-		if err != nil {
-			t.Errorf("%s: %v", m.name, err)
-			continue
-		}
-		if other, ok := faults[string(mutated)]; ok {
+		fault := fmt.Sprintf("%q", mutated) // in the order of the files
+		if other, ok := faults[fault]; ok {
 			t.Errorf("%s and %s are the same", m.name, other)
 		}
-		faults[string(mutated)] = m.name
-		for _, c := range m.tests {
+		faults[fault] = m.name
+		for _, c := range slices.Concat(m.tests, m.also) {
 			if err := c.check(root); err != nil {
 				t.Errorf("%s: %v", m.name, err)
 			}

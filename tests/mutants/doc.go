@@ -1,12 +1,13 @@
 // Package mutants keeps faults of one or a few lines that some test is known to catch,
 // and plays them: whoever changes the code or the tests so that a fault would pass
-// unseen learns of it from the gate.
+// unseen learns of it from the gate. Those of catalogue/core are the ways in which the
+// replication core could break its protocol; the core itself knows of none.
 //
 // A mutant is a file catalogue/AREA/NAME.mutant, a header and a diff:
 //
 //	breaks: a batch counts as durable before the disk has it
 //	test: ./server -run ^TestFailedStoreStopsServer$
-//	test: VIEWRING_SIM_SEEDS=40 ./tests/sim -run ^TestSeeds$
+//	test: VIEWRING_SIM_MUTANT=60 ./tests/sim -run ^TestMutant$
 //
 //	+++ b/server/lane.go
 //	@@
@@ -20,15 +21,17 @@
 //     go test; of several lines the first one that catches is enough, so the
 //     cheapest stands first. VIEWRING_ variables of the caller do not reach it. Whether
 //     it passes without a mutant is tried once, so mutants that have a line in common
-//     play faster; one that only late seeds show has VIEWRING_SIM_SEED_FIRST too;
+//     play faster: what the simulation catches has 60, 200 or 600 seeds for it;
+//   - also: a test that must catch it too, beside one of those above: where a mutant
+//     shows that two tests are worth something;
 //   - timeout: how long each of these may run, 2m unless it says otherwise;
 //   - survives: of a mutant that changes nothing anybody could see, the reason.
 //
-// The diff is what git diff prints, whose first lines and line numbers may stay or go.
-// The lines of a hunk before the change (" " and "-") must be whole lines that stand
-// together in the file exactly once, today: as few as make them unique. What comes of
-// it must be formatted, compile, and differ. To write one, break the code, see the
-// test fail, and
+// The diff is what git diff prints, of one file or several, whose first lines and line
+// numbers may stay or go. The lines of a hunk before the change (" " and "-") must be
+// whole lines that stand together in the file exactly once, today: as few as make them
+// unique. What comes of it must be formatted, compile, and differ. To write one, break
+// the code, see the test fail, and
 //
 //	(echo 'breaks: …'; echo 'test: …'; echo; git diff -U0) > tests/mutants/catalogue/server/NAME.mutant
 //	git checkout server

@@ -24,11 +24,17 @@ const (
 type mutant struct {
 	name     string
 	breaks   string
-	survives string // why it is harmless; "" when it is not
-	file     string // that it changes, from the module's root, with slashes
-	tests    []testCommand
+	survives string        // why it is harmless; "" when it is not
+	tests    []testCommand // one of them catches it
+	also     []testCommand // each of these does, too
 	timeout  time.Duration // of each test command
-	hunks    []hunk
+	changes  []change
+}
+
+// change is what it does to a file.
+type change struct {
+	file  string // from the module's root, with slashes
+	hunks []hunk
 }
 
 // hunk replaces lines that stand together.
@@ -83,9 +89,6 @@ func parseMutant(name, text string) (*mutant, error) {
 	if err := m.parseDiff(diff); err != nil {
 		return nil, err
 	}
-	if path.Ext(m.file) != ".go" || strings.HasSuffix(m.file, "_test.go") || !filepath.IsLocal(m.file) {
-		return nil, fmt.Errorf("it changes %q, which is no Go source of the module, or a test", m.file)
-	}
 	return m, nil
 }
 
@@ -110,34 +113,38 @@ func (m *mutant) set(key, value string) (err error) {
 		var c testCommand
 		c, err = parseTest(value)
 		m.tests = append(m.tests, c)
+	case "also":
+		var c testCommand
+		c, err = parseTest(value)
+		m.also = append(m.also, c)
 	default:
-		err = fmt.Errorf("header %q is none of breaks, test, timeout and survives", key)
+		err = fmt.Errorf("header %q is none of breaks, test, also, timeout and survives", key)
 	}
 	return err
 }
 
-// parseDiff reads the hunks of a unified diff of one file.
+// parseDiff reads a unified diff.
 func (m *mutant) parseDiff(diff string) error {
+	var c *change     // none before its first line
+	aboutFile := true // git says something of the next one
 	for line := range strings.Lines(strings.TrimRight(diff, "\n")) {
 		line = strings.TrimSuffix(line, "\n")
 		if file, ok := strings.CutPrefix(line, "+++ b/"); ok {
-			if m.file != "" {
-				return errors.New("it changes more than one file")
-			}
-			m.file = strings.TrimSpace(file)
+			m.changes = append(m.changes, change{file: strings.TrimSpace(file)})
+			c, aboutFile = &m.changes[len(m.changes)-1], false
 			continue
 		}
-		if m.file == "" {
-			continue // what git says about the file
+		if aboutFile = aboutFile || strings.HasPrefix(line, "diff --git "); aboutFile {
+			continue
 		}
 		if strings.HasPrefix(line, "@@") {
-			m.hunks = append(m.hunks, hunk{})
+			c.hunks = append(c.hunks, hunk{})
 			continue
 		}
-		if len(m.hunks) == 0 {
+		if len(c.hunks) == 0 {
 			return fmt.Errorf("%q stands before the first @@", line)
 		}
-		h := &m.hunks[len(m.hunks)-1]
+		h := &c.hunks[len(c.hunks)-1]
 		switch sign, rest := (line + " ")[0], line[min(1, len(line)):]; sign {
 		case ' ': // or an empty line, of which an editor took the blank
 			h.old, h.new = append(h.old, rest), append(h.new, rest)
@@ -149,24 +156,61 @@ func (m *mutant) parseDiff(diff string) error {
 			return fmt.Errorf("%q begins with none of blank, - and +", line)
 		}
 	}
-	if m.file == "" || len(m.hunks) == 0 {
-		return errors.New(`the diff has no line "+++ b/FILE", or no "@@"`)
+	if c == nil {
+		return errors.New(`the diff has no line "+++ b/FILE"`)
+	}
+	return m.checkFiles()
+}
+
+func (m *mutant) checkFiles() error {
+	seen := make(map[string]bool)
+	for _, c := range m.changes {
+		switch {
+		case len(c.hunks) == 0:
+			return fmt.Errorf(`the diff of %s has no "@@"`, c.file)
+		case path.Ext(c.file) != ".go" || strings.HasSuffix(c.file, "_test.go") || !filepath.IsLocal(c.file):
+			return fmt.Errorf("it changes %q, which is no Go source of the module, or a test", c.file)
+		case seen[c.file]:
+			return fmt.Errorf("the diff of %s is in two parts", c.file)
+		}
+		seen[c.file] = true
 	}
 	return nil
 }
 
-// apply returns the file's text with the fault in it, and the line where it is.
-func (m *mutant) apply(text []byte) (mutated []byte, line int, err error) {
+// apply returns the texts, by file, with the fault in them, of the module at root, and
+// where it begins, file:line.
+func (m *mutant) apply(root string) (mutated map[string][]byte, place string, err error) {
+	mutated = make(map[string][]byte)
+	for _, c := range m.changes {
+		text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(c.file)))
+		if err != nil {
+			return nil, "", err
+		}
+		after, line, err := c.apply(text)
+		if err != nil {
+			return nil, "", err
+		}
+		mutated[c.file] = after
+		if place == "" {
+			place = fmt.Sprintf("%s:%d", c.file, line)
+		}
+	}
+	return mutated, place, nil
+}
+
+// apply returns the file's text after the change, and the line where that begins.
+func (c *change) apply(text []byte) (mutated []byte, line int, err error) {
 	lines := strings.Split(string(text), "\n")
 	var out []string
 	next := 0 // first line that is not in out
-	for i, h := range m.hunks {
+	for i, h := range c.hunks {
 		at, err := find(lines, h.old)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%s, hunk %d: %w", m.file, i+1, err)
+			return nil, 0, fmt.Errorf("%s, hunk %d: %w", c.file, i+1, err)
 		}
 		if at < next {
-			return nil, 0, fmt.Errorf("%s: hunk %d begins before the end of the one before", m.file, i+1)
+			return nil, 0, fmt.Errorf("%s: hunk %d begins before the end of the one before", c.file, i+1)
 		}
 		if i == 0 {
 			line = at + 1 + common(h.old, h.new)
@@ -176,13 +220,13 @@ func (m *mutant) apply(text []byte) (mutated []byte, line int, err error) {
 	}
 	mutated = []byte(strings.Join(append(out, lines[next:]...), "\n"))
 	if bytes.Equal(mutated, text) {
-		return nil, 0, fmt.Errorf("%s stays as it is", m.file)
+		return nil, 0, fmt.Errorf("%s stays as it is", c.file)
 	}
 	switch formatted, err := format.Source(mutated); {
 	case err != nil:
-		return nil, 0, fmt.Errorf("%s does not parse any more: %w", m.file, err)
+		return nil, 0, fmt.Errorf("%s does not parse any more: %w", c.file, err)
 	case !bytes.Equal(formatted, mutated):
-		return nil, 0, fmt.Errorf("%s is not formatted any more", m.file)
+		return nil, 0, fmt.Errorf("%s is not formatted any more", c.file)
 	}
 	return mutated, line, nil
 }

@@ -34,9 +34,12 @@ func TestParse(t *testing.T) {
 		{"test: ./sum -run (A\n" + header + diff, "missing closing"},
 		{header + "@@\n-a\n+b\n", `no line "+++ b/FILE"`},
 		{header + "+++ b/x.go\n-a\n+b\n", "before the first @@"},
-		{header + "+++ b/x.go\n", `or no "@@"`},
+		{header + "+++ b/x.go\n", `x.go has no "@@"`},
+		{header + diff + "+++ b/y.go\n+++ b/z.go\n@@\n-a\n+b\n", `y.go has no "@@"`},
 		{header + "+++ b/x.go\n@@\na\n", "begins with none of"},
-		{header + diff + "+++ b/y.go\n@@\n-a\n+b\n", "more than one file"},
+		{header + diff + "+++ b/x.go\n@@\n-c\n+d\n", "in two parts"},
+		{header + diff + "+++ b/y_test.go\n@@\n-a\n+b\n", "or a test"},
+		{"also: ./sum\n" + header + diff, "is not NAME=VALUE"},
 		{header + "+++ b/x_test.go\n@@\n-a\n+b\n", "or a test"},
 		{header + "+++ b/x.md\n@@\n-a\n+b\n", "no Go source"},
 		{header + "+++ b/../x.go\n@@\n-a\n+b\n", "no Go source"},
@@ -50,7 +53,7 @@ func TestParse(t *testing.T) {
 			}
 		case err != nil:
 			t.Errorf("%q\nis refused: %v", tt.text, err)
-		case m.file != "x.go" || len(m.hunks) != 1 || m.breaks != "it":
+		case len(m.changes) != 1 || m.changes[0].file != "x.go" || len(m.changes[0].hunks) != 1 || m.breaks != "it":
 			t.Errorf("%q\nis %+v", tt.text, m)
 		}
 	}
@@ -60,6 +63,11 @@ func TestParse(t *testing.T) {
 	m, err := parseMutant("name", tests[1].text)
 	if err != nil || m.timeout != 7*time.Second || m.survives != "why" || m.tests[0].String() != "A=1 B= go test ./a/b -run '^(A|B)$/c'" {
 		t.Errorf("%+v, %v", m, err)
+	}
+	m, err = parseMutant("name", "also: ./a -run A\nalso: ./b -run B\n"+header+
+		"diff --git a/x.go b/x.go\n--- a/x.go\n"+diff+"diff --git a/y.go b/y.go\nindex 1\n--- a/y.go\n+++ b/y.go\n@@\n-c\n+d\n")
+	if err != nil || len(m.changes) != 2 || m.changes[1].file != "y.go" || len(m.changes[0].hunks[0].old) != 1 || len(m.also) != 2 || m.also[1].dir != "b" {
+		t.Errorf("of two files: %+v, %v", m, err)
 	}
 }
 
@@ -93,7 +101,7 @@ func TestApply(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, line, err := m.apply([]byte(before))
+		got, line, err := m.changes[0].apply([]byte(before))
 		switch {
 		case tt.err != "":
 			if err == nil || !strings.Contains(err.Error(), tt.err) {

@@ -71,53 +71,74 @@ func (m *mutant) wrong(v verdict) error {
 // play runs a mutant's tests on it until one catches it.
 func (p *player) play(ctx context.Context, m *mutant) (v verdict) {
 	began := time.Now()
-	source := filepath.Join(p.root, filepath.FromSlash(m.file))
-	text, err := os.ReadFile(source)
+	mutated, place, err := m.apply(p.root)
 	if err != nil {
 		return verdict{err: err}
 	}
-	mutated, line, err := m.apply(text)
-	if err != nil {
-		return verdict{err: err}
-	}
-	v.place = fmt.Sprintf("%s:%d", m.file, line)
-	overlay, err := p.write(m, source, mutated)
-	if err == nil {
-		err = p.compile(ctx, m, overlay)
+	v.place = place
+	overlay, err := p.write(m, mutated)
+	for _, c := range m.changes {
+		if err == nil {
+			err = p.compile(ctx, path.Dir(c.file), overlay)
+		}
 	}
 	if err != nil {
 		v.err = err
 		return v
 	}
 	for _, c := range m.tests {
-		r, err := p.test(ctx, c, m.timeout, overlay)
+		var r result
+		r, v.err = p.catches(ctx, c, m.timeout, overlay)
 		v.took = time.Since(began)
-		if err == nil && r.failed != "" {
+		if r.failed != "" {
 			v.caught, v.said = path.Base(c.dir)+": "+r.failed, r.said
-			err = p.passes(ctx, c, m.timeout)
 		}
-		if err != nil {
-			v.err = err
+		if v.err != nil {
 			return v
 		}
 		if v.caught != "" {
+			break
+		}
+	}
+	for _, c := range m.also {
+		r, err := p.catches(ctx, c, m.timeout, overlay)
+		v.took = time.Since(began)
+		if err == nil && r.failed == "" {
+			err = fmt.Errorf("%s: %v does not see it: %s", v.place, c, m.breaks)
+		}
+		if err != nil {
+			v.err = err
 			return v
 		}
 	}
 	return v
 }
 
-// write makes an overlay (go help build) that has the mutated text in place of a file.
-func (p *player) write(m *mutant, source string, mutated []byte) (overlay string, err error) {
+// catches runs tests on a mutant; none may fail in the result if it would without.
+func (p *player) catches(ctx context.Context, c testCommand, timeout time.Duration, overlay string) (result, error) {
+	r, err := p.test(ctx, c, timeout, overlay)
+	if err == nil && r.failed != "" {
+		err = p.passes(ctx, c, timeout)
+	}
+	return r, err
+}
+
+// write makes an overlay (go help build) that has the mutated texts in place of files.
+func (p *player) write(m *mutant, mutated map[string][]byte) (overlay string, err error) {
 	dir := filepath.Join(p.dir, m.name)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
+	replace := make(map[string]string)
+	for file, text := range mutated {
+		local := filepath.FromSlash(file)
+		replacement := filepath.Join(dir, local)
+		if err := os.MkdirAll(filepath.Dir(replacement), 0o700); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(replacement, text, 0o600); err != nil {
+			return "", err
+		}
+		replace[filepath.Join(p.root, local)] = replacement
 	}
-	replacement := filepath.Join(dir, filepath.Base(source))
-	if err := os.WriteFile(replacement, mutated, 0o600); err != nil {
-		return "", err
-	}
-	b, err := json.Marshal(map[string]any{"Replace": map[string]string{source: replacement}})
+	b, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
 		return "", err
 	}
@@ -125,10 +146,10 @@ func (p *player) write(m *mutant, source string, mutated []byte) (overlay string
 	return overlay, os.WriteFile(overlay, b, 0o600)
 }
 
-// compile reports a mutant that does not compile. Tests that build a program would
-// fail because of it.
-func (p *player) compile(ctx context.Context, m *mutant, overlay string) error {
-	cmd, done := p.command(ctx, overlay, nil, path.Dir(m.file), buildMax, "build", "-o", os.DevNull, ".")
+// compile reports a package that does not compile with a mutant. Tests that build a
+// program would fail because of it.
+func (p *player) compile(ctx context.Context, dir, overlay string) error {
+	cmd, done := p.command(ctx, overlay, nil, dir, buildMax, "build", "-o", os.DevNull, ".")
 	defer done()
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {

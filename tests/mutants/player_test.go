@@ -21,6 +21,7 @@ func TestPlayer(t *testing.T) {
 		caught, wrong string
 		slow          bool
 	}{
+		"blind":           {caught: "sum: TestOf", wrong: "-run '^TestZero$' does not see it: it takes two from three"},
 		"built":           {caught: "program: TestProgram", slow: true},
 		"caught":          {caught: "sum: TestOf/two_and_three", wrong: "should survive: said wrongly"},
 		"exits":           {caught: "sum: TestOf/two_and_three (ended the process)", slow: true},
@@ -33,6 +34,7 @@ func TestPlayer(t *testing.T) {
 		"skipped":         {wrong: "no test ran", slow: true},
 		"survives":        {wrong: "sum/sum.go:6: survived, no test saw it: the hint"},
 		"test-nobuild":    {wrong: "-run '^TestOf$': does not compile:\n# example/sum", slow: true},
+		"two-files":       {caught: "sum: TestOf/two_and_three", slow: true},
 		"wanted":          {caught: "sum: TestWanted/two_and_three", slow: true},
 	}
 	t.Setenv("VIEWRING_WANTED", "yes") // must not reach the tests by itself

@@ -84,7 +84,6 @@ func (l *leader) restore() {
 	invariant.Check(err == nil, "roster", "restore: %v", err)
 	invariant.Check(bytes.Equal(snapshot, state.AppendSnapshot(nil)), "roster", "a restored state is another one")
 	l.state = state
-	l.state.Plant(l.w.opt.Roster)
 }
 
 func (l *leader) apply() {

@@ -146,7 +146,6 @@ func (h *lockHead) lost() {
 // tokens go on above all there were. Who held a lock may believe so until its session's
 // time is over, which an operator takes longer than; fences hold all the same.
 func (h *lockHead) forget() {
-	h.w.leader.state.Plant(h.w.opt.Roster)
 	for _, name := range slices.Sorted(maps.Keys(h.shadow.locks)) {
 		l := h.shadow.locks[name]
 		for _, o := range l.holders {

@@ -26,7 +26,7 @@ func TestPlantedRecoveryBugs(t *testing.T) {
 			if b.rare {
 				harness.Slow(t)
 			}
-			mustCatch(t, seeds, Options{Ruin: true, Recovery: b.bug}, func(Result, string) {})
+			mustCatch(t, seeds, Options{Ruin: true, Recovery: b.bug})
 		})
 	}
 }

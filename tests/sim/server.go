@@ -171,7 +171,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance, reported ui
 	at := s.instant()
 	for i := range s.lanes {
 		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
-			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease, Bugs: s.w.opt.Bugs}, s.disk, at)
+			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease}, s.disk, at)
 		invariant.Check(err == nil, "disk", "%v: %v", s, err)
 		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions), seen: make([]replica.Detail, s.w.partitions)}
 	}

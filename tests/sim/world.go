@@ -29,7 +29,6 @@ var tight = replica.Limits{IndexRows: 12, IndexTrimEvery: 4, FlightBytes: 150, K
 
 // Options say what a run is like. The zero value is the default mix.
 type Options struct {
-	Bugs    replica.Bugs
 	Trace   bool
 	Servers int // 0: the seed decides
 
@@ -42,7 +41,6 @@ type Options struct {
 
 	// Lockers are the clients of locks; 0: few.
 	Lockers int
-	Roster  roster.Bugs // planted in what the roster does with locks
 	Rule    sessionRule
 
 	// Drive makes a server's drive; nil: one of maps.
@@ -143,7 +141,6 @@ func newWorld(seed uint64, opt Options) *world {
 	if w.chance(0.5) {
 		w.limits = tight
 	}
-	w.leader.state.Plant(opt.Roster)
 	w.lockHead = newLockHead(w, cmp.Or(opt.Lockers, lockersFew))
 	w.clocks = w.chance(0.3) || w.clocks
 	w.strict = w.clocks && w.chance(0.7)

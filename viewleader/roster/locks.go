@@ -45,7 +45,6 @@ type lockTable struct {
 	waiters  int
 	token    uint64 // the last given out; only grows, over all locks
 	session  uint64 // the last given out
-	bugs     Bugs
 }
 
 func newLockTable() lockTable {
@@ -182,7 +181,7 @@ func (t *lockTable) ask(c *Command) Result {
 		}
 		return Result{Code: Done, Token: h.Token, Since: h.Since, Held: true}
 	}
-	free := len(l.Holders) == 0 || l.Shared && c.Shared && (len(l.Waiters) == 0 || t.planted(BugReaderPasses))
+	free := len(l.Holders) == 0 || l.Shared && c.Shared && len(l.Waiters) == 0
 	switch {
 	case free && t.holders >= LocksMax:
 		return refused(fmt.Errorf("%d locks are held, the limit", LocksMax))
@@ -352,14 +351,7 @@ func (t *lockTable) settle(name string, at int64) (grants []Grant) {
 	l := t.held[name]
 	for len(l.Waiters) > 0 && (len(l.Holders) == 0 || l.Shared && l.Waiters[0].Shared) {
 		next := l.Waiters[0]
-		if t.planted(BugLastFirst) {
-			next = l.Waiters[len(l.Waiters)-1]
-			l.Waiters = slices.Insert(l.Waiters[:len(l.Waiters)-1], 0, next)
-		}
 		l.Waiters = l.Waiters[1:]
-		if t.planted(BugTokenKept) && t.token > 0 {
-			t.token--
-		}
 		t.unwait(next.owner, name)
 		h := t.grant(name, next, at)
 		grants = append(grants, Grant{Lock: name, Client: next.Client, Session: next.Session, Token: h.Token, Since: h.Since})
