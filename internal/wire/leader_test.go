@@ -27,6 +27,8 @@ var leaderSamples = struct {
 	confirms   []Confirm
 	status     Status
 	locks      Locks
+	events     []Event
+	report     Report
 }{
 	register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
 		Addr: "127.0.0.1:28600", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
@@ -47,6 +49,9 @@ var leaderSamples = struct {
 		{Name: "l", Holders: []LockHolder{{Client: "a", Session: 9, Token: 4, Since: time.UnixMilli(5000), Lost: true}}, Waiters: []LockWaiter{{"b", 0, true}, {"c\n", 7, false}}},
 		{Name: "m", Shared: true, Holders: []LockHolder{{Client: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}}}},
 		Deadlocks: [][]LockWait{{{"a", 1, "l", "b", true}, {"b", 0, "m", "a", false}}}},
+	events: []Event{{Number: 1, Epoch: 2, At: time.UnixMilli(3), Kind: "up", Server: 4, Detail: "h:1"}, {Number: 300, At: time.UnixMilli(-5), Kind: "granted"}},
+	report: Report{Register: Register{ID: 3, Store: [16]byte{1}, Instance: 2, Incarnation: 5, Addr: "h:1", Weight: 1, Starts: []uint64{7}},
+		View: []byte("view"), Epoch: 9, Token: 1 << 40},
 }
 
 type leaderCodec struct {
@@ -82,6 +87,8 @@ func leaderCodecs() []leaderCodec {
 		codecOf("hello", groupSamples.hello, func(b []byte, v PeerHello) []byte { return AppendPeerHello(b, &v) }, DecodePeerHello),
 		codecOf("group", groupSamples.group, func(b []byte, v Group) []byte { return AppendGroup(b, &v) }, DecodeGroup),
 		codecOf("locks", s.locks, func(b []byte, v Locks) []byte { return AppendLocks(b, &v) }, DecodeLocks),
+		codecOf("events", s.events, AppendEvents, DecodeEvents),
+		codecOf("report", s.report, func(b []byte, v Report) []byte { return AppendReport(b, &v) }, DecodeReport),
 	}
 }
 
