@@ -7,16 +7,17 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // storedCommands are a command of each kind.
 var storedCommands = []Command{
-	{Kind: KindRegister, At: 1, Register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
+	{Kind: KindRegister, At: 1, Register: vocab.Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
 		Addr: "127.0.0.1:28600", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}}},
-	{Kind: KindExpire, At: -2, Who: []Incarnated{{ID: 1, Incarnation: 200}, {ID: 300, Incarnation: 4}}},
+	{Kind: KindExpire, At: -2, Who: []ring.Incarnated{{ID: 1, Incarnation: 200}, {ID: 300, Incarnation: 4}}},
 	{Kind: KindOut, ID: 5},
-	{Kind: KindHandoff, From: Incarnated{ID: 1, Incarnation: 2}, Partition: 7, Term: 8, Who: []Incarnated{{ID: 1, Incarnation: 2}, {ID: 3, Incarnation: 4}}},
-	{Kind: KindEject, From: Incarnated{ID: 1, Incarnation: 2}, Partition: 1023, Term: 9, Who: []Incarnated{{ID: 5, Incarnation: 6}}},
+	{Kind: KindHandoff, From: ring.Incarnated{ID: 1, Incarnation: 2}, Partition: 7, Term: 8, Who: []ring.Incarnated{{ID: 1, Incarnation: 2}, {ID: 3, Incarnation: 4}}},
+	{Kind: KindEject, From: ring.Incarnated{ID: 1, Incarnation: 2}, Partition: 1023, Term: 9, Who: []ring.Incarnated{{ID: 5, Incarnation: 6}}},
 	{Kind: KindLeave, ID: 6},
 	{Kind: KindDrain, ID: 7},
 	{Kind: KindRemove, ID: 8},
@@ -26,7 +27,7 @@ var storedCommands = []Command{
 	{Kind: KindLockDequeue, Lock: "l", Client: "c"},
 	{Kind: KindLockTick},
 	{Kind: KindAcceptLoss, Partitions: []ring.PartitionID{1, 500}},
-	{Kind: KindRestore, From: Incarnated{ID: 1, Incarnation: 2}, Partition: 3, Term: 10},
+	{Kind: KindRestore, From: ring.Incarnated{ID: 1, Incarnation: 2}, Partition: 3, Term: 10},
 	{Kind: KindSessionOpen, TTL: 3000, Delay: 500},
 	{Kind: KindSessionEnd, Session: 4},
 	{Kind: KindSessionExpire, Sessions: []uint64{5, 600}},
