@@ -3,6 +3,10 @@ package roster
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
 	"testing"
 	"time"
 
@@ -61,5 +65,30 @@ func TestStoredBytes(t *testing.T) {
 	b := w.s.AppendSnapshot(nil)
 	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != snapshot {
 		t.Errorf("the snapshot is stored as\n%x, of which the hash is %x, want %s", b, sum, snapshot)
+	}
+}
+
+// TestEventKindsAreStored: each kind that there is has a number, and only one.
+func TestEventKindsAreStored(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../vocab/event.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := map[string]bool{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok {
+			kind, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			kinds[kind] = true
+			if n := storedKind(kind); eventKinds[n] != kind {
+				t.Errorf("%s is stored as %s", kind, eventKinds[n])
+			}
+		}
+		return true
+	})
+	if len(kinds) != len(eventKinds)-1 {
+		t.Errorf("%d kinds, %d numbers", len(kinds), len(eventKinds)-1)
 	}
 }
