@@ -41,31 +41,14 @@ func (c *Client) AcceptLoss(ctx context.Context, partitions []ring.PartitionID) 
 	return epoch, c.leaderFailed("accept-loss", err)
 }
 
-// Event is something that happened to the cluster.
-type Event struct {
-	Number uint64 // counts from 1, over all events there ever were
-	Epoch  uint64 // of the view that shows it
-	At     time.Time
-	Kind   string        // made, joined, up, down, out, leaving, left, draining, removed, restored, lost, accepted-loss, configured; of locks: granted, deadlock, session-lost
-	Server ring.ServerID // whom it concerns; 0: nobody in particular
-	Detail string
-}
-
 // Events returns the events after number since, oldest first, as far as the view
 // leader keeps them: the newest few hundred. When there is none it waits for the
 // next, and returns none when that takes longer than wait.
 func (c *Client) Events(ctx context.Context, since uint64, wait time.Duration) ([]Event, error) {
 	ctx, cancel := context.WithTimeout(ctx, wait+c.opts.ConnectTimeout)
 	defer cancel()
-	raw, err := c.leader.Events(ctx, since, wait)
-	if err != nil {
-		return nil, c.leaderFailed("events", err)
-	}
-	events := make([]Event, len(raw))
-	for i, e := range raw {
-		events[i] = Event(e)
-	}
-	return events, nil
+	events, err := c.leader.Events(ctx, since, wait)
+	return events, c.leaderFailed("events", err)
 }
 
 // WaitView waits until ok holds for the newest view known and returns that view.

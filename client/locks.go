@@ -10,6 +10,7 @@ import (
 
 	"viewring/internal/wait"
 	"viewring/internal/wire"
+	"viewring/viewleader/vocab"
 )
 
 // LockOptions say how a lock is asked for.
@@ -75,7 +76,7 @@ func (c *Client) watchDeadlocks(ctx context.Context, lock, holder string, tell f
 			events, err = c.Events(ctx, since, time.Minute)
 			for _, e := range events {
 				since = e.Number
-				if e.Kind == eventDeadlock && strings.Contains(e.Detail, mine) && ctx.Err() == nil {
+				if e.Kind == vocab.EventDeadlock && strings.Contains(e.Detail, mine) && ctx.Err() == nil {
 					tell(e.Detail)
 				}
 			}
@@ -86,9 +87,6 @@ func (c *Client) watchDeadlocks(ctx context.Context, lock, holder string, tell f
 		watching.Wait()
 	}
 }
-
-// eventDeadlock is the kind of the events that tell of a cycle of waiters.
-const eventDeadlock = "deadlock"
 
 // lastEvent returns the number of the newest event.
 func (c *Client) lastEvent(ctx context.Context) (uint64, error) {
@@ -111,71 +109,10 @@ func (c *Client) lockRelease(ctx context.Context, lock, holder string, session u
 	return c.leaderFailed(fmt.Sprintf("release lock %q", lock), c.leader.LockFree(ctx, lock, holder, session))
 }
 
-// Lock is a lock that is held.
-type Lock struct {
-	Name    string
-	Shared  bool // by readers, who hold it together
-	Holders []LockHolder
-	Waiters []LockWaiter // first come first
-}
-
-// LockHolder is who holds a lock.
-type LockHolder struct {
-	Client  string
-	Session uint64 // 0: none
-	Token   uint64
-	Since   time.Time
-	Expires time.Time // zero: until released
-	Lost    bool      // its session fell silent; the lock is free at Expires
-}
-
-// LockWaiter is who waits in line for a lock.
-type LockWaiter struct {
-	Client  string
-	Session uint64 // 0: none
-	Shared  bool
-}
-
-// LockWait is one step of a deadlock: who waits for which lock, and for whom.
-type LockWait struct {
-	Client  string
-	Session uint64 // 0: none
-	Lock    string
-	For     string // who holds the lock, or is before Client in line
-	Behind  bool   // For is in line
-}
-
-// Locks are the locks that are held, and the deadlocks among those who wait.
-type Locks struct {
-	Locks     []Lock
-	Deadlocks [][]LockWait // each step waits for the next, the last for the first
-}
-
 // Locks lists the locks that are held.
 func (c *Client) Locks(ctx context.Context) (Locks, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
 	defer cancel()
-	raw, err := c.leader.Locks(ctx)
-	if err != nil {
-		return Locks{}, c.leaderFailed("list locks", err)
-	}
-	var all Locks
-	for _, l := range raw.Locks {
-		lock := Lock{Name: l.Name, Shared: l.Shared}
-		for _, h := range l.Holders {
-			lock.Holders = append(lock.Holders, LockHolder(h))
-		}
-		for _, w := range l.Waiters {
-			lock.Waiters = append(lock.Waiters, LockWaiter(w))
-		}
-		all.Locks = append(all.Locks, lock)
-	}
-	for _, cycle := range raw.Deadlocks {
-		waits := make([]LockWait, len(cycle))
-		for i, w := range cycle {
-			waits[i] = LockWait(w)
-		}
-		all.Deadlocks = append(all.Deadlocks, waits)
-	}
-	return all, nil
+	all, err := c.leader.Locks(ctx)
+	return all, c.leaderFailed("list locks", err)
 }

@@ -390,12 +390,12 @@ func TestStopsWhileWaiting(t *testing.T) {
 func TestUnserved(t *testing.T) {
 	c := startCluster(t, 2, 16, 1)
 	v, _ := c.leader.view()
-	var dead []roster.Incarnated
+	var dead []ring.Incarnated
 	for id := ring.ServerID(1); id <= 2; id++ {
 		if err := c.servers[id].Close(); err != nil { // or it would soon be back
 			t.Fatal(err)
 		}
-		dead = append(dead, roster.Incarnated{ID: id, Incarnation: v.Member(id).Incarnation})
+		dead = append(dead, ring.Incarnated{ID: id, Incarnation: v.Member(id).Incarnation})
 	}
 	c.leader.apply(roster.Command{Kind: roster.KindExpire, Who: dead})
 	third := c.join(crashdisk.Mem())

@@ -11,6 +11,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/server/redis"
+	"viewring/viewleader/vocab"
 )
 
 // redisVersion is the version of Redis whose replies these are.
@@ -65,7 +66,7 @@ var infoSections = []struct {
 }
 
 // infoLog says how much of the log is needed, and what collection and checkpoints do.
-func infoLog(t *wire.ServerStats) string {
+func infoLog(t *vocab.ServerStats) string {
 	flag := map[bool]int{true: 1}
 	return fmt.Sprintf("log_keys:%d\r\nlog_segments:%d\r\nlog_disk_bytes:%d\r\nlog_live_bytes:%d\r\nlog_garbage_bytes:%d\r\nlog_tombstone_bytes:%d\r\n"+
 		"log_written_bytes:%d\r\nlog_copied_bytes:%d\r\nlog_segments_freed:%d\r\nlog_collecting:%d\r\n"+

@@ -8,6 +8,7 @@ import (
 
 	"viewring/internal/wait"
 	"viewring/internal/wire"
+	"viewring/ring"
 	"viewring/server/replica"
 )
 
@@ -184,7 +185,7 @@ var changeKinds = map[replica.LeaderRequestKind]wire.ChangeKind{
 
 // runChanges sends handoffs, ejects and offers. What comes of them shows in the views.
 func (a *asker) runChanges(leader *wire.Leader) {
-	self := wire.Incarnated{ID: a.s.id, Incarnation: a.s.store.Identity().Incarnation}
+	self := ring.Incarnated{ID: a.s.id, Incarnation: a.s.store.Identity().Incarnation}
 	for {
 		requests := a.changes.take(a.s.ctx)
 		if requests == nil {
@@ -192,10 +193,7 @@ func (a *asker) runChanges(leader *wire.Leader) {
 		}
 		changes := make([]wire.Change, len(requests))
 		for i, r := range requests {
-			changes[i] = wire.Change{Kind: changeKinds[r.Kind], From: self, Partition: r.Partition, Term: r.Term}
-			for _, in := range r.Acting {
-				changes[i].Acting = append(changes[i].Acting, wire.Incarnated(in))
-			}
+			changes[i] = wire.Change{Kind: changeKinds[r.Kind], From: self, Partition: r.Partition, Term: r.Term, Acting: r.Acting}
 		}
 		ctx, cancel := context.WithTimeout(a.s.ctx, leaderTimeout)
 		results, err := leader.Change(ctx, changes)

@@ -10,6 +10,7 @@ import (
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // miniLeader is a view leader without Raft, disk and failure detector: the real
@@ -218,7 +219,7 @@ func (m *miniLeader) reports() []wire.Report {
 
 func (m *miniLeader) register(w *wire.Writer, b []byte) {
 	q, _ := wire.DecodeRegister(b)
-	res := m.apply(roster.Command{Kind: roster.KindRegister, Register: roster.Register{
+	res := m.apply(roster.Command{Kind: roster.KindRegister, Register: vocab.Register{
 		Cluster: q.Cluster, ID: q.ID, Store: q.Store, Instance: q.Instance, Previous: q.Previous,
 		Incarnation: q.Incarnation, Addr: q.Addr, Zone: q.Zone, Weight: q.Weight, Whole: q.Whole}})[0]
 	if res.Code != roster.Done {
@@ -250,12 +251,12 @@ func (m *miniLeader) change(w *wire.Writer, b []byte) {
 	changes, _ := wire.DecodeChanges(b)
 	commands := make([]roster.Command, len(changes))
 	for i, c := range changes {
-		commands[i] = roster.Command{Kind: roster.KindHandoff, From: roster.Incarnated(c.From), Partition: c.Partition, Term: c.Term}
+		commands[i] = roster.Command{Kind: roster.KindHandoff, From: ring.Incarnated(c.From), Partition: c.Partition, Term: c.Term}
 		if c.Kind == wire.ChangeEject {
 			commands[i].Kind = roster.KindEject
 		}
 		for _, in := range c.Acting {
-			commands[i].Who = append(commands[i].Who, roster.Incarnated(in))
+			commands[i].Who = append(commands[i].Who, ring.Incarnated(in))
 		}
 	}
 	results := make([]wire.ChangeResult, len(changes))
@@ -268,5 +269,5 @@ func (m *miniLeader) change(w *wire.Writer, b []byte) {
 // expire declares a server dead.
 func (m *miniLeader) expire(id ring.ServerID) {
 	v, _ := m.view()
-	m.apply(roster.Command{Kind: roster.KindExpire, Who: []roster.Incarnated{{ID: id, Incarnation: v.Member(id).Incarnation}}})
+	m.apply(roster.Command{Kind: roster.KindExpire, Who: []ring.Incarnated{{ID: id, Incarnation: v.Member(id).Incarnation}}})
 }

@@ -5,10 +5,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"viewring/internal/wire"
 	"viewring/rebalance"
 	"viewring/ring"
 	"viewring/server/replica"
+	"viewring/viewleader/vocab"
 )
 
 // mover lets rebalance.Mover drive the lanes' learners, and holds back their
@@ -141,7 +141,7 @@ func (m *mover) arrived(msg *replica.Message) {
 }
 
 // report adds what the heartbeat tells of the moving.
-func (m *mover) report(t *wire.ServerStats) {
+func (m *mover) report(t *vocab.ServerStats) {
 	p := m.m.Progress()
 	t.Left, t.LeftBytes, t.Rate = uint32(p.Left), p.LeftBytes, p.Rate
 }

@@ -11,6 +11,7 @@ import (
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/server/store"
+	"viewring/viewleader/vocab"
 )
 
 // A view leader that has lost its data asks for reports, and makes a new roster of
@@ -88,8 +89,8 @@ func (s *Server) highestToken(view []byte) uint64 {
 }
 
 // registration is this start as the view leader is told of it.
-func (s *Server) registration(id *store.Identity) wire.Register {
-	return wire.Register{
+func (s *Server) registration(id *store.Identity) vocab.Register {
+	return vocab.Register{
 		Cluster: id.Cluster, ID: id.Server, Store: id.Store, Instance: s.instance, Previous: id.Previous, Incarnation: id.Incarnation,
 		Addr: s.addr, Zone: s.opts.Zone, Weight: 1, Whole: s.store.Corruptions() == 0, Starts: id.Starts,
 	}

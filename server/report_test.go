@@ -5,6 +5,7 @@ import (
 
 	"viewring/ring"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // TestReportBinds: a server that has told a view leader what it knows hears nothing
@@ -37,7 +38,7 @@ func TestReportBinds(t *testing.T) {
 
 	c.leader.lose(true)
 	c.wait("another report", func() bool { return len(c.leader.reports()) > 0 })
-	rec := roster.Recovery{Reports: []roster.Report{{Register: roster.Register(c.leader.reports()[0].Register), View: unheard, Epoch: unheard.Epoch}}}
+	rec := roster.Recovery{Reports: []roster.Report{{Register: vocab.Register(c.leader.reports()[0].Register), View: unheard, Epoch: unheard.Epoch}}}
 	state, err := rec.Recover(roster.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -58,7 +59,7 @@ func TestForgottenRegistration(t *testing.T) {
 	}
 	earlier, _ := c.leader.view()
 	s := c.start(c.options(c.fs[1]))
-	rec := roster.Recovery{Reports: []roster.Report{{View: earlier, Epoch: earlier.Epoch, Register: roster.Register{
+	rec := roster.Recovery{Reports: []roster.Report{{View: earlier, Epoch: earlier.Epoch, Register: vocab.Register{
 		Cluster: earlier.Cluster, ID: 1, Store: earlier.Members[0].Store, Incarnation: 1, Instance: 7}}}}
 	state, err := rec.Recover(roster.Config{})
 	if err != nil {

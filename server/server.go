@@ -17,6 +17,7 @@ import (
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/server/store"
+	"viewring/viewleader/vocab"
 )
 
 // valueBytesMax is the longest value that operations may make.
@@ -341,8 +342,8 @@ func (s *Server) done() uint64 {
 }
 
 // stats gathers what the heartbeat tells.
-func (s *Server) stats() wire.ServerStats {
-	var t wire.ServerStats
+func (s *Server) stats() vocab.ServerStats {
+	var t vocab.ServerStats
 	for _, l := range s.lanes {
 		c := l.stats.Load()
 		t.Primaries += uint32(c.Primaries)
@@ -367,7 +368,7 @@ func (s *Server) stats() wire.ServerStats {
 }
 
 // storeStats adds how the log and the memory stand.
-func (s *Server) storeStats(t *wire.ServerStats) {
+func (s *Server) storeStats(t *vocab.ServerStats) {
 	g := s.store.Stats()
 	t.LogKeys, t.LogSegments = uint64(g.Keys), uint64(g.Segments)
 	t.LogDisk, t.LogLive, t.LogTombstones = uint64(g.DiskBytes), uint64(g.LiveBytes), uint64(g.Tombstones)

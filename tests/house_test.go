@@ -146,20 +146,21 @@ var mayImport = map[string][]string{
 	"internal/session":        nil,
 	"internal/wait":           nil,
 	"ring":                    {"internal/codec"},
-	"internal/wire":           {"internal/codec", "internal/outcome", "internal/wait", "ring"},
+	"internal/wire":           {"internal/codec", "internal/outcome", "internal/wait", "ring", "viewleader/vocab"},
 	"rebalance":               {"internal/codec", "internal/invariant", "ring"},
 	"server/replica":          {"internal/codec", "internal/invariant", "ring"},
-	"viewleader/roster":       {"internal/codec", "internal/invariant", "ring"},
+	"viewleader/roster":       {"internal/codec", "internal/invariant", "ring", "viewleader/vocab"},
+	"viewleader/vocab":        {"internal/codec", "ring"},
 	"internal/disk":           nil,
 	"internal/disk/crashdisk": {"internal/disk"},
 	"internal/seglog":         {"internal/disk"},
 	"internal/seglog/bench":   {"internal/seglog"},
 	"server/store":            {"internal/codec", "internal/disk", "internal/folder", "internal/seglog", "ring", "server/replica"},
-	"server":                  {"internal/codec", "internal/disk", "internal/port", "internal/secure", "internal/wait", "internal/wire", "rebalance", "ring", "server/redis", "server/replica", "server/store"},
+	"server":                  {"internal/codec", "internal/disk", "internal/port", "internal/secure", "internal/wait", "internal/wire", "rebalance", "ring", "server/redis", "server/replica", "server/store", "viewleader/vocab"},
 	"server/redis":            {"internal/wire"},
 	"server/gateway":          {"client", "internal/secure", "internal/wait", "internal/wire", "ring", "server/redis"},
-	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster"},
-	"client":                  {"internal/outcome", "internal/secure", "internal/session", "internal/wait", "internal/wire", "rebalance", "ring"},
+	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
+	"client":                  {"internal/outcome", "internal/secure", "internal/session", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/port", "internal/secure", "internal/wire", "rebalance", "ring", "scripts"},
 	"scripts":                 nil,
 	".":                       {"client", "client/cli", "server", "server/gateway", "viewleader"},
@@ -292,7 +293,7 @@ func receiver(d *ast.FuncDecl) string {
 // and global randomness.
 func isPure(s source) bool {
 	switch s.dir() {
-	case "internal/session", "ring", "server/redis", "server/replica", "viewleader/roster":
+	case "internal/session", "ring", "server/redis", "server/replica", "viewleader/roster", "viewleader/vocab":
 		return !s.isTest()
 	}
 	return s.path == "rebalance/plan.go" || s.path == "rebalance/estimate.go"

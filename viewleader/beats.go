@@ -8,6 +8,7 @@ import (
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // hintShare is the part of DownAfter that a server gets whose heartbeat connection
@@ -35,10 +36,10 @@ type beat struct {
 	at       time.Time
 	deadline time.Time // it is down when it is silent until then
 	conn     *conn     // that it came on; nil when that broke
-	who      roster.Incarnated
+	who      ring.Incarnated
 	instance uint64
 	epoch    uint64
-	stats    wire.ServerStats
+	stats    vocab.ServerStats
 	real     bool // false: only a registration so far
 }
 
@@ -68,12 +69,12 @@ func (b *beats) heard(c *conn, h *wire.Heartbeat) {
 	}
 	b.mu.last[h.ID] = &beat{
 		at: now, deadline: now.Add(b.opts.DownAfter), conn: c, real: true,
-		who: roster.Incarnated{ID: h.ID, Incarnation: h.Incarnation}, instance: h.Instance, epoch: h.Epoch, stats: h.Stats,
+		who: ring.Incarnated{ID: h.ID, Incarnation: h.Incarnation}, instance: h.Instance, epoch: h.Epoch, stats: h.Stats,
 	}
 }
 
 // registered counts a registration as a sign of life.
-func (b *beats) registered(id ring.ServerID, q *wire.Register) {
+func (b *beats) registered(id ring.ServerID, q *vocab.Register) {
 	now := b.opts.Now()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -86,7 +87,7 @@ func (b *beats) registered(id ring.ServerID, q *wire.Register) {
 	}
 	b.mu.last[id] = &beat{
 		at: now, deadline: now.Add(b.opts.DownAfter), instance: q.Instance,
-		who: roster.Incarnated{ID: id, Incarnation: q.Incarnation},
+		who: ring.Incarnated{ID: id, Incarnation: q.Incarnation},
 	}
 }
 
@@ -138,7 +139,7 @@ func (b *beats) status(members []roster.MemberState) []wire.ServerStatus {
 
 // verdict is what silence means for the roster.
 type verdict struct {
-	expire []roster.Incarnated
+	expire []ring.Incarnated
 	out    []ring.ServerID
 }
 
@@ -150,7 +151,7 @@ func (b *beats) judge(members []roster.MemberState) verdict {
 	b.forgiveOwnSilence(now)
 	b.forgetGone(members)
 	var v verdict
-	var overdue []roster.Incarnated
+	var overdue []ring.Incarnated
 	heardLately, maybe := false, false
 	for i := range members {
 		m := &members[i]
@@ -164,7 +165,7 @@ func (b *beats) judge(members []roster.MemberState) verdict {
 		known := last != nil && last.who.Incarnation == m.Incarnation
 		switch {
 		case !now.Before(b.deadline(m)):
-			overdue = append(overdue, roster.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
+			overdue = append(overdue, ring.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
 		case known && now.Sub(last.at) <= 2*b.opts.Heartbeat+tickEvery && (last.conn != nil || !last.real):
 			heardLately = true
 		case known:
@@ -254,7 +255,7 @@ func (b *beats) judgeDown(m *roster.MemberState, now time.Time, v *verdict) {
 	if since, ok = b.mu.stays[m.ID]; !ok {
 		b.mu.stays[m.ID] = now
 	} else if now.Sub(since) >= b.opts.DownAfter {
-		v.expire = append(v.expire, roster.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
+		v.expire = append(v.expire, ring.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
 	}
 }
 

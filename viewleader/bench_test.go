@@ -9,6 +9,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 
 	"viewring/internal/wire"
+	"viewring/viewleader/vocab"
 )
 
 // BenchmarkLock takes and releases locks over real sockets, synced to the disk
@@ -61,7 +62,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	defer s.Close()
 	l := wire.NewLeader([]string{s.Addr()}, nil)
 	defer l.Close()
-	reg := wire.Register{Store: [16]byte{1}, Instance: 1, Incarnation: 1, Addr: "h:1", Weight: 1, Whole: true}
+	reg := vocab.Register{Store: [16]byte{1}, Instance: 1, Incarnation: 1, Addr: "h:1", Weight: 1, Whole: true}
 	got, err := l.Register(b.Context(), reg)
 	if err != nil {
 		b.Fatal(err)

@@ -8,12 +8,13 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // events answers those who wait for what happens next.
 type events struct {
 	waiters
-	kept []roster.Event // oldest first; guarded by waiters.mu
+	kept []vocab.Event // oldest first; guarded by waiters.mu
 }
 
 // keptMax is how many events are kept here: a few times what the roster keeps, for
@@ -41,12 +42,7 @@ func (e *events) after(since uint64) []byte {
 	if i == len(e.kept) {
 		return nil
 	}
-	list := make([]wire.Event, 0, len(e.kept)-i)
-	for _, v := range e.kept[i:] {
-		list = append(list, wire.Event{Number: v.Number, Epoch: v.Epoch, At: time.UnixMilli(v.At),
-			Kind: v.Kind.String(), Server: v.Server, Detail: v.Detail})
-	}
-	return wire.AppendEvents(nil, list)
+	return wire.AppendEvents(nil, e.kept[i:])
 }
 
 // wait answers r as soon as there is an event newer than since.

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"time"
 
-	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // holdMax bounds how long a flapping server stays out for one more failure.
@@ -15,19 +15,19 @@ const holdMax = 5 * time.Minute
 // returns lists, for each server, when it was let in again after a failure, as far
 // as the events that are kept tell. A planned restart is none: the server was
 // drained before. All view leaders know the events, so a new head damps on.
-func returns(events []roster.Event) map[ring.ServerID][]int64 {
+func returns(events []vocab.Event) map[ring.ServerID][]int64 {
 	var of map[ring.ServerID][]int64
 	planned := make(map[ring.ServerID]bool)
 	for i := range events {
 		switch e := &events[i]; e.Kind {
-		case roster.EventDraining:
+		case vocab.EventDraining:
 			planned[e.Server] = true
-		case roster.EventUp:
+		case vocab.EventUp:
 			if !planned[e.Server] {
 				if of == nil {
 					of = make(map[ring.ServerID][]int64)
 				}
-				of[e.Server] = append(of[e.Server], e.At)
+				of[e.Server] = append(of[e.Server], e.At.UnixMilli())
 			}
 			delete(planned, e.Server)
 		}
@@ -75,7 +75,7 @@ func needed(v *ring.View, id ring.ServerID) bool {
 }
 
 // holdBack says why a registration must wait; "" when it need not.
-func (s *Service) holdBack(q *wire.Register) string {
+func (s *Service) holdBack(q *vocab.Register) string {
 	p := s.published.Load()
 	for i := range p.members {
 		m := &p.members[i]

@@ -184,11 +184,7 @@ var changeKinds = map[wire.ChangeKind]roster.Kind{
 }
 
 func changeCommand(ch *wire.Change) roster.Command {
-	cmd := roster.Command{Kind: changeKinds[ch.Kind], From: roster.Incarnated(ch.From), Partition: ch.Partition, Term: ch.Term}
-	for _, in := range ch.Acting {
-		cmd.Who = append(cmd.Who, roster.Incarnated(in))
-	}
-	return cmd
+	return roster.Command{Kind: changeKinds[ch.Kind], From: ch.From, Partition: ch.Partition, Term: ch.Term, Who: ch.Acting}
 }
 
 func (c *conn) confirm(r *reply, args [][]byte) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/internal/wire"
+	"viewring/viewleader/vocab"
 )
 
 func TestLocks(t *testing.T) {
@@ -47,11 +48,11 @@ func TestLocks(t *testing.T) {
 			c = gone
 		}
 		wg.Go(func() { wait(c, client) })
-		waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks) == 1 && len(locks[0].Waiters) == i+1 })
+		waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks) == 1 && len(locks[0].Waiters) == i+1 })
 	}
 	leave() // c's connection breaks
-	waitLocks(t, l, func(locks []wire.Lock) bool {
-		return slices.Equal(locks[0].Waiters, []wire.LockWaiter{{Client: "b"}, {Client: "d"}})
+	waitLocks(t, l, func(locks []vocab.Lock) bool {
+		return slices.Equal(locks[0].Waiters, []vocab.LockWaiter{{Client: "b"}, {Client: "d"}})
 	})
 	if err := l.LockFree(ctx, "l", "a", 0); err != nil {
 		t.Fatal(err)
@@ -67,7 +68,7 @@ func TestLocks(t *testing.T) {
 	}
 }
 
-func waitLocks(t *testing.T, l *wire.Leader, ok func([]wire.Lock) bool) {
+func waitLocks(t *testing.T, l *wire.Leader, ok func([]vocab.Lock) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
@@ -100,7 +101,7 @@ func TestLockTTLAndDeadlock(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { _, _ = l.LockGet(waiting, wire.LockAsk{Lock: "L1", Client: "a", Wait: -1}) })
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks[0].Waiters) == 1 })
 	_, err := l.LockGet(ctx, wire.LockAsk{Lock: "L2", Client: "b", Wait: -1})
 	if !wire.IsCode(err, wire.CodeDeadlock) || !strings.Contains(err.Error(), "L1") || !strings.Contains(err.Error(), "L2") {
 		t.Fatal(err)
@@ -119,7 +120,7 @@ func TestCloseWhileClientsWait(t *testing.T) {
 		n, _ := l.LockGet(t.Context(), wire.LockAsk{Lock: "l", Client: "b", Wait: -1})
 		token <- n
 	}()
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks[0].Waiters) == 1 })
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +146,7 @@ func TestAskedAgainMeanwhile(t *testing.T) {
 	q := wire.LockAsk{Lock: "l", Client: "b", Wait: -1}
 	lost := newReply()
 	s.lines.get(lost, &q)
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks[0].Waiters) == 1 })
 	again := newReply()
 	s.report(func(g *group) {
 		lost.finalize(false)
@@ -171,7 +172,7 @@ func TestAskedAgainMeanwhile(t *testing.T) {
 		s.lines.tick(later)
 	})
 	<-third.done
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks) == 1 && locks[0].Holders[0].Client == "b" })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks) == 1 && locks[0].Holders[0].Client == "b" })
 	if err := l.LockFree(t.Context(), "l", "b", 0); err != nil {
 		t.Errorf("a lock that was told of: %v", err)
 	}

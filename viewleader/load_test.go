@@ -21,6 +21,7 @@ import (
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // The load of BenchmarkLoad.
@@ -170,7 +171,7 @@ func (w *loadWaiters) all(b *testing.B, epoch uint64) {
 }
 
 // beatAll registers servers and keeps their heartbeats coming.
-func beatAll(b *testing.B, addr string, beats *atomic.Int64) (first wire.Register, epoch uint64) {
+func beatAll(b *testing.B, addr string, beats *atomic.Int64) (first vocab.Register, epoch uint64) {
 	b.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
@@ -178,7 +179,7 @@ func beatAll(b *testing.B, addr string, beats *atomic.Int64) (first wire.Registe
 	for i := range loadServers {
 		l := wire.NewLeader([]string{addr}, nil)
 		b.Cleanup(func() { _ = l.Close() })
-		reg := wire.Register{Store: [16]byte{byte(i), byte(i >> 8), 1}, Instance: uint64(i + 1), Incarnation: 1,
+		reg := vocab.Register{Store: [16]byte{byte(i), byte(i >> 8), 1}, Instance: uint64(i + 1), Incarnation: 1,
 			Addr: fmt.Sprint("host:", i+1), Weight: 1, Whole: true}
 		got, err := l.Register(ctx, reg)
 		if err != nil {

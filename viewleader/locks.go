@@ -1,10 +1,9 @@
 package viewleader
 
 import (
-	"time"
-
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 func (c *conn) lockGet(r *reply, args [][]byte) {
@@ -36,32 +35,7 @@ func (c *conn) locks(r *reply, _ [][]byte) {
 			failed(r, err)
 			return
 		}
-		var all wire.Locks
-		for _, l := range s.Locks() {
-			all.Locks = append(all.Locks, wireLock(&l))
-		}
-		for _, cycle := range s.Deadlocks() {
-			waits := make([]wire.LockWait, len(cycle))
-			for i, w := range cycle {
-				waits[i] = wire.LockWait(w)
-			}
-			all.Deadlocks = append(all.Deadlocks, waits)
-		}
+		all := vocab.Locks{Locks: s.Locks(), Deadlocks: s.Deadlocks()}
 		r.bulk(wire.AppendLocks(nil, &all))
 	})
-}
-
-func wireLock(l *roster.LockState) wire.Lock {
-	out := wire.Lock{Name: l.Name, Shared: l.Shared}
-	for _, h := range l.Holders {
-		holder := wire.LockHolder{Client: h.Client, Session: h.Session, Token: h.Token, Since: time.UnixMilli(h.Since), Lost: h.Lost}
-		if h.Expires != 0 {
-			holder.Expires = time.UnixMilli(h.Expires)
-		}
-		out.Holders = append(out.Holders, holder)
-	}
-	for _, w := range l.Waiters {
-		out.Waiters = append(out.Waiters, wire.LockWaiter(w))
-	}
-	return out
 }

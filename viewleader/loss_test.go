@@ -9,6 +9,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // holderAndOther starts a view leader with two servers, of which the first alone
@@ -47,7 +48,7 @@ func TestAcceptLoss(t *testing.T) {
 	if err != nil || len(told) == 0 || told[len(told)-1].Kind != "down" || told[len(told)-1].Server != 1 {
 		t.Fatalf("%+v, %v", told, err)
 	}
-	next := make(chan []wire.Event, 1)
+	next := make(chan []vocab.Event, 1)
 	go func() {
 		events, _ := l.Events(t.Context(), told[len(told)-1].Number, 20*time.Second)
 		next <- events

@@ -73,7 +73,7 @@ func (c *conn) report(r *reply, args [][]byte) {
 		return
 	}
 	q, err := wire.DecodeReport(args[0])
-	report := roster.Report{Register: roster.Register(q.Register), Epoch: q.Epoch, Token: q.Token}
+	report := roster.Report{Register: q.Register, Epoch: q.Epoch, Token: q.Token}
 	if err == nil && len(q.View) > 0 {
 		report.View, err = ring.DecodeView(slices.Clone(q.View), nil)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // register lets a server in. It may take until a process that it replaces has
@@ -30,8 +31,8 @@ func (c *conn) register(r *reply, args [][]byte) {
 }
 
 // admit puts the registration to the roster.
-func (s *Service) admit(r *reply, q *wire.Register) {
-	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register(*q)}
+func (s *Service) admit(r *reply, q *vocab.Register) {
+	cmd := roster.Command{Kind: roster.KindRegister, Register: *q}
 	s.submit(proposal{cmd: cmd, done: func(res roster.Result, err error) {
 		if err != nil {
 			failed(r, err)
@@ -52,7 +53,7 @@ func (s *Service) admit(r *reply, q *wire.Register) {
 // settle waits while another process stands in the way of a registration. If
 // that one lives, the newcomer is the wrong one; if it is dead, the newcomer may
 // pass. It returns early, without an error, when nobody waits for the answer.
-func (s *Service) settle(c *conn, q *wire.Register) error {
+func (s *Service) settle(c *conn, q *vocab.Register) error {
 	arrived := s.opts.Now()
 	patience := time.NewTimer(s.opts.DownAfter + 2*s.opts.ReturnGrace)
 	defer patience.Stop()
@@ -93,7 +94,7 @@ func (s *Service) settle(c *conn, q *wire.Register) error {
 
 // inTheWay returns a member that is up as another process on the same store, or
 // at the same address.
-func inTheWay(p *published, q *wire.Register) *roster.MemberState {
+func inTheWay(p *published, q *vocab.Register) *roster.MemberState {
 	for i := range p.members {
 		m := &p.members[i]
 		if !m.Up || m.Instance == q.Instance {

@@ -18,6 +18,7 @@ import (
 	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 func testOptions(t *testing.T) Options {
@@ -54,7 +55,7 @@ func leaderOf(t *testing.T, s *Service) *wire.Leader {
 type server struct {
 	t      *testing.T
 	leader *wire.Leader
-	reg    wire.Register
+	reg    vocab.Register
 	view   *ring.View
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
@@ -64,7 +65,7 @@ func newServer(t *testing.T, addr string, n byte) *server {
 	t.Helper()
 	l := wire.NewLeader([]string{addr}, nil)
 	t.Cleanup(func() { _ = l.Close() })
-	return &server{t: t, leader: l, reg: wire.Register{Store: [16]byte{n}, Instance: uint64(n) << 8, Incarnation: 1,
+	return &server{t: t, leader: l, reg: vocab.Register{Store: [16]byte{n}, Instance: uint64(n) << 8, Incarnation: 1,
 		Addr: "host:" + string('0'+rune(n)), Weight: 1, Whole: true}}
 }
 
@@ -85,7 +86,7 @@ func (v *server) register() {
 
 func (v *server) beat() (wire.HeartbeatReply, error) {
 	return v.leader.Heartbeat(v.t.Context(), wire.Heartbeat{ID: v.reg.ID, Instance: v.reg.Instance,
-		Incarnation: v.reg.Incarnation, Epoch: 1, Stats: wire.ServerStats{Keys: 7}})
+		Incarnation: v.reg.Incarnation, Epoch: 1, Stats: vocab.ServerStats{Keys: 7}})
 }
 
 // live sends heartbeats until kill.
@@ -122,8 +123,8 @@ func (v *server) restart(addr string) {
 	v.register()
 }
 
-func (v *server) incarnated() wire.Incarnated {
-	return wire.Incarnated{ID: v.reg.ID, Incarnation: v.reg.Incarnation}
+func (v *server) incarnated() ring.Incarnated {
+	return ring.Incarnated{ID: v.reg.ID, Incarnation: v.reg.Incarnation}
 }
 
 // waitView waits for a view that ok holds for, by long polls only.
@@ -143,7 +144,7 @@ func waitView(t *testing.T, l *wire.Leader, base *ring.View, ok func(*ring.View)
 	}
 }
 
-func handoffAll(v *ring.View, from wire.Incarnated, acting ...wire.Incarnated) []wire.Change {
+func handoffAll(v *ring.View, from ring.Incarnated, acting ...ring.Incarnated) []wire.Change {
 	changes := make([]wire.Change, len(v.Partitions))
 	for i := range changes {
 		changes[i] = wire.Change{Kind: wire.ChangeHandoff, From: from, Partition: ring.PartitionID(i),

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"viewring/internal/wire"
+	"viewring/viewleader/vocab"
 )
 
 // TestSessions: a session ends by its client's word or by silence; whoever is next
@@ -51,8 +52,8 @@ func TestSessions(t *testing.T) {
 			t.Errorf("who waited in a session that ended was told %v", err)
 		}
 	})
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 1 })
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks[0].Waiters) == 0 })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks[0].Waiters) == 1 })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks[0].Waiters) == 0 })
 	if err := l.SessionKeep(ctx, silent); !wire.IsCode(err, wire.CodeNoSession) {
 		t.Errorf("a session that fell silent: %v", err)
 	}
@@ -101,7 +102,7 @@ func TestSessionsOverARestart(t *testing.T) {
 	if err := l.SessionKeep(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
-	waitLocks(t, l, func(locks []wire.Lock) bool { return len(locks) == 0 })
+	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks) == 0 })
 	if took := time.Since(begun); took < ttl {
 		t.Errorf("it ended after %v", took)
 	}

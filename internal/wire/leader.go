@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // The commands of the view leader. Each carries one opaque bulk, encoded by the
@@ -44,21 +45,6 @@ const (
 	MemberRemove = "remove"
 )
 
-// Register asks to join, or to come back after a start.
-type Register struct {
-	Cluster     [16]byte      // zero when the data folder belongs to none yet
-	ID          ring.ServerID // 0 when the store never got one
-	Store       [16]byte      // the store id
-	Instance    uint64        // random per process: the same Register twice is one
-	Previous    uint64        // incarnation of the start before, 0 at the first
-	Incarnation uint64
-	Addr        string
-	Zone        string
-	Weight      uint32
-	Whole       bool     // opened clean: nothing repaired, nothing rolled back
-	Starts      []uint64 // random, one a start: the last that was confirmed, all since, this one last
-}
-
 // Registered is the view leader's answer to Register.
 type Registered struct {
 	ID    ring.ServerID
@@ -73,7 +59,7 @@ type Heartbeat struct {
 	Instance    uint64
 	Incarnation uint64
 	Epoch       uint64 // adopted by every lane ("done")
-	Stats       ServerStats
+	Stats       vocab.ServerStats
 	Brief       bool // without what view leaders of earlier builds do not understand
 }
 
@@ -83,44 +69,6 @@ type HeartbeatReply struct {
 	Known bool          // false: expired or replaced; register again
 	Every time.Duration // how often the view leader wants heartbeats
 }
-
-// ServerStats is what a server says of itself for the status view.
-type ServerStats struct {
-	Primaries, Backups, Learners, Strays uint32 // partitions
-	Keys                                 uint64 // user keys, all copies held here
-	Bytes                                uint64 // of their values
-	Left                                 uint32 // transfers still to make
-	LeftBytes                            uint64 // estimate
-	Rate                                 uint64 // bytes/s copied in, lately
-	DiskFree                             uint64
-	MovedPartitions                      uint64 // since start, copied whole into an empty range
-	DeltaPartitions                      uint64 // since start, copied by what changed
-	CopiedKeys                           uint64 // since start, by rebalancing
-	Clients                              uint32 // connections
-	ClientsRefused                       uint64 // since start, connections turned away
-	ClientsCut                           uint64 // since start, of clients that did not read
-	RequestsRefused                      uint64 // since start, too large or too many at once
-	Corrupt                              uint64 // since start, keys and metas that could not be read
-	Mended, Unmendable                   uint64 // of these: healed; corrupt on every acting replica
-	Full                                 bool   // the disk nearly is
-
-	// What follows came later: builds before it neither say it nor understand it.
-
-	LogKeys, LogSegments            uint64 // items in the log's index, user keys and others; files
-	LogDisk, LogLive, LogTombstones uint64 // bytes: of the files; of what is needed; of deletions that are kept
-	LogWritten, LogCopied, LogFreed uint64 // since start: bytes of frames, of these copied by collection; segments
-	Checkpoints, CheckpointBytes    uint64 // since start
-	LogDamage                       uint64 // since start, damaged records, frames and segments that were met
-	Collecting, Checkpointing       bool   // now
-	Memory                          uint64 // bytes that the server may take, and of these:
-	IndexBytes                      uint64 // the log's index
-	ItemBytes, ItemBytesMax         uint64 // items kept; the most that it keeps
-	RequestBytes, RequestBytesMax   uint64 // requests and answers under way; the most that may be
-}
-
-// LogGarbage returns the bytes of the log's files that no record needs: what is dead,
-// deletions that are kept, what holds the records, and the room not written to yet.
-func (s *ServerStats) LogGarbage() uint64 { return s.LogDisk - min(s.LogDisk, s.LogLive) }
 
 // ChangeKind says what a Change asks for.
 type ChangeKind uint8
@@ -132,19 +80,13 @@ const (
 	ChangeRestore                       // From has all that was acknowledged and acts, nobody else of acting being up
 )
 
-// Incarnated is a server at one of its starts.
-type Incarnated struct {
-	ID          ring.ServerID
-	Incarnation uint64
-}
-
 // Change is one compare-and-set change of a partition by a server.
 type Change struct {
 	Kind      ChangeKind
-	From      Incarnated
+	From      ring.Incarnated
 	Partition ring.PartitionID
 	Term      uint64
-	Acting    []Incarnated
+	Acting    []ring.Incarnated
 }
 
 // ChangeResult is the view leader's word on a Change. Only a higher term ends a
@@ -173,19 +115,9 @@ type ServerStatus struct {
 	Age   time.Duration // since its last heartbeat; negative: none since this view leader started
 	Epoch uint64        // adopted by all its lanes
 	Down  time.Time     // since when it is declared down; zero: it is up
-	Stats ServerStats
+	Stats vocab.ServerStats
 	// Failures counts those of the last minutes. Held is until when a server that
 	// fails again and again stays out; zero: it need not.
 	Failures uint32
 	Held     time.Time
-}
-
-// Event is something that happened to the cluster or a server of it.
-type Event struct {
-	Number uint64 // counts from 1
-	Epoch  uint64 // of the view that shows it
-	At     time.Time
-	Kind   string
-	Server ring.ServerID // 0: nobody in particular
-	Detail string
 }

@@ -9,10 +9,11 @@ import (
 
 	"viewring/internal/outcome"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // Register registers a server.
-func (l *Leader) Register(ctx context.Context, q Register) (Registered, error) {
+func (l *Leader) Register(ctx context.Context, q vocab.Register) (Registered, error) {
 	// It may wait until the process that it replaces has proved dead.
 	v, _, err := l.ask(ctx, question{long: true, wait: 10 * time.Second,
 		args: [][]byte{[]byte(CmdRegister), AppendRegister(nil, &q)}})
@@ -128,7 +129,7 @@ func (l *Leader) AcceptLoss(ctx context.Context, ps []ring.PartitionID) (uint64,
 // Events returns the events after number since that are still kept, oldest
 // first; when there is none it waits for one, and returns none when that takes
 // longer than wait.
-func (l *Leader) Events(ctx context.Context, since uint64, wait time.Duration) ([]Event, error) {
+func (l *Leader) Events(ctx context.Context, since uint64, wait time.Duration) ([]vocab.Event, error) {
 	wait = max(0, wait)
 	v, _, err := l.ask(ctx, question{long: wait > 0, wait: wait, args: [][]byte{[]byte(CmdEvents),
 		strconv.AppendUint(nil, since, 10), strconv.AppendInt(nil, wait.Milliseconds(), 10)}})

@@ -7,6 +7,7 @@ import (
 
 	"viewring/internal/codec"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // leaderFormat is the version of everything the view leader's commands carry.
@@ -44,37 +45,13 @@ func appendDuration(b []byte, d time.Duration) []byte {
 }
 
 // AppendRegister encodes q.
-func AppendRegister(b []byte, q *Register) []byte {
-	b = append(b, leaderFormat)
-	b = append(b, q.Cluster[:]...)
-	b = append(b, q.Store[:]...)
-	b = binary.AppendUvarint(b, uint64(q.ID))
-	b = binary.AppendUvarint(b, q.Instance)
-	b = binary.AppendUvarint(b, q.Previous)
-	b = binary.AppendUvarint(b, q.Incarnation)
-	b = codec.AppendString(b, q.Addr)
-	b = codec.AppendString(b, q.Zone)
-	b = binary.AppendUvarint(b, uint64(q.Weight))
-	b = codec.AppendBool(b, q.Whole)
-	b = binary.AppendUvarint(b, uint64(len(q.Starts)))
-	for _, n := range q.Starts {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return b
+func AppendRegister(b []byte, q *vocab.Register) []byte {
+	return vocab.AppendRegister(append(b, leaderFormat), q)
 }
 
 // DecodeRegister reads what AppendRegister wrote.
-func DecodeRegister(b []byte) (Register, error) {
-	return decodeLeader("register", b, func(r *codec.Reader) (q Register) {
-		r.Fixed(q.Cluster[:])
-		r.Fixed(q.Store[:])
-		q.ID = readServerID(r)
-		q.Instance, q.Previous, q.Incarnation = r.Uvarint(), r.Uvarint(), r.Uvarint()
-		q.Addr, q.Zone = r.String(), r.String()
-		q.Weight, q.Whole = uint32(r.Uvarint()), r.Bool()
-		q.Starts = readList(r, 8, r.Uint64)
-		return q
-	})
+func DecodeRegister(b []byte) (vocab.Register, error) {
+	return decodeLeader("register", b, vocab.ReadRegister)
 }
 
 // AppendRegistered encodes p.
@@ -100,11 +77,11 @@ func AppendHeartbeat(b []byte, q *Heartbeat) []byte {
 	b = binary.AppendUvarint(b, q.Instance)
 	b = binary.AppendUvarint(b, q.Incarnation)
 	b = binary.AppendUvarint(b, q.Epoch)
-	n := q.Stats.fields()
+	n := statsOf(&q.Stats)
 	if b = n.append(b, q.Stats.Full); q.Brief {
 		return b
 	}
-	return q.Stats.appendLater(b)
+	return appendLater(b, &q.Stats)
 }
 
 // DecodeHeartbeat reads what AppendHeartbeat wrote.
@@ -115,7 +92,7 @@ func DecodeHeartbeat(b []byte) (Heartbeat, error) {
 		n, full := readStats(r)
 		q.Stats = n.stats(full)
 		q.Brief = r.Len() == 0
-		q.Stats.readLater(r)
+		readLater(r, &q.Stats)
 		return q
 	})
 }
@@ -142,13 +119,10 @@ func AppendChanges(b []byte, changes []Change) []byte {
 	for i := range changes {
 		c := &changes[i]
 		b = append(b, byte(c.Kind))
-		b = appendIncarnated(b, c.From)
+		b = ring.AppendIncarnated(b, c.From)
 		b = binary.AppendUvarint(b, uint64(c.Partition))
 		b = binary.AppendUvarint(b, c.Term)
-		b = binary.AppendUvarint(b, uint64(len(c.Acting)))
-		for _, in := range c.Acting {
-			b = appendIncarnated(b, in)
-		}
+		b = ring.AppendIncarnatedList(b, c.Acting)
 	}
 	return b
 }
@@ -159,22 +133,13 @@ func DecodeChanges(b []byte) ([]Change, error) {
 		return readList(r, 6, func() Change {
 			return Change{
 				Kind:      ChangeKind(r.Byte()),
-				From:      readIncarnated(r),
+				From:      ring.ReadIncarnated(r),
 				Partition: ring.PartitionID(r.Uvarint()),
 				Term:      r.Uvarint(),
-				Acting:    readList(r, 2, func() Incarnated { return readIncarnated(r) }),
+				Acting:    ring.ReadIncarnatedList(r),
 			}
 		})
 	})
-}
-
-func appendIncarnated(b []byte, in Incarnated) []byte {
-	b = binary.AppendUvarint(b, uint64(in.ID))
-	return binary.AppendUvarint(b, in.Incarnation)
-}
-
-func readIncarnated(r *codec.Reader) Incarnated {
-	return Incarnated{ID: readServerID(r), Incarnation: r.Uvarint()}
 }
 
 // readList reads a count and that many elements, each of at least bytesMin
@@ -265,8 +230,9 @@ func DecodePartitions(b []byte) ([]ring.PartitionID, error) {
 	})
 }
 
-// AppendEvents encodes a list of events. Times are kept to the millisecond.
-func AppendEvents(b []byte, events []Event) []byte {
+// AppendEvents encodes a list of events. Times are kept to the millisecond. The view
+// leader's snapshots hold events in a format of their own.
+func AppendEvents(b []byte, events []vocab.Event) []byte {
 	b = append(b, leaderFormat)
 	b = binary.AppendUvarint(b, uint64(len(events)))
 	for i := range events {
@@ -282,10 +248,10 @@ func AppendEvents(b []byte, events []Event) []byte {
 }
 
 // DecodeEvents reads what AppendEvents wrote.
-func DecodeEvents(b []byte) ([]Event, error) {
-	return decodeLeader("events", b, func(r *codec.Reader) []Event {
-		return readList(r, 13, func() Event {
-			return Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: readTime(r), Kind: r.String(), Server: readServerID(r), Detail: r.String()}
+func DecodeEvents(b []byte) ([]vocab.Event, error) {
+	return decodeLeader("events", b, func(r *codec.Reader) []vocab.Event {
+		return readList(r, 13, func() vocab.Event {
+			return vocab.Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: readTime(r), Kind: r.String(), Server: readServerID(r), Detail: r.String()}
 		})
 	})
 }

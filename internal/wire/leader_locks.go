@@ -10,47 +10,8 @@ import (
 
 	"viewring/internal/codec"
 	"viewring/internal/outcome"
+	"viewring/viewleader/vocab"
 )
-
-// Lock is one named lock as the view leader holds it.
-type Lock struct {
-	Name    string
-	Shared  bool         // by readers, who hold it together
-	Holders []LockHolder // one, or several that share it
-	Waiters []LockWaiter // first come first
-}
-
-// LockHolder is who holds a lock.
-type LockHolder struct {
-	Client  string
-	Session uint64 // 0: none
-	Token   uint64 // fencing token; only grows, over all locks
-	Since   time.Time
-	Expires time.Time // zero: until released
-	Lost    bool      // its session fell silent; the lock is free at Expires
-}
-
-// LockWaiter is who waits in line for a lock.
-type LockWaiter struct {
-	Client  string
-	Session uint64 // 0: none
-	Shared  bool
-}
-
-// LockWait is one step of a deadlock: who waits for which lock, and for whom.
-type LockWait struct {
-	Client  string
-	Session uint64
-	Lock    string
-	For     string // who holds the lock, or is before Client in line
-	Behind  bool   // For is in line
-}
-
-// Locks are all locks that are held, and the cycles among those who wait.
-type Locks struct {
-	Locks     []Lock
-	Deadlocks [][]LockWait
-}
 
 // LockAsk asks for a lock.
 type LockAsk struct {
@@ -127,8 +88,9 @@ func ParseSession(arg []byte) (uint64, error) {
 	return id, nil
 }
 
-// AppendLocks encodes l. Times are kept to the millisecond.
-func AppendLocks(b []byte, l *Locks) []byte {
+// AppendLocks encodes l. Times are kept to the millisecond. The view leader's snapshots
+// hold locks in a format of their own: with how long who waits wants one.
+func AppendLocks(b []byte, l *vocab.Locks) []byte {
 	b = append(b, leaderFormat)
 	b = binary.AppendUvarint(b, uint64(len(l.Locks)))
 	for i := range l.Locks {
@@ -148,7 +110,7 @@ func AppendLocks(b []byte, l *Locks) []byte {
 	return b
 }
 
-func appendLock(b []byte, l *Lock) []byte {
+func appendLock(b []byte, l *vocab.Lock) []byte {
 	b = codec.AppendString(b, l.Name)
 	b = codec.AppendBool(b, l.Shared)
 	b = binary.AppendUvarint(b, uint64(len(l.Holders)))
@@ -170,23 +132,23 @@ func appendLock(b []byte, l *Lock) []byte {
 }
 
 // DecodeLocks reads what AppendLocks wrote.
-func DecodeLocks(b []byte) (Locks, error) {
-	return decodeLeader("locks", b, func(r *codec.Reader) Locks {
-		return Locks{
-			Locks: readList(r, 4, func() Lock {
-				return Lock{
+func DecodeLocks(b []byte) (vocab.Locks, error) {
+	return decodeLeader("locks", b, func(r *codec.Reader) vocab.Locks {
+		return vocab.Locks{
+			Locks: readList(r, 4, func() vocab.Lock {
+				return vocab.Lock{
 					Name: r.String(), Shared: r.Bool(),
-					Holders: readList(r, 20, func() LockHolder {
-						return LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
+					Holders: readList(r, 20, func() vocab.LockHolder {
+						return vocab.LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
 					}),
-					Waiters: readList(r, 3, func() LockWaiter {
-						return LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
+					Waiters: readList(r, 3, func() vocab.LockWaiter {
+						return vocab.LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
 					}),
 				}
 			}),
-			Deadlocks: readList(r, 1, func() []LockWait {
-				return readList(r, 5, func() LockWait {
-					return LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
+			Deadlocks: readList(r, 1, func() []vocab.LockWait {
+				return readList(r, 5, func() vocab.LockWait {
+					return vocab.LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
 				})
 			}),
 		}
@@ -223,10 +185,10 @@ func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint
 }
 
 // Locks lists all held locks, and the deadlocks among those who wait.
-func (l *Leader) Locks(ctx context.Context) (Locks, error) {
+func (l *Leader) Locks(ctx context.Context) (vocab.Locks, error) {
 	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
 	if err != nil {
-		return Locks{}, fmt.Errorf("locks: %w", err)
+		return vocab.Locks{}, fmt.Errorf("locks: %w", err)
 	}
 	return DecodeLocks(v.Bytes)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"viewring/internal/codec"
+	"viewring/viewleader/vocab"
 )
 
 // CmdReport is what a server says to a view leader that has lost its data: one bulk,
@@ -18,7 +19,7 @@ const CodeRecovering = "RECOVERING"
 
 // Report is a server's word on itself, and on the newest view that it ever used.
 type Report struct {
-	Register
+	vocab.Register
 	View  []byte // whole, as ring.AppendView wrote it; empty: it has none
 	Epoch uint64 // the highest that it ever used
 	Token uint64 // the highest that its copies know of any lock

@@ -5,6 +5,7 @@ import (
 
 	"viewring/internal/codec"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // What servers say of themselves grows, and builds meet while a cluster moves from one
@@ -19,7 +20,7 @@ import (
 // statsFields are the numbers that every build of format 4 sends, in their order.
 type statsFields [20]uint64
 
-func (s *ServerStats) fields() statsFields {
+func statsOf(s *vocab.ServerStats) statsFields {
 	return statsFields{
 		uint64(s.Primaries), uint64(s.Backups), uint64(s.Learners), uint64(s.Strays),
 		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
@@ -29,8 +30,8 @@ func (s *ServerStats) fields() statsFields {
 	}
 }
 
-func (n *statsFields) stats(full bool) ServerStats {
-	return ServerStats{
+func (n *statsFields) stats(full bool) vocab.ServerStats {
+	return vocab.ServerStats{
 		Primaries: uint32(n[0]), Backups: uint32(n[1]), Learners: uint32(n[2]), Strays: uint32(n[3]),
 		Keys: n[4], Bytes: n[5], Left: uint32(n[6]), LeftBytes: n[7], Rate: n[8], DiskFree: n[9],
 		MovedPartitions: n[10], DeltaPartitions: n[11], CopiedKeys: n[12],
@@ -63,7 +64,7 @@ const (
 )
 
 // laterFields are where the numbers go, but for the bits.
-func (s *ServerStats) laterFields() [17]*uint64 {
+func laterFields(s *vocab.ServerStats) [17]*uint64 {
 	return [...]*uint64{
 		&s.LogKeys, &s.LogSegments, &s.LogDisk, &s.LogLive, &s.LogTombstones, &s.LogWritten, &s.LogCopied, &s.LogFreed,
 		&s.Checkpoints, &s.CheckpointBytes, &s.LogDamage, &s.Memory, &s.IndexBytes, &s.ItemBytes, &s.ItemBytesMax,
@@ -71,8 +72,8 @@ func (s *ServerStats) laterFields() [17]*uint64 {
 	}
 }
 
-func (s *ServerStats) later() (n laterStats) {
-	fields := s.laterFields()
+func laterOf(s *vocab.ServerStats) (n laterStats) {
+	fields := laterFields(s)
 	for i, field := range fields {
 		n[i] = *field
 	}
@@ -86,8 +87,8 @@ func (s *ServerStats) later() (n laterStats) {
 }
 
 // setLater takes over the later number i, unless it is of a build to come.
-func (s *ServerStats) setLater(i uint64, value uint64) {
-	fields := s.laterFields()
+func setLater(s *vocab.ServerStats, i uint64, value uint64) {
+	fields := laterFields(s)
 	switch n := uint64(len(fields)); {
 	case i < n:
 		*fields[i] = value
@@ -97,8 +98,8 @@ func (s *ServerStats) setLater(i uint64, value uint64) {
 }
 
 // appendLater ends a heartbeat.
-func (s *ServerStats) appendLater(b []byte) []byte {
-	n := s.later()
+func appendLater(b []byte, s *vocab.ServerStats) []byte {
+	n := laterOf(s)
 	b = binary.AppendUvarint(b, uint64(len(n)))
 	for _, v := range n {
 		b = binary.AppendUvarint(b, v)
@@ -107,19 +108,19 @@ func (s *ServerStats) appendLater(b []byte) []byte {
 }
 
 // readLater reads what appendLater wrote, in whatever build; before it there was nothing.
-func (s *ServerStats) readLater(r *codec.Reader) {
+func readLater(r *codec.Reader, s *vocab.ServerStats) {
 	if r.Len() == 0 {
 		return
 	}
 	for i := range r.Count(1) {
-		s.setLater(uint64(i), r.Uvarint())
+		setLater(s, uint64(i), r.Uvarint())
 	}
 }
 
 // laterEntries are the entries of a status that carry on with what a server says: their
 // epoch is the place of the first number. A server without any needs none.
-func (s *ServerStats) laterEntries(each func(first uint64, n *statsFields)) {
-	rest := s.later()
+func laterEntries(s *vocab.ServerStats, each func(first uint64, n *statsFields)) {
+	rest := laterOf(s)
 	if rest == (laterStats{}) {
 		return
 	}
@@ -148,10 +149,10 @@ func AppendStatus(b []byte, s *Status) []byte {
 	var entries []byte
 	for i := range s.Servers {
 		v := &s.Servers[i]
-		n := v.Stats.fields()
+		n := statsOf(&v.Stats)
 		entries = appendStatusEntry(entries, v, &n)
 		count++
-		v.Stats.laterEntries(func(first uint64, n *statsFields) {
+		laterEntries(&v.Stats, func(first uint64, n *statsFields) {
 			entries = appendStatusEntry(entries, &ServerStatus{Epoch: first}, n)
 			count++
 		})
@@ -174,7 +175,7 @@ func DecodeStatus(b []byte) (Status, error) {
 				s.Servers = append(s.Servers, v)
 			} else if last := len(s.Servers) - 1; last >= 0 && v.Epoch < 1<<16 {
 				for i, value := range n {
-					s.Servers[last].Stats.setLater(v.Epoch+uint64(i), value)
+					setLater(&s.Servers[last].Stats, v.Epoch+uint64(i), value)
 				}
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"viewring/internal/codec"
+	"viewring/viewleader/vocab"
 )
 
 func briefHeartbeat() []byte {
@@ -16,9 +17,9 @@ func briefHeartbeat() []byte {
 }
 
 // earlierStats reads what a server says of itself as builds did before there was more.
-func earlierStats(r *codec.Reader) (s ServerStats) {
+func earlierStats(r *codec.Reader) (s vocab.ServerStats) {
 	u32 := func() uint32 { return uint32(r.Uvarint()) }
-	return ServerStats{
+	return vocab.ServerStats{
 		Primaries: u32(), Backups: u32(), Learners: u32(), Strays: u32(),
 		Keys: r.Uvarint(), Bytes: r.Uvarint(), Left: u32(), LeftBytes: r.Uvarint(),
 		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
@@ -47,8 +48,8 @@ func earlierStatus(b []byte) (Status, error) {
 }
 
 // withoutLater is what an earlier build knows.
-func withoutLater(s ServerStats) ServerStats {
-	n := s.fields()
+func withoutLater(s vocab.ServerStats) vocab.ServerStats {
+	n := statsOf(&s)
 	return n.stats(s.Full)
 }
 
@@ -94,7 +95,7 @@ func TestStatsOfLaterBuilds(t *testing.T) {
 	if got, err := DecodeHeartbeat(later); err != nil || got != q {
 		t.Errorf("a later server's heartbeat is taken for %+v, %v, not %+v", got, err, q)
 	}
-	s := Status{Servers: []ServerStatus{{ID: 3, Stats: ServerStats{LogKeys: 9}}}}
+	s := Status{Servers: []ServerStatus{{ID: 3, Stats: vocab.ServerStats{LogKeys: 9}}}}
 	b = AppendStatus(nil, &s)
 	b[2]++ // one entry more
 	n := statsFields{5, 6, 7}
@@ -124,7 +125,7 @@ func TestHeartbeatToAnEarlierViewLeader(t *testing.T) {
 	})
 	l := NewLeader([]string{head.addr()}, nil)
 	defer l.Close()
-	q := Heartbeat{ID: 1, Stats: ServerStats{Keys: 2, LogDisk: 3}}
+	q := Heartbeat{ID: 1, Stats: vocab.ServerStats{Keys: 2, LogDisk: 3}}
 	beat := func() {
 		t.Helper()
 		if got, err := l.Heartbeat(t.Context(), q); err != nil || got.Every != time.Second {

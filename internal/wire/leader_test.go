@@ -15,10 +15,11 @@ import (
 
 	"viewring/internal/port"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 var leaderSamples = struct {
-	register   Register
+	register   vocab.Register
 	registered Registered
 	heartbeat  Heartbeat
 	beat       HeartbeatReply
@@ -26,27 +27,45 @@ var leaderSamples = struct {
 	results    []ChangeResult
 	confirms   []Confirm
 	status     Status
-	locks      Locks
+	locks      vocab.Locks
+	events     []vocab.Event
+	report     Report
 }{
-	register: Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
+	register: vocab.Register{Cluster: [16]byte{9}, ID: 3, Store: [16]byte{1, 2}, Instance: 1 << 63, Previous: 4, Incarnation: 5,
 		Addr: "127.0.0.1:28600", Zone: "z", Weight: 1, Whole: true, Starts: []uint64{7, 1 << 63}},
 	registered: Registered{ID: 3, Epoch: 9, View: []byte("view"), Every: 150 * time.Millisecond},
-	heartbeat: Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: ServerStats{1, 2, 3, 4, 5, 6, 7, 8, 9, 10,
-		11, 12, 13, 14, 15, 16, 17, 18, 19, 20, true, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, true, true, 32, 33, 34, 35, 36, 37}},
-	beat: HeartbeatReply{Epoch: 7, Known: true, Every: time.Second},
+	heartbeat:  Heartbeat{ID: 1, Instance: 2, Incarnation: 3, Epoch: 4, Stats: everyStat()},
+	beat:       HeartbeatReply{Epoch: 7, Known: true, Every: time.Second},
 	changes: []Change{
-		{Kind: ChangeHandoff, From: Incarnated{1, 2}, Partition: 7, Term: 8, Acting: []Incarnated{{1, 2}, {3, 4}}},
-		{Kind: ChangeEject, From: Incarnated{1, 2}, Partition: 1023, Term: 9, Acting: []Incarnated{{5, 6}}},
-		{Kind: ChangeRestore, From: Incarnated{1, 2}, Partition: 3, Term: 10},
+		{Kind: ChangeHandoff, From: ring.Incarnated{ID: 1, Incarnation: 2}, Partition: 7, Term: 8, Acting: []ring.Incarnated{{ID: 1, Incarnation: 2}, {ID: 3, Incarnation: 4}}},
+		{Kind: ChangeEject, From: ring.Incarnated{ID: 1, Incarnation: 2}, Partition: 1023, Term: 9, Acting: []ring.Incarnated{{ID: 5, Incarnation: 6}}},
+		{Kind: ChangeRestore, From: ring.Incarnated{ID: 1, Incarnation: 2}, Partition: 3, Term: 10},
 	},
 	results:  []ChangeResult{{Done: true, Epoch: 5}, {Epoch: 6, Reason: "no"}},
 	confirms: []Confirm{{1, 2}, {3, 4}},
-	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: ServerStats{Keys: 5, LogDisk: 6, RequestBytesMax: 1 << 40, Checkpointing: true}},
+	status: Status{View: []byte("v"), Servers: []ServerStatus{{ID: 1, Age: -1, Epoch: 3, Stats: vocab.ServerStats{Keys: 5, LogDisk: 6, RequestBytesMax: 1 << 40, Checkpointing: true}},
 		{ID: 2, Age: time.Second, Failures: 6, Held: time.UnixMilli(7000)}}},
-	locks: Locks{Locks: []Lock{
-		{Name: "l", Holders: []LockHolder{{Client: "a", Session: 9, Token: 4, Since: time.UnixMilli(5000), Lost: true}}, Waiters: []LockWaiter{{"b", 0, true}, {"c\n", 7, false}}},
-		{Name: "m", Shared: true, Holders: []LockHolder{{Client: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}}}},
-		Deadlocks: [][]LockWait{{{"a", 1, "l", "b", true}, {"b", 0, "m", "a", false}}}},
+	locks: vocab.Locks{Locks: []vocab.Lock{
+		{Name: "l", Holders: []vocab.LockHolder{{Client: "a", Session: 9, Token: 4, Since: time.UnixMilli(5000), Lost: true}}, Waiters: []vocab.LockWaiter{{Client: "b", Shared: true}, {Client: "c\n", Session: 7}}},
+		{Name: "m", Shared: true, Holders: []vocab.LockHolder{{Client: "b", Token: 5, Since: time.UnixMilli(1), Expires: time.UnixMilli(9)}}}},
+		Deadlocks: [][]vocab.LockWait{{{Client: "a", Session: 1, Lock: "l", For: "b", Behind: true}, {Client: "b", Lock: "m", For: "a"}}}},
+	events: []vocab.Event{{Number: 1, Epoch: 2, At: time.UnixMilli(3), Kind: "up", Server: 4, Detail: "h:1"}, {Number: 300, At: time.UnixMilli(-5), Kind: "granted"}},
+	report: Report{Register: vocab.Register{ID: 3, Store: [16]byte{1}, Instance: 2, Incarnation: 5, Addr: "h:1", Weight: 1, Starts: []uint64{7}},
+		View: []byte("view"), Epoch: 9, Token: 1 << 40},
+}
+
+// everyStat has another number in each field.
+func everyStat() (s vocab.ServerStats) {
+	fields, n := reflect.ValueOf(&s).Elem(), uint64(0)
+	for i := range fields.NumField() {
+		if f := fields.Field(i); f.Kind() == reflect.Bool {
+			f.SetBool(true)
+		} else {
+			n++
+			f.SetUint(n)
+		}
+	}
+	return s
 }
 
 type leaderCodec struct {
@@ -69,7 +88,7 @@ func codecOf[T any](name string, v T, enc func([]byte, T) []byte, dec func([]byt
 func leaderCodecs() []leaderCodec {
 	s := &leaderSamples
 	return []leaderCodec{
-		codecOf("register", s.register, func(b []byte, v Register) []byte { return AppendRegister(b, &v) }, DecodeRegister),
+		codecOf("register", s.register, func(b []byte, v vocab.Register) []byte { return AppendRegister(b, &v) }, DecodeRegister),
 		codecOf("registered", s.registered, func(b []byte, v Registered) []byte { return AppendRegistered(b, &v) }, DecodeRegistered),
 		codecOf("heartbeat", s.heartbeat, func(b []byte, v Heartbeat) []byte { return AppendHeartbeat(b, &v) }, DecodeHeartbeat),
 		codecOf("beat", s.beat, func(b []byte, v HeartbeatReply) []byte { return AppendHeartbeatReply(b, &v) }, DecodeHeartbeatReply),
@@ -81,7 +100,9 @@ func leaderCodecs() []leaderCodec {
 		codecOf("joined", groupSamples.joined, func(b []byte, v Joined) []byte { return AppendJoined(b, &v) }, DecodeJoined),
 		codecOf("hello", groupSamples.hello, func(b []byte, v PeerHello) []byte { return AppendPeerHello(b, &v) }, DecodePeerHello),
 		codecOf("group", groupSamples.group, func(b []byte, v Group) []byte { return AppendGroup(b, &v) }, DecodeGroup),
-		codecOf("locks", s.locks, func(b []byte, v Locks) []byte { return AppendLocks(b, &v) }, DecodeLocks),
+		codecOf("locks", s.locks, func(b []byte, v vocab.Locks) []byte { return AppendLocks(b, &v) }, DecodeLocks),
+		codecOf("events", s.events, AppendEvents, DecodeEvents),
+		codecOf("report", s.report, func(b []byte, v Report) []byte { return AppendReport(b, &v) }, DecodeReport),
 	}
 }
 

@@ -375,18 +375,12 @@ const (
 	AskRestore                              // Partition, Term: our copy has all that was acknowledged
 )
 
-// Incarnated is a server at one of its starts.
-type Incarnated struct {
-	ID          ring.ServerID
-	Incarnation uint64
-}
-
 // LeaderRequest is a request to the view leader. Handoff, eject and restore are repeated
 // by the core until a higher term is seen; confirm is answered once.
 type LeaderRequest struct {
 	Kind      LeaderRequestKind
 	Partition ring.PartitionID
 	Term      uint64
-	Acting    []Incarnated
+	Acting    []ring.Incarnated
 	Token     uint64 // AskConfirm: goes back to Confirmed
 }

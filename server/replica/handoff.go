@@ -26,10 +26,10 @@ func (c *Core) considerHandoff(p *part) {
 	if slices.Equal(want, p.view.Acting) {
 		return
 	}
-	pr := make([]Incarnated, len(want))
+	pr := make([]ring.Incarnated, len(want))
 	durable := true
 	for i, id := range want {
-		pr[i] = Incarnated{ID: id, Incarnation: c.incarnation(id)}
+		pr[i] = ring.Incarnated{ID: id, Incarnation: c.incarnation(id)}
 		if p.view.IsActing(id) {
 			continue
 		}

@@ -309,5 +309,5 @@ func (c *Core) eject(p *part, id ring.ServerID) {
 
 func (c *Core) askEject(p *part, id ring.ServerID) {
 	c.out.ToLeader = append(c.out.ToLeader, LeaderRequest{Kind: AskEject, Partition: p.id, Term: p.term,
-		Acting: []Incarnated{{ID: id, Incarnation: c.incarnation(id)}}})
+		Acting: []ring.Incarnated{{ID: id, Incarnation: c.incarnation(id)}}})
 }

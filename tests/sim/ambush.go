@@ -26,7 +26,7 @@ func (w *world) expire(id ring.ServerID) bool {
 	if m == nil || !m.Up {
 		return false
 	}
-	w.command(roster.Command{Kind: roster.KindExpire, Who: []roster.Incarnated{{ID: id, Incarnation: m.Incarnation}}})
+	w.command(roster.Command{Kind: roster.KindExpire, Who: []ring.Incarnated{{ID: id, Incarnation: m.Incarnation}}})
 	return true
 }
 
@@ -52,7 +52,7 @@ func (w *world) holdHandoff(s *server, q replica.LeaderRequest) time.Duration {
 		return 0
 	}
 	acting := w.leader.state.View().Partitions[q.Partition].Acting
-	i := slices.IndexFunc(q.Acting, func(a replica.Incarnated) bool { return !slices.Contains(acting, a.ID) })
+	i := slices.IndexFunc(q.Acting, func(a ring.Incarnated) bool { return !slices.Contains(acting, a.ID) })
 	if i < 0 {
 		return 0
 	}

@@ -12,6 +12,7 @@ import (
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // leader is a simulated view leader: a roster with a failure detector.
@@ -164,7 +165,7 @@ func (l *leader) heartbeat(s *server, reported uint64) {
 	}
 	l.heard[s.id()] = l.w.now
 	if !m.Up || m.Incarnation < s.disk.incarnation { // or its registration went with the view leader's data
-		l.propose(roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
+		l.propose(roster.Command{Kind: roster.KindRegister, Register: vocab.Register{ID: s.disk.id, Store: s.disk.store,
 			Instance: s.instance, Incarnation: s.disk.incarnation, Addr: m.Addr, Whole: true, Starts: s.disk.starts}}, nil)
 	}
 	if reported != 0 {
@@ -181,7 +182,7 @@ func (l *leader) watch() {
 	if !l.up {
 		return
 	}
-	var silent []roster.Incarnated
+	var silent []ring.Incarnated
 	for _, m := range l.state.View().Members {
 		quiet := l.w.now - l.heard[m.ID]
 		if _, ok := l.heard[m.ID]; !ok {
@@ -189,7 +190,7 @@ func (l *leader) watch() {
 			continue
 		}
 		if quiet > 900*time.Millisecond && (m.Up || l.actsSomewhere(m.ID)) {
-			silent = append(silent, roster.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
+			silent = append(silent, ring.Incarnated{ID: m.ID, Incarnation: m.Incarnation})
 		}
 		if quiet > 8*time.Second && !m.Up && m.Target() {
 			l.propose(roster.Command{Kind: roster.KindOut, ID: m.ID}, nil)
@@ -213,9 +214,9 @@ func (l *leader) request(s *server, q replica.LeaderRequest, then func(ok bool))
 		return
 	}
 	cmd := roster.Command{Partition: q.Partition, Term: q.Term,
-		From: roster.Incarnated{ID: s.id(), Incarnation: s.disk.incarnation}}
+		From: ring.Incarnated{ID: s.id(), Incarnation: s.disk.incarnation}}
 	for _, a := range q.Acting {
-		cmd.Who = append(cmd.Who, roster.Incarnated(a))
+		cmd.Who = append(cmd.Who, ring.Incarnated(a))
 	}
 	switch q.Kind {
 	case replica.AskConfirm:

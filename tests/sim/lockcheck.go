@@ -7,6 +7,7 @@ import (
 	"viewring/internal/invariant"
 	"viewring/tests/history"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // lockShadow follows the commands on locks and what they came to, with a mind of its
@@ -188,7 +189,7 @@ func (s *lockShadow) leave(place lockPlace) {
 
 // compare is that no grant is lost, and none comes from nowhere.
 func (s *lockShadow) compare(state *roster.State, at int64) {
-	held := make(map[string]roster.LockState)
+	held := make(map[string]vocab.Lock)
 	for _, l := range state.Locks() {
 		held[l.Name] = l
 		for _, h := range l.Holders {
@@ -199,7 +200,7 @@ func (s *lockShadow) compare(state *roster.State, at int64) {
 	}
 	for name, l := range s.locks {
 		for _, h := range l.holders {
-			invariant.Check(h.ends != 0 && h.ends <= at || slices.ContainsFunc(held[name].Holders, func(o roster.LockHolder) bool { return o.Token == h.token }),
+			invariant.Check(h.ends != 0 && h.ends <= at || slices.ContainsFunc(held[name].Holders, func(o vocab.LockHolder) bool { return o.Token == h.token }),
 				"locks", "%+v has lost its grant of token %d", h.place, h.token)
 		}
 		invariant.Check(len(held[name].Waiters) == len(l.line), "locks", "%q: %d wait, it should be %d", name, len(held[name].Waiters), len(l.line))

@@ -7,6 +7,7 @@ import (
 	"viewring/internal/invariant"
 	"viewring/ring"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // command proposes what an operator asks of the view leader.
@@ -114,7 +115,7 @@ func (s *server) haunt() {
 		s.start()
 		return
 	}
-	cmd := roster.Command{Kind: roster.KindRegister, Register: roster.Register{ID: s.disk.id, Store: s.disk.store,
+	cmd := roster.Command{Kind: roster.KindRegister, Register: vocab.Register{ID: s.disk.id, Store: s.disk.store,
 		Instance: s.w.rng.Uint64() | 1, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation + 1, Addr: s.addr(), Whole: true,
 		Starts: append(slices.Clone(s.disk.starts), s.w.rng.Uint64()|1)}}
 	s.w.command(cmd)
@@ -189,7 +190,7 @@ func (w *world) clone(s *server) bool {
 	if s.node == nil || s.disk.rolledBack || s.doomed || !w.crashFor(s, w.between(50*time.Millisecond, 2*time.Second)) {
 		return false
 	}
-	r := roster.Register{ID: s.disk.id, Store: s.disk.store, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation,
+	r := vocab.Register{ID: s.disk.id, Store: s.disk.store, Previous: s.disk.incarnation, Incarnation: s.disk.incarnation,
 		Addr: "copy of " + s.addr(), Whole: true, Starts: s.disk.starts}
 	w.after(w.between(300*time.Millisecond, 4*time.Second), func() { w.startClone(s, r) })
 	return true
@@ -197,7 +198,7 @@ func (w *world) clone(s *server) bool {
 
 // startClone starts the copy, as long as it has not been started more often than the
 // original: then it would be the one that goes on.
-func (w *world) startClone(s *server, r roster.Register) {
+func (w *world) startClone(s *server, r vocab.Register) {
 	m := w.leader.state.View().Member(s.id())
 	if m == nil || m.Incarnation <= r.Incarnation {
 		return

@@ -11,6 +11,7 @@ import (
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/viewleader/roster"
+	"viewring/viewleader/vocab"
 )
 
 // server is a simulated process: a node, its lanes, and the disk that outlives
@@ -148,8 +149,8 @@ func (s *server) register(previous uint64) {
 	s.later(300*time.Millisecond, func() { s.register(previous) })
 }
 
-func (s *server) registration(previous uint64) roster.Register {
-	return roster.Register{ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
+func (s *server) registration(previous uint64) vocab.Register {
+	return vocab.Register{ID: s.disk.id, Store: s.disk.store, Instance: s.instance, Previous: previous,
 		Incarnation: s.disk.incarnation, Addr: s.addr(), Whole: true, Starts: s.disk.starts}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // Apply runs a batch. However many of its commands change the view, the epoch
@@ -73,7 +74,7 @@ func (s *State) finish() {
 		}
 		s.taint(p)
 	}
-	s.noteByServer(EventRestored, s.restored)
+	s.noteByServer(vocab.EventRestored, s.restored)
 	s.restored = nil
 	s.dropLeft()
 	s.epoch++
@@ -173,7 +174,7 @@ func (s *State) dropLeft() {
 		if !leaving(m) || needed[m.ID] {
 			return false
 		}
-		s.note(EventLeft, m.ID, "%s", m.Addr)
+		s.note(vocab.EventLeft, m.ID, "%s", m.Addr)
 		s.remember(gone{ID: m.ID, Store: m.Store, Incarnation: m.Incarnation, Removed: m.Removed})
 		return true
 	})
@@ -205,7 +206,7 @@ func (s *State) configure(c *Command) Result {
 	}
 	s.minCopies, s.leaseTTL = c.MinCopies, c.LeaseTTL
 	s.dirty = true
-	s.note(EventConfigured, 0, "min-copies %d, lease %v", c.MinCopies, c.LeaseTTL)
+	s.note(vocab.EventConfigured, 0, "min-copies %d, lease %v", c.MinCopies, c.LeaseTTL)
 	for i := range s.parts {
 		p := &s.parts[i]
 		if n := s.minCopiesFor(p.Acting); n > p.MinCopies {

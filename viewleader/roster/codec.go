@@ -8,6 +8,7 @@ import (
 
 	"viewring/internal/codec"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // The format versions of what Raft stores. Older ones are read on, others refused
@@ -62,17 +63,16 @@ func appendCommand(b []byte, c *Command) []byte {
 	b = binary.AppendVarint(b, c.At)
 	switch c.Kind {
 	case KindRegister:
-		b = appendRegister(b, &c.Register)
+		b = vocab.AppendRegister(b, &c.Register)
 	case KindExpire:
-		b = appendIncarnated(b, c.Who)
+		b = ring.AppendIncarnatedList(b, c.Who)
 	case KindOut, KindLeave, KindDrain, KindRemove:
 		b = binary.AppendUvarint(b, uint64(c.ID))
 	case KindHandoff, KindEject, KindRestore:
-		b = binary.AppendUvarint(b, uint64(c.From.ID))
-		b = binary.AppendUvarint(b, c.From.Incarnation)
+		b = ring.AppendIncarnated(b, c.From)
 		b = binary.AppendUvarint(b, uint64(c.Partition))
 		b = binary.AppendUvarint(b, c.Term)
-		b = appendIncarnated(b, c.Who)
+		b = ring.AppendIncarnatedList(b, c.Who)
 	case KindAcceptLoss:
 		b = binary.AppendUvarint(b, uint64(len(c.Partitions)))
 		for _, p := range c.Partitions {
@@ -108,16 +108,20 @@ func readCommand(r *codec.Reader, format byte) (Command, error) {
 	c := Command{Kind: Kind(r.Byte()), At: r.Varint()}
 	switch c.Kind {
 	case KindRegister:
-		c.Register = readRegister(r, format)
+		if format == commandsFormatFirst {
+			c.Register = vocab.ReadRegisterUnnamed(r)
+		} else {
+			c.Register = vocab.ReadRegister(r)
+		}
 	case KindExpire:
-		c.Who = readIncarnated(r)
+		c.Who = ring.ReadIncarnatedList(r)
 	case KindOut, KindLeave, KindDrain, KindRemove:
 		c.ID = serverID(r)
 	case KindHandoff, KindEject, KindRestore:
-		c.From = Incarnated{ID: serverID(r), Incarnation: r.Uvarint()}
+		c.From = ring.ReadIncarnated(r)
 		c.Partition = ring.PartitionID(r.Uvarint())
 		c.Term = r.Uvarint()
-		c.Who = readIncarnated(r)
+		c.Who = ring.ReadIncarnatedList(r)
 	case KindAcceptLoss:
 		for range r.Count(1) {
 			c.Partitions = append(c.Partitions, ring.PartitionID(r.Uvarint()))
@@ -149,65 +153,6 @@ func readCommand(r *codec.Reader, format byte) (Command, error) {
 		}
 	}
 	return c, r.Err()
-}
-
-func appendRegister(b []byte, r *Register) []byte {
-	b = append(b, r.Cluster[:]...)
-	b = append(b, r.Store[:]...)
-	b = binary.AppendUvarint(b, uint64(r.ID))
-	b = binary.AppendUvarint(b, r.Instance)
-	b = binary.AppendUvarint(b, r.Previous)
-	b = binary.AppendUvarint(b, r.Incarnation)
-	b = codec.AppendString(b, r.Addr)
-	b = codec.AppendString(b, r.Zone)
-	b = binary.AppendUvarint(b, uint64(r.Weight))
-	b = codec.AppendBool(b, r.Whole)
-	b = binary.AppendUvarint(b, uint64(len(r.Starts)))
-	for _, n := range r.Starts {
-		b = binary.BigEndian.AppendUint64(b, n)
-	}
-	return b
-}
-
-func readRegister(r *codec.Reader, format byte) Register {
-	var g Register
-	r.Fixed(g.Cluster[:])
-	r.Fixed(g.Store[:])
-	g.ID = serverID(r)
-	g.Instance = r.Uvarint()
-	g.Previous = r.Uvarint()
-	g.Incarnation = r.Uvarint()
-	g.Addr = r.String()
-	g.Zone = r.String()
-	g.Weight = uint32(r.Uvarint())
-	g.Whole = r.Bool()
-	if format > commandsFormatFirst {
-		for range r.Count(8) {
-			g.Starts = append(g.Starts, r.Uint64())
-		}
-	}
-	return g
-}
-
-func appendIncarnated(b []byte, who []Incarnated) []byte {
-	b = binary.AppendUvarint(b, uint64(len(who)))
-	for _, in := range who {
-		b = binary.AppendUvarint(b, uint64(in.ID))
-		b = binary.AppendUvarint(b, in.Incarnation)
-	}
-	return b
-}
-
-func readIncarnated(r *codec.Reader) []Incarnated {
-	n := r.Count(2)
-	if n == 0 {
-		return nil
-	}
-	who := make([]Incarnated, n)
-	for i := range who {
-		who[i] = Incarnated{ID: serverID(r), Incarnation: r.Uvarint()}
-	}
-	return who
 }
 
 func serverID(r *codec.Reader) ring.ServerID { return ring.ServerID(r.Uvarint()) }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // Kind says what a Command does. The numbers are stored: never reuse one.
@@ -37,10 +38,10 @@ type Command struct {
 	Kind Kind
 	At   int64 // unix ms by the clock of who proposed it
 
-	Register  Register
+	Register  vocab.Register
 	ID        ring.ServerID
-	From      Incarnated
-	Who       []Incarnated
+	From      ring.Incarnated
+	Who       []ring.Incarnated
 	Partition ring.PartitionID
 	Term      uint64
 
@@ -59,27 +60,6 @@ type Command struct {
 	Token        uint64
 
 	Sessions []uint64
-}
-
-// Incarnated is a server at one of its starts.
-type Incarnated struct {
-	ID          ring.ServerID
-	Incarnation uint64
-}
-
-// Register is a server's request to join, or to come back after a start.
-type Register struct {
-	Cluster     [16]byte      // zero when the data folder belongs to none yet
-	ID          ring.ServerID // 0 when the store never got one
-	Store       [16]byte
-	Instance    uint64 // random per process
-	Previous    uint64 // incarnation of the start before, 0 at the first
-	Incarnation uint64
-	Addr        string
-	Zone        string
-	Weight      uint32
-	Whole       bool     // as found when this process opened its store
-	Starts      []uint64 // random, one a start: the last that the server knows to be registered, all since, this one last; none from an older program
 }
 
 // Code says how a command ended.

@@ -5,19 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"viewring/viewleader/vocab"
 )
 
-// Wait is one step of a cycle of waiters.
-type Wait struct {
-	Client  string
-	Session uint64
-	Lock    string
-	For     string // who holds the lock, or is before Client in line
-	Behind  bool   // For is in line
-}
-
 // Cycle is a deadlock: each waits for the next, the last for the first.
-type Cycle []Wait
+type Cycle []vocab.LockWait
 
 // String tells a cycle in words.
 func (c Cycle) String() string {
@@ -34,8 +27,8 @@ func (c Cycle) String() string {
 
 // Deadlocks returns the cycles there are: of those who wait although they closed
 // one.
-func (s *State) Deadlocks() []Cycle {
-	var cycles []Cycle
+func (s *State) Deadlocks() [][]vocab.LockWait {
+	var cycles [][]vocab.LockWait
 	known := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(s.locks.held)) {
 		for pos, w := range s.locks.held[name].Waiters {
@@ -162,7 +155,7 @@ func (s *search) add(step searchStep, skip bool) Cycle {
 	var cycle Cycle
 	for {
 		by := s.steps[step.by]
-		cycle = append(cycle, Wait{Client: by.who.Client, Session: by.who.Session, Lock: step.lock, For: step.who.Client, Behind: step.behind})
+		cycle = append(cycle, vocab.LockWait{Client: by.who.Client, Session: by.who.Session, Lock: step.lock, For: step.who.Client, Behind: step.behind})
 		if step.by == 0 {
 			slices.Reverse(cycle)
 			return cycle

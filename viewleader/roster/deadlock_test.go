@@ -137,12 +137,12 @@ func TestDeadlockOfTwo(t *testing.T) {
 	if r := w.apply(c); r.Code != Waiting || r.Cycle.String() != told {
 		t.Fatalf("%+v", r)
 	}
-	if d := w.s.Deadlocks(); len(d) != 1 || d[0].String() != told {
+	if d := w.s.Deadlocks(); len(d) != 1 || Cycle(d[0]).String() != told {
 		t.Errorf("%v", d)
 	}
 	var kinds []string
 	for _, e := range w.s.Events(0) {
-		kinds = append(kinds, e.Kind.String()+": "+e.Detail)
+		kinds = append(kinds, e.Kind+": "+e.Detail)
 	}
 	want := []string{`granted: "L1" to "a", token 1`, `granted: "L2" to "b", token 2`, "deadlock: refused: " + told,
 		"deadlock: until one of them gives way: " + told}

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"viewring/internal/codec"
+	"viewring/internal/invariant"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // Bounds on the events that a state keeps.
@@ -18,55 +21,19 @@ const (
 	eventDetailMax = 1000 // bytes
 )
 
-// EventKind says what happened. The numbers are stored: never reuse one.
-type EventKind uint8
-
-// What happens to a cluster and its servers. Detail says more where noted.
-const (
-	EventMade         EventKind = iota + 1 // the cluster has its first server
-	EventJoined                            // Detail: its address
-	EventUp                                // Detail: address; whether as the same process, with or without its data
-	EventDown                              // declared down
-	EventOut                               // others take over its copies
-	EventLeaving                           // an operator's word
-	EventLeft                              // nothing is on it any more
-	EventDraining                          // an operator's word: a planned restart
-	EventRemoved                           // an operator's word: it never returns
-	EventRestored                          // Detail: the partitions that it brings back
-	EventLost                              // Detail: the partitions that it was the last to hold; it came back without its data
-	EventAcceptedLoss                      // Detail: partitions that an operator gave up; Server begins them anew
-	EventConfigured                        // Detail: what holds from now on
-	EventGranted                           // Detail: the lock, whose it is, its token
-	EventDeadlock                          // Detail: who waits for whom; whether the last one was refused
-	EventSessionLost                       // Detail: a session that fell silent
-	EventRecovered                         // Detail: from which view; who was not waited for
-	eventKindMax      = EventRecovered
-)
-
-var eventNames = [...]string{
-	EventMade: "made", EventJoined: "joined", EventUp: "up", EventDown: "down", EventOut: "out",
-	EventLeaving: "leaving", EventLeft: "left", EventDraining: "draining", EventRemoved: "removed",
-	EventRestored: "restored", EventLost: "lost", EventAcceptedLoss: "accepted-loss", EventConfigured: "configured",
-	EventGranted: "granted", EventDeadlock: "deadlock", EventSessionLost: "session-lost",
-	EventRecovered: "recovered",
-}
-
-// String returns the word that tables and JSON use.
-func (k EventKind) String() string { return eventNames[k] }
-
-// Event is something that happened to the cluster.
-type Event struct {
-	Number uint64 // counts from 1, over all events there ever were
-	Epoch  uint64 // of the view that shows it
-	At     int64  // unix ms, of the command that made it happen
-	Kind   EventKind
-	Server ring.ServerID // whom it concerns; 0: nobody in particular
-	Detail string
+// eventKinds are the kinds of events, each at the number under which it is stored: never
+// use one again.
+var eventKinds = [...]string{
+	1: vocab.EventMade, vocab.EventJoined, vocab.EventUp, vocab.EventDown, vocab.EventOut,
+	vocab.EventLeaving, vocab.EventLeft, vocab.EventDraining, vocab.EventRemoved,
+	vocab.EventRestored, vocab.EventLost, vocab.EventAcceptedLoss, vocab.EventConfigured,
+	vocab.EventGranted, vocab.EventDeadlock, vocab.EventSessionLost,
+	vocab.EventRecovered,
 }
 
 // Events returns the events with numbers above since that are still kept, oldest
 // first.
-func (s *State) Events(since uint64) []Event {
+func (s *State) Events(since uint64) []vocab.Event {
 	if since >= s.eventNumber {
 		return nil
 	}
@@ -75,18 +42,18 @@ func (s *State) Events(since uint64) []Event {
 		return slices.Clip(events)
 	}
 	all := slices.Concat(events, locks)
-	slices.SortFunc(all, func(a, b Event) int { return cmp.Compare(a.Number, b.Number) })
+	slices.SortFunc(all, func(a, b vocab.Event) int { return cmp.Compare(a.Number, b.Number) })
 	return all
 }
 
 // after leaves out what is not newer than since.
-func after(events []Event, since uint64) []Event {
-	i, _ := slices.BinarySearchFunc(events, since+1, func(e Event, n uint64) int { return cmp.Compare(e.Number, n) })
+func after(events []vocab.Event, since uint64) []vocab.Event {
+	i, _ := slices.BinarySearchFunc(events, since+1, func(e vocab.Event, n uint64) int { return cmp.Compare(e.Number, n) })
 	return events[i:]
 }
 
 // newest leaves out those that are forgotten, though still in memory.
-func newest(events []Event, most int) []Event { return events[max(0, len(events)-most):] }
+func newest(events []vocab.Event, most int) []vocab.Event { return events[max(0, len(events)-most):] }
 
 // LastEvent returns the number of the newest event; 0: there was none.
 func (s *State) LastEvent() uint64 { return s.eventNumber }
@@ -100,18 +67,18 @@ func (s *State) lastKept() uint64 {
 }
 
 // note adds an event of the running batch. All of them change the view.
-func (s *State) note(kind EventKind, server ring.ServerID, format string, args ...any) {
-	s.events = s.add(s.events, EventsMax, Event{Epoch: s.epoch + 1, Kind: kind, Server: server, Detail: fmt.Sprintf(format, args...)})
+func (s *State) note(kind string, server ring.ServerID, format string, args ...any) {
+	s.events = s.add(s.events, EventsMax, vocab.Event{Epoch: s.epoch + 1, Kind: kind, Server: server, Detail: fmt.Sprintf(format, args...)})
 }
 
 // noteLock adds an event of locks; none of them changes the view.
-func (s *State) noteLock(kind EventKind, format string, args ...any) {
-	s.lockEvents = s.add(s.lockEvents, LockEventsMax, Event{Epoch: s.epoch, Kind: kind, Detail: fmt.Sprintf(format, args...)})
+func (s *State) noteLock(kind string, format string, args ...any) {
+	s.lockEvents = s.add(s.lockEvents, LockEventsMax, vocab.Event{Epoch: s.epoch, Kind: kind, Detail: fmt.Sprintf(format, args...)})
 }
 
-func (s *State) add(to []Event, most int, e Event) []Event {
+func (s *State) add(to []vocab.Event, most int, e vocab.Event) []vocab.Event {
 	s.eventNumber++
-	e.Number, e.At = s.eventNumber, s.at
+	e.Number, e.At = s.eventNumber, time.UnixMilli(s.at)
 	if len(e.Detail) > eventDetailMax {
 		e.Detail = e.Detail[:eventDetailMax-3] + "..."
 	}
@@ -124,7 +91,7 @@ func (s *State) add(to []Event, most int, e Event) []Event {
 // noteLocks tells what a command on locks brought about.
 func (s *State) noteLocks(c *Command, r *Result) {
 	for _, id := range r.Ended {
-		s.noteLock(EventSessionLost, "session %d", id)
+		s.noteLock(vocab.EventSessionLost, "session %d", id)
 	}
 	for _, g := range r.Grants {
 		s.noteGrant(g)
@@ -135,9 +102,9 @@ func (s *State) noteLocks(c *Command, r *Result) {
 	switch {
 	case r.Cycle == nil:
 	case r.Code == Deadlock:
-		s.noteLock(EventDeadlock, "refused: %s", r.Cycle)
+		s.noteLock(vocab.EventDeadlock, "refused: %s", r.Cycle)
 	default:
-		s.noteLock(EventDeadlock, "until one of them gives way: %s", r.Cycle)
+		s.noteLock(vocab.EventDeadlock, "until one of them gives way: %s", r.Cycle)
 	}
 }
 
@@ -146,12 +113,12 @@ func (s *State) noteGrant(g Grant) {
 	if g.Session != 0 {
 		session = fmt.Sprintf(" in session %d", g.Session)
 	}
-	s.noteLock(EventGranted, "%q to %q%s, token %d", g.Lock, g.Client, session, g.Token)
+	s.noteLock(vocab.EventGranted, "%q to %q%s, token %d", g.Lock, g.Client, session, g.Token)
 }
 
 // noteByServer adds an event for each server that partitions were made out to,
 // in the order of the servers.
-func (s *State) noteByServer(kind EventKind, of map[ring.ServerID][]ring.PartitionID) {
+func (s *State) noteByServer(kind string, of map[ring.ServerID][]ring.PartitionID) {
 	for i := range s.members {
 		if ps := of[s.members[i].ID]; len(ps) > 0 {
 			slices.Sort(ps)
@@ -182,6 +149,8 @@ func partitionRanges(ps []ring.PartitionID) string {
 	return b.String()
 }
 
+// appendEvents encodes the events for a snapshot. A message (wire.AppendEvents) has fixed
+// times and its kinds as words, which a build that does not know one can pass on.
 func (s *State) appendEvents(b []byte) []byte {
 	kept := newest(s.events, EventsMax)
 	b = binary.AppendUvarint(b, uint64(len(kept)))
@@ -189,19 +158,31 @@ func (s *State) appendEvents(b []byte) []byte {
 		e := &kept[i]
 		b = binary.AppendUvarint(b, e.Number)
 		b = binary.AppendUvarint(b, e.Epoch)
-		b = binary.AppendVarint(b, e.At)
-		b = append(b, byte(e.Kind))
+		b = binary.AppendVarint(b, e.At.UnixMilli())
+		b = append(b, storedKind(e.Kind))
 		b = binary.AppendUvarint(b, uint64(e.Server))
 		b = codec.AppendString(b, e.Detail)
 	}
 	return b
 }
 
-func readEvents(r *codec.Reader) (events []Event, err error) {
+// storedKind is the number under which a kind of events is stored.
+func storedKind(kind string) byte {
+	n := slices.Index(eventKinds[:], kind)
+	invariant.Check(n > 0, "events", "%q has no number to be stored under", kind)
+	return byte(n)
+}
+
+func readEvents(r *codec.Reader) (events []vocab.Event, err error) {
 	for range r.Count(6) {
-		e := Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: r.Varint(), Kind: EventKind(r.Byte()), Server: serverID(r), Detail: r.String()}
-		if r.Err() == nil && (e.Kind == 0 || e.Kind > eventKindMax || len(events) > 0 && e.Number <= events[len(events)-1].Number) {
+		e := vocab.Event{Number: r.Uvarint(), Epoch: r.Uvarint(), At: time.UnixMilli(r.Varint())}
+		kind := r.Byte()
+		e.Server, e.Detail = serverID(r), r.String()
+		if r.Err() == nil && (kind == 0 || int(kind) >= len(eventKinds) || len(events) > 0 && e.Number <= events[len(events)-1].Number) {
 			return nil, fmt.Errorf("event %d is malformed", e.Number)
+		}
+		if r.Err() == nil {
+			e.Kind = eventKinds[kind]
 		}
 		events = append(events, e)
 	}

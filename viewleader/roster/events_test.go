@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // told returns the kinds and servers of the events after since.
@@ -28,7 +29,7 @@ func TestEvents(t *testing.T) {
 			t.Fatalf("events %q, want %q", got, want)
 		}
 		for _, e := range w.s.Events(seen) {
-			if e.Epoch != w.s.Epoch() || e.At != w.at || e.Number != seen+1 {
+			if e.Epoch != w.s.Epoch() || e.At.UnixMilli() != w.at || e.Number != seen+1 {
 				t.Fatalf("%+v after event %d, in epoch %d at %d", e, seen, w.s.Epoch(), w.at)
 			}
 			seen = e.Number
@@ -106,7 +107,7 @@ func TestEventsOfRestores(t *testing.T) {
 func TestEventsAreBounded(t *testing.T) {
 	w := newWorld(t, 2)
 	w.join(2)
-	var early, copied []Event
+	var early, copied []vocab.Event
 	for i := range 3 * EventsMax {
 		if i == EventsMax-10 { // before the oldest are dropped
 			early = w.s.Events(0)
@@ -161,7 +162,7 @@ func TestPartitionRanges(t *testing.T) {
 		many = append(many, 2*i)
 	}
 	w := newWorld(t, 1)
-	w.s.note(EventLost, 0, "%s", partitionRanges(many))
+	w.s.note(vocab.EventLost, 0, "%s", partitionRanges(many))
 	if d := w.s.Events(0)[0].Detail; len(d) > eventDetailMax || !strings.HasPrefix(d, "5000 partitions: 0, 2") {
 		t.Errorf("detail %q", d)
 	}

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
+
+	"viewring/viewleader/vocab"
 )
 
 // owner is who holds a lock or waits for it: a client, by itself (session 0) or in
@@ -78,45 +81,29 @@ func (t *lockTable) apply(c *Command) (Result, bool) {
 	return Result{}, false
 }
 
-// LockState is a lock as the roster holds it.
-type LockState struct {
-	Name    string
-	Shared  bool
-	Holders []LockHolder // one, or several that share it
-	Waiters []LockWaiter // first come first
-}
-
-// LockHolder is who holds a lock.
-type LockHolder struct {
-	Client  string
-	Session uint64 // 0: none
-	Token   uint64
-	Since   int64 // unix ms
-	Expires int64 // unix ms; 0 = until released
-	Lost    bool  // its session ended by silence; the lock is free at Expires
-}
-
-// LockWaiter is who waits in line for a lock.
-type LockWaiter struct {
-	Client  string
-	Session uint64
-	Shared  bool
-}
-
 // Locks returns all held locks, sorted by name.
-func (s *State) Locks() []LockState {
-	out := make([]LockState, 0, len(s.locks.held))
+func (s *State) Locks() []vocab.Lock {
+	out := make([]vocab.Lock, 0, len(s.locks.held))
 	for name, l := range s.locks.held {
-		ls := LockState{Name: name, Shared: l.Shared}
+		told := vocab.Lock{Name: name, Shared: l.Shared}
 		for _, h := range l.Holders {
-			ls.Holders = append(ls.Holders, LockHolder{h.Client, h.Session, h.Token, h.Since, h.Expires, h.Lost})
+			told.Holders = append(told.Holders, h.told())
 		}
 		for _, w := range l.Waiters {
-			ls.Waiters = append(ls.Waiters, LockWaiter{w.Client, w.Session, w.Shared})
+			told.Waiters = append(told.Waiters, vocab.LockWaiter{Client: w.Client, Session: w.Session, Shared: w.Shared})
 		}
-		out = append(out, ls)
+		out = append(out, told)
 	}
-	slices.SortFunc(out, func(a, b LockState) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b vocab.Lock) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+// told is h as others hear of it.
+func (h *holder) told() vocab.LockHolder {
+	out := vocab.LockHolder{Client: h.Client, Session: h.Session, Token: h.Token, Since: time.UnixMilli(h.Since), Lost: h.Lost}
+	if h.Expires != 0 {
+		out.Expires = time.UnixMilli(h.Expires)
+	}
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // acceptLoss makes partitions anew, empty, whose data an operator gives up: all
@@ -41,7 +42,7 @@ func (s *State) acceptLoss(c *Command) Result {
 		slices.Sort(ps)
 		begun[id] = slices.Compact(ps)
 	}
-	s.noteByServer(EventAcceptedLoss, begun)
+	s.noteByServer(vocab.EventAcceptedLoss, begun)
 	return Result{Code: Done}
 }
 

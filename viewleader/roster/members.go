@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // expire declares servers down that were silent too long, and takes them out
@@ -21,7 +22,7 @@ func (s *State) expire(c *Command) Result {
 		victims[in.ID] = true
 		if m.Up {
 			m.Up, m.DownAt = false, c.At
-			s.note(EventDown, m.ID, "%s", m.Addr)
+			s.note(vocab.EventDown, m.ID, "%s", m.Addr)
 			s.membersChanged(false)
 		}
 	}
@@ -58,7 +59,7 @@ func (s *State) out(c *Command) Result {
 	}
 	m.Standing = ring.Out
 	s.membersChanged(true)
-	s.note(EventOut, m.ID, "%s", m.Addr)
+	s.note(vocab.EventOut, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: m.ID}
 }
 
@@ -86,7 +87,7 @@ func (s *State) leave(c *Command) Result {
 	}
 	m.Standing = ring.Leaving
 	s.membersChanged(true)
-	s.note(EventLeaving, m.ID, "%s", m.Addr)
+	s.note(vocab.EventLeaving, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: c.ID}
 }
 
@@ -105,7 +106,7 @@ func (s *State) remove(c *Command) Result {
 	if !m.Removed {
 		m.Removed = true
 		s.membersChanged(false)
-		s.note(EventRemoved, m.ID, "%s", m.Addr)
+		s.note(vocab.EventRemoved, m.ID, "%s", m.Addr)
 	}
 	s.stopActing(func(id ring.ServerID) bool { return id == c.ID })
 	return Result{Code: Done, ID: c.ID}
@@ -142,7 +143,7 @@ func (s *State) drain(c *Command) Result {
 	}
 	m.Standing = ring.Draining
 	s.membersChanged(false)
-	s.note(EventDraining, m.ID, "%s", m.Addr)
+	s.note(vocab.EventDraining, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: m.ID}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // driver makes random commands, most of them plausible.
@@ -24,11 +25,11 @@ type driver struct {
 
 func (d *driver) id() ring.ServerID { return ring.ServerID(1 + d.r.IntN(int(d.s.nextID))) }
 
-func (d *driver) incarnated(id ring.ServerID) Incarnated {
+func (d *driver) incarnated(id ring.ServerID) ring.Incarnated {
 	if m := d.s.member(id); m != nil && d.r.IntN(20) > 0 {
-		return Incarnated{id, m.Incarnation}
+		return ring.Incarnated{ID: id, Incarnation: m.Incarnation}
 	}
-	return Incarnated{id, d.r.Uint64N(5)}
+	return ring.Incarnated{ID: id, Incarnation: d.r.Uint64N(5)}
 }
 
 func (d *driver) command() Command {
@@ -37,7 +38,7 @@ func (d *driver) command() Command {
 	switch n := d.r.IntN(100); {
 	case n < 6 && d.next < 9:
 		d.next++
-		c.Kind, c.Register = KindRegister, Register{Store: [16]byte{d.next}, Instance: d.r.Uint64() | 1,
+		c.Kind, c.Register = KindRegister, vocab.Register{Store: [16]byte{d.next}, Instance: d.r.Uint64() | 1,
 			Incarnation: 1, Addr: fmt.Sprintf("h:%d", d.next), Whole: true}
 		d.store[d.s.nextID] = d.next
 	case n < 26:
@@ -79,9 +80,9 @@ func (d *driver) command() Command {
 	return c
 }
 
-func (d *driver) comeback() Register {
+func (d *driver) comeback() vocab.Register {
 	id := d.id()
-	r := Register{ID: id, Store: [16]byte{d.store[id]}, Addr: fmt.Sprintf("h:%d", d.store[id]),
+	r := vocab.Register{ID: id, Store: [16]byte{d.store[id]}, Addr: fmt.Sprintf("h:%d", d.store[id]),
 		Incarnation: 1, Instance: 1, Whole: d.r.IntN(6) > 0}
 	if m := d.s.member(id); m != nil {
 		r.Incarnation, r.Instance, r.Previous = m.Incarnation, m.Instance, m.Incarnation
@@ -116,7 +117,7 @@ func (d *driver) change(c Command) Command {
 	}
 	if d.r.IntN(4) == 0 {
 		c.Kind = KindEject
-		c.Who = []Incarnated{d.incarnated(d.id())}
+		c.Who = []ring.Incarnated{d.incarnated(d.id())}
 		if d.r.IntN(3) == 0 {
 			c.From = d.incarnated(d.id())
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // How far a recovered roster counts on. Nobody knows the last token and session, nor
@@ -27,7 +28,7 @@ const (
 
 // Report is what a server says to a view leader that has lost the roster.
 type Report struct {
-	Register
+	vocab.Register
 	View  *ring.View // the newest that it has used; nil: none
 	Epoch uint64     // the highest that it ever used
 	Token uint64     // the highest that its copies know of any lock
@@ -156,8 +157,8 @@ func (r *Recovery) lacks(m *ring.Member) string {
 }
 
 // sameStartOf reports whether r speaks for the start that is registered as m.
-func sameStartOf(m *ring.Member, r *Register) bool {
-	return r.Store == m.Store && r.Incarnation == m.Incarnation && (m.Start == 0 || r.start() == m.Start)
+func sameStartOf(m *ring.Member, r *vocab.Register) bool {
+	return r.Store == m.Store && r.Incarnation == m.Incarnation && (m.Start == 0 || r.Start() == m.Start)
 }
 
 // disputed says why the reports can't be of one cluster's history.
@@ -295,7 +296,7 @@ func (r *Recovery) Recover(c Config) (*State, error) {
 	if len(r.Without) > 0 {
 		without = ", without " + idList(r.Without)
 	}
-	s.note(EventRecovered, 0, "from the view of epoch %d; reported: %s%s", v.Epoch, idList(f.Reported), without)
+	s.note(vocab.EventRecovered, 0, "from the view of epoch %d; reported: %s%s", v.Epoch, idList(f.Reported), without)
 	s.finish()
 	return s, nil
 }
@@ -355,7 +356,7 @@ func distrustful(vp *ring.Partition) partition {
 // recognize takes the process that speaks for a member's registered start for its
 // process, where a recovery left open which one that is. Nobody else knows the name
 // of that start as its own: a start on a copy of the folder has another one.
-func (m *member) recognize(r *Register) {
+func (m *member) recognize(r *vocab.Register) {
 	if m.Instance == 0 && m.Start != 0 && sameStartOf(&m.Member, r) {
 		m.Instance = r.Instance
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // named is a registration of a start that has a name, after those before it.
@@ -86,7 +87,7 @@ func TestH23(t *testing.T) {
 	if s.locks.token <= 77 || s.locks.session == 0 || s.nextID < 5 {
 		t.Errorf("token %d, session %d, next id %d", s.locks.token, s.locks.session, s.nextID)
 	}
-	if e := s.Events(0); len(e) != 1 || e[0].Kind != EventRecovered || e[0].Number <= w.s.eventNumber || e[0].Epoch != got.Epoch {
+	if e := s.Events(0); len(e) != 1 || e[0].Kind != vocab.EventRecovered || e[0].Number <= w.s.eventNumber || e[0].Epoch != got.Epoch {
 		t.Errorf("%+v", e)
 	}
 	twin, err := Restore(s.AppendSnapshot(nil))
@@ -178,7 +179,7 @@ func TestH23Without(t *testing.T) {
 	}
 
 	s = r.must(t)
-	s.Apply([]Command{{Kind: KindExpire, Who: []Incarnated{{3, 1}}}})
+	s.Apply([]Command{{Kind: KindExpire, Who: []ring.Incarnated{{ID: 3, Incarnation: 1}}}})
 	if res := s.Apply([]Command{named(3, 2, 1003, 2003)}); res[0].Code != Done || len(s.View().Partitions[0].Acting) != 2 {
 		t.Errorf("its next start: %+v", res)
 	}
@@ -196,8 +197,8 @@ func TestH23Trust(t *testing.T) {
 	if !slices.Equal(p.Acting, ids{1}) || !slices.Equal(p.Writable, ids{1, 3}) || p.marked(p.tainted|p.ejected, 1) {
 		t.Fatalf("%+v", p)
 	}
-	s.Apply([]Command{{Kind: KindExpire, Who: []Incarnated{{1, 1}}}})
-	offer := Command{Kind: KindRestore, From: Incarnated{3, 2}, Partition: 0, Term: s.parts[0].Term}
+	s.Apply([]Command{{Kind: KindExpire, Who: []ring.Incarnated{{ID: 1, Incarnation: 1}}}})
+	offer := Command{Kind: KindRestore, From: ring.Incarnated{ID: 3, Incarnation: 2}, Partition: 0, Term: s.parts[0].Term}
 	if res := s.Apply([]Command{offer}); res[0].Code != Refused || !strings.Contains(res[0].Reason, "ejected") {
 		t.Errorf("restored: %+v", res)
 	}

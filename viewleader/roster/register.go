@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // register lets a server join, or come back.
@@ -40,7 +41,7 @@ func (s *State) register(c *Command) Result {
 	return Result{Code: Done, ID: m.ID}
 }
 
-func (s *State) validRegister(r *Register) error {
+func (s *State) validRegister(r *vocab.Register) error {
 	switch {
 	case r.Cluster != [16]byte{} && r.Cluster != s.cluster:
 		return fmt.Errorf("the data folder belongs to cluster %x, this is %x", r.Cluster, s.cluster)
@@ -59,7 +60,7 @@ func (s *State) validRegister(r *Register) error {
 }
 
 // registrant finds the member that r speaks for; nil when it is nobody's yet.
-func (s *State) registrant(r *Register) (*member, error) {
+func (s *State) registrant(r *vocab.Register) (*member, error) {
 	for i := range s.members {
 		m := &s.members[i]
 		if m.Store == r.Store && r.ID != 0 && m.ID != r.ID {
@@ -76,7 +77,7 @@ func (s *State) registrant(r *Register) (*member, error) {
 }
 
 // departed finds r among those that left.
-func (s *State) departed(r *Register) int {
+func (s *State) departed(r *vocab.Register) int {
 	return slices.IndexFunc(s.gone, func(g gone) bool {
 		return g.ID == r.ID || (r.ID == 0 && g.Store == r.Store)
 	})
@@ -103,7 +104,7 @@ func (s *State) takeAddr(id ring.ServerID, addr string) error {
 
 // admit makes r a member that acts nowhere. The very first gets everything,
 // for there is nothing yet to hold.
-func (s *State) admit(r *Register) Result {
+func (s *State) admit(r *vocab.Register) Result {
 	id := s.nextID
 	if i := s.departed(r); i >= 0 {
 		g := &s.gone[i]
@@ -124,7 +125,7 @@ func (s *State) admit(r *Register) Result {
 	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool { return g.ID == id })
 	s.nextID = max(s.nextID, id+1)
 	m := member{Instance: r.Instance, Member: ring.Member{
-		ID: id, Store: r.Store, Incarnation: r.Incarnation, Start: r.start(), Addr: r.Addr,
+		ID: id, Store: r.Store, Incarnation: r.Incarnation, Start: r.Start(), Addr: r.Addr,
 		Zone: r.Zone, Weight: 1, Standing: ring.In, Up: true,
 	}}
 	i, _ := slices.BinarySearchFunc(s.members, id, func(m member, id ring.ServerID) int {
@@ -133,9 +134,9 @@ func (s *State) admit(r *Register) Result {
 	s.members = slices.Insert(s.members, i, m)
 	s.membersChanged(true)
 	if s.epoch == 0 && len(s.events) == 0 {
-		s.note(EventMade, 0, "cluster %x, %d partitions", s.cluster[:4], len(s.parts))
+		s.note(vocab.EventMade, 0, "cluster %x, %d partitions", s.cluster[:4], len(s.parts))
 	}
-	s.note(EventJoined, id, "%s", m.Addr)
+	s.note(vocab.EventJoined, id, "%s", m.Addr)
 	for i := range s.parts {
 		if p := &s.parts[i]; p.Term == 0 {
 			s.setActing(p, []ring.ServerID{id})
@@ -146,7 +147,7 @@ func (s *State) admit(r *Register) Result {
 
 // sameStart brings back a process that was taken for dead. It stopped for
 // nothing, so its copies are what they were: it goes on where it still acts.
-func (s *State) sameStart(m *member, r *Register) {
+func (s *State) sameStart(m *member, r *vocab.Register) {
 	if m.Up && m.Addr == r.Addr && m.Zone == r.Zone {
 		return
 	}
@@ -156,21 +157,13 @@ func (s *State) sameStart(m *member, r *Register) {
 		m.Standing = ring.In
 	}
 	s.membersChanged(placement)
-	s.note(EventUp, m.ID, "%s, the same process", m.Addr)
-}
-
-// start names the start that registers; 0 when an older program does.
-func (r *Register) start() uint64 {
-	if len(r.Starts) == 0 {
-		return 0
-	}
-	return r.Starts[len(r.Starts)-1]
+	s.note(vocab.EventUp, m.ID, "%s, the same process", m.Addr)
 }
 
 // precedes reports whether the data folder that r speaks for is the one that m's
 // start left, with nothing registered between: a folder that was rolled back, or a
 // copy, does not know the name of that start.
-func (m *member) precedes(r *Register) bool {
+func (m *member) precedes(r *vocab.Register) bool {
 	if m.Start == 0 {
 		return r.Previous >= m.Incarnation && !m.Doubted
 	}
@@ -181,19 +174,19 @@ func (m *member) precedes(r *Register) bool {
 // it acts; every such term rises, for it is primary only in terms born after
 // its registration. Not whole, it acts nowhere and is in no W: where it was
 // the only one, the partition has no acting replica and can't serve.
-func (s *State) newStart(m *member, r *Register) {
+func (s *State) newStart(m *member, r *vocab.Register) {
 	whole := r.Whole && r.Store == m.Store && m.precedes(r)
 	if m.Standing != ring.Leaving {
 		m.Standing = ring.In
 	}
-	m.Store, m.Incarnation, m.Instance, m.Start = r.Store, r.Incarnation, r.Instance, r.start()
+	m.Store, m.Incarnation, m.Instance, m.Start = r.Store, r.Incarnation, r.Instance, r.Start()
 	m.Addr, m.Zone, m.Up, m.Doubted = r.Addr, r.Zone, true, false
 	s.membersChanged(true)
 	with := "with its data"
 	if !whole {
 		with = "without its data"
 	}
-	s.note(EventUp, m.ID, "%s, started anew %s", m.Addr, with)
+	s.note(vocab.EventUp, m.ID, "%s, started anew %s", m.Addr, with)
 	var lost []ring.PartitionID
 	for i := range s.parts {
 		p := &s.parts[i]
@@ -210,6 +203,6 @@ func (s *State) newStart(m *member, r *Register) {
 		}
 	}
 	if len(lost) > 0 {
-		s.note(EventLost, m.ID, "%s", partitionRanges(lost))
+		s.note(vocab.EventLost, m.ID, "%s", partitionRanges(lost))
 	}
 }

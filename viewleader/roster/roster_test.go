@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // world is a state under test, with short words for what servers do.
@@ -49,7 +50,7 @@ func (w *world) refuse(c Command, words string) {
 }
 
 func reg(id ring.ServerID, n byte, incarnation uint64) Command {
-	return Command{Kind: KindRegister, Register: Register{
+	return Command{Kind: KindRegister, Register: vocab.Register{
 		ID: id, Store: [16]byte{n}, Instance: uint64(n)<<32 | incarnation, Previous: incarnation - 1,
 		Incarnation: incarnation, Addr: "host:" + string('0'+rune(n)), Whole: true,
 	}}
@@ -75,7 +76,9 @@ func (w *world) restart(id ring.ServerID, whole bool) Result {
 	return w.must(c)
 }
 
-func (w *world) now(id ring.ServerID) Incarnated { return Incarnated{id, w.inc[id]} }
+func (w *world) now(id ring.ServerID) ring.Incarnated {
+	return ring.Incarnated{ID: id, Incarnation: w.inc[id]}
+}
 
 func (w *world) expire(ids ...ring.ServerID) {
 	w.t.Helper()
@@ -97,7 +100,7 @@ func (w *world) handoff(p ring.PartitionID, acting ...ring.ServerID) Command {
 
 func (w *world) eject(p ring.PartitionID, from, who ring.ServerID) Command {
 	return Command{Kind: KindEject, Partition: p, Term: w.s.View().Partitions[p].Term,
-		From: w.now(from), Who: []Incarnated{w.now(who)}}
+		From: w.now(from), Who: []ring.Incarnated{w.now(who)}}
 }
 
 // fill hands partition 0 to acting, which must be among the targets.

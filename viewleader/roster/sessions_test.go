@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"viewring/viewleader/vocab"
 )
 
 func (w *world) session(ttl, delay int64) uint64 {
@@ -81,7 +83,7 @@ func TestSessionExpires(t *testing.T) {
 	if r := w.must(Command{Kind: KindSessionExpire, Sessions: []uint64{id, 77}}); len(r.Grants) != 0 || !slices.Equal(r.Ended, []uint64{id}) {
 		t.Fatalf("%+v", r)
 	}
-	if h := w.s.Locks()[0].Holders[0]; !h.Lost || h.Expires != w.at+500 {
+	if h := w.s.Locks()[0].Holders[0]; !h.Lost || h.Expires.UnixMilli() != w.at+500 {
 		t.Errorf("%+v", h)
 	}
 	if r := w.apply(inSession(id, lockFree("l", "a"))); r.Code != NotHeld {
@@ -102,7 +104,7 @@ func TestSessionExpires(t *testing.T) {
 	if got := grants(w.must(Command{Kind: KindLockTick})); !slices.Equal(got, []string{"l:b.0", "read:b.0"}) {
 		t.Errorf("after 500 ms: %v", got)
 	}
-	if last := w.s.Events(0); last[len(last)-4].Kind != EventSessionLost {
+	if last := w.s.Events(0); last[len(last)-4].Kind != vocab.EventSessionLost {
 		t.Errorf("%+v", last)
 	}
 	// Without a delay they are free at once.

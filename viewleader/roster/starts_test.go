@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // folder is a data folder: what outlives a process, and what a copy of it has.
@@ -148,7 +151,7 @@ func TestRefusedCopyDoesNotHarm(t *testing.T) {
 	w.part(ids{2}, ids{2})
 }
 
-func restore(from Incarnated, term uint64) Command {
+func restore(from ring.Incarnated, term uint64) Command {
 	return Command{Kind: KindRestore, From: from, Term: term}
 }
 
@@ -173,13 +176,13 @@ func TestRestoreOfASoundLearner(t *testing.T) {
 			term = w.s.Epoch()
 		}
 		w.refuse(restore(w.now(3), term), "is not one of those")
-		w.refuse(restore(Incarnated{1, w.inc[1] - 1}, term), "incarnation")
+		w.refuse(restore(ring.Incarnated{ID: 1, Incarnation: w.inc[1] - 1}, term), "incarnation")
 		w.must(restore(w.now(1), term))
 		if p := w.s.View().Partitions[0]; !slices.Equal(p.Acting, ids{1}) || p.Term != w.s.Epoch() {
 			t.Errorf("%+v", p)
 		}
 		events := w.s.Events(0)
-		if e := events[len(events)-1]; e.Kind != EventRestored || e.Server != 1 {
+		if e := events[len(events)-1]; e.Kind != vocab.EventRestored || e.Server != 1 {
 			t.Errorf("the last event is %+v", e)
 		}
 		if !lost { // and the former one waits, though it comes back with its data

@@ -7,6 +7,7 @@ import (
 
 	"viewring/internal/invariant"
 	"viewring/ring"
+	"viewring/viewleader/vocab"
 )
 
 // Bounds on what a state may hold, so that no client can grow it without end.
@@ -68,8 +69,8 @@ type State struct {
 	// The newest events, oldest first; what was handed out is not written to. Those
 	// of locks come and go by thousands: they have a list of their own, which no
 	// snapshot keeps. They are numbered together.
-	events      []Event
-	lockEvents  []Event
+	events      []vocab.Event
+	lockEvents  []vocab.Event
 	eventNumber uint64
 
 	at    int64 // of the running command
@@ -215,7 +216,7 @@ func (s *State) member(id ring.ServerID) *member {
 }
 
 // registered returns the member at exactly that incarnation, when it is up.
-func (s *State) registered(in Incarnated) (*member, error) {
+func (s *State) registered(in ring.Incarnated) (*member, error) {
 	m := s.member(in.ID)
 	switch {
 	case m == nil:

@@ -21,13 +21,8 @@ type recorder struct {
 	first  uint64
 	last   *ring.View
 	table  *ring.Table
-	copied map[copier]uint64 // partitions copied whole, by server and start
-	before uint64            // of them, at the baseline
-}
-
-type copier struct {
-	id          ring.ServerID
-	incarnation uint64
+	copied map[ring.Incarnated]uint64 // partitions copied whole, by server and start
+	before uint64                     // of them, at the baseline
 }
 
 const recordInterval = 250 * time.Millisecond
@@ -35,7 +30,7 @@ const recordInterval = 250 * time.Millisecond
 // record starts following; the present members are the baseline.
 func record(ctx context.Context, c *client.Client) *recorder {
 	ctx, stop := context.WithCancel(ctx)
-	r := &recorder{stop: stop, copied: make(map[copier]uint64)}
+	r := &recorder{stop: stop, copied: make(map[ring.Incarnated]uint64)}
 	r.view(c.View())
 	r.heartbeats(ctx, c)
 	for _, n := range r.copied {
@@ -139,7 +134,7 @@ func (r *recorder) heartbeats(ctx context.Context, c *client.Client) {
 	defer r.mu.Unlock()
 	for _, h := range st.Servers {
 		if m := st.View.Member(h.ID); m != nil && h.Heard {
-			at := copier{h.ID, m.Incarnation}
+			at := ring.Incarnated{ID: h.ID, Incarnation: m.Incarnation}
 			r.copied[at] = max(r.copied[at], h.Stats.MovedPartitions)
 		}
 	}

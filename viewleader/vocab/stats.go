@@ -1,0 +1,40 @@
+package vocab
+
+// ServerStats is what a server says of itself with each heartbeat.
+type ServerStats struct {
+	Primaries, Backups, Learners, Strays uint32 // partitions
+	Keys                                 uint64 // user keys, all copies held there
+	Bytes                                uint64 // of their values
+	Left                                 uint32 // transfers still to make
+	LeftBytes                            uint64 // estimate
+	Rate                                 uint64 // bytes/s copied in, lately
+	DiskFree                             uint64
+	MovedPartitions                      uint64 // since start, copied whole into an empty range
+	DeltaPartitions                      uint64 // since start, copied by what changed
+	CopiedKeys                           uint64 // since start, by rebalancing
+	Clients                              uint32 // connections
+	ClientsRefused                       uint64 // since start, connections turned away
+	ClientsCut                           uint64 // since start, of clients that did not read
+	RequestsRefused                      uint64 // since start, too large or too many at once
+	Corrupt                              uint64 // since start, keys and metas that could not be read
+	Mended, Unmendable                   uint64 // of these: healed; corrupt on every acting replica
+	Full                                 bool   // its disk nearly is: it takes nothing new
+
+	// What follows came later: it is 0 of a server of an earlier build, or through a view
+	// leader of one.
+
+	LogKeys, LogSegments            uint64 // items in the log's index, user keys and others; files
+	LogDisk, LogLive, LogTombstones uint64 // bytes: of the files; of what is needed; of deletions that are kept
+	LogWritten, LogCopied, LogFreed uint64 // since start: bytes of frames, of these copied by collection; segments
+	Checkpoints, CheckpointBytes    uint64 // since start
+	LogDamage                       uint64 // since start, damaged records, frames and segments that were met
+	Collecting, Checkpointing       bool   // now
+	Memory                          uint64 // bytes that the server may take, and of these:
+	IndexBytes                      uint64 // the log's index
+	ItemBytes, ItemBytesMax         uint64 // items kept; the most that it keeps
+	RequestBytes, RequestBytesMax   uint64 // requests and answers under way; the most that may be
+}
+
+// LogGarbage returns the bytes of the log's files that no record needs: what is dead,
+// deletions that are kept, what holds the records, and the room not written to yet.
+func (s *ServerStats) LogGarbage() uint64 { return s.LogDisk - min(s.LogDisk, s.LogLive) }
