@@ -111,7 +111,8 @@ func newConn(s *Server, nc net.Conn, late bool) *conn {
 	if c.session.late = late; late {
 		_ = nc.SetReadDeadline(time.Now().Add(linkTimeout)) // another server says at once that it is one
 	}
-	c.session.reset(s)
+	c.session.client = s.front.Join(nc.RemoteAddr().String(), nc.LocalAddr().String())
+	c.session.guard()
 	return c
 }
 
@@ -135,8 +136,7 @@ func (c *conn) submit() {
 
 // serve reads commands until the connection ends, or becomes a link.
 func (c *conn) serve() {
-	c.s.clients.add(c)
-	defer c.s.clients.remove(c)
+	defer c.session.client.Leave()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

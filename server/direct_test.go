@@ -182,7 +182,12 @@ func TestOneWriter(t *testing.T) {
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	c.set("large", string(make([]byte, 8<<20)))
-	nc, err := net.Dial("tcp", s.Addr())
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	nc, err := net.Dial("tcp", lis.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +198,12 @@ func TestOneWriter(t *testing.T) {
 	if _, err := nc.Write(wire.AppendCommand(nil, []byte("GET"), []byte("large"))); err != nil {
 		t.Fatal(err)
 	}
-	conn := s.clients.of(nc.LocalAddr().String())
+	theirs, err := lis.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := newConn(s, theirs, false)
+	s.spawn(conn.serve)
 	c.wait("the reply is being written", func() bool {
 		conn.mu.Lock()
 		defer conn.mu.Unlock()
@@ -207,18 +217,4 @@ func TestOneWriter(t *testing.T) {
 	}
 	c.wait("the reply is written", conn.takeWriter)
 	conn.leaveWriter()
-}
-
-// of returns the connection of a client's address, once it is there.
-func (k *clients) of(addr string) (found *conn) {
-	for found == nil {
-		k.mu.Lock()
-		for c, info := range k.mu.all {
-			if info.addr == addr {
-				found = c
-			}
-		}
-		k.mu.Unlock()
-	}
-	return found
 }

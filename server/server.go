@@ -15,6 +15,7 @@ import (
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 	"viewring/server/replica"
 	"viewring/server/store"
 )
@@ -64,7 +65,7 @@ type Server struct {
 	memory  atomic.Int64 // bytes of requests and answers under way
 	conns   atomic.Int64
 	reached reached // bounds, by clients
-	clients clients
+	front   *redis.Front
 
 	strangers wire.Strangers
 
@@ -104,6 +105,7 @@ func (s *Server) open() error {
 	if s.listener, s.addr, err = listen(s.ctx, &s.opts); err != nil {
 		return err
 	}
+	s.front = s.newFront()
 	s.leader = wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial)
 	s.confirms = wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial)
 	view, err := s.join()

@@ -36,33 +36,36 @@ func isOnce(name string, args [][]byte) bool {
 	return true
 }
 
-// nameMax is longer than the name of any command.
-const nameMax = 32
-
 // run carries out a command, or sends it on.
-func (s *session) run(args [][]byte) error {
-	name := strings.ToUpper(string(args[0][:min(len(args[0]), nameMax)]))
-	cmd := redis.Lookup(name)
-	own := ownCommands[name]
+func (s *session) run(words [][]byte) error {
+	cmd, args, errText := redis.Resolve(words)
+	if cmd == nil || errText != "" {
+		if cmd == redis.Lookup("exec") {
+			s.tx.end()
+		}
+		s.wrong(errText)
+		return nil
+	}
+	container, _, _ := strings.Cut(cmd.Name, "|")
+	own := hosted[container]
+	atOnce := own != nil || cmd.Talks()
 	switch {
-	case cmd == nil || own == nil && cmd.Keys.Step == 0:
-		s.wrong(redis.UnknownError(args))
-	case !cmd.Takes(len(args)):
-		s.wrong(redis.ArityError(cmd))
-	case !s.trusted && !cmd.HasFlag("no_auth"):
+	case !s.client.Trusted() && !cmd.HasFlag("no_auth"):
 		s.wrong(secure.NoAuth)
-	case s.tx.queueing && own != nil && !transactions[name]:
-		if !queuedOwn[name] {
+	case s.tx.queueing && atOnce && !transactions[cmd.Name]:
+		if !queuedOwn[cmd.Name] {
 			s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
 			return nil
 		}
-		s.queue(cmd, args)
+		s.queue(cmd, words)
 	case own != nil:
-		return own(s, args)
+		return own(s, words)
+	case cmd.Talks():
+		s.say(cmd, args)
 	case s.tx.queueing:
-		s.queue(cmd, args)
+		s.queue(cmd, words)
 	default:
-		s.forward(name, cmd, args)
+		s.forward(strings.ToUpper(cmd.Name), cmd, words)
 	}
 	return nil
 }
@@ -94,7 +97,7 @@ func (s *session) send(name string, cmd *redis.Command, slot uint16, args [][]by
 	if mutation {
 		s.noteWrite(slot)
 	}
-	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: isOnce(name, args), RESP3: s.resp3})
+	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: isOnce(name, args), RESP3: s.client.RESP3()})
 }
 
 func sizeOf(args [][]byte) (n int64) {

@@ -81,7 +81,7 @@ func (s *session) queue(cmd *redis.Command, args [][]byte) {
 
 // queuedOwn are the commands without keys that servers can carry out in a
 // transaction as well.
-var queuedOwn = map[string]bool{"PING": true, "ECHO": true, "TIME": true, "UNWATCH": true}
+var queuedOwn = map[string]bool{"ping": true, "echo": true, "time": true, "unwatch": true}
 
 func (s *session) runDiscard([][]byte) error {
 	if !s.tx.queueing {
@@ -108,7 +108,7 @@ func (s *session) runExec([][]byte) error {
 	default:
 		tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
 		s.pushCall(s.pipe.Send(s.ctx, client.Command{
-			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.resp3,
+			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.client.RESP3(),
 		}), int64(len(tx.batch)))
 	}
 	tx.end()
@@ -164,7 +164,7 @@ func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
 			raw, err = []byte("+OK\r\n"), nil
 		}
 	} else {
-		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.resp3})
+		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.client.RESP3()})
 	}
 	if err != nil {
 		s.tx.end()

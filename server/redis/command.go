@@ -19,9 +19,22 @@ type Command struct {
 	Since      string // version of Redis
 	Summary    string
 	Subs       []*Command // of a container
+	Index      int        // below Count: no two have the same
 
-	eval Evaluator // nil for commands that are not about named keys alone
+	means means
 }
+
+// means is what a command does. One of them is set, or none where it takes more than
+// keys and a session: server and gateway then have a function of their own.
+type means struct {
+	eval Evaluator
+	talk Talk
+}
+
+func eval(e Evaluator) means { return means{eval: e} }
+func talk(t Talk) means      { return means{talk: t} }
+
+var hosted means
 
 // Evaluator is what a command does to keys. args are without the command's name,
 // their number has been judged.
@@ -62,9 +75,9 @@ var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fa
 var commands = make(map[string]*Command)
 
 func init() {
-	for _, r := range rows {
-		c := &Command{Name: r.name, Arity: r.arity, Flags: strings.Fields(r.flags), Tips: strings.Fields(r.tips),
-			Keys: r.keys, Group: r.group, Since: r.since, Summary: r.summary, eval: r.eval}
+	for i, r := range rows {
+		c := &Command{Index: i, Name: r.name, Arity: r.arity, Flags: strings.Fields(r.flags), Tips: strings.Fields(r.tips),
+			Keys: r.keys, Group: r.group, Since: r.since, Summary: r.summary, means: r.means}
 		c.Categories = categories(c.Flags, strings.Fields(r.categories))
 		commands[c.Name] = c
 		if container, _, ok := strings.Cut(c.Name, "|"); ok {
@@ -95,6 +108,9 @@ func categories(flags, more []string) []string {
 	return slices.Compact(more)
 }
 
+// Count is how many commands there are, subcommands included.
+func Count() int { return len(rows) }
+
 // Lookup returns a command by its name in any case, a subcommand by container|name;
 // nil when there is none.
 func Lookup(name string) *Command { return commands[strings.ToLower(name)] }
@@ -102,19 +118,63 @@ func Lookup(name string) *Command { return commands[strings.ToLower(name)] }
 // Sub returns a container's subcommand; nil when there is none.
 func (c *Command) Sub(name []byte) *Command { return Lookup(c.Name + "|" + string(name)) }
 
+// Resolve finds the command that words are, and its arguments; of a container, its
+// subcommand. errText is "" or the error reply where there is none, or not with so many
+// words. It allocates nothing where all is well.
+func Resolve(words [][]byte) (cmd *Command, args [][]byte, errText string) {
+	var lower [nameBytesMax]byte
+	if name := words[0]; len(name) <= len(lower) {
+		n := copy(lower[:], name)
+		for i, b := range lower[:n] {
+			if 'A' <= b && b <= 'Z' {
+				lower[i] = b + ('a' - 'A')
+			}
+		}
+		if !slices.Contains(lower[:n], '|') {
+			cmd = commands[string(lower[:n])]
+		}
+	}
+	if cmd == nil {
+		return nil, nil, UnknownError(words)
+	}
+	takes := cmd.Takes(len(words))
+	args = words[1:]
+	if len(cmd.Subs) > 0 && len(args) > 0 {
+		container := cmd
+		if cmd = container.Sub(args[0]); cmd == nil {
+			return nil, nil, UnknownSubError(container, args[0])
+		}
+		takes = cmd.Takes(len(words))
+		args = args[1:]
+	}
+	if !takes {
+		return cmd, nil, ArityError(cmd)
+	}
+	return cmd, args, ""
+}
+
+// nameBytesMax is no shorter than any command's name.
+const nameBytesMax = 32
+
 // Takes reports whether a command may have that many words, its name included.
 func (c *Command) Takes(words int) bool {
 	return words == c.Arity || c.Arity < 0 && words >= -c.Arity
 }
 
 // Evaluates reports whether Run may be called.
-func (c *Command) Evaluates() bool { return c.eval != nil }
+func (c *Command) Evaluates() bool { return c.means.eval != nil }
 
 // HasFlag reports whether a command has a flag.
 func (c *Command) HasFlag(flag string) bool { return slices.Contains(c.Flags, flag) }
 
 // Run carries out a command that Evaluates on tx. args are without the name.
-func (c *Command) Run(tx *Tx, args [][]byte) wire.Value { return c.eval(tx, c, args) }
+func (c *Command) Run(tx *Tx, args [][]byte) wire.Value { return c.means.eval(tx, c, args) }
+
+// Talks reports whether Say may be called.
+func (c *Command) Talks() bool { return c.means.talk != nil }
+
+// Say carries out a command that Talks. args are without the name.
+func (c *Command) Say(s *Session, args [][]byte) wire.Value { return c.means.talk(s, args) }
 
 // KeysOf returns the keys among a command's arguments, which are without its name.
 func (c *Command) KeysOf(args [][]byte) (keys [][]byte) {

@@ -41,14 +41,14 @@ func Number(n int64) wire.Value              { return wire.Value{Kind: wire.Kind
 func Array(of ...wire.Value) wire.Value      { return wire.Value{Kind: wire.KindArray, Array: of} }
 func Map(keyValues ...wire.Value) wire.Value { return wire.Value{Kind: wire.KindMap, Array: keyValues} }
 
-// ArityError is the reply to a command with too few or too many words.
+// ArityError is the reply to a command with too few or too many words. A transaction ends
+// with its EXEC also then.
 func ArityError(c *Command) string {
-	return fmt.Sprintf("ERR wrong number of arguments for '%s' command", c.Name)
-}
-
-// ExecArityError is the same to EXEC, which is over with it.
-func ExecArityError(c *Command) string {
-	return "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(ArityError(c), "ERR ")
+	text := fmt.Sprintf("wrong number of arguments for '%s' command", c.Name)
+	if c.Name == "exec" {
+		return "EXECABORT Transaction discarded because of: " + text
+	}
+	return "ERR " + text
 }
 
 // UnknownError is the reply to a command that there is not. args are with the name.
