@@ -21,9 +21,19 @@ type command struct {
 	// between MULTI and EXEC.
 	says func(c *conn, args [][]byte) wire.Value
 
+	// part is what a gateway asks all servers of a view for; whole says that it was of all
+	// that this server is primary of.
+	part func(c *conn, args [][]byte) (v wire.Value, whole bool)
+
 	settle bool // what the connection asked for earlier comes first
-	always bool // done at once even after MULTI
-	alone  bool // not allowed after MULTI
+}
+
+// multi is what becomes of a command after MULTI.
+func (cmd *command) multi() redis.Multi {
+	if cmd.row == nil {
+		return redis.AtOnce
+	}
+	return cmd.row.Multi
 }
 
 // ownCommands are those that Redis has not, by their names in capitals; redisCommands the
@@ -34,13 +44,13 @@ var (
 )
 
 func own(args int, run func(c *conn, args [][]byte) error) *command {
-	return &command{argsMin: args, argsMax: args, run: run, always: true}
+	return &command{argsMin: args, argsMax: args, run: run}
 }
 
 func init() {
 	ownCommands = map[string]*command{
 		wire.CmdDo:     own(1, (*conn).runDo),
-		wire.CmdOnce:   {argsMin: 2, argsMax: -1, run: (*conn).runOnce, always: true},
+		wire.CmdOnce:   {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
 		wire.CmdViewOf: own(1, (*conn).runViewOf),
 		wire.CmdPrint:  own(1, (*conn).runPrint),
 		wire.CmdLSet:   own(2, (*conn).runLocalSet),
@@ -50,8 +60,8 @@ func init() {
 		wire.CmdParts:  own(0, (*conn).runParts),
 		wire.CmdLink:   own(1, (*conn).runLink),
 		wire.CmdScrub:  own(1, (*conn).runScrub),
-		wire.CmdWhole:  {argsMin: 2, argsMax: -1, run: (*conn).runWhole, always: true},
-		wire.CmdScan:   {argsMin: 1, argsMax: -1, run: (*conn).runScanRun, always: true},
+		wire.CmdWhole:  {argsMin: 2, argsMax: -1, run: (*conn).runWhole},
+		wire.CmdScan:   {argsMin: 1, argsMax: -1, run: (*conn).runScanRun},
 	}
 	redisCommands = make([]*command, redis.Count())
 	for _, row := range redis.Table {
@@ -64,65 +74,45 @@ func init() {
 // fromRow joins a row of the table with what a server does for it. What is about
 // named keys or the session alone needs nothing more than its row.
 func fromRow(row *redis.Command) *command {
-	cmd := hosted[row.Name]
-	if cmd == nil {
-		cmd = &command{}
+	cmd := &command{}
+	if h, ok := hosted[row.Name]; ok {
+		cmd = &h
 	}
 	cmd.row = row
-	if row.Talks() && cmd.says == nil {
+	if row.Talks() {
 		cmd.says = func(c *conn, args [][]byte) wire.Value { return row.Say(c.session.client, args) }
+	}
+	with := func(run func(c *conn, cmd *command, args [][]byte) error) {
+		cmd.run = func(c *conn, args [][]byte) error { return run(c, cmd, args) }
 	}
 	switch {
 	case cmd.run != nil:
 	case cmd.says != nil:
-		cmd.run = func(c *conn, args [][]byte) error { return c.runSays(cmd, args) }
+		with((*conn).runSays)
+	case row.Reads():
+		with((*conn).runRead)
+	case row.Writes():
+		with((*conn).runWrite)
+	case row.Blind():
+		with((*conn).runBlind)
 	case row.Evaluates():
-		cmd.run = func(c *conn, args [][]byte) error { return c.runEvaluated(cmd, args) }
+		with((*conn).runEvaluated)
 	}
 	return cmd
 }
 
-// hosted says what is done for the rows of Redis's table whose reply is made here, and for
-// those that have a short way to a lane.
-var hosted = map[string]*command{
-	"get":                     {run: (*conn).runGet},
-	"set":                     {run: (*conn).runSet},
-	"setnx":                   {run: (*conn).runSetNX},
-	"setex":                   {run: (*conn).runSetEX},
-	"psetex":                  {run: (*conn).runPSetEX},
-	"mset":                    {run: (*conn).runMSet},
-	"append":                  {run: (*conn).runAppend},
-	"strlen":                  {run: (*conn).runStrlen},
-	"getrange":                {run: (*conn).runGetRange},
-	"substr":                  {run: (*conn).runGetRange},
-	"incr":                    {run: (*conn).runIncr},
-	"decr":                    {run: (*conn).runDecr},
-	"incrby":                  {run: (*conn).runIncrBy},
-	"decrby":                  {run: (*conn).runDecrBy},
-	"del":                     {run: (*conn).runDel},
-	"unlink":                  {run: (*conn).runDel},
-	"exists":                  {run: (*conn).runExists},
-	"touch":                   {run: (*conn).runExists},
-	"type":                    {run: (*conn).runType},
-	"expire":                  {run: (*conn).runExpire},
-	"pexpire":                 {run: (*conn).runPExpire},
-	"expireat":                {run: (*conn).runExpireAt},
-	"pexpireat":               {run: (*conn).runPExpireAt},
-	"persist":                 {run: (*conn).runPersist},
-	"ttl":                     {run: (*conn).runTTL},
-	"pttl":                    {run: (*conn).runPTTL},
-	"expiretime":              {run: (*conn).runExpireTime},
-	"pexpiretime":             {run: (*conn).runPExpireTime},
+// hosted says what is done for the rows of Redis's table that take more than keys and a
+// session.
+var hosted = map[string]command{
 	"randomkey":               {says: (*conn).sayRandomKey, settle: true},
 	"keys":                    {says: (*conn).sayKeys, settle: true},
 	"scan":                    {says: (*conn).sayScan, settle: true},
-	"dbsize":                  {says: (*conn).sayDBSize, settle: true},
-	"flushall":                {says: (*conn).sayFlush, settle: true, alone: true},
-	"flushdb":                 {says: (*conn).sayFlush, settle: true, alone: true},
+	"dbsize":                  {says: (*conn).sayDBSize, part: (*conn).partDBSize, settle: true},
+	"flushall":                {says: (*conn).sayFlush, part: (*conn).partFlush, settle: true},
+	"flushdb":                 {says: (*conn).sayFlush, part: (*conn).partFlush, settle: true},
 	"wait":                    {says: (*conn).sayWait, settle: true},
-	"hello":                   {alone: true},
-	"quit":                    {run: (*conn).runQuit, always: true},
-	"reset":                   {says: (*conn).sayReset, always: true},
+	"quit":                    {run: (*conn).runQuit},
+	"reset":                   {says: (*conn).sayReset},
 	"info":                    {says: (*conn).sayInfo, settle: true},
 	"config|get":              {says: (*conn).sayConfigGet},
 	"cluster|slots":           {says: (*conn).sayClusterSlots},
@@ -133,10 +123,10 @@ var hosted = map[string]*command{
 	"cluster|myid":            {says: (*conn).sayClusterMyID},
 	"cluster|countkeysinslot": {says: (*conn).sayCountKeysInSlot, settle: true},
 	"cluster|getkeysinslot":   {says: (*conn).sayGetKeysInSlot, settle: true},
-	"multi":                   {run: (*conn).runMulti, always: true},
-	"exec":                    {run: (*conn).runExec, always: true},
-	"discard":                 {run: (*conn).runDiscard, always: true},
-	"watch":                   {run: (*conn).runWatch, always: true},
+	"multi":                   {run: (*conn).runMulti},
+	"exec":                    {run: (*conn).runExec},
+	"discard":                 {run: (*conn).runDiscard},
+	"watch":                   {run: (*conn).runWatch},
 	"unwatch":                 {says: (*conn).sayUnwatch},
 }
 
@@ -202,9 +192,9 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 		return errQuit
 	case !c.session.client.Trusted() && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
 		return c.reject(secure.NoAuth)
-	case c.session.multi == nil || cmd.always:
+	case c.session.multi == nil || cmd.multi() == redis.AtOnce:
 		return cmd.run(c, args)
-	case cmd.alone:
+	case cmd.multi() == redis.Refused:
 		return c.reject(wire.CodeErr + " Command not allowed inside a transaction")
 	}
 	return c.enqueue(cmd, args)

@@ -106,7 +106,9 @@ func TestReadsBehindWrite(t *testing.T) {
 	write := &call{conn: c, style: replyWritten, write: func(w *wire.Writer) { w.WriteSimple("OK") }}
 	c.push(write)
 	for range 2 {
-		c.read(c.newCall(replyValue, []byte("k")))
+		if err := c.runRead(redisCommand("get"), [][]byte{[]byte("k")}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if c.readGathered(); c.mu.calls[1].done.Load() || c.mu.calls[2].done.Load() {
 		t.Fatal("a read overtook a write")

@@ -148,7 +148,7 @@ func (c *conn) runWatch(args [][]byte) error {
 func (c *conn) versions(names [][]byte) (found map[string]replica.Version, failure string, err error) {
 	calls := make([]*call, len(names))
 	for i, n := range names {
-		calls[i] = c.newCall(replyValue, n)
+		calls[i] = c.newCall(replyFound, n)
 		calls[i].isRead = true
 	}
 	if err := c.askLanes(calls); err != nil {

@@ -71,6 +71,7 @@ type Server struct {
 
 	turns   []chan struct{} // see transaction
 	started time.Time
+	wall    func() int64 // unix milliseconds of Options.Now
 
 	running sync.WaitGroup
 	stopped chan struct{} // closed when everything has ended
@@ -85,6 +86,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{}),
 		turns: newTurns(), started: time.Now()}
+	s.wall = func() int64 { return s.opts.Now().Wall }
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.open(); err != nil {
 		s.cancel(err)

@@ -7,34 +7,12 @@ import (
 	"slices"
 	"strings"
 
-	"viewring/client"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
 
-// hosted are the commands that take more of a gateway than a session or the servers of
-// some keys, by their names; a container's are under its own. Filled once: some of them
-// list it.
-var hosted map[string]func(s *session, args [][]byte) error
-
-func init() {
-	hosted = map[string]func(s *session, args [][]byte) error{
-		"quit": (*session).runQuit, "reset": (*session).runReset, "info": (*session).runInfo, "config": (*session).runAnywhere,
-		"cluster": (*session).runNoCluster, "readonly": (*session).runNoCluster, "readwrite": (*session).runNoCluster, "asking": (*session).runNoCluster,
-		"scan": (*session).runScan, "keys": (*session).runKeys, "randomkey": (*session).runRandomKey,
-		"dbsize": (*session).runDBSize, "flushall": (*session).runFlush, "flushdb": (*session).runFlush,
-		"wait":  (*session).runWait,
-		"multi": (*session).runMulti, "exec": (*session).runExec, "discard": (*session).runDiscard,
-		"watch": (*session).runWatch, "unwatch": (*session).runUnwatch,
-	}
-}
-
-// transactions are the commands that are carried out inside MULTI, not queued.
-var transactions = map[string]bool{"multi": true, "exec": true, "discard": true, "watch": true, "quit": true, "reset": true}
-
 // say answers a command that is about the session alone.
-func (s *session) say(cmd *redis.Command, args [][]byte) {
-	v := cmd.Say(s.client, args)
+func (s *session) say(v wire.Value) {
 	resp3 := s.client.RESP3()
 	s.reply(func(w *wire.Writer) {
 		w.SetRESP3(resp3)
@@ -48,20 +26,9 @@ func (s *session) runQuit([][]byte) error {
 }
 
 // runReset is RESET, which also forgets MULTI and WATCH.
-func (s *session) runReset(words [][]byte) error {
+func (s *session) runReset([][]byte) error {
 	s.tx.end()
-	s.say(redis.Lookup("reset"), words[1:])
-	return nil
-}
-
-// runAnywhere passes a command on that every server answers alike.
-func (s *session) runAnywhere(args [][]byte) error {
-	s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: args, RESP3: s.client.RESP3()}), 0)
-	return nil
-}
-
-func (s *session) runNoCluster([][]byte) error {
-	s.replyError(wire.CodeErr + " This instance has cluster support disabled")
+	s.say(s.client.Reset())
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"net"
 	"runtime"
 	"strings"
@@ -85,5 +86,24 @@ func TestAsServer(t *testing.T) {
 	}
 	if v, err := do(t, conn, "HELLO"); err != nil || len(v.Array) != 14 || v.Array[3].Text() != redis.Version || v.Array[9].Text() != redis.ModeStandalone {
 		t.Errorf("HELLO: %+v, %v", v, err)
+	}
+}
+
+// TestTableIsServed: every row of the table that a gateway carries out itself has a way to
+// be, and nothing else is in its hands.
+func TestTableIsServed(t *testing.T) {
+	left := maps.Clone(hosted)
+	for _, row := range redis.Table {
+		for _, cmd := range append([]*redis.Command{row}, row.Subs...) {
+			_, ours := hosted[cmd.Name]
+			delete(left, cmd.Name)
+			here := cmd.Gateway.Way == redis.Here || cmd.Gateway.Way == redis.HereNow
+			if want := here && !cmd.Talks() && len(cmd.Subs) == 0; ours != want {
+				t.Errorf("%s is in our hands: %v, want %v", cmd.Name, ours, want)
+			}
+		}
+	}
+	for name := range left {
+		t.Errorf("there is no %s", name)
 	}
 }

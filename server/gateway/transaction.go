@@ -61,9 +61,11 @@ func (s *session) runMulti([][]byte) error {
 	return nil
 }
 
-// queue keeps a command for EXEC.
-func (s *session) queue(cmd *redis.Command, args [][]byte) {
-	switch {
+// enqueue keeps a command for EXEC, if it is one that the server of its slot can carry out.
+func (s *session) enqueue(cmd *redis.Command, args [][]byte) {
+	switch way := cmd.Gateway.Way; {
+	case cmd.Multi == redis.Refused, way != redis.ToKeys && way != redis.ToParts && way != redis.HereNow:
+		s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
 	case !s.tx.joins(cmd.KeysOf(args[1:])):
 		s.wrong(redis.ErrCrossSlot)
 	case len(s.tx.batch)+int(sizeOf(args)) > s.g.opts.Bounds.Request:
@@ -78,10 +80,6 @@ func (s *session) queue(cmd *redis.Command, args [][]byte) {
 		s.reply(func(w *wire.Writer) { w.WriteSimple("QUEUED") })
 	}
 }
-
-// queuedOwn are the commands without keys that servers can carry out in a
-// transaction as well.
-var queuedOwn = map[string]bool{"ping": true, "echo": true, "time": true, "unwatch": true}
 
 func (s *session) runDiscard([][]byte) error {
 	if !s.tx.queueing {

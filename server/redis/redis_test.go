@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,9 @@ func TestTable(t *testing.T) {
 		if c.HasFlag("write") && c.HasFlag("readonly") {
 			t.Errorf("%s writes and does not", c.Name)
 		}
+		for _, text := range wrongs(c) {
+			t.Errorf("%s %s", c.Name, text)
+		}
 		for _, sub := range c.Subs {
 			_, name, _ := strings.Cut(sub.Name, "|")
 			if c.Sub([]byte(name)) != sub {
@@ -38,6 +42,53 @@ func TestTable(t *testing.T) {
 	}
 	if len(seen) != len(rows) {
 		t.Errorf("%d of %d rows", len(seen), len(rows))
+	}
+}
+
+// wrongs says what in a row contradicts the rest of it.
+func wrongs(c *Command) (found []string) {
+	part, way := Lookup(c.Gateway.Part), c.Gateway.Way
+	keyed, isHosted := c.Keys.Step > 0, !c.Evaluates() && !c.Talks()
+	for text, wrong := range map[string]bool{
+		"does not say what a gateway does":                      way == 0,
+		"is split into what is not there, or takes other words": (way == ToParts) != (part != nil) || part != nil && !part.Takes(1+c.Keys.Step),
+		"does not say how its parts are joined, or has none":    (way == ToParts || way == ToAll) != (c.Gateway.Join != 0),
+		"goes to the servers of its keys, and has none":         (way == ToKeys || way == ToParts) && !c.Evaluates(),
+		"is about keys, and does not go to their servers":       c.Evaluates() && way != ToKeys && way != ToParts,
+		"is about no key, and has some":                         c.Talks() && keyed,
+		"is all servers', and not in their hands":               way == ToAll && !isHosted,
+		"reads, and may write":                                  c.Reads() && !c.HasFlag("readonly"),
+		"writes, and may not":                                   c.Writes() && !c.HasFlag("write"),
+		"is evaluated, and neither reads nor writes":            c.Evaluates() && !c.HasFlag("readonly") && !c.HasFlag("write"),
+		"has an id, and is no single mutation":                  c.Once && !c.Writes(),
+		"is carried out after MULTI, and not in their hands":    c.Multi == AtOnce && !isHosted,
+		"is the gateway's and the server's, and not queued":     way == HereNow && c.Multi != Queued,
+		"does another thing at a gateway than its subcommands":  slices.ContainsFunc(c.Subs, func(sub *Command) bool { return sub.Gateway != c.Gateway }),
+	} {
+		if wrong {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
+// TestRepeatable: what may be sent again under a request id is one mutation of one key
+// whose answer is all of the reply.
+func TestRepeatable(t *testing.T) {
+	for command, want := range map[string]bool{
+		"set k v": true, "set k v nx ex 5": true, "set k v get": false, "set k v px 5 GET": false, "del k": true, "del k l": false, "unlink k": true, "unlink k l": false,
+		"setnx k v": true, "setex k 5 v": true, "psetex k 5 v": true, "append k v": true, "incr k": true, "decr k": true, "incrby k 5": true, "decrby k 5": true, "persist k": true,
+		"get k": false, "getset k v": false, "getdel k": false, "expire k 5": false, "mset k v": false, "msetnx k v": false, "incrbyfloat k 5": false, "setrange k 0 v": false, "rename k l": false, "exists k": false,
+		"ping": false, "flushall": false, "exec": false,
+	} {
+		words := strings.Split(command, " ")
+		args := make([][]byte, len(words)-1)
+		for i, w := range words[1:] {
+			args[i] = []byte(w)
+		}
+		if got := Lookup(words[0]).Repeatable(args); got != want {
+			t.Errorf("%s: %v", command, got)
+		}
 	}
 }
 
