@@ -131,7 +131,7 @@ func (k Keys) noted(note string) Keys {
 }
 
 // categoryOrder is the order in which Redis lists them.
-var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection", "transaction"}
+var categoryOrder = []string{"keyspace", "read", "write", "string", "bitmap", "admin", "fast", "slow", "dangerous", "connection", "transaction"}
 
 // commands by their names in small letters, subcommands included.
 var commands = make(map[string]*Command)

@@ -185,6 +185,7 @@ func TestChanges(t *testing.T) {
 		{"set a 1 px 500", "a=1 for 500"}, {"set a 1 pxat 3000000", "a=1 until 3000000"}, {"pexpire a 700", "a=a for 700"}, {"pexpireat a 3000000", "a=a until 3000000"},
 		{"pexpire a 700|append a x", "a=ax for 700"}, {"pexpire a 700|persist a", "a=a"}, {"expire a -1", "a deleted"}, {"rename t none", "t deleted, none=t until 2000000"},
 		{"pexpire a 700|rename a b", "a deleted, b=a for 700"}, {"rename a a", ""}, {"set a 1 pxat 5|get a", "a deleted"}, {"setrange a 2 z", "a=a\x00z"}, {"setrange a 0 ", ""},
+		{"setbit a 6 1", "a=c"}, {"setbit a 7 1", ""}, {"setbit t 15 0", "t=t\x00 until 2000000"}, {"setbit none 1 1", "none=@"}, {"getbit none 1", ""},
 		{"mset a 1 b 2", "a=1, b=2"}, {"msetnx none 1 a 2", ""}, {"getex t persist", "t=t"}, {"getex t", ""}, {"expire t 5 gt", ""}, {"set a 1 nx", ""}, {"incrbyfloat n 0.5", "n=7.5"},
 	} {
 		tx := NewTx(now, 1000)
@@ -244,6 +245,7 @@ func TestValuesTooLong(t *testing.T) {
 func FuzzCommands(f *testing.F) {
 	f.Add("set a 1 ex 5|getrange a 0 -1|setrange a 3 x|rename a b|incrbyfloat b 1e300")
 	f.Add("mset a 1 b 2 a 3|expire a 9223372036854775807|pexpireat b -9223372036854775808 lt")
+	f.Add("setbit a 9 1|getbit a 9|setbit n 70 0|setbit a 99999999999 1|getbit t 0")
 	f.Add("getex t exat 1|set t v get keepttl|incr n|decrby n -9223372036854775808")
 	f.Fuzz(func(t *testing.T, script string) {
 		if len(script) > 1000 {

@@ -19,6 +19,8 @@ const (
 	errNotFloat     = "ERR value is not a valid float"
 	errInfinite     = "ERR increment would produce NaN or Infinity"
 	errOffset       = "ERR offset is out of range"
+	errBitOffset    = "ERR bit offset is not an integer or out of range"
+	errBit          = "ERR bit is not an integer or out of range"
 	errTooLong      = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 	errNoKey        = "ERR no such key"
 )

@@ -40,6 +40,8 @@ var rows = []row{
 	{"getrange", 4, "readonly", oneKey("RO access"), "string", "", "string", "2.4.0", "Get a substring of the string stored at a key", read(readGetRange), no, Queued, toKeys},
 	{"substr", 4, "readonly", oneKey("RO access"), "string", "", "string", "1.0.0", "Get a substring of the string stored at a key", read(readGetRange), no, Queued, toKeys},
 	{"setrange", 4, "write denyoom", oneKey("RW update"), "string", "", "string", "2.2.0", "Overwrite part of a string at key starting at the specified offset", eval(evalSetRange), no, Queued, toKeys},
+	{"getbit", 3, "readonly fast", oneKey("RO access"), "bitmap", "", "bitmap", "2.2.0", "Returns the bit value at offset in the string value stored at key", read(readGetBit), no, Queued, toKeys},
+	{"setbit", 4, "write denyoom", oneKey("RW access update"), "bitmap", "", "bitmap", "2.2.0", "Sets or clears the bit at offset in the string value stored at key", eval(evalSetBit), no, Queued, toKeys},
 	{"incr", 2, "write denyoom fast", oneKey("RW access update"), "string", "", "string", "1.0.0", "Increment the integer value of a key by one", write(writeIncr(1)), once, Queued, toKeys},
 	{"decr", 2, "write denyoom fast", oneKey("RW access update"), "string", "", "string", "1.0.0", "Decrement the integer value of a key by one", write(writeIncr(-1)), once, Queued, toKeys},
 	{"incrby", 3, "write denyoom fast", oneKey("RW access update"), "string", "", "string", "1.0.0", "Increment the integer value of a key by the given amount", write(writeIncrBy), once, Queued, toKeys},
