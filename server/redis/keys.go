@@ -63,11 +63,10 @@ func writeExpire(form TimeForm) Writer {
 }
 
 func readTTL(form TimeForm) Reader {
-	return func([][]byte) (Read, string) {
-		return Read{Cut: nothing, Reply: func(f Found) wire.Value {
-			return Number(expiryNumber(form, f.Present, f.Expiry, f.Now()))
-		}}, ""
-	}
+	r := Read{Cut: nothing, Reply: func(f Found) wire.Value {
+		return Number(expiryNumber(form, f.Present, f.Expiry, f.Now()))
+	}}
+	return func([][]byte) (Read, string) { return r, "" }
 }
 
 func writePersist(*Command, [][]byte, func() int64) (Write, string) {

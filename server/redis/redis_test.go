@@ -72,6 +72,30 @@ func wrongs(c *Command) (found []string) {
 	return found
 }
 
+// TestResolveAllocates: each command of a connection goes through Resolve, and most through
+// Read or Write.
+func TestResolveAllocates(t *testing.T) {
+	now := func() int64 { return 1 }
+	for _, words := range [][][]byte{{[]byte("GET"), []byte("k")}, {[]byte("set"), []byte("k"), []byte("v")}, {[]byte("Incr"), []byte("k")}, {[]byte("ttl"), []byte("k")}} {
+		if n := testing.AllocsPerRun(100, func() {
+			cmd, args, errText := Resolve(words)
+			switch {
+			case errText != "" || !cmd.Single(args):
+				t.Fatal(errText)
+			case cmd.Reads():
+				_, errText = cmd.Read(args)
+			default:
+				_, errText = cmd.Write(args, now)
+			}
+			if errText != "" {
+				t.Fatal(errText)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", words[0], n)
+		}
+	}
+}
+
 // TestRepeatable: what may be sent again under a request id is one mutation of one key
 // whose answer is all of the reply.
 func TestRepeatable(t *testing.T) {

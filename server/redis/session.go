@@ -219,8 +219,6 @@ func talkHello(s *Session, args [][]byte) wire.Value {
 		Text("modules"), Array())
 }
 
-func talkReset(s *Session, _ [][]byte) wire.Value { return s.Reset() }
-
 const badName = "ERR Client names cannot contain spaces, newlines or special characters."
 
 // plain reports whether a client or a library may be called so.
