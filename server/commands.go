@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"strings"
+
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/server/redis"
@@ -195,7 +196,7 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 	case c.session.multi == nil || cmd.multi() == redis.AtOnce:
 		return cmd.run(c, args)
 	case cmd.multi() == redis.Refused:
-		return c.reject(wire.CodeErr + " Command not allowed inside a transaction")
+		return c.reject(redis.ErrNotInMulti)
 	}
 	return c.enqueue(cmd, args)
 }

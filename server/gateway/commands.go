@@ -23,7 +23,8 @@ func init() {
 	}
 }
 
-// run carries out a command, or sends it on. Only what is named in words is kept.
+// run carries out a command, or sends it on. words are the reader's: who keeps them for the
+// command's turn takes copies.
 func (s *session) run(words [][]byte) error {
 	cmd, args, errText := redis.Resolve(words)
 	switch {

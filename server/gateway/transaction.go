@@ -52,7 +52,7 @@ func (t *transaction) joins(keys [][]byte) bool {
 
 func (s *session) runMulti([][]byte) error {
 	if s.tx.queueing {
-		s.replyError(wire.CodeErr + " MULTI calls can not be nested")
+		s.replyError(redis.ErrNested)
 		return nil
 	}
 	s.tx.queueing = true
@@ -65,7 +65,7 @@ func (s *session) runMulti([][]byte) error {
 func (s *session) enqueue(cmd *redis.Command, args [][]byte) {
 	switch way := cmd.Gateway.Way; {
 	case cmd.Multi == redis.Refused, way != redis.ToKeys && way != redis.ToParts && way != redis.HereNow:
-		s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
+		s.wrong(redis.ErrNotInMulti)
 	case !s.tx.joins(cmd.KeysOf(args[1:])):
 		s.wrong(redis.ErrCrossSlot)
 	case len(s.tx.batch)+int(sizeOf(args)) > s.g.opts.Bounds.Request:
@@ -83,7 +83,7 @@ func (s *session) enqueue(cmd *redis.Command, args [][]byte) {
 
 func (s *session) runDiscard([][]byte) error {
 	if !s.tx.queueing {
-		s.replyError(wire.CodeErr + " DISCARD without MULTI")
+		s.replyError(redis.ErrDiscardAlone)
 		return nil
 	}
 	s.tx.end()
@@ -95,10 +95,10 @@ func (s *session) runExec([][]byte) error {
 	tx := &s.tx
 	switch {
 	case !tx.queueing:
-		s.replyError(wire.CodeErr + " EXEC without MULTI")
+		s.replyError(redis.ErrExecAlone)
 		return nil
 	case tx.spoiled:
-		s.replyError("EXECABORT Transaction discarded because of previous errors.")
+		s.replyError(redis.ErrExecAbort)
 	case tx.pin != nil:
 		s.now(s.execPinned)
 	case tx.commands == 0:
@@ -133,7 +133,7 @@ func (s *session) execPinned(ctx context.Context, w *wire.Writer) {
 
 func (s *session) runWatch(args [][]byte) error {
 	if s.tx.queueing {
-		s.replyError(wire.CodeErr + " WATCH inside MULTI is not allowed")
+		s.replyError(redis.ErrWatchAfter)
 		return nil
 	}
 	before := s.tx

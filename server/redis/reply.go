@@ -15,6 +15,13 @@ const (
 	ErrCrossSlot  = "CROSSSLOT Keys in request don't hash to the same slot"
 	ErrExecAbort  = "EXECABORT Transaction discarded because of previous errors."
 
+	// Of MULTI and its like where they may not stand.
+	ErrNested       = "ERR MULTI calls can not be nested"
+	ErrExecAlone    = "ERR EXEC without MULTI"
+	ErrDiscardAlone = "ERR DISCARD without MULTI"
+	ErrWatchAfter   = "ERR WATCH inside MULTI is not allowed"
+	ErrNotInMulti   = "ERR Command not allowed inside a transaction"
+
 	errDecrOverflow = "ERR decrement would overflow"
 	errNotFloat     = "ERR value is not a valid float"
 	errInfinite     = "ERR increment would produce NaN or Infinity"
