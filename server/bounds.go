@@ -76,5 +76,5 @@ func (c *conn) noteCut(err error) {
 // isForServers reports whether a command is one that a connection may ask which came
 // when there were too many: another server's.
 func isForServers(cmd *command) bool {
-	return cmd == commands[wire.CmdLink] || cmd == commands[wire.CmdViewOf] || cmd == redisCommand("auth")
+	return cmd == ownCommands[wire.CmdLink] || cmd == ownCommands[wire.CmdViewOf] || cmd == redisCommand("auth")
 }

@@ -9,10 +9,10 @@ import (
 	"viewring/server/redis"
 )
 
-// command is what a server understands: its own or, with row, one of Redis's.
+// command is what a server does: one of its own commands or, with row, one of Redis's.
 type command struct {
 	row              *redis.Command
-	argsMin, argsMax int // without the name, or names; argsMax -1: any number
+	argsMin, argsMax int // of its own; argsMax -1: any number
 
 	// run carries the command out on the connection's reading goroutine; its error
 	// ends the connection.
@@ -22,23 +22,36 @@ type command struct {
 	// between MULTI and EXEC.
 	says func(c *conn, args [][]byte) wire.Value
 
-	subs   map[string]*command // of a container
-	settle bool                // what the connection asked for earlier comes first
-	always bool                // done at once even after MULTI
-	alone  bool                // not allowed after MULTI
+	// part is what a gateway asks all servers of a view for; whole says that it was of all
+	// that this server is primary of.
+	part func(c *conn, args [][]byte) (v wire.Value, whole bool)
+
+	settle bool // what the connection asked for earlier comes first
 }
 
-// commands by their names in capitals. Filled once: some of its functions list it.
-var commands map[string]*command
+// multi is what becomes of a command after MULTI.
+func (cmd *command) multi() redis.Multi {
+	if cmd.row == nil {
+		return redis.AtOnce
+	}
+	return cmd.row.Multi
+}
+
+// ownCommands are those that Redis has not, by their names in capitals; redisCommands the
+// others, by their rows' Index. Filled once: some of their functions list them.
+var (
+	ownCommands   map[string]*command
+	redisCommands []*command
+)
 
 func own(args int, run func(c *conn, args [][]byte) error) *command {
-	return &command{argsMin: args, argsMax: args, run: run, always: true}
+	return &command{argsMin: args, argsMax: args, run: run}
 }
 
 func init() {
-	commands = map[string]*command{
+	ownCommands = map[string]*command{
 		wire.CmdDo:     own(1, (*conn).runDo),
-		wire.CmdOnce:   {argsMin: 2, argsMax: -1, run: (*conn).runOnce, always: true},
+		wire.CmdOnce:   {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
 		wire.CmdViewOf: own(1, (*conn).runViewOf),
 		wire.CmdPrint:  own(1, (*conn).runPrint),
 		wire.CmdLSet:   own(2, (*conn).runLocalSet),
@@ -48,118 +61,61 @@ func init() {
 		wire.CmdParts:  own(0, (*conn).runParts),
 		wire.CmdLink:   own(1, (*conn).runLink),
 		wire.CmdScrub:  own(1, (*conn).runScrub),
-		wire.CmdWhole:  {argsMin: 2, argsMax: -1, run: (*conn).runWhole, always: true},
-		wire.CmdScan:   {argsMin: 1, argsMax: -1, run: (*conn).runScanRun, always: true},
+		wire.CmdWhole:  {argsMin: 2, argsMax: -1, run: (*conn).runWhole},
+		wire.CmdScan:   {argsMin: 1, argsMax: -1, run: (*conn).runScanRun},
 	}
+	redisCommands = make([]*command, redis.Count())
 	for _, row := range redis.Table {
-		cmd := fromRow(row)
-		if len(row.Subs) > 0 {
-			cmd.subs = make(map[string]*command)
-			for _, sub := range row.Subs {
-				_, name, _ := strings.Cut(sub.Name, "|")
-				cmd.subs[strings.ToUpper(name)] = fromRow(sub)
-			}
+		for _, one := range append([]*redis.Command{row}, row.Subs...) {
+			redisCommands[one.Index] = fromRow(one)
 		}
-		commands[strings.ToUpper(row.Name)] = cmd
 	}
 }
 
 // fromRow joins a row of the table with what a server does for it. What is about
-// named keys alone needs nothing more than its row.
+// named keys or the session alone needs nothing more than its row.
 func fromRow(row *redis.Command) *command {
-	cmd := redisCommands[row.Name]
-	if cmd == nil {
-		cmd = &command{}
+	cmd := &command{}
+	if h, ok := hosted[row.Name]; ok {
+		cmd = &h
 	}
 	cmd.row = row
-	words := strings.Count(row.Name, "|") + 1
-	if cmd.argsMin, cmd.argsMax = row.Arity-words, row.Arity-words; row.Arity < 0 {
-		cmd.argsMin, cmd.argsMax = -row.Arity-words, -1
+	if row.Talks() {
+		cmd.says = func(c *conn, args [][]byte) wire.Value { return row.Say(c.session.client, args) }
+	}
+	with := func(run func(c *conn, cmd *command, args [][]byte) error) {
+		cmd.run = func(c *conn, args [][]byte) error { return run(c, cmd, args) }
 	}
 	switch {
 	case cmd.run != nil:
 	case cmd.says != nil:
-		cmd.run = func(c *conn, args [][]byte) error { return c.runSays(cmd, args) }
+		with((*conn).runSays)
+	case row.Reads():
+		with((*conn).runRead)
+	case row.Writes():
+		with((*conn).runWrite)
+	case row.Blind():
+		with((*conn).runBlind)
 	case row.Evaluates():
-		cmd.run = func(c *conn, args [][]byte) error { return c.runEvaluated(cmd, args) }
+		with((*conn).runEvaluated)
 	}
 	return cmd
 }
 
-// redisCommands says what is done for the rows of Redis's table: those whose reply is
-// made here, and those that have a short way to a lane.
-var redisCommands = map[string]*command{
-	"get":         {run: (*conn).runGet},
-	"set":         {run: (*conn).runSet},
-	"setnx":       {run: (*conn).runSetNX},
-	"setex":       {run: (*conn).runSetEX},
-	"psetex":      {run: (*conn).runPSetEX},
-	"mset":        {run: (*conn).runMSet},
-	"append":      {run: (*conn).runAppend},
-	"strlen":      {run: (*conn).runStrlen},
-	"getrange":    {run: (*conn).runGetRange},
-	"substr":      {run: (*conn).runGetRange},
-	"incr":        {run: (*conn).runIncr},
-	"decr":        {run: (*conn).runDecr},
-	"incrby":      {run: (*conn).runIncrBy},
-	"decrby":      {run: (*conn).runDecrBy},
-	"del":         {run: (*conn).runDel},
-	"unlink":      {run: (*conn).runDel},
-	"exists":      {run: (*conn).runExists},
-	"touch":       {run: (*conn).runExists},
-	"type":        {run: (*conn).runType},
-	"expire":      {run: (*conn).runExpire},
-	"pexpire":     {run: (*conn).runPExpire},
-	"expireat":    {run: (*conn).runExpireAt},
-	"pexpireat":   {run: (*conn).runPExpireAt},
-	"persist":     {run: (*conn).runPersist},
-	"ttl":         {run: (*conn).runTTL},
-	"pttl":        {run: (*conn).runPTTL},
-	"expiretime":  {run: (*conn).runExpireTime},
-	"pexpiretime": {run: (*conn).runPExpireTime},
-
-	"randomkey": {says: (*conn).sayRandomKey, settle: true},
-	"keys":      {says: (*conn).sayKeys, settle: true},
-	"scan":      {says: (*conn).sayScan, settle: true},
-	"dbsize":    {says: (*conn).sayDBSize, settle: true},
-	"flushall":  {says: (*conn).sayFlush, settle: true, alone: true},
-	"flushdb":   {says: (*conn).sayFlush, settle: true, alone: true},
-	"wait":      {says: (*conn).sayWait, settle: true},
-
-	"ping":      {says: (*conn).sayPing},
-	"echo":      {says: (*conn).sayEcho},
-	"hello":     {run: (*conn).runHello, alone: true},
-	"auth":      {says: (*conn).sayAuth},
-	"select":    {says: (*conn).saySelect},
-	"quit":      {run: (*conn).runQuit, always: true},
-	"reset":     {run: (*conn).runReset, always: true},
-	"readonly":  {says: (*conn).sayOK},
-	"readwrite": {says: (*conn).sayOK},
-	"asking":    {says: (*conn).sayOK},
-	"time":      {says: (*conn).sayTime},
-	"info":      {says: (*conn).sayInfo, settle: true},
-
-	"client":          {},
-	"client|id":       {says: (*conn).sayClientID},
-	"client|getname":  {says: (*conn).sayClientGetName},
-	"client|setname":  {says: (*conn).sayClientSetName},
-	"client|setinfo":  {says: (*conn).sayClientSetInfo},
-	"client|list":     {says: (*conn).sayClientList},
-	"client|info":     {says: (*conn).sayClientInfo},
-	"client|no-evict": {says: (*conn).sayOnOff},
-	"client|no-touch": {says: (*conn).sayOnOff},
-
-	"command":         {says: (*conn).sayCommand},
-	"command|count":   {says: (*conn).sayCommandCount},
-	"command|docs":    {says: (*conn).sayCommandDocs},
-	"command|info":    {says: (*conn).sayCommandInfo},
-	"command|getkeys": {says: (*conn).sayCommandGetKeys},
-	"command|list":    {says: (*conn).sayCommandList},
-
-	"config":     {},
-	"config|get": {says: (*conn).sayConfigGet},
-
-	"cluster":                 {},
+// hosted says what is done for the rows of Redis's table that take more than keys and a
+// session.
+var hosted = map[string]command{
+	"randomkey":               {says: (*conn).sayRandomKey, settle: true},
+	"keys":                    {says: (*conn).sayKeys, settle: true},
+	"scan":                    {says: (*conn).sayScan, settle: true},
+	"dbsize":                  {says: (*conn).sayDBSize, part: (*conn).partDBSize, settle: true},
+	"flushall":                {says: (*conn).sayFlush, part: (*conn).partFlush, settle: true},
+	"flushdb":                 {says: (*conn).sayFlush, part: (*conn).partFlush, settle: true},
+	"wait":                    {says: (*conn).sayWait, settle: true},
+	"quit":                    {run: (*conn).runQuit},
+	"reset":                   {says: (*conn).sayReset},
+	"info":                    {says: (*conn).sayInfo, settle: true},
+	"config|get":              {says: (*conn).sayConfigGet},
 	"cluster|slots":           {says: (*conn).sayClusterSlots},
 	"cluster|shards":          {says: (*conn).sayClusterShards},
 	"cluster|nodes":           {says: (*conn).sayClusterNodes},
@@ -168,58 +124,48 @@ var redisCommands = map[string]*command{
 	"cluster|myid":            {says: (*conn).sayClusterMyID},
 	"cluster|countkeysinslot": {says: (*conn).sayCountKeysInSlot, settle: true},
 	"cluster|getkeysinslot":   {says: (*conn).sayGetKeysInSlot, settle: true},
-
-	"multi":   {run: (*conn).runMulti, always: true},
-	"exec":    {run: (*conn).runExec, always: true},
-	"discard": {run: (*conn).runDiscard, always: true},
-	"watch":   {run: (*conn).runWatch, always: true},
-	"unwatch": {says: (*conn).sayUnwatch},
+	"multi":                   {run: (*conn).runMulti},
+	"exec":                    {run: (*conn).runExec},
+	"discard":                 {run: (*conn).runDiscard},
+	"watch":                   {run: (*conn).runWatch},
+	"unwatch":                 {says: (*conn).sayUnwatch},
 }
 
-// commandNameMax is longer than any name in commands.
-const commandNameMax = 20
+// ownNameMax is longer than any name of our own.
+const ownNameMax = 16
 
-// lookUp finds a command by its name in any case.
-func lookUp(in map[string]*command, name []byte) *command {
-	var b [commandNameMax]byte
-	if len(name) > len(b) {
+// ownCommand finds one of our own by its name in any case.
+func ownCommand(name []byte) *command {
+	if len(name) < 4 || len(name) > ownNameMax || name[2] != '.' {
 		return nil
 	}
+	var b [ownNameMax]byte
 	n := copy(b[:], name)
 	for i, c := range b[:n] {
 		if 'a' <= c && c <= 'z' {
 			b[i] = c - 'a' + 'A'
 		}
 	}
-	return in[string(b[:n])]
+	return ownCommands[string(b[:n])]
 }
 
 // redisCommand is one of those that must be there.
-func redisCommand(name string) *command { return lookUp(commands, []byte(name)) }
+func redisCommand(name string) *command { return redisCommands[redis.Lookup(name).Index] }
 
 // run carries out one command, or hands it to a lane.
-func (c *conn) run(args [][]byte) error {
-	cmd := lookUp(commands, args[0])
+func (c *conn) run(words [][]byte) error {
+	cmd, args := ownCommand(words[0]), words[1:]
 	if cmd == nil {
-		return c.reject(redis.UnknownError(args))
-	}
-	args = args[1:]
-	if cmd.subs != nil && len(args) > 0 {
-		sub := lookUp(cmd.subs, args[0])
-		if sub == nil {
-			return c.reject(redis.UnknownSubError(cmd.row, args[0]))
+		row, rest, errText := redis.Resolve(words)
+		if errText != "" {
+			if row == redis.Lookup("exec") {
+				c.discard()
+			}
+			return c.reject(errText)
 		}
-		cmd, args = sub, args[1:]
-	}
-	if n := len(args); n < cmd.argsMin || cmd.argsMax >= 0 && n > cmd.argsMax {
-		if cmd.row == nil {
-			return c.reject(wire.CodeErr + " wrong number of arguments")
-		}
-		if cmd == redisCommand("exec") {
-			c.discard()
-			return c.reject(redis.ExecArityError(cmd.row))
-		}
-		return c.reject(redis.ArityError(cmd.row))
+		cmd, args = redisCommands[row.Index], rest
+	} else if n := len(args); n < cmd.argsMin || cmd.argsMax >= 0 && n > cmd.argsMax {
+		return c.reject(wire.CodeErr + " wrong number of arguments")
 	}
 	if c.session.guarded {
 		return c.runGuarded(cmd, args)
@@ -245,12 +191,12 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 		c.s.reached.connections.Add(1)
 		c.replyError(wire.TooManyClients)
 		return errQuit
-	case !c.session.trusted && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
+	case !c.session.client.Trusted() && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
 		return c.reject(secure.NoAuth)
-	case c.session.multi == nil || cmd.always:
+	case c.session.multi == nil || cmd.multi() == redis.AtOnce:
 		return cmd.run(c, args)
-	case cmd.alone:
-		return c.reject(wire.CodeErr + " Command not allowed inside a transaction")
+	case cmd.multi() == redis.Refused:
+		return c.reject(redis.ErrNotInMulti)
 	}
 	return c.enqueue(cmd, args)
 }
@@ -261,7 +207,12 @@ func (c *conn) runSays(cmd *command, args [][]byte) error {
 		return errStopped
 	}
 	v := cmd.says(c, args)
-	c.replyHeld(c.session.takeHeld(), func(w *wire.Writer) { w.WriteValue(v) })
+	c.session.guard()
+	resp3 := c.session.client.RESP3()
+	c.replyHeld(c.session.takeHeld(), func(w *wire.Writer) {
+		w.SetRESP3(resp3)
+		w.WriteValue(v)
+	})
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -67,6 +68,27 @@ func TestRedisConnection(t *testing.T) {
 		t.Errorf("quit: %+v, %v", v, err)
 	}
 	<-conn.Done()
+}
+
+// TestTableIsServed: every row of the table has a way to be carried out, and nothing is in
+// our hands that the table does not leave there.
+func TestTableIsServed(t *testing.T) {
+	left := maps.Clone(hosted)
+	for _, cmd := range redisCommands {
+		h, ours := hosted[cmd.row.Name]
+		delete(left, cmd.row.Name)
+		switch {
+		case cmd.run == nil && len(cmd.row.Subs) == 0:
+			t.Errorf("nobody carries out %s", cmd.row.Name)
+		case ours && (cmd.row.Talks() || cmd.row.Evaluates()):
+			t.Errorf("%s is carried out in two ways", cmd.row.Name)
+		case (h.part != nil) != (cmd.row.Gateway.Way == redis.ToAll):
+			t.Errorf("%s has parts for gateways or has not", cmd.row.Name)
+		}
+	}
+	for name := range left {
+		t.Errorf("there is no %s", name)
+	}
 }
 
 func TestOwnCommands(t *testing.T) {

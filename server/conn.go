@@ -10,6 +10,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 	"viewring/server/replica"
 )
 
@@ -23,9 +24,10 @@ type call struct {
 	request   replica.Request // Key alone for a read
 	cut       replica.Cut     // of a read: which part of the value; nil: all
 	style     replyStyle
-	known     bool               // it came by CmdOnce
-	cost      int64              // bytes held, given back with the reply
-	write     func(*wire.Writer) // writes the reply, where style is replyWritten
+	known     bool                         // it came by CmdOnce
+	cost      int64                        // bytes held, given back with the reply
+	write     func(*wire.Writer)           // writes the reply, where style is replyWritten
+	show      func(redis.Found) wire.Value // makes it, where style is replyFound
 
 	told chan<- struct{}     // gets one when the call is complete; nil: nobody waits for it apart
 	look func(*replica.Core) // all that is done, on the lane
@@ -111,7 +113,8 @@ func newConn(s *Server, nc net.Conn, late bool) *conn {
 	if c.session.late = late; late {
 		_ = nc.SetReadDeadline(time.Now().Add(linkTimeout)) // another server says at once that it is one
 	}
-	c.session.reset(s)
+	c.session.client = s.front.Join(nc.RemoteAddr().String(), nc.LocalAddr().String())
+	c.session.guard()
 	return c
 }
 
@@ -135,8 +138,7 @@ func (c *conn) submit() {
 
 // serve reads commands until the connection ends, or becomes a link.
 func (c *conn) serve() {
-	c.s.clients.add(c)
-	defer c.s.clients.remove(c)
+	defer c.session.client.Leave()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"math"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -14,19 +15,13 @@ import (
 type replyStyle uint8
 
 const (
-	replyWritten     replyStyle = iota // by call.write
-	replyDo                            // DoReply
-	replyValue                         // the value or nil
-	replyOK                            // OK, or nil when the condition failed
-	replyCount                         // how many keys there were: 0 or 1
-	replyNumber                        // Answer.Number
-	replyLength                        // of the value
-	replyTTL                           // seconds until the expiry, rounded
-	replyPTTL                          // milliseconds until the expiry
-	replyExpireTime                    // the expiry in seconds
-	replyPExpireTime                   // the expiry in milliseconds
-	replyShaped                        // by call.write, but for errors
-	replyBatch                         // not at all: its commands' are
+	replyWritten replyStyle = iota // by call.write
+	replyDo                        // DoReply
+	replyFound                     // by call.show
+	replyOK                        // OK, or nil when the condition failed
+	replyCount                     // how many keys there were: 0 or 1
+	replyNumber                    // Answer.Number
+	replyBatch                     // not at all: its commands' are
 )
 
 // runDo is VR.DO.
@@ -71,12 +66,6 @@ func (c *conn) newCall(style replyStyle, key []byte) *call {
 	*cl = call{conn: c, style: style, slot: ring.SlotOf(name)}
 	cl.request.Key = replica.MakeKey(cl.slot, replica.SpaceUser, name)
 	return cl
-}
-
-// readPart is read of what needs only a part of the value.
-func (c *conn) readPart(cl *call, cut replica.Cut) {
-	cl.cut = cut
-	c.read(cl)
 }
 
 func (c *conn) read(cl *call) {
@@ -157,12 +146,8 @@ func (c *conn) writeReply(cl *call) {
 	switch cl.style {
 	case replyDo:
 		c.writeDoReply(a)
-	case replyValue:
-		if a.Status == replica.StatusOK {
-			w.WriteBulk(a.Value)
-		} else {
-			w.WriteNil()
-		}
+	case replyFound:
+		w.WriteValue(cl.show(redis.Found{Present: a.Status == replica.StatusOK, Value: a.Value, Length: a.Length, Expiry: a.Expiry, Now: c.s.wall}))
 	case replyOK:
 		if a.Status == replica.StatusOK {
 			w.WriteSimple("OK")
@@ -184,12 +169,6 @@ func (c *conn) writeReply(cl *call) {
 		default:
 			w.WriteError(cl.ownError(redis.ErrNotInteger))
 		}
-	case replyLength:
-		w.WriteInt(int64(a.Length))
-	case replyShaped:
-		cl.write(w)
-	default:
-		c.writeExpiry(w, cl.style, a)
 	}
 }
 
@@ -276,20 +255,57 @@ func (c *conn) movedText(cl *call) string {
 	return wire.MovedText(cl.slot, m.Addr)
 }
 
-func (c *conn) runGet(args [][]byte) error {
-	c.read(c.newCall(replyValue, args[0]))
+// runRead carries out a command that wants something of one key.
+func (c *conn) runRead(cmd *command, args [][]byte) error {
+	if !cmd.row.Single(args) {
+		return c.runEvaluated(cmd, args)
+	}
+	r, errText := cmd.row.Read(args)
+	if errText != "" {
+		c.replyError(errText)
+		return nil
+	}
+	cl := c.newCall(replyFound, args[0])
+	cl.cut, cl.show = r.Cut, r.Reply
+	c.read(cl)
 	return nil
 }
 
-// runMSet writes all keys as one; whatever is there need not be read.
-func (c *conn) runMSet(args [][]byte) error {
-	row := redisCommand("mset").row
-	slot, ok := sameSlot(row.KeysOf(args))
+// outcomes are the styles that tell what came of a write.
+var outcomes = [...]replyStyle{redis.OutcomeDone: replyOK, redis.OutcomeCount: replyCount, redis.OutcomeNumber: replyNumber}
+
+// runWrite carries out a command that is one mutation of one key, if it needs no look at
+// what is there.
+func (c *conn) runWrite(cmd *command, args [][]byte) error {
+	if !cmd.row.Single(args) {
+		return c.runEvaluated(cmd, args)
+	}
+	w, errText := cmd.row.Write(args, c.s.wall)
+	switch {
+	case errText != "":
+		c.replyError(errText)
+		return nil
+	case !w.Blind():
+		return c.runEvaluated(cmd, args)
+	}
+	cl := c.newCall(outcomes[w.Reply], args[0])
+	r := &cl.request
+	r.Op, r.Cond, r.Delta, r.KeepExpiry = opCodes[w.Op], conds[w.Cond], w.Delta, w.KeepExpiry
+	if w.Timed {
+		setTime(r, w.Form, w.Millis)
+	}
+	c.write(cl, w.Value)
+	return nil
+}
+
+// runBlind writes several keys as one; whatever is there need not be read.
+func (c *conn) runBlind(cmd *command, args [][]byte) error {
+	slot, ok := sameSlot(cmd.row.KeysOf(args))
 	if !ok {
 		return c.reject(redis.ErrCrossSlot)
 	}
-	tx := redis.NewTx(c.s.opts.Now().Wall, wire.ValueBytesMax)
-	if v := row.Run(tx, args); v.Kind == wire.KindError {
+	tx := redis.NewTx(c.s.wall(), wire.ValueBytesMax)
+	if v := cmd.row.Run(tx, args); v.Kind == wire.KindError {
 		c.replyValue(v)
 		return nil
 	}
@@ -314,88 +330,18 @@ func (c *conn) runMSet(args [][]byte) error {
 	return nil
 }
 
-// runExists is EXISTS and TOUCH.
-func (c *conn) runExists(args [][]byte) error {
-	if len(args) > 1 {
-		return c.runEvaluated(redisCommand("exists"), args)
+// ttlMax keeps the sum with any clock's time within 64 bits.
+const ttlMax = math.MaxInt64 - 1<<43
+
+// setTime makes a request expire: at ms, or ms from when the primary takes it up. What is
+// past makes the key one that is expired at once.
+func setTime(r *replica.Request, form redis.TimeForm, ms int64) {
+	switch {
+	case form.Absolute:
+		r.Expiry = max(1, ms)
+	case ms == 0:
+		r.TTL = -1 // 0 would stand for none
+	default:
+		r.TTL = min(ms, ttlMax)
 	}
-	c.readPart(c.newCall(replyCount, args[0]), replica.Nothing)
-	return nil
-}
-
-func (c *conn) runStrlen(args [][]byte) error {
-	c.readPart(c.newCall(replyLength, args[0]), replica.Nothing)
-	return nil
-}
-
-func (c *conn) runGetRange(args [][]byte) error {
-	start, end, ok := redis.ParseRange(args[1], args[2])
-	if !ok {
-		c.replyError(redis.ErrNotInteger)
-		return nil
-	}
-	cl := c.newCall(replyShaped, args[0])
-	cl.write = func(w *wire.Writer) { w.WriteBulk(cl.answer.Value) }
-	c.readPart(cl, func(length int) (from, to int) { return redis.Range(length, start, end) })
-	return nil
-}
-
-func (c *conn) runType(args [][]byte) error {
-	cl := c.newCall(replyShaped, args[0])
-	cl.write = func(w *wire.Writer) {
-		if cl.answer.Status == replica.StatusOK {
-			w.WriteSimple("string")
-		} else {
-			w.WriteSimple("none")
-		}
-	}
-	c.readPart(cl, replica.Nothing)
-	return nil
-}
-
-// runDel is DEL and UNLINK.
-func (c *conn) runDel(args [][]byte) error {
-	if len(args) > 1 {
-		return c.runEvaluated(redisCommand("del"), args)
-	}
-	cl := c.newCall(replyCount, args[0])
-	cl.request.Op = replica.OpDelete
-	c.write(cl, nil)
-	return nil
-}
-
-func (c *conn) runAppend(args [][]byte) error {
-	cl := c.newCall(replyNumber, args[0])
-	cl.request.Op = replica.OpAppend
-	c.write(cl, args[1])
-	return nil
-}
-
-func (c *conn) runSetNX(args [][]byte) error {
-	cl := c.newCall(replyCount, args[0])
-	cl.request.Op, cl.request.Cond = replica.OpSet, replica.CondAbsent
-	c.write(cl, args[1])
-	return nil
-}
-
-func (c *conn) runIncr(args [][]byte) error { return c.increment(args[0], 1) }
-func (c *conn) runDecr(args [][]byte) error { return c.increment(args[0], -1) }
-
-func (c *conn) runIncrBy(args [][]byte) error { return c.incrementBy(args, false) }
-func (c *conn) runDecrBy(args [][]byte) error { return c.incrementBy(args, true) }
-
-func (c *conn) incrementBy(args [][]byte, down bool) error {
-	delta, errText := redis.ParseDelta(args[1], down)
-	if errText != "" {
-		c.replyError(errText)
-		return nil
-	}
-	return c.increment(args[0], delta)
-}
-
-func (c *conn) increment(key []byte, delta int64) error {
-	cl := c.newCall(replyNumber, key)
-	cl.request.Op, cl.request.Delta = replica.OpIncr, delta
-	c.write(cl, nil)
-	return nil
 }

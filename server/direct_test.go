@@ -106,7 +106,9 @@ func TestReadsBehindWrite(t *testing.T) {
 	write := &call{conn: c, style: replyWritten, write: func(w *wire.Writer) { w.WriteSimple("OK") }}
 	c.push(write)
 	for range 2 {
-		c.read(c.newCall(replyValue, []byte("k")))
+		if err := c.runRead(redisCommand("get"), [][]byte{[]byte("k")}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if c.readGathered(); c.mu.calls[1].done.Load() || c.mu.calls[2].done.Load() {
 		t.Fatal("a read overtook a write")
@@ -182,7 +184,12 @@ func TestOneWriter(t *testing.T) {
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	c.set("large", string(make([]byte, 8<<20)))
-	nc, err := net.Dial("tcp", s.Addr())
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	nc, err := net.Dial("tcp", lis.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +200,12 @@ func TestOneWriter(t *testing.T) {
 	if _, err := nc.Write(wire.AppendCommand(nil, []byte("GET"), []byte("large"))); err != nil {
 		t.Fatal(err)
 	}
-	conn := s.clients.of(nc.LocalAddr().String())
+	theirs, err := lis.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := newConn(s, theirs, false)
+	s.spawn(conn.serve)
 	c.wait("the reply is being written", func() bool {
 		conn.mu.Lock()
 		defer conn.mu.Unlock()
@@ -207,18 +219,4 @@ func TestOneWriter(t *testing.T) {
 	}
 	c.wait("the reply is written", conn.takeWriter)
 	conn.leaveWriter()
-}
-
-// of returns the connection of a client's address, once it is there.
-func (k *clients) of(addr string) (found *conn) {
-	for found == nil {
-		k.mu.Lock()
-		for c, info := range k.mu.all {
-			if info.addr == addr {
-				found = c
-			}
-		}
-		k.mu.Unlock()
-	}
-	return found
 }

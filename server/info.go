@@ -2,25 +2,15 @@ package server
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"viewring/internal/wire"
 	"viewring/server/redis"
 	"viewring/viewleader/vocab"
 )
-
-// redisVersion is the version of Redis whose replies these are.
-const redisVersion = "7.0.15"
-
-func (c *conn) sayTime([][]byte) wire.Value {
-	now := time.Now().UnixMicro()
-	return redis.Array(redis.Text(strconv.FormatInt(now/1e6, 10)), redis.Text(strconv.FormatInt(now%1e6, 10)))
-}
 
 // infoSections are those of INFO, in their order.
 var infoSections = []struct {
@@ -77,33 +67,16 @@ func infoLog(t *vocab.ServerStats) string {
 }
 
 func (c *conn) infoServer() string {
-	_, port := splitAddr(c.s.addr)
-	up := time.Since(c.s.started)
-	return fmt.Sprintf("redis_version:%s\r\nredis_mode:cluster\r\nos:%s %s\r\narch_bits:%d\r\nprocess_id:%d\r\nrun_id:%016x\r\ntcp_port:%d\r\n"+
-		"server_id:%v\r\nuptime_in_seconds:%d\r\nuptime_in_days:%d\r\n",
-		redisVersion, runtime.GOOS, runtime.GOARCH, strconv.IntSize, os.Getpid(), c.s.instance, port, c.s.id,
-		int(up.Seconds()), int(up.Hours()/24))
+	return fmt.Sprintf("%srun_id:%016x\r\nserver_id:%v\r\n", c.s.front.InfoServer(), c.s.instance, c.s.id)
 }
 
 // sayInfo is INFO [section …].
 func (c *conn) sayInfo(args [][]byte) wire.Value {
-	all := len(args) == 0
-	wanted := make(map[string]bool)
-	for _, a := range args {
-		name := strings.ToLower(string(a))
-		all = all || name == "all" || name == "everything" || name == "default"
-		wanted[name] = true
+	sections := make([]redis.Section, len(infoSections))
+	for i, s := range infoSections {
+		sections[i] = redis.Section{Name: s.name, Text: func() string { return s.text(c) }}
 	}
-	var b strings.Builder
-	for _, s := range infoSections {
-		if all || wanted[strings.ToLower(s.name)] {
-			if b.Len() > 0 {
-				b.WriteString("\r\n")
-			}
-			b.WriteString("# " + s.name + "\r\n" + s.text(c))
-		}
-	}
-	return redis.Verbatim(b.String())
+	return redis.Info(sections, args)
 }
 
 // settings are what CONFIG GET tells, by name: what clients ask for and what follows
@@ -133,98 +106,4 @@ func (c *conn) sayConfigGet(args [][]byte) wire.Value {
 		}
 	}
 	return found
-}
-
-func (c *conn) sayCommand([][]byte) wire.Value {
-	all := redis.Array()
-	for _, cmd := range redis.Table {
-		all.Array = append(all.Array, cmd.Describe())
-	}
-	return all
-}
-
-func (c *conn) sayCommandCount([][]byte) wire.Value { return redis.Number(int64(len(redis.Table))) }
-
-func (c *conn) sayCommandInfo(args [][]byte) wire.Value {
-	if len(args) == 0 {
-		return c.sayCommand(nil)
-	}
-	all := redis.Array()
-	for _, a := range args {
-		v := redis.Nil()
-		if cmd := redis.Lookup(string(a)); cmd != nil {
-			v = cmd.Describe()
-		}
-		all.Array = append(all.Array, v)
-	}
-	return all
-}
-
-func (c *conn) sayCommandDocs(args [][]byte) wire.Value {
-	all := redis.Map()
-	add := func(cmd *redis.Command) {
-		all.Array = append(all.Array, redis.Text(cmd.Name), cmd.Document())
-	}
-	for _, a := range args {
-		if cmd := redis.Lookup(string(a)); cmd != nil {
-			add(cmd)
-		}
-	}
-	if len(args) == 0 {
-		for _, cmd := range redis.Table {
-			add(cmd)
-		}
-	}
-	return all
-}
-
-// sayCommandList is COMMAND LIST [FILTERBY MODULE name|ACLCAT category|PATTERN pattern].
-func (c *conn) sayCommandList(args [][]byte) wire.Value {
-	keep := func(*redis.Command) bool { return true }
-	if len(args) > 0 {
-		if len(args) != 3 || !strings.EqualFold(string(args[0]), "FILTERBY") {
-			return redis.Fail(redis.ErrSyntax)
-		}
-		what := string(args[2])
-		switch strings.ToUpper(string(args[1])) {
-		case "MODULE":
-			keep = func(*redis.Command) bool { return false }
-		case "ACLCAT":
-			keep = func(cmd *redis.Command) bool { return slices.Contains(cmd.Categories, strings.ToLower(what)) }
-		case "PATTERN":
-			keep = func(cmd *redis.Command) bool { return redis.Match(strings.ToLower(what), cmd.Name) }
-		default:
-			return redis.Fail(redis.ErrSyntax)
-		}
-	}
-	names := redis.Array()
-	for _, cmd := range redis.Table {
-		for _, one := range append([]*redis.Command{cmd}, cmd.Subs...) {
-			if keep(one) && (one == cmd || len(args) > 0) {
-				names.Array = append(names.Array, redis.Text(one.Name))
-			}
-		}
-	}
-	return names
-}
-
-func (c *conn) sayCommandGetKeys(args [][]byte) wire.Value {
-	cmd := lookUp(commands, args[0])
-	if cmd == nil || cmd.row == nil {
-		return redis.Fail("ERR Invalid command specified")
-	}
-	if len(cmd.row.Subs) > 0 && len(args) > 1 && cmd.row.Sub(args[1]) == nil {
-		return redis.Fail("ERR Invalid command specified")
-	}
-	if cmd.row.Keys.Step == 0 {
-		return redis.Fail("ERR The command has no key arguments")
-	}
-	if !cmd.row.Takes(len(args)) {
-		return redis.Fail("ERR Invalid number of arguments specified for command")
-	}
-	keys := redis.Array()
-	for _, k := range cmd.row.KeysOf(args[1:]) {
-		keys.Array = append(keys.Array, redis.Text(string(k)))
-	}
-	return keys
 }

@@ -46,7 +46,7 @@ func (s *Server) walk(slot uint16, fn func(key replica.Key) bool) error {
 func (s *Server) walkPartition(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key) bool) (more bool, err error) {
 	wanted := true
 	for more := true; more && wanted; {
-		now := s.opts.Now().Wall
+		now := s.wall()
 		skip := false
 		from, more, err = s.store.Heads(p, from, func(key replica.Key, expiry int64) bool {
 			if skip = key.Space() != replica.SpaceUser; skip {
@@ -178,26 +178,12 @@ func (c *conn) sayGetKeysInSlot(args [][]byte) wire.Value {
 	return names
 }
 
-// waitMax bounds WAIT where its caller does not: the connection reads nothing
-// meanwhile, not even that its client has gone.
-const waitMax = time.Minute
-
 // sayWait is WAIT: how many replicas besides the primary have this connection's
 // writes on their disks. Each that acts has: a write is answered no sooner.
 func (c *conn) sayWait(args [][]byte) wire.Value {
-	want, ok := redis.ParseInt(args[0])
-	timeout, ok2 := redis.ParseInt(args[1])
-	switch {
-	case !ok:
-		return redis.Fail(redis.ErrNotInteger)
-	case !ok2:
-		return redis.Fail("ERR timeout is not an integer or out of range")
-	case timeout < 0:
-		return redis.Fail("ERR timeout is negative")
-	}
-	limit := time.Duration(min(timeout, waitMax.Milliseconds())) * time.Millisecond
-	if timeout == 0 {
-		limit = waitMax
+	want, limit, errText := redis.ParseWait(args)
+	if errText != "" {
+		return redis.Fail(errText)
 	}
 	end := time.NewTimer(limit)
 	defer end.Stop()

@@ -24,7 +24,7 @@ type multi struct {
 
 func (c *conn) runMulti([][]byte) error {
 	if c.session.multi != nil {
-		c.replyError("ERR MULTI calls can not be nested")
+		c.replyError(redis.ErrNested)
 		return nil
 	}
 	c.session.multi = &multi{}
@@ -44,7 +44,7 @@ func (c *conn) discard() {
 
 func (c *conn) runDiscard([][]byte) error {
 	if c.session.multi == nil {
-		c.replyError("ERR DISCARD without MULTI")
+		c.replyError(redis.ErrDiscardAlone)
 		return nil
 	}
 	c.discard()
@@ -107,7 +107,7 @@ func (c *conn) elsewhere(slot uint16) string {
 // runWatch is WATCH: the versions of keys of one slot.
 func (c *conn) runWatch(args [][]byte) error {
 	if c.session.multi != nil {
-		c.replyError("ERR WATCH inside MULTI is not allowed")
+		c.replyError(redis.ErrWatchAfter)
 		return nil
 	}
 	names := args
@@ -148,7 +148,7 @@ func (c *conn) runWatch(args [][]byte) error {
 func (c *conn) versions(names [][]byte) (found map[string]replica.Version, failure string, err error) {
 	calls := make([]*call, len(names))
 	for i, n := range names {
-		calls[i] = c.newCall(replyValue, n)
+		calls[i] = c.newCall(replyFound, n)
 		calls[i].isRead = true
 	}
 	if err := c.askLanes(calls); err != nil {
@@ -168,7 +168,7 @@ func (c *conn) versions(names [][]byte) (found map[string]replica.Version, failu
 func (c *conn) runExec([][]byte) error {
 	m := c.session.multi
 	if m == nil {
-		c.replyError("ERR EXEC without MULTI")
+		c.replyError(redis.ErrExecAlone)
 		return nil
 	}
 	watched := c.session.watched

@@ -106,6 +106,13 @@ func TestPartsOfLongValue(t *testing.T) {
 			check(key, want, "GETRANGE", key, fmt.Sprint(from), fmt.Sprint(to))
 			check(key, want, "SUBSTR", key, fmt.Sprint(from), fmt.Sprint(to))
 		}
+		for _, at := range []int{0, 8*n/2 + 3, 8*n - 1, 8 * n} {
+			want := int64(0)
+			if 0 <= at && at < 8*n {
+				want = int64(v[at/8] >> (7 - at%8) & 1)
+			}
+			check(key, want, "GETBIT", key, fmt.Sprint(max(0, at)))
+		}
 		there := int64(min(n, 1))
 		check(key, int64(n), "STRLEN", key)
 		check(key, there, "EXISTS", key)

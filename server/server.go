@@ -15,6 +15,7 @@ import (
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/redis"
 	"viewring/server/replica"
 	"viewring/server/store"
 	"viewring/viewleader/vocab"
@@ -65,12 +66,13 @@ type Server struct {
 	memory  atomic.Int64 // bytes of requests and answers under way
 	conns   atomic.Int64
 	reached reached // bounds, by clients
-	clients clients
+	front   *redis.Front
 
 	strangers wire.Strangers
 
 	turns   []chan struct{} // see transaction
 	started time.Time
+	wall    func() int64 // unix milliseconds of Options.Now
 
 	running sync.WaitGroup
 	stopped chan struct{} // closed when everything has ended
@@ -85,6 +87,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, logger: opts.Logger, instance: newInstance(), stopped: make(chan struct{}),
 		turns: newTurns(), started: time.Now()}
+	s.wall = func() int64 { return s.opts.Now().Wall }
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	if err := s.open(); err != nil {
 		s.cancel(err)
@@ -105,6 +108,7 @@ func (s *Server) open() error {
 	if s.listener, s.addr, err = listen(s.ctx, &s.opts); err != nil {
 		return err
 	}
+	s.front = s.newFront()
 	s.leader = wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial)
 	s.confirms = wire.NewLeader(s.opts.LeaderAddrs, s.opts.Dial)
 	view, err := s.join()

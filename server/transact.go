@@ -147,7 +147,7 @@ func (t *transaction) attempt() (failure string, done bool, err error) {
 		t.drop()
 		return failure, true, err
 	}
-	tx := redis.NewTx(t.c.s.opts.Now().Wall, wire.ValueBytesMax)
+	tx := redis.NewTx(t.c.s.wall(), wire.ValueBytesMax)
 	for i, it := range t.found {
 		if v, ok := t.watched[t.keys[i]]; ok && v != it.Version {
 			t.aborted = true
@@ -190,7 +190,7 @@ func (t *transaction) read() (failure string, err error) {
 	}
 	calls := make([]*call, len(t.keys))
 	for i, k := range t.keys {
-		calls[i] = t.c.newCall(replyValue, []byte(k))
+		calls[i] = t.c.newCall(replyFound, []byte(k))
 		calls[i].isRead = true
 	}
 	if err := t.c.askLanes(calls); err != nil {

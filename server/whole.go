@@ -16,32 +16,23 @@ import (
 // Otherwise it says wire.WholeAgain.
 func (c *conn) runWhole(args [][]byte) error {
 	epoch, err := strconv.ParseUint(string(args[0]), 10, 64)
-	name := strings.ToLower(string(args[1]))
-	switch {
-	case err != nil:
+	if err != nil {
 		c.replyError(wire.CodeErr + " an epoch is a number, not " + quote(args[0]))
 		return nil
-	case name != "dbsize" && name != "flushall" && name != "flushdb":
+	}
+	row, rest, errText := redis.Resolve(args[1:])
+	switch {
+	case errText != "" || row.Gateway.Way != redis.ToAll:
 		c.replyError(wire.CodeErr + " no server answers for its part of " + quote(args[1]))
 		return nil
 	case !c.settle():
 		return errStopped
 	}
 	v, whole := wire.Value{}, c.view().Epoch == epoch
-	switch {
-	case !whole: // whose partitions it would be about is not clear
-	case name == "dbsize":
-		var n int64
-		n, whole, err = c.countKeys()
-		v = redis.Number(n)
-	default:
-		if v, whole = c.deleteAll(args[2:]); whole {
-			_, whole, err = c.countKeys()
-		}
+	if whole { // whose partitions it would be about is clear
+		v, whole = redisCommands[row.Index].part(c, rest)
 	}
 	switch {
-	case err != nil:
-		c.replyError(failedText(err))
 	case v.Kind == wire.KindError:
 		c.replyValue(v)
 	case !whole || c.view().Epoch != epoch:
@@ -92,18 +83,35 @@ func (c *conn) countKeys() (sum int64, whole bool, err error) {
 	return sum, whole, nil
 }
 
-func (c *conn) sayDBSize([][]byte) wire.Value {
-	n, _, err := c.countKeys()
+func (c *conn) sayDBSize(args [][]byte) wire.Value {
+	v, _ := c.partDBSize(args)
+	return v
+}
+
+func (c *conn) partDBSize([][]byte) (v wire.Value, whole bool) {
+	n, whole, err := c.countKeys()
 	if err != nil {
-		return failed(err)
+		return failed(err), false
 	}
-	return redis.Number(n)
+	return redis.Number(n), whole
 }
 
 // sayFlush is FLUSHALL and FLUSHDB.
 func (c *conn) sayFlush(args [][]byte) wire.Value {
 	v, _ := c.deleteAll(args)
 	return v
+}
+
+// partFlush is of all that this server has only if that is under its leases afterwards too.
+func (c *conn) partFlush(args [][]byte) (v wire.Value, whole bool) {
+	if v, whole = c.deleteAll(args); !whole {
+		return v, false
+	}
+	_, whole, err := c.countKeys()
+	if err != nil {
+		return failed(err), false
+	}
+	return v, whole
 }
 
 // deleteAll deletes the keys that there are, one by one. One that fails after others were

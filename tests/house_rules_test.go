@@ -32,6 +32,11 @@ func TestHouseRulesCanFail(t *testing.T) {
 		{"function length", "ring/x.go", "func f() {\n" + lines(69) + "}", "func f() {\n" + lines(68) + "}"},
 		{"function length", "ring/x.go", "var f = func() {\n" + lines(69) + "}", "var f = func() {\n" + lines(68) + "}"},
 		{"no sleep in tests", "ring/x_test.go", `import "time"; func f() { time.Sleep(1) }`, `import "time"; func f() { <-time.After(1) }`},
+		{"one table of commands", "server/x.go", `var once = map[string]bool{"SET": true, "append": true}`, `var hosted = map[string]bool{"set": true, "append": true}`},
+		{"one table of commands", "server/gateway/x.go", `var l = []string{"dbsize", "flushall"}`, `var l = []string{"dbsize", "flush"}`},
+		{"one table of commands", "server/gateway/x.go", `func f(n string) int { switch n { case "MGET": return 1; case "DEL", "x": return 2 }; return 0 }`, `func f(n string) int { switch n { case "MGET": return 1; case "y", "x": return 2 }; return 0 }`},
+		{"one table of commands", "server/x.go", `func f(n string) bool { return n == "x" || n == "del" || "unlink" == n }`, `func f(n string) bool { return n == "x" || n == "del" || "y" == n }`},
+		{"one table of commands", "client/x.go", `var l = []string{"get", "set"}`, `var l = []string{"get"}`},
 		{"top level", "util/x.go", "", ""},
 		{"package docs", "ring/x.go", "", ""},
 	}

@@ -100,6 +100,7 @@ var rules = []rule{
 	each("file length", checkFileLength),
 	each("function length", checkFunctionLength),
 	each("no sleep in tests", checkNoSleep),
+	each("one table of commands", checkCommandLists),
 	{"package docs", checkPackageDocs},
 	{"top level", checkTopLevel},
 }

@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
-	"strings"
 
 	"viewring/client"
 	"viewring/internal/secure"
@@ -12,57 +10,45 @@ import (
 	"viewring/server/redis"
 )
 
-// onceCommands are those that servers take under a request id: one mutation of one
-// key, so that they can be repeated when a connection breaks.
-var onceCommands = map[string]bool{
-	"SET": true, "SETNX": true, "SETEX": true, "PSETEX": true, "DEL": true, "UNLINK": true, "APPEND": true,
-	"INCR": true, "DECR": true, "INCRBY": true, "DECRBY": true, "PERSIST": true,
-}
+// hosted are the commands that take more of a gateway than a session or the servers of
+// some keys, by their names. Filled once: some of them list it.
+var hosted map[string]func(s *session, args [][]byte) error
 
-// isOnce reports whether a command can go under a request id.
-func isOnce(name string, args [][]byte) bool {
-	switch {
-	case !onceCommands[name]:
-		return false
-	case name == "DEL", name == "UNLINK":
-		return len(args) == 2
-	case name == "SET":
-		for _, a := range args[min(3, len(args)):] {
-			if bytes.EqualFold(a, []byte("GET")) { // its reply is not only the mutation's
-				return false
-			}
-		}
+func init() {
+	hosted = map[string]func(s *session, args [][]byte) error{
+		"quit": (*session).runQuit, "reset": (*session).runReset, "info": (*session).runInfo, "wait": (*session).runWait,
+		"scan": (*session).runScan, "keys": (*session).runKeys, "randomkey": (*session).runRandomKey,
+		"multi": (*session).runMulti, "exec": (*session).runExec, "discard": (*session).runDiscard,
+		"watch": (*session).runWatch, "unwatch": (*session).runUnwatch,
 	}
-	return true
 }
 
-// nameMax is longer than the name of any command.
-const nameMax = 32
-
-// run carries out a command, or sends it on.
-func (s *session) run(args [][]byte) error {
-	name := strings.ToUpper(string(args[0][:min(len(args[0]), nameMax)]))
-	cmd := redis.Lookup(name)
-	own := ownCommands[name]
+// run carries out a command, or sends it on. words are the reader's: who keeps them for the
+// command's turn takes copies.
+func (s *session) run(words [][]byte) error {
+	cmd, args, errText := redis.Resolve(words)
 	switch {
-	case cmd == nil || own == nil && cmd.Keys.Step == 0:
-		s.wrong(redis.UnknownError(args))
-	case !cmd.Takes(len(args)):
-		s.wrong(redis.ArityError(cmd))
-	case !s.trusted && !cmd.HasFlag("no_auth"):
-		s.wrong(secure.NoAuth)
-	case s.tx.queueing && own != nil && !transactions[name]:
-		if !queuedOwn[name] {
-			s.wrong(wire.CodeErr + " Command not allowed inside a transaction")
-			return nil
+	case errText != "":
+		if cmd == redis.Lookup("exec") {
+			s.tx.end()
 		}
-		s.queue(cmd, args)
-	case own != nil:
-		return own(s, args)
-	case s.tx.queueing:
-		s.queue(cmd, args)
+		s.wrong(errText)
+	case !s.client.Trusted() && !cmd.HasFlag("no_auth"):
+		s.wrong(secure.NoAuth)
+	case s.tx.queueing && cmd.Multi != redis.AtOnce:
+		s.enqueue(cmd, words)
+	case cmd.Gateway.Way == redis.ToKeys || cmd.Gateway.Way == redis.ToParts:
+		s.forward(cmd, words)
+	case cmd.Gateway.Way == redis.ToAll:
+		s.runEverywhere(cmd, words)
+	case cmd.Gateway.Way == redis.ToAny:
+		s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: words, RESP3: s.client.RESP3()}), 0)
+	case cmd.Gateway.Way == redis.Nowhere:
+		s.replyError(wire.CodeErr + " This instance has cluster support disabled")
+	case cmd.Talks():
+		s.say(cmd.Say(s.client, args))
 	default:
-		s.forward(name, cmd, args)
+		return hosted[cmd.Name](s, words)
 	}
 	return nil
 }
@@ -75,26 +61,26 @@ func (s *session) wrong(text string) {
 }
 
 // forward sends a command to the primary of its keys, or in parts to several.
-func (s *session) forward(name string, cmd *redis.Command, args [][]byte) {
+func (s *session) forward(cmd *redis.Command, args [][]byte) {
 	var slot uint16
 	for i, k := range cmd.KeysOf(args[1:]) {
 		at := ring.SlotOf(string(k))
 		if i == 0 {
 			slot = at
 		} else if at != slot {
-			s.split(name, cmd, args)
+			s.split(cmd, args)
 			return
 		}
 	}
-	s.pushCall(s.send(name, cmd, slot, args), sizeOf(args))
+	s.pushCall(s.send(cmd, slot, args), sizeOf(args))
 }
 
-func (s *session) send(name string, cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
+func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
 	mutation := cmd.HasFlag("write")
 	if mutation {
 		s.noteWrite(slot)
 	}
-	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: isOnce(name, args), RESP3: s.resp3})
+	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: cmd.Repeatable(args[1:]), RESP3: s.client.RESP3()})
 }
 
 func sizeOf(args [][]byte) (n int64) {

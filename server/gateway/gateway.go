@@ -4,18 +4,23 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
+	"viewring/server/redis"
 )
 
 // Gateway is a running gateway. It stops when its context ends or with Close.
 type Gateway struct {
 	opts  Options
-	began time.Time
+	front *redis.Front
 
 	ctx     context.Context // ends with the gateway
 	cancel  context.CancelFunc
@@ -28,8 +33,7 @@ type Gateway struct {
 	mu struct {
 		sync.Mutex
 		closed   bool
-		last     uint64 // id of a session
-		sessions map[uint64]*session
+		sessions map[*session]struct{}
 	}
 }
 
@@ -46,13 +50,23 @@ const acceptPause = 50 * time.Millisecond
 // Start serves.
 func Start(ctx context.Context, opts Options) *Gateway {
 	opts.fill()
-	g := &Gateway{opts: opts, began: time.Now(), stopped: make(chan struct{})}
-	g.mu.sessions = make(map[uint64]*session)
+	g := &Gateway{opts: opts, front: newFront(&opts), stopped: make(chan struct{})}
+	g.mu.sessions = make(map[*session]struct{})
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	g.running.Go(g.accept)
 	go g.finish()
 	opts.Logger.Info("gateway is up", "addr", g.Addr())
 	return g
+}
+
+// newFront is what a gateway shows to its clients.
+func newFront(o *Options) *redis.Front {
+	f := &redis.Front{Mode: redis.ModeStandalone, Auth: o.Secure.Auth, Password: o.Secure.WantsPassword(), NoAuth: secure.HelloNoAuth,
+		Now: time.Now, Started: time.Now(), System: runtime.GOOS + " " + runtime.GOARCH, Process: os.Getpid()}
+	if _, port, err := net.SplitHostPort(o.Listener.Addr().String()); err == nil {
+		f.Port, _ = strconv.ParseInt(port, 10, 32) // 0 where it is none
+	}
+	return f
 }
 
 // Addr returns the address that the gateway listens at.
@@ -73,7 +87,7 @@ func (g *Gateway) finish() {
 	_ = g.opts.Listener.Close() // accept ends by it
 	g.mu.Lock()
 	g.mu.closed = true
-	for _, s := range g.mu.sessions {
+	for s := range g.mu.sessions {
 		_ = s.nc.Close() // its goroutines end by it
 	}
 	g.mu.Unlock()
@@ -111,9 +125,8 @@ func (g *Gateway) take(nc net.Conn) {
 		_ = nc.Close()
 		return
 	}
-	g.mu.last++
-	s := newSession(g, nc, g.mu.last)
-	g.mu.sessions[s.id] = s
+	s := newSession(g, nc)
+	g.mu.sessions[s] = struct{}{}
 	g.running.Add(1)
 	g.mu.Unlock()
 	g.stats.connections.Add(1)
@@ -121,17 +134,14 @@ func (g *Gateway) take(nc net.Conn) {
 		defer g.running.Done()
 		s.serve()
 		g.mu.Lock()
-		delete(g.mu.sessions, s.id)
+		delete(g.mu.sessions, s)
 		g.mu.Unlock()
 	}()
 }
 
-func (g *Gateway) sessions() []*session {
+// connected is how many clients there are.
+func (g *Gateway) connected() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	all := make([]*session, 0, len(g.mu.sessions))
-	for _, s := range g.mu.sessions {
-		all = append(all, s)
-	}
-	return all
+	return len(g.mu.sessions)
 }

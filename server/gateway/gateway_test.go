@@ -102,6 +102,16 @@ func (f *fakeServer) count(command string) (n int) {
 // dialGateway starts a gateway to a server and connects to it.
 func dialGateway(t *testing.T, f *fakeServer) *wire.Conn {
 	t.Helper()
+	conn, err := wire.Dial(t.Context(), startGateway(t, f).Addr(), (&net.Dialer{}).DialContext, wire.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func startGateway(t *testing.T, f *fakeServer) *Gateway {
+	t.Helper()
 	c, err := client.Open(t.Context(), client.Options{Servers: []string{f.addr}, ViewCache: client.NoViewCache})
 	if err != nil {
 		t.Fatal(err)
@@ -113,12 +123,7 @@ func dialGateway(t *testing.T, f *fakeServer) *wire.Conn {
 	}
 	g := Start(context.Background(), Options{Client: c, Listener: lis})
 	t.Cleanup(func() { g.Close() })
-	conn, err := wire.Dial(t.Context(), g.Addr(), (&net.Dialer{}).DialContext, wire.DefaultLimits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	return conn
+	return g
 }
 
 func do(t *testing.T, conn *wire.Conn, command string) (wire.Value, error) {

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync/atomic"
 	"time"
 
 	"viewring/client"
 	"viewring/internal/wire"
+	"viewring/server/redis"
 )
 
 // session is a client's connection. One goroutine reads commands and sends them
@@ -17,8 +17,6 @@ import (
 type session struct {
 	g      *Gateway
 	nc     net.Conn
-	id     uint64
-	since  time.Time
 	pipe   *client.Pipeline
 	reader *wire.Reader
 	writer *wire.Writer
@@ -27,16 +25,9 @@ type session struct {
 	cancel context.CancelFunc
 
 	// Of the reading goroutine.
-	trusted bool // has said the password, or need not
-	resp3   bool
-	tx      transaction
-	wrote   []uint64 // bits: the slots that were written to
-
-	info struct { // for CLIENT LIST
-		name, lib, version atomic.Pointer[string]
-		commands           atomic.Uint64
-		last               atomic.Pointer[string]
-	}
+	client *redis.Session
+	tx     transaction
+	wrote  []uint64 // bits: the slots that were written to
 }
 
 // item is a command whose answer is to be written. write is called in the
@@ -48,9 +39,8 @@ type item struct {
 	done  chan struct{} // closed when it was written, where somebody waits for that
 }
 
-func newSession(g *Gateway, nc net.Conn, id uint64) *session {
-	s := &session{g: g, nc: nc, id: id, since: time.Now(), line: newQueue(g.opts.Bounds.Pipeline, g.opts.Bounds.Buffered)}
-	s.trusted = !g.opts.Secure.WantsPassword()
+func newSession(g *Gateway, nc net.Conn) *session {
+	s := &session{g: g, nc: nc, client: g.front.Join(nc.RemoteAddr().String(), nc.LocalAddr().String()), line: newQueue(g.opts.Bounds.Pipeline, g.opts.Bounds.Buffered)}
 	s.pipe = g.opts.Client.NewPipeline(g.opts.Patience, g.opts.Bounds.Buffered)
 	limits := wire.DefaultLimits
 	limits.TotalBytesMax = g.opts.Bounds.Request
@@ -95,6 +85,7 @@ func (s *session) serve() {
 	s.line.end()
 	<-written
 	s.tx.unpin()
+	s.client.Leave()
 	s.cancel()
 	_ = s.nc.Close() // over in any case
 }
@@ -112,7 +103,6 @@ func (s *session) readAll() error {
 			return err
 		}
 		s.g.stats.commands.Add(1)
-		s.info.commands.Add(1)
 		if err := s.run(args); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"viewring/client"
 	"viewring/internal/wire"
@@ -15,31 +16,21 @@ import (
 // split carries out a command whose keys are in several slots as one command for
 // each key, if it is one of those for which that means the same. The whole is not
 // atomic, as it is not in any cluster.
-func (s *session) split(name string, cmd *redis.Command, args [][]byte) {
-	switch name {
-	case "MGET":
-		s.each("GET", args[1:], 1, writeArray)
-	case "MSET":
-		if len(args)%2 == 0 {
-			s.wrong(redis.ArityError(cmd))
-			return
-		}
-		s.each("SET", args[1:], 2, writeOK)
-	case "DEL", "UNLINK", "EXISTS", "TOUCH":
-		s.each(name, args[1:], 1, writeSum)
-	default:
+func (s *session) split(cmd *redis.Command, words [][]byte) {
+	args, step := words[1:], cmd.Keys.Step
+	switch {
+	case cmd.Gateway.Way != redis.ToParts:
 		s.wrong(redis.ErrCrossSlot)
+		return
+	case len(args)%step != 0:
+		s.wrong(redis.ArityError(cmd))
+		return
 	}
-}
-
-// each sends a command for every so many of args, the first of which is the key,
-// and merges the answers.
-func (s *session) each(name string, args [][]byte, words int, merge func(w *wire.Writer, raws [][]byte)) {
-	cmd := redis.Lookup(name)
-	calls := make([]*client.Call, 0, len(args)/words)
-	for i := 0; i+words <= len(args); i += words {
-		part := append([][]byte{[]byte(name)}, args[i:i+words]...)
-		calls = append(calls, s.send(name, cmd, ring.SlotOf(string(args[i])), part))
+	part := redis.Lookup(cmd.Gateway.Part)
+	name := []byte(strings.ToUpper(part.Name))
+	calls := make([]*client.Call, 0, len(args)/step)
+	for i := 0; i < len(args); i += step {
+		calls = append(calls, s.send(part, ring.SlotOf(string(args[i])), append([][]byte{name}, args[i:i+step]...)))
 	}
 	s.push(item{
 		bytes: sizeOf(args),
@@ -50,7 +41,7 @@ func (s *session) each(name string, args [][]byte, words int, merge func(w *wire
 				s.writeFailure(w, err)
 				return
 			}
-			merge(w, raws)
+			join(w, cmd.Gateway.Join, raws)
 		},
 	})
 }
@@ -88,23 +79,25 @@ func partlyDone(done, all int, why error) error {
 	return &wire.ServerError{Code: wire.CodeUnknownOutcome, Message: fmt.Sprintf("%d of %d parts are done, another one failed: %s", done, all, failureText(why))}
 }
 
-func writeArray(w *wire.Writer, raws [][]byte) {
-	w.WriteArray(len(raws))
-	for _, raw := range raws {
-		w.WriteRaw(raw)
-	}
-}
-
-func writeOK(w *wire.Writer, _ [][]byte) { w.WriteSimple("OK") }
-
-func writeSum(w *wire.Writer, raws [][]byte) {
-	n := int64(0)
-	for _, raw := range raws {
-		if v, err := parse(raw); err == nil {
-			n += v.Int
+// join writes the replies to a command's parts as one.
+func join(w *wire.Writer, how redis.Join, raws [][]byte) {
+	switch how {
+	case redis.JoinArray:
+		w.WriteArray(len(raws))
+		for _, raw := range raws {
+			w.WriteRaw(raw)
 		}
+	case redis.JoinSum:
+		n := int64(0)
+		for _, raw := range raws {
+			if v, err := parse(raw); err == nil {
+				n += v.Int
+			}
+		}
+		w.WriteInt(n)
+	case redis.JoinOK:
+		w.WriteSimple("OK")
 	}
-	w.WriteInt(n)
 }
 
 // parse reads one raw reply.

@@ -52,7 +52,7 @@ func (t *transaction) joins(keys [][]byte) bool {
 
 func (s *session) runMulti([][]byte) error {
 	if s.tx.queueing {
-		s.replyError(wire.CodeErr + " MULTI calls can not be nested")
+		s.replyError(redis.ErrNested)
 		return nil
 	}
 	s.tx.queueing = true
@@ -61,9 +61,11 @@ func (s *session) runMulti([][]byte) error {
 	return nil
 }
 
-// queue keeps a command for EXEC.
-func (s *session) queue(cmd *redis.Command, args [][]byte) {
-	switch {
+// enqueue keeps a command for EXEC, if it is one that the server of its slot can carry out.
+func (s *session) enqueue(cmd *redis.Command, args [][]byte) {
+	switch way := cmd.Gateway.Way; {
+	case cmd.Multi == redis.Refused, way != redis.ToKeys && way != redis.ToParts && way != redis.HereNow:
+		s.wrong(redis.ErrNotInMulti)
 	case !s.tx.joins(cmd.KeysOf(args[1:])):
 		s.wrong(redis.ErrCrossSlot)
 	case len(s.tx.batch)+int(sizeOf(args)) > s.g.opts.Bounds.Request:
@@ -79,13 +81,9 @@ func (s *session) queue(cmd *redis.Command, args [][]byte) {
 	}
 }
 
-// queuedOwn are the commands without keys that servers can carry out in a
-// transaction as well.
-var queuedOwn = map[string]bool{"PING": true, "ECHO": true, "TIME": true, "UNWATCH": true}
-
 func (s *session) runDiscard([][]byte) error {
 	if !s.tx.queueing {
-		s.replyError(wire.CodeErr + " DISCARD without MULTI")
+		s.replyError(redis.ErrDiscardAlone)
 		return nil
 	}
 	s.tx.end()
@@ -97,10 +95,10 @@ func (s *session) runExec([][]byte) error {
 	tx := &s.tx
 	switch {
 	case !tx.queueing:
-		s.replyError(wire.CodeErr + " EXEC without MULTI")
+		s.replyError(redis.ErrExecAlone)
 		return nil
 	case tx.spoiled:
-		s.replyError("EXECABORT Transaction discarded because of previous errors.")
+		s.replyError(redis.ErrExecAbort)
 	case tx.pin != nil:
 		s.now(s.execPinned)
 	case tx.commands == 0:
@@ -108,7 +106,7 @@ func (s *session) runExec([][]byte) error {
 	default:
 		tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
 		s.pushCall(s.pipe.Send(s.ctx, client.Command{
-			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.resp3,
+			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.client.RESP3(),
 		}), int64(len(tx.batch)))
 	}
 	tx.end()
@@ -135,7 +133,7 @@ func (s *session) execPinned(ctx context.Context, w *wire.Writer) {
 
 func (s *session) runWatch(args [][]byte) error {
 	if s.tx.queueing {
-		s.replyError(wire.CodeErr + " WATCH inside MULTI is not allowed")
+		s.replyError(redis.ErrWatchAfter)
 		return nil
 	}
 	before := s.tx
@@ -164,7 +162,7 @@ func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
 			raw, err = []byte("+OK\r\n"), nil
 		}
 	} else {
-		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.resp3})
+		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.client.RESP3()})
 	}
 	if err != nil {
 		s.tx.end()

@@ -2,15 +2,11 @@ package gateway
 
 import (
 	"context"
-	"time"
 
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
 )
-
-// waitMax is how long WAIT waits that says no time.
-const waitMax = 30 * time.Second
 
 // noteWrite remembers a slot for WAIT.
 func (s *session) noteWrite(slot uint16) {
@@ -22,23 +18,11 @@ func (s *session) noteWrite(slot uint16) {
 
 // runWait is WAIT: whatever was acknowledged is on disk on every acting replica, so
 // all that there is to wait for is more of them.
-func (s *session) runWait(args [][]byte) error {
-	want, ok := redis.ParseInt(args[1])
-	ms, ok2 := redis.ParseInt(args[2])
-	switch {
-	case !ok:
-		s.replyError(redis.ErrNotInteger)
+func (s *session) runWait(words [][]byte) error {
+	want, limit, errText := redis.ParseWait(words[1:])
+	if errText != "" {
+		s.replyError(errText)
 		return nil
-	case !ok2:
-		s.replyError("ERR timeout is not an integer or out of range")
-		return nil
-	case ms < 0:
-		s.replyError("ERR timeout is negative")
-		return nil
-	}
-	limit := waitMax
-	if ms > 0 {
-		limit = time.Duration(min(ms, waitMax.Milliseconds())) * time.Millisecond
 	}
 	s.now(func(ctx context.Context, w *wire.Writer) {
 		ctx, cancel := context.WithTimeout(ctx, limit)

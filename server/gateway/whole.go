@@ -259,35 +259,24 @@ func (s *session) awaitChange(ctx context.Context, v *ring.View) {
 	}
 }
 
-// runDBSize is DBSIZE.
-func (s *session) runDBSize([][]byte) error {
-	s.now(func(ctx context.Context, w *wire.Writer) {
-		raws, _, err := s.everywhere(ctx, client.Command{Args: [][]byte{[]byte("DBSIZE")}})
-		if err != nil {
-			s.writeFailure(w, err)
-			return
-		}
-		writeSum(w, raws)
-	})
-	return nil
-}
-
-// runFlush is FLUSHALL and FLUSHDB.
-func (s *session) runFlush(args [][]byte) error {
-	words := make([][]byte, len(args))
-	for i, a := range args {
-		words[i] = slices.Clone(a)
+// runEverywhere carries out a command whose parts are those of all servers.
+func (s *session) runEverywhere(cmd *redis.Command, words [][]byte) {
+	asked := client.Command{Mutation: cmd.HasFlag("write")}
+	for _, a := range words {
+		asked.Args = append(asked.Args, slices.Clone(a))
+	}
+	if asked.Mutation {
+		asked.Patience = flushPatience
 	}
 	s.now(func(ctx context.Context, w *wire.Writer) {
-		_, done, err := s.everywhere(ctx, client.Command{Args: words, Mutation: true, Patience: flushPatience})
-		if err != nil {
-			if done > 0 {
-				err = &wire.ServerError{Code: wire.CodeUnknownOutcome, Message: "most keys are deleted, perhaps not all: " + failureText(err)}
-			}
+		raws, done, err := s.everywhere(ctx, asked)
+		switch {
+		case err == nil:
+			join(w, cmd.Gateway.Join, raws)
+		case asked.Mutation && done > 0:
+			s.writeFailure(w, &wire.ServerError{Code: wire.CodeUnknownOutcome, Message: "most keys are deleted, perhaps not all: " + failureText(err)})
+		default:
 			s.writeFailure(w, err)
-			return
 		}
-		w.WriteSimple("OK")
 	})
-	return nil
 }

@@ -19,9 +19,84 @@ type Command struct {
 	Since      string // version of Redis
 	Summary    string
 	Subs       []*Command // of a container
+	Index      int        // below Count: no two have the same
 
-	eval Evaluator // nil for commands that are not about named keys alone
+	Once    bool    // it is one mutation, whose recorded answer is all of its reply: see Repeatable
+	Multi   Multi   // what becomes of it after MULTI
+	Gateway Gateway // what a gateway does with it
+
+	means means
 }
+
+// Multi is what becomes of a command between MULTI and EXEC.
+type Multi uint8
+
+const (
+	Queued  Multi = iota // until EXEC
+	AtOnce               // it is carried out when it comes
+	Refused              // and EXEC with it
+)
+
+// means is what a command does: one key's Read or Write, which may stand beside an
+// Evaluator for several keys; an Evaluator alone; a Talk; or nothing, where it takes more
+// than keys and a session, so that server and gateway have a function of their own.
+type means struct {
+	read  Reader
+	write Writer
+	eval  Evaluator
+	blind bool // eval looks at no key
+	talk  Talk
+}
+
+func read(r Reader) means                { return means{read: r, eval: r.eval} }
+func write(w Writer) means               { return means{write: w, eval: w.eval} }
+func reads(r Reader, e Evaluator) means  { return means{read: r, eval: e} }
+func writes(w Writer, e Evaluator) means { return means{write: w, eval: e} }
+func eval(e Evaluator) means             { return means{eval: e} }
+func blind(e Evaluator) means            { return means{eval: e, blind: true} }
+func talk(t Talk) means                  { return means{talk: t} }
+
+var hosted means
+
+// Gateway is what a gateway does with a command.
+type Gateway struct {
+	Way  Way
+	Part string // ToParts: the command that each part is, of Step words
+	Join Join   // of the parts' replies
+}
+
+// Way is where a gateway has a command carried out.
+type Way uint8
+
+const (
+	ToKeys  Way = iota + 1 // at the server of its keys, which must be in one slot
+	ToParts                // likewise; key by key where they are in several slots
+	ToAll                  // at all servers, each of its part of the keys
+	ToAny                  // at any server
+	Here                   // at the gateway
+	HereNow                // at the gateway, but after MULTI at the server
+	Nowhere                // it is about a cluster, which a gateway shows as one server
+)
+
+// Join is how the replies to a command's parts become one.
+type Join uint8
+
+const (
+	JoinArray Join = iota + 1
+	JoinSum
+	JoinOK
+)
+
+var (
+	toKeys  = Gateway{Way: ToKeys}
+	toAny   = Gateway{Way: ToAny}
+	here    = Gateway{Way: Here}
+	hereNow = Gateway{Way: HereNow}
+	nowhere = Gateway{Way: Nowhere}
+)
+
+func toParts(part string, j Join) Gateway { return Gateway{ToParts, part, j} }
+func toAll(j Join) Gateway                { return Gateway{Way: ToAll, Join: j} }
 
 // Evaluator is what a command does to keys. args are without the command's name,
 // their number has been judged.
@@ -56,15 +131,15 @@ func (k Keys) noted(note string) Keys {
 }
 
 // categoryOrder is the order in which Redis lists them.
-var categoryOrder = []string{"keyspace", "read", "write", "string", "admin", "fast", "slow", "dangerous", "connection", "transaction"}
+var categoryOrder = []string{"keyspace", "read", "write", "string", "bitmap", "admin", "fast", "slow", "dangerous", "connection", "transaction"}
 
 // commands by their names in small letters, subcommands included.
 var commands = make(map[string]*Command)
 
 func init() {
-	for _, r := range rows {
-		c := &Command{Name: r.name, Arity: r.arity, Flags: strings.Fields(r.flags), Tips: strings.Fields(r.tips),
-			Keys: r.keys, Group: r.group, Since: r.since, Summary: r.summary, eval: r.eval}
+	for i, r := range rows {
+		c := &Command{Index: i, Name: r.name, Arity: r.arity, Flags: strings.Fields(r.flags), Tips: strings.Fields(r.tips),
+			Keys: r.keys, Group: r.group, Since: r.since, Summary: r.summary, Once: r.once, Multi: r.multi, Gateway: r.gateway, means: r.means}
 		c.Categories = categories(c.Flags, strings.Fields(r.categories))
 		commands[c.Name] = c
 		if container, _, ok := strings.Cut(c.Name, "|"); ok {
@@ -95,6 +170,9 @@ func categories(flags, more []string) []string {
 	return slices.Compact(more)
 }
 
+// Count is how many commands there are, subcommands included.
+func Count() int { return len(rows) }
+
 // Lookup returns a command by its name in any case, a subcommand by container|name;
 // nil when there is none.
 func Lookup(name string) *Command { return commands[strings.ToLower(name)] }
@@ -102,19 +180,94 @@ func Lookup(name string) *Command { return commands[strings.ToLower(name)] }
 // Sub returns a container's subcommand; nil when there is none.
 func (c *Command) Sub(name []byte) *Command { return Lookup(c.Name + "|" + string(name)) }
 
+// Resolve finds the command that words are, and its arguments; of a container, its
+// subcommand. errText is "" or the error reply where there is none, or not with so many
+// words. It allocates nothing where all is well.
+func Resolve(words [][]byte) (cmd *Command, args [][]byte, errText string) {
+	var lower [nameBytesMax]byte
+	if name := words[0]; len(name) <= len(lower) {
+		n := copy(lower[:], name)
+		for i, b := range lower[:n] {
+			if 'A' <= b && b <= 'Z' {
+				lower[i] = b + ('a' - 'A')
+			}
+		}
+		if !slices.Contains(lower[:n], '|') {
+			cmd = commands[string(lower[:n])]
+		}
+	}
+	if cmd == nil {
+		return nil, nil, UnknownError(words)
+	}
+	takes := cmd.Takes(len(words))
+	args = words[1:]
+	if len(cmd.Subs) > 0 && len(args) > 0 {
+		container := cmd
+		if cmd = container.Sub(args[0]); cmd == nil {
+			return nil, nil, UnknownSubError(container, args[0])
+		}
+		takes = cmd.Takes(len(words))
+		args = args[1:]
+	}
+	if !takes {
+		return cmd, nil, ArityError(cmd)
+	}
+	return cmd, args, ""
+}
+
+// nameBytesMax is no shorter than any command's name.
+const nameBytesMax = 32
+
 // Takes reports whether a command may have that many words, its name included.
 func (c *Command) Takes(words int) bool {
 	return words == c.Arity || c.Arity < 0 && words >= -c.Arity
 }
 
 // Evaluates reports whether Run may be called.
-func (c *Command) Evaluates() bool { return c.eval != nil }
+func (c *Command) Evaluates() bool { return c.means.eval != nil }
 
 // HasFlag reports whether a command has a flag.
 func (c *Command) HasFlag(flag string) bool { return slices.Contains(c.Flags, flag) }
 
+// Reads, Writes and Blind report whether Read, Write, or Run on a Tx without keys, may be
+// called.
+func (c *Command) Reads() bool  { return c.means.read != nil }
+func (c *Command) Writes() bool { return c.means.write != nil }
+func (c *Command) Blind() bool  { return c.means.blind }
+
+// Single reports whether args name one key.
+func (c *Command) Single(args [][]byte) bool {
+	return c.Keys.Step > 0 && (c.Keys.Last == c.Keys.First || c.Keys.Last < 0 && len(args) <= c.Keys.Step)
+}
+
+// Read says what a command that Reads, of a Single key, wants of it. args are without the
+// name; errText is "" or the error reply.
+func (c *Command) Read(args [][]byte) (r Read, errText string) { return c.means.read(args) }
+
+// Write likewise says what a command that Writes does to its key; now is in unix
+// milliseconds.
+func (c *Command) Write(args [][]byte, now func() int64) (w Write, errText string) {
+	return c.means.write(c, args, now)
+}
+
+// Repeatable reports whether a command may be given a request id, and so be sent again when
+// its answer is lost.
+func (c *Command) Repeatable(args [][]byte) bool {
+	if !c.Once || !c.Single(args) {
+		return false
+	}
+	w, errText := c.Write(args, func() int64 { return 0 })
+	return errText != "" || w.Blind()
+}
+
 // Run carries out a command that Evaluates on tx. args are without the name.
-func (c *Command) Run(tx *Tx, args [][]byte) wire.Value { return c.eval(tx, c, args) }
+func (c *Command) Run(tx *Tx, args [][]byte) wire.Value { return c.means.eval(tx, c, args) }
+
+// Talks reports whether Say may be called.
+func (c *Command) Talks() bool { return c.means.talk != nil }
+
+// Say carries out a command that Talks. args are without the name.
+func (c *Command) Say(s *Session, args [][]byte) wire.Value { return c.means.talk(s, args) }
 
 // KeysOf returns the keys among a command's arguments, which are without its name.
 func (c *Command) KeysOf(args [][]byte) (keys [][]byte) {

@@ -4,6 +4,14 @@ import "viewring/internal/wire"
 
 // The commands on keys whatever their values.
 
+// nothing is the Cut of who wants no part of the value.
+func nothing(int) (from, to int) { return 0, 0 }
+
+func writeDel(*Command, [][]byte, func() int64) (Write, string) {
+	return Write{Op: wire.DoDelete, Reply: OutcomeCount}, ""
+}
+
+// evalDel is writeDel of several keys.
 func evalDel(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	n := int64(0)
 	for _, a := range args {
@@ -15,6 +23,16 @@ func evalDel(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	return Number(n)
 }
 
+func readExists([][]byte) (Read, string) {
+	return Read{Cut: nothing, Reply: func(f Found) wire.Value {
+		if f.Present {
+			return Number(1)
+		}
+		return Number(0)
+	}}, ""
+}
+
+// evalExists is readExists of several keys.
 func evalExists(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	n := int64(0)
 	for _, a := range args {
@@ -25,46 +43,34 @@ func evalExists(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	return Number(n)
 }
 
-func evalType(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	if tx.key(args[0]).present {
-		return Simple("string")
-	}
-	return Simple("none")
+func readType([][]byte) (Read, string) {
+	return Read{Cut: nothing, Reply: func(f Found) wire.Value {
+		if f.Present {
+			return Simple("string")
+		}
+		return Simple("none")
+	}}, ""
 }
 
-func evalExpire(form TimeForm) Evaluator {
-	return func(tx *Tx, cmd *Command, args [][]byte) wire.Value {
-		o, errText := ParseExpire(args[2:])
-		if errText != "" {
-			return Fail(errText)
+func writeExpire(form TimeForm) Writer {
+	return func(cmd *Command, args [][]byte, now func() int64) (w Write, errText string) {
+		w = Write{Op: wire.DoExpire, Timed: true, Form: form, Reply: OutcomeNumber}
+		if w.lets, errText = parseExpire(args[2:]); errText == "" {
+			w.Millis, errText = expireTime(cmd, form, args[1], now())
 		}
-		ms, errText := ExpireTime(cmd, form, args[1], tx.Now)
-		if errText != "" {
-			return Fail(errText)
-		}
-		s, at := tx.key(args[0]), form.at(ms, tx.Now)
-		if !s.present || !o.lets(s.expiry, at) {
-			return Number(0)
-		}
-		tx.expire(s, form, ms)
-		return Number(1)
+		return w, errText
 	}
 }
 
-func evalTTL(form TimeForm) Evaluator {
-	return func(tx *Tx, _ *Command, args [][]byte) wire.Value {
-		s := tx.key(args[0])
-		return Number(ExpiryNumber(form, s.present, s.expiry, tx.Now))
-	}
+func readTTL(form TimeForm) Reader {
+	r := Read{Cut: nothing, Reply: func(f Found) wire.Value {
+		return Number(expiryNumber(form, f.Present, f.Expiry, f.Now()))
+	}}
+	return func([][]byte) (Read, string) { return r, "" }
 }
 
-func evalPersist(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	s := tx.key(args[0])
-	if !s.present || s.expiry == 0 {
-		return Number(0)
-	}
-	s.set(s.value)
-	return Number(1)
+func writePersist(*Command, [][]byte, func() int64) (Write, string) {
+	return Write{Op: wire.DoExpire, Reply: OutcomeNumber}, ""
 }
 
 func evalRename(tx *Tx, _ *Command, args [][]byte) wire.Value {

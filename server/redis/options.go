@@ -4,6 +4,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // TimeForm says how an argument counts time.
@@ -47,8 +48,8 @@ func (f TimeForm) at(ms, now int64) int64 {
 	return now + ms
 }
 
-// SetOptions are what follows key and value of a SET, or the key of a GETEX.
-type SetOptions struct {
+// setOptions are what follows key and value of a SET, or the key of a GETEX.
+type setOptions struct {
 	NX, XX, Get, KeepTTL, Persist bool
 
 	Timed bool
@@ -56,10 +57,9 @@ type SetOptions struct {
 	Time  []byte // its argument
 }
 
-// ParseSet reads the options of SET; they may be none. ok is false on a syntax error.
-func ParseSet(args [][]byte) (o SetOptions, ok bool) { return parseOptions(args, false) }
-
-func parseOptions(args [][]byte, getex bool) (o SetOptions, ok bool) {
+// parseOptions reads the options of SET or, with getex, of GETEX; they may be none. ok is
+// false on a syntax error.
+func parseOptions(args [][]byte, getex bool) (o setOptions, ok bool) {
 	for i := 0; i < len(args); i++ {
 		option := strings.ToUpper(string(args[i]))
 		form, timed := timeForms[option]
@@ -86,9 +86,9 @@ func parseOptions(args [][]byte, getex bool) (o SetOptions, ok bool) {
 
 var timeForms = map[string]TimeForm{"EX": Seconds, "PX": Millis, "EXAT": SecondsAt, "PXAT": MillisAt}
 
-// PositiveTime reads a time that must be above zero: milliseconds, from now or since
+// positiveTime reads a time that must be above zero: milliseconds, from now or since
 // 1970. errText is "" or the error reply.
-func PositiveTime(cmd *Command, form TimeForm, arg []byte, now int64) (ms int64, errText string) {
+func positiveTime(cmd *Command, form TimeForm, arg []byte, now int64) (ms int64, errText string) {
 	n, ok := ParseInt(arg)
 	if !ok {
 		return 0, ErrNotInteger
@@ -102,8 +102,8 @@ func PositiveTime(cmd *Command, form TimeForm, arg []byte, now int64) (ms int64,
 // ExpireOptions are what follows key and time of EXPIRE and its like.
 type ExpireOptions struct{ NX, XX, GT, LT bool }
 
-// ParseExpire reads the options of EXPIRE; errText is "" or the error reply.
-func ParseExpire(args [][]byte) (o ExpireOptions, errText string) {
+// parseExpire reads the options of EXPIRE; errText is "" or the error reply.
+func parseExpire(args [][]byte) (o ExpireOptions, errText string) {
 	for _, a := range args {
 		switch strings.ToUpper(string(a)) {
 		case "NX":
@@ -139,9 +139,9 @@ func (o ExpireOptions) lets(present, at int64) bool {
 		o.LT && present != 0 && at >= present)
 }
 
-// ExpireTime reads the time of EXPIRE and its like: milliseconds, from now or since
+// expireTime reads the time of EXPIRE and its like: milliseconds, from now or since
 // 1970. errText is "" or the error reply.
-func ExpireTime(cmd *Command, form TimeForm, arg []byte, now int64) (ms int64, errText string) {
+func expireTime(cmd *Command, form TimeForm, arg []byte, now int64) (ms int64, errText string) {
 	n, ok := ParseInt(arg)
 	if !ok {
 		return 0, ErrNotInteger
@@ -152,9 +152,9 @@ func ExpireTime(cmd *Command, form TimeForm, arg []byte, now int64) (ms int64, e
 	return ms, ""
 }
 
-// ExpiryNumber is what TTL and its like reply: −2 for an absent key, −1 for one that
+// expiryNumber is what TTL and its like reply: −2 for an absent key, −1 for one that
 // stays, else its expiry (0 = never) in form.
-func ExpiryNumber(form TimeForm, present bool, expiry, now int64) int64 {
+func expiryNumber(form TimeForm, present bool, expiry, now int64) int64 {
 	switch {
 	case !present:
 		return -2
@@ -183,4 +183,26 @@ func ParseCursor(b []byte) (cursor uint64, ok bool) {
 		cursor = -cursor
 	}
 	return cursor, err == nil
+}
+
+// waitMax bounds WAIT where its client does not: nothing else of its is read meanwhile, not
+// even that it has gone.
+const waitMax = time.Minute
+
+// ParseWait reads the arguments of WAIT: for how many copies, and how long at most.
+// errText is "" or the error reply.
+func ParseWait(args [][]byte) (copies int64, limit time.Duration, errText string) {
+	copies, ok := ParseInt(args[0])
+	timeout, ok2 := ParseInt(args[1])
+	switch {
+	case !ok:
+		return 0, 0, ErrNotInteger
+	case !ok2:
+		return 0, 0, "ERR timeout is not an integer or out of range"
+	case timeout < 0:
+		return 0, 0, "ERR timeout is negative"
+	case timeout == 0:
+		return copies, waitMax, ""
+	}
+	return copies, time.Duration(min(timeout, waitMax.Milliseconds())) * time.Millisecond, ""
 }

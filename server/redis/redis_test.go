@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,9 @@ func TestTable(t *testing.T) {
 		if c.HasFlag("write") && c.HasFlag("readonly") {
 			t.Errorf("%s writes and does not", c.Name)
 		}
+		for _, text := range wrongs(c) {
+			t.Errorf("%s %s", c.Name, text)
+		}
 		for _, sub := range c.Subs {
 			_, name, _ := strings.Cut(sub.Name, "|")
 			if c.Sub([]byte(name)) != sub {
@@ -38,6 +42,77 @@ func TestTable(t *testing.T) {
 	}
 	if len(seen) != len(rows) {
 		t.Errorf("%d of %d rows", len(seen), len(rows))
+	}
+}
+
+// wrongs says what in a row contradicts the rest of it.
+func wrongs(c *Command) (found []string) {
+	part, way := Lookup(c.Gateway.Part), c.Gateway.Way
+	keyed, isHosted := c.Keys.Step > 0, !c.Evaluates() && !c.Talks()
+	for text, wrong := range map[string]bool{
+		"does not say what a gateway does":                      way == 0,
+		"is split into what is not there, or takes other words": (way == ToParts) != (part != nil) || part != nil && !part.Takes(1+c.Keys.Step),
+		"does not say how its parts are joined, or has none":    (way == ToParts || way == ToAll) != (c.Gateway.Join != 0),
+		"goes to the servers of its keys, and has none":         (way == ToKeys || way == ToParts) && !c.Evaluates(),
+		"is about keys, and does not go to their servers":       c.Evaluates() && way != ToKeys && way != ToParts,
+		"is about no key, and has some":                         c.Talks() && keyed,
+		"is all servers', and not in their hands":               way == ToAll && !isHosted,
+		"reads, and may write":                                  c.Reads() && !c.HasFlag("readonly"),
+		"writes, and may not":                                   c.Writes() && !c.HasFlag("write"),
+		"is evaluated, and neither reads nor writes":            c.Evaluates() && !c.HasFlag("readonly") && !c.HasFlag("write"),
+		"has an id, and is no single mutation":                  c.Once && !c.Writes(),
+		"is carried out after MULTI, and not in their hands":    c.Multi == AtOnce && !isHosted,
+		"is the gateway's and the server's, and not queued":     way == HereNow && c.Multi != Queued,
+		"does another thing at a gateway than its subcommands":  slices.ContainsFunc(c.Subs, func(sub *Command) bool { return sub.Gateway != c.Gateway }),
+	} {
+		if wrong {
+			found = append(found, text)
+		}
+	}
+	return found
+}
+
+// TestResolveAllocates: each command of a connection goes through Resolve, and most through
+// Read or Write.
+func TestResolveAllocates(t *testing.T) {
+	now := func() int64 { return 1 }
+	for _, words := range [][][]byte{{[]byte("GET"), []byte("k")}, {[]byte("set"), []byte("k"), []byte("v")}, {[]byte("Incr"), []byte("k")}, {[]byte("ttl"), []byte("k")}} {
+		if n := testing.AllocsPerRun(100, func() {
+			cmd, args, errText := Resolve(words)
+			switch {
+			case errText != "" || !cmd.Single(args):
+				t.Fatal(errText)
+			case cmd.Reads():
+				_, errText = cmd.Read(args)
+			default:
+				_, errText = cmd.Write(args, now)
+			}
+			if errText != "" {
+				t.Fatal(errText)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", words[0], n)
+		}
+	}
+}
+
+// TestRepeatable: what may be sent again under a request id is one mutation of one key
+// whose answer is all of the reply.
+func TestRepeatable(t *testing.T) {
+	for command, want := range map[string]bool{
+		"set k v": true, "set k v nx ex 5": true, "set k v get": false, "set k v px 5 GET": false, "del k": true, "del k l": false, "unlink k": true, "unlink k l": false,
+		"setnx k v": true, "setex k 5 v": true, "psetex k 5 v": true, "append k v": true, "incr k": true, "decr k": true, "incrby k 5": true, "decrby k 5": true, "persist k": true,
+		"get k": false, "getset k v": false, "getdel k": false, "expire k 5": false, "mset k v": false, "msetnx k v": false, "incrbyfloat k 5": false, "setrange k 0 v": false, "rename k l": false, "exists k": false,
+		"ping": false, "flushall": false, "exec": false,
+	} {
+		words := strings.Split(command, " ")
+		args := make([][]byte, len(words)-1)
+		for i, w := range words[1:] {
+			args[i] = []byte(w)
+		}
+		if got := Lookup(words[0]).Repeatable(args); got != want {
+			t.Errorf("%s: %v", command, got)
+		}
 	}
 }
 
@@ -134,6 +209,7 @@ func TestChanges(t *testing.T) {
 		{"set a 1 px 500", "a=1 for 500"}, {"set a 1 pxat 3000000", "a=1 until 3000000"}, {"pexpire a 700", "a=a for 700"}, {"pexpireat a 3000000", "a=a until 3000000"},
 		{"pexpire a 700|append a x", "a=ax for 700"}, {"pexpire a 700|persist a", "a=a"}, {"expire a -1", "a deleted"}, {"rename t none", "t deleted, none=t until 2000000"},
 		{"pexpire a 700|rename a b", "a deleted, b=a for 700"}, {"rename a a", ""}, {"set a 1 pxat 5|get a", "a deleted"}, {"setrange a 2 z", "a=a\x00z"}, {"setrange a 0 ", ""},
+		{"setbit a 6 1", "a=c"}, {"setbit a 7 1", ""}, {"setbit t 15 0", "t=t\x00 until 2000000"}, {"setbit none 1 1", "none=@"}, {"getbit none 1", ""},
 		{"mset a 1 b 2", "a=1, b=2"}, {"msetnx none 1 a 2", ""}, {"getex t persist", "t=t"}, {"getex t", ""}, {"expire t 5 gt", ""}, {"set a 1 nx", ""}, {"incrbyfloat n 0.5", "n=7.5"},
 	} {
 		tx := NewTx(now, 1000)
@@ -193,6 +269,7 @@ func TestValuesTooLong(t *testing.T) {
 func FuzzCommands(f *testing.F) {
 	f.Add("set a 1 ex 5|getrange a 0 -1|setrange a 3 x|rename a b|incrbyfloat b 1e300")
 	f.Add("mset a 1 b 2 a 3|expire a 9223372036854775807|pexpireat b -9223372036854775808 lt")
+	f.Add("setbit a 9 1|getbit a 9|setbit n 70 0|setbit a 99999999999 1|getbit t 0")
 	f.Add("getex t exat 1|set t v get keepttl|incr n|decrby n -9223372036854775808")
 	f.Fuzz(func(t *testing.T, script string) {
 		if len(script) > 1000 {

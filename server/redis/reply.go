@@ -15,10 +15,19 @@ const (
 	ErrCrossSlot  = "CROSSSLOT Keys in request don't hash to the same slot"
 	ErrExecAbort  = "EXECABORT Transaction discarded because of previous errors."
 
+	// Of MULTI and its like where they may not stand.
+	ErrNested       = "ERR MULTI calls can not be nested"
+	ErrExecAlone    = "ERR EXEC without MULTI"
+	ErrDiscardAlone = "ERR DISCARD without MULTI"
+	ErrWatchAfter   = "ERR WATCH inside MULTI is not allowed"
+	ErrNotInMulti   = "ERR Command not allowed inside a transaction"
+
 	errDecrOverflow = "ERR decrement would overflow"
 	errNotFloat     = "ERR value is not a valid float"
 	errInfinite     = "ERR increment would produce NaN or Infinity"
 	errOffset       = "ERR offset is out of range"
+	errBitOffset    = "ERR bit offset is not an integer or out of range"
+	errBit          = "ERR bit is not an integer or out of range"
 	errTooLong      = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
 	errNoKey        = "ERR no such key"
 )
@@ -41,14 +50,14 @@ func Number(n int64) wire.Value              { return wire.Value{Kind: wire.Kind
 func Array(of ...wire.Value) wire.Value      { return wire.Value{Kind: wire.KindArray, Array: of} }
 func Map(keyValues ...wire.Value) wire.Value { return wire.Value{Kind: wire.KindMap, Array: keyValues} }
 
-// ArityError is the reply to a command with too few or too many words.
+// ArityError is the reply to a command with too few or too many words. A transaction ends
+// with its EXEC also then.
 func ArityError(c *Command) string {
-	return fmt.Sprintf("ERR wrong number of arguments for '%s' command", c.Name)
-}
-
-// ExecArityError is the same to EXEC, which is over with it.
-func ExecArityError(c *Command) string {
-	return "EXECABORT Transaction discarded because of: " + strings.TrimPrefix(ArityError(c), "ERR ")
+	text := fmt.Sprintf("wrong number of arguments for '%s' command", c.Name)
+	if c.Name == "exec" {
+		return "EXECABORT Transaction discarded because of: " + text
+	}
+	return "ERR " + text
 }
 
 // UnknownError is the reply to a command that there is not. args are with the name.

@@ -2,7 +2,6 @@ package redis
 
 import (
 	"math"
-	"slices"
 	"strconv"
 
 	"viewring/internal/wire"
@@ -17,59 +16,42 @@ func value(s *state) wire.Value {
 	return Bulk(s.value)
 }
 
-func evalGet(tx *Tx, _ *Command, args [][]byte) wire.Value { return value(tx.key(args[0])) }
+func readGet([][]byte) (Read, string) { return Read{Reply: showValue}, "" }
 
-func evalSet(tx *Tx, cmd *Command, args [][]byte) wire.Value {
-	o, ok := ParseSet(args[2:])
+func showValue(f Found) wire.Value {
+	if !f.Present {
+		return nilReply
+	}
+	return Bulk(f.Value)
+}
+
+func writeSet(cmd *Command, args [][]byte, now func() int64) (w Write, errText string) {
+	o, ok := parseOptions(args[2:], false)
 	if !ok {
-		return Fail(ErrSyntax)
+		return w, ErrSyntax
 	}
-	s := tx.key(args[0])
-	ms := int64(0)
-	if o.Timed {
-		var errText string
-		if ms, errText = PositiveTime(cmd, o.Form, o.Time, tx.Now); errText != "" {
-			return Fail(errText)
-		}
-	}
-	reply, refused := okReply, nilReply
-	if o.Get {
-		reply = value(s)
-		refused = reply
-	}
-	if o.NX && s.present || o.XX && !s.present {
-		return refused
-	}
-	if o.KeepTTL {
-		s.become(args[1])
-	} else {
-		s.set(args[1])
+	w = Write{Op: wire.DoSet, Value: args[1], KeepExpiry: o.KeepTTL, Timed: o.Timed, Form: o.Form, get: o.Get}
+	switch {
+	case o.NX:
+		w.Cond = wire.DoIfAbsent
+	case o.XX:
+		w.Cond = wire.DoIfPresent
 	}
 	if o.Timed {
-		tx.last(s, o.Form, ms)
+		w.Millis, errText = positiveTime(cmd, o.Form, o.Time, now())
 	}
-	return reply
+	return w, errText
 }
 
-func evalSetNX(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	s := tx.key(args[0])
-	if s.present {
-		return Number(0)
-	}
-	s.set(args[1])
-	return Number(1)
+func writeSetNX(_ *Command, args [][]byte, _ func() int64) (Write, string) {
+	return Write{Op: wire.DoSet, Cond: wire.DoIfAbsent, Value: args[1], Reply: OutcomeCount}, ""
 }
 
-func evalSetEX(form TimeForm) Evaluator {
-	return func(tx *Tx, cmd *Command, args [][]byte) wire.Value {
-		ms, errText := PositiveTime(cmd, form, args[1], tx.Now)
-		if errText != "" {
-			return Fail(errText)
-		}
-		s := tx.key(args[0])
-		s.set(args[2])
-		tx.last(s, form, ms)
-		return okReply
+func writeSetEX(form TimeForm) Writer {
+	return func(cmd *Command, args [][]byte, now func() int64) (w Write, errText string) {
+		w = Write{Op: wire.DoSet, Value: args[2], Timed: true, Form: form}
+		w.Millis, errText = positiveTime(cmd, form, args[1], now())
+		return w, errText
 	}
 }
 
@@ -101,7 +83,7 @@ func evalGetEX(tx *Tx, cmd *Command, args [][]byte) wire.Value {
 	reply := value(s)
 	switch {
 	case o.Timed:
-		ms, errText := PositiveTime(cmd, o.Form, o.Time, tx.Now)
+		ms, errText := positiveTime(cmd, o.Form, o.Time, tx.Now)
 		if errText != "" {
 			return Fail(errText)
 		}
@@ -143,39 +125,28 @@ func evalMSetNX(tx *Tx, cmd *Command, args [][]byte) wire.Value {
 	return Number(1)
 }
 
-func evalAppend(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	s := tx.key(args[0])
-	size := len(s.value) + len(args[1])
-	if fail, bad := tx.tooLong(size); bad {
-		return fail
+func writeAppend(_ *Command, args [][]byte, _ func() int64) (Write, string) {
+	return Write{Op: wire.DoAppend, Value: args[1], Reply: OutcomeNumber}, ""
+}
+
+func readStrlen([][]byte) (Read, string) {
+	return Read{Cut: nothing, Reply: func(f Found) wire.Value { return Number(int64(f.Length)) }}, ""
+}
+
+func readGetRange(args [][]byte) (Read, string) {
+	start, ok := ParseInt(args[1])
+	end, ok2 := ParseInt(args[2])
+	if !ok || !ok2 {
+		return Read{}, ErrNotInteger
 	}
-	s.become(slices.Concat(s.value, args[1]))
-	return Number(int64(size))
+	return Read{
+		Cut:   func(length int) (from, to int) { return span(length, start, end) },
+		Reply: func(f Found) wire.Value { return Bulk(f.Value) },
+	}, ""
 }
 
-func evalStrlen(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	return Number(int64(len(tx.key(args[0]).value)))
-}
-
-func evalGetRange(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	start, end, ok := ParseRange(args[1], args[2])
-	if !ok {
-		return Fail(ErrNotInteger)
-	}
-	b := tx.key(args[0]).value
-	from, to := Range(len(b), start, end)
-	return Bulk(b[from:to])
-}
-
-// ParseRange reads the bounds of GETRANGE.
-func ParseRange(from, to []byte) (start, end int64, ok bool) {
-	start, ok1 := ParseInt(from)
-	end, ok2 := ParseInt(to)
-	return start, end, ok1 && ok2
-}
-
-// Range says which bytes of a value GETRANGE cuts out: from … to.
-func Range(length int, start, end int64) (from, to int) {
+// span says which bytes of a value GETRANGE cuts out: from … to.
+func span(length int, start, end int64) (from, to int) {
 	size := int64(length)
 	if start < 0 && end < 0 && start > end {
 		return 0, 0
@@ -219,38 +190,29 @@ func evalSetRange(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	return Number(int64(len(grown)))
 }
 
-func evalIncr(delta int64) Evaluator {
-	return func(tx *Tx, _ *Command, args [][]byte) wire.Value { return increment(tx.key(args[0]), delta) }
-}
-
-func evalIncrBy(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	delta, errText := ParseDelta(args[1], false)
-	if errText != "" {
-		return Fail(errText)
+func writeIncr(delta int64) Writer {
+	return func(*Command, [][]byte, func() int64) (Write, string) {
+		return Write{Op: wire.DoIncr, Delta: delta, Reply: OutcomeNumber}, ""
 	}
-	return increment(tx.key(args[0]), delta)
 }
 
-func evalDecrBy(tx *Tx, _ *Command, args [][]byte) wire.Value {
-	delta, errText := ParseDelta(args[1], true)
-	if errText != "" {
-		return Fail(errText)
+func writeIncrBy(_ *Command, args [][]byte, _ func() int64) (Write, string) {
+	n, ok := ParseInt(args[1])
+	if !ok {
+		return Write{}, ErrNotInteger
 	}
-	return increment(tx.key(args[0]), delta)
+	return Write{Op: wire.DoIncr, Delta: n, Reply: OutcomeNumber}, ""
 }
 
-// ParseDelta reads by how much INCRBY or, with down, DECRBY changes a value.
-func ParseDelta(arg []byte, down bool) (delta int64, errText string) {
-	n, ok := ParseInt(arg)
+func writeDecrBy(_ *Command, args [][]byte, _ func() int64) (Write, string) {
+	n, ok := ParseInt(args[1])
 	switch {
 	case !ok:
-		return 0, ErrNotInteger
-	case down && n == math.MinInt64:
-		return 0, errDecrOverflow
-	case down:
-		n = -n
+		return Write{}, ErrNotInteger
+	case n == math.MinInt64:
+		return Write{}, errDecrOverflow
 	}
-	return n, ""
+	return Write{Op: wire.DoIncr, Delta: -n, Reply: OutcomeNumber}, ""
 }
 
 func increment(s *state, delta int64) wire.Value {

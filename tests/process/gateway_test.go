@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"viewring/internal/wire"
+	"viewring/server/redis"
 	"viewring/tests/harness"
 )
 
@@ -79,12 +80,15 @@ func TestGateway(t *testing.T) {
 		{"WATCH {x}b", "OK"}, {"SET {x}b 7", "OK"}, {"MULTI", "OK"}, {"SET {x}b 8", "QUEUED"}, {"EXEC", "(nil)"}, {"GET {x}b", "7"},
 		{"WATCH {x}b", "OK"}, {"GET {x}b", "7"}, {"MULTI", "OK"}, {"SET {x}b 8", "QUEUED"}, {"EXEC", "[OK]"}, {"GET {x}b", "8"},
 		{"SET s v PX 100000", "OK"}, {"TTL s", "100"},
+		{"SETBIT bits 6 1", "0"}, {"GETBIT bits 6", "1"}, {"GETBIT bits 7", "0"}, {"GET bits", "\x02"}, {"TTL bits", "-1"},
+		{"MULTI", "OK"}, {"SETBIT bits 7 1", "QUEUED"}, {"GETBIT bits 7", "QUEUED"}, {"COMMAND COUNT", "-ERR Command not allowed inside a transaction"}, {"DISCARD", "OK"},
+		{"HELLO x", "-ERR Protocol version is not an integer or out of range"}, {"CLIENT SETNAME me", "OK"}, {"CLIENT GETNAME", "me"}, {"SELECT 1", "-ERR DB index is out of range"},
 	} {
 		if got := ask(t, c, step[0]); got != step[1] {
 			t.Errorf("%s: %s, want %s", step[0], got, step[1])
 		}
 	}
-	if info := ask(t, c, "INFO"); !strings.Contains(info, "redis_mode:standalone") || !strings.Contains(info, "cluster_enabled:0") {
+	if info := ask(t, c, "INFO"); !strings.Contains(info, "redis_version:"+redis.Version+"\r\nredis_mode:standalone") || !strings.Contains(info, "cluster_enabled:0") {
 		t.Errorf("INFO:\n%s", info)
 	}
 	testGatewayScan(t, c)
