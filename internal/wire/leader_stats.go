@@ -54,46 +54,54 @@ func readStats(r *codec.Reader) (n statsFields, full bool) {
 	return n, r.Bool()
 }
 
-// laterStats are the numbers that came after, in their order: add at the end only.
-type laterStats [18]uint64
+// laterStats are the numbers that came after, each at a place that other builds know it by.
+type laterStats [laterCount]uint64
 
-// The bits of the last of them.
+// laterBits is the place of the number that has bits; it stays.
+const (
+	laterBits  = 17
+	laterCount = laterBits + 1
+)
+
+// The bits. A new one may be added behind them.
 const (
 	statsCollecting = 1 << iota
 	statsCheckpointing
 )
 
-// laterFields are where the numbers go, but for the bits.
-func laterFields(s *vocab.ServerStats) [17]*uint64 {
-	return [...]*uint64{
+// laterFields are where the numbers go, but for the bits: a new one is added at the end,
+// behind those, and laterCount with it.
+func laterFields(s *vocab.ServerStats) [laterCount]*uint64 {
+	return [laterCount]*uint64{
 		&s.LogKeys, &s.LogSegments, &s.LogDisk, &s.LogLive, &s.LogTombstones, &s.LogWritten, &s.LogCopied, &s.LogFreed,
 		&s.Checkpoints, &s.CheckpointBytes, &s.LogDamage, &s.Memory, &s.IndexBytes, &s.ItemBytes, &s.ItemBytesMax,
 		&s.RequestBytes, &s.RequestBytesMax,
+		laterBits: nil,
 	}
 }
 
 func laterOf(s *vocab.ServerStats) (n laterStats) {
-	fields := laterFields(s)
-	for i, field := range fields {
-		n[i] = *field
+	for i, field := range laterFields(s) {
+		if field != nil {
+			n[i] = *field
+		}
 	}
 	if s.Collecting {
-		n[len(fields)] |= statsCollecting
+		n[laterBits] |= statsCollecting
 	}
 	if s.Checkpointing {
-		n[len(fields)] |= statsCheckpointing
+		n[laterBits] |= statsCheckpointing
 	}
 	return n
 }
 
 // setLater takes over the later number i, unless it is of a build to come.
 func setLater(s *vocab.ServerStats, i uint64, value uint64) {
-	fields := laterFields(s)
-	switch n := uint64(len(fields)); {
-	case i < n:
-		*fields[i] = value
-	case i == n:
+	switch {
+	case i == laterBits:
 		s.Collecting, s.Checkpointing = value&statsCollecting != 0, value&statsCheckpointing != 0
+	case i < laterCount:
+		*laterFields(s)[i] = value
 	}
 }
 

@@ -85,6 +85,15 @@ func TestStatsOfEarlierBuilds(t *testing.T) {
 	}
 }
 
+// TestLaterPlaces: builds know the later numbers by their places, so none moves.
+func TestLaterPlaces(t *testing.T) {
+	bits := laterOf(&vocab.ServerStats{Collecting: true, Checkpointing: true})
+	last := laterOf(&vocab.ServerStats{RequestBytesMax: 7})
+	if bits != (laterStats{17: 3}) || last != (laterStats{16: 7}) {
+		t.Errorf("the bits are in %v, the number before them in %v", bits, last)
+	}
+}
+
 // TestStatsOfLaterBuilds passes over what a build to come may add.
 func TestStatsOfLaterBuilds(t *testing.T) {
 	q := leaderSamples.heartbeat
