@@ -108,7 +108,7 @@ func (c *conn) takeAll() bool {
 		if !cl.done.Load() {
 			return false
 		}
-		if bytes += len(cl.answer.Value); bytes > pipelineBytesMax {
+		if bytes += max(len(cl.answer.Value), int(cl.cost)); bytes > pipelineBytesMax { // cost: replies that a closure writes
 			return false
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"viewring/internal/disk"
@@ -215,18 +214,16 @@ func (s *Store) copyLeft(c *content, g *segment) error {
 	if left == 0 {
 		return nil
 	}
-	if err := s.copyUnreadable(c); err != nil || s.opts.bugs.on(bugFreeEarly) {
-		return err
-	}
-	return s.barrier()
+	return s.copyUnreadable(c)
 }
 
 // collect copies what is needed of a segment and frees it.
 func (s *Store) collect(g *segment) error { return s.collectAt(g, false) }
 
 // collectAt is collect; paced, no faster than new writes make garbage while the disk does not
-// demand it.
-func (s *Store) collectAt(g *segment, paced bool) (err error) {
+// demand it. Where it does, because a busy writer lets each word that segments are free wait,
+// more of them are collected before one word for all.
+func (s *Store) collectAt(g *segment, paced bool) error {
 	s.waitFor(s.background)
 	defer s.background.unlock()
 	if s.closing.Load() {
@@ -234,9 +231,53 @@ func (s *Store) collectAt(g *segment, paced bool) (err error) {
 	}
 	s.sums.collecting.Store(true)
 	defer s.sums.collecting.Store(false)
+	began := s.stats.copied.Load()
+	freed, err := s.empty(g, paced)
+	for err == nil && paced && len(freed) < emptyMax && s.stats.copied.Load()-began < s.opts.SegmentBytes {
+		g := s.demanded()
+		if g == nil {
+			break
+		}
+		var more []*segment
+		if more, err = s.empty(g, paced); len(more) == 0 {
+			break
+		}
+		freed = append(freed, more...)
+	}
+	if len(freed) == 0 {
+		return err
+	}
+	if !s.opts.bugs.on(bugFreeEarly) {
+		if err := s.barrier(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(err, s.free(freed))
+}
+
+// demanded is the next segment to be collected where the log is longer than it may be, what
+// is about to be freed apart; else nil.
+func (s *Store) demanded() *segment {
+	s.mu.Lock()
+	_, hard := s.bounds()
+	ok, end := s.length() > hard && s.cur != nil, uint32(0)
+	if ok {
+		end = s.cur.number
+	}
+	s.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	g, _ := s.victim(end, true)
+	return g
+}
+
+// empty copies what is needed of a segment, and returns it, and others of which nothing is
+// needed, to be freed when the copies are durable; none where it has to stay.
+func (s *Store) empty(g *segment, paced bool) (freed []*segment, err error) {
 	if !g.durable.Load() {
 		if err := s.barrier(); err != nil { // its seal comes before the frames of the next
-			return err
+			return nil, err
 		}
 	}
 	s.mu.Lock()
@@ -253,18 +294,21 @@ func (s *Store) collectAt(g *segment, paced bool) (err error) {
 	if !drop {
 		kept += g.dropBytes
 	}
-	idle, won := kept == 0, g.won(kept)
+	freed, won := []*segment{g}, g.won(kept)
+	if kept == 0 {
+		freed = s.addEmpty(freed)
+	}
 	s.mu.Unlock()
-	if !idle {
+	if kept > 0 {
 		c, err := s.readAll(g)
 		if err != nil && !disk.Unreadable(err) {
-			return fmt.Errorf("collect segment %d: %w", g.number, err)
+			return nil, fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 		if err != nil {
 			// It stays: what of it can be read is read one by one.
 			s.damage.Add(1)
 			s.opts.Logger.Error("a segment is not collected", "segment", g.number, "err", err)
-			return nil
+			return nil, nil
 		}
 		m := &moving{c: c, slots: c.gather(), drop: drop, paced: paced, won: won, size: g.size, done: make(chan struct{})}
 		if len(m.slots) == 0 {
@@ -275,10 +319,33 @@ func (s *Store) collectAt(g *segment, paced bool) (err error) {
 			err = s.copyLeft(c, g)
 		}
 		if err != nil {
-			return fmt.Errorf("collect segment %d: %w", g.number, err)
+			return nil, fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 	}
-	return s.free(g)
+	s.mu.Lock()
+	for _, g := range freed {
+		s.leaving += g.size
+	}
+	s.mu.Unlock()
+	return freed, nil
+}
+
+// emptyMax is how many segments are freed together.
+const emptyMax = 64
+
+// addEmpty adds segments of which nothing is needed: behind a busy writer each word that
+// segments are free waits long to be durable, and one is enough for all. The caller holds mu.
+func (s *Store) addEmpty(freed []*segment) []*segment {
+	for _, g := range s.table.order {
+		if len(freed) == emptyMax || s.cur != nil && g.number >= s.cur.number {
+			break
+		}
+		if g.live == 0 && g.dropBytes == 0 && g.durable.Load() && !g.collected {
+			g.collected = true
+			freed = append(freed, g)
+		}
+	}
+	return freed
 }
 
 // readAll reads a segment. What its file has been cut off of reads as zeros.
@@ -475,51 +542,4 @@ func (s *Store) copyLost(p *placed) (int, error) {
 		q.items.share(p.bound)
 	}
 	return r.bytes(), nil
-}
-
-// free takes a segment out of the log. Its file goes when the log says durably that it
-// has gone: else its absence would be damage.
-func (s *Store) free(g *segment) error {
-	s.mu.Lock()
-	if !s.opts.bugs.on(bugFreeUnsaid) {
-		r := record{kind: kindFree, key: rowKey(bound{pos: uint64(g.number)})}
-		if err := s.reserve(r.bytes(), 1); err != nil {
-			s.mu.Unlock()
-			return err
-		}
-		s.append(&r)
-		s.work.Signal()
-	}
-	s.dropSegment(g) // the heads of later segments do not name it
-	s.mu.Unlock()
-	if !s.opts.bugs.on(bugFreeEarly) {
-		if err := s.barrier(); err != nil {
-			return err
-		}
-	}
-	s.removeFile(g.number)
-	s.stats.freed.Add(1)
-	return nil
-}
-
-// removeFile removes the file of a segment that is no more. If that fails it is for another
-// time: at the latest the next start finds it in no list.
-func (s *Store) removeFile(n uint32) {
-	if err := s.fs.Remove(segmentName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.opts.Logger.Warn("the file of a segment that is no more is not removed", "segment", n, "err", err)
-		s.mu.Lock()
-		s.unremoved = append(s.unremoved, n)
-		s.mu.Unlock()
-	}
-}
-
-// removeAgain removes what could not be removed before.
-func (s *Store) removeAgain() {
-	s.mu.Lock()
-	again := s.unremoved
-	s.unremoved = nil
-	s.mu.Unlock()
-	for _, n := range again {
-		s.removeFile(n)
-	}
 }

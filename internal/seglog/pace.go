@@ -29,7 +29,7 @@ func (c *content) gather() (all []placed) {
 	return all
 }
 
-// carry copies the records of m that are needed. It returns when the copies are durable.
+// carry copies the records of m that are needed.
 //
 // Most of them ride: the writer adds them to the frames of sets, as they are due. Where there
 // are no sets, or somebody waits for the end, they get frames of their own, in turn with those
@@ -44,34 +44,56 @@ func (s *Store) carry(m *moving) error {
 		s.moving = nil
 		s.mu.Unlock()
 	}()
-	look := time.NewTimer(lookEvery)
+	look := time.NewTicker(lateEvery)
 	defer look.Stop()
-	for seen := int64(-1); !m.isDone(); {
+	seen, quiet, late := int64(-1), 0, 0 // looks in a row at which nothing was written, and less was copied than is due
+	for !m.isDone() {
 		s.mu.Lock()
-		now, low := s.fresh, s.low
+		now, due, low := s.fresh, s.due(m), s.low
+		behind := m.next < due
 		s.mu.Unlock()
-		if now == seen || low || !m.paced || s.hurried.Load() > 0 {
-			if err := s.moveChunk(m); err != nil {
-				return err
+		var err error
+		switch {
+		case !m.paced || low || quiet >= quietLooks || s.hurried.Load() > 0:
+			err = s.moveChunk(m, true)
+		case behind && (late >= lateLooks || due == len(m.slots)):
+			// A writer that has whole frames waiting takes no copies along. Those who fill
+			// them wait behind these, which are no more than a segment has.
+			err = s.moveChunk(m, false)
+		default:
+			select {
+			case <-m.done:
+			case <-s.hurry:
+			case <-s.failure:
+				return s.Err()
+			case <-s.quit:
+				return ErrClosed
+			case <-look.C:
+				quiet, late = counted(quiet, now == seen), counted(late, behind)
+				seen = now
 			}
-			continue
 		}
-		select {
-		case <-m.done:
-		case <-s.hurry:
-		case <-s.failure:
-			return s.Err()
-		case <-s.quit:
-			return ErrClosed
-		case <-look.C:
-			look.Reset(lookEvery)
-			seen = now
+		if err != nil {
+			return err
 		}
 	}
-	if m.err != nil || s.opts.bugs.on(bugFreeEarly) {
-		return m.err
+	return m.err
+}
+
+// While a collection goes on it is looked at so often: when nothing is written for half a
+// second, or copies that ride have been late for a while, others are made.
+const (
+	lateEvery  = 50 * time.Millisecond
+	quietLooks = 10
+	lateLooks  = 4
+)
+
+// counted is how many looks in a row said yes.
+func counted(n int, yes bool) int {
+	if !yes {
+		return 0
 	}
-	return s.barrier()
+	return n + 1
 }
 
 func (m *moving) isDone() bool {
@@ -84,20 +106,24 @@ func (m *moving) isDone() bool {
 }
 
 // moveChunk copies some records in a frame of their own, as many as go into one: else the
-// writer takes them one by one, and each frame is padded.
-func (s *Store) moveChunk(m *moving) error {
+// writer takes them one by one, and each frame is padded. It waits for them if it is told to.
+func (s *Store) moveChunk(m *moving, wait bool) error {
 	s.mu.Lock()
 	bytes := 0
-	for m.more() && bytes < collectChunk && s.Err() == nil {
+	for end := m.next + looksMax; m.more() && bytes < collectChunk && m.next < end && s.Err() == nil; {
 		bytes += s.moveNext(m)
 	}
 	s.work.Signal()
 	s.mu.Unlock()
-	if s.opts.bugs.on(bugFreeEarly) {
+	if !wait || s.opts.bugs.on(bugFreeEarly) {
 		return s.Err()
 	}
 	return s.barrier()
 }
+
+// looksMax is how many records are looked at under one lock: those that are needed no more
+// take no room in a frame, and batches wait meanwhile.
+const looksMax = 4096
 
 func (m *moving) more() bool { return m.err == nil && m.next < len(m.slots) }
 
@@ -124,7 +150,7 @@ func (s *Store) ride() {
 	if m.paced {
 		due = s.due(m)
 	}
-	for bytes := 0; m.more() && bytes < collectChunk && len(s.queue) == 0 && s.Err() == nil; {
+	for bytes, end := 0, m.next+looksMax; m.more() && bytes < collectChunk && m.next < end && len(s.queue) == 0 && s.Err() == nil; {
 		if m.next >= due && !s.findFit(m) {
 			return
 		}
@@ -191,10 +217,10 @@ func (s *Store) due(m *moving) int {
 }
 
 // length is how long the log is, but for what of its newest segment waits to be written and of
-// one that is collected was copied: it goes up with each byte that is written, and down with each
+// those that are collected was copied: it goes up with each byte that is written, and down with each
 // that collection gives back, not by whole segments. The caller holds mu.
 func (s *Store) length() int64 {
-	n := s.sums.disk.Load()
+	n := s.sums.disk.Load() - s.leaving
 	if s.cur != nil && !s.cur.over {
 		n -= s.cur.size - int64(s.cur.end)
 	}

@@ -120,6 +120,7 @@ type Store struct {
 	hurry   chan struct{} // capacity 1: hurried was 0
 	grown   chan struct{} // capacity 1: there is a new segment
 	fresh   int64         // bytes of batches since the start: what makes garbage; guarded by mu
+	leaving int64         // bytes of segments that are about to be freed; guarded by mu
 	spareAt int64         // how long the spare file is, or will be; guarded by mu
 
 	damage   atomic.Uint64 // damaged records, frames and segments met

@@ -92,7 +92,7 @@ const ownBytesMin = 16 << 10
 // Own returns an argument of the last command, for keeps: where it is long the Reader gives
 // its buffer away, the other arguments with it, and goes on in another one.
 func (r *Reader) Own(arg []byte) []byte {
-	if len(arg) < ownBytesMin {
+	if len(arg) < ownBytesMin || len(arg) < len(r.buf)/2 { // what is kept long holds little more than itself
 		return bytes.Clone(arg)
 	}
 	rest := r.buf[r.r:r.w]

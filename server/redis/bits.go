@@ -31,7 +31,11 @@ func evalSetBit(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	if at < len(s.value) && before == bit {
 		return Number(before) // no write, which would spoil another's WATCH
 	}
-	changed := make([]byte, max(at+1, len(s.value)))
+	size := max(at+1, len(s.value))
+	if fail, bad := tx.tooLong(s, size); bad {
+		return fail
+	}
+	changed := make([]byte, size)
 	copy(changed, s.value)
 	if changed[at] &^= mask; bit == 1 {
 		changed[at] |= mask

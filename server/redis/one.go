@@ -97,7 +97,7 @@ func (tx *Tx) mutate(s *state, w *Write) wire.Value {
 		return Number(1)
 	case wire.DoAppend:
 		size := len(s.value) + len(w.Value)
-		if fail, bad := tx.tooLong(size); bad {
+		if fail, bad := tx.tooLong(s, size); bad {
 			return fail
 		}
 		s.become(append(append(make([]byte, 0, size), s.value...), w.Value...))

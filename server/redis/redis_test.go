@@ -342,3 +342,35 @@ func TestReadmeListsCommands(t *testing.T) {
 		}
 	}
 }
+
+// TestMadeTogether: short commands that make long values of many keys take no more memory
+// than their share.
+func TestMadeTogether(t *testing.T) {
+	for _, command := range []string{"setbit k%d 7999 1", "setrange k%d 999 x"} {
+		tx := NewTx(1, 1000)
+		refused, made := 0, 0
+		for i := range 50 {
+			words := fields(fmt.Sprintf(command, i%20))
+			cmd, args, errText := Resolve(words)
+			if errText != "" {
+				t.Fatal(errText)
+			}
+			if v := cmd.Run(tx, args); v.Err() != nil {
+				refused++
+			}
+		}
+		for _, c := range tx.Changes() {
+			made += len(c.Value)
+		}
+		if refused == 0 || made > madeShare*1000 {
+			t.Errorf("%s: %d bytes of values were made, %d commands were refused", command, made, refused)
+		}
+	}
+}
+
+func fields(text string) (words [][]byte) {
+	for _, w := range strings.Fields(text) {
+		words = append(words, []byte(w))
+	}
+	return words
+}

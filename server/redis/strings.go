@@ -179,11 +179,11 @@ func evalSetRange(tx *Tx, _ *Command, args [][]byte) wire.Value {
 	if offset > int64(tx.ValueBytesMax) {
 		return Fail(errTooLong)
 	}
-	size := int(offset) + len(part)
-	if fail, bad := tx.tooLong(size); bad {
+	size := max(int(offset)+len(part), len(s.value))
+	if fail, bad := tx.tooLong(s, size); bad {
 		return fail
 	}
-	grown := make([]byte, max(size, len(s.value)))
+	grown := make([]byte, size)
 	copy(grown, s.value)
 	copy(grown[offset:], part)
 	s.become(grown)

@@ -9,6 +9,7 @@ type Tx struct {
 	ValueBytesMax int
 	keys          map[string]*state
 	order         []*state
+	made          int // bytes of the values that commands made
 }
 
 // state is a key's. Values that were loaded are never changed in place.
@@ -20,6 +21,7 @@ type state struct {
 	timed   bool  // a command gave it expiry as a time from now
 
 	wasPresent, changed bool
+	made                int // bytes of the value that a command made
 }
 
 // NewTx returns a Tx without keys.
@@ -101,7 +103,17 @@ func (tx *Tx) Changes() (changes []Change) {
 	return changes
 }
 
-// tooLong is the reply where a value would grow beyond the limit.
-func (tx *Tx) tooLong(size int) (wire.Value, bool) {
-	return Fail(errTooLong), size > tx.ValueBytesMax
+// madeShare is how many times the longest value commands may make in all: what they change
+// is refused as a whole where it is more than one of that length.
+const madeShare = 4
+
+// tooLong is the reply where a key's value would grow beyond the limit, or with it all that
+// the commands make beyond its share: a few short commands could take gigabytes.
+func (tx *Tx) tooLong(s *state, size int) (wire.Value, bool) {
+	if size > tx.ValueBytesMax || tx.made-s.made+size > madeShare*tx.ValueBytesMax {
+		return Fail(errTooLong), true
+	}
+	tx.made += size - s.made
+	s.made = size
+	return wire.Value{}, false
 }
