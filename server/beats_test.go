@@ -36,7 +36,7 @@ func TestHungLaneIsSilent(t *testing.T) {
 		now := time.Now()
 		return replica.Instant{Mono: now.Sub(began) + time.Duration(ahead.Load()), Wall: now.UnixMilli()}
 	}
-	stands := &lineWith{words: []byte("a lane stands still"), found: make(chan struct{})}
+	stands := &lineWith{words: []byte("a lane is stalled"), found: make(chan struct{})}
 	opts.Logger = slog.New(slog.NewTextHandler(stands, nil))
 	s := c.start(opts)
 	c.wait("heartbeats", func() bool { return c.leader.heartbeats() > 2 })

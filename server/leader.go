@@ -19,7 +19,7 @@ func (s *Server) runHeartbeats(leader *wire.Leader) {
 	for wait.For(s.ctx, s.untilNext(time.Duration(s.beatEvery.Load()))) {
 		if lane := s.hungLane(); lane >= 0 {
 			if !silent {
-				s.logger.Error("a lane stands still: no heartbeats until it goes on", "lane", lane)
+				s.logger.Error("a lane is stalled: no heartbeats until it goes on", "lane", lane)
 			}
 			silent = true
 			continue

@@ -39,9 +39,9 @@ command is ended with all its process group: SIGTERM, and SIGKILL within half of
 --lock-delay, for which the lock is kept from others; that is exit code 4.
 
 --wait bounds the waiting; --wait 0 tries once. A lock that others hold is exit
-code 4; so is the end of --wait. The end of --timeout is exit code 3. Who would
-close a circle of clients that wait for each other is refused, exit code 4, or
-waits with --on-deadlock wait; all in the circle are told.`,
+code 4; so is the end of --wait. The end of --timeout is exit code 3. A client
+whose wait would complete a deadlock is refused, exit code 4, or waits with
+--on-deadlock wait; every client in the deadlock is told.`,
 		Example: `  viewring lock_get backups alice
   viewring lock_get backups bob --wait 0
   viewring lock_get backups carol --wait 10m -- ./backup.sh --full
@@ -69,7 +69,7 @@ waits with --on-deadlock wait; all in the circle are told.`,
 	flags.DurationVar(&f.wait, "wait", -1, "wait this long in line (default: as long as --timeout allows)")
 	flags.DurationVar(&f.ttl, "ttl", 0, "release the lock after this long (default: never)")
 	flags.BoolVar(&f.Shared, "shared", false, "hold it together with other readers")
-	flags.StringVar(&f.onDeadlock, "on-deadlock", "fail", "what to do instead of closing a circle: `fail`, or wait")
+	flags.StringVar(&f.onDeadlock, "on-deadlock", "fail", "what to do where waiting completes a deadlock: `fail`, or wait")
 	flags.DurationVar(&f.SessionOptions.TTL, "session-ttl", 10*time.Second, "with COMMAND: the lock is lost after this long without news of this process")
 	flags.DurationVar(&f.LockDelay, "lock-delay", time.Second, "with COMMAND: keep a lost lock from others for this long")
 	return cmd

@@ -43,10 +43,10 @@ const viewleaderLong = `Run a view leader until Ctrl-C: it keeps the view (epoch
 what) and the locks, in its data folder. No read or write of a key waits for it.
 
 --fast halves the time until others serve what a dead server served, from about
-0.7 to 0.3 s: heartbeats every 50 ms, down after 300 ms, leases of 300 ms. The price:
-three times the heartbeats, and a server that stands still for 0.3 s, on a busy
-machine or disk, already loses its part until it has copied what it missed. Nothing
-acknowledged is at stake: leases are waited out, however long they are.
+0.7 to 0.35 s: heartbeats every 50 ms, down after 300 ms, leases of 300 ms. The
+price: three times the heartbeats, and a server that stalls for 0.3 s, on a busy
+machine or disk, is declared dead and loses its part until it has copied what it
+missed. Nothing acknowledged is at stake: leases are waited out, however long.
 
 --peers names all view leaders of a group of three or five, this one among them: the
 same list for each. Any minority of them may die. They form the group when all are
