@@ -143,6 +143,7 @@ func (c *Client) start(ctx context.Context) error {
 // answers or ctx ends.
 func (c *Client) askLeader(ctx context.Context) error {
 	pause := 10 * time.Millisecond
+	var last error
 	for {
 		v, err := c.leader.View(ctx, nil, 0)
 		if err == nil && v != nil {
@@ -154,8 +155,9 @@ func (c *Client) askLeader(ctx context.Context) error {
 		if err == nil {
 			err = errors.New("no view yet")
 		}
+		last = wire.Telling(last, err)
 		if !wait.For(ctx, jitter(pause)) {
-			return fmt.Errorf("view leader %s: %s", c.leaderNames(), cause(plain(err)))
+			return fmt.Errorf("view leader %s: %s", c.leaderNames(), cause(plain(last)))
 		}
 		pause = min(2*pause, 250*time.Millisecond)
 	}
@@ -163,6 +165,7 @@ func (c *Client) askLeader(ctx context.Context) error {
 
 // askServers fetches the view from any server, likewise.
 func (c *Client) askServers(ctx context.Context) error {
+	var last error
 	for {
 		err := c.askServersOnce(ctx)
 		if err == nil {
@@ -171,8 +174,9 @@ func (c *Client) askServers(ctx context.Context) error {
 		if wire.IsLockedOut(err) {
 			return err
 		}
+		last = wire.Telling(last, err)
 		if !wait.For(ctx, jitter(200*time.Millisecond)) {
-			return fmt.Errorf("servers: %s", cause(plain(err)))
+			return fmt.Errorf("servers: %s", cause(plain(last)))
 		}
 	}
 }
@@ -195,13 +199,15 @@ func (c *Client) askServersOnce(ctx context.Context) error {
 			}
 		}()
 	}
-	var err error
+	var last error
 	for range addrs {
-		if err = <-results; err == nil {
+		err := <-results
+		if err == nil {
 			return nil
 		}
+		last = wire.Telling(last, err)
 	}
-	return err
+	return last
 }
 
 // askServer adopts the view of the server at addr, if it is newer.

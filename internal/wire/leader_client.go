@@ -130,9 +130,11 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 	}
 	pause := leaderPauseMin
 	failing := time.Now()
+	var last error
 	for {
 		began := time.Now()
 		v, t := l.try(ctx, q)
+		last = Telling(last, t.err)
 		switch tries.Next(t.came) {
 		case outcome.Answer:
 			if q.once && (IsCode(t.err, CodeRefused) || IsCode(t.err, CodeNotHeld)) {
@@ -160,7 +162,7 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 			if notHead {
 				return ended(v, fmt.Errorf("%w: %s", ErrNoHead, strings.Join(l.addresses(), ", ")))
 			}
-			return ended(v, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addresses(), ", "), t.err))
+			return ended(v, fmt.Errorf("%w: %s: %w", ErrLeaderUnreachable, strings.Join(l.addresses(), ", "), last))
 		}
 		pause = min(2*pause, leaderPauseMax)
 	}

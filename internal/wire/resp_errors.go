@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -49,6 +50,15 @@ func ParseServerError(text string) *ServerError {
 		return &ServerError{Code: CodeErr, Message: text}
 	}
 	return &ServerError{Code: code, Message: message}
+}
+
+// Telling returns which of two tries' errors says more: the later one, unless it only says
+// that the time was over.
+func Telling(before, err error) error {
+	if before != nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)) {
+		return before
+	}
+	return err
 }
 
 // IsCode reports whether err is, or wraps, a *ServerError with that code.
