@@ -115,7 +115,11 @@ func floorFail(err error) {
 }
 
 func floorServe(ctx context.Context, self int, dir string, addrs []string) error {
-	s, err := store.Open(dir, disk.Dir(dir), store.Options{}, slog.New(slog.DiscardHandler))
+	fs, err := disk.Make(dir)
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(dir, fs, store.Options{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err
 	}
