@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,14 +16,12 @@ import (
 func TestUpEndsAndResumes(t *testing.T) {
 	s, d := harness.Up(t, "--servers", "2")
 	s.OK("setr", "kept", "value")
-	addrs := append(serverAddrs(t, s), s.Leader)
+	addrs, children := append(serverAddrs(t, s), s.Leader), childrenOf(t, d.Cmd.Process.Pid)
 	if err := d.Cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	<-d.Done
-	for _, addr := range addrs {
-		harness.Eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
-	}
+	waitEnded(t, children, addrs)
 	again := s.Start("up", "--data", filepath.Join(s.Dir, "cluster"))
 	again.Stdout.Wait(t, "is up again", again.Done)
 	if got := s.OK("getr", "kept"); got != "value" {
@@ -40,6 +39,53 @@ func listens(addr string) bool {
 	}
 	conn.Close()
 	return true
+}
+
+// childrenOf returns the processes that one started, three or more; nil where there is no
+// /proc to tell.
+func childrenOf(t *testing.T, parent int) (pids []int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil || len(stats) == 0 {
+		return nil
+	}
+	for _, name := range stats {
+		b, _ := os.ReadFile(name) // it may have ended
+		_, rest, _ := strings.Cut(string(b), ") ")
+		var state string
+		var pid, ppid int
+		if _, err := fmt.Sscan(rest, &state, &ppid); err != nil || ppid != parent {
+			continue
+		}
+		if _, err := fmt.Sscan(string(b), &pid); err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	if len(pids) < 3 {
+		t.Fatalf("only %v were started by %d", pids, parent)
+	}
+	return pids
+}
+
+// waitEnded waits for processes to end; where none could be found, for nobody to listen any
+// more: a port may soon be another test's.
+func waitEnded(t *testing.T, pids []int, addrs []string) {
+	t.Helper()
+	for _, pid := range pids {
+		harness.Eventually(t, fmt.Sprintf("process %d has ended", pid), func() bool { return !runs(pid) })
+	}
+	for _, addr := range addrs {
+		if pids == nil {
+			harness.Eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
+		}
+	}
+}
+
+// runs reports whether a process has not ended; one that nobody has waited for has.
+func runs(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && len(b) > 0
 }
 
 // A run leaves nothing running, whether it is interrupted or killed, and even
@@ -60,13 +106,12 @@ func TestRunLeavesNothing(t *testing.T) {
 			if len(addrs) != 3 {
 				t.Fatalf("addresses %q in\n%s", addrs, d.Stdout.Text())
 			}
+			children := childrenOf(t, d.Cmd.Process.Pid)
 			if err := d.Cmd.Process.Signal(sig); err != nil {
 				t.Fatal(err)
 			}
 			<-d.Done
-			for _, addr := range addrs {
-				harness.Eventually(t, "nobody listens at "+addr, func() bool { return !listens(addr) })
-			}
+			waitEnded(t, children, addrs)
 			if code := d.Cmd.ProcessState.ExitCode(); sig == os.Interrupt && code != 3 {
 				t.Errorf("exit %d after Ctrl-C, want 3", code)
 			}
