@@ -232,17 +232,17 @@ func (s *Store) collectAt(g *segment, paced bool) error {
 	s.sums.collecting.Store(true)
 	defer s.sums.collecting.Store(false)
 	began := s.stats.copied.Load()
-	freed, err := s.empty(g, paced)
-	for err == nil && paced && len(freed) < emptyMax && s.stats.copied.Load()-began < s.opts.SegmentBytes {
-		g := s.demanded()
-		if g == nil {
+	var freed []*segment
+	var err error
+	for g != nil {
+		var done bool
+		if done, err = s.empty(g, paced); !done {
 			break
 		}
-		var more []*segment
-		if more, err = s.empty(g, paced); len(more) == 0 {
-			break
+		freed, g = append(freed, g), nil
+		if paced && len(freed) < emptyMax && s.stats.copied.Load()-began < s.opts.SegmentBytes {
+			g = s.demanded()
 		}
-		freed = append(freed, more...)
 	}
 	if len(freed) == 0 {
 		return err
@@ -272,12 +272,12 @@ func (s *Store) demanded() *segment {
 	return g
 }
 
-// empty copies what is needed of a segment, and returns it, and others of which nothing is
-// needed, to be freed when the copies are durable; none where it has to stay.
-func (s *Store) empty(g *segment, paced bool) (freed []*segment, err error) {
+// empty copies what is needed of a segment, which is to be freed when the copies are durable;
+// false: it has to stay.
+func (s *Store) empty(g *segment, paced bool) (done bool, err error) {
 	if !g.durable.Load() {
 		if err := s.barrier(); err != nil { // its seal comes before the frames of the next
-			return nil, err
+			return false, err
 		}
 	}
 	s.mu.Lock()
@@ -294,21 +294,18 @@ func (s *Store) empty(g *segment, paced bool) (freed []*segment, err error) {
 	if !drop {
 		kept += g.dropBytes
 	}
-	freed, won := []*segment{g}, g.won(kept)
-	if kept == 0 {
-		freed = s.addEmpty(freed)
-	}
+	won := g.won(kept)
 	s.mu.Unlock()
 	if kept > 0 {
 		c, err := s.readAll(g)
 		if err != nil && !disk.Unreadable(err) {
-			return nil, fmt.Errorf("collect segment %d: %w", g.number, err)
+			return false, fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 		if err != nil {
 			// It stays: what of it can be read is read one by one.
 			s.damage.Add(1)
 			s.opts.Logger.Error("a segment is not collected", "segment", g.number, "err", err)
-			return nil, nil
+			return false, nil
 		}
 		m := &moving{c: c, slots: c.gather(), drop: drop, paced: paced, won: won, size: g.size, done: make(chan struct{})}
 		if len(m.slots) == 0 {
@@ -319,34 +316,17 @@ func (s *Store) empty(g *segment, paced bool) (freed []*segment, err error) {
 			err = s.copyLeft(c, g)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("collect segment %d: %w", g.number, err)
+			return false, fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 	}
 	s.mu.Lock()
-	for _, g := range freed {
-		s.leaving += g.size
-	}
+	s.leaving += g.size
 	s.mu.Unlock()
-	return freed, nil
+	return true, nil
 }
 
 // emptyMax is how many segments are freed together.
 const emptyMax = 64
-
-// addEmpty adds segments of which nothing is needed: behind a busy writer each word that
-// segments are free waits long to be durable, and one is enough for all. The caller holds mu.
-func (s *Store) addEmpty(freed []*segment) []*segment {
-	for _, g := range s.table.order {
-		if len(freed) == emptyMax || s.cur != nil && g.number >= s.cur.number {
-			break
-		}
-		if g.live == 0 && g.dropBytes == 0 && g.durable.Load() && !g.collected {
-			g.collected = true
-			freed = append(freed, g)
-		}
-	}
-	return freed
-}
 
 // readAll reads a segment. What its file has been cut off of reads as zeros.
 func (s *Store) readAll(g *segment) (*content, error) {

@@ -62,11 +62,12 @@ func TestAhead(t *testing.T) {
 	for _, ahead := range []int{0, 256 << 10} {
 		limits := DefaultLimits
 		limits.Ahead = ahead
-		r := NewReader(bytes.NewReader([]byte("*2\r\n$5\r\nFRAME\r\n$16000000\r\nx")), limits)
+		const sent = 2 * readBytesMin
+		r := NewReader(io.MultiReader(bytes.NewReader([]byte("*2\r\n$5\r\nFRAME\r\n$16000000\r\n")), bytes.NewReader(make([]byte, sent))), limits)
 		if _, err := r.ReadCommand(); err != io.ErrUnexpectedEOF {
 			t.Fatal(err)
 		}
-		if len(r.buf) > max(ahead, readBytesMin) {
+		if len(r.buf) > max(ahead, 2*sent) {
 			t.Errorf("with %d ahead the reader took %d bytes", ahead, len(r.buf))
 		}
 	}
