@@ -128,6 +128,24 @@ func TestReadsBehindWrite(t *testing.T) {
 	}
 }
 
+// TestLongRepliesAreNotTheReaders: what a closure writes counts by what it holds, so a client
+// that goes on writing while it takes no long reply is read on.
+func TestLongRepliesAreNotTheReaders(t *testing.T) {
+	cluster := startCluster(t, 1, 4, 1)
+	for cost, want := range map[int64]bool{pipelineBytesMax: true, pipelineBytesMax + 1: false} {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		c := newConn(cluster.servers[1], theirs, false)
+		cl := &call{conn: c, style: replyWritten, cost: cost}
+		cl.done.Store(true)
+		c.push(cl)
+		if got := c.takeAll(); got != want {
+			t.Errorf("a reply of %d bytes is the reader's: %t", cost, got)
+		}
+	}
+}
+
 // TestPipelineOfReads: replies come in the order of the commands, short and long ones,
 // whoever writes them.
 func TestPipelineOfReads(t *testing.T) {
