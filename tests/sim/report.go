@@ -129,6 +129,7 @@ type tally struct {
 	operations int
 	faults     int
 	virtual    time.Duration
+	hashes     uint64 // the sum of the runs': two builds that behave alike come to the same
 	counts     map[string]int
 	began      time.Time
 	spent      time.Duration // of the processors' time, before
@@ -154,6 +155,7 @@ func (t *tally) add(r Result) {
 	t.operations += r.Operations
 	t.faults += r.Faults
 	t.virtual += r.Virtual
+	t.hashes += r.Hash
 	if r.Violation != "" {
 		t.violations++
 		first, _, _ := strings.Cut(r.Violation, "\n")
@@ -177,6 +179,7 @@ func (t *tally) table() string {
 	spent := processorTime() - t.spent
 	fmt.Fprintf(&b, "%v of processor time a seed: %.0f seeds a minute and core\n", (spent / time.Duration(max(1, t.seeds))).Round(10*time.Microsecond),
 		float64(t.seeds)/spent.Minutes())
+	fmt.Fprintf(&b, "the runs' hashes add up to %016x\n", t.hashes)
 	for _, k := range slices.Sorted(maps.Keys(t.counts)) {
 		fmt.Fprintf(&b, "%-40s %10d\n", k, t.counts[k])
 	}
