@@ -40,8 +40,12 @@ func TestHungLaneIsSilent(t *testing.T) {
 	opts.Logger = slog.New(slog.NewTextHandler(stands, nil))
 	s := c.start(opts)
 	c.wait("heartbeats", func() bool { return c.leader.heartbeats() > 2 })
-	l := s.laneOf(0)
-	l.turn.Lock()
+	stood, goOn := make(chan struct{}), make(chan struct{})
+	go s.lanes.Of(0).InTurn(func(*replica.Core, int64) {
+		close(stood)
+		<-goOn
+	})
+	<-stood
 	ahead.Store(int64(time.Hour))
 	<-stands.found
 	before := c.leader.heartbeats()
@@ -51,7 +55,7 @@ func TestHungLaneIsSilent(t *testing.T) {
 		<-looks.C
 	}
 	after := c.leader.heartbeats()
-	l.turn.Unlock()
+	close(goOn)
 	if after != before {
 		t.Errorf("%d heartbeats while a lane stands still", after-before)
 	}

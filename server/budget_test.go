@@ -9,6 +9,7 @@ import (
 
 	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
+	"viewring/server/replica"
 )
 
 // info returns the figures of a server's INFO by name.
@@ -26,38 +27,6 @@ func info(t *testing.T, s *Server, section string) map[string]int64 {
 		}
 	}
 	return figures
-}
-
-// TestBudgetShares: what the index takes is taken from the items, down to the least; the
-// collector gets what Go may take, but always room above what lives.
-func TestBudgetShares(t *testing.T) {
-	const total = 232 << 20
-	b := &budget{s: &Server{}, total: total}
-	for index, want := range map[int64]int64{0: 128 << 20, 100 << 20: 48 << 20, 180 << 20: itemBytesMin, 1 << 40: itemBytesMin} {
-		if got := b.itemsBeside(index); got != want {
-			t.Errorf("beside an index of %d: %d bytes of items, want %d", index, got, want)
-		} else if limit := b.heapLimit(index, got+bufferBytes); got > itemBytesMin && limit != total-index {
-			t.Errorf("beside an index of %d and %d bytes of items Go may take %d, which is not what the budget has left", index, got, limit)
-		}
-	}
-	for _, tt := range []struct{ index, live, want int64 }{
-		{0, 10 << 20, total},
-		{100 << 20, 10 << 20, 132 << 20},
-		{100 << 20, 160 << 20, 232 << 20}, // more lives than the budget wants
-		{1 << 40, 0, heapSlackMin},
-	} {
-		if got := b.heapLimit(tt.index, tt.live); got != tt.want {
-			t.Errorf("an index of %d, %d alive: the limit is %d, want %d", tt.index, tt.live, got, tt.want)
-		}
-	}
-	for live, want := range map[int64]int{0: heapPercentMax, 8 << 20: heapPercentMax, 32 << 20: 125, 128 << 20: 50, 1 << 40: 25} {
-		if got := heapPercent(live); got != want {
-			t.Errorf("%d alive: collected at %d %%, want %d", live, got, want)
-		}
-	}
-	if live := liveBytes(); live < 1<<20 || live > 16<<30 {
-		t.Errorf("%d bytes of this process are taken to be alive", live)
-	}
 }
 
 // TestBudgetFollowsTheIndex has keys in so many partitions that the index grows: the
@@ -90,24 +59,23 @@ func TestBudgetFollowsTheIndex(t *testing.T) {
 	want := (128<<20-grown)*4/5 - 32<<20
 	c.wait("the lanes have their new shares", func() bool {
 		for _, l := range s.lanes {
-			l.turn.Lock()
-			limit := l.items.limit
-			l.turn.Unlock()
-			if int64(limit) != want/int64(len(s.lanes)) {
+			var limit int64
+			l.InTurn(func(_ *replica.Core, itemBytesMax int64) { limit = itemBytesMax })
+			if limit != want/int64(len(s.lanes)) {
 				return false
 			}
 		}
-		return s.keptBytes() > 0
+		return s.lanes.ItemBytes() > 0
 	})
 	m := info(t, s, "memory")
 	if m["memory_budget"] != 160<<20 || m["memory_items_max"] != want || m["memory_index"] != grown || m["memory_buffers"] != 160<<20-want-grown ||
 		m["memory_items"] == 0 || m["memory_items"] > want || m["requests_memory_max"] != 160<<20 {
 		t.Errorf("INFO memory says %v", m)
 	}
-	if n := percent.Load(); n < 25 || n > heapPercentMax {
+	if n := percent.Load(); n < 25 || n > 400 {
 		t.Errorf("the collector was told %d %%", n)
 	}
-	if n := told.Load(); n < heapSlackMin || m["memory_heap_limit"] == 0 {
+	if n := told.Load(); n < 32<<20 || m["memory_heap_limit"] == 0 {
 		t.Errorf("the collector was told %d, INFO says %d", n, m["memory_heap_limit"])
 	}
 	if st := s.stats(); int64(st.ItemBytesMax) != want || st.Memory != 160<<20 || int64(st.IndexBytes) != grown {

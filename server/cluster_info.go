@@ -15,7 +15,7 @@ import (
 // CLUSTER: the view in Redis's words, enough for a cluster-aware client to find its
 // way unmodified.
 
-func (c *conn) view() *ring.View { return c.s.views.current().view }
+func (c *conn) view() *ring.View { return c.s.views.View() }
 
 func (c *conn) sayClusterKeySlot(args [][]byte) wire.Value {
 	return redis.Number(int64(ring.SlotOf(string(args[0]))))

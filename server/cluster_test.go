@@ -122,7 +122,7 @@ func (c *cluster) waitBalanced() {
 			}
 		}
 		for _, s := range c.servers {
-			if st := s.stats(); s.done() < v.Epoch || st.Learners+st.Strays > 0 {
+			if st := s.stats(); s.lanes.Done() < v.Epoch || st.Learners+st.Strays > 0 {
 				return false
 			}
 		}

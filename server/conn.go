@@ -10,6 +10,8 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/lane"
+	"viewring/server/link"
 	"viewring/server/redis"
 	"viewring/server/replica"
 )
@@ -61,7 +63,7 @@ func (c *conn) take(cl *call, n int64) bool {
 		c.s.reached.buffers.Add(1)
 		return false
 	}
-	if c.s.memory.Add(n) > c.s.budget.requests {
+	if c.s.memory.Add(n) > c.s.budget.Requests() {
 		c.give(n)
 		c.s.reached.buffers.Add(1)
 		return false
@@ -90,10 +92,10 @@ type conn struct {
 
 	memory atomic.Int64 // bytes of its requests and answers under way
 
-	gathered [][]event  // by lane: read, not yet handed over
-	taken    []*call    // replies that the reading goroutine writes; empty but then
-	once     *wire.Once // the request id of the command being run, if it has one
-	session  session    // of the reading goroutine
+	gathered [][]lane.Event // by lane: read, not yet handed over
+	taken    []*call        // replies that the reading goroutine writes; empty but then
+	once     *wire.Once     // the request id of the command being run, if it has one
+	session  session        // of the reading goroutine
 
 	mu struct {
 		sync.Mutex
@@ -106,12 +108,12 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn, late bool) *conn {
-	c := &conn{s: s, nc: nc, wake: make(chan struct{}, 1), gathered: make([][]event, len(s.lanes))}
+	c := &conn{s: s, nc: nc, wake: make(chan struct{}, 1), gathered: make([][]lane.Event, len(s.lanes))}
 	c.room.L = &c.mu
 	c.reader = wire.NewReader(c, s.opts.Bounds.limits())
 	c.writer = wire.NewWriter(&wire.DeadlineWriter{Conn: nc, Timeout: s.opts.Bounds.WriteTimeout})
 	if c.session.late = late; late {
-		_ = nc.SetReadDeadline(time.Now().Add(linkTimeout)) // another server says at once that it is one
+		_ = nc.SetReadDeadline(time.Now().Add(link.Timeout)) // another server says at once that it is one
 	}
 	c.session.client = s.front.Join(nc.RemoteAddr().String(), nc.LocalAddr().String())
 	c.session.guard()
@@ -129,7 +131,7 @@ func (c *conn) submit() {
 	c.readGathered()
 	for i, events := range c.gathered {
 		if len(events) > 0 {
-			c.s.lanes[i].inbox.put(events...)
+			c.s.lanes.Put(i, events...)
 			clear(events)
 			c.gathered[i] = events[:0]
 		}
@@ -155,7 +157,7 @@ func (c *conn) serve() {
 	<-written
 	if link != nil {
 		_ = c.nc.SetReadDeadline(time.Time{}) // a broken connection says so when it is read
-		c.s.serveLink(c, link)
+		c.s.receiver.Serve(c.nc, link.hello)
 	}
 	_ = c.nc.Close() // over in any case
 }

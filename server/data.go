@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"time"
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/frame"
+	"viewring/server/lane"
 	"viewring/server/redis"
 	"viewring/server/replica"
 )
@@ -103,18 +106,17 @@ func (c *conn) route(cl *call) {
 
 // place puts a call among those that its lane is given next.
 func (c *conn) place(cl *call) {
-	v := c.s.views.current()
-	cl.partition = ring.PartitionOf(cl.slot, len(v.view.Partitions))
+	v := c.s.views.View()
+	cl.partition = ring.PartitionOf(cl.slot, len(v.Partitions))
 	if !cl.isRead && cl.look == nil {
-		c.session.noteWrite(cl.partition, len(v.view.Partitions))
+		c.session.noteWrite(cl.partition, len(v.Partitions))
 	}
-	i := int(cl.partition) % len(c.s.lanes)
-	kind := onCall
+	i, e := c.s.lanes.Index(cl.partition), lane.Asked(cl)
 	if cl.look != nil {
-		kind = onLook
+		e = lane.Looked(cl)
 	}
-	c.gathered[i] = append(c.gathered[i], event{kind: kind, call: cl})
-	if len(c.gathered[i]) >= laneDrainMax {
+	c.gathered[i] = append(c.gathered[i], e)
+	if len(c.gathered[i]) >= lane.DrainMax {
 		c.submit()
 	}
 }
@@ -187,12 +189,12 @@ var doStatuses = [...]wire.DoStatus{
 }
 
 func (c *conn) writeDoReply(a *replica.Answer) {
-	buf := takeBuffer()
+	buf := frame.TakeBuffer()
 	buf = wire.AppendDoReply(buf, &wire.DoReply{
 		Status: doStatuses[a.Status], Term: a.Version.Term, Seq: a.Version.Seq, Number: a.Number, Value: a.Value, Expiry: a.Expiry,
 	})
 	c.writer.WriteBulk(buf)
-	giveBuffer(buf)
+	frame.GiveBuffer(buf)
 }
 
 // errorText is the error reply for an answer, "" when it is none.
@@ -203,7 +205,7 @@ func (c *conn) errorText(cl *call) string {
 	case replica.StatusMoved:
 		return c.movedText(cl)
 	case replica.StatusUnavailable:
-		if v := c.s.views.current().view; v.Partitions[cl.partition].Primary() == 0 && v.Unserved(cl.partition) {
+		if v := c.s.views.View(); v.Partitions[cl.partition].Primary() == 0 && v.Unserved(cl.partition) {
 			return unservedText(cl, v)
 		}
 		return fmt.Sprintf("%s partition %d can't serve now", wire.CodeUnavailable, cl.partition)
@@ -238,11 +240,15 @@ func unservedText(cl *call, v *ring.View) string {
 	return code + " " + v.WhyUnserved(cl.partition)
 }
 
+// movedWaitMax is how long after a new view clients are not yet sent to a primary
+// that may not know it: it would send them back, again and again.
+const movedWaitMax = 100 * time.Millisecond
+
 // movedText sends the client to the primary, as the present view has it, once that
 // one knows: also where it is this server, whose lane was asked before it knew.
 func (c *conn) movedText(cl *call) string {
-	k := c.s.views.current()
-	v := k.view
+	k := c.s.views.Current()
+	v := k.View
 	p := &v.Partitions[cl.partition]
 	m := v.Member(p.Primary())
 	if v.Unserved(cl.partition) && (m == nil || m.ID != c.s.id) {
@@ -251,7 +257,7 @@ func (c *conn) movedText(cl *call) string {
 	if m == nil || m.Addr == "" {
 		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
 	}
-	c.s.heard.await(c.s.ctx, m.ID, p.Term, k.since.Add(movedWaitMax))
+	c.s.links.Epochs().Await(c.s.ctx, m.ID, p.Term, k.Since.Add(movedWaitMax))
 	return wire.MovedText(cl.slot, m.Addr)
 }
 

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"viewring/ring"
-	"viewring/server/replica"
 )
 
 // directBytesMax bounds a value that the reading goroutine writes by itself. What is
@@ -25,8 +24,8 @@ func (c *conn) readNow(cl *call) bool {
 	if c.reader.Buffered() > 0 || !c.takeWriter() {
 		return false
 	}
-	p := ring.PartitionOf(cl.slot, len(c.s.views.current().view.Partitions))
-	a, ok := c.s.laneOf(p).readNow(p, cl.request.Key, cl.cut)
+	p := ring.PartitionOf(cl.slot, len(c.s.views.View().Partitions))
+	a, ok := c.s.lanes.Of(p).ReadNow(p, cl.request.Key, cl.cut)
 	if !ok || len(a.Value) > directBytesMax {
 		c.leaveWriter() // before anything is in line
 		if ok {
@@ -52,7 +51,7 @@ func (c *conn) readGathered() {
 	n := 0
 	for _, events := range c.gathered {
 		for i := range events {
-			if !events[i].call.isRead {
+			if !events[i].IsRead() {
 				return
 			}
 		}
@@ -63,7 +62,7 @@ func (c *conn) readGathered() {
 	}
 	for i, events := range c.gathered {
 		if len(events) > 0 {
-			n := c.s.lanes[i].readFirst(events)
+			n := c.s.lanes[i].ReadFirst(events)
 			c.gathered[i] = slices.Delete(events, 0, n)
 		}
 	}
@@ -117,44 +116,6 @@ func (c *conn) takeAll() bool {
 	c.mu.calls = c.mu.calls[:0]
 	c.mu.writing = true
 	return true
-}
-
-// readFirst answers the first of some reads, up to one that can't be, and returns how
-// many they are.
-func (l *lane) readFirst(events []event) (n int) {
-	if !l.turn.TryLock() {
-		return 0
-	}
-	defer l.turn.Unlock()
-	if l.failed {
-		return 0
-	}
-	at := l.s.opts.Now()
-	for n < len(events) {
-		cl := events[n].call
-		a, ok := l.core.ReadNow(at, cl.partition, cl.request.Key, cl.cut)
-		if !ok {
-			break
-		}
-		cl.complete(a)
-		n++
-	}
-	return n
-}
-
-// readNow reads a key, or with a cut a part of its value, if the lane is not in the middle
-// of something and the core can answer at once. Any goroutine may call it. One look at the lease will do: it holds at
-// an instant after the request came, and nothing changes here between that instant and
-// the reading, so the read takes place at it.
-func (l *lane) readNow(p ring.PartitionID, key replica.Key, cut replica.Cut) (a replica.Answer, ok bool) {
-	if !l.turn.TryLock() {
-		return a, false
-	}
-	defer l.turn.Unlock()
-	if l.failed {
-		return a, false
-	}
-	return l.core.ReadNow(l.s.opts.Now(), p, key, cut)
 }
 
 // takeWriter lets the reading goroutine write a reply itself, until leaveWriter. It

@@ -26,7 +26,7 @@ func TestReadNow(t *testing.T) {
 		slot := ring.SlotOf(name)
 		p := ring.PartitionOf(slot, len(v.Partitions))
 		read := func(s *Server, name string) (replica.Answer, bool) {
-			return s.laneOf(p).readNow(p, replica.MakeKey(slot, replica.SpaceUser, name), nil)
+			return s.lanes.Of(p).ReadNow(p, replica.MakeKey(slot, replica.SpaceUser, name), nil)
 		}
 		for id, s := range c.servers {
 			if id != v.Partitions[p].Primary() {
@@ -43,21 +43,11 @@ func TestReadNow(t *testing.T) {
 				a, ok := read(s, "absent")
 				return ok && a.Status == replica.StatusNotFound
 			})
-			l := s.laneOf(p)
-			l.turn.Lock()
-			if a, ok := read(s, name); ok {
-				t.Errorf("in the middle of a round %+v was read", a)
-			}
-			l.failed = true
-			l.turn.Unlock()
-			for range 20 { // of which a tick takes some
+			s.lanes.Of(p).InTurn(func(*replica.Core, int64) {
 				if a, ok := read(s, name); ok {
-					t.Fatalf("after a round that failed %+v was read", a)
+					t.Errorf("in the middle of a round %+v was read", a)
 				}
-			}
-			l.turn.Lock()
-			l.failed = false
-			l.turn.Unlock()
+			})
 		}
 	}
 }

@@ -1,8 +1,10 @@
-// Package server is the process that stores. It joins the cluster at the view
-// leader and drives the replication cores: a few lanes, each an event loop that
-// owns a set of partitions and is the only goroutine to step their core. Around
-// them: links to the other servers, the view's adoption, promises, the requests
-// to the view leader, the mover of learners, and the connections of clients.
+// Package server is the process that stores. It joins the cluster at the view leader, talks
+// with clients, and is put together (assemble) from its parts, each in a package of its own:
+// lanes, which drive the replication cores (lane), links to the other servers (link), the view
+// and the view leader (membership), what a server does by itself (upkeep), and its memory (budget).
+//
+// Here run two goroutines for each connection, the listener's, the console's, one that watches
+// the store, and one that stops the others (supervise).
 //
 // A lane never waits for another goroutine, but for its own store and for the
 // syncs of its batches; everybody may wait for a lane. That order, and bounds on

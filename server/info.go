@@ -28,7 +28,7 @@ var infoSections = []struct {
 		return fmt.Sprintf("used_memory:%d\r\nused_memory_rss:%d\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"+
 			"memory_budget:%d\r\nmemory_index:%d\r\nmemory_items:%d\r\nmemory_items_max:%d\r\nmemory_buffers:%d\r\nmemory_heap_limit:%d\r\n"+
 			"requests_memory:%d\r\nrequests_memory_max:%d\r\n",
-			m.HeapAlloc, m.Sys, t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.buffers(int64(t.IndexBytes)), c.s.budget.heap.Load(),
+			m.HeapAlloc, m.Sys, t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.Buffers(int64(t.IndexBytes)), c.s.budget.Heap(),
 			t.RequestBytes, t.RequestBytesMax)
 	}},
 	{"Stats", func(c *conn) string { return c.s.reached.String() }},
@@ -67,7 +67,7 @@ func infoLog(t *vocab.ServerStats) string {
 }
 
 func (c *conn) infoServer() string {
-	return fmt.Sprintf("%srun_id:%016x\r\nserver_id:%v\r\n", c.s.front.InfoServer(), c.s.instance, c.s.id)
+	return fmt.Sprintf("%srun_id:%016x\r\nserver_id:%v\r\n", c.s.front.InfoServer(), c.s.member.Instance(), c.s.id)
 }
 
 // sayInfo is INFO [section …].

@@ -28,7 +28,7 @@ func (s *Server) primaryOf(v *ring.View, p ring.PartitionID) bool {
 // walk calls fn with the users' keys from a slot on, in the order of their places, until it
 // returns false. What is past its expiry is left out.
 func (s *Server) walk(slot uint16, fn func(key replica.Key) bool) error {
-	v := s.views.current().view
+	v := s.views.View()
 	from := replica.Cursor{Place: replica.PlaceOf(slot, replica.SpaceUser)}
 	for p := ring.PartitionOf(slot, len(v.Partitions)); int(p) < len(v.Partitions); p++ {
 		if s.primaryOf(v, p) {
@@ -188,7 +188,7 @@ func (c *conn) sayWait(args [][]byte) wire.Value {
 	end := time.NewTimer(limit)
 	defer end.Stop()
 	for {
-		adopted := c.s.views.next()
+		adopted := c.s.views.Next()
 		n := c.copies()
 		if n >= want || c.session.within {
 			return redis.Number(n)

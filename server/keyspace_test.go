@@ -87,7 +87,7 @@ func TestWhole(t *testing.T) {
 			t.Fatal(v, err)
 		}
 	}
-	epoch := s.views.current().view.Epoch
+	epoch := s.views.View().Epoch
 	for _, tt := range []struct {
 		epoch uint64
 		what  string

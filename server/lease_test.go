@@ -27,7 +27,7 @@ func TestLeaseOverRestart(t *testing.T) {
 	c.set("k", "v")
 	configure(short)
 	v, _ := c.leader.view()
-	c.wait("the short lease is adopted", func() bool { return s.done() >= v.Epoch })
+	c.wait("the short lease is adopted", func() bool { return s.lanes.Done() >= v.Epoch })
 	fs := c.fs[s.ID()]
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func TestLeaseOverRestart(t *testing.T) {
 	for _, waited := range []time.Duration{short + time.Second, long - time.Second} {
 		at := 24*time.Hour + waited
 		mono.Store(int64(at))
-		c.wait("the lane has seen the time", func() bool { return s.laneOf(0).movedAt.Load() == int64(at) })
+		c.wait("the lane has seen the time", func() bool { return s.lanes.Of(0).Moved() == at })
 		if copyOf(s).Serving {
 			t.Errorf("serves %v after its start", waited)
 		}

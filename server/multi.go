@@ -96,7 +96,7 @@ func (c *conn) enqueue(cmd *command, args [][]byte) error {
 
 // elsewhere returns the error for a slot whose primary is not this server, else "".
 func (c *conn) elsewhere(slot uint16) string {
-	v := c.s.views.current().view
+	v := c.s.views.View()
 	cl := &call{conn: c, slot: slot, partition: ring.PartitionOf(slot, len(v.Partitions))}
 	if v.Partitions[cl.partition].Primary() == c.s.id {
 		return ""

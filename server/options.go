@@ -14,6 +14,9 @@ import (
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
+	"viewring/server/budget"
+	"viewring/server/lane"
+	"viewring/server/link"
 	"viewring/server/replica"
 	"viewring/server/store"
 )
@@ -31,7 +34,7 @@ type Options struct {
 	ScrubEvery     time.Duration // how often everything is read and verified; 0: when asked to
 	Lanes          int           // event loops; 0: chosen by the number of cores
 	Bounds         Bounds        // of what clients may take
-	Memory         int64         // bytes that it may take, for the index, items that are kept, and buffers; 0: DefaultMemory
+	Memory         int64         // bytes that it may take, for the index, items that are kept, and buffers; 0: a share of the machine's
 	// LimitHeap tells the process' collector its limit: debug.SetMemoryLimit, of a server
 	// that has the process to itself. nil: nobody is told.
 	LimitHeap func(bytes int64) int64
@@ -53,40 +56,13 @@ type Options struct {
 
 // Bounds and intervals of a server.
 const (
-	heartbeatDefault  = 150 * time.Millisecond
-	busyTickEvery     = 25 * time.Millisecond
-	calmTickEvery     = 150 * time.Millisecond // of a lane to which nothing came
-	calmAfter         = 3 * time.Second        // for so long
-	laneEventsMax     = 16 << 10               // waiting for a lane, beyond which connections and links wait
-	laneDrainMax      = 1024                   // events between two batches
-	gatherMax         = time.Millisecond       // that a lane waits for a sync before its next batch
-	commitsMax        = 64                     // batches of a lane not yet durable, beyond which it waits
-	connsMax          = 10_000                 // connections
-	callsMax          = 1024                   // requests of one connection without an answer
-	connMemoryDefault = 128 << 20              // the same of one connection: who does not read harms nobody else
+	connsMax          = 10_000    // connections
+	callsMax          = 1024      // requests of one connection without an answer
+	connMemoryDefault = 128 << 20 // the same of one connection: who does not read harms nobody else
 	writeTimeout      = 10 * time.Second
-	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
-	redialMin         = 20 * time.Millisecond
-	redialMax         = 500 * time.Millisecond
-	peerBytesMax      = 64 << 20 // waiting for a link, beyond which messages are dropped
-	peerIdleBytesMax  = 1 << 20  // the same while the link is down
-	frameBytesMax     = 4 << 20  // gathered into one frame; a single message may be longer
-	leaderTimeout     = 2 * time.Second
-	registerTimeout   = 15 * time.Second // the view leader may wait for a predecessor to prove dead
-	viewWait          = 10 * time.Second
-	leaderRequestsMax = 64 << 10
-	hungAfter         = 2 * time.Second // a lane that stands still so long stops the heartbeats
+	turnAwayTimeout   = 20 * time.Millisecond  // for saying why there is no service
+	acceptPause       = 500 * time.Millisecond // after a connection that could not be accepted
 )
-
-// linkLimits bound what is read from another server: frames carry whole windows.
-var linkLimits = wire.Limits{
-	BulkBytesMax:  128 << 20,
-	LineBytesMax:  4 << 10,
-	ArgsMax:       4,
-	TotalBytesMax: 129 << 20,
-	DepthMax:      2,
-	Ahead:         frameBytesMax,
-}
 
 func (o *Options) setDefaults() error {
 	if o.Data == "" {
@@ -96,13 +72,13 @@ func (o *Options) setDefaults() error {
 		return errors.New("a server needs the address of a view leader")
 	}
 	if o.Lanes == 0 {
-		o.Lanes = lanesDefault()
+		o.Lanes = lane.Default()
 	}
 	if o.Store.WarmBytes == 0 {
-		o.Store.WarmBytes = machineMemory() / warmShare
+		o.Store.WarmBytes = budget.WarmBytes()
 	}
 	if o.Memory == 0 {
-		o.Memory = DefaultMemory()
+		o.Memory = budget.Default()
 	}
 	o.Bounds.fill()
 	if o.Logger == nil {
@@ -119,7 +95,7 @@ func (o *Options) setDefaults() error {
 		o.FS = fs
 	}
 	if o.Dial == nil {
-		d := &net.Dialer{Timeout: linkTimeout}
+		d := &net.Dialer{Timeout: link.Timeout}
 		o.Dial = d.DialContext
 	}
 	o.Dial = o.Secure.Dialer(o.Dial)

@@ -21,7 +21,7 @@ func (c *conn) runViewOf(args [][]byte) error {
 		c.replyError(wire.CodeErr + " an epoch is a number, not " + quote(args[0]))
 		return nil
 	}
-	v := c.s.views.current().view
+	v := c.s.views.View()
 	if v.Epoch <= since {
 		c.reply(func(w *wire.Writer) { w.WriteNil() })
 		return nil
@@ -102,7 +102,7 @@ func (c *conn) runOwnKeys(args [][]byte) error {
 
 func (c *conn) runCopies(args [][]byte) error {
 	p, err := strconv.ParseUint(string(args[0]), 10, 16)
-	if err != nil || int(p) >= len(c.s.views.current().view.Partitions) {
+	if err != nil || int(p) >= len(c.s.views.View().Partitions) {
 		c.replyError(wire.CodeErr + " there is no partition " + quote(args[0]))
 		return nil
 	}

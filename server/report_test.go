@@ -13,10 +13,10 @@ import (
 func TestReportBinds(t *testing.T) {
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
-	epoch := func() uint64 { return s.views.current().view.Epoch }
+	epoch := func() uint64 { return s.views.View().Epoch }
 	offer := func(v *ring.View) {
-		s.views.offer(t.Context(), v)
-		s.views.offer(t.Context(), s.views.current().view) // taken when the first is done with
+		s.views.Offer(t.Context(), v)
+		s.views.Offer(t.Context(), s.views.View()) // taken when the first is done with
 	}
 	before := epoch()
 	c.leader.lose(true)
@@ -68,7 +68,7 @@ func TestForgottenRegistration(t *testing.T) {
 	recovered := state.Epoch() // from here on it is the leader's
 	c.leader.replace(state)
 	c.wait("the recovered view, with this start", func() bool {
-		v := s.views.current().view
+		v := s.views.View()
 		return v.Epoch >= recovered && v.Members[0].Incarnation == 2
 	})
 }
@@ -76,7 +76,7 @@ func TestForgottenRegistration(t *testing.T) {
 // TestRestartedServerReports: what it knew is on its disk.
 func TestRestartedServerReports(t *testing.T) {
 	c := startCluster(t, 1, 4, 1)
-	epoch := c.servers[1].views.current().view.Epoch
+	epoch := c.servers[1].views.View().Epoch
 	if err := c.servers[1].Close(); err != nil {
 		t.Fatal(err)
 	}

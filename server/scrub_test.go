@@ -25,7 +25,7 @@ func noise(seed byte, n int) []byte {
 func corruptItem(t *testing.T, s *Server, name string) {
 	t.Helper()
 	slot := ring.SlotOf(name)
-	p := ring.PartitionOf(slot, len(s.views.current().view.Partitions))
+	p := ring.PartitionOf(slot, len(s.views.View().Partitions))
 	key := replica.MakeKey(slot, replica.SpaceUser, name)
 	item, err := s.store.Get(p, key)
 	if err != nil || item == nil {
@@ -45,7 +45,7 @@ func corruptItem(t *testing.T, s *Server, name string) {
 func (c *cluster) intact(s *Server, name string, want []byte) bool {
 	slot := ring.SlotOf(name)
 	key := replica.MakeKey(slot, replica.SpaceUser, name)
-	item, err := s.store.Get(ring.PartitionOf(slot, len(s.views.current().view.Partitions)), key)
+	item, err := s.store.Get(ring.PartitionOf(slot, len(s.views.View().Partitions)), key)
 	if err != nil || item == nil {
 		return false
 	}
@@ -87,7 +87,7 @@ func TestCorruptKeys(t *testing.T) {
 	}
 	for i := 10; i < 20; i++ { // at its primary, where a read meets it
 		name := fmt.Sprint("k", i)
-		v := c.servers[1].views.current().view
+		v := c.servers[1].views.View()
 		corruptItem(t, c.servers[v.Partitions[ring.PartitionOf(ring.SlotOf(name), len(v.Partitions))].Primary()], name)
 	}
 	for i := range 20 {
@@ -198,7 +198,6 @@ func TestScrubPastTheCache(t *testing.T) {
 	c.expect("k", "v")
 	corruptItem(t, s, "k")
 	c.expect("k", "v") // from memory
-	keys := []replica.Key{replica.MakeKey(slot, replica.SpaceUser, "k")}
-	s.laneOf(p).inbox.force(event{kind: onCorrupt, found: &found{partition: p, keys: keys}})
+	s.lanes.Corrupt(p, replica.MakeKey(slot, replica.SpaceUser, "k"))
 	c.wait("the copy on the disk is mended", func() bool { return c.intact(s, "k", []byte("v")) })
 }

@@ -58,11 +58,9 @@ func (g *syncGate) open() {
 }
 
 // copyOf is what a server's core knows of its copy of partition 0.
-func copyOf(s *Server) replica.Copy {
-	l := s.laneOf(0)
-	l.turn.Lock()
-	defer l.turn.Unlock()
-	return l.core.Inspect(0)
+func copyOf(s *Server) (c replica.Copy) {
+	s.lanes.Of(0).InTurn(func(core *replica.Core, _ int64) { c = core.Inspect(0) })
+	return c
 }
 
 // TestToldWhenSynced holds up syncs: batches that wait for theirs are not committed,

@@ -6,6 +6,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/lane"
 	"viewring/server/redis"
 	"viewring/server/replica"
 )
@@ -53,7 +54,7 @@ func (c *conn) countKeys() (sum int64, whole bool, err error) {
 	counts := make([]count, len(c.s.lanes))
 	told := make(chan struct{}, len(c.s.lanes))
 	v := c.view()
-	for i, l := range c.s.lanes {
+	for i := range c.s.lanes {
 		cl := &call{conn: c, told: told, look: func(core *replica.Core) {
 			now := c.s.opts.Now()
 			for p := i; p < len(v.Partitions); p += len(c.s.lanes) {
@@ -66,7 +67,7 @@ func (c *conn) countKeys() (sum int64, whole bool, err error) {
 				}
 			}
 		}}
-		l.inbox.put(event{kind: onLook, call: cl})
+		c.s.lanes.Put(i, lane.Looked(cl))
 	}
 	for range c.s.lanes {
 		select {

@@ -1,6 +1,10 @@
-package server
+// Package budget shares out the memory that a server may take: to the index of its log, the
+// items that lanes keep, buffers, and garbage. One goroutine runs in it, Run, which looks at the
+// index each second; any goroutine may ask.
+package budget
 
 import (
+	"context"
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
@@ -21,48 +25,77 @@ const (
 	memoryBytesMax = 512 << 20 // requests and answers under way, however large the budget
 )
 
-// DefaultMemory returns the budget of a server that is told nothing: a sixty-fourth of the
+// Default returns the budget, in bytes, of a server that is told nothing: a sixty-fourth of the
 // memory that the machine has, or the control group lets it have, and at least 128 MiB.
-func DefaultMemory() int64 { return max(memoryMin, machineMemory()/memoryShare) }
+func Default() int64 { return max(memoryMin, machineMemory()/memoryShare) }
 
-// budget shares out the memory. Any goroutine may ask it.
-type budget struct {
-	s        *Server
-	total    int64        // bytes
+// WarmBytes returns up to what size a log is to be read into the kernel's cache as it is written.
+func WarmBytes() int64 { return machineMemory() / warmShare }
+
+// Config of a Budget.
+type Config struct {
+	Memory     int64        // bytes, of all
+	Buffered   int64        // bytes that one connection may have under way, whatever the budget is
+	ItemBytes  int64        // bytes of items, whatever the budget is; 0: what is left for them
+	Lanes      int          // that share the items
+	IndexBytes func() int64 // of the log, now
+	// LimitHeap tells the process' collector its limit, PaceHeap how much garbage may come
+	// together. nil: nobody is told.
+	LimitHeap func(bytes int64) int64
+	PaceHeap  func(percent int) int
+}
+
+// Budget shares out the memory. Any goroutine may call its methods, but for Run.
+type Budget struct {
+	c        Config
 	requests int64        // bytes of requests and answers that may be under way
 	items    atomic.Int64 // bytes of items that may be kept, by all lanes
 	heap     atomic.Int64 // the limit that the collector was told, 0: none
 	percent  int          // that it was told; look's
 }
 
-func newBudget(s *Server) *budget {
-	b := &budget{s: s, total: s.opts.Memory}
-	// One connection gets what it may have, whatever the budget is.
-	b.requests = min(memoryBytesMax, max(s.opts.Bounds.Buffered, b.total))
+// New returns a budget that is shared out for the first time.
+func New(c *Config) *Budget {
+	b := &Budget{c: *c, requests: min(memoryBytesMax, max(c.Buffered, c.Memory))}
 	b.look()
 	return b
 }
 
+// Memory returns the bytes of all.
+func (b *Budget) Memory() int64 { return b.c.Memory }
+
+// Requests returns how many bytes of requests and answers may be under way.
+func (b *Budget) Requests() int64 { return b.requests }
+
+// Items returns how many bytes of items may be kept, by all lanes.
+func (b *Budget) Items() int64 { return b.items.Load() }
+
+// Lane returns how many bytes of items one lane may keep.
+func (b *Budget) Lane() int64 { return b.items.Load() / int64(b.c.Lanes) }
+
+// Heap returns the limit that the collector was told, in bytes; 0: none.
+func (b *Budget) Heap() int64 { return b.heap.Load() }
+
 // itemsBeside returns the bytes of items that may be kept beside an index: with them,
 // what heapLimit leaves to the collector is within the budget.
-func (b *budget) itemsBeside(index int64) int64 {
-	if b.s.opts.ItemBytes > 0 {
-		return b.s.opts.ItemBytes
+func (b *Budget) itemsBeside(index int64) int64 {
+	if b.c.ItemBytes > 0 {
+		return b.c.ItemBytes
 	}
-	living := (b.total - index - heapSlackMin) * heapSlackShare / (heapSlackShare + 1)
+	living := (b.c.Memory - index - heapSlackMin) * heapSlackShare / (heapSlackShare + 1)
 	return max(itemBytesMin, living-bufferBytes)
 }
 
-// buffers returns what is left beside items and index.
-func (b *budget) buffers(index int64) int64 { return max(0, b.total-index-b.items.Load()) }
+// Buffers returns what is left beside items and index.
+func (b *Budget) Buffers(index int64) int64 { return max(0, b.c.Memory-index-b.items.Load()) }
 
 // heapLimit returns what the collector is to keep Go's memory below, which the index is
 // not a part of. What lives may be more than the budget wants: an index that has grown
 // before items went, a burst of requests. A collector that is told less than what lives
 // runs without end and frees nothing. So it always gets as much room as heapPercent gives
 // it, and the server takes more than its budget.
-func (b *budget) heapLimit(index, live int64) int64 {
-	return max(b.total-index, live+live/heapSlackShare+heapSlackMin)
+func (b *Budget) heapLimit(index, live int64) int64 {
+	return max(b.c.Memory-index, live+live/heapSlackShare+heapSlackMin)
 }
 
 // heapPercent is at how much garbage the collector is to run, in percent of what lives: a
@@ -75,45 +108,35 @@ func heapPercent(live int64) int {
 }
 
 // look shares out anew.
-func (b *budget) look() {
-	index := b.s.store.Stats().IndexBytes
+func (b *Budget) look() {
+	index := b.c.IndexBytes()
 	b.items.Store(b.itemsBeside(index))
-	if b.s.opts.LimitHeap != nil {
+	if b.c.LimitHeap != nil {
 		limit := b.heapLimit(index, liveBytes())
 		b.heap.Store(limit)
-		b.s.opts.LimitHeap(limit)
+		b.c.LimitHeap(limit)
 	}
-	if b.s.opts.PaceHeap != nil {
+	if b.c.PaceHeap != nil {
 		// Telling it stops all goroutines for a moment.
 		if percent := heapPercent(heapLive()); percent*10 < b.percent*9 || percent*10 > b.percent*11 {
 			b.percent = percent
-			b.s.opts.PaceHeap(percent)
+			b.c.PaceHeap(percent)
 		}
 	}
 }
 
-func (b *budget) run() {
+// Run shares out anew each second, until ctx ends.
+func (b *Budget) Run(ctx context.Context) {
 	tick := time.NewTicker(budgetEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-		case <-b.s.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 		b.look()
 	}
-}
-
-// lane is a lane's share of the items.
-func (b *budget) lane() int64 { return b.items.Load() / int64(b.s.opts.Lanes) }
-
-// keptBytes are those of the items that are kept, as of the lanes' last ticks.
-func (s *Server) keptBytes() (n int64) {
-	for _, l := range s.lanes {
-		n += l.kept.Load()
-	}
-	return n
 }
 
 // heapLive returns how much the last collection found alive.

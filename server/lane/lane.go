@@ -1,24 +1,34 @@
-package server
+package lane
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/ring"
+	"viewring/server/frame"
 	"viewring/server/replica"
 )
 
-// lane is an event loop that owns the partitions with id % lanes == number. Its
-// goroutine alone touches the fields below the first group, but for reads between two
-// rounds, by whoever has the turn.
-type lane struct {
-	s       *Server
-	number  int
-	inbox   *inbox
-	commits chan commit
+// Lane is an event loop that owns the partitions with id % lanes == number. Any
+// goroutine may call its exported methods, but for run and runCommits, which are its own.
+type Lane struct {
+	// Set by New, and never again.
+	now       func() replica.Instant
+	store     Store
+	itemBytes func() int64
+	number    int
+	all       Lanes
+	inbox     *inbox
+
+	out Outward         // set by Begin, before the goroutines run
+	ctx context.Context // likewise
+
+	commits chan commit                   // from run to runCommits
 	due     atomic.Bool                   // a tick
 	syncing atomic.Int32                  // batches handed out, not yet durable
 	synced  chan struct{}                 // capacity 1: one of them became durable
@@ -29,14 +39,16 @@ type lane struct {
 
 	stirred time.Duration // when something came that may need ticks soon; run's
 
-	turn    sync.Mutex // held in a round, and in a read between two; guards core and items
-	failed  bool       // a round was not carried out; guarded by turn
-	core    *replica.Core
-	items   *itemCache
-	calls   []*call // under way, by token-1
+	turn   sync.Mutex    // held in a round, and in a read between two
+	failed bool          // a round was not carried out; guarded by turn
+	core   *replica.Core // guarded by turn
+	items  *itemCache    // guarded by turn
+
+	// run's, in a round.
+	calls   []Call // under way, by token-1
 	free    []uint64
-	out     map[ring.ServerID]*outgoing
-	touched []*conn // have answers that their writers don't know of
+	sending map[ring.ServerID]*outgoing
+	touched []Client // have answers that their writers don't know of
 }
 
 // outgoing is what one round sends to one server.
@@ -51,33 +63,8 @@ type commit struct {
 	wait   func() error
 }
 
-// lanesDefault leaves cores for the network and the store.
-func lanesDefault() int { return max(1, min(8, runtime.GOMAXPROCS(0)/2)) }
-
-func newLane(s *Server, number int, fresh bool) (*lane, error) {
-	id := s.store.Identity()
-	items := newItemCache(s.store, s.budget.lane())
-	core, err := replica.NewCore(replica.Config{
-		Self: id.Server, Incarnation: id.Incarnation,
-		Lane: number, Lanes: s.opts.Lanes, Fresh: fresh, ValueBytesMax: valueBytesMax,
-		LeaseSeen: id.LeaseMax,
-	}, items, s.opts.Now())
-	if err != nil {
-		return nil, fmt.Errorf("start lane %d: %w", number, err)
-	}
-	items.serves = core
-	l := &lane{
-		s: s, number: number, inbox: newInbox(), core: core, items: items,
-		commits: make(chan commit, commitsMax),
-		synced:  make(chan struct{}, 1),
-		out:     make(map[ring.ServerID]*outgoing),
-	}
-	l.stats.Store(&replica.Stats{})
-	return l, nil
-}
-
 // run is the lane's goroutine.
-func (l *lane) run() {
+func (l *Lane) run() {
 	defer close(l.commits)
 	defer l.inbox.close()
 	// The loop waits on no ticker's own channel: with each wait the runtime would arm the
@@ -89,16 +76,16 @@ func (l *lane) run() {
 	defer tick.Stop()
 	pause := time.NewTimer(time.Hour)
 	defer pause.Stop()
-	var events []event
+	var events []Event
 	every := time.Duration(0) // between ticks, as tick is set
 	for {
 		if want := l.tickEvery(); want != every {
 			every = want
-			tick.Reset(l.s.untilNext(every))
+			tick.Reset(wait.Until(l.now().Mono, every))
 		}
 		select {
 		case <-l.inbox.wake:
-		case <-l.s.ctx.Done():
+		case <-l.ctx.Done():
 			return
 		}
 		runtime.Gosched() // what else is ready to run may have more for this round
@@ -106,12 +93,12 @@ func (l *lane) run() {
 		events = l.inbox.take(events)
 		ticked := l.due.Swap(false)
 		if ticked {
-			tick.Reset(l.s.untilNext(every))
+			tick.Reset(wait.Until(l.now().Mono, every))
 		}
 		for rest := events; ; {
-			n := min(len(rest), laneDrainMax)
+			n := min(len(rest), DrainMax)
 			if err := l.round(rest[:n], ticked); err != nil {
-				l.s.fail(err)
+				l.out.Fail(err)
 				return
 			}
 			if rest = rest[n:]; len(rest) == 0 {
@@ -125,8 +112,8 @@ func (l *lane) run() {
 
 // tickEvery is how long it is from tick to tick: nothing is resent, waited for or handed off
 // in a lane to which nothing but promises came for a while.
-func (l *lane) tickEvery() time.Duration {
-	if time.Duration(l.movedAt.Load())-l.stirred >= calmAfter {
+func (l *Lane) tickEvery() time.Duration {
+	if l.Moved()-l.stirred >= calmAfter {
 		return calmTickEvery
 	}
 	return busyTickEvery
@@ -135,7 +122,7 @@ func (l *lane) tickEvery() time.Duration {
 // gather lets events come together while a batch is on its way to the disk: the
 // next one then carries them all, which costs little more than carrying one. A
 // slow disk does not hold up reads for longer than gatherMax.
-func (l *lane) gather(pause *time.Timer) {
+func (l *Lane) gather(pause *time.Timer) {
 	if l.syncing.Load() == 0 {
 		return
 	}
@@ -143,13 +130,13 @@ func (l *lane) gather(pause *time.Timer) {
 	select {
 	case <-l.synced:
 	case <-pause.C:
-	case <-l.s.ctx.Done():
+	case <-l.ctx.Done():
 	}
 }
 
 // round carries out a round in the lane's turn. After one that was not carried out, for
 // whatever reason, nobody reads here any more.
-func (l *lane) round(events []event, ticked bool) (err error) {
+func (l *Lane) round(events []Event, ticked bool) (err error) {
 	whole := false
 	l.turn.Lock()
 	defer func() {
@@ -162,8 +149,8 @@ func (l *lane) round(events []event, ticked bool) (err error) {
 }
 
 // carryOut steps the core over some events and does what it then wants done.
-func (l *lane) carryOut(events []event, ticked bool) error {
-	at := l.s.opts.Now() // after any read's instant
+func (l *Lane) carryOut(events []Event, ticked bool) error {
+	at := l.now() // after any read's instant
 	for i := range events {
 		if k := events[i].kind; k != onPromise && k != onPeerDone && k != onLook {
 			l.stirred = at.Mono
@@ -174,7 +161,7 @@ func (l *lane) carryOut(events []event, ticked bool) error {
 		l.core.Tick(at)
 		st := l.core.Stats()
 		l.stats.Store(&st)
-		l.items.setLimit(l.s.budget.lane())
+		l.items.setLimit(l.itemBytes())
 		l.kept.Store(int64(l.items.bytes))
 	}
 	l.movedAt.Store(int64(at.Mono))
@@ -194,7 +181,7 @@ func (l *lane) carryOut(events []event, ticked bool) error {
 	return nil
 }
 
-func (l *lane) handle(at replica.Instant, e *event) {
+func (l *Lane) handle(at replica.Instant, e *Event) {
 	switch e.kind {
 	case onMessage:
 		l.core.Step(at, e.from, e.msg)
@@ -205,16 +192,15 @@ func (l *lane) handle(at replica.Instant, e *event) {
 	case onCall:
 		l.begin(at, e.call)
 	case onLook:
-		e.call.look(l.core)
-		e.call.complete(replica.Answer{Status: replica.StatusOK})
+		e.call.Look()(l.core)
+		e.call.Complete(replica.Answer{Status: replica.StatusOK})
 	case onSynced:
 		l.core.Synced(at, e.n)
 	case onView:
 		l.core.Adopt(at, e.adoption.view, e.adoption.table, e.adoption.promised)
 		l.epoch.Store(e.adoption.view.Epoch)
-		if l.s.done() == e.adoption.view.Epoch {
-			l.s.heard.note(l.s.id, e.adoption.view.Epoch)
-			l.s.pingAll(e.adoption.view) // new primaries wait for our word that we serve no older term
+		if l.all.Done() == e.adoption.view.Epoch {
+			l.out.Peers.Served(e.adoption.view)
 		}
 	case onLearn:
 		l.core.Learn(at, e.partition, e.from)
@@ -239,7 +225,7 @@ func (l *lane) handle(at replica.Instant, e *event) {
 }
 
 // begin hands a client's request to the core under a token of its own.
-func (l *lane) begin(at replica.Instant, c *call) {
+func (l *Lane) begin(at replica.Instant, c Call) {
 	var slot uint64
 	if n := len(l.free); n > 0 {
 		slot, l.free = l.free[n-1], l.free[:n-1]
@@ -248,31 +234,32 @@ func (l *lane) begin(at replica.Instant, c *call) {
 		slot = uint64(len(l.calls))
 		l.calls = append(l.calls, c)
 	}
-	if c.isRead {
-		l.core.Read(at, replica.Read{Token: slot + 1, Partition: c.partition, Key: c.request.Key, Cut: c.cut})
+	if a, isRead := c.Read(); isRead {
+		l.core.Read(at, replica.Read{Token: slot + 1, Partition: a.Partition, Key: a.Key, Cut: a.Cut})
 		return
 	}
-	c.request.Token, c.request.Partition = slot+1, c.partition
-	l.core.Propose(at, c.request)
+	r := c.Write()
+	r.Token = slot + 1
+	l.core.Propose(at, *r)
 }
 
 // perform does one Ready. The batch comes first: it must be visible before the
 // core is called again, and reads of the same Ready see it.
-func (l *lane) perform(r *replica.Ready) error {
+func (l *Lane) perform(r *replica.Ready) error {
 	if r.Batch != nil {
-		l.s.sweeper.note(r.Batch)
-		wait, err := l.s.store.ApplyBatch(r.Batch)
+		l.out.Storing(r.Batch)
+		durable, err := l.store.ApplyBatch(r.Batch)
 		if err != nil {
 			return err
 		}
 		l.items.wrote(r.Batch)
-		l.s.room.wrote(batchBytes(r.Batch))
+		l.out.Stored(r.Batch)
 		l.syncing.Add(1)
 		select {
 		case <-l.synced: // of an earlier batch
 		default:
 		}
-		l.commits <- commit{number: r.Batch.Number, wait: wait}
+		l.commits <- commit{number: r.Batch.Number, wait: durable}
 	}
 	for i := range r.Send {
 		l.send(&r.Send[i])
@@ -286,91 +273,83 @@ func (l *lane) perform(r *replica.Ready) error {
 			}
 			rd.Item, rd.Err = l.items.Get(rd.Partition, rd.Key)
 		}
-		l.core.Served(l.s.opts.Now(), r.Reads) // a fresh instant: the lease is checked again
+		l.core.Served(l.now(), r.Reads) // a fresh instant: the lease is checked again
 	}
 	for i := range r.Answers {
 		l.answer(&r.Answers[i])
 	}
 	if len(r.ToLeader) > 0 {
-		l.s.asker.add(l.number, r.ToLeader)
+		l.out.Leader.Ask(l.number, r.ToLeader)
 	}
 	return nil
 }
 
 // send encodes a message here, for messages share what they point to with the
 // core; it leaves with the round.
-func (l *lane) send(e *replica.Envelope) {
+func (l *Lane) send(e *replica.Envelope) {
 	if e.Msg.Type == replica.MsgFetch {
-		l.s.mover.fetch(e.To, e.Msg)
+		l.out.Mover.Fetch(e.To, e.Msg)
 		return
 	}
-	o := l.out[e.To]
+	o := l.sending[e.To]
 	if o == nil {
 		o = &outgoing{}
-		l.out[e.To] = o
+		l.sending[e.To] = o
 	}
 	if o.buf == nil {
-		o.buf = takeBuffer()
+		o.buf = frame.TakeBuffer()
 	}
 	o.buf = replica.AppendMessage(o.buf, e.Msg)
 	o.count++
-	if len(o.buf) >= frameBytesMax {
+	if len(o.buf) >= frame.BytesMax {
 		l.ship(e.To, o)
 	}
 }
 
-func (l *lane) ship(to ring.ServerID, o *outgoing) {
-	l.s.peers.send(to, o.buf, o.count)
+func (l *Lane) ship(to ring.ServerID, o *outgoing) {
+	l.out.Peers.Send(to, o.buf, o.count)
 	o.buf, o.count = nil, 0
 }
 
 // dispatch lets go what the round gathered: one buffer per peer, one wake-up per
 // connection.
-func (l *lane) dispatch() {
-	for to, o := range l.out {
+func (l *Lane) dispatch() {
+	for to, o := range l.sending {
 		if o.count > 0 {
 			l.ship(to, o)
 		}
 	}
 	for i, c := range l.touched {
-		c.notify()
+		c.Notify()
 		l.touched[i] = nil
 	}
 	l.touched = l.touched[:0]
 }
 
-func (l *lane) answer(a *replica.Answer) {
+func (l *Lane) answer(a *replica.Answer) {
 	slot := a.Token - 1
 	c := l.calls[slot]
 	l.calls[slot] = nil
 	l.free = append(l.free, slot)
-	if n := len(l.touched); n == 0 || l.touched[n-1] != c.conn {
-		l.touched = append(l.touched, c.conn)
+	if n, client := len(l.touched), c.Client(); n == 0 || l.touched[n-1] != client {
+		l.touched = append(l.touched, client)
 	}
-	c.complete(*a) // from here on c belongs to its connection
+	c.Complete(*a) // from here on c belongs to its client
 }
 
 // runCommits waits for the lane's batches in order and tells it when they are
 // durable. It ends when the lane has closed its channel.
-func (l *lane) runCommits() {
+func (l *Lane) runCommits() {
 	for c := range l.commits {
 		if err := c.wait(); err != nil {
-			l.s.fail(err)
+			l.out.Fail(err)
 			continue // the others fail too
 		}
-		l.inbox.force(event{kind: onSynced, n: c.number})
+		l.inbox.force(Event{kind: onSynced, n: c.number})
 		l.syncing.Add(-1)
 		select {
 		case l.synced <- struct{}{}:
 		default: // told already
 		}
 	}
-}
-
-// batchBytes is about what a batch adds to the disk.
-func batchBytes(b *replica.Batch) (n int) {
-	for i := range b.Ops {
-		n += len(b.Ops[i].Key) + len(b.Ops[i].Value)
-	}
-	return n
 }

@@ -1,4 +1,4 @@
-package server
+package upkeep
 
 import (
 	"sync/atomic"
@@ -18,30 +18,25 @@ const (
 	sweepPageKeys = 512
 )
 
-// sweeper remembers which partitions may hold a key that expires, so that the
+// Sweeper remembers which partitions may hold a key that expires, so that the
 // others cost nothing.
-type sweeper struct {
-	s   *Server
-	may []atomic.Bool // by partition; true until a whole walk has found none
+type Sweeper struct {
+	b     Base
+	views Views
+	may   []atomic.Bool // by partition; true until a whole walk has found none
 }
 
-// found are keys of a partition that its lane should look at: what a page held of
-// expired ones, or what a scrub met of corrupt ones.
-type found struct {
-	partition ring.PartitionID
-	keys      []replica.Key
-}
-
-func newSweeper(s *Server, partitions int) *sweeper {
-	w := &sweeper{s: s, may: make([]atomic.Bool, partitions)}
+// NewSweeper returns a sweeper of a store with so many partitions.
+func NewSweeper(b *Base, views Views, partitions int) *Sweeper {
+	w := &Sweeper{b: *b, views: views, may: make([]atomic.Bool, partitions)}
 	for i := range w.may {
 		w.may[i].Store(true) // the store may hold anything
 	}
 	return w
 }
 
-// note looks at what a lane is about to store.
-func (w *sweeper) note(b *replica.Batch) {
+// Storing looks at what a lane is about to store.
+func (w *Sweeper) Storing(b *replica.Batch) {
 	for i := range b.Ops {
 		o := &b.Ops[i]
 		if o.Kind == replica.PutItem && int(o.Partition) < len(w.may) && !w.may[o.Partition].Load() && replica.ItemExpiry(o.Value) != 0 {
@@ -50,11 +45,12 @@ func (w *sweeper) note(b *replica.Batch) {
 	}
 }
 
-func (w *sweeper) run() {
-	for wait.For(w.s.ctx, sweepEvery) {
-		v := w.s.views.current().view
+// Run walks, again and again, until the server stops.
+func (w *Sweeper) Run() {
+	for wait.For(w.b.Context, sweepEvery) {
+		v := w.views.View()
 		for i := range v.Partitions {
-			if v.Partitions[i].Primary() == w.s.id && i < len(w.may) && w.may[i].Load() {
+			if v.Partitions[i].Primary() == w.b.Self && i < len(w.may) && w.may[i].Load() {
 				if !w.walk(ring.PartitionID(i)) {
 					return
 				}
@@ -64,21 +60,21 @@ func (w *sweeper) run() {
 }
 
 // walk looks through one partition, page by page; false when the server stops.
-func (w *sweeper) walk(p ring.PartitionID) bool {
+func (w *Sweeper) walk(p ring.PartitionID) bool {
 	w.may[p].Store(false) // before looking: what is stored meanwhile says so itself
 	expiring := false
 	from, more := replica.Cursor{}, true
 	for more {
-		f := &found{partition: p}
+		var expired []replica.Key
 		keys := 0
-		now := w.s.opts.Now().Wall
+		now := w.b.Now().Wall
 		var err error
-		from, more, err = w.s.store.Heads(p, from, func(key replica.Key, expiry int64) bool {
+		from, more, err = w.b.Store.Heads(p, from, func(key replica.Key, expiry int64) bool {
 			keys++
 			if expiry != 0 {
 				expiring = true
 				if expiry <= now {
-					f.keys = append(f.keys, key)
+					expired = append(expired, key)
 				}
 			}
 			return keys < sweepPageKeys
@@ -86,10 +82,10 @@ func (w *sweeper) walk(p ring.PartitionID) bool {
 		if err != nil {
 			expiring = true // the rest was not seen; the scrub says what is wrong
 		}
-		if len(f.keys) > 0 {
-			w.s.laneOf(p).inbox.put(event{kind: onExpired, found: f})
+		if len(expired) > 0 {
+			w.b.Lanes.Expired(p, expired)
 		}
-		if keys > 0 && !wait.For(w.s.ctx, sweepPause) {
+		if keys > 0 && !wait.For(w.b.Context, sweepPause) {
 			return false
 		}
 	}

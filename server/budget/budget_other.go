@@ -1,6 +1,6 @@
 //go:build !linux
 
-package server
+package budget
 
 // machineMemory is not asked for here: a server takes the least.
 func machineMemory() int64 { return 0 }

@@ -1,4 +1,4 @@
-package server
+package lane
 
 import (
 	"sync"
@@ -26,18 +26,55 @@ const (
 	onCorrupt                        // found; without keys, a range
 )
 
-// event is one thing that a lane has to react to.
-type event struct {
+// Event is one thing that a lane has to react to. Its maker gives away what it points to.
+type Event struct {
 	kind      eventKind
 	ok        bool
 	from      ring.ServerID
 	partition ring.PartitionID
 	n         uint64
 	msg       *replica.Message
-	call      *call
+	call      Call
 	promise   *replica.Promise
 	adoption  *adoption
 	found     *found
+}
+
+// found are keys of a partition that its core should look at.
+type found struct {
+	partition ring.PartitionID
+	keys      []replica.Key
+}
+
+// Asked is a client's read or write. A caller with many hands them over at once (Put).
+func Asked(c Call) Event { return Event{kind: onCall, call: c} }
+
+// Looked is a call whose Look is all that is done.
+func Looked(c Call) Event { return Event{kind: onLook, call: c} }
+
+// Message is what another server's core says to this one's.
+func Message(from ring.ServerID, m *replica.Message) Event {
+	return Event{kind: onMessage, from: from, msg: m}
+}
+
+// Message returns what another server's core said, nil where the event is something else.
+func (e *Event) Message() *replica.Message { return e.msg }
+
+// PeerDone says that another server serves no term below done.
+func PeerDone(from ring.ServerID, done uint64) Event {
+	return Event{kind: onPeerDone, from: from, n: done}
+}
+
+// Promised is another server's promise, for all lanes.
+func Promised(p *replica.Promise) Event { return Event{kind: onPromise, promise: p} }
+
+// IsRead reports whether the event is a client's read.
+func (e *Event) IsRead() bool {
+	if e.kind != onCall {
+		return false
+	}
+	_, isRead := e.call.Read()
+	return isRead
 }
 
 // adoption is a view on its way to the lanes.
@@ -53,7 +90,7 @@ type inbox struct {
 
 	mu struct {
 		sync.Mutex
-		events []event
+		events []Event
 		closed bool
 	}
 	room sync.Cond // events were taken, or the inbox closed; its locker is mu
@@ -67,9 +104,9 @@ func newInbox() *inbox {
 
 // put adds events in order, waiting while the inbox is full. Nothing that a lane
 // may wait for calls it.
-func (b *inbox) put(events ...event) {
+func (b *inbox) put(events ...Event) {
 	b.mu.Lock()
-	for len(b.mu.events) >= laneEventsMax && !b.mu.closed {
+	for len(b.mu.events) >= eventsMax && !b.mu.closed {
 		b.room.Wait()
 	}
 	b.mu.events = append(b.mu.events, events...)
@@ -79,7 +116,7 @@ func (b *inbox) put(events ...event) {
 
 // force adds an event even to a full inbox: of kinds whose number is bounded
 // elsewhere, and which a lane needs to go on.
-func (b *inbox) force(e event) {
+func (b *inbox) force(e Event) {
 	b.mu.Lock()
 	b.mu.events = append(b.mu.events, e)
 	b.mu.Unlock()
@@ -94,12 +131,12 @@ func (b *inbox) notify() {
 }
 
 // take returns all events, and keeps spare for the next ones.
-func (b *inbox) take(spare []event) []event {
+func (b *inbox) take(spare []Event) []Event {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	taken := b.mu.events
 	b.mu.events = spare[:0]
-	if len(taken) >= laneEventsMax {
+	if len(taken) >= eventsMax {
 		b.room.Broadcast()
 	}
 	return taken

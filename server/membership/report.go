@@ -1,4 +1,4 @@
-package server
+package membership
 
 import (
 	"context"
@@ -21,78 +21,78 @@ import (
 // reportEvery is how often a server reports anew: the view leader drops old reports.
 const reportEvery = time.Second
 
-// bond is what a report has promised.
-type bond struct {
+// fence is the recovery fence: what a report has promised.
+type fence struct {
 	mu     sync.Mutex    // held over each adoption: a report is made before it or after it
 	epoch  atomic.Uint64 // reported; 0: nothing is
-	at     time.Time     // of the last report
-	token  uint64        // the highest of any lock, once it was looked for
-	looked bool
+	at     time.Time     // of the last report; of whoever asks the view leader
+	token  uint64        // the highest of any lock, once it was looked for; likewise
+	looked bool          // likewise
 }
 
 // frees reports whether a view of that epoch, or a view leader at it, is of another
 // history than the one reported on.
-func (b *bond) frees(epoch uint64) bool {
-	reported := b.epoch.Load()
+func (f *fence) frees(epoch uint64) bool {
+	reported := f.epoch.Load()
 	return reported == 0 || epoch >= reported+ring.RecoveryJump
 }
 
 // goesOn notes the epoch of a view leader that answered what was asked after the
 // report. One that is below the recovered epochs has not lost its data after all. It
 // does not wait for an adoption, which the disk may hold up.
-func (b *bond) goesOn(epoch uint64) {
-	if !b.frees(epoch) {
-		b.epoch.Store(0)
+func (f *fence) goesOn(epoch uint64) {
+	if !f.frees(epoch) {
+		f.epoch.Store(0)
 	}
 }
 
 // answerRecovery reports when err is the word of a view leader that asks for it. It is
 // called by one goroutine at a time, which asks the view leader nothing meanwhile.
-func (s *Server) answerRecovery(leader *wire.Leader, err error) {
-	if !wire.IsCode(err, wire.CodeRecovering) || time.Since(s.bond.at) < reportEvery || s.store.Identity().Server == 0 {
+func (m *Member) answerRecovery(err error) {
+	if !wire.IsCode(err, wire.CodeRecovering) || time.Since(m.fence.at) < reportEvery || m.c.Store.Identity().Server == 0 {
 		return
 	}
-	first := s.bond.at.IsZero()
-	s.bond.at = time.Now()
-	q := s.makeReport()
+	first := m.fence.at.IsZero()
+	m.fence.at = time.Now()
+	q := m.makeReport()
 	if first {
-		s.logger.Warn("the view leader has lost its data and is being recovered: reporting", "epoch", q.Epoch, "err", err)
+		m.c.Logger.Warn("the view leader has lost its data and is being recovered: reporting", "epoch", q.Epoch, "err", err)
 	}
-	ctx, cancel := context.WithTimeout(s.ctx, leaderTimeout)
+	ctx, cancel := context.WithTimeout(m.c.Context, leaderTimeout)
 	defer cancel()
-	if err := leader.Report(ctx, q); err != nil && s.ctx.Err() == nil {
-		s.logger.Debug("no report", "err", err)
+	if err := m.leader.Report(ctx, q); err != nil && m.c.Context.Err() == nil {
+		m.c.Logger.Debug("no report", "err", err)
 	}
 }
 
-func (s *Server) makeReport() wire.Report {
-	s.bond.mu.Lock()
-	id, view := s.store.Identity(), s.store.View()
-	s.bond.epoch.Store(id.Epoch)
-	s.bond.mu.Unlock()
-	if !s.bond.looked { // later ones are within what the view leader leaves out
-		s.bond.token, s.bond.looked = s.highestToken(view), true
+func (m *Member) makeReport() wire.Report {
+	m.fence.mu.Lock()
+	id, view := m.c.Store.Identity(), m.c.Store.View()
+	m.fence.epoch.Store(id.Epoch)
+	m.fence.mu.Unlock()
+	if !m.fence.looked { // later ones are within what the view leader leaves out
+		m.fence.token, m.fence.looked = m.highestToken(view), true
 	}
-	return wire.Report{Register: s.registration(&id), View: view, Epoch: id.Epoch, Token: s.bond.token}
+	return wire.Report{Register: m.registration(&id), View: view, Epoch: id.Epoch, Token: m.fence.token}
 }
 
-func (s *Server) highestToken(view []byte) uint64 {
+func (m *Member) highestToken(view []byte) uint64 {
 	v, err := ring.DecodeView(view, nil)
 	if err != nil {
 		return 0 // there is none, or a later program's
 	}
-	token, err := replica.HighestFence(s.store, len(v.Partitions))
+	token, err := replica.HighestFence(m.c.Store, len(v.Partitions))
 	if err != nil {
-		s.logger.Warn("not all tokens of locks could be read", "err", err)
+		m.c.Logger.Warn("not all tokens of locks could be read", "err", err)
 	}
 	return token
 }
 
 // registration is this start as the view leader is told of it.
-func (s *Server) registration(id *store.Identity) vocab.Register {
+func (m *Member) registration(id *store.Identity) vocab.Register {
 	return vocab.Register{
-		Cluster: id.Cluster, ID: id.Server, Store: id.Store, Instance: s.instance, Previous: id.Previous, Incarnation: id.Incarnation,
-		Addr: s.addr, Zone: s.opts.Zone, Weight: 1, Whole: s.store.Corruptions() == 0, Starts: id.Starts,
+		Cluster: id.Cluster, ID: id.Server, Store: id.Store, Instance: m.instance, Previous: id.Previous, Incarnation: id.Incarnation,
+		Addr: m.c.Addr, Zone: m.c.Zone, Weight: 1, Whole: m.c.Store.Corruptions() == 0, Starts: id.Starts,
 	}
 }
 

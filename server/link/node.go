@@ -1,10 +1,9 @@
-package server
+package link
 
 import (
 	"sync"
 	"time"
 
-	"viewring/internal/wait"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -46,33 +45,4 @@ func (d *node) onPromise(at replica.Instant, from ring.ServerID, m *replica.Mess
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.n.OnPromise(at, from, m)
-}
-
-// runPings asks every member that is up for its promise, often enough that a lost
-// ping costs no lease.
-func (s *Server) runPings() {
-	for {
-		v := s.views.current().view
-		if !wait.For(s.ctx, s.untilNext(max(v.LeaseTTL/4, time.Millisecond))) {
-			return
-		}
-		s.pingAll(s.views.current().view)
-	}
-}
-
-// untilNext is how long it is to the next multiple of an interval, by the server's clock.
-func (s *Server) untilNext(every time.Duration) time.Duration {
-	return wait.Until(s.opts.Now().Mono, every)
-}
-
-func (s *Server) pingAll(v *ring.View) {
-	for i := range v.Members {
-		if m := &v.Members[i]; m.ID != s.id && m.Up {
-			s.sendMessage(m.ID, s.node.ping(s.opts.Now()))
-		}
-	}
-}
-
-func (s *Server) sendMessage(to ring.ServerID, m *replica.Message) {
-	s.peers.send(to, replica.AppendMessage(takeBuffer(), m), 1)
 }

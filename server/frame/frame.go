@@ -1,0 +1,78 @@
+// Package frame is what servers send each other over a link, in bytes: a header, and
+// messages of the replication protocol one behind the other, sent in one system call.
+// It owns the buffers that messages are encoded into and that go round. No goroutine runs
+// in it; buffers may be taken and given by any.
+package frame
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"viewring/internal/codec"
+	"viewring/server/replica"
+)
+
+// BytesMax is how much is gathered into one frame; a single message may be longer.
+const BytesMax = 4 << 20
+
+// format is the first byte of every frame.
+const format = 2 // 2: promises carry the wall clock
+
+// Header is what a frame says before its messages. Cluster, sender and
+// incarnation are those of the Hello that opened the link.
+type Header struct {
+	Epoch uint64 // E of the sender, read after the messages were made
+	Done  uint64 // the sender serves no term below
+}
+
+// HeaderBytesMax is the longest encoding of a header.
+const HeaderBytesMax = 1 + 2*binary.MaxVarintLen64
+
+// AppendHeader begins a frame: messages follow (replica.AppendMessage).
+func AppendHeader(b []byte, h Header) []byte {
+	b = append(b, format)
+	b = binary.AppendUvarint(b, h.Epoch)
+	return binary.AppendUvarint(b, h.Done)
+}
+
+// Decode parses a frame. The messages alias b. Its errors say what is wrong with b.
+func Decode(b []byte) (Header, []*replica.Message, error) {
+	var h Header
+	r := codec.NewReader(b)
+	if f := r.Byte(); r.Err() == nil && f != format {
+		return h, nil, fmt.Errorf("frame: format %d, this build speaks %d", f, format)
+	}
+	h.Epoch = r.Uvarint()
+	h.Done = r.Uvarint()
+	var messages []*replica.Message
+	for r.Err() == nil && r.Len() > 0 {
+		m, err := replica.DecodeMessage(r)
+		if err != nil {
+			return h, nil, fmt.Errorf("frame: %w", err)
+		}
+		messages = append(messages, m)
+	}
+	if err := r.Done(); err != nil {
+		return h, nil, fmt.Errorf("frame: %w", err)
+	}
+	return h, messages, nil
+}
+
+// Buffers for messages and replies go round, those of usual size.
+const (
+	bufferBytesMin = 4 << 10
+	bufferBytesMax = 1 << 20
+)
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytesMin); return &b }}
+
+// TakeBuffer returns an empty buffer. Whoever has it last gives it back.
+func TakeBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
+
+// GiveBuffer takes a buffer back that nobody looks at any more.
+func GiveBuffer(b []byte) {
+	if cap(b) <= bufferBytesMax {
+		buffers.Put(&b)
+	}
+}

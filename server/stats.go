@@ -1,0 +1,42 @@
+package server
+
+import "viewring/viewleader/vocab"
+
+// stats gathers what the heartbeat tells.
+func (s *Server) stats() vocab.ServerStats {
+	var t vocab.ServerStats
+	for _, l := range s.lanes {
+		c := l.Stats()
+		t.Primaries += uint32(c.Primaries)
+		t.Backups += uint32(c.Backups)
+		t.Learners += uint32(c.Learners)
+		t.Strays += uint32(c.Strays)
+		t.Keys += uint64(c.Keys)
+		t.Bytes += uint64(c.Bytes)
+		t.MovedPartitions += c.FullCopies
+		t.DeltaPartitions += c.DeltaCopies
+		t.CopiedKeys += c.CopiedKeys
+		t.Corrupt += c.Corrupt
+		t.Mended += c.Mended
+		t.Unmendable += c.Unmendable
+	}
+	t.DiskFree, t.Full = s.store.DiskFree(), s.room.Full()
+	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()
+	t.RequestsRefused = s.reached.requests.Load() + s.reached.buffers.Load()
+	s.mover.Report(&t)
+	s.storeStats(&t)
+	return t
+}
+
+// storeStats adds how the log and the memory stand.
+func (s *Server) storeStats(t *vocab.ServerStats) {
+	g := s.store.Stats()
+	t.LogKeys, t.LogSegments = uint64(g.Keys), uint64(g.Segments)
+	t.LogDisk, t.LogLive, t.LogTombstones = uint64(g.DiskBytes), uint64(g.LiveBytes), uint64(g.Tombstones)
+	t.LogWritten, t.LogCopied, t.LogFreed = uint64(g.Written), uint64(g.Copied), uint64(g.Freed)
+	t.Checkpoints, t.CheckpointBytes, t.LogDamage = uint64(g.Checkpoints), uint64(g.CheckpointLen), g.Damage
+	t.Collecting, t.Checkpointing = g.Collecting, g.Checkpointing
+	t.Memory, t.IndexBytes = uint64(s.budget.Memory()), uint64(g.IndexBytes)
+	t.ItemBytes, t.ItemBytesMax = uint64(s.lanes.ItemBytes()), uint64(s.budget.Items())
+	t.RequestBytes, t.RequestBytesMax = uint64(max(0, s.memory.Load())), uint64(s.budget.Requests())
+}

@@ -1,0 +1,156 @@
+package upkeep
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/rebalance"
+	"viewring/ring"
+	"viewring/server/frame"
+	"viewring/server/replica"
+	"viewring/viewleader/vocab"
+)
+
+// Mover lets rebalance.Mover drive the lanes' learners, and holds back their
+// fetches as it says. The questions are what is paced: pages come when asked for.
+type Mover struct {
+	b      Base
+	views  Views
+	send   Send
+	paused func() bool
+	m      *rebalance.Mover
+	wake   chan struct{} // capacity 1: fetches wait
+	page   atomic.Int64  // bytes of a page, lately
+
+	mu struct {
+		sync.Mutex
+		queue   []ring.PartitionID // in the order in which they came
+		waiting map[ring.PartitionID]heldFetch
+	}
+}
+
+// Send passes on messages to another server (link.Links).
+type Send func(to ring.ServerID, messages []byte, count int)
+
+// heldFetch is an encoded Fetch and whom it asks.
+type heldFetch struct {
+	to  ring.ServerID
+	buf []byte
+}
+
+const (
+	moverTickEvery = time.Second
+	pageBytesGuess = 64 << 10 // of the first page
+)
+
+// NewMover returns a mover that copies in at most rate bytes/s (0: no limit) and begins nothing
+// while paused says so.
+func NewMover(b *Base, views Views, rate int64, send Send, paused func() bool) *Mover {
+	m := &Mover{b: *b, views: views, send: send, paused: paused, wake: make(chan struct{}, 1)}
+	m.page.Store(pageBytesGuess)
+	m.mu.waiting = make(map[ring.PartitionID]heldFetch)
+	m.m = rebalance.NewMover(rebalance.Config{Self: b.Self, Rate: rate, Clock: moverClock{b.Now}}, m)
+	return m
+}
+
+// moverClock is the server's clock, for the mover.
+type moverClock struct{ now func() replica.Instant }
+
+func (c moverClock) Now() time.Duration                     { return c.now().Mono }
+func (c moverClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+
+// Learn implements rebalance.Learner.
+func (m *Mover) Learn(p ring.PartitionID, source ring.ServerID) {
+	m.b.Lanes.Learn(p, source)
+}
+
+// Run gives the mover each view once the lanes have it in their inboxes, until the server stops.
+func (m *Mover) Run() {
+	tick := time.NewTicker(moverTickEvery)
+	defer tick.Stop()
+	for {
+		adopted := m.views.Next()
+		v, table := m.views.Placement()
+		if me := v.Member(m.b.Self); me != nil && me.Up && me.Standing != ring.Draining && !m.paused() { // else the cores would not begin: wait for the view that says so
+			m.m.Adopt(v, table)
+		}
+		select {
+		case <-adopted:
+		case <-tick.C:
+			m.m.Tick()
+		case <-m.b.Context.Done():
+			return
+		}
+	}
+}
+
+// Fetch takes a fetch from a lane, which never waits for it. A partition has one
+// in the queue: a later one takes the place of the one before.
+func (m *Mover) Fetch(to ring.ServerID, msg *replica.Message) {
+	f := heldFetch{to, replica.AppendMessage(frame.TakeBuffer(), msg)}
+	m.mu.Lock()
+	if old, ok := m.mu.waiting[msg.Partition]; ok {
+		frame.GiveBuffer(old.buf)
+	} else {
+		m.mu.queue = append(m.mu.queue, msg.Partition)
+	}
+	m.mu.waiting[msg.Partition] = f
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default: // told already
+	}
+}
+
+// queueLength is how many fetches wait.
+func (m *Mover) queueLength() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mu.queue)
+}
+
+// takeFetch takes the first in the queue, as it is now.
+func (m *Mover) takeFetch() heldFetch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.mu.queue[0]
+	m.mu.queue = m.mu.queue[1:]
+	f := m.mu.waiting[p]
+	delete(m.mu.waiting, p)
+	return f
+}
+
+// RunFetches sends the fetches at the mover's pace, until the server stops.
+func (m *Mover) RunFetches() {
+	for {
+		select {
+		case <-m.wake:
+		case <-m.b.Context.Done():
+			return
+		}
+		for m.queueLength() > 0 {
+			if m.m.Admit(m.b.Context, int(m.page.Load())) != nil {
+				return
+			}
+			f := m.takeFetch()
+			m.send(f.to, f.buf, 1)
+		}
+	}
+}
+
+// Arrived notes a page.
+func (m *Mover) Arrived(msg *replica.Message) {
+	n := 0
+	for i := range msg.Items {
+		n += len(msg.Items[i].Key) + len(msg.Items[i].Item)
+	}
+	m.m.Copied(msg.Partition, n)
+	m.page.Store((m.page.Load()*7 + int64(n)) / 8) // off by a page where links race: no harm
+}
+
+// Report adds what the heartbeat tells of the moving.
+func (m *Mover) Report(t *vocab.ServerStats) {
+	p := m.m.Progress()
+	t.Left, t.LeftBytes, t.Rate = uint32(p.Left), p.LeftBytes, p.Rate
+}
