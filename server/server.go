@@ -42,8 +42,8 @@ type Server struct {
 	id     ring.ServerID
 	addr   string // advertised
 
-	ctx      context.Context // ends when the server begins to stop
-	cancel   context.CancelCauseFunc
+	ctx      context.Context         // ends when the server begins to stop
+	cancel   context.CancelCauseFunc // stops the server; the first reason counts
 	listener net.Listener
 	store    *store.Store
 	budget   *budget.Budget
@@ -109,7 +109,7 @@ func (s *Server) open() (run []func(), err error) {
 	s.front = s.newFront()
 	s.member = membership.New(&membership.Config{
 		Addr: s.addr, Zone: s.opts.Zone, Data: s.opts.Data, LeaderAddrs: s.opts.LeaderAddrs, HeartbeatEvery: s.opts.HeartbeatEvery,
-		Dial: s.opts.Dial, Store: s.store, Now: s.opts.Now, Logger: s.logger, Context: s.ctx, Fail: s.fail,
+		Dial: s.opts.Dial, Store: s.store, Now: s.opts.Now, Logger: s.logger, Context: s.ctx, Fail: s.cancel,
 	})
 	view, err := s.member.Join()
 	if err != nil {
@@ -154,7 +154,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		return nil, err
 	}
 	run = s.lanes.Begin(s.ctx, lane.Outward{
-		Peers: s.links, Mover: s.mover, Leader: queue, Storing: sweeper.Storing, Stored: s.room.Stored, Fail: s.fail,
+		Peers: s.links, Mover: s.mover, Leader: queue, Storing: sweeper.Storing, Stored: s.room.Stored, Fail: s.cancel,
 	})
 	return append(run,
 		func() { s.member.RunHeartbeats(membership.Vitals{Views: s.views, Lanes: s.lanes, Stats: s.stats}) },
@@ -176,9 +176,6 @@ func (s *Server) spawn(fn func()) {
 	}()
 }
 
-// fail stops the server; the first reason counts.
-func (s *Server) fail(err error) { s.cancel(err) }
-
 // watchStore stops the server when its store has failed.
 func (s *Server) watchStore() {
 	look := time.NewTicker(damageLookEvery)
@@ -187,7 +184,7 @@ func (s *Server) watchStore() {
 	for {
 		select {
 		case <-s.store.Failed():
-			s.fail(s.store.Err())
+			s.cancel(s.store.Err())
 			return
 		case <-s.ctx.Done():
 			return
