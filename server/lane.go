@@ -333,7 +333,7 @@ func (l *lane) dispatch() {
 		}
 	}
 	for i, c := range l.touched {
-		c.notify()
+		c.Notify()
 		l.touched[i] = nil
 	}
 	l.touched = l.touched[:0]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -59,11 +60,11 @@ type link struct {
 
 // serveLink reads frames until the link breaks. Its goroutine may wait for lanes
 // and for views; the sender then waits too, and drops what it can't send.
-func (s *Server) serveLink(c *conn, req *linkRequest) {
-	stop := context.AfterFunc(s.ctx, func() { _ = c.nc.Close() }) // lets the reader go
+func (s *Server) serveLink(nc net.Conn, req *linkRequest) {
+	stop := context.AfterFunc(s.ctx, func() { _ = nc.Close() }) // lets the reader go
 	defer stop()
 	l := &link{s: s, hello: req.hello, lanes: make([][]event, len(s.lanes))}
-	r := wire.NewReader(c.nc, linkLimits)
+	r := wire.NewReader(nc, linkLimits)
 	for {
 		args, err := r.ReadCommand()
 		if err == nil && (len(args) != 2 || string(args[0]) != wire.CmdFrame) {

@@ -23,7 +23,7 @@ func TestMessagesOutliveTheirFrame(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.serveLink(&conn{s: s, nc: here}, &linkRequest{hello: wire.Hello{From: 2, Incarnation: 1}})
+		s.serveLink(here, &linkRequest{hello: wire.Hello{From: 2, Incarnation: 1}})
 	}()
 	const frames = 20
 	item := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 500) }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"viewring/internal/disk"
+	"viewring/internal/front"
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -49,6 +50,7 @@ type Options struct {
 	Listener  net.Listener           // instead of Listen; nil: the network's
 	Dial      wire.DialFunc          // nil: the network
 	Now       func() replica.Instant // nil: the machine's clocks
+	Limits    func(*front.Limits)    // changes those of connections; nil: nothing
 }
 
 // Bounds and intervals of a server.
@@ -61,11 +63,7 @@ const (
 	laneDrainMax      = 1024                   // events between two batches
 	gatherMax         = time.Millisecond       // that a lane waits for a sync before its next batch
 	commitsMax        = 64                     // batches of a lane not yet durable, beyond which it waits
-	connsMax          = 10_000                 // connections
-	callsMax          = 1024                   // requests of one connection without an answer
-	connMemoryDefault = 128 << 20              // the same of one connection: who does not read harms nobody else
-	writeTimeout      = 10 * time.Second
-	linkTimeout       = 5 * time.Second // dialing, greeting, one frame
+	linkTimeout       = 5 * time.Second        // dialing, greeting, one frame
 	redialMin         = 20 * time.Millisecond
 	redialMax         = 500 * time.Millisecond
 	peerBytesMax      = 64 << 20 // waiting for a link, beyond which messages are dropped
@@ -104,7 +102,7 @@ func (o *Options) setDefaults() error {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory()
 	}
-	o.Bounds.fill()
+	o.Bounds.Fill()
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

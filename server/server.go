@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/front"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -63,12 +64,8 @@ type Server struct {
 	full    atomic.Bool  // its disk nearly is
 	written atomic.Int64 // bytes of batches since the disk was looked at
 
-	memory  atomic.Int64 // bytes of requests and answers under way
-	conns   atomic.Int64
-	reached reached // bounds, by clients
-	front   *redis.Front
-
-	strangers wire.Strangers
+	frontend *front.Server // of all connections that come in
+	front    *redis.Front
 
 	turns   []chan struct{} // see transaction
 	started time.Time
@@ -202,6 +199,7 @@ func (s *Server) assemble(v *ring.View) error {
 		l.movedAt.Store(int64(s.opts.Now().Mono))
 		s.lanes = append(s.lanes, l)
 	}
+	s.frontend = s.newFrontend()
 	s.room.look() // before anything is learned
 	return s.views.adopt(v)
 }
@@ -225,7 +223,7 @@ func (s *Server) spawnAll() {
 	s.spawn(s.watchStore)
 	s.spawn(s.room.run)
 	s.spawn(s.budget.run)
-	s.spawn(s.runAccept)
+	s.spawn(func() { s.frontend.Serve(s.listener) })
 }
 
 // spawn runs fn as one of the goroutines that Close waits for.
@@ -364,8 +362,9 @@ func (s *Server) stats() vocab.ServerStats {
 		t.Unmendable += c.Unmendable
 	}
 	t.DiskFree, t.Full = s.store.DiskFree(), s.full.Load()
-	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()
-	t.RequestsRefused = s.reached.requests.Load() + s.reached.buffers.Load()
+	reached := s.frontend.Reached()
+	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.frontend.Connected()), reached.Connections.Load(), reached.Cut.Load()+reached.Late.Load()
+	t.RequestsRefused = reached.Requests.Load() + reached.Buffers.Load()
 	s.mover.report(&t)
 	s.storeStats(&t)
 	return t
@@ -381,38 +380,5 @@ func (s *Server) storeStats(t *vocab.ServerStats) {
 	t.Collecting, t.Checkpointing = g.Collecting, g.Checkpointing
 	t.Memory, t.IndexBytes = uint64(s.budget.total), uint64(g.IndexBytes)
 	t.ItemBytes, t.ItemBytesMax = uint64(s.keptBytes()), uint64(s.budget.items.Load())
-	t.RequestBytes, t.RequestBytesMax = uint64(max(0, s.memory.Load())), uint64(s.budget.requests)
-}
-
-// runAccept takes connections until the listener is closed.
-func (s *Server) runAccept() {
-	for s.ctx.Err() == nil {
-		nc, err := s.listener.Accept()
-		if err != nil {
-			if s.ctx.Err() == nil {
-				s.logger.Warn("a connection could not be accepted", "err", err)
-				wait.For(s.ctx, redialMax) // out of file descriptors, most likely
-			}
-			continue
-		}
-		n := s.conns.Add(1)
-		if n > int64(s.opts.Bounds.Connections+peerConnections) {
-			s.conns.Add(-1)
-			s.turnAway(nc)
-			continue
-		}
-		late := n > int64(s.opts.Bounds.Connections)
-		s.spawn(func() {
-			defer s.conns.Add(-1)
-			newConn(s, nc, late).serve()
-		})
-	}
-}
-
-// turnAway says why there is no service; whoever does not listen misses it.
-func (s *Server) turnAway(nc net.Conn) {
-	s.reached.connections.Add(1)
-	_ = nc.SetWriteDeadline(time.Now().Add(redialMin))
-	_, _ = nc.Write([]byte("-" + wire.TooManyClients + "\r\n"))
-	_ = nc.Close()
+	t.RequestBytes, t.RequestBytesMax = uint64(max(0, s.frontend.Held())), uint64(s.budget.requests)
 }
