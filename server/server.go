@@ -319,6 +319,9 @@ func (s *Server) ID() ring.ServerID { return s.id }
 // Addr returns the address under which others reach the server.
 func (s *Server) Addr() string { return s.addr }
 
+// Reached tells how often clients met a limit.
+func (s *Server) Reached() *front.Reached { return s.frontend.Reached() }
+
 // Wait returns when the server has stopped: nil after Close or the end of its
 // context, ErrLeft when it is no member any more, otherwise why it could not go on.
 func (s *Server) Wait() error {

@@ -221,6 +221,9 @@ func (s *Service) advertised() string {
 	return s.Addr()
 }
 
+// Reached tells how often clients met a limit.
+func (s *Service) Reached() *front.Reached { return s.frontend.Reached() }
+
 // View returns the newest view that this view leader knows, nil when it has not
 // found its group yet.
 func (s *Service) View() *ring.View { return s.view() }

@@ -30,10 +30,11 @@ type Conn struct {
 	hungry atomic.Bool  // the reading goroutine waits until fewer are
 
 	// Of the reading goroutine.
-	reserved bool // of those kept for peers, and no peer yet
-	trusted  bool // has said the password, or need not
-	patience patience
-	taken    []Reply // that WriteAll writes; empty but then
+	reserved  bool // of those kept for peers, and no peer yet
+	unwelcome bool // was told that there is no room: peers wait for its place
+	trusted   bool // has said the password, or need not
+	patience  patience
+	taken     []Reply // that WriteAll writes; empty but then
 
 	mu struct {
 		sync.Mutex
@@ -82,30 +83,33 @@ func (c *Conn) Serve() {
 		defer close(written)
 		c.writeReplies()
 	}()
-	err := c.readAll()
-	c.session.Submit()
-	quit := errors.Is(err, ErrQuit)
-	var over *Takeover
-	switch taken := errors.As(err, &over); {
-	case taken, quit:
-	default:
-		quit = c.sayWhy(err)
-	}
-	if !errors.Is(err, ErrQuit) {
-		c.session.Ended()
-	}
-	c.end(quit)
-	if quit {
-		_, _ = io.Copy(io.Discard, c.nc) // who hangs up first may lose the replies on their way
-	}
-	if errors.Is(err, ErrQuit) {
-		c.session.Ended()
-		c.Notify()
-	}
+	over := c.finish(c.readAll())
 	<-written
 	if over != nil {
 		over.Serve(c.nc)
 	}
+}
+
+// finish ends reading, for a reason. It returns who goes on with the connection, or nil.
+func (c *Conn) finish(why error) (over *Takeover) {
+	c.session.Submit()
+	quit := errors.Is(why, ErrQuit)
+	lingers := quit && !c.unwelcome
+	if !quit && !errors.As(why, &over) {
+		lingers = c.sayWhy(why)
+	}
+	if !quit {
+		c.session.Ended()
+	}
+	c.end(lingers)
+	if lingers {
+		_, _ = io.Copy(io.Discard, c.nc) // who hangs up first may lose the replies on their way
+	}
+	if quit {
+		c.session.Ended()
+		c.Notify()
+	}
+	return over
 }
 
 // readAll runs commands until there are no more, or one ends the connection.
@@ -138,7 +142,9 @@ func (c *Conn) greet() {
 // reads by this. See wire.Reader.ReadCommand.
 func (c *Conn) ReadCommand() ([][]byte, error) {
 	args, err := c.reader.ReadCommand()
-	c.patience.came()
+	if err == nil {
+		c.patience.came()
+	}
 	return args, err
 }
 
@@ -219,6 +225,7 @@ func (c *Conn) Admit(s Standing) (errText string, over bool) {
 	switch {
 	case c.reserved && s&(ForPeers|OfPeers) == 0:
 		c.server.reached.Connections.Add(1)
+		c.unwelcome = true
 		return c.server.opts.TooMany, true
 	case !c.trusted && s&Open == 0:
 		return secure.NoAuth, false

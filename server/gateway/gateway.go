@@ -66,6 +66,9 @@ func newFront(o *Options) *redis.Front {
 // Addr returns the address that the gateway listens at.
 func (g *Gateway) Addr() string { return g.opts.Listener.Addr().String() }
 
+// Reached tells how often clients met a limit.
+func (g *Gateway) Reached() *front.Reached { return g.frontend.Reached() }
+
 // Close stops the gateway and returns when everything in it has ended.
 func (g *Gateway) Close() error {
 	g.cancel()
