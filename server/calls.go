@@ -11,13 +11,13 @@ var (
 	_ lane.Client = (*conn)(nil)
 )
 
-// Read implements lane.Call.
-func (c *call) Read() (r lane.Read, isRead bool) {
+// ToRead implements lane.Call.
+func (c *call) ToRead() (r lane.Read, isRead bool) {
 	return lane.Read{Partition: c.partition, Key: c.request.Key, Cut: c.cut}, c.isRead
 }
 
-// Write implements lane.Call.
-func (c *call) Write() *replica.Request {
+// ToWrite implements lane.Call.
+func (c *call) ToWrite() *replica.Request {
 	c.request.Partition = c.partition
 	return &c.request
 }
@@ -30,6 +30,3 @@ func (c *call) Complete(a replica.Answer) { c.complete(a) }
 
 // Client implements lane.Call.
 func (c *call) Client() lane.Client { return c.conn }
-
-// Notify implements lane.Client.
-func (c *conn) Notify() { c.notify() }

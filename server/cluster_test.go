@@ -268,7 +268,7 @@ func TestPipelineInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	const n = 3 * callsMax
+	const n = 3 * 1024
 	go func() {
 		var out bytes.Buffer
 		for i := range n {
@@ -335,8 +335,8 @@ func TestSlowReader(t *testing.T) {
 	if _, err := nc.Write(bytes.Repeat(wire.AppendCommand(nil, []byte("GET"), []byte("large")), 500)); err != nil {
 		t.Fatal(err)
 	}
-	c.wait("the connection holds what it may", func() bool { return s.memory.Load() > bound/2 })
-	if held := s.memory.Load(); held > bound {
+	c.wait("the connection holds what it may", func() bool { return s.frontend.Held() > bound/2 })
+	if held := s.frontend.Held(); held > bound {
 		t.Errorf("%d bytes held for one connection", held)
 	}
 	c.set("k", "v")
@@ -354,7 +354,7 @@ func TestIdleConnections(t *testing.T) {
 		}
 		defer nc.Close()
 	}
-	c.wait("all are taken", func() bool { return s.conns.Load() >= 2000 })
+	c.wait("all are taken", func() bool { return s.frontend.Connected() >= 2000 })
 	c.set("k", "v")
 	c.expect("k", "v")
 }

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"viewring/internal/secure"
+	"viewring/internal/front"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
@@ -183,16 +183,27 @@ func (c *conn) reject(text string) error {
 	return nil
 }
 
-// runGuarded looks at a command of a connection that has not said its password, or
-// that is between MULTI and EXEC.
+// standing is what a command is to a connection that may not ask for everything. One that
+// is kept for other servers is over with the link that it becomes.
+func (cmd *command) standing() (s front.Standing) {
+	if cmd.row != nil && cmd.row.HasFlag("no_auth") {
+		s |= front.Open
+	}
+	if cmd == ownCommands[wire.CmdLink] || cmd == ownCommands[wire.CmdViewOf] || cmd == redisCommand("auth") {
+		s |= front.ForPeers
+	}
+	return s
+}
+
+// runGuarded looks at a command of a connection that has not said its password or is kept
+// for other servers, or that is between MULTI and EXEC.
 func (c *conn) runGuarded(cmd *command, args [][]byte) error {
-	switch {
-	case c.session.late && !isForServers(cmd):
-		c.s.reached.connections.Add(1)
-		c.replyError(wire.TooManyClients)
+	switch refusal, over := c.Admit(cmd.standing()); {
+	case over:
+		c.replyError(refusal)
 		return errQuit
-	case !c.session.client.Trusted() && (cmd.row == nil || !cmd.row.HasFlag("no_auth")):
-		return c.reject(secure.NoAuth)
+	case refusal != "":
+		return c.reject(refusal)
 	case c.session.multi == nil || cmd.multi() == redis.AtOnce:
 		return cmd.run(c, args)
 	case cmd.multi() == redis.Refused:
@@ -203,11 +214,11 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 
 // runSays answers a command whose reply is made on the spot.
 func (c *conn) runSays(cmd *command, args [][]byte) error {
-	if cmd.settle && !c.settle() {
+	if cmd.settle && !c.Settle() {
 		return errStopped
 	}
 	v := cmd.says(c, args)
-	c.session.guard()
+	c.guard()
 	resp3 := c.session.client.RESP3()
 	c.replyHeld(c.session.takeHeld(), func(w *wire.Writer) {
 		w.SetRESP3(resp3)

@@ -100,7 +100,7 @@ func (c *conn) route(cl *call) {
 	if cl.isRead && c.readNow(cl) {
 		return
 	}
-	c.push(cl)
+	c.Push(cl)
 	c.place(cl)
 }
 
@@ -117,7 +117,7 @@ func (c *conn) place(cl *call) {
 	}
 	c.gathered[i] = append(c.gathered[i], e)
 	if len(c.gathered[i]) >= lane.DrainMax {
-		c.submit()
+		c.Submit()
 	}
 }
 
@@ -130,13 +130,13 @@ var tooLarge = replica.Answer{Status: replica.StatusTooLarge}
 // refuse answers a call without asking a lane.
 func (c *conn) refuse(cl *call, status replica.Status) {
 	cl.complete(replica.Answer{Status: status})
-	c.push(cl)
-	c.notify()
+	c.Push(cl)
+	c.Notify()
 }
 
 // writeReply writes a complete call's reply.
-func (c *conn) writeReply(cl *call) {
-	a, w := &cl.answer, c.writer
+func (c *conn) writeReply(w *wire.Writer, cl *call) {
+	a := &cl.answer
 	if cl.style == replyWritten {
 		cl.write(w)
 		return
@@ -147,7 +147,7 @@ func (c *conn) writeReply(cl *call) {
 	}
 	switch cl.style {
 	case replyDo:
-		c.writeDoReply(a)
+		writeDoReply(w, a)
 	case replyFound:
 		w.WriteValue(cl.show(redis.Found{Present: a.Status == replica.StatusOK, Value: a.Value, Length: a.Length, Expiry: a.Expiry, Now: c.s.wall}))
 	case replyOK:
@@ -188,12 +188,12 @@ var doStatuses = [...]wire.DoStatus{
 	replica.StatusFenced: wire.DoFenced,
 }
 
-func (c *conn) writeDoReply(a *replica.Answer) {
+func writeDoReply(w *wire.Writer, a *replica.Answer) {
 	buf := frame.TakeBuffer()
 	buf = wire.AppendDoReply(buf, &wire.DoReply{
 		Status: doStatuses[a.Status], Term: a.Version.Term, Seq: a.Version.Seq, Number: a.Number, Value: a.Value, Expiry: a.Expiry,
 	})
-	c.writer.WriteBulk(buf)
+	w.WriteBulk(buf)
 	frame.GiveBuffer(buf)
 }
 

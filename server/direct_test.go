@@ -92,15 +92,21 @@ func TestReadsBehindWrite(t *testing.T) {
 	ours, theirs := net.Pipe()
 	defer ours.Close()
 	defer theirs.Close()
-	c := newConn(cluster.servers[1], theirs, false)
+	c := cluster.servers[1].frontend.Open(theirs).Session().(*conn)
 	write := &call{conn: c, style: replyWritten, write: func(w *wire.Writer) { w.WriteSimple("OK") }}
-	c.push(write)
+	c.Push(write)
 	for range 2 {
 		if err := c.runRead(redisCommand("get"), [][]byte{[]byte("k")}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if c.readGathered(); c.mu.calls[1].done.Load() || c.mu.calls[2].done.Load() {
+	gathered := func() (n int) {
+		for _, events := range c.gathered {
+			n += len(events)
+		}
+		return n
+	}
+	if c.readGathered(); gathered() != 2 {
 		t.Fatal("a read overtook a write")
 	}
 	write.done.Store(true)
@@ -118,29 +124,11 @@ func TestReadsBehindWrite(t *testing.T) {
 	}
 }
 
-// TestLongRepliesAreNotTheReaders: what a closure writes counts by what it holds, so a client
-// that goes on writing while it takes no long reply is read on.
-func TestLongRepliesAreNotTheReaders(t *testing.T) {
-	cluster := startCluster(t, 1, 4, 1)
-	for cost, want := range map[int64]bool{pipelineBytesMax: true, pipelineBytesMax + 1: false} {
-		ours, theirs := net.Pipe()
-		defer ours.Close()
-		defer theirs.Close()
-		c := newConn(cluster.servers[1], theirs, false)
-		cl := &call{conn: c, style: replyWritten, cost: cost}
-		cl.done.Store(true)
-		c.push(cl)
-		if got := c.takeAll(); got != want {
-			t.Errorf("a reply of %d bytes is the reader's: %t", cost, got)
-		}
-	}
-}
-
 // TestPipelineOfReads: replies come in the order of the commands, short and long ones,
 // whoever writes them.
 func TestPipelineOfReads(t *testing.T) {
 	c := startCluster(t, 1, 4, 1)
-	long := strings.Repeat("l", pipelineBytesMax/2)
+	long := strings.Repeat("l", 32<<10)
 	want := make(map[string]string)
 	for i := range 20 {
 		key := fmt.Sprint("k", i)
@@ -184,47 +172,4 @@ func sendAll(t *testing.T, nc net.Conn, commands [][]string) {
 	if _, err := nc.Write(b); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// TestOneWriter: while the replies that a client does not take are being written, the
-// connection's reading goroutine writes none, though no call is in line any more.
-func TestOneWriter(t *testing.T) {
-	c := startCluster(t, 1, 4, 1)
-	s := c.servers[1]
-	c.set("large", string(make([]byte, 8<<20)))
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer lis.Close()
-	nc, err := net.Dial("tcp", lis.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if err := nc.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil { // so that it fills
-		t.Fatal(err)
-	}
-	if _, err := nc.Write(wire.AppendCommand(nil, []byte("GET"), []byte("large"))); err != nil {
-		t.Fatal(err)
-	}
-	theirs, err := lis.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn := newConn(s, theirs, false)
-	s.spawn(conn.serve)
-	c.wait("the reply is being written", func() bool {
-		conn.mu.Lock()
-		defer conn.mu.Unlock()
-		return conn.mu.writing && len(conn.mu.calls) == 0
-	})
-	if conn.takeWriter() {
-		t.Fatal("two goroutines write replies")
-	}
-	if _, err := wire.NewReader(nc, wire.DefaultLimits).ReadValue(); err != nil {
-		t.Fatal(err)
-	}
-	c.wait("the reply is written", conn.takeWriter)
-	conn.leaveWriter()
 }

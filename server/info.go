@@ -19,7 +19,7 @@ var infoSections = []struct {
 }{
 	{"Server", (*conn).infoServer},
 	{"Clients", func(c *conn) string {
-		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\n", c.s.conns.Load(), c.s.opts.Bounds.Connections)
+		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\n", c.s.frontend.Connected(), c.s.opts.Bounds.Connections)
 	}},
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats
@@ -31,7 +31,7 @@ var infoSections = []struct {
 			m.HeapAlloc, m.Sys, t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.Buffers(int64(t.IndexBytes)), c.s.budget.Heap(),
 			t.RequestBytes, t.RequestBytesMax)
 	}},
-	{"Stats", func(c *conn) string { return c.s.reached.String() }},
+	{"Stats", func(c *conn) string { return c.s.frontend.Reached().String() }},
 	{"Persistence", func(*conn) string {
 		return "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\n"
 	}},

@@ -28,7 +28,7 @@ func (c *conn) runMulti([][]byte) error {
 		return nil
 	}
 	c.session.multi = &multi{}
-	c.session.guard()
+	c.guard()
 	c.replyOK()
 	return nil
 }
@@ -36,10 +36,10 @@ func (c *conn) runMulti([][]byte) error {
 // discard forgets MULTI and WATCH.
 func (c *conn) discard() {
 	if m := c.session.multi; m != nil {
-		c.give(m.cost)
+		c.Give(m.cost)
 	}
 	c.session.multi, c.session.watched = nil, nil
-	c.session.guard()
+	c.guard()
 }
 
 func (c *conn) runDiscard([][]byte) error {
@@ -121,7 +121,7 @@ func (c *conn) runWatch(args [][]byte) error {
 		c.replyError(tooManyText)
 		return nil
 	}
-	if !c.settle() {
+	if !c.Settle() {
 		return errStopped
 	}
 	found, failure, err := c.versions(args)
@@ -156,7 +156,7 @@ func (c *conn) versions(names [][]byte) (found map[string]replica.Version, failu
 	}
 	found = make(map[string]replica.Version)
 	for i, cl := range calls {
-		c.give(cl.cost)
+		c.Give(cl.cost)
 		if text := c.errorText(cl); text != "" {
 			failure = text
 		}
@@ -172,9 +172,9 @@ func (c *conn) runExec([][]byte) error {
 		return nil
 	}
 	watched := c.session.watched
-	defer c.give(m.cost)
+	defer c.Give(m.cost)
 	c.session.multi, c.session.watched = nil, nil
-	c.session.guard()
+	c.guard()
 	if m.spoiled {
 		c.replyError(redis.ErrExecAbort)
 		return nil

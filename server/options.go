@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"viewring/internal/disk"
+	"viewring/internal/front"
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -52,17 +53,8 @@ type Options struct {
 	Listener  net.Listener           // instead of Listen; nil: the network's
 	Dial      wire.DialFunc          // nil: the network
 	Now       func() replica.Instant // nil: the machine's clocks
+	Limits    func(*front.Limits)    // changes those of connections; nil: nothing
 }
-
-// Bounds and intervals of a server.
-const (
-	connsMax          = 10_000    // connections
-	callsMax          = 1024      // requests of one connection without an answer
-	connMemoryDefault = 128 << 20 // the same of one connection: who does not read harms nobody else
-	writeTimeout      = 10 * time.Second
-	turnAwayTimeout   = 20 * time.Millisecond  // for saying why there is no service
-	acceptPause       = 500 * time.Millisecond // after a connection that could not be accepted
-)
 
 func (o *Options) setDefaults() error {
 	if o.Data == "" {
@@ -80,7 +72,7 @@ func (o *Options) setDefaults() error {
 	if o.Memory == 0 {
 		o.Memory = budget.Default()
 	}
-	o.Bounds.fill()
+	o.Bounds.Fill()
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

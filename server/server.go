@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"viewring/internal/front"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -65,14 +65,11 @@ type Server struct {
 
 // clients is what all connections share.
 type clients struct {
-	memory    atomic.Int64 // bytes of requests and answers under way
-	conns     atomic.Int64
-	reached   reached // bounds, by clients
-	front     *redis.Front
-	strangers wire.Strangers
-	turns     []chan struct{} // see transaction
-	started   time.Time
-	wall      func() int64 // unix milliseconds of Options.Now
+	frontend *front.Server // their connections, accepted and bounded
+	front    *redis.Front
+	turns    []chan struct{} // see transaction
+	started  time.Time
+	wall     func() int64 // unix milliseconds of Options.Now
 }
 
 // Start opens the store, listens, joins the cluster and serves. It waits for the
@@ -149,6 +146,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	s.receiver = link.NewReceiver(s.links, s.views, s.lanes, s.mover.Arrived)
 	s.console = newConsole(s.opts.Console)
 
+	s.frontend = s.newFrontend()
 	s.room.Look() // before anything is learned
 	if err := s.views.Begin(v); err != nil {
 		return nil, err
@@ -163,7 +161,8 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		s.mover.Run, s.mover.RunFetches, sweeper.Run, s.scrubber.Run, s.room.Run,
 		func() { s.budget.Run(s.ctx) },
 		func() { s.console.run(s.ctx) },
-		s.watchStore, s.runAccept,
+		s.watchStore,
+		func() { s.frontend.Serve(s.listener) },
 	), nil
 }
 
@@ -254,6 +253,9 @@ func (s *Server) ID() ring.ServerID { return s.id }
 // Addr returns the address under which others reach the server.
 func (s *Server) Addr() string { return s.addr }
 
+// Reached tells how often clients met a limit.
+func (s *Server) Reached() *front.Reached { return s.frontend.Reached() }
+
 // Wait returns when the server has stopped: nil after Close or the end of its
 // context, ErrLeft when it is no member any more, otherwise why it could not go on.
 func (s *Server) Wait() error {
@@ -283,37 +285,4 @@ func (s *Server) Drain(ctx context.Context) error {
 func (s *Server) Close() error {
 	s.cancel(context.Canceled)
 	return s.Wait()
-}
-
-// runAccept takes connections until the listener is closed.
-func (s *Server) runAccept() {
-	for s.ctx.Err() == nil {
-		nc, err := s.listener.Accept()
-		if err != nil {
-			if s.ctx.Err() == nil {
-				s.logger.Warn("a connection could not be accepted", "err", err)
-				wait.For(s.ctx, acceptPause) // out of file descriptors, most likely
-			}
-			continue
-		}
-		n := s.conns.Add(1)
-		if n > int64(s.opts.Bounds.Connections+peerConnections) {
-			s.conns.Add(-1)
-			s.turnAway(nc)
-			continue
-		}
-		late := n > int64(s.opts.Bounds.Connections)
-		s.spawn(func() {
-			defer s.conns.Add(-1)
-			newConn(s, nc, late).serve()
-		})
-	}
-}
-
-// turnAway says why there is no service; whoever does not listen misses it.
-func (s *Server) turnAway(nc net.Conn) {
-	s.reached.connections.Add(1)
-	_ = nc.SetWriteDeadline(time.Now().Add(turnAwayTimeout))
-	_, _ = nc.Write([]byte("-" + wire.TooManyClients + "\r\n"))
-	_ = nc.Close()
 }

@@ -15,8 +15,7 @@ import (
 // session is what a connection's reading goroutine remembers from command to command.
 type session struct {
 	client  *redis.Session
-	guarded bool // not trusted, or after MULTI: runGuarded looks at each command
-	late    bool // came when there were too many: only for other servers
+	guarded bool // may not ask for everything, or is after MULTI: runGuarded looks at each command
 	multi   *multi
 	watched map[string]replica.Version // keys of one slot, as WATCH found them
 	wrote   []uint64                   // bits: the partitions that were written to
@@ -31,7 +30,11 @@ func (s *Server) newFront() *redis.Front {
 		Now: time.Now, Started: s.started, System: runtime.GOOS + " " + runtime.GOARCH, Process: os.Getpid(), Port: port}
 }
 
-func (n *session) guard() { n.guarded = !n.client.Trusted() || n.multi != nil || n.late }
+// guard notes what the last command has made of the session.
+func (c *conn) guard() {
+	c.Trust(c.session.client.Trusted())
+	c.session.guarded = c.Guarded() || c.session.multi != nil
+}
 
 // takeHeld hands over the bytes that the reply just made holds.
 func (n *session) takeHeld() int64 {

@@ -21,8 +21,9 @@ func (s *Server) stats() vocab.ServerStats {
 		t.Unmendable += c.Unmendable
 	}
 	t.DiskFree, t.Full = s.store.DiskFree(), s.room.Full()
-	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()
-	t.RequestsRefused = s.reached.requests.Load() + s.reached.buffers.Load()
+	reached := s.frontend.Reached()
+	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.frontend.Connected()), reached.Connections.Load(), reached.Cut.Load()+reached.Late.Load()
+	t.RequestsRefused = reached.Requests.Load() + reached.Buffers.Load()
 	s.mover.Report(&t)
 	s.storeStats(&t)
 	return t
@@ -38,5 +39,5 @@ func (s *Server) storeStats(t *vocab.ServerStats) {
 	t.Collecting, t.Checkpointing = g.Collecting, g.Checkpointing
 	t.Memory, t.IndexBytes = uint64(s.budget.Memory()), uint64(g.IndexBytes)
 	t.ItemBytes, t.ItemBytesMax = uint64(s.lanes.ItemBytes()), uint64(s.budget.Items())
-	t.RequestBytes, t.RequestBytesMax = uint64(max(0, s.memory.Load())), uint64(s.budget.Requests())
+	t.RequestBytes, t.RequestBytesMax = uint64(max(0, s.frontend.Held())), uint64(s.budget.Requests())
 }

@@ -67,7 +67,7 @@ func (c *conn) runEvaluated(cmd *command, args [][]byte) error {
 // answer carries out the transaction on the keys of these names, after all that the
 // connection asked for before, and replies: what went well as say writes it.
 func (t *transaction) answer(names [][]byte, say func(*wire.Writer)) error {
-	if !t.c.settle() {
+	if !t.c.Settle() {
 		return errStopped
 	}
 	t.add(names)
@@ -137,7 +137,7 @@ func (t *transaction) run() (failure string, err error) {
 
 // drop lets go what an attempt has read.
 func (t *transaction) drop() {
-	t.c.give(t.cost)
+	t.c.Give(t.cost)
 	t.found, t.replies, t.cost, t.atOnce = nil, nil, 0, false
 }
 
@@ -254,7 +254,7 @@ func (t *transaction) commit(changes []redis.Change) (failure string, done bool,
 		size += len(changes[i].Value)
 	}
 	cl := t.request(changes)
-	defer func() { t.c.give(cl.cost) }()
+	defer func() { t.c.Give(cl.cost) }()
 	if !t.c.take(cl, int64(size)) {
 		return wire.CodeBusy + " too many requests are waiting", true, nil
 	}
@@ -287,35 +287,6 @@ func keyWrite(slot uint16, ch *redis.Change) replica.KeyWrite {
 		Delete: ch.Delete, Value: ch.Value, Expiry: ch.Expiry, TTL: min(ch.TTL, ttlMax)}
 }
 
-// settle waits until everything that the connection asked for is answered; false
-// when the server stops.
-func (c *conn) settle() bool {
-	c.submit()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.mu.calls) > 0 && !c.mu.gone {
-		c.room.Wait()
-	}
-	return !c.mu.gone
-}
-
-// mustWait reports whether a call may not be put in line yet: too many are there, or
-// it is a write behind a read of its slot, by which it must not be seen. The caller
-// holds mu.
-func (c *conn) mustWait(cl *call) bool {
-	return len(c.mu.calls) >= c.s.opts.Bounds.Pipeline || cl.request.Op != 0 && c.reading(cl.slot)
-}
-
-// reading reports whether a read of a slot has no answer yet. The caller holds mu.
-func (c *conn) reading(slot uint16) bool {
-	for _, cl := range c.mu.calls {
-		if cl.isRead && cl.slot == slot && !cl.done.Load() {
-			return true
-		}
-	}
-	return false
-}
-
 // askLanes hands calls to their lanes and waits for the answers, which are not
 // written to the client. They stay the caller's.
 func (c *conn) askLanes(calls []*call) error {
@@ -329,7 +300,7 @@ func (c *conn) askLanes(calls []*call) error {
 		cl.told = told
 		c.place(cl)
 	}
-	c.submit()
+	c.Submit()
 	for range calls {
 		select {
 		case <-told:

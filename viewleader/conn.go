@@ -2,19 +2,21 @@ package viewleader
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"net"
-	"time"
 
-	"viewring/internal/secure"
+	"viewring/internal/front"
 	"viewring/internal/wire"
 )
 
+// What clients may take, besides Options.ConnectionsMax.
 const (
-	pipelineMax  = 128 // commands of one connection under way
-	writeTimeout = 10 * time.Second
-	acceptPause  = 50 * time.Millisecond // after an accept that failed
+	pipelineMax   = 128       // commands of one connection under way
+	bufferedMax   = 8 << 20   // bytes of them
+	requestsMax   = 256 << 20 // bytes of those of all connections
+	requestsSpare = 4 << 10   // that each connection may have all the same: heartbeats pass
+
+	// peerConnections are kept free beyond Options.ConnectionsMax for servers and other view
+	// leaders: clients, however many, must not keep them from being heard.
+	peerConnections = 256
 )
 
 // limits bound what one command may be.
@@ -26,155 +28,88 @@ var limits = wire.Limits{
 	DepthMax:      1,
 }
 
-// conn is one client's connection. One goroutine reads commands and sets them
-// to work, another writes the answers in the commands' order.
+// newFrontend is what accepts and bounds the connections of clients, servers and other
+// view leaders.
+func (s *Service) newFrontend() *front.Server {
+	o := front.Options{
+		Limits: front.Limits{
+			Bounds:   front.Bounds{Connections: s.opts.ConnectionsMax, Pipeline: pipelineMax, Buffered: bufferedMax, Request: limits.TotalBytesMax},
+			Reserved: peerConnections, Total: requestsMax, Spare: requestsSpare, Reader: limits,
+		},
+		Secure: s.opts.Secure, TooMany: wire.CodeBusy + " too many connections", Logger: s.opts.Logger, Open: s.newConn,
+	}
+	o.Limits.Fill()
+	if s.opts.Limits != nil {
+		s.opts.Limits(&o.Limits)
+	}
+	return front.New(s.ctx, o)
+}
+
+// conn is one client's session. Its connection's reading goroutine sets commands to work;
+// whoever works on one finishes its reply, which the other goroutine writes.
 type conn struct {
+	*front.Conn
 	s       *Service
-	nc      net.Conn
-	replies chan *reply
-	trusted bool          // has said the password, or need not; of the reading goroutine
 	broken  chan struct{} // closed when nothing more can be read
-	from    uint64        // the reader's: the view leader whose Raft messages come here; 0: a client's connection
+	from    uint64        // the reading goroutine's: the view leader whose Raft messages come here; 0: a client's connection
+	written []*reply      // not known to be delivered; of who has the writer
 }
 
-// accept takes connections until the listener is closed.
-func (s *Service) accept() {
-	for {
-		nc, err := s.ln.Accept()
-		if err != nil {
-			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			s.opts.Logger.Warn("a connection could not be accepted", "err", err)
-			select { // out of file descriptors, most likely: do not spin
-			case <-time.After(acceptPause):
-			case <-s.ctx.Done():
-			}
-			continue
-		}
-		s.take(nc)
-	}
+func (s *Service) newConn(c *front.Conn) front.Session {
+	return &conn{Conn: c, s: s, broken: make(chan struct{})}
 }
 
-// take starts serving a connection, unless there are too many.
-func (s *Service) take(nc net.Conn) {
-	c := &conn{s: s, nc: nc, replies: make(chan *reply, pipelineMax), broken: make(chan struct{}), trusted: !s.opts.Secure.WantsPassword()}
-	s.mu.Lock()
-	refused := s.mu.closed || len(s.mu.conns) >= s.opts.ConnectionsMax
-	if !refused {
-		s.mu.conns[c] = true
-		s.running.Add(2)
+// Run sets a command to work. When it has made the connection another view leader's, it
+// takes that one's messages.
+func (c *conn) Run(args [][]byte) error {
+	r := c.newReply()
+	last := false
+	for _, a := range args {
+		r.bytes += int64(len(a))
 	}
-	s.mu.Unlock()
-	if refused {
-		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))                       // best effort
-		_, _ = nc.Write([]byte("-" + wire.CodeBusy + " too many connections\r\n")) // best effort
-		_ = nc.Close()
-		return
+	if c.Await(r.bytes) {
+		last = c.dispatch(r, args)
+	} else {
+		r.bytes = 0
+		r.fail(wire.CodeBusy, "too many bytes are under way")
 	}
-	go c.read()
-	go c.write()
+	c.queue(r)
+	switch {
+	case last:
+		return front.ErrQuit
+	case c.from != 0:
+		return c.readPeer()
+	}
+	return nil
 }
 
-// hangUp breaks the connection; its goroutines end by it.
-func (c *conn) hangUp() { _ = c.nc.Close() }
-
-func (c *conn) read() {
-	defer c.s.running.Done()
-	quit := false
-	defer func() {
-		close(c.broken)
-		if !quit {
-			close(c.replies)
-		}
-	}()
-	r := wire.NewReader(c.nc, limits)
-	for {
-		args, err := r.ReadCommand()
-		if err != nil {
-			c.readFailed(err)
-			return
-		}
-		rep := newReply()
-		last := c.dispatch(rep, args)
-		select {
-		case c.replies <- rep:
-		case <-c.s.ctx.Done():
-			return
-		}
-		if quit = last; quit {
-			close(c.replies)
-			_, _ = io.Copy(io.Discard, c.nc) // until the answers are written; who hangs up before does not take them
-			return
-		}
-		if c.from != 0 {
-			c.readPeer(r)
-			return
-		}
-	}
+// queue puts a reply in line to be written.
+func (c *conn) queue(r *reply) {
+	c.Push(r)
+	c.Notify()
 }
 
-// readFailed tells a client that does not speak the protocol so.
-func (c *conn) readFailed(err error) {
+// Submit does nothing: a command is under way when Run returns.
+func (c *conn) Submit() {}
+
+// Flushed tells those who want to know that their answers were delivered, or not: the
+// kernel takes what nobody will read.
+func (c *conn) Flushed(sent bool) {
+	for _, r := range c.written {
+		r.finalize(sent && !c.hungUp())
+	}
+	clear(c.written)
+	c.written = c.written[:0]
+}
+
+// Ended notes that nobody waits for what is under way.
+func (c *conn) Ended() {
 	c.s.beats.broke(c)
-	c.s.strangers.Note(c.s.opts.Logger, c.nc.RemoteAddr(), err)
-	if !errors.Is(err, wire.ErrProtocol) && !errors.Is(err, wire.ErrTooLarge) {
-		if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-			c.s.opts.Logger.Debug("connection broke", "peer", c.nc.RemoteAddr(), "err", err)
-		}
-		return
-	}
-	rep := newReply()
-	rep.fail(wire.CodeErr, err.Error())
-	select {
-	case c.replies <- rep:
-	case <-c.s.ctx.Done():
-	}
+	close(c.broken)
 }
 
-func (c *conn) write() {
-	defer c.s.running.Done()
-	defer c.forget()
-	w := wire.NewWriter(&wire.DeadlineWriter{Conn: c.nc, Timeout: writeTimeout})
-	var written []*reply
-	flush := func() {
-		err := w.Flush()
-		delivered := err == nil && !c.hungUp() // the kernel takes what nobody will read
-		for _, r := range written {
-			r.finalize(delivered)
-		}
-		written = written[:0]
-		if err != nil {
-			c.hangUp() // the reader ends, and the answers to come are lost
-		}
-	}
-	for r := range c.replies {
-		if !r.isDone() {
-			flush()
-			if !c.await(r) {
-				r.finalize(false)
-				continue
-			}
-		}
-		r.writeTo(w)
-		written = append(written, r)
-		if len(c.replies) == 0 {
-			flush()
-		}
-	}
-	flush()
-}
-
-// await waits for an answer; false when the client is gone before it came.
-func (c *conn) await(r *reply) bool {
-	select {
-	case <-r.done:
-		return true
-	case <-c.broken:
-	case <-c.s.ctx.Done():
-	}
-	return r.isDone()
-}
+// Left does nothing: all is over.
+func (c *conn) Left() {}
 
 // hungUp reports that the client has closed the connection, or its half of it, which
 // looks the same.
@@ -187,20 +122,13 @@ func (c *conn) hungUp() bool {
 	}
 }
 
-func (r *reply) isDone() bool {
-	select {
-	case <-r.done:
-		return true
-	default:
-		return false
-	}
-}
-
-func (c *conn) forget() {
-	_ = c.nc.Close() // all is written
-	c.s.mu.Lock()
-	delete(c.s.mu.conns, c)
-	c.s.mu.Unlock()
+// standings are what commands are to connections that may not ask for everything: those
+// without the password, and those that are kept for servers and view leaders. Servers
+// wait for views on the connection that they send heartbeats on.
+var standings = map[string]front.Standing{
+	"AUTH": front.Open | front.ForPeers, "QUIT": front.Open, wire.CmdView: front.ForPeers,
+	wire.CmdRegister: front.OfPeers, wire.CmdHeartbeat: front.OfPeers, wire.CmdChange: front.OfPeers, wire.CmdConfirm: front.OfPeers,
+	wire.CmdReport: front.OfPeers, wire.CmdJoin: front.OfPeers, wire.CmdPeer: front.OfPeers,
 }
 
 // dispatch sets a command to work. args are the reader's: what is kept is
@@ -213,11 +141,12 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		copy(r.id[:], args[last])
 		args = args[:last]
 	}
+	refusal, over := c.Admit(standings[name])
 	switch {
+	case refusal != "":
+		r.error(refusal)
 	case name == "AUTH":
 		c.auth(r, args[1:])
-	case !c.trusted && name != "QUIT":
-		r.error(secure.NoAuth)
 	case !ok:
 		r.fail(wire.CodeErr, "unknown command '"+printable(args[0])+"'")
 	case len(args)-1 < h.argsMin || len(args)-1 > h.argsMax:
@@ -229,16 +158,15 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 	default:
 		h.serve(c, r, args[1:])
 	}
-	return name == "QUIT"
+	return over || name == "QUIT"
 }
 
 // auth is AUTH.
 func (c *conn) auth(r *reply, args [][]byte) {
-	if text := c.s.opts.Secure.Auth(args); text != "" {
+	if text := c.Auth(args); text != "" {
 		r.error(text)
 		return
 	}
-	c.trusted = true
 	r.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
 }
 

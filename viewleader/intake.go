@@ -7,6 +7,7 @@ import (
 	pb "go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
+	"viewring/internal/front"
 	"viewring/internal/wire"
 )
 
@@ -36,12 +37,14 @@ func (c *conn) peer(r *reply, args [][]byte) {
 
 // readPeer takes another member's messages until its connection breaks. It may
 // wait for the Raft loop; the sender then waits, too, and drops what it can't send.
-func (c *conn) readPeer(r *wire.Reader) {
+func (c *conn) readPeer() error {
 	streams := false
 	var whole []byte
+	why := error(front.ErrQuit)
 	for {
-		args, err := r.ReadCommand()
+		args, err := c.ReadCommand()
 		if err != nil {
+			why = err
 			break
 		}
 		name := string(bytes.ToUpper(args[0]))
@@ -61,13 +64,14 @@ func (c *conn) readPeer(r *wire.Reader) {
 				whole = nil
 			}
 		}
-		if name == wire.CmdSnapshot && !c.acknowledge() {
-			break
+		if name == wire.CmdSnapshot {
+			c.acknowledge()
 		}
 	}
 	if from := c.from; streams {
 		c.s.report(func(g *group) { g.linkBroke(from) })
 	}
+	return why
 }
 
 // deliver hands a message to the loop. It is false when the connection must end.
@@ -78,7 +82,7 @@ func (c *conn) deliver(b []byte) bool {
 		return false
 	}
 	if st := c.s.standing.Load(); st.members.removed(c.from) {
-		rep := newReply()
+		rep := c.newReply()
 		rep.fail(wire.CodeRemoved, fmt.Sprintf("view leader %d was removed from the group", c.from))
 		c.queue(rep)
 		return false
@@ -91,18 +95,8 @@ func (c *conn) deliver(b []byte) bool {
 	}
 }
 
-func (c *conn) acknowledge() bool {
-	rep := newReply()
+func (c *conn) acknowledge() {
+	rep := c.newReply()
 	rep.finish(func(w *wire.Writer) { w.WriteSimple("OK") })
-	return c.queue(rep)
-}
-
-// queue puts a reply in line to be written.
-func (c *conn) queue(rep *reply) bool {
-	select {
-	case c.replies <- rep:
-		return true
-	case <-c.s.ctx.Done():
-		return false
-	}
+	c.queue(rep)
 }

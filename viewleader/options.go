@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/internal/disk"
+	"viewring/internal/front"
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -54,9 +55,10 @@ type Options struct {
 	SnapshotEvery  int // entries between snapshots of the roster; default 10000
 	ConnectionsMax int // default 20000
 
-	FS     disk.FS          // default: the folder Data
-	Now    func() time.Time // stamps and silence; default time.Now
-	Logger *slog.Logger     // default: none
+	FS     disk.FS             // default: the folder Data
+	Now    func() time.Time    // stamps and silence; default time.Now
+	Logger *slog.Logger        // default: none
+	Limits func(*front.Limits) // for tests: changes those of connections; default: nothing
 }
 
 func (o *Options) fill() {

@@ -3,6 +3,7 @@ package viewleader
 import (
 	"sync"
 
+	"viewring/internal/front"
 	"viewring/internal/wire"
 )
 
@@ -10,8 +11,11 @@ import (
 // connection. Whoever works on the command finishes it, at any time, from any
 // goroutine; or the connection breaks first and it is lost.
 type reply struct {
-	id   wire.CommandID // that the client gave its command; zero: none
-	done chan struct{}  // closed when write is set
+	c       *conn          // whose it is; nil in tests
+	id      wire.CommandID // that the client gave its command; zero: none
+	bytes   int64          // of its command
+	done    chan struct{}  // closed when write is set
+	written bool           // of who has the connection's writer
 
 	mu struct {
 		sync.Mutex
@@ -23,13 +27,23 @@ type reply struct {
 
 func newReply() *reply { return &reply{done: make(chan struct{})} }
 
+func (c *conn) newReply() *reply {
+	r := newReply()
+	r.c = c
+	return r
+}
+
 // finish sets the answer. Only the first counts.
 func (r *reply) finish(write func(*wire.Writer)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.mu.write == nil {
-		r.mu.write = write
-		close(r.done)
+	if r.mu.write != nil {
+		return
+	}
+	r.mu.write = write
+	close(r.done)
+	if r.c != nil {
+		r.c.Notify()
 	}
 }
 
@@ -60,9 +74,42 @@ func (r *reply) finalize(delivered bool) {
 	}
 }
 
-func (r *reply) writeTo(w *wire.Writer) {
+func (r *reply) isDone() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// Done reports that the answer is there, or that nobody waits for it.
+func (r *reply) Done() bool { return r.isDone() || r.c.hungUp() }
+
+// Write writes the answer, if there is one.
+func (r *reply) Write(w *wire.Writer) {
+	if !r.isDone() {
+		return
+	}
 	r.mu.Lock()
 	write := r.mu.write
 	r.mu.Unlock()
 	write(w)
+	r.written = true
+	r.c.written = append(r.c.written, r)
 }
+
+// Release ends the command. What becomes of an answer that was written is known when it
+// is flushed.
+func (r *reply) Release() {
+	r.c.Give(r.bytes)
+	if !r.written {
+		r.finalize(false)
+	}
+}
+
+// Size is of no interest: one goroutine writes all.
+func (r *reply) Size() int { return 0 }
+
+// MustWait is false: commands are set to work as they come.
+func (r *reply) MustWait([]front.Reply) bool { return false }

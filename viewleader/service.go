@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/front"
 	"viewring/internal/wait"
-	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/viewleader/roster"
 )
@@ -28,7 +28,7 @@ type Service struct {
 	lines  lines
 	links  links
 
-	strangers wire.Strangers
+	frontend *front.Server // of all connections that come in
 
 	standing  atomic.Pointer[standing]
 	recovery  atomic.Pointer[recovery] // nil: this view leader has its data
@@ -43,9 +43,7 @@ type Service struct {
 
 	mu struct {
 		sync.Mutex
-		conns  map[*conn]bool
-		closed bool
-		err    error // the first failure
+		err error // the first failure
 	}
 }
 
@@ -82,7 +80,6 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 		}
 	}
 	s := &Service{opts: opts, ln: ln, stopped: make(chan struct{})}
-	s.mu.conns = make(map[*conn]bool)
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	if err := s.start(); err != nil {
 		s.cancel()
@@ -112,6 +109,7 @@ func (s *Service) start() error {
 	s.lines.init(s)
 	s.sessions.init(s)
 	s.links.init(s)
+	s.frontend = s.newFrontend()
 	s.standing.Store(&standing{members: &membership{next: founderID}})
 	if err := s.begin(); err != nil {
 		stopped := s.ctx.Err()
@@ -120,7 +118,7 @@ func (s *Service) start() error {
 		_ = d.close() // the first error matters
 		return errors.Join(err, stopped)
 	}
-	s.running.Go(s.accept)
+	s.running.Go(func() { s.frontend.Serve(s.ln) })
 	s.running.Go(s.detect)
 	go s.finish()
 	return nil
@@ -223,6 +221,9 @@ func (s *Service) advertised() string {
 	return s.Addr()
 }
 
+// Reached tells how often clients met a limit.
+func (s *Service) Reached() *front.Reached { return s.frontend.Reached() }
+
 // View returns the newest view that this view leader knows, nil when it has not
 // found its group yet.
 func (s *Service) View() *ring.View { return s.view() }
@@ -282,13 +283,6 @@ func (s *Service) fail(err error) {
 // finish takes everything down in order once the service's context has ended.
 func (s *Service) finish() {
 	<-s.ctx.Done()
-	_ = s.ln.Close() // accept ends by it
-	s.mu.Lock()
-	s.mu.closed = true
-	for c := range s.mu.conns {
-		c.hangUp()
-	}
-	s.mu.Unlock()
 	s.running.Wait()
 	err := s.disk.close()
 	s.mu.Lock()

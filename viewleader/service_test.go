@@ -454,13 +454,13 @@ func TestBadStarts(t *testing.T) {
 func TestGarbage(t *testing.T) {
 	s := start(t, testOptions(t))
 	for _, c := range []struct{ send, want string }{
-		{"GET / HTTP/1.1\r\n", "-ERR protocol error: not RESP but HTTP"},
-		{"*1\r\n:5\r\n", "-ERR protocol error"},
+		{"GET / HTTP/1.1\r\n", "-ERR Protocol error: not RESP but HTTP"},
+		{"*1\r\n:5\r\n", "-ERR Protocol error: expected '$'"},
 		{"*1\r\n$99999999\r\n", "-ERR"},
 		{"*2\r\n$11\r\nVL.REGISTER\r\n$3\r\nabc\r\n", "-ERR register"},
 		{"VL.LOCKGET a b c d\r\n", "-ERR want"},
 		{"VL.VIEW\r\n", "-ERR wrong number"},
-		{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", "-ERR protocol error: not RESP but TLS"},
+		{"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n", "-ERR Protocol error: not RESP but TLS"},
 		{"ping\r\n", "+PONG"},
 	} {
 		nc, err := net.Dial("tcp", s.Addr())

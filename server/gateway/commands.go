@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"viewring/client"
-	"viewring/internal/secure"
+	"viewring/internal/front"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -30,11 +30,10 @@ func (s *session) run(words [][]byte) error {
 	switch {
 	case errText != "":
 		if cmd == redis.Lookup("exec") {
-			s.tx.end()
+			s.endTransaction()
 		}
 		s.wrong(errText)
-	case !s.client.Trusted() && !cmd.HasFlag("no_auth"):
-		s.wrong(secure.NoAuth)
+	case !s.may(cmd):
 	case s.tx.queueing && cmd.Multi != redis.AtOnce:
 		s.enqueue(cmd, words)
 	case cmd.Gateway.Way == redis.ToKeys || cmd.Gateway.Way == redis.ToParts:
@@ -42,7 +41,7 @@ func (s *session) run(words [][]byte) error {
 	case cmd.Gateway.Way == redis.ToAll:
 		s.runEverywhere(cmd, words)
 	case cmd.Gateway.Way == redis.ToAny:
-		s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: words, RESP3: s.client.RESP3()}), 0)
+		s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: words, RESP3: s.client.RESP3()}))
 	case cmd.Gateway.Way == redis.Nowhere:
 		s.replyError(wire.CodeErr + " This instance has cluster support disabled")
 	case cmd.Talks():
@@ -51,6 +50,22 @@ func (s *session) run(words [][]byte) error {
 		return hosted[cmd.Name](s, words)
 	}
 	return nil
+}
+
+// may reports whether the client may ask for a command, and answers it when not.
+func (s *session) may(cmd *redis.Command) bool {
+	if !s.Guarded() {
+		return true
+	}
+	var standing front.Standing
+	if cmd.HasFlag("no_auth") {
+		standing = front.Open
+	}
+	refusal, _ := s.Admit(standing)
+	if refusal != "" {
+		s.wrong(refusal)
+	}
+	return refusal == ""
 }
 
 // wrong answers a command that can't be carried out; a transaction that it stands
@@ -72,7 +87,7 @@ func (s *session) forward(cmd *redis.Command, args [][]byte) {
 			return
 		}
 	}
-	s.pushCall(s.send(cmd, slot, args), sizeOf(args))
+	s.pushCall(s.send(cmd, slot, args))
 }
 
 func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
@@ -91,8 +106,8 @@ func sizeOf(args [][]byte) (n int64) {
 }
 
 // pushCall passes on a call's answer.
-func (s *session) pushCall(call *client.Call, size int64) {
-	s.push(item{ready: call.Ready, bytes: size, write: func(ctx context.Context, w *wire.Writer) {
+func (s *session) pushCall(call *client.Call) {
+	s.push(item{ready: call.Ready, write: func(ctx context.Context, w *wire.Writer) {
 		raw, err := call.Wait(ctx)
 		if err != nil {
 			s.writeFailure(w, err)

@@ -2,18 +2,15 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
 	"runtime"
 	"strconv"
-	"sync"
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/front"
 	"viewring/internal/secure"
-	"viewring/internal/wait"
-	"viewring/internal/wire"
 	"viewring/server/redis"
 )
 
@@ -24,37 +21,34 @@ type Gateway struct {
 
 	ctx     context.Context // ends with the gateway
 	cancel  context.CancelFunc
-	running sync.WaitGroup
 	stopped chan struct{} // closed when everything has ended
 
-	stats     stats
-	strangers wire.Strangers
-
-	mu struct {
-		sync.Mutex
-		closed   bool
-		sessions map[*session]struct{}
-	}
+	stats    stats
+	frontend *front.Server
 }
+
+// spare bytes are each client's own, however many the others have under way.
+const spare = 4 << 10
 
 // stats are counted since the start.
 type stats struct {
-	connections, refused, slow    atomic.Uint64
-	tooLarge                      atomic.Uint64
-	commands, failures, pipelines atomic.Uint64
+	commands, failures atomic.Uint64
 }
-
-// acceptPause is the time after an accept that failed.
-const acceptPause = 50 * time.Millisecond
 
 // Start serves.
 func Start(ctx context.Context, opts Options) *Gateway {
 	opts.fill()
 	g := &Gateway{opts: opts, front: newFront(&opts), stopped: make(chan struct{})}
-	g.mu.sessions = make(map[*session]struct{})
 	g.ctx, g.cancel = context.WithCancel(ctx)
-	g.running.Go(g.accept)
-	go g.finish()
+	limits := front.Limits{Bounds: opts.Bounds, Spare: spare}
+	if opts.Limits != nil {
+		opts.Limits(&limits)
+	}
+	g.frontend = front.New(g.ctx, front.Options{Limits: limits, Secure: opts.Secure, Logger: opts.Logger, InTurn: true, Open: g.newSession})
+	go func() {
+		defer close(g.stopped)
+		g.frontend.Serve(opts.Listener)
+	}()
 	opts.Logger.Info("gateway is up", "addr", g.Addr())
 	return g
 }
@@ -72,6 +66,9 @@ func newFront(o *Options) *redis.Front {
 // Addr returns the address that the gateway listens at.
 func (g *Gateway) Addr() string { return g.opts.Listener.Addr().String() }
 
+// Reached tells how often clients met a limit.
+func (g *Gateway) Reached() *front.Reached { return g.frontend.Reached() }
+
 // Close stops the gateway and returns when everything in it has ended.
 func (g *Gateway) Close() error {
 	g.cancel()
@@ -81,67 +78,3 @@ func (g *Gateway) Close() error {
 
 // Wait returns when the gateway has stopped.
 func (g *Gateway) Wait() { <-g.stopped }
-
-func (g *Gateway) finish() {
-	<-g.ctx.Done()
-	_ = g.opts.Listener.Close() // accept ends by it
-	g.mu.Lock()
-	g.mu.closed = true
-	for s := range g.mu.sessions {
-		_ = s.nc.Close() // its goroutines end by it
-	}
-	g.mu.Unlock()
-	g.running.Wait()
-	close(g.stopped)
-}
-
-// accept takes connections until the listener is closed.
-func (g *Gateway) accept() {
-	for {
-		nc, err := g.opts.Listener.Accept()
-		if err == nil {
-			g.take(nc)
-			continue
-		}
-		if g.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-			return
-		}
-		g.opts.Logger.Warn("a connection could not be accepted", "err", err)
-		wait.For(g.ctx, acceptPause) // out of file descriptors, most likely: do not spin
-	}
-}
-
-// take starts serving a connection, unless there are too many.
-func (g *Gateway) take(nc net.Conn) {
-	g.mu.Lock()
-	full := len(g.mu.sessions) >= g.opts.Bounds.Connections
-	if g.mu.closed || full {
-		g.mu.Unlock()
-		if full {
-			g.stats.refused.Add(1)
-			_ = nc.SetWriteDeadline(time.Now().Add(acceptPause))
-			_, _ = nc.Write([]byte("-" + wire.TooManyClients + "\r\n")) // best effort
-		}
-		_ = nc.Close()
-		return
-	}
-	s := newSession(g, nc)
-	g.mu.sessions[s] = struct{}{}
-	g.running.Add(1)
-	g.mu.Unlock()
-	g.stats.connections.Add(1)
-	go func() {
-		defer g.running.Done()
-		s.serve()
-		g.mu.Lock()
-		delete(g.mu.sessions, s)
-		g.mu.Unlock()
-	}()
-}
-
-// connected is how many clients there are.
-func (g *Gateway) connected() int {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return len(g.mu.sessions)
-}

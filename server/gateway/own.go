@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"viewring/internal/front"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
 
 // say answers a command that is about the session alone.
 func (s *session) say(v wire.Value) {
+	s.Trust(s.client.Trusted())
 	resp3 := s.client.RESP3()
 	s.reply(func(w *wire.Writer) {
 		w.SetRESP3(resp3)
@@ -22,12 +24,12 @@ func (s *session) say(v wire.Value) {
 
 func (s *session) runQuit([][]byte) error {
 	s.replyOK()
-	return errQuit
+	return front.ErrQuit
 }
 
 // runReset is RESET, which also forgets MULTI and WATCH.
 func (s *session) runReset([][]byte) error {
-	s.tx.end()
+	s.endTransaction()
 	s.say(s.client.Reset())
 	return nil
 }
@@ -54,7 +56,7 @@ func (g *Gateway) sections() []redis.Section {
 	return []redis.Section{
 		{Name: "Server", Text: func() string { return g.front.InfoServer() + lines("server_name", "viewring gateway") }},
 		{Name: "Clients", Text: func() string {
-			return lines("connected_clients", g.connected(), "maxclients", g.opts.Bounds.Connections)
+			return lines("connected_clients", g.frontend.Connected(), "maxclients", g.opts.Bounds.Connections)
 		}},
 		{Name: "Memory", Text: func() string {
 			var m runtime.MemStats
@@ -62,11 +64,9 @@ func (g *Gateway) sections() []redis.Section {
 			return lines("used_memory", m.HeapAlloc, "used_memory_rss", m.Sys)
 		}},
 		{Name: "Stats", Text: func() string {
-			c, st := g.opts.Client.Stats(), &g.stats
-			return lines("total_connections_received", st.connections.Load(), "rejected_connections", st.refused.Load(),
-				"total_commands_processed", st.commands.Load(), "client_output_buffer_limit_disconnections", st.slow.Load(),
-				"client_query_buffer_limit_disconnections", st.tooLarge.Load(), "pipeline_waits", st.pipelines.Load(), "commands_without_answer", st.failures.Load(),
-				"requests_to_servers", c.Requests, "retries_to_servers", c.Retries, "longest_request_ms", c.Longest.Milliseconds())
+			c, st, reached := g.opts.Client.Stats(), &g.stats, g.frontend.Reached()
+			return lines("total_connections_received", reached.Accepted.Load(), "total_commands_processed", st.commands.Load()) + reached.String() +
+				lines("commands_without_answer", st.failures.Load(), "requests_to_servers", c.Requests, "retries_to_servers", c.Retries, "longest_request_ms", c.Longest.Milliseconds())
 		}},
 		{Name: "Replication", Text: func() string { return lines("role", "master") }},
 		{Name: "Cluster", Text: func() string { return lines("cluster_enabled", 0) }},

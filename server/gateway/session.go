@@ -3,146 +3,107 @@ package gateway
 import (
 	"context"
 	"errors"
-	"io"
-	"net"
-	"time"
 
 	"viewring/client"
+	"viewring/internal/front"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
 
-// session is a client's connection. One goroutine reads commands and sends them
-// on, another writes the answers in the commands' order.
+// session is a client's. Its connection's reading goroutine sends commands on, the other
+// one waits for the answers and writes them.
 type session struct {
+	*front.Conn
 	g      *Gateway
-	nc     net.Conn
 	pipe   *client.Pipeline
-	reader *wire.Reader
-	writer *wire.Writer
-	line   *queue
 	ctx    context.Context // ends when nobody writes any more
 	cancel context.CancelFunc
 
 	// Of the reading goroutine.
 	client *redis.Session
 	tx     transaction
+	asked  int64    // bytes of the command being run, until its item has them
 	wrote  []uint64 // bits: the slots that were written to
 }
 
 // item is a command whose answer is to be written. write is called in the
 // command's turn and waits for what it writes; ready says that it need not.
 type item struct {
+	s     *session
 	write func(ctx context.Context, w *wire.Writer)
 	ready func() bool   // nil: it is
 	bytes int64         // of the command
 	done  chan struct{} // closed when it was written, where somebody waits for that
 }
 
-func newSession(g *Gateway, nc net.Conn) *session {
-	s := &session{g: g, nc: nc, client: g.front.Join(nc.RemoteAddr().String(), nc.LocalAddr().String()), line: newQueue(g.opts.Bounds.Pipeline, g.opts.Bounds.Buffered)}
+// Done reports that there is nothing to wait for.
+func (it *item) Done() bool { return it.ready == nil || it.ready() }
+
+// Write waits for the answer and writes it. When the client is gone it waits all the same,
+// for mutations are under way.
+func (it *item) Write(w *wire.Writer) { it.write(it.s.ctx, w) }
+
+// Release ends the command.
+func (it *item) Release() {
+	it.s.Give(it.bytes)
+	if it.done != nil {
+		close(it.done)
+	}
+}
+
+// Size and MustWait are of no interest: answers are written in their turn.
+func (it *item) Size() int { return 0 }
+
+// MustWait is false: the client's pipeline keeps the order of what must not be swapped.
+func (it *item) MustWait([]front.Reply) bool { return false }
+
+func (g *Gateway) newSession(c *front.Conn) front.Session {
+	s := &session{Conn: c, g: g, client: g.front.Join(c.RemoteAddr().String(), c.LocalAddr().String())}
 	s.pipe = g.opts.Client.NewPipeline(g.opts.Patience, g.opts.Bounds.Buffered)
-	limits := wire.DefaultLimits
-	limits.TotalBytesMax = g.opts.Bounds.Request
-	limits.BulkBytesMax = min(limits.BulkBytesMax, g.opts.Bounds.Request)
-	s.reader = wire.NewReader(nc, limits)
-	s.writer = wire.NewWriter(deadlineWriter{s})
 	s.ctx, s.cancel = context.WithCancel(g.ctx)
 	return s
 }
 
-// deadlineWriter cuts off who does not read.
-type deadlineWriter struct{ s *session }
-
-func (w deadlineWriter) Write(p []byte) (int, error) {
-	if err := w.s.nc.SetWriteDeadline(time.Now().Add(w.s.g.opts.Bounds.WriteTimeout)); err != nil {
-		return 0, err
+// Run carries out a command, or sends it on.
+func (s *session) Run(words [][]byte) error {
+	s.g.stats.commands.Add(1)
+	size := sizeOf(words)
+	if !s.Await(size) {
+		s.wrong(busy)
+		return nil
 	}
-	n, err := w.s.nc.Write(p)
-	var slow net.Error
-	if errors.As(err, &slow) && slow.Timeout() {
-		w.s.g.stats.slow.Add(1)
-		w.s.g.opts.Logger.Warn("a client that does not read was cut off", "peer", w.s.nc.RemoteAddr())
-	}
-	return n, err
+	s.asked = size
+	err := s.run(words)
+	s.Give(s.asked) // of what got no answer
+	s.asked = 0
+	return err
 }
 
-// serve runs the session to its end.
-func (s *session) serve() {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		s.writeAll()
-	}()
-	err := s.readAll()
-	s.g.strangers.Note(s.g.opts.Logger, s.nc.RemoteAddr(), err)
-	if errors.Is(err, wire.ErrProtocol) || errors.Is(err, wire.ErrTooLarge) {
-		if errors.Is(err, wire.ErrTooLarge) {
-			s.g.stats.tooLarge.Add(1)
-		}
-		s.replyError(wire.CodeErr + " Protocol error: " + err.Error())
-	}
-	s.line.end()
-	<-written
-	s.tx.unpin()
+// busy answers a command for which there is no room.
+const busy = wire.CodeBusy + " too many bytes are under way"
+
+// Submit does nothing: commands are sent on when they are run.
+func (s *session) Submit() {}
+
+// Flushed does nothing, either.
+func (s *session) Flushed(bool) {}
+
+// Ended does nothing: mutations that are under way are waited for.
+func (s *session) Ended() {}
+
+// Left ends the session.
+func (s *session) Left() {
+	s.endTransaction()
 	s.client.Leave()
 	s.cancel()
-	_ = s.nc.Close() // over in any case
-}
-
-// errQuit ends a session that asked for it.
-var errQuit = errors.New("quit")
-
-func (s *session) readAll() error {
-	for {
-		args, err := s.reader.ReadCommand()
-		if err != nil {
-			if err != io.EOF {
-				s.g.opts.Logger.Debug("a connection broke", "peer", s.nc.RemoteAddr(), "err", err)
-			}
-			return err
-		}
-		s.g.stats.commands.Add(1)
-		if err := s.run(args); err != nil {
-			return err
-		}
-	}
-}
-
-// writeAll writes answers until there are no more. When the client is gone it
-// goes on waiting for them, for mutations are under way.
-func (s *session) writeAll() {
-	broken := false
-	flush := func() {
-		if err := s.writer.Flush(); err != nil && !broken {
-			broken = true
-			_ = s.nc.Close() // lets the reader go
-		}
-	}
-	for {
-		it, ok := s.line.front()
-		if !ok {
-			break
-		}
-		if it.ready != nil && !it.ready() {
-			flush()
-		}
-		it.write(s.ctx, s.writer)
-		if !s.line.over() {
-			flush()
-		}
-		if it.done != nil {
-			close(it.done)
-		}
-	}
-	flush()
 }
 
 // push puts an answer in line, waiting while there are too many.
 func (s *session) push(it item) {
-	if s.line.put(it) {
-		s.g.stats.pipelines.Add(1)
-	}
+	it.s, it.bytes = s, s.asked
+	s.asked = 0
+	s.Push(&it)
+	s.Notify()
 }
 
 // reply answers a command at once, in its turn.

@@ -33,7 +33,6 @@ func (s *session) split(cmd *redis.Command, words [][]byte) {
 		calls = append(calls, s.send(part, ring.SlotOf(string(args[i])), append([][]byte{name}, args[i:i+step]...)))
 	}
 	s.push(item{
-		bytes: sizeOf(args),
 		ready: func() bool { return false },
 		write: func(ctx context.Context, w *wire.Writer) {
 			raws, err := waitAll(ctx, calls, cmd.HasFlag("write"), s.g.opts.Bounds.Buffered)

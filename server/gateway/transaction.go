@@ -23,6 +23,7 @@ type transaction struct {
 	keyed    bool   // slot is meant
 	slot     uint16 // of all keys
 	pin      *client.Pinned
+	held     int64 // bytes of the batch that are counted
 }
 
 func (t *transaction) unpin() {
@@ -36,6 +37,12 @@ func (t *transaction) unpin() {
 func (t *transaction) end() {
 	t.unpin()
 	*t = transaction{}
+}
+
+// endTransaction is end, and gives back what the batch holds.
+func (s *session) endTransaction() {
+	s.Give(s.tx.held)
+	s.tx.end()
 }
 
 // joins reports whether a command's keys are in the slot of those before it.
@@ -63,14 +70,18 @@ func (s *session) runMulti([][]byte) error {
 
 // enqueue keeps a command for EXEC, if it is one that the server of its slot can carry out.
 func (s *session) enqueue(cmd *redis.Command, args [][]byte) {
+	size := sizeOf(args)
 	switch way := cmd.Gateway.Way; {
 	case cmd.Multi == redis.Refused, way != redis.ToKeys && way != redis.ToParts && way != redis.HereNow:
 		s.wrong(redis.ErrNotInMulti)
 	case !s.tx.joins(cmd.KeysOf(args[1:])):
 		s.wrong(redis.ErrCrossSlot)
-	case len(s.tx.batch)+int(sizeOf(args)) > s.g.opts.Bounds.Request:
+	case len(s.tx.batch)+int(size) > s.g.opts.Bounds.Request:
 		s.wrong(wire.CodeErr + " the transaction is too large")
+	case !s.Take(size):
+		s.wrong(busy)
 	default:
+		s.tx.held += size
 		s.tx.batch = wire.AppendCommand(s.tx.batch, args...)
 		s.tx.commands++
 		if cmd.HasFlag("write") {
@@ -86,7 +97,7 @@ func (s *session) runDiscard([][]byte) error {
 		s.replyError(redis.ErrDiscardAlone)
 		return nil
 	}
-	s.tx.end()
+	s.endTransaction()
 	s.replyOK()
 	return nil
 }
@@ -105,11 +116,12 @@ func (s *session) runExec([][]byte) error {
 		s.reply(func(w *wire.Writer) { w.WriteArray(0) })
 	default:
 		tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
+		s.asked, tx.held = s.asked+tx.held, 0
 		s.pushCall(s.pipe.Send(s.ctx, client.Command{
 			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.client.RESP3(),
-		}), int64(len(tx.batch)))
+		}))
 	}
-	tx.end()
+	s.endTransaction()
 	return nil
 }
 
@@ -165,7 +177,7 @@ func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
 		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.client.RESP3()})
 	}
 	if err != nil {
-		s.tx.end()
+		s.endTransaction()
 		s.writeFailure(w, err)
 		return
 	}
@@ -173,7 +185,7 @@ func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
 }
 
 func (s *session) runUnwatch([][]byte) error {
-	s.tx.end()
+	s.endTransaction()
 	s.replyOK()
 	return nil
 }

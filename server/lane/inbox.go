@@ -73,7 +73,7 @@ func (e *Event) IsRead() bool {
 	if e.kind != onCall {
 		return false
 	}
-	_, isRead := e.call.Read()
+	_, isRead := e.call.ToRead()
 	return isRead
 }
 

@@ -234,11 +234,11 @@ func (l *Lane) begin(at replica.Instant, c Call) {
 		slot = uint64(len(l.calls))
 		l.calls = append(l.calls, c)
 	}
-	if a, isRead := c.Read(); isRead {
+	if a, isRead := c.ToRead(); isRead {
 		l.core.Read(at, replica.Read{Token: slot + 1, Partition: a.Partition, Key: a.Key, Cut: a.Cut})
 		return
 	}
-	r := c.Write()
+	r := c.ToWrite()
 	r.Token = slot + 1
 	l.core.Propose(at, *r)
 }

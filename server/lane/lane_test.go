@@ -53,8 +53,8 @@ type oneCall struct {
 	notified atomic.Int64
 }
 
-func (c *oneCall) Read() (Read, bool)        { return Read{Key: c.request.Key}, c.read }
-func (c *oneCall) Write() *replica.Request   { return &c.request }
+func (c *oneCall) ToRead() (Read, bool)      { return Read{Key: c.request.Key}, c.read }
+func (c *oneCall) ToWrite() *replica.Request { return &c.request }
 func (c *oneCall) Look() func(*replica.Core) { return c.look }
 func (c *oneCall) Complete(a replica.Answer) { c.answers <- a }
 func (c *oneCall) Client() Client            { return c }

@@ -26,10 +26,10 @@ const DrainMax = 1024
 // Call is a client's request on its way through a lane and back. The lane has it from Put
 // until Complete. The methods but Look are called in the lane's turn and must not wait.
 type Call interface {
-	// Read returns what is asked, where the call is a read and no write.
-	Read() (r Read, isRead bool)
-	// Write returns the write, of which the lane sets the token.
-	Write() *replica.Request
+	// ToRead returns what is asked, where the call is a read and no write.
+	ToRead() (r Read, isRead bool)
+	// ToWrite returns the write, of which the lane sets the token.
+	ToWrite() *replica.Request
 	// Look returns what a call of Looked does with the core.
 	Look() func(*replica.Core)
 	// Complete takes the answer. From then on the call is its client's.

@@ -18,7 +18,7 @@ func (l *Lane) ReadFirst(events []Event) (n int) {
 	at := l.now()
 	for n < len(events) {
 		c := events[n].call
-		r, _ := c.Read()
+		r, _ := c.ToRead()
 		a, ok := l.core.ReadNow(at, r.Partition, r.Key, r.Cut)
 		if !ok {
 			break

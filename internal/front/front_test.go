@@ -1,0 +1,364 @@
+package front
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"viewring/internal/wire"
+)
+
+// answer is a reply that says a word once it is done.
+type answer struct {
+	word     string
+	size     int
+	done     atomic.Bool
+	released atomic.Bool
+	after    *answer // it must not come in line before that one is done
+}
+
+func (a *answer) Done() bool              { return a.done.Load() }
+func (a *answer) Write(w *wire.Writer)    { w.WriteSimple(a.word) }
+func (a *answer) Release()                { a.released.Store(true) }
+func (a *answer) Size() int               { return a.size }
+func (a *answer) MustWait(_ []Reply) bool { return a.after != nil && !a.after.done.Load() }
+
+// echo answers each command by its name.
+type echo struct {
+	*Conn
+	ended, left atomic.Bool
+}
+
+func (e *echo) Run(args [][]byte) error {
+	a := &answer{word: string(args[0])}
+	a.done.Store(true)
+	e.Push(a)
+	e.Notify()
+	if a.word == "QUIT" {
+		return ErrQuit
+	}
+	return nil
+}
+func (e *echo) Submit()      {}
+func (e *echo) Flushed(bool) {}
+func (e *echo) Ended()       { e.ended.Store(true) }
+func (e *echo) Left()        { e.left.Store(true) }
+
+func newServer(t *testing.T, adjust func(*Options)) *Server {
+	o := Options{Logger: slog.New(slog.DiscardHandler), Open: func(c *Conn) Session { return &echo{Conn: c} }}
+	o.Limits.Bounds.Fill()
+	if adjust != nil {
+		adjust(&o)
+	}
+	return New(t.Context(), o)
+}
+
+// pipe returns a connection that nobody serves yet, and the client's end of it.
+func pipe(t *testing.T, s *Server) (*Conn, net.Conn) {
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() { ours.Close(); theirs.Close() })
+	return s.Open(ours), theirs
+}
+
+// TestRepliesInOrder: replies are written in the order of their commands, in whichever they
+// are done, and each is released.
+func TestRepliesInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := pipe(t, newServer(t, nil))
+		var all []*answer
+		for i := range 5 {
+			all = append(all, &answer{word: fmt.Sprint(i)})
+			c.Push(all[i])
+		}
+		go c.Serve()
+		got := make(chan string, len(all))
+		go func() {
+			r := wire.NewReader(client, wire.DefaultLimits)
+			for range all {
+				v, err := r.ReadValue()
+				if err != nil {
+					t.Error(err)
+				}
+				got <- v.Text()
+			}
+		}()
+		for _, i := range []int{3, 1, 0, 4, 2} {
+			all[i].done.Store(true)
+			c.Notify()
+			synctest.Wait()
+			if i == 4 && (all[2].released.Load() || !all[1].released.Load()) {
+				t.Error("0 and 1 are written by now, 2 is not")
+			}
+		}
+		for i := range all {
+			if word := <-got; word != fmt.Sprint(i) || !all[i].released.Load() {
+				t.Errorf("reply %d is %s, released: %v", i, word, all[i].released.Load())
+			}
+		}
+	})
+}
+
+// TestOneWriter: while the writing goroutine has the writer, the reading one does not get it,
+// though no reply is in line any more.
+func TestOneWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := pipe(t, newServer(t, nil))
+		a := &answer{word: "long"}
+		a.done.Store(true)
+		c.Push(a)
+		if c.TakeWriter() {
+			t.Error("the writer was given while a reply is in line")
+		}
+		go c.Serve()
+		c.Notify()
+		synctest.Wait() // it is being written: the client reads nothing
+		if c.TakeWriter() || !a.released.Load() {
+			t.Error("two goroutines write")
+		}
+		if _, err := io.ReadFull(client, make([]byte, len("+long\r\n"))); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !c.TakeWriter() {
+			t.Error("the writer was not given back")
+		}
+		c.LeaveWriter()
+	})
+}
+
+// TestLongRepliesAreNotTheReaders: a client that goes on writing while it takes no long reply
+// is read on.
+func TestLongRepliesAreNotTheReaders(t *testing.T) {
+	for size, want := range map[int]bool{directBytesMax: true, directBytesMax + 1: false} {
+		c, _ := pipe(t, newServer(t, nil))
+		a := &answer{size: size}
+		a.done.Store(true)
+		c.Push(a)
+		if got := c.takeAll(); got != want {
+			t.Errorf("a reply of %d bytes is the reader's: %t", size, got)
+		}
+	}
+	c, _ := pipe(t, newServer(t, nil))
+	c.Push(&answer{})
+	if c.takeAll() {
+		t.Error("a reply that is not done is the reader's")
+	}
+}
+
+// TestPush: a reply waits for its place, and when the server stops it is not put in line.
+func TestPush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := pipe(t, newServer(t, func(o *Options) { o.Limits.Pipeline = 2 }))
+		go func() { _, _ = io.Copy(io.Discard, client) }()
+		first, second := &answer{word: "1"}, &answer{word: "2"}
+		var pushed atomic.Int32
+		go func() {
+			for _, a := range []*answer{first, {word: "x", after: first}, second, {word: "y"}} {
+				c.Push(a)
+				pushed.Add(1)
+			}
+		}()
+		go c.Serve()
+		synctest.Wait()
+		if n := pushed.Load(); n != 1 {
+			t.Errorf("%d are in line: the second must wait for the first", n)
+		}
+		first.done.Store(true)
+		c.Notify()
+		synctest.Wait()
+		if n := pushed.Load(); n != 3 {
+			t.Errorf("%d are in line, of which one was written: there is room for two", n)
+		}
+		c.server.stop()
+		synctest.Wait()
+		if n := pushed.Load(); n != 4 || len(c.mu.line) > 0 || c.Settle() {
+			t.Errorf("%d of 4 were let go, %d in line", n, len(c.mu.line))
+		}
+	})
+}
+
+// TestSlowCommand: a command may take its time as long as it comes at some rate.
+func TestSlowCommand(t *testing.T) {
+	for _, one := range []struct {
+		bytes int // of each piece, one a second
+		want  string
+	}{{requestRate + 100, "PING"}, {1000, "the rest of a command did not come within 30s"}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(t, nil)
+			c, client := pipe(t, s)
+			go c.Serve()
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				tick := time.NewTicker(time.Second)
+				defer tick.Stop()
+				_, err := fmt.Fprintf(client, "*2\r\n$4\r\nPING\r\n$%d\r\n", 100*one.bytes)
+				for i := 0; i < 100 && err == nil; i++ {
+					<-tick.C
+					_, err = client.Write(make([]byte, one.bytes))
+				}
+				if err == nil {
+					_, _ = io.WriteString(client, "\r\n") // the answer tells
+				}
+			}()
+			v, err := wire.NewReader(client, wire.DefaultLimits).ReadValue()
+			if err != nil || !strings.HasSuffix(v.Text(), one.want) {
+				t.Errorf("%d bytes a second: %q, %v", one.bytes, v.Text(), err)
+			}
+			client.Close()
+			<-sent
+		})
+	}
+}
+
+// TestStoodStill: a part of a command that has come while the process stood still is looked
+// at, however late.
+func TestStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := pipe(t, newServer(t, nil))
+		c.patience.begun = time.Now().Add(-time.Hour)
+		c.arm(time.Now().Add(-time.Minute))
+		go func() { _, _ = io.WriteString(client, "PING\r\n") }()
+		if args, err := c.ReadCommand(); err != nil || string(args[0]) != "PING" {
+			t.Errorf("%q, %v", args, err)
+		}
+		go func() { _, _ = io.WriteString(client, "PING\r\n") }() // the deadline is over, and of no command
+		if args, err := c.ReadCommand(); err != nil || string(args[0]) != "PING" {
+			t.Errorf("%q, %v", args, err)
+		}
+	})
+}
+
+// TestAwait: bytes are waited for until replies give them back; who has none gets what it
+// asks for, and of all together there are no more than may be.
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) { o.Limits.Buffered, o.Limits.Total, o.Limits.Spare = 10, 25, 3 })
+		c, client := pipe(t, s)
+		go func() { _, _ = io.Copy(io.Discard, client) }()
+		go c.Serve()
+		held := &holder{c: c, bytes: 12}
+		c.Push(held)
+		if !c.Await(12) {
+			t.Fatal("12 of none were refused")
+		}
+		var got atomic.Bool
+		go func() { got.Store(c.Await(9)) }()
+		synctest.Wait()
+		if got.Load() {
+			t.Error("12 and 9 were let in")
+		}
+		held.done.Store(true)
+		c.Notify()
+		synctest.Wait()
+		if !got.Load() || s.Held() != 9 {
+			t.Errorf("9 are not let in when there is room; %d are held", s.Held())
+		}
+		other, _ := pipe(t, s)
+		if !other.Take(10) || other.Take(1) || s.Held() != 19 {
+			t.Errorf("a connection has more than its 10: %d are held", s.Held())
+		}
+		third, _ := pipe(t, s)
+		if third.Await(7) || !third.Await(6) || third.Take(1) || s.Held() != 25 {
+			t.Errorf("of all there are more than 25: %d are held", s.Held())
+		}
+		fourth, _ := pipe(t, s)
+		if !fourth.Take(3) || fourth.Take(1) {
+			t.Error("3 are each one's own, and no more")
+		}
+	})
+}
+
+// holder is a reply that holds bytes.
+type holder struct {
+	answer
+	c     *Conn
+	bytes int64
+}
+
+func (h *holder) Release() { h.c.Give(h.bytes) }
+
+// brokenListener fails to accept.
+type brokenListener struct {
+	tries  atomic.Int32
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *brokenListener) Accept() (net.Conn, error) {
+	select {
+	case <-l.closed:
+		return nil, net.ErrClosed
+	default:
+		l.tries.Add(1)
+		return nil, errors.New("too many open files")
+	}
+}
+func (l *brokenListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *brokenListener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestAcceptPause: an accept that fails is not repeated at once.
+func TestAcceptPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, l := newServer(t, nil), &brokenListener{closed: make(chan struct{})}
+		served := make(chan struct{})
+		go func() { s.Serve(l); close(served) }()
+		<-time.After(10*acceptPause + acceptPause/2)
+		if n := l.tries.Load(); n != 11 {
+			t.Errorf("%d tries in ten pauses", n)
+		}
+		s.stop()
+		<-served
+	})
+}
+
+// TestServeEnds: when Serve returns, all that came is over, whatever it was about.
+func TestServeEnds(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sessions []*echo
+	s := newServer(t, func(o *Options) {
+		o.Open = func(c *Conn) Session {
+			e := &echo{Conn: c}
+			sessions = append(sessions, e)
+			return e
+		}
+	})
+	served := make(chan struct{})
+	go func() { s.Serve(l); close(served) }()
+	for _, opening := range []string{"", "PI", "PING\r\n", "PING\r\n*1\r\n$4\r\nPI", "QUIT\r\n"} {
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := io.WriteString(nc, opening); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(opening, "\n") {
+			if _, err := nc.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.stop()
+	<-served
+	for i, e := range sessions {
+		if !e.ended.Load() || !e.left.Load() {
+			t.Errorf("session %d goes on", i)
+		}
+	}
+	if n := s.Connected(); n != 0 {
+		t.Errorf("%d are connected", n)
+	}
+}

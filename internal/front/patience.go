@@ -1,0 +1,103 @@
+package front
+
+import (
+	"fmt"
+	"time"
+
+	"viewring/internal/secure"
+)
+
+// lastLook is for what has come already when a deadline is found to be over: a process that
+// was stopped for a while cuts nobody off for that.
+const lastLook = 500 * time.Millisecond
+
+// patience is until when a connection is waited for. To set a deadline is a call of the
+// runtime that many commands have no use for: one that is set stays, and when it fires is
+// looked at anew.
+type patience struct {
+	greeting time.Time // by then the password, or a peer's command, must have come; zero: either has
+	begun    time.Time // when a command was found to have come in part; zero: none has
+	last     bool      // lastLook was given
+	over     bool      // the handshake failed: each read does
+	armed    time.Time // the deadline that is set; zero: none
+}
+
+// came notes a whole command.
+func (p *patience) came() {
+	if !p.begun.IsZero() {
+		p.begun, p.last = time.Time{}, false
+	}
+}
+
+// awaitGreeting sets until when the connection may be guarded.
+func (c *Conn) awaitGreeting() {
+	l, p := &c.server.opts.Limits, &c.patience
+	was := p.greeting
+	switch {
+	case c.reserved:
+		p.greeting = time.Now().Add(l.PeerTimeout)
+	case !c.trusted:
+		p.greeting = time.Now().Add(l.PasswordTimeout)
+	default:
+		p.greeting, p.last = time.Time{}, false
+	}
+	if !p.greeting.IsZero() && (was.IsZero() || p.greeting.Before(was)) {
+		c.arm(p.greeting)
+	}
+}
+
+// begin notes that a part of a command has come.
+func (c *Conn) begin() {
+	p := &c.patience
+	p.begun = time.Now()
+	if due := c.due(); p.armed.IsZero() || due.Before(p.armed) {
+		c.arm(due)
+	}
+}
+
+// due is when there is no patience left; zero: never.
+func (c *Conn) due() time.Time {
+	p := &c.patience
+	due := p.greeting
+	if !p.begun.IsZero() {
+		most := c.server.opts.Limits.RequestTimeout + time.Duration(c.reader.Buffered()/requestRate)*time.Second
+		if end := p.begun.Add(most); due.IsZero() || end.Before(due) {
+			due = end
+		}
+	}
+	return due
+}
+
+// again looks at a deadline that has fired. It is true when reading goes on.
+func (c *Conn) again() bool {
+	p, now := &c.patience, time.Now()
+	switch due := c.due(); {
+	case p.over:
+		return false
+	case due.IsZero() || now.Before(due):
+		c.arm(due)
+	case p.last:
+		return false
+	default:
+		p.last = true
+		c.arm(now.Add(lastLook))
+	}
+	return true
+}
+
+func (c *Conn) arm(at time.Time) {
+	c.patience.armed = at
+	_ = c.nc.SetReadDeadline(at) // a broken connection says so when it is read
+}
+
+// lateText is the reply to whom there is no patience with any more.
+func (c *Conn) lateText() string {
+	switch l := &c.server.opts.Limits; {
+	case !c.patience.begun.IsZero():
+		return protocolError + fmt.Sprintf("the rest of a command did not come within %v", l.RequestTimeout)
+	case c.reserved:
+		return c.server.opts.TooMany
+	default:
+		return secure.NoAuth
+	}
+}
