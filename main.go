@@ -20,6 +20,7 @@ import (
 	"viewring/client/cli"
 	"viewring/server"
 	"viewring/server/gateway"
+	"viewring/server/machine"
 	"viewring/viewleader"
 )
 
@@ -73,7 +74,7 @@ func version() string {
 const handOverMax = 2 * time.Second
 
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
-	server.Relax()
+	machine.Relax()
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
@@ -100,7 +101,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 // runServer runs a server. While drains is set, a SIGTERM comes through terms
 // instead of ending ctx: the server then hands over what it serves before it ends.
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
-	server.Relax()
+	machine.Relax()
 	limitHeap, paceHeap := debug.SetMemoryLimit, debug.SetGCPercent // unless the environment says otherwise
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limitHeap = nil

@@ -18,6 +18,7 @@ import (
 	"viewring/server/budget"
 	"viewring/server/lane"
 	"viewring/server/link"
+	"viewring/server/machine"
 	"viewring/server/replica"
 	"viewring/server/store"
 )
@@ -93,7 +94,7 @@ func (o *Options) setDefaults() error {
 	o.Dial = o.Secure.Dialer(o.Dial)
 	if o.Now == nil {
 		o.Now = func() replica.Instant {
-			return replica.Instant{Mono: monotonic(), Wall: time.Now().UnixMilli()}
+			return replica.Instant{Mono: machine.Monotonic(), Wall: time.Now().UnixMilli()}
 		}
 	}
 	return nil

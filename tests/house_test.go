@@ -158,11 +158,12 @@ var mayImport = map[string][]string{
 	"internal/seglog":         {"internal/disk"},
 	"internal/seglog/bench":   {"internal/seglog"},
 	"server/store":            {"internal/codec", "internal/disk", "internal/folder", "internal/seglog", "ring", "server/replica"},
-	"server":                  {"internal/disk", "internal/front", "internal/port", "internal/secure", "internal/wait", "internal/wire", "ring", "server/budget", "server/frame", "server/lane", "server/link", "server/membership", "server/redis", "server/replica", "server/store", "server/upkeep", "viewleader/vocab"},
-	"server/budget":           nil,
+	"server":                  {"internal/disk", "internal/front", "internal/port", "internal/secure", "internal/wait", "internal/wire", "ring", "server/budget", "server/frame", "server/lane", "server/link", "server/machine", "server/membership", "server/redis", "server/replica", "server/store", "server/upkeep", "viewleader/vocab"},
+	"server/budget":           {"server/machine"},
 	"server/frame":            {"internal/codec", "server/replica"},
 	"server/lane":             {"internal/wait", "ring", "server/frame", "server/replica"},
 	"server/link":             {"internal/wait", "internal/wire", "ring", "server/frame", "server/lane", "server/replica"},
+	"server/machine":          nil,
 	"server/membership":       {"internal/wait", "internal/wire", "ring", "server/replica", "server/store", "viewleader/vocab"},
 	"server/upkeep":           {"internal/wait", "internal/wire", "rebalance", "ring", "server/frame", "server/replica", "server/store", "viewleader/vocab"},
 	"server/redis":            {"internal/wire"},
@@ -171,7 +172,7 @@ var mayImport = map[string][]string{
 	"client":                  {"internal/outcome", "internal/secure", "internal/session", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/port", "internal/secure", "internal/wire", "rebalance", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client", "client/cli", "server", "server/gateway", "viewleader"},
+	".":                       {"client", "client/cli", "server", "server/gateway", "server/machine", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {

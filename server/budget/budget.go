@@ -8,6 +8,8 @@ import (
 	"runtime/metrics"
 	"sync/atomic"
 	"time"
+
+	"viewring/server/machine"
 )
 
 // A server has one budget of memory. The index of the log takes what it needs, buffers
@@ -27,10 +29,10 @@ const (
 
 // Default returns the budget, in bytes, of a server that is told nothing: a sixty-fourth of the
 // memory that the machine has, or the control group lets it have, and at least 128 MiB.
-func Default() int64 { return max(memoryMin, machineMemory()/memoryShare) }
+func Default() int64 { return max(memoryMin, machine.Memory()/memoryShare) }
 
 // WarmBytes returns up to what size a log is to be read into the kernel's cache as it is written.
-func WarmBytes() int64 { return machineMemory() / warmShare }
+func WarmBytes() int64 { return machine.Memory() / warmShare }
 
 // Config of a Budget.
 type Config struct {

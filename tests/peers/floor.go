@@ -24,7 +24,7 @@ import (
 	"viewring/internal/disk"
 	"viewring/internal/wire"
 	"viewring/ring"
-	"viewring/server"
+	"viewring/server/machine"
 	"viewring/server/replica"
 	"viewring/server/store"
 )
@@ -94,7 +94,7 @@ type floorRound struct {
 
 // runFloorMember runs one: number, folder, addresses of the three.
 func runFloorMember(args []string) {
-	server.Relax()
+	machine.Relax()
 	debug.SetGCPercent(floorGC)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

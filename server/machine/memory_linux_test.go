@@ -1,4 +1,4 @@
-package budget
+package machine
 
 import (
 	"testing"
@@ -27,7 +27,7 @@ func TestGroupMemory(t *testing.T) {
 			t.Errorf("%s: %d, want %d", name, got, tt.want)
 		}
 	}
-	if n := machineMemory(); n < 64<<20 {
+	if n := Memory(); n < 64<<20 {
 		t.Errorf("this machine is taken to have %d bytes of memory", n)
 	}
 }

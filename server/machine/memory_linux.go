@@ -1,4 +1,4 @@
-package budget
+package machine
 
 import (
 	"bytes"
@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machineMemory returns the bytes of memory that this process may use at most.
-func machineMemory() int64 {
+// Memory returns the bytes of memory that this process may use at most.
+func Memory() int64 {
 	all := int64(0)
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil { // it does not fail

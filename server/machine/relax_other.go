@@ -1,6 +1,6 @@
 //go:build !linux
 
-package server
+package machine
 
 // Relax has nothing to do here: timer slack is Linux's.
 func Relax() {}

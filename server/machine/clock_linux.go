@@ -1,4 +1,4 @@
-package server
+package machine
 
 import (
 	"time"
@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monotonic reads the clock that also runs while the machine is suspended: a
+// Monotonic reads the clock that also runs while the machine is suspended: a
 // lease must not look young after a sleep. Go's own clock stands still then.
-func monotonic() time.Duration {
+func Monotonic() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
 		panic("CLOCK_BOOTTIME: " + err.Error()) // there since Linux 2.6.39
