@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/internal/wire"
 )
 
@@ -42,7 +43,7 @@ func Always() Condition { return Condition{} }
 // Get reads a key. An absent one is ErrNotFound.
 func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 	name := fmt.Sprintf("get %q", key)
-	reply, err := c.do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
+	reply, err := c.router.Do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
 	if err == nil {
 		err = statusError(name, reply)
 	}
@@ -126,12 +127,12 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 	q.Term, q.Seq = cond.version.Term, cond.version.Seq
 	fence, _ := ctx.Value(fenceKey{}).(Fence)
 	q.FenceLock, q.FenceToken = fence.Lock, fence.Token
-	reply, err := c.do(ctx, name, q)
+	reply, err := c.router.Do(ctx, name, q)
 	if err != nil {
 		return wire.DoReply{}, err
 	}
 	if reply.Status == wire.DoFenced {
-		return reply, &opError{op: name, kind: ErrFenced, last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
+		return reply, &route.Error{Op: name, Kind: ErrFenced, Last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
 	}
 	return reply, statusError(name, reply)
 }
@@ -140,15 +141,15 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 func statusError(name string, reply wire.DoReply) error {
 	switch reply.Status {
 	case wire.DoNotFound:
-		return &opError{op: name, kind: ErrNotFound}
+		return &route.Error{Op: name, Kind: ErrNotFound}
 	case wire.DoCondFailed:
 		at := "the key is absent"
 		if v := (Version{reply.Term, reply.Seq}); v != (Version{}) {
 			at = "the key is at version " + v.String()
 		}
-		return &opError{op: name, kind: ErrCondition, last: fmt.Errorf("%s", at)}
+		return &route.Error{Op: name, Kind: ErrCondition, Last: fmt.Errorf("%s", at)}
 	case wire.DoNotInteger:
-		return &opError{op: name, kind: ErrNotInteger}
+		return &route.Error{Op: name, Kind: ErrNotInteger}
 	}
 	return nil
 }

@@ -3,7 +3,7 @@ package gateway
 import (
 	"context"
 
-	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -42,7 +42,7 @@ func (s *session) run(words [][]byte) error {
 	case cmd.Gateway.Way == redis.ToAll:
 		s.runEverywhere(cmd, words)
 	case cmd.Gateway.Way == redis.ToAny:
-		s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: words, RESP3: s.client.RESP3()}), 0)
+		s.pushCall(s.pipe.Send(s.ctx, route.Command{Args: words, RESP3: s.client.RESP3()}), 0)
 	case cmd.Gateway.Way == redis.Nowhere:
 		s.replyError(wire.CodeErr + " This instance has cluster support disabled")
 	case cmd.Talks():
@@ -75,12 +75,12 @@ func (s *session) forward(cmd *redis.Command, args [][]byte) {
 	s.pushCall(s.send(cmd, slot, args), sizeOf(args))
 }
 
-func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
+func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *route.Call {
 	mutation := cmd.HasFlag("write")
 	if mutation {
 		s.noteWrite(slot)
 	}
-	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: cmd.Repeatable(args[1:]), RESP3: s.client.RESP3()})
+	return s.pipe.Send(s.ctx, route.Command{Args: args, Slot: slot, Mutation: mutation, Once: cmd.Repeatable(args[1:]), RESP3: s.client.RESP3()})
 }
 
 func sizeOf(args [][]byte) (n int64) {
@@ -91,7 +91,7 @@ func sizeOf(args [][]byte) (n int64) {
 }
 
 // pushCall passes on a call's answer.
-func (s *session) pushCall(call *client.Call, size int64) {
+func (s *session) pushCall(call *route.Call, size int64) {
 	s.push(item{ready: call.Ready, bytes: size, write: func(ctx context.Context, w *wire.Writer) {
 		raw, err := call.Wait(ctx)
 		if err != nil {

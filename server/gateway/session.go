@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
@@ -17,7 +17,7 @@ import (
 type session struct {
 	g      *Gateway
 	nc     net.Conn
-	pipe   *client.Pipeline
+	pipe   *route.Pipeline
 	reader *wire.Reader
 	writer *wire.Writer
 	line   *queue
@@ -176,12 +176,12 @@ var codes = []struct {
 	kind error
 	code string
 }{
-	{client.ErrUnknownOutcome, wire.CodeUnknownOutcome},
-	{client.ErrDiskFull, wire.CodeReadOnly},
-	{client.ErrUnavailable, wire.CodeUnavailable},
-	{client.ErrUnreachable, wire.CodeUnavailable},
-	{client.ErrTooFewCopies, wire.CodeNotEnoughCopies},
-	{client.ErrBusy, wire.CodeBusy},
+	{route.ErrUnknownOutcome, wire.CodeUnknownOutcome},
+	{route.ErrDiskFull, wire.CodeReadOnly},
+	{route.ErrUnavailable, wire.CodeUnavailable},
+	{route.ErrUnreachable, wire.CodeUnavailable},
+	{route.ErrTooFewCopies, wire.CodeNotEnoughCopies},
+	{route.ErrBusy, wire.CodeBusy},
 }
 
 func failureText(err error) string {

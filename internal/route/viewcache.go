@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"crypto/sha256"
@@ -15,9 +15,9 @@ import (
 // NoViewCache as Options.ViewCache keeps the last view in memory only.
 const NoViewCache = "none"
 
-// DefaultViewCache is the file in which clients of these view leaders keep the
-// last view, below the user's cache folder. It is "" where there is none.
-func DefaultViewCache(leaders []string) string {
+// defaultViewCache is the file in which clients of these view leaders keep the last
+// view, below the user's cache folder. It is "" where there is none.
+func defaultViewCache(leaders []string) string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
 		return ""
@@ -25,7 +25,7 @@ func DefaultViewCache(leaders []string) string {
 	return ViewCacheIn(dir, leaders)
 }
 
-// ViewCacheIn is DefaultViewCache below another cache folder.
+// ViewCacheIn is the file for Options.ViewCache below another cache folder.
 func ViewCacheIn(dir string, leaders []string) string {
 	sorted := slices.Sorted(slices.Values(leaders))
 	sum := sha256.Sum256([]byte(strings.Join(sorted, "\n")))

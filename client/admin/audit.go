@@ -1,4 +1,4 @@
-package client
+package admin
 
 import (
 	"context"
@@ -39,14 +39,14 @@ const (
 // checksums computed from the stored bytes, and reports each key that is not on
 // exactly its targets with equal copies. Servers that are down cannot be asked;
 // Down names them.
-func (c *Client) Audit(ctx context.Context) (*Audit, error) { return c.audit(ctx, auditTries) }
+func (c *Cluster) Audit(ctx context.Context) (*Audit, error) { return c.audit(ctx, auditTries) }
 
 // AuditOnce is Audit without a second look: what is under way shows as a fault.
 // It is for a cluster that says that it is balanced while nobody writes.
-func (c *Client) AuditOnce(ctx context.Context) (*Audit, error) { return c.audit(ctx, 1) }
+func (c *Cluster) AuditOnce(ctx context.Context) (*Audit, error) { return c.audit(ctx, 1) }
 
-func (c *Client) audit(ctx context.Context, tries int) (*Audit, error) {
-	a := &auditor{client: c, tries: tries, servers: make(map[ring.ServerID]*Server), holds: make(map[ring.ServerID]map[ring.PartitionID]bool)}
+func (c *Cluster) audit(ctx context.Context, tries int) (*Audit, error) {
+	a := &auditor{cluster: c, tries: tries, servers: make(map[ring.ServerID]*Server), holds: make(map[ring.ServerID]map[ring.PartitionID]bool)}
 	a.out.Sums = make(map[string]Copy)
 	if err := a.connect(ctx); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
@@ -80,7 +80,7 @@ func (c *Client) audit(ctx context.Context, tries int) (*Audit, error) {
 }
 
 type auditor struct {
-	client  *Client
+	cluster *Cluster
 	tries   int // looks at a partition in which something is wrong
 	servers map[ring.ServerID]*Server
 	holds   map[ring.ServerID]map[ring.PartitionID]bool // which partitions a server had any key of, at the start
@@ -94,14 +94,14 @@ type auditor struct {
 
 // connect opens a connection to every server that is up.
 func (a *auditor) connect(ctx context.Context) error {
-	v := a.client.View()
+	v := a.cluster.View()
 	for i := range v.Members {
 		m := &v.Members[i]
 		if !m.Up {
 			a.out.Down = append(a.out.Down, m.ID)
 			continue
 		}
-		s, err := DialServer(ctx, m.Addr, a.client.opts.Dialer)
+		s, err := DialServer(ctx, m.Addr, a.cluster.dialer)
 		if err != nil {
 			a.close()
 			return err
@@ -128,7 +128,7 @@ func (a *auditor) close() {
 
 // targets returns the targets of p in the newest view.
 func (a *auditor) targets(p ring.PartitionID) ([]ring.ServerID, error) {
-	v := a.client.View()
+	v := a.cluster.View()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.tableOf != v {

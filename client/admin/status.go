@@ -1,4 +1,4 @@
-package client
+package admin
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/ring"
 )
 
@@ -31,12 +32,12 @@ type Status struct {
 }
 
 // Status asks the view leader how the cluster is.
-func (c *Client) Status(ctx context.Context) (*Status, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+func (c *Cluster) Status(ctx context.Context) (*Status, error) {
+	brief, cancel := c.router.Brief(ctx)
 	defer cancel()
-	raw, err := c.leader.Status(ctx)
+	raw, err := c.router.Leader().Status(brief)
 	if err != nil {
-		return nil, c.leaderFailed("query servers", err)
+		return nil, c.router.LeaderFailed(ctx, "query servers", err)
 	}
 	v, err := ring.DecodeView(raw.View, nil)
 	if err != nil {
@@ -54,12 +55,7 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 }
 
 // TableOf computes the targets of a view; nil when no member is a target.
-func TableOf(v *ring.View) (*ring.Table, error) {
-	if !slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Target() }) {
-		return nil, nil
-	}
-	return ring.NewTable(v.Members, len(v.Partitions))
-}
+func TableOf(v *ring.View) (*ring.Table, error) { return route.TableOf(v) }
 
 // Server returns the heartbeat of id; the zero one when there is none.
 func (s *Status) Server(id ring.ServerID) ServerStatus {

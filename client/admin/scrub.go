@@ -1,9 +1,10 @@
-package client
+package admin
 
 import (
 	"context"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/internal/wire"
 )
 
@@ -39,7 +40,7 @@ func (s *Server) Scrub(ctx context.Context, told func(Scrub)) (Scrub, error) {
 		}
 		r, err := wire.DecodeScrubReport(v.Bytes)
 		if err != nil {
-			return Scrub{}, fail("scrub "+s.conn.Addr(), err)
+			return Scrub{}, route.Failed(ctx, "scrub "+s.conn.Addr(), err)
 		}
 		now := Scrub{r.Running, r.Items, r.Bytes, r.Corrupt, r.Mended, r.Unmendable, r.Failed}
 		if r.Number >= number && !r.Running {
@@ -51,7 +52,7 @@ func (s *Server) Scrub(ctx context.Context, told func(Scrub)) (Scrub, error) {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return now, fail("scrub "+s.conn.Addr(), ctx.Err())
+			return now, route.Failed(ctx, "scrub "+s.conn.Addr(), ctx.Err())
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"viewring/internal/wire"
+	"viewring/tests/fake"
 )
 
 // uselessReplies say that a try did nothing and that asking again is no use; what they
@@ -30,9 +31,9 @@ func TestRefusedAfterATryThatMayBeDone(t *testing.T) {
 	for _, tt := range uselessReplies {
 		for _, before := range []string{"", "UNKNOWNOUTCOME", "UNAVAILABLE for a while"} {
 			t.Run(tt.reply+" after "+before, func(t *testing.T) {
-				f := startFake(t)
-				f.view = viewOn(1, f.addr)
-				f.answer = func(n int, _ wire.DoRequest, w *wire.Writer) {
+				f := fake.Start(t)
+				f.View = fake.View(1, f.Addr)
+				f.Answer = func(n int, _ wire.DoRequest, w *wire.Writer) {
 					if n == 0 && before != "" {
 						w.WriteError(before)
 					} else {
@@ -43,7 +44,7 @@ func TestRefusedAfterATryThatMayBeDone(t *testing.T) {
 				if before == "UNKNOWNOUTCOME" {
 					want = ErrUnknownOutcome
 				}
-				c := openSeeded(t, f.addr)
+				c := openSeeded(t, f.Addr)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				if _, err := c.Append(ctx, "k", []byte("v")); !errors.Is(err, want) || errors.Is(err, tt.want) && want != tt.want {
@@ -59,61 +60,30 @@ func TestRefusedAfterATryThatMayBeDone(t *testing.T) {
 
 // There is room again while the client asks: it is told what its first try came to.
 func TestRoomAgain(t *testing.T) {
-	f := startFake(t)
-	f.view = viewOn(1, f.addr)
-	f.answer = func(n int, _ wire.DoRequest, w *wire.Writer) {
+	f := fake.Start(t)
+	f.View = fake.View(1, f.Addr)
+	f.Answer = func(n int, _ wire.DoRequest, w *wire.Writer) {
 		switch {
 		case n == 0:
 			w.WriteError("UNKNOWNOUTCOME")
 		case n < 4:
 			w.WriteError(wire.TooManyClients)
 		default:
-			writeOK(w, wire.DoReply{Status: wire.DoOK, Number: 7})
+			fake.OK(w, wire.DoReply{Status: wire.DoOK, Number: 7})
 		}
 	}
-	if n, err := openSeeded(t, f.addr).Append(t.Context(), "k", []byte("v")); err != nil || n != 7 {
-		t.Errorf("Append: %d, %v", n, err)
-	}
-}
-
-// What the operation itself came to is an answer, whatever was not answered before.
-func TestAnsweredAfterATryThatMayBeDone(t *testing.T) {
-	for _, tt := range []struct {
-		reply  string
-		status wire.DoStatus
-		want   error
-	}{
-		{"TOOLARGE value", 0, ErrTooLarge},
-		{"", wire.DoNotFound, ErrNotFound},
-		{"", wire.DoCondFailed, ErrCondition},
-		{"", wire.DoNotInteger, ErrNotInteger},
-		{"", wire.DoFenced, ErrFenced},
-	} {
-		f := startFake(t)
-		f.view = viewOn(1, f.addr)
-		f.answer = func(n int, _ wire.DoRequest, w *wire.Writer) {
-			switch {
-			case n == 0:
-				w.WriteError("UNKNOWNOUTCOME")
-			case tt.reply != "":
-				w.WriteError(tt.reply)
-			default:
-				writeOK(w, wire.DoReply{Status: tt.status})
-			}
-		}
-		if err := openSeeded(t, f.addr).Delete(t.Context(), "k", Always()); !errors.Is(err, tt.want) || errors.Is(err, ErrUnknownOutcome) {
-			t.Errorf("%s%d: %v, want %v", tt.reply, tt.status, err, tt.want)
-		}
+	if reply, err := openSeeded(t, f.Addr).Append(t.Context(), "k", []byte("v")); err != nil || reply.Number != 7 {
+		t.Errorf("Append: %+v, %v", reply, err)
 	}
 }
 
 // A client that is closed while a write is under way does not know what came of it.
 func TestClosedWhileUnderWay(t *testing.T) {
-	f := startFake(t)
+	f := fake.Start(t)
 	asked := make(chan struct{})
-	f.answer = func(int, wire.DoRequest, *wire.Writer) { f.mute = true; close(asked) }
-	f.view = viewOn(1, f.addr)
-	c := openSeeded(t, f.addr)
+	f.Answer = func(int, wire.DoRequest, *wire.Writer) { f.Mute = true; close(asked) }
+	f.View = fake.View(1, f.Addr)
+	c := openSeeded(t, f.Addr)
 	result := make(chan error, 1)
 	go func() {
 		_, err := c.Append(t.Context(), "k", []byte("v"))

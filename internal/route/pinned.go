@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"context"
@@ -50,7 +50,7 @@ func (p *Pinned) Do(ctx context.Context, encoded []byte, replies int) ([]byte, e
 	if tries := outcome.Of(outcome.Single); tries.Next(wire.Tried(err)) == outcome.Unknown {
 		k = ErrUnknownOutcome
 	}
-	return nil, &opError{op: "a transaction", kind: k, last: err}
+	return nil, &Error{Op: "a transaction", Kind: k, Last: err, Ended: ctx.Err()}
 }
 
 // exchange is Do with an error for wire.Tried.

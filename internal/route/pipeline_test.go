@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"errors"
@@ -8,16 +8,17 @@ import (
 	"time"
 
 	"viewring/internal/wire"
+	"viewring/tests/fake"
 )
 
 // startPipeline opens a pipeline to a server that answers as told, with its
 // connections open. What it was asked since is in asked.
 func startPipeline(t *testing.T, answer func(command string, asked []string) string) (p *Pipeline, asked func() []string) {
 	t.Helper()
-	f := startFake(t)
-	f.view = viewOn(1, f.addr)
+	f := fake.Start(t)
+	f.View = fake.View(1, f.Addr)
 	var all []string
-	f.plain = func(args []string) string {
+	f.Plain = func(args []string) string {
 		if args[0] == wire.CmdOnce {
 			args = args[2:]
 		}
@@ -28,13 +29,13 @@ func startPipeline(t *testing.T, answer func(command string, asked []string) str
 		all = append(all, command)
 		return answer(command, all)
 	}
-	p = openSeeded(t, f.addr).NewPipeline(soon, 1<<20)
+	p = openSeeded(t, f.Addr).NewPipeline(soon, 1<<20)
 	for _, command := range []string{"SET warm up", "GET warm up"} {
 		wants(t, send(t, p, false, command), "+OK\r\n", nil)
 	}
 	return p, func() []string {
-		f.mu.Lock()
-		defer f.mu.Unlock()
+		f.Lock()
+		defer f.Unlock()
 		return slices.Clone(all)
 	}
 }

@@ -1,8 +1,10 @@
-package client
+package admin
 
 import (
 	"context"
 
+	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 )
 
@@ -40,14 +42,14 @@ func (g *ViewLeaderGroup) Majority() (want, up int) {
 
 // ViewLeaders asks for the group of view leaders. It needs none of the servers, and
 // no majority.
-func ViewLeaders(ctx context.Context, opts Options) (*ViewLeaderGroup, error) {
+func ViewLeaders(ctx context.Context, opts client.Options) (*ViewLeaderGroup, error) {
 	var raw wire.Group
 	err := withLeader(opts, func(l *wire.Leader) (err error) {
 		raw, err = l.Group(ctx)
 		return err
 	})
 	if err != nil {
-		return nil, fail("view leaders", err)
+		return nil, route.Failed(ctx, "view leaders", err)
 	}
 	g := &ViewLeaderGroup{Cluster: raw.Cluster, HasHead: raw.Head != 0, Awaited: raw.Awaited}
 	for _, m := range raw.Members {
@@ -58,23 +60,23 @@ func ViewLeaders(ctx context.Context, opts Options) (*ViewLeaderGroup, error) {
 
 // AddViewLeader lets the view leader at an address, started with an empty data
 // folder, join the group.
-func AddViewLeader(ctx context.Context, opts Options, addr string) error {
+func AddViewLeader(ctx context.Context, opts client.Options, addr string) error {
 	return groupSet(ctx, opts, wire.GroupAdd, addr)
 }
 
 // RemoveViewLeader takes a view leader, by id or address, out of the group for good.
 // It is ErrRefused where the others would be no majority.
-func RemoveViewLeader(ctx context.Context, opts Options, who string) error {
+func RemoveViewLeader(ctx context.Context, opts client.Options, who string) error {
 	return groupSet(ctx, opts, wire.GroupRemove, who)
 }
 
-func groupSet(ctx context.Context, opts Options, verb, who string) error {
-	return fail(verb+" view leader "+who, withLeader(opts, func(l *wire.Leader) error { return l.GroupSet(ctx, verb, who) }))
+func groupSet(ctx context.Context, opts client.Options, verb, who string) error {
+	return route.Failed(ctx, verb+" view leader "+who, withLeader(opts, func(l *wire.Leader) error { return l.GroupSet(ctx, verb, who) }))
 }
 
-func withLeader(opts Options, do func(*wire.Leader) error) error {
-	setDefaults(&opts)
-	l := wire.NewLeader(opts.Leaders, wire.DialFunc(opts.Dialer))
-	defer l.Close() // never fails
-	return do(l)
+// withLeader has a view leader asked without looking for the cluster.
+func withLeader(opts client.Options, ask func(*wire.Leader) error) error {
+	router := route.New(route.Options(opts))
+	defer router.Close() // never fails
+	return ask(router.Leader())
 }

@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"context"
@@ -334,9 +334,9 @@ func (p *Pipeline) recall(ctx context.Context, call *Call) error {
 	}
 	why := errors.New("a later command of the pipeline came first")
 	if call.op.outcome.End() == outcome.Unknown {
-		return &opError{op: call.op.name, kind: ErrUnknownOutcome, last: why}
+		return &Error{Op: call.op.name, Kind: ErrUnknownOutcome, Last: why}
 	}
-	return &opError{op: call.op.name, kind: ErrUnavailable, last: why}
+	return &Error{Op: call.op.name, Kind: ErrUnavailable, Last: why}
 }
 
 // nothingDone reports whether a settled call surely had no effect and has no

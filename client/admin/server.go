@@ -1,4 +1,4 @@
-package client
+package admin
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 
+	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -20,13 +22,13 @@ type Server struct {
 const pageItems = 1000
 
 // DialServer connects to the server at addr. A nil dial is net.Dialer's.
-func DialServer(ctx context.Context, addr string, dial DialFunc) (*Server, error) {
+func DialServer(ctx context.Context, addr string, dial client.DialFunc) (*Server, error) {
 	if dial == nil {
 		dial = (&net.Dialer{}).DialContext
 	}
-	conn, err := wire.Dial(ctx, addr, wire.DialFunc(dial), wire.DefaultLimits)
+	conn, err := wire.Dial(ctx, addr, dial, wire.DefaultLimits)
 	if err != nil {
-		return nil, fail("server "+addr, err)
+		return nil, route.Failed(ctx, "server "+addr, err)
 	}
 	return &Server{conn: conn}, nil
 }
@@ -56,7 +58,7 @@ func (s *Server) Set(ctx context.Context, name string, value []byte) error {
 func (s *Server) Get(ctx context.Context, name string) ([]byte, error) {
 	v, err := s.do(ctx, wire.CmdLGet, name)
 	if err == nil && v.IsNil() {
-		return nil, &opError{op: fmt.Sprintf("get %q from %s", name, s.conn.Addr()), kind: ErrNotFound}
+		return nil, &route.Error{Op: fmt.Sprintf("get %q from %s", name, s.conn.Addr()), Kind: client.ErrNotFound}
 	}
 	return v.Bytes, err
 }
@@ -96,7 +98,7 @@ func (s *Server) Names(ctx context.Context) iter.Seq2[StoredName, error] {
 // Copy is one server's copy of a user key, as read from its store now.
 type Copy struct {
 	Key     string
-	Version Version
+	Version client.Version
 	Length  uint64
 	Sum     uint64 // xxhash64 of the value's bytes, computed for this answer
 	Corrupt bool   // the stored bytes fail their checksum
@@ -127,7 +129,7 @@ func (s *Server) Copies(ctx context.Context, p ring.PartitionID) iter.Seq2[Copy,
 				return
 			}
 			for _, k := range page.Copies {
-				if !yield(Copy{k.Key, Version{k.Term, k.Seq}, k.Length, k.Sum, k.Corrupt}, nil) {
+				if !yield(Copy{k.Key, client.Version{k.Term, k.Seq}, k.Length, k.Sum, k.Corrupt}, nil) {
 					return
 				}
 			}
@@ -145,5 +147,5 @@ func (s *Server) do(ctx context.Context, command string, args ...string) (wire.V
 		all = append(all, []byte(a))
 	}
 	v, err := s.conn.Do(ctx, all...)
-	return v, fail("server "+s.conn.Addr(), err)
+	return v, route.Failed(ctx, "server "+s.conn.Addr(), err)
 }

@@ -1,9 +1,10 @@
-package client
+package route
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,14 @@ type snapshot struct {
 func newSnapshot(v *ring.View) *snapshot {
 	return &snapshot{view: v, changed: make(chan struct{}),
 		table: sync.OnceValues(func() (*ring.Table, error) { return TableOf(v) })}
+}
+
+// TableOf computes the targets of a view; nil when no member is a target.
+func TableOf(v *ring.View) (*ring.Table, error) {
+	if !slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Target() }) {
+		return nil, nil
+	}
+	return ring.NewTable(v.Members, len(v.Partitions))
 }
 
 // views holds the newest view known.

@@ -1,9 +1,8 @@
-package client
+package route
 
 import (
 	"context"
 	"fmt"
-	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -16,9 +15,6 @@ const (
 	dialTimeout  = 2 * time.Second
 	dialCooldown = 50 * time.Millisecond // after a failed dial, its error answers everyone
 )
-
-// DialFunc opens a connection; (*net.Dialer).DialContext is the default.
-type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // lane names one of the few connections to a server. Replies come in order, so
 // reads have lanes of their own, where no write's fsync is ahead of them.
@@ -142,7 +138,7 @@ func (p *pool) open(ctx context.Context, l *line, at lane) {
 
 // connect makes a connection.
 func (p *pool) connect(ctx context.Context, at lane) (*wire.Conn, error) {
-	conn, err := wire.Dial(ctx, at.addr, wire.DialFunc(p.dial), wire.DefaultLimits)
+	conn, err := wire.Dial(ctx, at.addr, p.dial, wire.DefaultLimits)
 	if err != nil {
 		return nil, err
 	}

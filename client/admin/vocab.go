@@ -1,9 +1,9 @@
-package client
+package admin
 
 import "viewring/viewleader/vocab"
 
 // What the view leader tells is defined in package vocab, once for all of viewring. These
-// are its names in the library.
+// are its names here.
 type (
 	// Event is something that happened to the cluster.
 	Event = vocab.Event

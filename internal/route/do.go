@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"context"
@@ -42,9 +42,10 @@ type operation struct {
 	told     time.Time // when the log was last told
 }
 
-// do carries out q: it tries until there is an answer, an error that no retry
-// helps against, or the end of ctx.
-func (c *Client) do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
+// Do carries out q, which is named so in errors: it tries until there is an answer, an
+// error that no retry helps against, or the end of ctx. It gives a mutation its request
+// id.
+func (c *Client) Do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
 	mutation := q.Op != wire.DoGet
 	op := &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(len(q.Value))}
 	if err := checkSizes(op.name, q); err != nil {
@@ -97,13 +98,13 @@ func tryTimeout(size int) time.Duration {
 func checkSizes(name string, q *wire.DoRequest) error {
 	switch {
 	case len(q.Key) == 0:
-		return &opError{op: name, kind: ErrRefused, last: errors.New("the name is empty")}
+		return &Error{Op: name, Kind: ErrRefused, Last: errors.New("the name is empty")}
 	case len(q.Key) > wire.KeyBytesMax:
-		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the name has %d bytes, at most %d are allowed", len(q.Key), wire.KeyBytesMax)}
+		return &Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("the name has %d bytes, at most %d are allowed", len(q.Key), wire.KeyBytesMax)}
 	case len(q.FenceLock) > wire.FenceLockBytesMax:
-		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the lock's name has %d bytes, at most %d are allowed", len(q.FenceLock), wire.FenceLockBytesMax)}
+		return &Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("the lock's name has %d bytes, at most %d are allowed", len(q.FenceLock), wire.FenceLockBytesMax)}
 	case len(q.Value) > wire.ValueBytesMax:
-		return &opError{op: name, kind: ErrTooLarge, last: fmt.Errorf("the value has %d bytes, at most %d are allowed", len(q.Value), wire.ValueBytesMax)}
+		return &Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("the value has %d bytes, at most %d are allowed", len(q.Value), wire.ValueBytesMax)}
 	}
 	return nil
 }
@@ -174,9 +175,9 @@ func (op *operation) judge(ctx context.Context, err error) error {
 	errors.As(err, &op.reply)
 	switch op.outcome.Next(wire.Tried(err)) {
 	case outcome.Answer, outcome.Refuse:
-		return &opError{op: op.name, kind: op.lastKind, last: err}
+		return &Error{Op: op.name, Kind: op.lastKind, Last: err}
 	case outcome.Unknown:
-		return &opError{op: op.name, kind: ErrUnknownOutcome, last: err}
+		return &Error{Op: op.name, Kind: ErrUnknownOutcome, Last: err, Ended: ctx.Err()}
 	}
 	switch {
 	case errors.Is(err, ErrClosed):
@@ -209,7 +210,7 @@ func (op *operation) giveUp(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		last = fmt.Errorf("cancelled: %w", last)
 	}
-	return &opError{op: op.name, kind: k, last: last}
+	return &Error{Op: op.name, Kind: k, Last: last, Ended: ctx.Err()}
 }
 
 // abandon is the error of an operation that no further try can help.
@@ -218,7 +219,7 @@ func (op *operation) abandon(why error) error {
 	if op.outcome.End() == outcome.Unknown {
 		k = ErrUnknownOutcome
 	}
-	return &opError{op: op.name, kind: k, last: why}
+	return &Error{Op: op.name, Kind: k, Last: why}
 }
 
 // learn looks for a newer view after a try that failed. It reports whether the

@@ -1,4 +1,4 @@
-package client
+package route
 
 import (
 	"context"
@@ -9,12 +9,13 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/tests/fake"
 )
 
 // downView returns a view in which the first server is down and acts alone, and
 // the others are up and hold nothing.
 func downView(epoch uint64, minCopies uint8, addrs ...string) *ring.View {
-	v := viewOn(epoch, addrs...)
+	v := fake.View(epoch, addrs...)
 	v.Members[0].Up = false
 	v.Partitions[0] = ring.Partition{Term: 1, MinCopies: minCopies, Acting: []ring.ServerID{1}, Writable: []ring.ServerID{1}}
 	return v
@@ -26,16 +27,16 @@ const soon = 5 * time.Second
 
 // When the last replica is down, reads and writes fail at once and say why.
 func TestUnservedFailsAtOnce(t *testing.T) {
-	other := startFake(t)
-	other.view = downView(2, 1, freeAddr(t), other.addr)
-	other.answer = func(_ int, _ wire.DoRequest, w *wire.Writer) { t.Error("a server that holds nothing was asked") }
-	c := openSeeded(t, other.addr)
+	other := fake.Start(t)
+	other.View = downView(2, 1, freeAddr(t), other.Addr)
+	other.Answer = func(_ int, _ wire.DoRequest, w *wire.Writer) { t.Error("a server that holds nothing was asked") }
+	c := openSeeded(t, other.Addr)
 	began := time.Now()
 	_, err := c.Get(t.Context(), "k")
 	if !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "partition 0 was held last by s1") {
 		t.Errorf("Get: %v", err)
 	}
-	if _, err = c.Set(t.Context(), "k", nil, Always()); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
+	if _, err = c.Set(t.Context(), "k", nil); !errors.Is(err, ErrUnavailable) || errors.Is(err, ErrUnknownOutcome) {
 		t.Errorf("Set: %v", err)
 	}
 	if took := time.Since(began); took > soon {
@@ -45,13 +46,13 @@ func TestUnservedFailsAtOnce(t *testing.T) {
 
 // The same, when the client's view is older: it learns the newer one first.
 func TestUnservedByANewerView(t *testing.T) {
-	other, gone := startFake(t), freeAddr(t)
-	other.view = downView(2, 1, gone, other.addr)
-	other.view.Members[0].Up, other.view.Epoch = true, 1
-	c := openSeeded(t, other.addr)
-	other.mu.Lock()
-	other.view = downView(2, 1, gone, other.addr)
-	other.mu.Unlock()
+	other, gone := fake.Start(t), freeAddr(t)
+	other.View = downView(2, 1, gone, other.Addr)
+	other.View.Members[0].Up, other.View.Epoch = true, 1
+	c := openSeeded(t, other.Addr)
+	other.Lock()
+	other.View = downView(2, 1, gone, other.Addr)
+	other.Unlock()
 	began := time.Now()
 	if _, err := c.Get(t.Context(), "k"); !errors.Is(err, ErrUnavailable) || time.Since(began) > soon {
 		t.Errorf("Get: %v after %v", err, time.Since(began))
@@ -61,21 +62,21 @@ func TestUnservedByANewerView(t *testing.T) {
 // A write that the last replica may have taken before it died is unknown; it is
 // so at once, although nobody cuts the connection.
 func TestUnservedAfterSending(t *testing.T) {
-	last, other := startFake(t), startFake(t)
+	last, other := fake.Start(t), fake.Start(t)
 	asked := make(chan struct{})
-	last.answer = func(int, wire.DoRequest, *wire.Writer) { last.mute = true; close(asked) }
-	last.view = viewOn(1, last.addr)
-	c := openSeeded(t, last.addr, other.addr)
+	last.Answer = func(int, wire.DoRequest, *wire.Writer) { last.Mute = true; close(asked) }
+	last.View = fake.View(1, last.Addr)
+	c := openSeeded(t, last.Addr, other.Addr)
 	result := make(chan error, 1)
 	go func() {
-		_, err := c.Set(t.Context(), "k", []byte("v"), Always())
+		_, err := c.Set(t.Context(), "k", []byte("v"))
 		result <- err
 	}()
 	<-asked
-	down := downView(2, 1, last.addr, other.addr)
-	other.mu.Lock()
-	other.view = down
-	other.mu.Unlock()
+	down := downView(2, 1, last.Addr, other.Addr)
+	other.Lock()
+	other.View = down
+	other.Unlock()
 	if err := c.views.adopt(down); err != nil {
 		t.Fatal(err)
 	}
@@ -91,23 +92,23 @@ func TestUnservedAfterSending(t *testing.T) {
 
 // Two witnesses are wanted: a view leader that was cut off takes all for dead.
 func TestServedAlthoughTakenForDead(t *testing.T) {
-	f := startFake(t)
-	f.answer = func(_ int, _ wire.DoRequest, w *wire.Writer) { writeOK(w, wire.DoReply{Status: wire.DoOK}) }
-	f.view = downView(2, 1, f.addr)
-	c := openSeeded(t, f.addr)
-	if _, err := c.Set(t.Context(), "k", nil, Always()); err != nil {
+	f := fake.Start(t)
+	f.Answer = func(_ int, _ wire.DoRequest, w *wire.Writer) { fake.OK(w, wire.DoReply{Status: wire.DoOK}) }
+	f.View = downView(2, 1, f.Addr)
+	c := openSeeded(t, f.Addr)
+	if _, err := c.Set(t.Context(), "k", nil); err != nil {
 		t.Error(err)
 	}
 }
 
 // Nobody alive says that the view stands: it may be old, so it is not believed.
 func TestUnservedNeedsAWitness(t *testing.T) {
-	other := startFake(t)
-	other.view = downView(2, 1, freeAddr(t), other.addr)
-	c := openSeeded(t, other.addr)
-	other.mu.Lock()
-	other.mute = true
-	other.mu.Unlock()
+	other := fake.Start(t)
+	other.View = downView(2, 1, freeAddr(t), other.Addr)
+	c := openSeeded(t, other.Addr)
+	other.Lock()
+	other.Mute = true
+	other.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*leaderPatience)
 	defer cancel()
 	if _, err := c.Get(ctx, "k"); err == nil || ctx.Err() == nil {
@@ -117,24 +118,25 @@ func TestUnservedNeedsAWitness(t *testing.T) {
 
 // With Persist, and when a server of the last set returns, they work.
 func TestPersist(t *testing.T) {
-	other, back := startFake(t), startFake(t)
-	other.view = downView(2, 1, freeAddr(t), other.addr)
-	back.answer = func(_ int, _ wire.DoRequest, w *wire.Writer) { writeOK(w, wire.DoReply{Status: wire.DoOK}) }
-	c, err := Open(t.Context(), Options{Servers: []string{other.addr}, ViewCache: NoViewCache, Persist: true})
+	other, back := fake.Start(t), fake.Start(t)
+	other.View = downView(2, 1, freeAddr(t), other.Addr)
+	back.Answer = func(_ int, _ wire.DoRequest, w *wire.Writer) { fake.OK(w, wire.DoReply{Status: wire.DoOK}) }
+	opened, err := Open(t.Context(), Options{Servers: []string{other.Addr}, ViewCache: NoViewCache, Persist: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	defer opened.Close()
+	c := library{opened}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if _, err := c.Get(ctx, "k"); err == nil || ctx.Err() == nil {
 		t.Errorf("Get gave up: %v", err)
 	}
-	up := viewOn(3, back.addr, other.addr)
+	up := fake.View(3, back.Addr, other.Addr)
 	up.Partitions[0].Acting = []ring.ServerID{1}
-	back.mu.Lock()
-	back.view = up
-	back.mu.Unlock()
+	back.Lock()
+	back.View = up
+	back.Unlock()
 	if err := c.views.adopt(up); err != nil {
 		t.Fatal(err)
 	}
@@ -147,22 +149,22 @@ func TestPersist(t *testing.T) {
 // that are down, and waits while they are being made.
 func TestTooFewCopies(t *testing.T) {
 	for _, upThere := range []bool{false, true} {
-		f := startFake(t)
-		f.answer = func(n int, q wire.DoRequest, w *wire.Writer) {
+		f := fake.Start(t)
+		f.Answer = func(n int, q wire.DoRequest, w *wire.Writer) {
 			if q.Op == wire.DoGet || n > 3 {
-				writeOK(w, wire.DoReply{Status: wire.DoOK})
+				fake.OK(w, wire.DoReply{Status: wire.DoOK})
 				return
 			}
 			w.WriteError("NOTENOUGHCOPIES 1 of 2")
 		}
-		f.view = viewOn(2, f.addr, freeAddr(t))
-		f.view.Members[1].Up = upThere
-		f.view.Partitions[0] = ring.Partition{Term: 2, MinCopies: 2, Acting: []ring.ServerID{1}, Writable: []ring.ServerID{1, 2}}
-		c := openSeeded(t, f.addr)
+		f.View = fake.View(2, f.Addr, freeAddr(t))
+		f.View.Members[1].Up = upThere
+		f.View.Partitions[0] = ring.Partition{Term: 2, MinCopies: 2, Acting: []ring.ServerID{1}, Writable: []ring.ServerID{1, 2}}
+		c := openSeeded(t, f.Addr)
 		if _, err := c.Get(t.Context(), "k"); err != nil {
 			t.Errorf("Get: %v", err)
 		}
-		_, err := c.Set(t.Context(), "k", nil, Always())
+		_, err := c.Set(t.Context(), "k", nil)
 		if upThere {
 			if err != nil {
 				t.Errorf("Set while a copy is made: %v", err)
@@ -172,7 +174,7 @@ func TestTooFewCopies(t *testing.T) {
 		if !errors.Is(err, ErrTooFewCopies) || !strings.Contains(err.Error(), "1 of the 2 copies") || !strings.Contains(err.Error(), "s2") {
 			t.Errorf("Set: %v", err)
 		}
-		if n := len(f.requests()); n != 2 {
+		if n := len(f.Requests()); n != 2 {
 			t.Errorf("%d tries", n)
 		}
 	}
