@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 
 // options say where the examples' cluster is.
 func options() client.Options {
-	return client.Options{Leaders: []string{cluster().Leader}, ViewCache: client.NoViewCache}
+	return client.Options{Leaders: []string{cluster().Leader}, ViewCache: client.NoViewCache, ConnectTimeout: time.Minute}
 }
 
 // connect opens a client, for examples that are not about that.
@@ -75,7 +75,7 @@ func ExampleOpen() {
 	c, err := client.Open(ctx, client.Options{
 		Leaders:        []string{cluster().Leader}, // of a group of view leaders: all of them
 		ViewCache:      client.NoViewCache,         // default: a file below the user's cache folder
-		ConnectTimeout: 10 * time.Second,
+		ConnectTimeout: time.Minute,                // default: 3 s
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -104,7 +104,7 @@ func ExampleSecureDialer() {
 	defer secret.Close()
 
 	ctx := context.Background()
-	options := client.Options{Leaders: []string{secret.Leader}, ViewCache: client.NoViewCache}
+	options := client.Options{Leaders: []string{secret.Leader}, ViewCache: client.NoViewCache, ConnectTimeout: time.Minute}
 	_, err = client.Open(ctx, options)
 	fmt.Println("without a password:", errors.Is(err, client.ErrRefused))
 

@@ -39,6 +39,7 @@ type Options struct {
 const (
 	partitions = 16 // few: each server starts with them at once
 	patience   = time.Minute
+	downAfter  = time.Minute // of silence: a busy machine keeps a server from nothing that an example shows
 )
 
 // Start starts a cluster and waits until all copies are where they belong. Close it.
@@ -67,7 +68,8 @@ func (c *Cluster) start(ctx context.Context, o Options) (err error) {
 		}
 	}
 	quiet := slog.New(slog.DiscardHandler)
-	c.leader, err = viewleader.Start(ctx, viewleader.Options{Listen: "127.0.0.1:0", Data: filepath.Join(c.dir, "leader"), Partitions: partitions, Secure: secrets, Logger: quiet})
+	c.leader, err = viewleader.Start(ctx, viewleader.Options{Listen: "127.0.0.1:0", Data: filepath.Join(c.dir, "leader"), Partitions: partitions, DownAfter: downAfter,
+		Secure: secrets, Logger: quiet})
 	if err != nil {
 		return err
 	}
@@ -108,9 +110,6 @@ func (c *Cluster) waitBalanced(ctx context.Context, o client.Options) error {
 		}
 	}
 }
-
-// StopServer ends a server, by its number from 1, without handing over what it serves.
-func (c *Cluster) StopServer(n int) { _ = c.servers[n-1].Close() } // of an example
 
 // Close ends the cluster and removes its data.
 func (c *Cluster) Close() {
