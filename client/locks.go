@@ -34,9 +34,9 @@ type Grant struct {
 	Token uint64 // fencing token; only grows, over all locks
 }
 
-// LockGet takes a lock for a client, first come first served. Who has it
-// already gets the same token again. A lock that another client holds is
-// ErrLocked when the wait is over. It is held until it is released, or until its
+// LockGet takes a lock for a holder, a name of the caller's choice, first come first
+// served. Who has it already gets the same token again. A lock that another holder has
+// is ErrLocked when the wait is over. It is held until it is released, or until its
 // time to live is over, whatever becomes of this process; Session.LockGet takes one
 // that ends with the process.
 func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions) (Grant, error) {
@@ -97,8 +97,8 @@ func (c *Client) lastEvent(ctx context.Context) (uint64, error) {
 	return events[len(events)-1].Number, nil
 }
 
-// LockRelease releases a lock. One that the client does not hold, or holds in a
-// session, is ErrNotHeld.
+// LockRelease releases a holder's lock. One that it does not hold, or holds in a session,
+// is ErrNotHeld.
 func (c *Client) LockRelease(ctx context.Context, lock, holder string) error {
 	return c.lockRelease(ctx, lock, holder, 0)
 }

@@ -49,7 +49,7 @@ type Session struct {
 	kept session.Keeper // guarded by mu
 }
 
-// OpenSession begins a session.
+// OpenSession begins a session. Close it after use: it is kept alive in the background.
 func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
 	if o.TTL == 0 {
 		o.TTL = sessionTTL

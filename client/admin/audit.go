@@ -21,9 +21,9 @@ type Problem struct {
 // Audit is what the stores of all servers hold, compared with where it belongs.
 type Audit struct {
 	Epoch    uint64
-	Keys     int // distinct user keys found
-	Copies   int // of them, on all servers
-	Problems []Problem
+	Keys     int             // distinct user keys found
+	Copies   int             // of them, on all servers
+	Problems []Problem       // the first thousand
 	Down     []ring.ServerID // could not be asked: what they hold is not known
 	Sums     map[string]Copy // of each key, the first copy found
 }

@@ -14,12 +14,15 @@ func (c *Cluster) Leave(ctx context.Context, server string) (ring.ServerID, erro
 	return c.member(ctx, wire.MemberLeave, server)
 }
 
-// Drain takes a server out of service for a planned restart.
+// Drain takes a server, by id or address, out of service for a planned restart: it hands
+// over what it serves, which the view shows, and keeps its data and its place. It is
+// client.ErrRefused where too few copies would be left. Started again it serves again.
 func (c *Cluster) Drain(ctx context.Context, server string) (ring.ServerID, error) {
 	return c.member(ctx, wire.MemberDrain, server)
 }
 
-// Remove takes a server that never returns out of the cluster.
+// Remove takes a server, by id or address, that never returns out of the cluster: the
+// others make new copies of what it had. It is client.ErrRefused while the server is up.
 func (c *Cluster) Remove(ctx context.Context, server string) (ring.ServerID, error) {
 	return c.member(ctx, wire.MemberRemove, server)
 }
@@ -33,7 +36,7 @@ func (c *Cluster) member(ctx context.Context, verb, server string) (ring.ServerI
 
 // AcceptLoss gives up the data of partitions that no server can serve: they
 // begin anew, empty. It returns the epoch in which they do. All of them must be
-// lost, or it is ErrRefused and nothing is done. The servers that held them must
+// lost, or it is client.ErrRefused and nothing is done. The servers that held them must
 // be stopped: one that lives and only can't reach the view leader may go on
 // serving what it has.
 func (c *Cluster) AcceptLoss(ctx context.Context, partitions []ring.PartitionID) (uint64, error) {

@@ -14,7 +14,7 @@ import (
 )
 
 // Server talks to one server, for what is its own: its console, its local
-// namespace, what its store holds.
+// namespace, what its store holds. Any number of goroutines may use it.
 type Server struct {
 	conn *wire.Conn
 }
@@ -54,7 +54,7 @@ func (s *Server) Set(ctx context.Context, name string, value []byte) error {
 	return err
 }
 
-// Get reads a name from the server's own namespace.
+// Get reads a name from the server's own namespace. An absent one is client.ErrNotFound.
 func (s *Server) Get(ctx context.Context, name string) ([]byte, error) {
 	v, err := s.do(ctx, wire.CmdLGet, name)
 	if err == nil && v.IsNil() {

@@ -31,7 +31,7 @@ type Status struct {
 	Servers []ServerStatus
 }
 
-// Status asks the view leader how the cluster is.
+// Status asks the view leader how the cluster stands.
 func (c *Cluster) Status(ctx context.Context) (*Status, error) {
 	brief, cancel := c.router.Brief(ctx)
 	defer cancel()

@@ -65,7 +65,7 @@ func AddViewLeader(ctx context.Context, opts client.Options, addr string) error 
 }
 
 // RemoveViewLeader takes a view leader, by id or address, out of the group for good.
-// It is ErrRefused where the others would be no majority.
+// It is client.ErrRefused where the others would be no majority.
 func RemoveViewLeader(ctx context.Context, opts client.Options, who string) error {
 	return groupSet(ctx, opts, wire.GroupRemove, who)
 }
