@@ -236,13 +236,14 @@ func ExampleClient_SetFor() {
 		fmt.Println(err)
 		return
 	}
-	for {
-		if _, err := c.Get(ctx, "code"); errors.Is(err, client.ErrNotFound) {
-			break
-		}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var err error
+	for err == nil { // it is there yet
+		_, err = c.Get(ctx, "code")
 	}
-	fmt.Println("it is gone")
-	// Output: it is gone
+	fmt.Println("it has expired:", errors.Is(err, client.ErrNotFound))
+	// Output: it has expired: true
 }
 
 func ExampleClient_Expire() {

@@ -130,6 +130,20 @@ func ExampleCluster_Audit() {
 	// Output: 10 keys, 30 copies, 0 problems
 }
 
+// Of a cluster that says it is balanced, while nobody writes.
+func ExampleCluster_AuditOnce() {
+	ctx, c := open()
+	defer c.Close()
+
+	audit, err := c.AuditOnce(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(len(audit.Problems), "problems")
+	// Output: 0 problems
+}
+
 // The history of the cluster, as far as the view leader keeps it.
 func ExampleCluster_Events() {
 	ctx, c := open()
@@ -271,6 +285,21 @@ func ExampleServer_Copies() {
 	// 5 bytes, corrupt: false
 }
 
+// A line on the server's standard output, for who looks at its log.
+func ExampleServer_Print() {
+	ctx, c := open()
+	defer c.Close()
+	s, err := admin.DialServer(ctx, c.View().Members[0].Addr, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+
+	fmt.Println(s.Print(ctx, "the disks of rack 7b are changed at noon"))
+	// Output: <nil>
+}
+
 func ExampleServer_Ping() {
 	ctx, c := open()
 	defer c.Close()
@@ -296,6 +325,22 @@ func ExampleViewLeaders() {
 	want, up := group.Majority()
 	fmt.Printf("%d of %d view leaders are up, %d must be; there is a head: %v\n", up, len(group.Members), want, group.HasHead)
 	// Output: 1 of 1 view leaders are up, 1 must be; there is a head: true
+}
+
+// A second view leader may join. It is started then, with an empty folder and --peers.
+func ExampleAddViewLeader() {
+	ctx := context.Background()
+	if err := admin.AddViewLeader(ctx, options(), "127.0.0.1:28501"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	group, err := admin.ViewLeaders(ctx, options())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("awaited:", group.Awaited)
+	// Output: awaited: [127.0.0.1:28501]
 }
 
 // The only one cannot be spared.

@@ -129,7 +129,7 @@ func (s *Server) Copies(ctx context.Context, p ring.PartitionID) iter.Seq2[Copy,
 				return
 			}
 			for _, k := range page.Copies {
-				if !yield(Copy{k.Key, client.Version{k.Term, k.Seq}, k.Length, k.Sum, k.Corrupt}, nil) {
+				if !yield(Copy{k.Key, client.Version{Term: k.Term, Seq: k.Seq}, k.Length, k.Sum, k.Corrupt}, nil) {
 					return
 				}
 			}

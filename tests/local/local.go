@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -76,7 +77,7 @@ func (c *Cluster) start(ctx context.Context, o Options) (err error) {
 	c.Leader = c.leader.Addr()
 	for i := range o.Servers {
 		s, err := server.Start(ctx, server.Options{Listen: "127.0.0.1:0", Data: filepath.Join(c.dir, fmt.Sprint("s", i+1)), LeaderAddrs: []string{c.Leader},
-			Lanes: 1, Memory: 256 << 20, Secure: secrets, Logger: quiet})
+			Lanes: 1, Memory: 256 << 20, Secure: secrets, Logger: quiet, Console: io.Discard})
 		if err != nil {
 			return err
 		}
