@@ -136,8 +136,13 @@ func TestPipelineBroken(t *testing.T) {
 		}
 	})
 	t.Run("two", func(t *testing.T) {
-		p, asked := startPipeline(t, hangUpOnce)
+		bothSent := make(chan struct{})
+		p, asked := startPipeline(t, func(command string, all []string) string {
+			<-bothSent
+			return hangUpOnce(command, all)
+		})
 		first, second := send(t, p, true, "SET k 1"), send(t, p, true, "SET k 2")
+		close(bothSent)
 		wants(t, first, "", ErrUnknownOutcome)
 		wants(t, second, "+OK\r\n", nil)
 		if got := asked(); got[len(got)-1] != "SET k 2" || slices.Contains(got[1:], "SET k 1") {
