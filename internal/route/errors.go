@@ -10,7 +10,8 @@ import (
 	"viewring/internal/wire"
 )
 
-// The outcomes that callers tell apart with errors.Is.
+// What operations fail with, to be told apart with errors.Is. Package client, which exports
+// them, says what each means.
 var (
 	ErrNotFound       = errors.New("not found")
 	ErrCondition      = errors.New("condition not met")
