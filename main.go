@@ -16,8 +16,8 @@ import (
 
 	"golang.org/x/term"
 
-	"viewring/client"
 	"viewring/client/cli"
+	"viewring/internal/route"
 	"viewring/server"
 	"viewring/server/gateway"
 	"viewring/server/machine"
@@ -168,7 +168,7 @@ func listenGateway(ctx context.Context, o cli.GatewayOptions) (net.Listener, err
 func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) error {
 	defer l.Close()
 	for {
-		c, err := client.Open(ctx, o.Client)
+		c, err := route.Open(ctx, route.Options(o.Client))
 		if err == nil {
 			defer c.Close()
 			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Logger: o.Logger}).Wait()

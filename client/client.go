@@ -2,155 +2,75 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"log/slog"
-	mathrand "math/rand/v2"
 	"net"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/internal/secure"
-	"viewring/internal/wire"
-	"viewring/ring"
 )
 
 // Options say where the cluster is. Leaders or Servers must name somebody.
 type Options struct {
-	Leaders []string // the view leader's addresses
+	Leaders []string // the view leader's addresses, HOST:PORT
 	Servers []string // servers to ask when no view leader answers
 	Dialer  DialFunc // default: net.Dialer; see SecureDialer
 	Logger  *slog.Logger
-	// ViewCache is the file that keeps the last view for when the view leader
-	// is gone. "" is DefaultViewCache, NoViewCache is none.
+	// ViewCache is the file that keeps where the servers are, for when the view leader
+	// is gone. "" is one below the user's cache folder, NoViewCache is none.
 	ViewCache string
 	// ConnectTimeout bounds how long Open tries to find anybody. Default 3 s.
 	ConnectTimeout time.Duration
 	// Persist makes operations wait, until their contexts end, for servers to
-	// return to a partition that nobody serves, or that has too few copies for a
-	// write and gets no more. Without it they fail at once, with ErrUnavailable
+	// return to keys that nobody serves, or that have too few copies for a
+	// write and get no more. Without it they fail at once, with ErrUnavailable
 	// or ErrTooFewCopies.
 	Persist bool
 }
 
-// Client talks to one cluster. Any number of goroutines may use it.
-type Client struct {
-	opts     Options
-	id       [16]byte
-	leader   *wire.Leader
-	pool     *pool
-	views    *views
-	flights  flights
-	marks    marks
-	counters counters
+// NoViewCache as Options.ViewCache keeps where the servers are in memory only.
+const NoViewCache = route.NoViewCache
 
-	stop  context.CancelFunc
-	ended sync.WaitGroup
-}
+// ViewCacheIn is the file for Options.ViewCache of clients of these view leaders below
+// a cache folder that is not the user's.
+func ViewCacheIn(dir string, leaders []string) string { return route.ViewCacheIn(dir, leaders) }
 
-// Open finds the cluster and returns a Client for it. Close it after use.
-func Open(ctx context.Context, opts Options) (*Client, error) {
-	if len(opts.Leaders)+len(opts.Servers) == 0 {
-		return nil, errors.New("open: neither a view leader nor a server is named")
-	}
-	setDefaults(&opts)
-	c := &Client{opts: opts}
-	if _, err := rand.Read(c.id[:]); err != nil {
-		return nil, fmt.Errorf("open: %w", err)
-	}
-	c.views = newViews(c.flights.reroute)
-	c.pool = newPool(opts.Dialer, c.greet)
-	c.leader = wire.NewLeader(opts.Leaders, wire.DialFunc(opts.Dialer))
-	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.stop = stop
-	if err := c.start(ctx); err != nil {
-		_ = c.Close()
-		k := ErrUnreachable
-		if wire.IsLockedOut(err) {
-			k = ErrRefused
-		}
-		return nil, &opError{op: "find the cluster", kind: k, last: err}
-	}
-	if len(opts.Leaders) > 0 {
-		c.ended.Go(func() { c.watch(run) })
-	}
-	c.ended.Go(func() { c.keep(run) })
-	return c, nil
-}
+// DialFunc opens a connection; (*net.Dialer).DialContext is the default.
+type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-func setDefaults(o *Options) {
-	if o.Dialer == nil {
-		o.Dialer = (&net.Dialer{}).DialContext
-	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.ViewCache == "" {
-		o.ViewCache = DefaultViewCache(slices.Concat(o.Leaders, o.Servers))
-	}
-	if o.ConnectTimeout == 0 {
-		o.ConnectTimeout = 3 * time.Second
-	}
-}
-
-// SecureDialer returns a Dialer that makes connections by dial (nil: net.Dialer),
-// encrypts them where config is not nil, and begins them with a password unless
-// that is "".
+// SecureDialer returns an Options.Dialer that makes connections by dial (nil:
+// net.Dialer), encrypts them where config is not nil, and begins them with a password
+// unless that is "".
 func SecureDialer(dial DialFunc, config *tls.Config, password string) DialFunc {
-	return DialFunc(secure.Dialer(wire.DialFunc(dial), config, password))
+	return secure.Dialer(dial, config, password)
 }
 
-// Close ends the Client. Operations under way fail.
-func (c *Client) Close() error {
-	c.stop()
-	_ = c.leader.Close() // nobody waits for its answers any more
-	c.ended.Wait()
-	c.pool.close()
-	return nil
-}
+// Client reads and writes the keys of one cluster, and takes its locks. Any number of
+// goroutines may use it.
+type Client struct{ router *route.Client }
 
-// View returns the newest view that the client knows. It must not be modified.
-func (c *Client) View() *ring.View { return c.views.view() }
-
-// ViewChanged returns a channel that is closed when a newer view than v is known.
-func (c *Client) ViewChanged(v *ring.View) <-chan struct{} {
-	s := c.views.current.Load()
-	if s.view != v {
-		over := make(chan struct{})
-		close(over)
-		return over
+// Open finds the cluster and returns a Client for it. Close it after use. It fails with
+// ErrUnreachable when nobody was found, and with ErrRefused when the password is wrong.
+func Open(ctx context.Context, opts Options) (*Client, error) {
+	router, err := route.Open(ctx, route.Options(opts))
+	if err != nil {
+		return nil, err
 	}
-	return s.changed
+	return &Client{router}, nil
 }
 
-// serverAddrs lists the addresses to ask for a view, in random order: the
-// members that should be up, then the seeds.
-func (c *Client) serverAddrs() []string {
-	var addrs []string
-	if v := c.views.view(); v != nil {
-		for i := range v.Members {
-			if m := &v.Members[i]; m.Up {
-				addrs = append(addrs, m.Addr)
-			}
-		}
-		mathrand.Shuffle(len(addrs), func(i, j int) { addrs[i], addrs[j] = addrs[j], addrs[i] })
-	}
-	return append(addrs, c.opts.Servers...)
+// Close ends the Client. Operations under way fail with ErrClosed, or with
+// ErrUnknownOutcome too where they may have taken effect.
+func (c *Client) Close() error { return c.router.Close() }
+
+// Stats counts what a Client did since it was opened.
+type Stats struct {
+	Requests uint64        // operations on keys that have ended
+	Retries  uint64        // tries beyond the first
+	Failures uint64        // operations that ended without an answer
+	Longest  time.Duration // of any operation that has ended
 }
 
-func (c *Client) leaderNames() string { return strings.Join(c.opts.Leaders, ", ") }
-
-// jitter spreads d over [d/2, d*3/2), so that clients do not retry in step.
-func jitter(d time.Duration) time.Duration { return d/2 + mathrand.N(d+1) }
-
-// plain drops the wrapping of a context's end: "timed out" is what people read.
-func plain(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("no answer in time")
-	}
-	return err
-}
+// Stats returns the counts so far.
+func (c *Client) Stats() Stats { return Stats(c.router.Stats()) }

@@ -6,27 +6,28 @@ import (
 	"time"
 
 	"viewring/internal/wire"
+	"viewring/tests/fake"
 )
 
 func TestTimeToLive(t *testing.T) {
-	f := startFake(t)
-	f.view = viewOn(1, f.addr)
+	f := fake.Start(t)
+	f.View = fake.View(1, f.Addr)
 	end := time.UnixMilli(1_800_000_000_123)
-	f.answer = func(n int, q wire.DoRequest, w *wire.Writer) {
+	f.Answer = func(n int, q wire.DoRequest, w *wire.Writer) {
 		switch q.Op {
 		case wire.DoGet:
-			writeOK(w, wire.DoReply{Status: wire.DoOK, Value: []byte("v"), Expiry: end.UnixMilli()})
+			fake.OK(w, wire.DoReply{Status: wire.DoOK, Value: []byte("v"), Expiry: end.UnixMilli()})
 		case wire.DoExpire:
 			if string(q.Key) == "absent" {
-				writeOK(w, wire.DoReply{Status: wire.DoNotFound})
+				fake.OK(w, wire.DoReply{Status: wire.DoNotFound})
 				return
 			}
-			writeOK(w, wire.DoReply{Status: wire.DoOK, Number: 1})
+			fake.OK(w, wire.DoReply{Status: wire.DoOK, Number: 1})
 		default:
-			writeOK(w, wire.DoReply{Status: wire.DoOK, Term: 1, Seq: 2})
+			fake.OK(w, wire.DoReply{Status: wire.DoOK, Term: 1, Seq: 2})
 		}
 	}
-	c := openSeeded(t, f.addr)
+	c := openSeeded(t, f.Addr)
 	ctx := t.Context()
 	if _, err := c.SetFor(ctx, "k", []byte("v"), 1500*time.Microsecond, IfAbsent()); err != nil {
 		t.Fatal(err)
@@ -37,7 +38,7 @@ func TestTimeToLive(t *testing.T) {
 	if had, err := c.Persist(ctx, "k"); err != nil || !had {
 		t.Fatal(had, err)
 	}
-	asks := f.requests()
+	asks := f.Requests()
 	if q := asks[0]; q.Op != wire.DoSet || q.TTL != 2 || q.Cond != wire.DoIfAbsent || q.Number == 0 {
 		t.Errorf("%+v", q)
 	}

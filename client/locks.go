@@ -34,9 +34,9 @@ type Grant struct {
 	Token uint64 // fencing token; only grows, over all locks
 }
 
-// LockGet takes a lock for a client, first come first served. Who has it
-// already gets the same token again. A lock that another client holds is
-// ErrLocked when the wait is over. It is held until it is released, or until its
+// LockGet takes a lock for a holder, a name of the caller's choice, first come first
+// served. Who has it already gets the same token again. A lock that another holder has
+// is ErrLocked when the wait is over. It is held until it is released, or until its
 // time to live is over, whatever becomes of this process; Session.LockGet takes one
 // that ends with the process.
 func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions) (Grant, error) {
@@ -46,19 +46,19 @@ func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions
 func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (Grant, error) {
 	q := wire.LockAsk{Lock: lock, Client: holder, Session: session, Shared: o.Shared, Knot: o.WaitInDeadlock, TTL: o.TTL}
 	// At first without waiting: a dead view leader is found out sooner so.
-	token, err := c.leader.LockGet(ctx, q)
+	token, err := c.router.Leader().LockGet(ctx, q)
 	if wire.IsCode(err, wire.CodeLocked) && o.Wait != 0 {
 		doubt := errors.Is(err, wire.ErrOutcomeUnknown) // a try of this question may be on its way yet
 		q.Wait = o.Wait
 		if o.OnDeadlock != nil {
 			defer c.watchDeadlocks(ctx, lock, holder, o.OnDeadlock)()
 		}
-		if token, err = c.leader.LockGet(ctx, q); err != nil && doubt {
+		if token, err = c.router.Leader().LockGet(ctx, q); err != nil && doubt {
 			err = wire.Unsettled(err)
 		}
 	}
 	if err != nil {
-		return Grant{}, c.leaderFailed(fmt.Sprintf("lock %q", lock), err)
+		return Grant{}, c.router.LeaderFailed(ctx, fmt.Sprintf("lock %q", lock), err)
 	}
 	return Grant{Token: token}, nil
 }
@@ -72,8 +72,8 @@ func (c *Client) watchDeadlocks(ctx context.Context, lock, holder string, tell f
 	watching.Go(func() {
 		since, err := c.lastEvent(ctx)
 		for err == nil || wait.For(ctx, keepRetry) {
-			var events []Event
-			events, err = c.Events(ctx, since, time.Minute)
+			var events []vocab.Event
+			events, err = c.router.Events(ctx, since, time.Minute)
 			for _, e := range events {
 				since = e.Number
 				if e.Kind == vocab.EventDeadlock && strings.Contains(e.Detail, mine) && ctx.Err() == nil {
@@ -90,29 +90,21 @@ func (c *Client) watchDeadlocks(ctx context.Context, lock, holder string, tell f
 
 // lastEvent returns the number of the newest event.
 func (c *Client) lastEvent(ctx context.Context) (uint64, error) {
-	events, err := c.Events(ctx, 0, 0)
+	events, err := c.router.Events(ctx, 0, 0)
 	if err != nil || len(events) == 0 {
 		return 0, err
 	}
 	return events[len(events)-1].Number, nil
 }
 
-// LockRelease releases a lock. One that the client does not hold, or holds in a
-// session, is ErrNotHeld.
+// LockRelease releases a holder's lock. One that it does not hold, or holds in a session,
+// is ErrNotHeld.
 func (c *Client) LockRelease(ctx context.Context, lock, holder string) error {
 	return c.lockRelease(ctx, lock, holder, 0)
 }
 
 func (c *Client) lockRelease(ctx context.Context, lock, holder string, session uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	brief, cancel := c.router.Brief(ctx)
 	defer cancel()
-	return c.leaderFailed(fmt.Sprintf("release lock %q", lock), c.leader.LockFree(ctx, lock, holder, session))
-}
-
-// Locks lists the locks that are held.
-func (c *Client) Locks(ctx context.Context) (Locks, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
-	defer cancel()
-	all, err := c.leader.Locks(ctx)
-	return all, c.leaderFailed("list locks", err)
+	return c.router.LeaderFailed(ctx, fmt.Sprintf("release lock %q", lock), c.router.Leader().LockFree(brief, lock, holder, session))
 }

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/internal/wire"
 )
 
-// Version orders the states of a key. The zero Version stands for "absent".
+// Version is one state of a key: a higher Term, or a higher Seq in the same, is a later
+// one. The zero Version stands for "absent".
 type Version struct{ Term, Seq uint64 }
 
 // String returns the version as people read it.
@@ -18,31 +20,32 @@ func (v Version) String() string { return fmt.Sprintf("%d.%d", v.Term, v.Seq) }
 type Value struct {
 	Bytes   []byte
 	Version Version
-	Expires time.Time // when the key goes; zero: never
+	Expires time.Time // when the key expires; zero: never
 }
 
-// Condition is what must hold for a mutation to take effect.
+// Condition is what must hold of the key for a write to take effect; where it does not,
+// the write does nothing and fails with ErrCondition. The zero Condition is Always.
 type Condition struct {
 	cond    wire.DoCond
 	version Version
 }
 
-// IfAbsent wants the key to be absent.
+// IfAbsent holds while the key is absent.
 func IfAbsent() Condition { return Condition{cond: wire.DoIfAbsent} }
 
-// IfPresent wants the key to be present.
+// IfPresent holds while the key is present, whatever its value.
 func IfPresent() Condition { return Condition{cond: wire.DoIfPresent} }
 
-// IfVersion wants the key to be at exactly this version.
+// IfVersion holds while the key is at exactly this version, as Get or Set returned it.
 func IfVersion(v Version) Condition { return Condition{cond: wire.DoIfVersion, version: v} }
 
-// Always wants nothing.
+// Always holds whatever the key is.
 func Always() Condition { return Condition{} }
 
 // Get reads a key. An absent one is ErrNotFound.
 func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 	name := fmt.Sprintf("get %q", key)
-	reply, err := c.do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
+	reply, err := c.router.Do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
 	if err == nil {
 		err = statusError(name, reply)
 	}
@@ -56,15 +59,15 @@ func (c *Client) Get(ctx context.Context, key string) (Value, error) {
 	return value, nil
 }
 
-// Set writes a key, which then stays until it is deleted, and returns its new
-// version.
+// Set writes a key and returns its new version. The key then stays until it is deleted,
+// also if it was to expire before. A value has up to 16 MiB, a key up to 64 KiB.
 func (c *Client) Set(ctx context.Context, key string, value []byte, cond Condition) (Version, error) {
 	reply, err := c.mutate(ctx, "set", key, &wire.DoRequest{Op: wire.DoSet, Value: value}, cond)
 	return Version{reply.Term, reply.Seq}, err
 }
 
-// SetFor writes a key that goes after ttl, a millisecond or more, counted by the
-// servers' clocks from when the primary takes the request up.
+// SetFor writes a key that expires after ttl, a millisecond or more, and returns its new
+// version. The time is counted by the servers' clocks, from when one takes the write up.
 func (c *Client) SetFor(ctx context.Context, key string, value []byte, ttl time.Duration, cond Condition) (Version, error) {
 	ms, err := milliseconds(ttl)
 	if err != nil {
@@ -74,7 +77,7 @@ func (c *Client) SetFor(ctx context.Context, key string, value []byte, ttl time.
 	return Version{reply.Term, reply.Seq}, err
 }
 
-// Expire makes a present key go after ttl, as SetFor does. An absent one is
+// Expire makes a key that is present expire after ttl, as SetFor does. An absent one is
 // ErrNotFound.
 func (c *Client) Expire(ctx context.Context, key string, ttl time.Duration) error {
 	ms, err := milliseconds(ttl)
@@ -85,8 +88,8 @@ func (c *Client) Expire(ctx context.Context, key string, ttl time.Duration) erro
 	return err
 }
 
-// Persist makes a present key stay and reports whether it was to go. An absent one
-// is ErrNotFound.
+// Persist makes a key that is present stay until it is deleted, and reports whether it
+// was to expire. An absent one is ErrNotFound.
 func (c *Client) Persist(ctx context.Context, key string) (bool, error) {
 	reply, err := c.mutate(ctx, "persist", key, &wire.DoRequest{Op: wire.DoExpire}, Always())
 	return reply.Number != 0, err
@@ -106,15 +109,15 @@ func (c *Client) Delete(ctx context.Context, key string, cond Condition) error {
 	return err
 }
 
-// Append adds value at the end of the key's value, absent counting as empty,
-// and returns the new length.
+// Append adds value at the end of the key's value, an absent one counting as empty, and
+// returns the new length in bytes.
 func (c *Client) Append(ctx context.Context, key string, value []byte) (int64, error) {
 	reply, err := c.mutate(ctx, "append to", key, &wire.DoRequest{Op: wire.DoAppend, Value: value}, Always())
 	return reply.Number, err
 }
 
-// Incr adds delta to the key's value, a decimal integer, absent counting as 0,
-// and returns the sum.
+// Incr adds delta to the key's value, a decimal integer of 64 bits, an absent one counting
+// as 0, and returns the sum. It fails with ErrNotInteger where there is no sum.
 func (c *Client) Incr(ctx context.Context, key string, delta int64) (int64, error) {
 	reply, err := c.mutate(ctx, "increment", key, &wire.DoRequest{Op: wire.DoIncr, Delta: delta}, Always())
 	return reply.Number, err
@@ -126,12 +129,12 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 	q.Term, q.Seq = cond.version.Term, cond.version.Seq
 	fence, _ := ctx.Value(fenceKey{}).(Fence)
 	q.FenceLock, q.FenceToken = fence.Lock, fence.Token
-	reply, err := c.do(ctx, name, q)
+	reply, err := c.router.Do(ctx, name, q)
 	if err != nil {
 		return wire.DoReply{}, err
 	}
 	if reply.Status == wire.DoFenced {
-		return reply, &opError{op: name, kind: ErrFenced, last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
+		return reply, &route.Error{Op: name, Kind: ErrFenced, Last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
 	}
 	return reply, statusError(name, reply)
 }
@@ -140,15 +143,15 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 func statusError(name string, reply wire.DoReply) error {
 	switch reply.Status {
 	case wire.DoNotFound:
-		return &opError{op: name, kind: ErrNotFound}
+		return &route.Error{Op: name, Kind: ErrNotFound}
 	case wire.DoCondFailed:
 		at := "the key is absent"
 		if v := (Version{reply.Term, reply.Seq}); v != (Version{}) {
 			at = "the key is at version " + v.String()
 		}
-		return &opError{op: name, kind: ErrCondition, last: fmt.Errorf("%s", at)}
+		return &route.Error{Op: name, Kind: ErrCondition, Last: fmt.Errorf("%s", at)}
 	case wire.DoNotInteger:
-		return &opError{op: name, kind: ErrNotInteger}
+		return &route.Error{Op: name, Kind: ErrNotInteger}
 	}
 	return nil
 }

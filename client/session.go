@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/internal/session"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
@@ -48,7 +49,7 @@ type Session struct {
 	kept session.Keeper // guarded by mu
 }
 
-// OpenSession begins a session.
+// OpenSession begins a session. Close it after use: it is kept alive in the background.
 func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, error) {
 	if o.TTL == 0 {
 		o.TTL = sessionTTL
@@ -56,12 +57,12 @@ func (c *Client) OpenSession(ctx context.Context, o SessionOptions) (*Session, e
 	if o.LockDelay == 0 {
 		o.LockDelay = sessionDelay
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.opts.ConnectTimeout)
+	brief, cancel := c.router.Brief(ctx)
 	defer cancel()
 	began := time.Now()
-	id, err := c.leader.SessionOpen(ctx, o.TTL, max(0, o.LockDelay))
+	id, err := c.router.Leader().SessionOpen(brief, o.TTL, max(0, o.LockDelay))
 	if err != nil {
-		return nil, c.leaderFailed("open a session", err)
+		return nil, c.router.LeaderFailed(ctx, "open a session", err)
 	}
 	s := &Session{c: c, id: id, kept: session.NewKeeper(o.TTL, began)}
 	s.alive, s.over = context.WithCancel(context.Background())
@@ -115,19 +116,19 @@ func (s *Session) keep(ctx context.Context) {
 		var sent time.Time
 		if wait.For(trying, pause) {
 			sent = time.Now()
-			err = s.c.leader.SessionKeep(trying, s.id)
+			err = s.c.router.Leader().SessionKeep(trying, s.id)
 		}
 		cancel()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case wire.IsCode(err, wire.CodeNoSession):
-			s.end(s.c.leaderFailed(fmt.Sprintf("session %d", s.id), err))
+			s.end(s.c.router.LeaderFailed(ctx, fmt.Sprintf("session %d", s.id), err))
 			return
 		case err == nil && !sent.IsZero() && s.heard(sent):
 		case !time.Now().Before(until):
-			s.end(&opError{op: fmt.Sprintf("session %d", s.id), kind: ErrSessionLost,
-				last: errors.New("no view leader has heard of it for its time to live")})
+			s.end(&route.Error{Op: fmt.Sprintf("session %d", s.id), Kind: ErrSessionLost,
+				Last: errors.New("no view leader has heard of it for its time to live")})
 			return
 		default:
 			s.mu.Lock()
@@ -152,9 +153,9 @@ func (s *Session) Close(ctx context.Context) error {
 		return nil // there is nothing left to end
 	}
 	s.end(ErrClosed)
-	ctx, cancel := context.WithTimeout(ctx, s.c.opts.ConnectTimeout)
+	brief, cancel := s.c.router.Brief(ctx)
 	defer cancel()
-	return s.c.leaderFailed(fmt.Sprintf("end session %d", s.id), s.c.leader.SessionEnd(ctx, s.id))
+	return s.c.router.LeaderFailed(ctx, fmt.Sprintf("end session %d", s.id), s.c.router.Leader().SessionEnd(brief, s.id))
 }
 
 // LockGet takes a lock that ends with the session, as Client.LockGet does. The same

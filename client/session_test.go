@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"viewring/internal/route"
 	"viewring/internal/session"
-	"viewring/internal/wire"
 	"viewring/viewleader"
 )
 
@@ -43,8 +43,8 @@ func (n *network) breakOff() {
 
 // leaderClient is a client that knows a view leader and no servers.
 func leaderClient(t *testing.T, addr string, n *network) *Client {
-	c := &Client{opts: Options{ConnectTimeout: 5 * time.Second}, leader: wire.NewLeader([]string{addr}, n.dial)}
-	t.Cleanup(func() { _ = c.leader.Close() })
+	c := &Client{route.New(route.Options{Leaders: []string{addr}, Dialer: n.dial, ConnectTimeout: 5 * time.Second})}
+	t.Cleanup(func() { _ = c.Close() }) // never fails
 	return c
 }
 
@@ -181,9 +181,9 @@ func (c slowConn) Read(b []byte) (int, error) {
 func TestSessionCountsFromTheQuestion(t *testing.T) {
 	t.Parallel()
 	way := &slowWay{sent: make(chan time.Time, 1), pass: make(chan struct{})}
-	c := &Client{opts: Options{ConnectTimeout: 5 * time.Second}, leader: wire.NewLeader([]string{startLeader(t)}, way.dial)}
-	t.Cleanup(func() { _ = c.leader.Close() })
-	const ttl = 4 * time.Second // a busy machine must not lose it
+	c := &Client{route.New(route.Options{Leaders: []string{startLeader(t)}, Dialer: way.dial, ConnectTimeout: 5 * time.Second})}
+	t.Cleanup(func() { _ = c.Close() }) // never fails
+	const ttl = 4 * time.Second         // a busy machine must not lose it
 	s, err := c.OpenSession(t.Context(), SessionOptions{TTL: ttl})
 	if err != nil {
 		t.Fatal(err)

@@ -42,11 +42,11 @@ func literal(e ast.Expr) string {
 	return ""
 }
 
-// checkCommandLists finds where server, gateway or client name several commands in one
+// checkCommandLists finds where server, gateway, client or routing name several commands in one
 // list, switch or condition. Only what maps the hosted ones to their functions may.
 func checkCommandLists(s source) (found []string) {
 	switch s.dir() {
-	case "server", "server/redis", "server/gateway", "client":
+	case "server", "server/redis", "server/gateway", "client", "client/admin", "internal/route":
 	default:
 		return nil
 	}

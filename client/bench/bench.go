@@ -67,9 +67,9 @@ type share struct {
 	keys [][]byte
 }
 
-// New connects to the servers of a cluster. Close it.
-func New(ctx context.Context, c *client.Client, o Options) (*Bench, error) {
-	shares := sharesOf(c.View(), o.Keys)
+// New connects to the servers of a cluster, which stands as a view says. Close it.
+func New(ctx context.Context, v *ring.View, o Options) (*Bench, error) {
+	shares := sharesOf(v, o.Keys)
 	if len(shares) == 0 {
 		return nil, errors.New("bench: no server has a partition")
 	}

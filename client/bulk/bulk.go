@@ -15,6 +15,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"viewring/client"
+	"viewring/client/admin"
 )
 
 // File is one file of a folder.
@@ -110,12 +111,12 @@ func Check(ctx context.Context, c *client.Client, f File) *Problem {
 type Verified struct {
 	Read   []Problem // files whose key does not read back as the file
 	Stored []Problem // files whose copies are not as they should be: on exactly the targets, equal, with the file's checksum
-	Audit  *client.Audit
+	Audit  *admin.Audit
 }
 
 // Verify reads every file's key back, and then asks every server's store which
 // copies it has.
-func Verify(ctx context.Context, c *client.Client, files []File, o Options) (*Verified, error) {
+func Verify(ctx context.Context, c *client.Client, cluster *admin.Cluster, files []File, o Options) (*Verified, error) {
 	var mu sync.Mutex
 	sums := make(map[string]uint64, len(files))
 	v := &Verified{}
@@ -127,7 +128,7 @@ func Verify(ctx context.Context, c *client.Client, files []File, o Options) (*Ve
 		}
 		return Check(ctx, c, f)
 	})
-	audit, err := c.Audit(ctx)
+	audit, err := cluster.Audit(ctx)
 	if err != nil {
 		return v, fmt.Errorf("verify: %w", err)
 	}

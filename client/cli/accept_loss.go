@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -39,7 +39,7 @@ writes that are lost when it hears of the loss.`,
 			_, err := partitionsOf(args)
 			return err
 		},
-		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
+		RunE: a.onCluster(func(ctx context.Context, c *admin.Cluster, args []string) error {
 			st, err := c.Status(ctx)
 			if err != nil {
 				return err
@@ -98,7 +98,7 @@ func partitionsOf(args []string) ([]ring.PartitionID, error) {
 }
 
 // lostOf checks that the partitions are lost, or finds all that are.
-func lostOf(st *client.Status, ps []ring.PartitionID, all bool) ([]ring.PartitionID, error) {
+func lostOf(st *admin.Status, ps []ring.PartitionID, all bool) ([]ring.PartitionID, error) {
 	v := st.View
 	if all {
 		for i := range v.Partitions {
@@ -132,7 +132,7 @@ type holderJSON struct {
 	Down    string `json:"down_since"`
 }
 
-func lossObjects(st *client.Status, ps []ring.PartitionID) []lossJSON {
+func lossObjects(st *admin.Status, ps []ring.PartitionID) []lossJSON {
 	objects := make([]lossJSON, 0, len(ps))
 	for _, p := range ps {
 		o := lossJSON{Partition: p, Held: []holderJSON{}}
@@ -150,7 +150,7 @@ func lossObjects(st *client.Status, ps []ring.PartitionID) []lossJSON {
 
 // showLoss says what is given up, together what the same servers held. JSON has it in
 // the answer, or in the error that says that nothing was done.
-func (a *app) showLoss(w io.Writer, st *client.Status, ps []ring.PartitionID) {
+func (a *app) showLoss(w io.Writer, st *admin.Status, ps []ring.PartitionID) {
 	if a.flags.json {
 		return
 	}

@@ -71,12 +71,12 @@ func (a *app) openBench(ctx context.Context, o bench.Options, addrs []string) (*
 	if len(addrs) > 0 {
 		return bench.NewPlain(ctx, addrs, o)
 	}
-	c, err := a.open(ctx)
+	c, err := a.openCluster(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	return bench.New(ctx, c, o)
+	return bench.New(ctx, c.View(), o)
 }
 
 func (a *app) bench(ctx context.Context, o bench.Options, modes []string, addrs []string) error {

@@ -99,8 +99,13 @@ exactly the servers that they belong to. Anything wrong is exit code 1.`,
 		Args:    wants("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.withFiles(cmd.Context(), args[0], workers, func(ctx context.Context, c *client.Client, files []bulk.File, o bulk.Options) error {
+				cluster, err := a.openCluster(ctx)
+				if err != nil {
+					return err
+				}
+				defer cluster.Close()
 				start := time.Now()
-				v, err := bulk.Verify(ctx, c, files, o)
+				v, err := bulk.Verify(ctx, c, cluster, files, o)
 				if err != nil {
 					return err
 				}

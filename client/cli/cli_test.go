@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/client/bulk"
 	"viewring/internal/port"
 	"viewring/ring"
@@ -153,7 +154,7 @@ func TestViewLeadersWithoutHead(t *testing.T) {
 	var out, errs bytes.Buffer
 	a := &app{env: Env{Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}}
 	a.flags.json = true
-	g := &client.ViewLeaderGroup{Members: []client.ViewLeader{{ID: 1, Addr: "a:1", Voter: true, Up: true}, {ID: 2, Addr: "b:1", Voter: true}, {ID: 3, Addr: "c:1", Voter: true}}}
+	g := &admin.ViewLeaderGroup{Members: []admin.ViewLeader{{ID: 1, Addr: "a:1", Voter: true, Up: true}, {ID: 2, Addr: "b:1", Voter: true}, {ID: 3, Addr: "c:1", Voter: true}}}
 	err := a.printViewLeaders(g)
 	code := a.exitCode(t.Context(), err)
 	a.report(err, code)
@@ -221,11 +222,11 @@ func TestUnreachableIsNamed(t *testing.T) {
 // A server's state says what is wrong with its disk, while it is up.
 func TestStateOf(t *testing.T) {
 	m := &ring.Member{Standing: ring.In, Up: true}
-	ill := &client.ServerStats{Full: true, Corrupt: 5, Mended: 3}
+	ill := &admin.ServerStats{Full: true, Corrupt: 5, Mended: 3}
 	if got := stateOf(m, ill); !strings.HasSuffix(got, ", disk full, 2 corrupt") {
 		t.Error(got)
 	}
-	for _, s := range []*client.ServerStats{{}, {Corrupt: 3, Mended: 3}, {Mended: 1}} {
+	for _, s := range []*admin.ServerStats{{}, {Corrupt: 3, Mended: 3}, {Mended: 1}} {
 		if got := stateOf(m, s); got != m.State() {
 			t.Errorf("%+v: %q", s, got)
 		}

@@ -25,7 +25,7 @@ lock was seen, as with setr.`,
 			if err != nil {
 				return err
 			}
-			return a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
+			return a.onKeys(func(ctx context.Context, c *client.Client, args []string) error {
 				if err := c.Delete(client.WithFence(ctx, fence), args[0], client.Always()); err != nil {
 					return err
 				}

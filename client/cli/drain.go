@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -17,7 +17,7 @@ noticing; started again, it copies what changed and serves. A drain that would
 leave too few copies is refused.`,
 		Example: "  viewring drain s2",
 		Args:    wants("SERVER"),
-		RunE: a.memberChange("drain", "drained", (*client.Client).Drain, func(st *client.Status, id ring.ServerID) (bool, string) {
+		RunE: a.memberChange("drain", "drained", (*admin.Cluster).Drain, func(st *admin.Status, id ring.ServerID) (bool, string) {
 			for i := range st.View.Partitions {
 				if st.View.Partitions[i].IsActing(id) {
 					return false, ""

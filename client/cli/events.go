@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 )
 
 const (
@@ -31,7 +31,7 @@ keeps the newest few hundred events. --follow goes on with what happens next.`,
 			if follow {
 				return a.followEvents(cmd.Context(), since)
 			}
-			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+			return a.onCluster(func(ctx context.Context, c *admin.Cluster, _ []string) error {
 				events, err := c.Events(ctx, since, 0)
 				if err != nil {
 					return err
@@ -51,7 +51,7 @@ keeps the newest few hundred events. --follow goes on with what happens next.`,
 }
 
 func (a *app) followEvents(ctx context.Context, since uint64) error {
-	c, err := a.open(ctx)
+	c, err := a.openCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ type eventJSON struct {
 	Detail string `json:"detail,omitempty"`
 }
 
-func (a *app) printEvents(events []client.Event) {
+func (a *app) printEvents(events []admin.Event) {
 	objects := make([]eventJSON, 0, len(events))
 	for _, e := range events {
 		server := ""

@@ -18,7 +18,7 @@ func (a *app) getrCmd() *cobra.Command {
 only on a terminal. An absent key is exit code 1.`,
 		Example: "  viewring getr greeting\n  viewring getr photo > photo.jpg",
 		Args:    wants("NAME"),
-		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
+		RunE: a.onKeys(func(ctx context.Context, c *client.Client, args []string) error {
 			value, err := c.Get(ctx, args[0])
 			if err != nil {
 				return err

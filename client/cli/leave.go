@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -16,7 +16,7 @@ copies, then it is gone from the view. Shows progress and returns when that is
 done; Ctrl-C ends the showing, not the leaving. The last server is refused.`,
 		Example: "  viewring leave s3\n  viewring leave localhost:28602",
 		Args:    wants("SERVER"),
-		RunE: a.memberChange("leave", "left", (*client.Client).Leave, func(st *client.Status, id ring.ServerID) (bool, string) {
+		RunE: a.memberChange("leave", "left", (*admin.Cluster).Leave, func(st *admin.Status, id ring.ServerID) (bool, string) {
 			return st.View.Member(id) == nil, "has left; its process ends by itself"
 		}),
 	}

@@ -15,7 +15,7 @@ func (a *app) lockReleaseCmd() *cobra.Command {
 		Long:    "Release the lock LOCK that CLIENT holds. One that it does not hold is exit code 4.",
 		Example: "  viewring lock_release backups alice",
 		Args:    wants("LOCK", "CLIENT"),
-		RunE: a.onCluster(func(ctx context.Context, c *client.Client, args []string) error {
+		RunE: a.onKeys(func(ctx context.Context, c *client.Client, args []string) error {
 			if err := c.LockRelease(ctx, args[0], args[1]); err != nil {
 				return err
 			}

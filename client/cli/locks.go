@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 )
 
 func (a *app) locksCmd() *cobra.Command {
@@ -18,7 +18,7 @@ func (a *app) locksCmd() *cobra.Command {
 		Short:   "list the locks that are held, who waits for them, and deadlocks",
 		Example: "  viewring locks\n  viewring locks --json",
 		Args:    wants(),
-		RunE: a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+		RunE: a.onCluster(func(ctx context.Context, c *admin.Cluster, _ []string) error {
 			locks, err := c.Locks(ctx)
 			if err != nil {
 				return err
@@ -51,7 +51,7 @@ type waitJSON struct {
 	InLine  bool   `json:"in_line,omitempty"` // the other is before it in line, not a holder
 }
 
-func (a *app) printLocks(locks client.Locks) {
+func (a *app) printLocks(locks admin.Locks) {
 	objects := make([]lockJSON, 0, len(locks.Locks))
 	rows := make([][]string, 0, len(locks.Locks))
 	for _, l := range locks.Locks {
@@ -96,7 +96,7 @@ func sharedWord(shared bool) string {
 	return ""
 }
 
-func sessionWord(h client.LockHolder) string {
+func sessionWord(h admin.LockHolder) string {
 	switch {
 	case h.Lost:
 		return "lost"
@@ -106,7 +106,7 @@ func sessionWord(h client.LockHolder) string {
 	return ""
 }
 
-func deadlocksJSON(cycles [][]client.LockWait) [][]waitJSON {
+func deadlocksJSON(cycles [][]admin.LockWait) [][]waitJSON {
 	out := make([][]waitJSON, 0, len(cycles))
 	for _, cycle := range cycles {
 		waits := make([]waitJSON, 0, len(cycle))
@@ -118,7 +118,7 @@ func deadlocksJSON(cycles [][]client.LockWait) [][]waitJSON {
 	return out
 }
 
-func deadlockText(cycle []client.LockWait) string {
+func deadlockText(cycle []admin.LockWait) string {
 	steps := make([]string, len(cycle))
 	for i, w := range cycle {
 		how := "held by"

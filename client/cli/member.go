@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -19,15 +19,15 @@ const (
 // memberChange runs a command that changes a member: it asks for the change, then
 // shows progress until over says that it is done, and with what outcome. field
 // stands for that in JSON.
-func (a *app) memberChange(verb, field string, ask func(*client.Client, context.Context, string) (ring.ServerID, error),
-	over func(*client.Status, ring.ServerID) (bool, string)) func(*cobra.Command, []string) error {
-	return a.onClusterWithin(a.longDeadline, func(ctx context.Context, c *client.Client, args []string) error {
+func (a *app) memberChange(verb, field string, ask func(*admin.Cluster, context.Context, string) (ring.ServerID, error),
+	over func(*admin.Status, ring.ServerID) (bool, string)) func(*cobra.Command, []string) error {
+	return a.onClusterWithin(a.longDeadline, func(ctx context.Context, c *admin.Cluster, args []string) error {
 		id, err := ask(c, ctx, args[0])
 		if err != nil {
 			return err
 		}
 		var outcome string
-		done := func(st *client.Status) (is bool) {
+		done := func(st *admin.Status) (is bool) {
 			is, outcome = over(st, id)
 			return is
 		}
@@ -41,7 +41,7 @@ func (a *app) memberChange(verb, field string, ask func(*client.Client, context.
 
 // followMember prints progress until done says that a server's leave, drain or
 // remove is over. Whatever ends the following, the operation goes on.
-func (a *app) followMember(ctx context.Context, c *client.Client, verb string, id ring.ServerID, done func(*client.Status) bool) error {
+func (a *app) followMember(ctx context.Context, c *admin.Cluster, verb string, id ring.ServerID, done func(*admin.Status) bool) error {
 	tick := time.NewTicker(memberInterval)
 	defer tick.Stop()
 	last, heard := "", time.Now()
@@ -70,7 +70,7 @@ func (a *app) followMember(ctx context.Context, c *client.Client, verb string, i
 }
 
 // progress says what is left on a server.
-func progress(st *client.Status, id ring.ServerID) string {
+func progress(st *admin.Status, id ring.ServerID) string {
 	acting := 0
 	for i := range st.View.Partitions {
 		if st.View.Partitions[i].IsActing(id) {

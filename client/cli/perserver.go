@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -18,7 +19,7 @@ func serverFlag(cmd *cobra.Command, addr *string) {
 
 // dialServer connects to the server that --server names. instead is what people
 // meant who gave none, if anything.
-func (a *app) dialServer(ctx context.Context, addr, instead string) (*client.Server, error) {
+func (a *app) dialServer(ctx context.Context, addr, instead string) (*admin.Server, error) {
 	if addr == "" {
 		hint := ""
 		if instead != "" {
@@ -36,7 +37,7 @@ func (a *app) dialServer(ctx context.Context, addr, instead string) (*client.Ser
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, usagef("--server must be HOST:PORT or an id like s1, not %q", addr)
 	}
-	return client.DialServer(ctx, addr, a.dialer())
+	return admin.DialServer(ctx, addr, a.dialer())
 }
 
 // resolve finds the address of a server by its id.
@@ -45,7 +46,7 @@ func (a *app) resolve(ctx context.Context, id string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	c, err := a.open(ctx)
+	c, err := a.openCluster(ctx)
 	if err != nil {
 		return "", err
 	}

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 )
 
 func (a *app) queryAllKeysCmd() *cobra.Command {
@@ -33,7 +33,7 @@ they are base64.`,
 	return cmd
 }
 
-func (a *app) printNames(ctx context.Context, s *client.Server, server string) error {
+func (a *app) printNames(ctx context.Context, s *admin.Server, server string) error {
 	local, replicated := [][]byte{}, [][]byte{}
 	for n, err := range s.Names(ctx) {
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -29,7 +29,7 @@ how many keys are corrupt there and not mended yet. --watch shows it again when 
 			if watch {
 				return a.watchServers(cmd.Context())
 			}
-			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+			return a.onCluster(func(ctx context.Context, c *admin.Cluster, _ []string) error {
 				st, err := c.Status(ctx)
 				if err != nil {
 					return err
@@ -47,7 +47,7 @@ how many keys are corrupt there and not mended yet. --watch shows it again when 
 const watchInterval = 500 * time.Millisecond
 
 func (a *app) watchServers(ctx context.Context) error {
-	c, err := a.open(ctx)
+	c, err := a.openCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *app) watchServers(ctx context.Context) error {
 }
 
 // changing is what --watch compares: all but the heartbeats' ages.
-func changing(st *client.Status) string {
+func changing(st *admin.Status) string {
 	var b strings.Builder
 	fmt.Fprint(&b, st.View.Epoch, st.Safety())
 	for _, m := range st.View.Members {
@@ -94,7 +94,7 @@ func changing(st *client.Status) string {
 	return b.String()
 }
 
-func (a *app) printStatus(st *client.Status) {
+func (a *app) printStatus(st *admin.Status) {
 	if a.flags.json {
 		a.printJSON(statusObject(st))
 		return
@@ -123,7 +123,7 @@ func (a *app) printStatus(st *client.Status) {
 }
 
 // stateOf is a server's state, and what is wrong with its disk.
-func stateOf(m *ring.Member, s *client.ServerStats) string {
+func stateOf(m *ring.Member, s *admin.ServerStats) string {
 	state := m.State()
 	if m.Up && s.Full {
 		state += ", disk full"
@@ -135,7 +135,7 @@ func stateOf(m *ring.Member, s *client.ServerStats) string {
 }
 
 // printSafety answers "is my data safe?" in one line.
-func (a *app) printSafety(st *client.Status) {
+func (a *app) printSafety(st *admin.Status) {
 	s := st.Safety()
 	total := len(st.View.Partitions)
 	verdict, c := "", green
@@ -164,7 +164,7 @@ func copies(n int) string {
 	return fmt.Sprintf("%d copies", n)
 }
 
-func rebalancing(s client.Safety) string {
+func rebalancing(s admin.Safety) string {
 	switch {
 	case s.Balanced:
 		return "rebalanced"
@@ -179,7 +179,7 @@ func rebalancing(s client.Safety) string {
 	return text
 }
 
-func timeLeft(s client.Safety) (time.Duration, bool) {
+func timeLeft(s admin.Safety) (time.Duration, bool) {
 	if s.Rate == 0 {
 		return 0, false
 	}
@@ -248,18 +248,18 @@ type memoryObject struct {
 	RequestsMax uint64 `json:"requests_max"`
 }
 
-func logOf(s *client.ServerStats) logObject {
+func logOf(s *admin.ServerStats) logObject {
 	return logObject{Keys: s.LogKeys, Segments: s.LogSegments, Disk: s.LogDisk, Live: s.LogLive, Garbage: s.LogGarbage(), Tombstones: s.LogTombstones,
 		Written: s.LogWritten, Copied: s.LogCopied, Freed: s.LogFreed, Collecting: s.Collecting,
 		Checkpoints: s.Checkpoints, CheckpointBytes: s.CheckpointBytes, Checkpointing: s.Checkpointing, Damage: s.LogDamage}
 }
 
-func memoryOf(s *client.ServerStats) memoryObject {
+func memoryOf(s *admin.ServerStats) memoryObject {
 	return memoryObject{Budget: s.Memory, Index: s.IndexBytes, Items: s.ItemBytes, ItemsMax: s.ItemBytesMax,
 		Requests: s.RequestBytes, RequestsMax: s.RequestBytesMax}
 }
 
-func statusObject(st *client.Status) map[string]any {
+func statusObject(st *admin.Status) map[string]any {
 	servers := []serverObject{}
 	for i := range st.View.Members {
 		m := &st.View.Members[i]

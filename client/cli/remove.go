@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -19,7 +19,7 @@ Returns when the cluster is whole again, or lacks only what other servers have
 that are down. For one that lives use leave.`,
 		Example: "  viewring remove s4",
 		Args:    wants("SERVER"),
-		RunE: a.memberChange("remove", "removed", (*client.Client).Remove, func(st *client.Status, id ring.ServerID) (bool, string) {
+		RunE: a.memberChange("remove", "removed", (*admin.Cluster).Remove, func(st *admin.Status, id ring.ServerID) (bool, string) {
 			s := st.Safety()
 			if m := st.View.Member(id); m != nil && m.Target() || s.Unavailable > 0 {
 				return false, ""

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/internal/port"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -209,7 +210,7 @@ func (a *app) loadSecrets() error {
 }
 
 // dialer makes the connections of commands.
-func (a *app) dialer() client.DialFunc { return client.DialFunc(a.secure.Dialer(nil)) }
+func (a *app) dialer() client.DialFunc { return a.secure.Dialer(nil) }
 
 // leaders returns the view leader's addresses: flag over environment over default.
 func (a *app) leaders() []string {
@@ -238,19 +239,30 @@ func (a *app) deadline(ctx context.Context) (context.Context, context.CancelFunc
 	return context.WithTimeout(ctx, a.flags.timeout)
 }
 
-// onCluster makes a command's run of what it does with a client of the cluster,
-// within its deadline.
-func (a *app) onCluster(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+// onKeys makes a command's run of what it does with a client of the cluster, within its
+// deadline.
+func (a *app) onKeys(do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	return within(a.deadline, a.open, do)
+}
+
+// onCluster does so with what operators do.
+func (a *app) onCluster(do func(ctx context.Context, c *admin.Cluster, args []string) error) func(*cobra.Command, []string) error {
 	return a.onClusterWithin(a.deadline, do)
 }
 
 // onClusterWithin does so within another bound.
 func (a *app) onClusterWithin(bound func(context.Context) (context.Context, context.CancelFunc),
-	do func(ctx context.Context, c *client.Client, args []string) error) func(*cobra.Command, []string) error {
+	do func(ctx context.Context, c *admin.Cluster, args []string) error) func(*cobra.Command, []string) error {
+	return within(bound, a.openCluster, do)
+}
+
+// within makes a command's run of what it does with what it opens.
+func within[C io.Closer](bound func(context.Context) (context.Context, context.CancelFunc), open func(context.Context) (C, error),
+	do func(ctx context.Context, c C, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		ctx, cancel := bound(cmd.Context())
 		defer cancel()
-		c, err := a.open(ctx)
+		c, err := open(ctx)
 		if err != nil {
 			return err
 		}
@@ -267,10 +279,19 @@ func (a *app) longDeadline(ctx context.Context) (context.Context, context.Cancel
 	return context.WithCancel(ctx)
 }
 
-// open connects to the cluster.
+// open connects to the cluster, for its keys and locks.
 func (a *app) open(ctx context.Context) (*client.Client, error) {
-	opts := a.clientOptions(slog.LevelWarn)
-	c, err := client.Open(ctx, opts)
+	return opened(ctx, a.clientOptions(slog.LevelWarn), client.Open)
+}
+
+// openCluster connects to the cluster, for what operators do.
+func (a *app) openCluster(ctx context.Context) (*admin.Cluster, error) {
+	return opened(ctx, a.clientOptions(slog.LevelWarn), admin.Open)
+}
+
+// opened opens a client, and adds to the error what people may do about it.
+func opened[C any](ctx context.Context, opts client.Options, open func(context.Context, client.Options) (*C, error)) (*C, error) {
+	c, err := open(ctx, opts)
 	if err != nil && wire.IsCode(err, wire.CodeNoAuth) {
 		return nil, fmt.Errorf("%w ('--password-file FILE' names the file with the cluster's password)", err)
 	}

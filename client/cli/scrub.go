@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 )
 
 func (a *app) scrubCmd() *cobra.Command {
@@ -44,13 +44,13 @@ once more than min-copies servers have the partition.`,
 // scrubbed is one server's scrub.
 type scrubbed struct {
 	name   string
-	server *client.Server // nil: it could not be reached
-	result client.Scrub
+	server *admin.Server // nil: it could not be reached
+	result admin.Scrub
 	err    error
 }
 
 func (a *app) scrubAll(ctx context.Context) error {
-	c, err := a.open(ctx)
+	c, err := a.openCluster(ctx)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (a *app) scrubAll(ctx context.Context) error {
 	for _, m := range c.View().Members {
 		s := &scrubbed{name: m.ID.String()}
 		if s.err = errors.New("it is down"); m.Up {
-			s.server, s.err = client.DialServer(ctx, m.Addr, a.dialer())
+			s.server, s.err = admin.DialServer(ctx, m.Addr, a.dialer())
 		}
 		all = append(all, s)
 	}
@@ -76,7 +76,7 @@ func (a *app) scrub(ctx context.Context, all []*scrubbed) error {
 		}
 		running.Go(func() {
 			defer s.server.Close()
-			s.result, s.err = s.server.Scrub(ctx, func(now client.Scrub) {
+			s.result, s.err = s.server.Scrub(ctx, func(now admin.Scrub) {
 				progress.Lock()
 				defer progress.Unlock()
 				s.result = now

@@ -46,7 +46,7 @@ lock was seen: what held the lock once writes no more.`,
 			if err != nil {
 				return err
 			}
-			return a.onCluster(func(ctx context.Context, c *client.Client, _ []string) error {
+			return a.onKeys(func(ctx context.Context, c *client.Client, _ []string) error {
 				ctx = client.WithFence(ctx, fence)
 				set := func() (client.Version, error) { return c.Set(ctx, args[0], value, client.Always()) }
 				if ttl != 0 {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/client/cli/play"
 	"viewring/internal/port"
 )
@@ -158,7 +158,7 @@ func (a *app) startServers(ctx context.Context, cluster *play.Cluster, n int) er
 	}
 	ready, cancel := context.WithTimeout(ctx, upPatience)
 	defer cancel()
-	err := cluster.WaitStatus(ready, "until all copies are made", (*client.Status).Unbalanced)
+	err := cluster.WaitStatus(ready, "until all copies are made", (*admin.Status).Unbalanced)
 	if err != nil && ctx.Err() == nil {
 		fmt.Fprintf(a.env.Stderr, "the cluster goes on rebalancing: %v\n", err)
 	}

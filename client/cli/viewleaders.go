@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client"
+	"viewring/client/admin"
 )
 
 func (a *app) viewleadersCmd() *cobra.Command {
@@ -32,15 +33,15 @@ at its address, it takes its own place anew.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, cancel := a.deadline(cmd.Context())
 			defer cancel()
-			g, err := client.ViewLeaders(ctx, a.leaderOptions())
+			g, err := admin.ViewLeaders(ctx, a.leaderOptions())
 			if err != nil {
 				return err
 			}
 			return a.printViewLeaders(g)
 		},
 	}
-	cmd.AddCommand(a.groupChangeCmd("add", "ADDRESS", "let a view leader join the group", "viewring viewleaders add 10.0.0.4:28500", "expected", client.AddViewLeader),
-		a.groupChangeCmd("remove", "VIEWLEADER", "take a view leader, by address or id, out of the group for good", "viewring viewleaders remove 2", "removed", client.RemoveViewLeader))
+	cmd.AddCommand(a.groupChangeCmd("add", "ADDRESS", "let a view leader join the group", "viewring viewleaders add 10.0.0.4:28500", "expected", admin.AddViewLeader),
+		a.groupChangeCmd("remove", "VIEWLEADER", "take a view leader, by address or id, out of the group for good", "viewring viewleaders remove 2", "removed", admin.RemoveViewLeader))
 	return cmd
 }
 
@@ -76,7 +77,7 @@ type viewLeaderObject struct {
 	Lag     uint64 `json:"lag"`
 }
 
-func viewLeaderRole(m *client.ViewLeader) string {
+func viewLeaderRole(m *admin.ViewLeader) string {
 	switch {
 	case m.Head:
 		return "head"
@@ -87,7 +88,7 @@ func viewLeaderRole(m *client.ViewLeader) string {
 }
 
 // printViewLeaders shows the group, and fails when it can't decide anything.
-func (a *app) printViewLeaders(g *client.ViewLeaderGroup) error {
+func (a *app) printViewLeaders(g *admin.ViewLeaderGroup) error {
 	objects := []viewLeaderObject{}
 	var rows [][]string
 	for i := range g.Members {

@@ -16,6 +16,7 @@ import (
 	"viewring/client"
 	"viewring/internal/disk/crashdisk"
 	"viewring/internal/front"
+	"viewring/internal/route"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 	"viewring/server"
@@ -56,8 +57,9 @@ func startServices(t *testing.T, config secure.Config, adjust func(*front.Limits
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { closed(t, s.Close()) })
-	c, err := client.Open(ctx, client.Options{Leaders: []string{leader.Addr()}, ViewCache: client.NoViewCache,
-		Dialer: client.DialFunc(config.Dialer(nil)), Persist: true, ConnectTimeout: time.Minute})
+	opts := client.Options{Leaders: []string{leader.Addr()}, ViewCache: client.NoViewCache,
+		Dialer: client.DialFunc(config.Dialer(nil)), Persist: true, ConnectTimeout: time.Minute}
+	c, err := client.Open(ctx, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +67,12 @@ func startServices(t *testing.T, config secure.Config, adjust func(*front.Limits
 	if _, err := c.Set(ctx, "large", []byte(strings.Repeat("x", 90_000)), client.Always()); err != nil {
 		t.Fatal(err)
 	}
-	g := gateway.Start(ctx, gateway.Options{Client: c, Listener: listen(), Secure: config, Limits: adjust})
+	router, err := route.Open(ctx, route.Options(opts))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closed(t, router.Close()) })
+	g := gateway.Start(ctx, gateway.Options{Client: router, Listener: listen(), Secure: config, Limits: adjust})
 	t.Cleanup(func() { closed(t, g.Close()) })
 	return []*service{
 		{"server", s.Addr(), s.Reached(), t},

@@ -3,8 +3,8 @@ package gateway
 import (
 	"context"
 
-	"viewring/client"
 	"viewring/internal/front"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -41,7 +41,7 @@ func (s *session) run(words [][]byte) error {
 	case cmd.Gateway.Way == redis.ToAll:
 		s.runEverywhere(cmd, words)
 	case cmd.Gateway.Way == redis.ToAny:
-		s.pushCall(s.pipe.Send(s.ctx, client.Command{Args: words, RESP3: s.client.RESP3()}))
+		s.pushCall(s.pipe.Send(s.ctx, route.Command{Args: words, RESP3: s.client.RESP3()}))
 	case cmd.Gateway.Way == redis.Nowhere:
 		s.replyError(wire.CodeErr + " This instance has cluster support disabled")
 	case cmd.Talks():
@@ -90,12 +90,12 @@ func (s *session) forward(cmd *redis.Command, args [][]byte) {
 	s.pushCall(s.send(cmd, slot, args))
 }
 
-func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *client.Call {
+func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *route.Call {
 	mutation := cmd.HasFlag("write")
 	if mutation {
 		s.noteWrite(slot)
 	}
-	return s.pipe.Send(s.ctx, client.Command{Args: args, Slot: slot, Mutation: mutation, Once: cmd.Repeatable(args[1:]), RESP3: s.client.RESP3()})
+	return s.pipe.Send(s.ctx, route.Command{Args: args, Slot: slot, Mutation: mutation, Once: cmd.Repeatable(args[1:]), RESP3: s.client.RESP3()})
 }
 
 func sizeOf(args [][]byte) (n int64) {
@@ -106,7 +106,7 @@ func sizeOf(args [][]byte) (n int64) {
 }
 
 // pushCall passes on a call's answer.
-func (s *session) pushCall(call *client.Call) {
+func (s *session) pushCall(call *route.Call) {
 	s.push(item{ready: call.Ready, write: func(ctx context.Context, w *wire.Writer) {
 		raw, err := call.Wait(ctx)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -112,7 +112,7 @@ func dialGateway(t *testing.T, f *fakeServer) *wire.Conn {
 
 func startGateway(t *testing.T, f *fakeServer) *Gateway {
 	t.Helper()
-	c, err := client.Open(t.Context(), client.Options{Servers: []string{f.addr}, ViewCache: client.NoViewCache})
+	c, err := route.Open(t.Context(), route.Options{Servers: []string{f.addr}, ViewCache: route.NoViewCache})
 	if err != nil {
 		t.Fatal(err)
 	}

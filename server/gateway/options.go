@@ -5,15 +5,15 @@ import (
 	"net"
 	"time"
 
-	"viewring/client"
 	"viewring/internal/front"
+	"viewring/internal/route"
 	"viewring/internal/secure"
 )
 
 // Options of a Gateway. Client and Listener are required.
 type Options struct {
-	Client   *client.Client // of the cluster; outlives the gateway
-	Listener net.Listener   // closed by the gateway
+	Client   *route.Client // of the cluster; outlives the gateway
+	Listener net.Listener  // closed by the gateway
 
 	Secure secure.Config // what clients must say; the Listener encrypts
 

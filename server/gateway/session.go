@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 
-	"viewring/client"
 	"viewring/internal/front"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
@@ -15,7 +15,7 @@ import (
 type session struct {
 	*front.Conn
 	g      *Gateway
-	pipe   *client.Pipeline
+	pipe   *route.Pipeline
 	ctx    context.Context // ends when nobody writes any more
 	cancel context.CancelFunc
 
@@ -137,12 +137,12 @@ var codes = []struct {
 	kind error
 	code string
 }{
-	{client.ErrUnknownOutcome, wire.CodeUnknownOutcome},
-	{client.ErrDiskFull, wire.CodeReadOnly},
-	{client.ErrUnavailable, wire.CodeUnavailable},
-	{client.ErrUnreachable, wire.CodeUnavailable},
-	{client.ErrTooFewCopies, wire.CodeNotEnoughCopies},
-	{client.ErrBusy, wire.CodeBusy},
+	{route.ErrUnknownOutcome, wire.CodeUnknownOutcome},
+	{route.ErrDiskFull, wire.CodeReadOnly},
+	{route.ErrUnavailable, wire.CodeUnavailable},
+	{route.ErrUnreachable, wire.CodeUnavailable},
+	{route.ErrTooFewCopies, wire.CodeNotEnoughCopies},
+	{route.ErrBusy, wire.CodeBusy},
 }
 
 func failureText(err error) string {

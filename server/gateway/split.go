@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"strings"
 
-	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -28,7 +28,7 @@ func (s *session) split(cmd *redis.Command, words [][]byte) {
 	}
 	part := redis.Lookup(cmd.Gateway.Part)
 	name := []byte(strings.ToUpper(part.Name))
-	calls := make([]*client.Call, 0, len(args)/step)
+	calls := make([]*route.Call, 0, len(args)/step)
 	for i := 0; i < len(args); i += step {
 		calls = append(calls, s.send(part, ring.SlotOf(string(args[i])), append([][]byte{name}, args[i:i+step]...)))
 	}
@@ -48,7 +48,7 @@ func (s *session) split(cmd *redis.Command, words [][]byte) {
 // waitAll waits for all, whatever some of them say. The first error, of any sort,
 // is that of all, unless they change something and not all of them did nothing: then
 // it is ErrUnknownOutcome. More than bytesMax of answers are not kept.
-func waitAll(ctx context.Context, calls []*client.Call, changes bool, bytesMax int64) (raws [][]byte, failed error) {
+func waitAll(ctx context.Context, calls []*route.Call, changes bool, bytesMax int64) (raws [][]byte, failed error) {
 	size, done := int64(0), 0
 	for _, call := range calls {
 		raw, err := call.Wait(ctx)
@@ -62,7 +62,7 @@ func waitAll(ctx context.Context, calls []*client.Call, changes bool, bytesMax i
 		if err == nil {
 			done++
 		}
-		if failed == nil || errors.Is(err, client.ErrUnknownOutcome) {
+		if failed == nil || errors.Is(err, route.ErrUnknownOutcome) {
 			failed = err
 		}
 		raws = append(raws, raw)

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 
-	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -22,7 +22,7 @@ type transaction struct {
 	mutation bool
 	keyed    bool   // slot is meant
 	slot     uint16 // of all keys
-	pin      *client.Pinned
+	pin      *route.Pinned
 	held     int64 // bytes of the batch that are counted
 }
 
@@ -117,7 +117,7 @@ func (s *session) runExec([][]byte) error {
 	default:
 		tx.batch = wire.AppendCommand(tx.batch, []byte("EXEC"))
 		s.asked, tx.held = s.asked+tx.held, 0
-		s.pushCall(s.pipe.Send(s.ctx, client.Command{
+		s.pushCall(s.pipe.Send(s.ctx, route.Command{
 			Encoded: tx.batch, Replies: tx.commands + 2, Slot: tx.slot, Mutation: tx.mutation, RESP3: s.client.RESP3(),
 		}))
 	}
@@ -136,7 +136,7 @@ func (s *session) execPinned(ctx context.Context, w *wire.Writer) {
 	switch {
 	case err == nil:
 		w.WriteRaw(raw)
-	case errors.Is(err, client.ErrUnavailable), !tx.mutation:
+	case errors.Is(err, route.ErrUnavailable), !tx.mutation:
 		w.WriteValue(redis.NilArray())
 	default:
 		s.writeFailure(w, err)
@@ -174,7 +174,7 @@ func (s *session) watch(ctx context.Context, w *wire.Writer, words [][]byte) {
 			raw, err = []byte("+OK\r\n"), nil
 		}
 	} else {
-		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, client.Command{Args: words, Slot: s.tx.slot, RESP3: s.client.RESP3()})
+		s.tx.pin, raw, err = s.g.opts.Client.Pin(ctx, route.Command{Args: words, Slot: s.tx.slot, RESP3: s.client.RESP3()})
 	}
 	if err != nil {
 		s.endTransaction()

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"viewring/client"
+	"viewring/internal/route"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/redis"
@@ -29,13 +29,13 @@ const (
 )
 
 // scanAt asks for a page of names, whoever serves the cursor's slot.
-func (s *session) scanAt(ctx context.Context, cursor wire.Cursor, options [][]byte) *client.Call {
+func (s *session) scanAt(ctx context.Context, cursor wire.Cursor, options [][]byte) *route.Call {
 	args := append([][]byte{[]byte(wire.CmdScan), strconv.AppendUint(nil, uint64(cursor), 10)}, options...)
-	return s.pipe.Send(ctx, client.Command{Args: args, Slot: cursor.Slot()})
+	return s.pipe.Send(ctx, route.Command{Args: args, Slot: cursor.Slot()})
 }
 
 // page waits for the answer to scanAt.
-func page(ctx context.Context, call *client.Call) (next wire.Cursor, names []wire.Value, err error) {
+func page(ctx context.Context, call *route.Call) (next wire.Cursor, names []wire.Value, err error) {
 	raw, err := call.Wait(ctx)
 	if err != nil {
 		return 0, nil, err
@@ -118,7 +118,7 @@ func (s *session) runKeys(args [][]byte) error {
 	options := [][]byte{[]byte("MATCH"), slices.Clone(args[1]), []byte("COUNT"), []byte(keysCount)}
 	s.now(func(ctx context.Context, w *wire.Writer) {
 		runs := slotRuns(s.g.opts.Client.View())
-		calls := make([]*client.Call, len(runs))
+		calls := make([]*route.Call, len(runs))
 		for i, r := range runs {
 			calls[i] = s.scanAt(ctx, wire.CursorOf(r.first), options)
 		}
@@ -176,7 +176,7 @@ func (s *session) randomKey(ctx context.Context) (wire.Value, error) {
 	slots := primaries(s.g.opts.Client.View())
 	rand.Shuffle(len(slots), func(i, j int) { slots[i], slots[j] = slots[j], slots[i] })
 	for _, slot := range slots {
-		raw, err := s.pipe.Send(ctx, client.Command{Args: [][]byte{[]byte("RANDOMKEY")}, Slot: slot}).Wait(ctx)
+		raw, err := s.pipe.Send(ctx, route.Command{Args: [][]byte{[]byte("RANDOMKEY")}, Slot: slot}).Wait(ctx)
 		if err != nil {
 			return wire.Value{}, err
 		}
@@ -224,12 +224,12 @@ var errUnsteady = &wire.ServerError{Code: wire.CodeBusy, Message: "partitions mo
 // everywhere asks all primaries of one view for their parts of a command, until each
 // has answered for all of its part in that view. done is how many rounds there were
 // in which all answered something.
-func (s *session) everywhere(ctx context.Context, cmd client.Command) (raws [][]byte, done int, err error) {
+func (s *session) everywhere(ctx context.Context, cmd route.Command) (raws [][]byte, done int, err error) {
 	for until := time.Now().Add(s.g.opts.Patience); ; done++ {
 		v := s.g.opts.Client.View()
 		part := cmd
 		part.Args = append([][]byte{[]byte(wire.CmdWhole), strconv.AppendUint(nil, v.Epoch, 10)}, cmd.Args...)
-		var calls []*client.Call
+		var calls []*route.Call
 		for _, slot := range primaries(v) {
 			part.Slot = slot
 			calls = append(calls, s.pipe.Send(ctx, part))
@@ -261,7 +261,7 @@ func (s *session) awaitChange(ctx context.Context, v *ring.View) {
 
 // runEverywhere carries out a command whose parts are those of all servers.
 func (s *session) runEverywhere(cmd *redis.Command, words [][]byte) {
-	asked := client.Command{Mutation: cmd.HasFlag("write")}
+	asked := route.Command{Mutation: cmd.HasFlag("write")}
 	for _, a := range words {
 		asked.Args = append(asked.Args, slices.Clone(a))
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -105,7 +105,7 @@ func (w *world) leader() *node {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), operatorPatience)
 	defer cancel()
-	g, err := client.ViewLeaders(ctx, w.options())
+	g, err := admin.ViewLeaders(ctx, w.options())
 	if err != nil {
 		return any // there is none, most likely
 	}
@@ -172,7 +172,7 @@ func (w *world) cut(kind string, d time.Duration, c condition, paths []path) {
 const operatorPatience = 2 * time.Second
 
 func (w *world) joinOrLeave(n *node) {
-	members := w.client.View().Members
+	members := w.admin.View().Members
 	targets := 0
 	for i := range members {
 		if members[i].Target() {
@@ -191,7 +191,7 @@ func (w *world) joinOrLeave(n *node) {
 	w.counts["leave"]++
 	w.trace.note("fault: leave of %s", n.name)
 	w.operate(func(ctx context.Context) error {
-		_, err := w.client.Leave(ctx, n.addr)
+		_, err := w.admin.Leave(ctx, n.addr)
 		return err
 	})
 }
@@ -204,7 +204,7 @@ func (w *world) drain(n *node) {
 	w.counts["drain"]++
 	w.trace.note("fault: drain of %s", n.name)
 	w.operate(func(ctx context.Context) error {
-		_, err := w.client.Drain(ctx, n.addr)
+		_, err := w.admin.Drain(ctx, n.addr)
 		return err
 	})
 	w.faults.Go(func() {
@@ -226,7 +226,7 @@ func (w *world) operate(do func(ctx context.Context) error) {
 }
 
 func (w *world) acts(n *node) bool {
-	v := w.client.View()
+	v := w.admin.View()
 	for i := range v.Members {
 		if v.Members[i].Addr != n.addr {
 			continue

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/internal/disk/crashdisk"
 	"viewring/ring"
 	"viewring/server"
@@ -63,7 +64,7 @@ type world struct {
 
 	leaders []*node // one, or a group of three
 	servers []*node
-	client  *client.Client // of the operator, who is outside
+	admin   *admin.Cluster // of the operator, who is outside
 	load    *history.Load
 	counts  map[string]int
 	faults  sync.WaitGroup // under way
@@ -293,10 +294,10 @@ func (w *world) add() *node {
 // play returns what went wrong, or "".
 func (w *world) play(r *Run) string {
 	var err error
-	if w.client, err = w.open(); err != nil {
+	if w.admin, err = admin.Open(context.Background(), w.options()); err != nil {
 		return err.Error()
 	}
-	defer w.client.Close()
+	defer w.admin.Close()
 	if why := w.settle(); why != "" {
 		return "at the start: " + why
 	}
@@ -314,8 +315,13 @@ func (w *world) play(r *Run) string {
 	w.load.Stop()
 	ctx, cancel := context.WithTimeout(context.Background(), opPatience)
 	defer cancel()
+	c, err := w.open()
+	if err != nil {
+		return err.Error()
+	}
+	defer c.Close()
 	r.Final, err = w.load.ReadBack(ctx, func(ctx context.Context, key string) (string, bool, error) {
-		v, err := w.client.Get(ctx, key)
+		v, err := c.Get(ctx, key)
 		if errors.Is(err, client.ErrNotFound) {
 			return "", false, nil
 		}
@@ -389,7 +395,7 @@ func (w *world) settle() string {
 func (w *world) unsettled() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	st, err := w.client.Status(ctx)
+	st, err := w.admin.Status(ctx)
 	if err != nil {
 		return err.Error()
 	}
@@ -405,7 +411,7 @@ func (w *world) unsettled() string {
 	if why := st.Unbalanced(); why != "" {
 		return why
 	}
-	g, err := client.ViewLeaders(ctx, w.options())
+	g, err := admin.ViewLeaders(ctx, w.options())
 	if err != nil {
 		return err.Error()
 	}
@@ -417,14 +423,14 @@ func (w *world) unsettled() string {
 
 // audit looks into every store.
 func (w *world) audit(ctx context.Context) string {
-	a, err := w.client.Audit(ctx)
+	a, err := w.admin.Audit(ctx)
 	if err != nil {
 		return err.Error()
 	}
 	if len(a.Problems) > 0 {
 		return fmt.Sprintf("the copies of %d keys are not as they should be: %v", len(a.Problems), a.Problems[:min(3, len(a.Problems))])
 	}
-	if want := min(ring.Copies, len(w.client.View().Members)); a.Copies != want*a.Keys {
+	if want := min(ring.Copies, len(w.admin.View().Members)); a.Copies != want*a.Keys {
 		return fmt.Sprintf("%d copies of %d keys, want %d of each", a.Copies, a.Keys, want)
 	}
 	return ""

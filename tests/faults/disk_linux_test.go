@@ -68,7 +68,7 @@ func (p *play) fillUp() {
 
 // actsFor counts the partitions for which a server acts.
 func (p *play) actsFor(n *harness.Node) (count int) {
-	v := p.Client.View()
+	v := p.Admin.View()
 	for i := range v.Partitions {
 		for _, id := range v.Partitions[i].Acting {
 			if v.Member(id).Addr == n.Addr {

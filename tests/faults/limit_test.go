@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/tests/harness"
@@ -70,7 +71,7 @@ func rejected(t *testing.T, c *wire.Conn) string {
 }
 
 // copyLength is how long a server's own copy of a key is; 0 where it has none.
-func copyLength(t *testing.T, s *client.Server, key string, partitions int) (n uint64) {
+func copyLength(t *testing.T, s *admin.Server, key string, partitions int) (n uint64) {
 	t.Helper()
 	for c, err := range s.Copies(t.Context(), ring.PartitionOf(ring.SlotOf(key), partitions)) {
 		if err != nil {
@@ -146,8 +147,8 @@ func testAnswerAtLimit(t *testing.T, c *harness.Cluster, ask appender, room bool
 	}
 	nodes := c.Acting(key)
 	primary, backup, paused := nodes[0], nodes[1], nodes[2]
-	partitions := len(c.Client.View().Partitions)
-	watch, err := client.DialServer(t.Context(), backup.Addr, nil)
+	partitions := len(c.Admin.View().Partitions)
+	watch, err := admin.DialServer(t.Context(), backup.Addr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ var recoveries = []scene{
 			p.t.Errorf("token %d after %d", again, token)
 		}
 		// What has a roster again is not recovered once more.
-		epoch := p.Client.View().Epoch
+		epoch := p.Admin.View().Epoch
 		p.Leader.Kill()
 		p.Leader.Start("--recover")
 		p.ops(someOps)

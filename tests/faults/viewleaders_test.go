@@ -126,7 +126,7 @@ func (l *leaderLoad) join() {
 	for !l.isOver() {
 		n := l.c.Add()
 		l.c.WaitUp(n)
-		if _, err := l.c.Client.Leave(ctx, n.Addr); err != nil {
+		if _, err := l.c.Admin.Leave(ctx, n.Addr); err != nil {
 			l.t.Errorf("leave: %v", err)
 			return
 		}
@@ -181,7 +181,7 @@ func TestViewLeadersKilled(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	if locks, err := c.Client.Locks(ctx); err != nil || len(locks.Locks) > 0 {
+	if locks, err := c.Admin.Locks(ctx); err != nil || len(locks.Locks) > 0 {
 		t.Errorf("left: %v, %v", locks, err)
 	}
 	c.WaitBalanced()

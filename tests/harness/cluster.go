@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -27,6 +28,7 @@ type Cluster struct {
 	Leaders []*Node // all view leaders, Leader first
 	Servers []*Node
 	Client  *client.Client // outside; made when the servers are up
+	Admin   *admin.Cluster // likewise
 
 	t      *testing.T
 	shell  *Shell
@@ -71,6 +73,11 @@ func NewCluster(t *testing.T, config Config) *Cluster {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Client.Close() })
+	c.Admin, err = admin.Open(t.Context(), c.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Admin.Close() })
 	c.WaitBalanced()
 	return c
 }
@@ -147,7 +154,7 @@ func (c *Cluster) Others(but ...*Node) []*Node {
 // Acting are the servers that act for a key now, its primary first.
 func (c *Cluster) Acting(key string) []*Node {
 	c.t.Helper()
-	v := c.Client.View()
+	v := c.Admin.View()
 	var acting []*Node
 	for _, id := range v.Partitions[ring.PartitionOf(ring.SlotOf(key), len(v.Partitions))].Acting {
 		for _, n := range c.Servers {
@@ -167,7 +174,7 @@ func (c *Cluster) WaitView(what string, ok func(*ring.View) bool) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	if _, err := c.Client.WaitView(ctx, ok); err != nil {
+	if _, err := c.Admin.WaitView(ctx, ok); err != nil {
 		c.t.Fatalf("%s: %v", what, err)
 	}
 }
@@ -202,7 +209,7 @@ func (c *Cluster) WaitBalanced() {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		st, err := c.Client.Status(c.t.Context())
+		st, err := c.Admin.Status(c.t.Context())
 		if why = c.unbalanced(st, err); why == "" {
 			return
 		}
@@ -214,7 +221,7 @@ func (c *Cluster) WaitBalanced() {
 	}
 }
 
-func (c *Cluster) unbalanced(st *client.Status, err error) string {
+func (c *Cluster) unbalanced(st *admin.Status, err error) string {
 	if err != nil {
 		return err.Error()
 	}
@@ -232,7 +239,7 @@ func (c *Cluster) CheckCopies() int {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	a, err := c.Client.Audit(ctx)
+	a, err := c.Admin.Audit(ctx)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -264,7 +271,7 @@ func (n *Node) Start(flags ...string) {
 // ID is a server's id.
 func (n *Node) ID() ring.ServerID {
 	n.c.t.Helper()
-	for _, m := range n.c.Client.View().Members {
+	for _, m := range n.c.Admin.View().Members {
 		if m.Addr == n.Addr {
 			return m.ID
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 )
 
 // startLeaders starts the view leaders, which listen at these addresses and reach
@@ -66,7 +67,7 @@ func (c *Cluster) WaitGroup(what string, nodes ...*Node) *Node {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		g, err := client.ViewLeaders(c.t.Context(), c.Options())
+		g, err := admin.ViewLeaders(c.t.Context(), c.Options())
 		if head := c.groupIs(g, err, nodes); head != nil {
 			return head
 		}
@@ -78,7 +79,7 @@ func (c *Cluster) WaitGroup(what string, nodes ...*Node) *Node {
 	}
 }
 
-func (c *Cluster) groupIs(g *client.ViewLeaderGroup, err error, nodes []*Node) (head *Node) {
+func (c *Cluster) groupIs(g *admin.ViewLeaderGroup, err error, nodes []*Node) (head *Node) {
 	if err != nil || len(g.Members) != len(nodes) || len(g.Awaited) > 0 {
 		return nil
 	}

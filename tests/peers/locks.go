@@ -15,6 +15,7 @@ import (
 	"go.etcd.io/etcd/client/v3/concurrency"
 
 	"viewring/client"
+	"viewring/client/admin"
 )
 
 // locker is one client of a lock service, with a session and a connection of its own.
@@ -215,8 +216,8 @@ func viewringLocks(ctx context.Context, o *options, dir string) ([]*lockService,
 	}
 	opts := client.Options{Leaders: addrs, ViewCache: client.NoViewCache}
 	err = until(ctx, "a head of three view leaders", func() bool {
-		g, err := client.ViewLeaders(ctx, opts)
-		return err == nil && len(g.Members) == 3 && !slices.ContainsFunc(g.Members, func(m client.ViewLeader) bool { return !m.Up })
+		g, err := admin.ViewLeaders(ctx, opts)
+		return err == nil && len(g.Members) == 3 && !slices.ContainsFunc(g.Members, func(m admin.ViewLeader) bool { return !m.Up })
 	})
 	if err != nil {
 		run.stop()

@@ -10,7 +10,7 @@ import (
 
 	"rsc.io/script"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/client/bulk"
 	"viewring/ring"
 )
@@ -53,7 +53,7 @@ func (p *Player) waitBalanced(ctx context.Context, wait func(context.Context) er
 		p.spans = append(p.spans, balanced{After: strings.Join(p.changed, ", "), Took: took})
 		p.changed = nil
 	}
-	p.say("balanced after %.1f s, epoch %d", took.Seconds(), p.cluster.client.View().Epoch)
+	p.say("balanced after %.1f s, epoch %d", took.Seconds(), p.cluster.admin.View().Epoch)
 	return nil
 }
 
@@ -61,7 +61,7 @@ func (p *Player) waitBalanced(ctx context.Context, wait func(context.Context) er
 // every server's store at that moment, without a second look.
 func (p *Player) agreed(ctx context.Context) error {
 	var epoch uint64
-	err := p.cluster.WaitStatus(ctx, "agreed", func(st *client.Status) string {
+	err := p.cluster.WaitStatus(ctx, "agreed", func(st *admin.Status) string {
 		epoch = st.View.Epoch
 		return st.Unbalanced()
 	})
@@ -72,7 +72,7 @@ func (p *Player) agreed(ctx context.Context) error {
 	if err := p.cluster.WaitEpoch(ctx, epoch); err != nil { // the audit goes by the client's view
 		return err
 	}
-	audit, err := p.cluster.client.AuditOnce(ctx)
+	audit, err := p.cluster.admin.AuditOnce(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (p *Player) agreed(ctx context.Context) error {
 	return expectCount("keys were not where they belong when the cluster said it was rebalanced", faultsOf(audit), 0)
 }
 
-func faultsOf(a *client.Audit) []string {
+func faultsOf(a *admin.Audit) []string {
 	var faults []string
 	for _, f := range a.Problems {
 		faults = append(faults, fmt.Sprintf("%q: %s", f.Key, f.What))
@@ -178,12 +178,12 @@ func expectCount(what string, faults []string, n int) error {
 // expectCopies checks in every store that each key is on exactly its targets,
 // with equal copies: n of them, or as many as there are servers.
 func (p *Player) expectCopies(ctx context.Context, n int) error {
-	audit, err := p.client.Audit(ctx)
+	audit, err := p.cluster.admin.Audit(ctx)
 	if err != nil {
 		return err
 	}
 	targets := 0
-	for _, m := range p.client.View().Members {
+	for _, m := range p.cluster.admin.View().Members {
 		if m.Target() && m.Up {
 			targets++
 		}
@@ -212,7 +212,7 @@ func (p *Player) expectDelta(ctx context.Context, name string, most []string) er
 	if err != nil {
 		return err
 	}
-	st, err := p.client.Status(ctx)
+	st, err := p.cluster.admin.Status(ctx)
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/client/cli/children"
 	"viewring/internal/port"
 	"viewring/ring"
@@ -43,7 +44,7 @@ type Cluster struct {
 	cfg    Config
 	group  *children.Group
 	leader *node
-	client *client.Client
+	admin  *admin.Cluster
 
 	mu    sync.Mutex // guards nodes; verbs and the recorder read it
 	nodes []*node
@@ -79,14 +80,11 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 
 // Close ends all processes and waits for them.
 func (c *Cluster) Close() error {
-	if c.client != nil {
-		_ = c.client.Close() // has nothing to lose
+	if c.admin != nil {
+		_ = c.admin.Close() // has nothing to lose
 	}
 	return c.group.Close()
 }
-
-// Client returns a client of the cluster.
-func (c *Cluster) Client() *client.Client { return c.client }
 
 // Dir returns the cluster's folder.
 func (c *Cluster) Dir() string { return c.cfg.Dir }
@@ -134,15 +132,15 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 	}
 }
 
-// connect opens the client, which waits for the view leader.
+// connect opens the operator's client, which waits for the view leader.
 func (c *Cluster) connect(ctx context.Context) error {
 	ctx, cancel := c.whileRunning(ctx, c.leader)
 	defer cancel()
-	cl, err := client.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, Dialer: c.cfg.Dialer, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
+	operator, err := admin.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, Dialer: c.cfg.Dialer, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
 	if err != nil {
 		return c.explain(c.leader, err)
 	}
-	c.client = cl
+	c.admin = operator
 	return nil
 }
 
@@ -224,7 +222,7 @@ func (c *Cluster) logPath(name string) string { return filepath.Join(c.cfg.Dir, 
 // launchAndWait starts a server and waits until the view has its new incarnation.
 func (c *Cluster) launchAndWait(ctx context.Context, n *node) error {
 	n.before = make(map[ring.ServerID]uint64)
-	for _, m := range c.client.View().Members {
+	for _, m := range c.admin.View().Members {
 		n.before[m.ID] = m.Incarnation
 	}
 	if err := c.launch(n); err != nil {
@@ -232,7 +230,7 @@ func (c *Cluster) launchAndWait(ctx context.Context, n *node) error {
 	}
 	ctx, cancel := c.whileRunning(ctx, n)
 	defer cancel()
-	_, err := c.client.WaitView(ctx, func(v *ring.View) bool {
+	_, err := c.admin.WaitView(ctx, func(v *ring.View) bool {
 		for i := range v.Members {
 			if m := &v.Members[i]; m.Addr == n.addr && m.Up && m.Incarnation != n.before[m.ID] {
 				n.id = m.ID

@@ -50,7 +50,7 @@ func (p *Player) startTraffic(args []string) error {
 	if err != nil || rate < 1 || len(args) > 1 {
 		return script.ErrUsage
 	}
-	p.traffic = startTraffic(context.Background(), p.client, rate, plain)
+	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, rate, plain)
 	p.round = time.Now()
 	return nil
 }

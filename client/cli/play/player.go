@@ -184,7 +184,7 @@ func (p *Player) start(ctx context.Context, servers int, leaderFlags []string) e
 	if err != nil {
 		return err
 	}
-	p.recorder = record(context.WithoutCancel(ctx), p.client) // beyond this verb
+	p.recorder = record(context.WithoutCancel(ctx), p.cluster.admin) // beyond this verb
 	return nil
 }
 

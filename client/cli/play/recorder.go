@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -28,7 +28,7 @@ type recorder struct {
 const recordInterval = 250 * time.Millisecond
 
 // record starts following; the present members are the baseline.
-func record(ctx context.Context, c *client.Client) *recorder {
+func record(ctx context.Context, c *admin.Cluster) *recorder {
 	ctx, stop := context.WithCancel(ctx)
 	r := &recorder{stop: stop, copied: make(map[ring.Incarnated]uint64)}
 	r.view(c.View())
@@ -80,7 +80,7 @@ func (r *recorder) view(v *ring.View) {
 	if old != nil && slices.Equal(targetIDs(old), targetIDs(v)) {
 		return
 	}
-	table, err := client.TableOf(v)
+	table, err := admin.TableOf(v)
 	if err != nil {
 		return // the servers can't place anything either, and say so
 	}
@@ -125,7 +125,7 @@ func needed(before, after *ring.Table, old, now []ring.ServerID, partitions int)
 }
 
 // heartbeats notes what servers say they have copied.
-func (r *recorder) heartbeats(ctx context.Context, c *client.Client) {
+func (r *recorder) heartbeats(ctx context.Context, c *admin.Cluster) {
 	st, err := c.Status(ctx)
 	if err != nil {
 		return // the view leader may be down; the next one tells

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -19,14 +19,14 @@ const redialTimeout = time.Second
 // answer sent it, following a few MOVED at a time and giving up at any other
 // error. A connection that ends sends it to another server.
 type redirected struct {
-	client *client.Client // for the addresses alone
-	key    string
-	addr   string
-	conns  map[string]*wire.Conn
+	admin *admin.Cluster // for the addresses alone
+	key   string
+	addr  string
+	conns map[string]*wire.Conn
 }
 
-func newRedirected(c *client.Client, key string) *redirected {
-	return &redirected{client: c, key: key, conns: make(map[string]*wire.Conn)}
+func newRedirected(c *admin.Cluster, key string) *redirected {
+	return &redirected{admin: c, key: key, conns: make(map[string]*wire.Conn)}
 }
 
 func (r *redirected) set(ctx context.Context, value []byte) error {
@@ -59,7 +59,7 @@ func (r *redirected) set(ctx context.Context, value []byte) error {
 
 // primary is where the key's partition is, as CLUSTER SLOTS would say.
 func (r *redirected) primary() string {
-	v := r.client.View()
+	v := r.admin.View()
 	if m := v.Member(v.Partitions[ring.PartitionOf(ring.SlotOf(r.key), len(v.Partitions))].Primary()); m != nil {
 		return m.Addr
 	}

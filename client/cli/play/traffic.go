@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -24,7 +25,7 @@ const (
 // stall shows. Each probe has a key of its own. Every other one is written as a
 // plain cluster-aware Redis client would, without request ids and retries.
 type traffic struct {
-	client  *client.Client
+	admin   *admin.Cluster // for the views
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	probes  []*probe
@@ -48,14 +49,14 @@ type probe struct {
 type shot struct{ began, ended time.Time }
 
 // startTraffic begins: rate requests a second over all probes, each at an even pace.
-func startTraffic(ctx context.Context, c *client.Client, rate int, plain bool) *traffic {
+func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, rate int, plain bool) *traffic {
 	ctx, stop := context.WithCancel(ctx)
-	t := &traffic{client: c, stop: stop}
+	t := &traffic{admin: cluster, stop: stop}
 	pace := time.Second * trafficProbes / time.Duration(rate)
 	for i := range trafficProbes {
 		p := &probe{key: "traffic/" + strconv.Itoa(i), client: c, next: make(chan struct{})}
 		if plain && i%2 == 1 {
-			p.plain = newRedirected(c, p.key)
+			p.plain = newRedirected(cluster, p.key)
 		}
 		t.probes = append(t.probes, p)
 		t.running.Go(func() { p.run(ctx, pace, time.Duration(i)*pace/trafficProbes) })
@@ -232,7 +233,7 @@ type outage struct {
 func (t *traffic) measureOutage(ctx context.Context, id ring.ServerID, kill func() error) (outage, error) {
 	ctx, cancel := context.WithTimeout(ctx, outagePatience)
 	defer cancel()
-	probes := t.of(t.client.View(), id)
+	probes := t.of(t.admin.View(), id)
 	if len(probes) == 0 {
 		return outage{}, fmt.Errorf("%v is primary of no key of the traffic", id)
 	}
@@ -242,7 +243,7 @@ func (t *traffic) measureOutage(ctx context.Context, id ring.ServerID, kill func
 	}
 	killed := time.Now()
 	o := outage{keys: len(probes), first: outagePatience}
-	_, err := t.client.WaitView(ctx, func(v *ring.View) bool {
+	_, err := t.admin.WaitView(ctx, func(v *ring.View) bool {
 		m := v.Member(id)
 		return m == nil || !m.Up
 	})

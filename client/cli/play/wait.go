@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"viewring/client"
+	"viewring/client/admin"
 	"viewring/ring"
 )
 
@@ -13,12 +13,12 @@ import (
 const askInterval = 50 * time.Millisecond
 
 // WaitStatus waits until why returns "": what is still missing otherwise.
-func (c *Cluster) WaitStatus(ctx context.Context, what string, why func(*client.Status) string) error {
+func (c *Cluster) WaitStatus(ctx context.Context, what string, why func(*admin.Status) string) error {
 	tick := time.NewTicker(askInterval)
 	defer tick.Stop()
 	missing := "the view leader has not answered"
 	for {
-		if st, err := c.client.Status(ctx); err == nil {
+		if st, err := c.admin.Status(ctx); err == nil {
 			if missing = why(st); missing == "" {
 				return nil
 			}
@@ -34,7 +34,7 @@ func (c *Cluster) WaitStatus(ctx context.Context, what string, why func(*client.
 // WaitBalanced waits until the cluster is balanced, with those servers up that
 // run here and no others.
 func (c *Cluster) WaitBalanced(ctx context.Context) error {
-	return c.WaitStatus(ctx, "balanced", func(st *client.Status) string {
+	return c.WaitStatus(ctx, "balanced", func(st *admin.Status) string {
 		for _, n := range c.servers() {
 			m := st.View.Member(n.id)
 			up := m != nil && m.Up
@@ -48,9 +48,9 @@ func (c *Cluster) WaitBalanced(ctx context.Context) error {
 
 // WaitEpoch waits for a view of at least this epoch.
 func (c *Cluster) WaitEpoch(ctx context.Context, epoch uint64) error {
-	_, err := c.client.WaitView(ctx, func(v *ring.View) bool { return v.Epoch >= epoch })
+	_, err := c.admin.WaitView(ctx, func(v *ring.View) bool { return v.Epoch >= epoch })
 	if err != nil {
-		return fmt.Errorf("wait epoch %d: at %d: %w", epoch, c.client.View().Epoch, err)
+		return fmt.Errorf("wait epoch %d: at %d: %w", epoch, c.admin.View().Epoch, err)
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ func (c *Cluster) WaitState(ctx context.Context, name, state string) error {
 		return err
 	}
 	last := ""
-	_, err = c.client.WaitView(ctx, func(v *ring.View) bool {
+	_, err = c.admin.WaitView(ctx, func(v *ring.View) bool {
 		last = "gone"
 		if m := v.Member(nodes[0].id); m != nil {
 			last = m.State()

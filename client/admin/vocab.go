@@ -1,0 +1,22 @@
+package admin
+
+import "viewring/viewleader/vocab"
+
+// What the view leader tells is defined in package vocab, once for all of viewring. These
+// are its names here.
+type (
+	// Event is something that happened to the cluster.
+	Event = vocab.Event
+	// Locks are the locks that are held, and the deadlocks among those who wait.
+	Locks = vocab.Locks
+	// Lock is a lock that is held.
+	Lock = vocab.Lock
+	// LockHolder is who holds a lock.
+	LockHolder = vocab.LockHolder
+	// LockWaiter is who waits in line for a lock.
+	LockWaiter = vocab.LockWaiter
+	// LockWait is one step of a deadlock: who waits for which lock, and for whom.
+	LockWait = vocab.LockWait
+	// ServerStats is what a server says of itself with each heartbeat.
+	ServerStats = vocab.ServerStats
+)
