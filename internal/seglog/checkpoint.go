@@ -154,7 +154,7 @@ func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err erro
 		err = f.Sync()
 	}
 	err = errors.Join(err, f.Close())
-	if err == nil && !s.opts.bugs.on(bugCheckpointEarly) {
+	if err == nil {
 		err = s.barrier() // all that the entries speak of
 	}
 	if err == nil {

@@ -181,9 +181,6 @@ func (s *Store) isCovered(g *segment) bool { return (spot{g.number, g.end}).befo
 // droppable reports whether the tombstones of a segment are needed no more: no segment
 // before it has a record that is dead, and the checkpoint knows what they say.
 func (s *Store) droppable(g *segment, before dead) bool {
-	if s.opts.bugs.on(bugDropTombstones) {
-		return true
-	}
 	return s.isCovered(g) && !before.items && !(before.rows && g.dropRows > 0)
 }
 
@@ -247,10 +244,8 @@ func (s *Store) collectAt(g *segment, paced bool) error {
 	if len(freed) == 0 {
 		return err
 	}
-	if !s.opts.bugs.on(bugFreeEarly) {
-		if err := s.barrier(); err != nil {
-			return err
-		}
+	if err := s.barrier(); err != nil {
+		return err
 	}
 	return errors.Join(err, s.free(freed))
 }
@@ -378,12 +373,7 @@ func (s *Store) moveOne(c *content, p *placed, drop bool) (bytes int, err error)
 		e = q.rows.findSpot(p.bound, here)
 	}
 	if e == nil {
-		if !s.opts.bugs.on(bugMoveOverNewer) || p.kind != kindItem {
-			return 0, nil
-		}
-		if e = q.items.get(q.items.seek(p.bound)); e == nil || e.bound() != p.bound {
-			return 0, nil
-		}
+		return 0, nil
 	}
 	return s.copyEntry(c, q, p, e)
 }
@@ -406,9 +396,6 @@ func (s *Store) copyEntry(c *content, q *partition, p *placed, e *entry) (int, e
 	r, _, ok := c.id.readRecord(c.record(p), spot{c.seg, p.off})
 	lost := e.lost() || !ok || r.kind != p.kind
 	if lost {
-		if s.opts.bugs.on(bugLostForgotten) {
-			return 0, nil
-		}
 		if !e.lost() {
 			s.damage.Add(1)
 		}

@@ -23,7 +23,7 @@ func (s *Store) free(freed []*segment) error {
 		s.dropSegment(g) // the heads of later segments do not name it
 	}
 	s.mu.Unlock()
-	if len(freed) > 0 && !s.opts.bugs.on(bugFreeEarly) {
+	if len(freed) > 0 {
 		if err := s.barrier(); err != nil {
 			return err
 		}
@@ -37,9 +37,6 @@ func (s *Store) free(freed []*segment) error {
 
 // sayFree appends the word that a segment is free. The caller holds mu.
 func (s *Store) sayFree(g *segment) error {
-	if s.opts.bugs.on(bugFreeUnsaid) {
-		return nil
-	}
 	r := record{kind: kindFree, key: rowKey(bound{pos: uint64(g.number)})}
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return err

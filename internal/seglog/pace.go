@@ -115,7 +115,7 @@ func (s *Store) moveChunk(m *moving, wait bool) error {
 	}
 	s.work.Signal()
 	s.mu.Unlock()
-	if !wait || s.opts.bugs.on(bugFreeEarly) {
+	if !wait {
 		return s.Err()
 	}
 	return s.barrier()

@@ -370,7 +370,7 @@ func (r *recovery) segment(g *segment, newest bool) error {
 		}
 		if newest {
 			_, more := c.locate(h.off + uint32(h.bytes()))
-			if !more && h.flags == 0 && c.judge(&h) == torn && !r.s.opts.bugs.on(bugTornApplied) {
+			if !more && h.flags == 0 && c.judge(&h) == torn {
 				break
 			}
 		}
@@ -457,7 +457,7 @@ func nearlyZero(b []byte) bool {
 
 // frame replays one frame.
 func (r *recovery) frame(c *content, g *segment, h *head) {
-	if r.expect != 0 && h.lsn > r.expect && !r.s.opts.bugs.on(bugGapIgnored) {
+	if r.expect != 0 && h.lsn > r.expect {
 		parts, known := c.before(h)
 		if gap := h.lsn - r.expect; gap > 1 || !known {
 			r.lost(g.number, "frames are lost", int64(gap), nil)

@@ -32,7 +32,6 @@ type Options struct {
 	openFiles int  // tests: so many files of segments are open at most; 0: openFilesMax
 	partBytes int  // tests: so long a record is read in parts; 0: partBytesMin
 	hashBits  uint // tests: so few bits of the hashes count
-	bugs      bugs // tests: planted
 }
 
 const (

@@ -408,9 +408,6 @@ func (s *Store) runWriter() {
 		s.queue = s.queue[1:]
 		s.mu.Unlock()
 		err := s.Err()
-		if s.opts.bugs.on(bugAckEarly) {
-			close(f.done)
-		}
 		if err == nil {
 			err = s.write(f)
 		}
@@ -423,12 +420,6 @@ func (s *Store) runWriter() {
 
 // write makes a frame durable.
 func (s *Store) write(f *frame) error {
-	if s.opts.bugs.on(bugSealEarly) && f.seals != nil {
-		if err := s.write(f.seals); err != nil {
-			return err
-		}
-		f.seals = nil
-	}
 	if f.head != nil {
 		if err := s.makeSegment(f); err != nil {
 			return fmt.Errorf("begin segment %d: %w", f.seg.number, err)
@@ -485,9 +476,7 @@ func (s *Store) written(f *frame) {
 		f.buf = nil
 		g.mem.Unlock()
 	}
-	if !s.opts.bugs.on(bugAckEarly) {
-		close(f.done)
-	}
+	close(f.done)
 	s.mu.Lock()
 	s.queued -= f.bytes()
 	s.room.Broadcast()
