@@ -143,7 +143,7 @@ func TestMoverNewerViews(t *testing.T) {
 	// The ring wants nothing of us any more.
 	out := next.Clone()
 	out.Epoch++
-	out.Members[4].Standing = ring.Leaving
+	out.Members[4].Status = ring.Leaving
 	outTab, err := ring.TableOf(out, tab)
 	if err != nil {
 		t.Fatal(err)

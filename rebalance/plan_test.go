@@ -10,7 +10,7 @@ import (
 func members(n int) []ring.Member {
 	ms := make([]ring.Member, n)
 	for i := range ms {
-		ms[i] = ring.Member{ID: ring.ServerID(i + 1), Standing: ring.In, Up: true}
+		ms[i] = ring.Member{ID: ring.ServerID(i + 1), Status: ring.In, Up: true}
 	}
 	return ms
 }

@@ -31,19 +31,19 @@ func ParseServerID(s string) (ServerID, error) {
 // PartitionID numbers the partitions of a cluster from 0.
 type PartitionID uint32
 
-// Standing says what part a member has in placement, whether or not it is up.
-type Standing uint8
+// Status says what part a member has in placement, whether or not it is up.
+type Status uint8
 
-// The standings of a member.
+// The statuses of a member.
 const (
-	In       Standing = iota + 1 // a target wherever the ring says so
-	Draining                     // a planned restart: still a target, acting nowhere until it registers again
-	Leaving                      // no target any more; gone once nothing acts on it
-	Out                          // silent for --out-after: no target until it returns
+	In       Status = iota + 1 // a target wherever the ring says so
+	Draining                   // a planned restart: still a target, acting nowhere until it registers again
+	Leaving                    // no target any more; gone once nothing acts on it
+	Out                        // silent for --out-after: no target until it returns
 )
 
 // String returns the word that tables and JSON use.
-func (s Standing) String() string {
+func (s Status) String() string {
 	switch s {
 	case In:
 		return "in"
@@ -66,18 +66,18 @@ type Member struct {
 	Addr        string   // host:port where clients and servers reach it
 	Zone        string   // "" where zones are not used
 	Weight      uint32   // 1 unless weights are used
-	Standing    Standing
+	Status      Status
 	Up          bool // heartbeats arrive
 }
 
 // Target reports whether the ring may place partitions on m.
-func (m *Member) Target() bool { return m.Standing == In || m.Standing == Draining }
+func (m *Member) Target() bool { return m.Status == In || m.Status == Draining }
 
 // State is one word for tables: up, down, draining, leaving or out.
 func (m *Member) State() string {
 	switch {
-	case m.Standing != In:
-		return m.Standing.String()
+	case m.Status != In:
+		return m.Status.String()
 	case m.Up:
 		return "up"
 	}
@@ -91,10 +91,10 @@ type Partition struct {
 	MinCopies uint8      // acting replicas below which nothing is acknowledged
 	Acting    []ServerID // first is the primary; empty before any server joined
 	Writable  []ServerID // W: acting of the last term that had MinCopies of them
-	// Reborn is the term in which an operator gave up what was lost and the
+	// ResetTerm is the term in which an operator gave up what was lost and the
 	// partition was made anew, empty; 0: never. Copies from before are worth
 	// nothing.
-	Reborn uint64
+	ResetTerm uint64
 }
 
 // Primary returns the acting primary, or 0.
@@ -122,7 +122,7 @@ func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 		return nil
 	}
 	for _, id := range p.Writable {
-		if m := member(id); m != nil && (m.Standing == In || m.Standing == Leaving) && !p.IsActing(id) {
+		if m := member(id); m != nil && (m.Status == In || m.Status == Leaving) && !p.IsActing(id) {
 			ids = append(ids, id)
 		}
 	}

@@ -63,7 +63,7 @@ func (m *mover) run() {
 	for {
 		adopted := m.s.views.next()
 		k := m.s.views.current()
-		if me := k.view.Member(m.s.id); me != nil && me.Up && me.Standing != ring.Draining && !m.s.full.Load() { // else the cores would not begin: wait for the view that says so
+		if me := k.view.Member(m.s.id); me != nil && me.Up && me.Status != ring.Draining && !m.s.full.Load() { // else the cores would not begin: wait for the view that says so
 			m.m.Adopt(k.view, k.table)
 		}
 		select {

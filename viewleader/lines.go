@@ -95,7 +95,7 @@ func (l *lines) get(r *reply, q *wire.LockAsk) {
 	key, wait := lineKey{q.Lock, q.Client, q.Session}, q.Wait
 	l.s.sessions.keep(q.Session)
 	cmd := roster.Command{Kind: roster.KindLockGet, Lock: q.Lock, Client: q.Client, Session: q.Session,
-		Shared: q.Shared, Knot: q.Knot, Wait: wait != 0, TTL: q.TTL.Milliseconds()}
+		Shared: q.Shared, WaitInDeadlock: q.WaitInDeadlock, Wait: wait != 0, TTL: q.TTL.Milliseconds()}
 	l.mu.Lock()
 	l.mu.asking[key]++
 	l.mu.Unlock()

@@ -220,7 +220,7 @@ func TestUnreachableIsNamed(t *testing.T) {
 
 // A server's state says what is wrong with its disk, while it is up.
 func TestStateOf(t *testing.T) {
-	m := &ring.Member{Standing: ring.In, Up: true}
+	m := &ring.Member{Status: ring.In, Up: true}
 	ill := &client.ServerStats{Full: true, Corrupt: 5, Mended: 3}
 	if got := stateOf(m, ill); !strings.HasSuffix(got, ", disk full, 2 corrupt") {
 		t.Error(got)

@@ -362,7 +362,7 @@ func TestCorruptSource(t *testing.T) {
 		}
 		third := &host{r: r, id: 3, store: newMemory()}
 		r.hosts = append(r.hosts, third)
-		r.nextView(func(v *ring.View) { v.Members = append(v.Members, ring.Member{ID: 3, Standing: ring.In, Up: true}) })
+		r.nextView(func(v *ring.View) { v.Members = append(v.Members, ring.Member{ID: 3, Status: ring.In, Up: true}) })
 		third.boot(true)
 		r.nextView(func(*ring.View) {})
 		for _, h := range r.hosts {

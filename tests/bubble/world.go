@@ -398,7 +398,7 @@ func (w *world) unsettled() string {
 		if n.hasLeft() {
 			continue
 		}
-		if i < 0 || !st.View.Members[i].Up || !st.View.Members[i].Target() && st.View.Members[i].Standing != ring.Leaving {
+		if i < 0 || !st.View.Members[i].Up || !st.View.Members[i].Target() && st.View.Members[i].Status != ring.Leaving {
 			return fmt.Sprintf("%s is not in its place: %+v", n.name, st.View.Members)
 		}
 	}

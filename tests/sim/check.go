@@ -94,7 +94,7 @@ func (w *world) checkBackup(s *server, p ring.PartitionID, c *replica.Copy) {
 // acts now has what it had, unless that was given up since.
 func (w *world) dropped(id ring.ServerID, p ring.PartitionID, term uint64) bool {
 	now := &w.leader.state.View().Partitions[p]
-	return now.Term > term && (!now.IsActing(id) || now.Reborn > term)
+	return now.Term > term && (!now.IsActing(id) || now.ResetTerm > term)
 }
 
 // believesLost reports whether a lane still counts on a start of another server that
@@ -154,10 +154,10 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	l := s.lanes[int(p)%lanes]
 	life := uint64(0)
 	if v := w.leader.views[l.epoch]; v != nil { // else it has not adopted any
-		life = v.Partitions[p].Reborn
+		life = v.Partitions[p].ResetTerm
 	}
 	w.checkFull(in, p, a)
-	if w.leader.state.View().Partitions[p].Reborn == life { // what a former life fenced is forgotten with it
+	if w.leader.state.View().Partitions[p].ResetTerm == life { // what a former life fenced is forgotten with it
 		w.checkFence(p, try.rec, a)
 	}
 	if in.op == 0 {
@@ -178,7 +178,7 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	if in.op == 0 && w.leader.state.View().Partitions[p].Term > c.Term {
 		return // read before its term was over, answered late: who acted then may have deleted its copy since
 	}
-	if w.leader.state.View().Partitions[p].Reborn > life {
+	if w.leader.state.View().Partitions[p].ResetTerm > life {
 		return // the server has not heard that the partition was given up: others have dropped that life
 	}
 	record := w.recordKey(p, try.id)
@@ -231,7 +231,7 @@ func (w *world) checkActing(v *ring.View) {
 	for p := range v.Partitions {
 		for _, id := range v.Partitions[p].Acting {
 			o := w.byID(id)
-			if o == nil || o.disk.rolledBack || v.Member(id).Incarnation <= o.disk.lostBefore || w.acked[p].Term < v.Partitions[p].Reborn {
+			if o == nil || o.disk.rolledBack || v.Member(id).Incarnation <= o.disk.lostBefore || w.acked[p].Term < v.Partitions[p].ResetTerm {
 				continue
 			}
 			last := o.disk.syncedLast(ring.PartitionID(p))

@@ -26,7 +26,7 @@ func (w *world) calmDown() {
 func (w *world) restartDrained() {
 	v := w.leader.state.View()
 	for _, s := range w.servers {
-		if m := v.Member(s.id()); m != nil && m.Standing == ring.Draining && s.done == v.Epoch {
+		if m := v.Member(s.id()); m != nil && m.Status == ring.Draining && s.done == v.Epoch {
 			s.crash()
 			s.start()
 		}

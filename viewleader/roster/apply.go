@@ -90,7 +90,7 @@ func (s *State) finish() {
 func (s *State) minCopiesLimit() int {
 	staying := 0
 	for i := range s.members {
-		if s.members[i].Standing != ring.Leaving {
+		if s.members[i].Status != ring.Leaving {
 			staying++
 		}
 	}
@@ -101,7 +101,7 @@ func (s *State) minCopiesLimit() int {
 func (s *State) minCopiesFor(acting []ring.ServerID) uint8 {
 	staying := 0
 	for _, id := range acting {
-		if s.member(id).Standing != ring.Leaving {
+		if s.member(id).Status != ring.Leaving {
 			staying++
 		}
 	}
@@ -157,7 +157,7 @@ func (s *State) taint(p *partition) {
 
 // dropLeft removes the members that leave and that nothing depends on any more.
 func (s *State) dropLeft() {
-	leaving := func(m member) bool { return m.Standing == ring.Leaving }
+	leaving := func(m member) bool { return m.Status == ring.Leaving }
 	if !slices.ContainsFunc(s.members, leaving) {
 		return
 	}

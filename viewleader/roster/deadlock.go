@@ -32,7 +32,7 @@ func (s *State) Deadlocks() [][]vocab.LockWait {
 	known := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(s.locks.held)) {
 		for pos, w := range s.locks.held[name].Waiters {
-			if !w.Knot {
+			if !w.WaitInDeadlock {
 				continue
 			}
 			cycle := s.locks.cycle(name, w.owner, w.Shared, pos)

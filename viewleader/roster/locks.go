@@ -33,9 +33,9 @@ type holder struct {
 
 type waiter struct {
 	owner
-	TTL    int64 // ms from the grant on; 0 = until released
-	Shared bool
-	Knot   bool // it closed a cycle and waits all the same
+	TTL            int64 // ms from the grant on; 0 = until released
+	Shared         bool
+	WaitInDeadlock bool // it closed a cycle and waits all the same
 }
 
 type lockTable struct {
@@ -225,10 +225,10 @@ func (t *lockTable) enqueue(c *Command, me owner, l *lock) Result {
 		return refused(fmt.Errorf("%d clients wait for locks, the limit", WaitersMax))
 	}
 	cycle := t.cycle(c.Lock, me, c.Shared, len(l.Waiters))
-	if cycle != nil && !c.Knot {
+	if cycle != nil && !c.WaitInDeadlock {
 		return Result{Code: Deadlock, Reason: cycle.String(), Cycle: cycle}
 	}
-	l.Waiters = append(l.Waiters, waiter{owner: me, TTL: c.TTL, Shared: c.Shared, Knot: cycle != nil})
+	l.Waiters = append(l.Waiters, waiter{owner: me, TTL: c.TTL, Shared: c.Shared, WaitInDeadlock: cycle != nil})
 	t.waiting[me] = append(t.waiting[me], c.Lock)
 	t.waiters++
 	t.use(me.Session, c.Lock, 1)

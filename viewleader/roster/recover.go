@@ -201,7 +201,7 @@ func oneHistory(a, b *ring.View) error {
 	}
 	for i := range a.Partitions {
 		p, q := &a.Partitions[i], &b.Partitions[i]
-		if q.Term <= a.Epoch && (p.Term != q.Term || p.MinCopies != q.MinCopies || p.Reborn != q.Reborn ||
+		if q.Term <= a.Epoch && (p.Term != q.Term || p.MinCopies != q.MinCopies || p.ResetTerm != q.ResetTerm ||
 			!slices.Equal(p.Acting, q.Acting) || !slices.Equal(p.Writable, q.Writable)) || q.Term > a.Epoch && a.Epoch == b.Epoch {
 			return fmt.Errorf("partition %d has %v acting in term %d by epoch %d, %v in term %d by epoch %d",
 				i, p.Acting, p.Term, a.Epoch, q.Acting, q.Term, b.Epoch)
@@ -219,7 +219,7 @@ func wellFormed(v *ring.View) error {
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
 		stranger := func(id ring.ServerID) bool { return v.Member(id) == nil }
-		if p.Term > v.Epoch || p.Reborn > p.Term || p.MinCopies == 0 || len(p.Writable) > actingMax ||
+		if p.Term > v.Epoch || p.ResetTerm > p.Term || p.MinCopies == 0 || len(p.Writable) > actingMax ||
 			slices.ContainsFunc(p.Acting, stranger) || slices.ContainsFunc(p.Writable, stranger) {
 			return fmt.Errorf("partition %d is malformed", i)
 		}
@@ -333,8 +333,8 @@ func (r *Recovery) memberOf(vm *ring.Member) member {
 	m.Up = false
 	if o := r.report(m.ID); o != nil && r.hears(m.ID) && sameStartOf(vm, &o.Register) {
 		m.Up, m.Instance, m.DownAt = true, o.Instance, 0
-		if m.Standing == ring.Out {
-			m.Standing = ring.In
+		if m.Status == ring.Out {
+			m.Status = ring.In
 		}
 	}
 	return m
