@@ -225,7 +225,7 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 	case lost != nil && !meanwhile[name]:
 		r.fail(wire.CodeRecovering, lost.answer())
 	case !anyones[name] && !c.s.serves():
-		r.fail(wire.CodeNotHead, c.s.standing.Load().headAddr())
+		r.fail(wire.CodeNotHead, c.s.groupStatus.Load().headAddr())
 	default:
 		h.serve(c, r, args[1:])
 	}

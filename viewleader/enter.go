@@ -143,7 +143,7 @@ func foundGroup(d *raftLog, state *roster.State, founder uint64, addr string, pe
 // announce tells the head where this member is now, until it has been heard or
 // this member is the head itself.
 func (s *Service) announce(addrs []string) {
-	st := s.standing.Load()
+	st := s.groupStatus.Load()
 	q := wire.Join{Cluster: st.cluster, ID: st.self, Store: s.disk.identity.store, Addr: s.advertised(), Peers: s.opts.peers()}
 	for {
 		for _, addr := range addrs {
@@ -175,7 +175,7 @@ func (c *conn) join(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, err.Error())
 		return
 	}
-	st := c.s.standing.Load()
+	st := c.s.groupStatus.Load()
 	if st.self == 0 {
 		r.bulk(wire.AppendJoined(nil, &wire.Joined{Peers: c.s.opts.peers()}))
 		return
@@ -209,7 +209,7 @@ func (s *Service) change(ch change) {
 
 // groupOf answers with this view leader's picture of the group.
 func (c *conn) groupOf(r *reply, _ [][]byte) {
-	st := c.s.standing.Load()
+	st := c.s.groupStatus.Load()
 	if st.self == 0 {
 		r.bulk(wire.AppendGroup(nil, &wire.Group{Awaited: c.s.opts.peers()}))
 		return

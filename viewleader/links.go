@@ -204,7 +204,7 @@ func (k *link) run(ctx context.Context) {
 }
 
 func (k *link) hello() []byte {
-	st := k.s.standing.Load()
+	st := k.s.groupStatus.Load()
 	return wire.AppendPeerHello(nil, &wire.PeerHello{Cluster: st.cluster, From: st.self, To: k.id, Addr: k.s.advertised()})
 }
 

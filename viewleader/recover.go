@@ -34,8 +34,8 @@ type RecoverOptions struct {
 	Unchanged bool
 	// AcceptLoss goes on without them even if acknowledged writes may be lost.
 	AcceptLoss bool
-	// Settle is how long nothing new must have been reported; default 5 s.
-	Settle time.Duration
+	// QuietFor is how long nothing new must have been reported; default 5 s.
+	QuietFor time.Duration
 }
 
 // recovery gathers reports.
@@ -104,8 +104,8 @@ func (v *recovery) take(o *roster.Report) {
 	v.reports[o.ID] = &reported{*o, now}
 }
 
-// state is what the reports come to; settled when nothing new has come for a while.
-func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settled bool) {
+// state is what the reports come to; quiet when nothing new has come for a while.
+func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, quiet bool) {
 	opts, now := &v.s.opts, time.Now()
 	rec = &roster.Recovery{Without: opts.Recover.Without, Unchanged: opts.Recover.Unchanged, AcceptLoss: opts.Recover.AcceptLoss, At: opts.Now().UnixMilli()}
 	v.mu.Lock()
@@ -117,9 +117,9 @@ func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settle
 			v.changed = now
 		}
 	}
-	settled = now.Sub(v.changed) >= opts.Recover.Settle
+	quiet = now.Sub(v.changed) >= opts.Recover.QuietFor
 	rivals := v.rivals
-	if settled {
+	if quiet {
 		v.rivals = nil
 	}
 	v.mu.Unlock()
@@ -132,10 +132,10 @@ func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settle
 	}
 	v.mu.Lock()
 	if v.findings = found.String(); found.Complete() {
-		v.findings += fmt.Sprintf("; all are there: it goes on when nothing new has come for %v", opts.Recover.Settle)
+		v.findings += fmt.Sprintf("; all are there: it goes on when nothing new has come for %v", opts.Recover.QuietFor)
 	}
 	v.mu.Unlock()
-	return rec, found, settled
+	return rec, found, quiet
 }
 
 // recover waits until the reports are enough, makes this folder that of a view leader
@@ -144,8 +144,8 @@ func (s *Service) recover() error {
 	v := s.recovery.Load()
 	said, told := "", time.Now()
 	for {
-		rec, found, settled := v.state()
-		if found.Complete() && settled {
+		rec, found, quiet := v.state()
+		if found.Complete() && quiet {
 			state, err := rec.Recover(roster.Config{})
 			if err != nil {
 				return err
@@ -204,7 +204,7 @@ func (s *Service) mayRecover() error {
 // back to an earlier state, and going on it would make epochs a second time. One of
 // several may only be late: a majority has told the others.
 func (s *Service) overtaken(h *wire.Heartbeat, epoch uint64) {
-	if len(s.standing.Load().members.members) > 1 {
+	if len(s.groupStatus.Load().members.members) > 1 {
 		return
 	}
 	s.fail(fmt.Errorf("%v has seen epoch %d, this view leader is at %d: its data in %s was rolled back. "+

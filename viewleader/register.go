@@ -22,7 +22,7 @@ func (c *conn) register(r *reply, args [][]byte) {
 		return
 	}
 	c.s.running.Go(func() {
-		if err := c.s.settle(c, &q); err != nil {
+		if err := c.s.awaitIncumbent(c, &q); err != nil {
 			r.fail(wire.CodeRefused, err.Error())
 			return
 		}
@@ -50,10 +50,10 @@ func (s *Service) admit(r *reply, q *vocab.Register) {
 	}})
 }
 
-// settle waits while another process stands in the way of a registration. If
+// awaitIncumbent waits while another process stands in the way of a registration. If
 // that one lives, the newcomer is the wrong one; if it is dead, the newcomer may
 // pass. It returns early, without an error, when nobody waits for the answer.
-func (s *Service) settle(c *conn, q *vocab.Register) error {
+func (s *Service) awaitIncumbent(c *conn, q *vocab.Register) error {
 	arrived := s.opts.Now()
 	patience := time.NewTimer(s.opts.DownAfter + 2*s.opts.ReturnGrace)
 	defer patience.Stop()

@@ -53,7 +53,7 @@ type Command struct {
 	Lock, Client   string
 	Session        uint64 // 0: none
 	Shared         bool   // as one of several readers
-	Wait           bool   // join the line when the lock is held
+	Wait           bool   // join the queue when the lock is held
 	WaitInDeadlock bool   // wait even if that closes a cycle of waiters
 	TTL            int64  // ms from the grant; 0 = until released; of a session: of silence
 	Delay          int64  // ms
@@ -69,7 +69,7 @@ type Code uint8
 const (
 	Done      Code = iota + 1
 	Refused        // Reason says why; nothing changed
-	Waiting        // LockGet: in line; a Grant follows
+	Waiting        // LockGet: in the queue; a Grant follows
 	Locked         // LockGet without Wait: held by another
 	NotHeld        // LockFree: held by another, or by nobody
 	Deadlock       // LockGet: waiting would close a cycle, told in Reason

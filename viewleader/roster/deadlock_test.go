@@ -180,8 +180,8 @@ func TestReadersDoNotDeadlock(t *testing.T) {
 	}
 }
 
-// A long line costs each newcomer no more than its length, even if it is in the way.
-func TestLongLine(t *testing.T) {
+// A long queue costs each newcomer no more than its length, even if it is in the way.
+func TestLongQueue(t *testing.T) {
 	s := New(Config{Partitions: 1, MinCopies: 1})
 	s.Apply([]Command{lockGet("l", "first", true)})
 	begun := time.Now()
@@ -190,6 +190,6 @@ func TestLongLine(t *testing.T) {
 		s.Apply([]Command{lockGet("own"+name, name, true), lockGet("own"+name, "other", true), lockGet("l", name, true)})
 	}
 	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("a line of 1,000 took %v", took)
+		t.Errorf("a queue of 1,000 took %v", took)
 	}
 }

@@ -134,7 +134,7 @@ func (t *lockTable) validRestored() error {
 		}
 		for _, w := range l.Waiters {
 			if !slices.Contains(t.waiting[w.owner], name) {
-				return fmt.Errorf("%q is in line for %q and does not wait", w.Client, name)
+				return fmt.Errorf("%q is in the queue of %q and does not wait", w.Client, name)
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (t *lockTable) validRestored() error {
 		}
 	}
 	if places != t.waiters {
-		return fmt.Errorf("%d places in line, %d who wait", t.waiters, places)
+		return fmt.Errorf("%d places in queues, %d who wait", t.waiters, places)
 	}
 	return nil
 }

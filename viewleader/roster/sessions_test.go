@@ -33,7 +33,7 @@ func grants(r Result) (got []string) {
 }
 
 // A session's locks are free at once when it ends by its client's word, and it
-// leaves all lines.
+// leaves all queues.
 func TestSessionEnds(t *testing.T) {
 	w := newWorld(t, 2)
 	first, second := w.session(1000, 500), w.session(1000, 500)
