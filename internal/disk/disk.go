@@ -20,7 +20,7 @@ var ErrInUse = errors.New("in use by another process")
 // one, of everything else any part does.
 type FS interface {
 	// Create makes a file of size bytes that read as zeros, in place of one of that
-	// name. With zeroed they are written, else only their room is taken.
+	// name. With zeroed they are written, else only their space is allocated.
 	Create(name string, size int64, zeroed bool) (File, error)
 	// Open opens a file that is there; the error wraps fs.ErrNotExist where it is not.
 	Open(name string) (File, error)
@@ -48,7 +48,7 @@ type File interface {
 	// are multiples of BlockBytes.
 	WriteSync(b []byte, at int64) error
 	Sync() error
-	// Truncate gives back the room behind size; a crash may leave it as it was.
+	// Truncate gives back the space behind size; a crash may leave it as it was.
 	Truncate(size int64) error
 	// EndWrites gives back what only writes need. Reads go on.
 	EndWrites() error

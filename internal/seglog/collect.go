@@ -61,7 +61,7 @@ func (s *Store) tidy(paced bool) error {
 	s.removeAgain()
 	var failed error
 	if s.checkpointDue() {
-		failed = s.Checkpoint() // collection makes room for it
+		failed = s.Checkpoint() // collection frees space for it
 	}
 	return errors.Join(failed, s.collectPass(paced))
 }
@@ -82,7 +82,7 @@ func (s *Store) checkpointDue() bool {
 func (s *Store) collectPass(paced bool) error {
 	s.mu.Lock()
 	end := s.nextNumber
-	s.low = s.low && !s.hasRoom()
+	s.low = s.low && !s.hasSpace()
 	s.mu.Unlock()
 	for helped := false; s.Err() == nil && !s.closing.Load(); {
 		g, stuck := s.victim(end, paced)
@@ -149,7 +149,7 @@ func (s *Store) victim(end uint32, paced bool) (best *segment, stuck bool) {
 	return best, stuck && best == nil
 }
 
-// won is how much room is there again when a segment is collected of which so many bytes
+// won is how much space is free again when a segment is collected of which so many bytes
 // of records are kept; 0 where that is not worth it. Copies are packed: what small frames
 // waste is won too.
 func (g *segment) won(kept int64) int64 {
@@ -488,7 +488,7 @@ func (s *Store) hasKey(t *tree, b bound, key []byte) bool {
 }
 
 // copyLost stands in for a deletion that cannot be read: that its key is lost is safe
-// to say, for it is mended.
+// to say, for it is repaired.
 func (s *Store) copyLost(p *placed) (int, error) {
 	q := s.part(p.part)
 	r := record{kind: kindLost, part: p.part, gen: p.gen, key: rowKey(p.bound)}

@@ -253,11 +253,11 @@ func (p *player) batch() error {
 		return err
 	}
 	p.waits = append(p.waits, wait)
-	return p.settle(p.rng.IntN(4))
+	return p.awaitAcks(p.rng.IntN(4))
 }
 
-// settle waits for batches until only so many are not acknowledged.
-func (p *player) settle(rest int) error {
+// awaitAcks waits for batches until only so many are not acknowledged.
+func (p *player) awaitAcks(rest int) error {
 	for len(p.waits) > rest {
 		if err := p.waits[0](); err != nil {
 			return err
@@ -284,7 +284,7 @@ func (p *player) step() error {
 		_, err := p.store.Collect()
 		return err
 	case n < 97:
-		if err := p.settle(0); err != nil {
+		if err := p.awaitAcks(0); err != nil {
 			return err
 		}
 		if err := p.store.Audit(); err != nil {
@@ -294,7 +294,7 @@ func (p *player) step() error {
 	case p.beside:
 		return p.batch()
 	default:
-		if err := p.settle(0); err != nil {
+		if err := p.awaitAcks(0); err != nil {
 			return err
 		}
 		if err := p.store.Close(); err != nil {
@@ -368,7 +368,7 @@ func plays(seed uint64, steps int) error {
 			return fmt.Errorf("step %d: %w", n, err)
 		}
 	}
-	if err := p.settle(0); err != nil {
+	if err := p.awaitAcks(0); err != nil {
 		return err
 	}
 	return p.store.Close()

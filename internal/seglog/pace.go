@@ -200,7 +200,7 @@ func (s *Store) fits(p *placed) bool {
 	f, n := s.building, max(int(p.size), align8(recordBytes+boundBytes)) // it may be lost
 	records := len(f.slots) + 1
 	bytes := frameBytes(f.body+n, records, len(f.prev.parts))
-	return bytes <= f.bytes() && f.body+n <= frameBytesSoft && int64(f.off)+int64(bytes+sealRoom(records)) <= f.seg.size
+	return bytes <= f.bytes() && f.body+n <= frameBytesSoft && int64(f.off)+int64(bytes+sealReserve(records)) <= f.seg.size
 }
 
 // due is up to which record a collection should have come. Its copies are spread over as many

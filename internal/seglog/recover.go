@@ -30,11 +30,11 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan int64, 1), warm: make(chan uint32, 4),
+	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), preallocated: make(chan preallocated, 1), wantPreallocated: make(chan int64, 1), warm: make(chan uint32, 4),
 		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate(), hurry: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.files = newFiles(fs, cmp.Or(opts.openFiles, openFilesMax))
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
-	s.work.L, s.room.L = &s.mu, &s.mu
+	s.work.L, s.queueShrank.L = &s.mu, &s.mu
 	s.begun = slices.Contains(names, begunName)
 	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), follows: make(map[uint32]uint32), began: time.Now()}
 	if err := r.run(names); err != nil {
@@ -45,8 +45,8 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
 	go s.runWriter()
-	s.ended.Go(s.runSpare)
-	if err := r.settle(); err != nil {
+	s.ended.Go(s.runPreallocate)
+	if err := r.persistFindings(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the log: %w", err), s.end(0))
 	}
 	if !opts.Manual {

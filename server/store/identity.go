@@ -218,8 +218,8 @@ func decodeIdentityFile(b []byte) (id Identity, view []byte, err error) {
 	return id, slices.Clone(view), err
 }
 
-// mendIdentity writes the file anew where what the disk has is not what is known.
-func (s *Store) mendIdentity() error {
+// repairIdentity writes the file anew where what the disk has is not what is known.
+func (s *Store) repairIdentity() error {
 	b, err := disk.ReadFile(s.fs, identityName, identityBytesMax)
 	if err == nil {
 		half := len(b) / 2

@@ -51,7 +51,7 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 		}
 		job.Item()
 	}
-	if err := s.mendIdentity(); err != nil {
+	if err := s.repairIdentity(); err != nil {
 		return fmt.Errorf("scrub: %w", err)
 	}
 	err := s.log.Scrub(ctx, &seglog.Scrubbing{Pace: job.Pace, Found: found, Item: item})

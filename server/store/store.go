@@ -65,7 +65,7 @@ type Store struct {
 const (
 	segmentBytesMax = 8 << 20
 	segmentBytesMin = 1 << 20
-	segmentsLeast   = 64 // that an empty disk has room for
+	segmentsLeast   = 64 // that an empty disk has space for
 )
 
 func segmentBytes(fs disk.FS) int64 {
@@ -167,7 +167,7 @@ func (s *Store) Stats() seglog.Stats { return s.log.Stats() }
 // segments for those under way.
 func (s *Store) Reserve() uint64 { return s.log.Reserve() + 2*uint64(s.segment) }
 
-// DiskKnown reports whether the file system can tell how much room it has left: one
+// DiskKnown reports whether the file system can tell how much space it has left: one
 // in memory can't.
 func (s *Store) DiskKnown() bool {
 	_, ok := s.fs.Free()

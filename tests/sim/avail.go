@@ -37,7 +37,7 @@ func (w *world) checkHelped(v *ring.View, p ring.PartitionID) {
 // all of these are well; 0 for none.
 func (w *world) helper(v *ring.View, p ring.PartitionID) ring.ServerID {
 	vp := &v.Partitions[p]
-	if len(vp.Acting) == 0 || len(vp.Acting) >= int(vp.MinCopies) || !w.leader.up || w.lossy || w.settled {
+	if len(vp.Acting) == 0 || len(vp.Acting) >= int(vp.MinCopies) || !w.leader.up || w.lossy || w.converged {
 		return 0
 	}
 	for _, id := range vp.Acting {
