@@ -54,7 +54,7 @@ func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint6
 			defer c.watchDeadlocks(ctx, lock, holder, o.OnDeadlock)()
 		}
 		if token, err = c.leader.LockGet(ctx, q); err != nil && doubt {
-			err = wire.Unsettled(err)
+			err = wire.UnknownOutcome(err)
 		}
 	}
 	if err != nil {

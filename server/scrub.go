@@ -104,13 +104,13 @@ func (b *scrubber) scrub() {
 	}
 	b.change(func(r *wire.ScrubReport) {
 		r.Running = false
-		r.Unmendable = r.Corrupt - r.Mended
+		r.Unrepairable = r.Corrupt - r.Repaired
 		if err != nil {
 			r.Failed = err.Error()
 		}
 	})
 	if r := b.report(); r.Corrupt > 0 || err != nil && b.s.ctx.Err() == nil {
-		b.s.logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "mended", r.Mended, "err", err)
+		b.s.logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "mended", r.Repaired, "err", err)
 	}
 }
 
@@ -211,7 +211,7 @@ func (b *scrubber) followUp(found *scrubFound) error {
 				return err
 			}
 		}
-		b.change(func(r *wire.ScrubReport) { r.Mended = total - min(total, uint64(found.count())) })
+		b.change(func(r *wire.ScrubReport) { r.Repaired = total - min(total, uint64(found.count())) })
 	}
 	return nil
 }

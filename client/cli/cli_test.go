@@ -221,11 +221,11 @@ func TestUnreachableIsNamed(t *testing.T) {
 // A server's state says what is wrong with its disk, while it is up.
 func TestStateOf(t *testing.T) {
 	m := &ring.Member{Status: ring.In, Up: true}
-	ill := &client.ServerStats{Full: true, Corrupt: 5, Mended: 3}
+	ill := &client.ServerStats{Full: true, Corrupt: 5, Repaired: 3}
 	if got := stateOf(m, ill); !strings.HasSuffix(got, ", disk full, 2 corrupt") {
 		t.Error(got)
 	}
-	for _, s := range []*client.ServerStats{{}, {Corrupt: 3, Mended: 3}, {Mended: 1}} {
+	for _, s := range []*client.ServerStats{{}, {Corrupt: 3, Repaired: 3}, {Repaired: 1}} {
 		if got := stateOf(m, s); got != m.State() {
 			t.Errorf("%+v: %q", s, got)
 		}

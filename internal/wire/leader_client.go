@@ -124,7 +124,7 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 	tries := outcome.Of(q.kind)
 	ended := func(v Value, err error) (Value, bool, error) {
 		if tries.End() == outcome.Unknown {
-			err = Unsettled(err)
+			err = UnknownOutcome(err)
 		}
 		return v, tries.Maybe(), err
 	}

@@ -163,13 +163,13 @@ func DecodeLocks(b []byte) (vocab.Locks, error) {
 func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
 	v, again, err := l.ask(ctx, question{kind: outcome.Repeatable, long: q.Wait != 0, wait: q.Wait, args: q.args()})
 	if again && (IsCode(err, CodeLocked) || IsCode(err, CodeDeadlock)) {
-		err = Unsettled(err)
+		err = UnknownOutcome(err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("lock %q: %w", q.Lock, err)
 	}
 	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
-		return 0, Unsettled(fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol))
+		return 0, UnknownOutcome(fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol))
 	}
 	return uint64(v.Array[0].Int), nil
 }

@@ -17,7 +17,7 @@ type ServerStats struct {
 	ClientsCut                           uint64 // since start, of clients that did not read
 	RequestsRefused                      uint64 // since start, too large or too many at once
 	Corrupt                              uint64 // since start, keys and metas that could not be read
-	Mended, Unmendable                   uint64 // of these: healed; corrupt on every acting replica
+	Repaired, Unrepairable               uint64 // of these: healed; corrupt on every acting replica
 	Full                                 bool   // its disk nearly is: it takes nothing new
 
 	// What follows came later: it is 0 of a server of an earlier build, or through a view
