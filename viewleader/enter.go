@@ -195,7 +195,7 @@ func (c *conn) join(r *reply, args [][]byte) {
 				return
 			}
 		}
-		r.fail(wire.CodeErr, "not a member all the same")
+		r.fail(wire.CodeErr, "still not a member")
 	}})
 }
 

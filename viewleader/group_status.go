@@ -83,6 +83,6 @@ func (s *Service) configureAsHead() {
 		return // done at its start
 	}
 	if err := s.configure(); err != nil && s.ctx.Err() == nil {
-		s.opts.Logger.Warn("this view leader's flags do not take effect", "err", err)
+		s.opts.Logger.Warn("cannot apply the flags of this view leader", "err", err)
 	}
 }

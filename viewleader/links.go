@@ -343,7 +343,7 @@ func (k *link) runSnapshots(ctx context.Context) {
 		select {
 		case m := <-k.snapshots:
 			if err := k.sendSnapshot(ctx, m); err != nil {
-				k.s.opts.Logger.Warn("a snapshot did not arrive", "id", k.id, "addr", k.addr, "err", err)
+				k.s.opts.Logger.Warn("cannot send a snapshot", "id", k.id, "addr", k.addr, "err", err)
 				k.s.report(func(g *group) { g.node.ReportSnapshot(k.id, raft.SnapshotFailure) })
 				continue
 			}

@@ -182,7 +182,7 @@ func (s *Service) goOnWith(state *roster.State, found *roster.Findings) error {
 		}
 	}
 	s.recovery.Store(nil)
-	s.opts.Logger.Warn("the view leader is recovered: locks, sessions and events of before are lost; start it without --recover from now on",
+	s.opts.Logger.Warn("the view leader is recovered: earlier locks, sessions and events are lost; start it without --recover from now on",
 		"epoch", state.Epoch(), "from epoch", found.View.Epoch, "servers", len(state.View().Members))
 	return nil
 }

@@ -70,7 +70,7 @@ func (s *Service) awaitIncumbent(c *conn, q *vocab.Register) error {
 			if m.Addr == q.Addr && m.ID != q.ID && m.Store != q.Store {
 				return fmt.Errorf("address %s belongs to %v, which is up", q.Addr, m.ID)
 			}
-			return fmt.Errorf("%v runs already as another process at %s: two processes on copies of one data folder?", m.ID, m.Addr)
+			return fmt.Errorf("%v already runs as another process at %s: are there two processes on copies of one data folder?", m.ID, m.Addr)
 		}
 		same := m.ID == q.ID || m.Store == q.Store
 		if same && !connected && (!heard.IsZero() || s.beats.quiet()) {

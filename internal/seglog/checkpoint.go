@@ -168,7 +168,7 @@ func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err erro
 		return 0, err
 	}
 	if err := s.removeCheckpoints(lsn); err != nil {
-		s.opts.Logger.Warn("old checkpoints are not removed", "err", err) // the next one removes them
+		s.opts.Logger.Warn("cannot remove old checkpoints", "err", err) // the next one removes them
 	}
 	return w.at, nil
 }

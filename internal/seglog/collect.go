@@ -37,7 +37,7 @@ func (s *Store) runBackground() {
 		}
 		freed := s.stats.freed.Load()
 		if err := s.tidy(true); err != nil && !s.closing.Load() && s.Err() == nil {
-			s.opts.Logger.Error("the log cannot be tidied up; it goes on without", "err", err, "again in", pause)
+			s.opts.Logger.Error("collection or checkpoint of the log failed", "err", err, "next try in", pause)
 			look.Reset(pause)
 			pause, grown = min(2*pause, retryLast), nil
 			continue
@@ -299,7 +299,7 @@ func (s *Store) empty(g *segment, paced bool) (done bool, err error) {
 		if err != nil {
 			// It stays: what of it can be read is read one by one.
 			s.damage.Add(1)
-			s.opts.Logger.Error("a segment is not collected", "segment", g.number, "err", err)
+			s.opts.Logger.Error("cannot collect a segment", "segment", g.number, "err", err)
 			return false, nil
 		}
 		m := &moving{c: c, slots: c.gather(), drop: drop, paced: paced, won: won, size: g.size, done: make(chan struct{})}

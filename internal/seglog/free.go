@@ -50,7 +50,7 @@ func (s *Store) sayFree(g *segment) error {
 // time: at the latest the next start finds it in no list.
 func (s *Store) removeFile(n uint32) {
 	if err := s.fs.Remove(segmentName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.opts.Logger.Warn("the file of a segment that is no more is not removed", "segment", n, "err", err)
+		s.opts.Logger.Warn("cannot remove the file of a freed segment", "segment", n, "err", err)
 		s.mu.Lock()
 		s.unremoved = append(s.unremoved, n)
 		s.mu.Unlock()

@@ -17,7 +17,7 @@ func (s *Store) cutOff(f *frame, n int) {
 		return
 	}
 	if err := g.mem.file.Truncate(end); err != nil {
-		s.opts.Logger.Warn("space behind the end of a segment is not given back", "segment", g.number, "err", err)
+		s.opts.Logger.Warn("cannot free the space behind the end of a segment", "segment", g.number, "err", err)
 		return
 	}
 	s.mu.Lock()

@@ -278,7 +278,7 @@ func (s *Store) rewriteState(part uint16) {
 		return
 	}
 	if err := s.reserve(align8(recordBytes+stateBytes+len(p.meta)), 1); err != nil {
-		s.opts.Logger.Error("a damaged state is not rewritten", "partition", part, "err", err)
+		s.opts.Logger.Error("cannot rewrite the damaged state of a partition", "partition", part, "err", err)
 		return
 	}
 	s.putState(part)

@@ -146,7 +146,7 @@ func (s *Store) admit(ops []Op) error {
 		switch o.Kind {
 		case PutRow:
 			if o.Seq <= p.floorThen {
-				return fmt.Errorf("row %d of partition %d: up to %d they were trimmed", o.Seq, o.Part, p.floorThen)
+				return fmt.Errorf("row %d of partition %d: rows up to %d were trimmed", o.Seq, o.Part, p.floorThen)
 			}
 		case Trim:
 			p.floorThen = max(p.floorThen, o.Seq)

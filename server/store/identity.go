@@ -231,7 +231,7 @@ func (s *Store) repairIdentity() error {
 		return nil
 	}
 	s.corruptions.Add(1)
-	s.logger.Error("what the server knows of itself is damaged on the disk, and written anew", "err", err)
+	s.logger.Error("the identity file is damaged: it is rewritten", "err", err)
 	return s.update(s.View(), func(*Identity) {})
 }
 

@@ -35,7 +35,7 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 		switch {
 		case p == nodePartition:
 			if err := s.countStart(s.Identity().Incarnation); err != nil {
-				s.logger.Error("the number of the start is not written anew", "err", err)
+				s.logger.Error("cannot rewrite the number of the start", "err", err)
 			}
 		case p == localPartition || p < ring.Slots:
 			job.Found(Finding{Partition: p, Key: replica.Key(f.Key), Err: tell(f.Err)})
