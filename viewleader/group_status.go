@@ -26,7 +26,7 @@ func (st *groupStatus) headAddr() string {
 	return ""
 }
 
-// serves reports that this view leader decides now.
+// serves reports whether this view leader decides now.
 func (s *Service) serves() bool { return s.groupStatus.Load().serving }
 
 // setGroupStatus replaces the group status. The Raft loop calls it.
@@ -48,9 +48,9 @@ func (s *Service) onMembers(m *membership, head uint64) {
 	s.links.set(m, s.groupStatus.Load().self)
 }
 
-// onHead begins this view leader's time as the head, or ends it. What is in memory
-// begins anew: everyone is heard again, and whoever waits asks the next head. The
-// Raft loop calls it.
+// onHead begins this view leader's time as the head, or ends it. What is in memory begins
+// anew: all servers get a full timeout, and whoever waits asks the next head. The Raft
+// loop calls it.
 func (s *Service) onHead(state *roster.State, head bool) {
 	if !head {
 		s.setGroupStatus(func(st *groupStatus) { st.serving = false })
@@ -60,7 +60,7 @@ func (s *Service) onHead(state *roster.State, head bool) {
 	}
 	now := s.opts.Now()
 	followed := s.groupStatus.Load().since
-	// Who followed a head for long knows that the servers were there until now.
+	// A member that followed a head for long knows that the servers were up until now.
 	s.beats.begin(now, !followed.IsZero() && now.Sub(followed) >= s.opts.ColdGrace)
 	s.lockQueues.begin(now)
 	s.sessions.begin(state.Sessions(), now)
@@ -77,7 +77,7 @@ func (s *Service) dismiss() {
 	s.lockQueues.dismiss(elsewhere)
 }
 
-// configureAsHead lets this view leader's flags take effect.
+// configureAsHead applies this view leader's flags.
 func (s *Service) configureAsHead() {
 	if len(s.groupStatus.Load().members.members) < 2 {
 		return // done at its start

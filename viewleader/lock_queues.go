@@ -45,8 +45,8 @@ type lockWaiter struct {
 	grant *granting // once it has the lock
 }
 
-// granting follows a grant until some connection of the client has been told: each
-// that asks before that, too.
+// granting follows a grant until one connection of the client has been told of it. Each
+// connection that asks before that is told too.
 type granting struct {
 	token     uint64
 	told      int // answers that are still under way
@@ -167,7 +167,7 @@ func (l *lockQueues) answered(key waiterKey, g *granting, delivered bool) {
 	}
 }
 
-// forget follows a grant no longer. The caller holds mu.
+// forget stops following a grant. The caller holds mu.
 func (l *lockQueues) forget(key waiterKey, token uint64) {
 	if g := l.mu.untold[key]; g != nil && g.token == token {
 		delete(l.mu.untold, key)
@@ -256,8 +256,8 @@ func (l *lockQueues) tick(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var later []roster.Command
-	// Who asks again just now has its place, or its lock, by a command that is before
-	// these in the log: they would take it away without its word.
+	// A client that asks again just now gets its place, or its lock, by a command that is
+	// before these in the log: they would take it away unasked.
 	left := l.mu.left
 	l.mu.left = nil
 	for _, key := range left {
@@ -326,7 +326,7 @@ func (l *lockQueues) giveUp(w *lockWaiter) {
 		l.s.group.enqueue(proposal{cmd: dequeue(w.key), done: over})
 		return
 	}
-	// Others of this client wait on: only this answer ends, at the next chance.
+	// Other connections of this client still wait: only this wait ends, at the next entry.
 	l.s.group.enqueue(proposal{cmd: roster.Command{Kind: roster.KindLockTick}, done: over})
 }
 

@@ -9,8 +9,8 @@ import (
 	"viewring/viewleader/vocab"
 )
 
-// register lets a server in. It may take until a process that it replaces has
-// proved dead, so a goroutine of its own waits for that.
+// register lets a server in. It may have to wait until a process that it replaces proves
+// dead, so a goroutine of its own waits for that.
 func (c *conn) register(r *reply, args [][]byte) {
 	q, err := wire.DecodeRegister(args[0])
 	if err != nil {
@@ -50,9 +50,9 @@ func (s *Service) admit(r *reply, q *vocab.Register) {
 	}})
 }
 
-// awaitIncumbent waits while another process stands in the way of a registration. If
-// that one lives, the newcomer is the wrong one; if it is dead, the newcomer may
-// pass. It returns early, without an error, when nobody waits for the answer.
+// awaitIncumbent waits while another process is up as the server that registers. If that
+// process lives, the newcomer is refused; if it is dead, the newcomer may pass. It
+// returns early, without an error, when nobody waits for the answer.
 func (s *Service) awaitIncumbent(c *conn, q *vocab.Register) error {
 	arrived := s.opts.Now()
 	patience := time.NewTimer(s.opts.DownAfter + 2*s.opts.ReturnGrace)
@@ -108,8 +108,8 @@ func inTheWay(p *published, q *vocab.Register) *roster.MemberState {
 	return nil
 }
 
-// quiet reports that this process has run for long enough to have heard from
-// whoever lives.
+// quiet reports whether this process has run for long enough to have heard from every
+// server that lives.
 func (b *beats) quiet() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package disk is what a store sees of a disk: one folder of files, in which it is said
-// what survives a crash and what may not. Dir is a folder of the operating system;
-// package crashdisk has one in memory that crashes when tests tell it to.
+// Package disk is what a store sees of a disk: one folder of files. Its methods say what
+// survives a crash and what may not. Dir is a folder of the operating system; package
+// crashdisk has one in memory that crashes when tests tell it to.
 package disk
 
 import (
@@ -16,8 +16,8 @@ const BlockBytes = 4096
 // ErrInUse is the error of Lock where another process holds the lock.
 var ErrInUse = errors.New("in use by another process")
 
-// FS is a folder. It is what a crash goes through: what is said to be durable survives
-// one, of everything else any part does.
+// FS is a folder. What its methods call durable survives a crash; of everything else any
+// part may survive.
 type FS interface {
 	// Create makes a file of size bytes that read as zeros, in place of one of that
 	// name. With zeroed they are written, else only their space is allocated.

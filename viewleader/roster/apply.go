@@ -85,8 +85,8 @@ func (s *State) finish() {
 	s.check()
 }
 
-// minCopiesLimit is what min-copies of a partition can be at most: members that
-// leave do not count, those that are out do, for they may come back.
+// minCopiesLimit returns the highest min-copies of a partition. Members that leave do not
+// count; those that are out do, because they may come back.
 func (s *State) minCopiesLimit() int {
 	staying := 0
 	for i := range s.members {
@@ -119,11 +119,11 @@ func (s *State) lowerMinCopies(p *partition, limit int) {
 	s.touch(p)
 }
 
-// restorable returns who brings back a partition whose acting replicas are too
-// few to have acknowledged anything and are all down: a member of W, which holds
-// all that was ever acknowledged; or 0. It must be up, and not have been up since
-// it acted last without acting: then it may have begun to learn, and must say (restore)
-// that its copy is whole.
+// restorable returns the member that brings back a partition whose acting replicas are too
+// few to have acknowledged anything and are all down; or 0. It is a member of W, which
+// holds everything that was ever acknowledged. It must be up, and must not have been up
+// without acting since it last acted: otherwise it may have begun to learn, and must say
+// (restore) that its copy is whole.
 func (s *State) restorable(p *partition) ring.ServerID {
 	if len(p.Acting) >= int(p.MinCopies) || s.anyUp(p.Acting) {
 		return 0

@@ -25,8 +25,8 @@ func (c Cycle) String() string {
 	return strings.Join(steps, ", ")
 }
 
-// Deadlocks returns the cycles there are: of those who wait although they closed
-// one.
+// Deadlocks returns the cycles that there are: those of waiters that wait although they
+// closed one.
 func (s *State) Deadlocks() [][]vocab.LockWait {
 	var cycles [][]vocab.LockWait
 	known := make(map[string]bool)
@@ -50,8 +50,8 @@ func (s *State) Deadlocks() [][]vocab.LockWait {
 	return cycles
 }
 
-// search walks from who waits to those waited for, breadth first. It looks at each
-// place of each queue once, so that long queues cost no more than their length.
+// search walks the wait-for graph (Holt 1972), breadth first. It looks at each place of
+// each queue once, so that long queues cost no more than their length.
 type search struct {
 	t      *lockTable
 	goal   owner
@@ -76,10 +76,10 @@ type searched struct {
 }
 
 // cycle returns how me would wait for itself if it waited at place pos of the queue
-// of a lock; nil when it would not. Who wants a lock for itself waits for its
-// holders and for everyone before it in the queue; a reader only for those who want the
-// lock for themselves. Edges come with a waiter alone: a grant only turns who was
-// before others in the queue into a holder.
+// of a lock; nil when it would not. A writer waits for the holders of the lock and for
+// everyone before it in the queue; a reader only for the writers among them. Edges appear
+// only with a new waiter: a grant only makes a holder of a waiter for whom others waited
+// already.
 func (t *lockTable) cycle(name string, me owner, shared bool, pos int) Cycle {
 	if !t.inTheWay(me) {
 		return nil
@@ -103,8 +103,8 @@ func (t *lockTable) cycle(name string, me owner, shared bool, pos int) Cycle {
 	return nil
 }
 
-// inTheWay reports whether somebody may wait for o: most who wait hold nothing that
-// others want.
+// inTheWay reports whether somebody may wait for o: most waiters hold nothing that others
+// want.
 func (t *lockTable) inTheWay(o owner) bool {
 	for name := range t.holds[o] {
 		if len(t.held[name].Waiters) > 0 {

@@ -98,7 +98,7 @@ func (s *State) Locks() []vocab.Lock {
 	return out
 }
 
-// told is h as others hear of it.
+// told returns h as it is listed.
 func (h *holder) told() vocab.LockHolder {
 	out := vocab.LockHolder{Client: h.Client, Session: h.Session, Token: h.Token, Since: time.UnixMilli(h.Since), Lost: h.Lost}
 	if h.Expires != 0 {
@@ -121,9 +121,8 @@ func (s *State) NextLockExpiry() int64 {
 	return next
 }
 
-// get gives a free lock to the client, tells a holder that it holds it, and lets
-// others wait in a queue. Readers share a lock, but none of them passes a writer who
-// came before.
+// get grants a free lock to the client, tells a holder that it holds it, and queues the
+// others. Readers share a lock, but none of them passes a writer that came before.
 func (t *lockTable) get(c *Command) Result {
 	if err := validLock(c); err != nil {
 		return refused(err)
@@ -161,8 +160,8 @@ func (t *lockTable) ask(c *Command) Result {
 		if l.Shared != c.Shared {
 			return refused(fmt.Errorf("%q is held by %q as %s: it must be released first", c.Lock, c.Client, modeName(l.Shared)))
 		}
-		// An end only moves on: an earlier question may come late, and its owner goes by
-		// the one that gave it more.
+		// An end only moves to later: an earlier question may come late, and the owner
+		// relies on the one that gave it more time.
 		if c.TTL > 0 && h.Expires != 0 {
 			h.Expires = max(h.Expires, c.At+c.TTL)
 		}
@@ -253,7 +252,7 @@ func (t *lockTable) free(c *Command) Result {
 	return Result{Code: Done, Grants: t.grantNext(c.Lock, c.At)}
 }
 
-// dequeue takes a waiter out of its queue. Who came after it may pass.
+// dequeue takes a waiter out of its queue. Those behind it may pass.
 func (t *lockTable) dequeue(c *Command) Result {
 	if !t.leaveQueue(c.Lock, owner{c.Client, c.Session}) {
 		return Result{Code: Done}

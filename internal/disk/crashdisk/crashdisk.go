@@ -1,6 +1,6 @@
-// Package crashdisk is a folder in memory, for tests: it crashes when told to, and then of
-// what was not synced any sectors are there and any are not, and so are names of files. It
-// can also damage what is stored, fail, be slow and be full.
+// Package crashdisk is a folder in memory, for tests. It crashes when told to. Of what was
+// not synced any sectors may then be there or not, and any names of files. It can also
+// damage what is stored, fail, be slow and be full.
 package crashdisk
 
 import (
@@ -84,7 +84,7 @@ func (d *FS) about(st Step) error {
 	return fn(st)
 }
 
-// SetFree lets the disk say that so many bytes are free. It is not full for that.
+// SetFree makes the disk report so many free bytes. Writes do not fail because of it.
 func (d *FS) SetFree(bytes uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,7 +119,7 @@ func (d *FS) takeSpace(bytes int64) error {
 	return nil
 }
 
-// Mem makes an empty disk for who wants no crash.
+// Mem makes an empty disk for tests that want no crash.
 func Mem() *FS { return New(512, rand.New(rand.NewPCG(0, 0))) }
 
 // node is a file's content.
@@ -236,7 +236,7 @@ func (d *FS) survivor(n *node, rng *rand.Rand, percent int) *node {
 	return &node{now: b, synced: slices.Clone(b), dirty: make(map[int]bool)}
 }
 
-// Clone returns a copy of the disk as it is now, as if all were synced.
+// Clone returns a copy of the disk as it is now, as if everything were synced.
 func (d *FS) Clone() *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -270,8 +270,8 @@ func (d *FS) Flip(name string, at int64) {
 	}
 }
 
-// flipped are the bits that Flip changes: two, for a single one may be repaired by who has
-// the patience.
+// flipped are the bits that Flip changes: two, because a single one could be found and
+// repaired by trying all.
 const flipped = 0x11
 
 // Put gives a file this content.
