@@ -113,10 +113,10 @@ func SameServers(a, b []ServerID) bool {
 // IsActing reports whether id is among the acting replicas.
 func (p *Partition) IsActing(id ServerID) bool { return slices.Contains(p.Acting, id) }
 
-// Returners returns the members of W that do not act, while fewer act than
-// min-copies: they hold all that was acknowledged, and may act again until enough of
-// the targets do, also where the ring wants others by now or they are leaving. Members
-// are found by member.
+// Returners returns the members of W that do not act, as long as fewer than min-copies
+// act. They hold everything that was acknowledged, and may act again until enough of the
+// targets do, even if the ring wants others by now or they are leaving. Members are found
+// by member.
 func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 	if len(p.Acting) == 0 || len(p.Acting) >= int(p.MinCopies) {
 		return nil
@@ -130,8 +130,8 @@ func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 }
 
 // RecoveryJump is how far above all reported epochs a recovered view leader begins. A
-// server that has reported to one adopts nothing below: no view leader makes that many
-// epochs unheard (at one a millisecond in 49 days).
+// server that has reported to one adopts no view below that. No view leader makes that many
+// epochs without any server hearing of one: at one a millisecond it would take 49 days.
 const RecoveryJump = 1 << 32
 
 // Wanted returns who may act for p: the targets, and returners that are none.
@@ -145,7 +145,8 @@ func (p *Partition) Wanted(targets []ServerID, member func(ServerID) *Member) []
 	return wanted
 }
 
-// View is the view leader's word on the cluster. A published View is immutable.
+// View is what the view leader publishes of the cluster. A published View is immutable. The
+// term is that of Viewstamped Replication (Oki, Liskov 1988).
 type View struct {
 	Cluster    [16]byte
 	Epoch      uint64

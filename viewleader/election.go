@@ -17,7 +17,7 @@ const (
 	electionTicks = 80   // a head without a majority for this long steps down
 	forgetTicks   = 28   // of silence after which a head is given up
 	cutTicks      = 2    // the same, when its connection broke: a process that died
-	turnTicks     = 3    // between the members' turns to stand
+	staggerTicks  = 3    // between the members' turns to stand
 	startTicks    = 8    // after a start, for the present head to be heard
 	retryTicks    = 4    // after an election that nobody won; doubled with each one more
 	retryDoubles  = 5    // at most
@@ -85,7 +85,7 @@ func (g *group) tick() {
 		}
 		e.lost, e.lostTerm = g.lead, g.node.BasicStatus().GetTerm()
 		g.logger.Warn("the head is silent", "head", g.lead, "for", time.Duration(e.silence)*raftTick, "connection broke", e.cut)
-		e.wait = turnTicks*g.turn() + g.random.IntN(2)
+		e.wait = staggerTicks*g.rank() + g.random.IntN(2)
 		if err := g.node.ForgetLeader(); err != nil {
 			g.logger.Warn("could not give up the head", "err", err)
 		}
@@ -98,15 +98,15 @@ func (g *group) tick() {
 	}
 }
 
-// turn returns how many voters stand before this member when the head is given up, so
+// rank returns how many voters stand before this member when the head is given up, so
 // that they do not stand against each other.
-func (g *group) turn() (turn int) {
+func (g *group) rank() (before int) {
 	for _, id := range g.conf.GetVoters() {
 		if id < g.id && id != g.lead {
-			turn++
+			before++
 		}
 	}
-	return turn
+	return before
 }
 
 // step takes a message of another member.

@@ -16,7 +16,7 @@ type Finding struct {
 	Err       error
 }
 
-// Scrub is what one look at everything needs.
+// Scrub is the caller's side of a scrub.
 type Scrub struct {
 	// Pace is told of bytes that were read. Its error ends the scrub.
 	Pace func(bytes int) error
@@ -27,8 +27,8 @@ type Scrub struct {
 }
 
 // Scrub reads all segments from the disk, one after the other, verifies every record that
-// is needed, and tells what it finds. It may see items that have been overwritten
-// since: whoever is told looks again. It runs beside everything else.
+// is needed, and reports what it finds. It may report items that have been overwritten
+// since, so the caller must look again. It runs concurrently with everything else.
 func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 	found := func(f seglog.Finding) {
 		p := ring.PartitionID(f.Part)

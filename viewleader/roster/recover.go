@@ -26,7 +26,7 @@ const (
 	idJump         = 1000
 )
 
-// Report is what a server says to a view leader that has lost the roster.
+// Report is what a server tells a view leader that has lost the roster.
 type Report struct {
 	vocab.Register
 	View  *ring.View // the newest that it has used; nil: none
@@ -34,17 +34,16 @@ type Report struct {
 	Token uint64     // the highest that its copies know of any lock
 }
 
-// Recovery is what a roster is made of when there is none any more. DESIGN.md argues
-// why that is enough.
+// Recovery is what a lost roster is made from anew. DESIGN.md argues why it is enough.
 type Recovery struct {
 	Reports []Report        // one of each server
 	Without []ring.ServerID // members that are not waited for; what they report is not heard
-	// Unchanged is the operator's word on the time after the newest view that is
-	// reported: no server joined or came back that has not reported, and min-copies was
-	// lowered nowhere, neither by configuring it nor because members left.
+	// Unchanged: the operator vouches that since the newest reported view no server joined
+	// or came back that has not reported, and that min-copies was lowered nowhere, neither
+	// by configuring it nor because members left.
 	Unchanged bool
-	// AcceptLoss goes on without them even if writes that only they have were
-	// acknowledged: the operator's word.
+	// AcceptLoss: the operator lets recovery go on without them even if only they have some
+	// acknowledged writes.
 	AcceptLoss bool
 	At         int64 // unix ms
 }
