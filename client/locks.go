@@ -44,7 +44,7 @@ func (c *Client) LockGet(ctx context.Context, lock, holder string, o LockOptions
 }
 
 func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint64, o LockOptions) (Grant, error) {
-	q := wire.LockAsk{Lock: lock, Client: holder, Session: session, Shared: o.Shared, Knot: o.WaitInDeadlock, TTL: o.TTL}
+	q := wire.LockAsk{Lock: lock, Client: holder, Session: session, Shared: o.Shared, WaitInDeadlock: o.WaitInDeadlock, TTL: o.TTL}
 	// At first without waiting: a dead view leader is found out sooner so.
 	token, err := c.router.Leader().LockGet(ctx, q)
 	if wire.IsCode(err, wire.CodeLocked) && o.Wait != 0 {
@@ -54,7 +54,7 @@ func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint6
 			defer c.watchDeadlocks(ctx, lock, holder, o.OnDeadlock)()
 		}
 		if token, err = c.router.Leader().LockGet(ctx, q); err != nil && doubt {
-			err = wire.Unsettled(err)
+			err = wire.UnknownOutcome(err)
 		}
 	}
 	if err != nil {

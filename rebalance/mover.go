@@ -71,9 +71,9 @@ func NewMover(cfg Config, learner Learner) *Mover {
 	return m
 }
 
-// Adopt takes a view and its table once the server's lanes have adopted it.
-// What the view no longer wants is dropped, what it still wants goes on, from
-// another source where the old one has gone, and new transfers start.
+// Adopt takes a view and its table once the server's lanes have adopted it. Transfers that the
+// view no longer wants are dropped, the others go on, from another source if the old one has
+// gone, and new ones start.
 func (m *Mover) Adopt(v *ring.View, t *ring.Table) {
 	m.mu.Lock()
 	if m.mu.view == nil || v.Epoch >= m.mu.view.Epoch {
@@ -100,7 +100,7 @@ func (m *Mover) give(orders []order) {
 	}
 }
 
-// step brings what runs in line with the view. The caller holds mu.
+// step starts and drops transfers as the view asks for. The caller holds mu.
 func (m *Mover) step() (orders []order) {
 	if m.mu.view == nil {
 		return nil

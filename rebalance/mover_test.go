@@ -75,7 +75,7 @@ func act(v *ring.View, self ring.ServerID, ps ...ring.PartitionID) *ring.View {
 }
 
 func TestMoverToTheEnd(t *testing.T) {
-	v, _ := settled(t, 1, members(4), 64)
+	v, _ := converged(t, 1, members(4), 64)
 	v, tab := joined(t, v)
 	plan := missing(v, tab, 5)
 	clock, l := newFakeClock(), learned{}
@@ -106,7 +106,7 @@ func TestMoverToTheEnd(t *testing.T) {
 }
 
 func TestMoverFewestCopiesFirst(t *testing.T) {
-	v, _ := settled(t, 1, members(4), 64)
+	v, _ := converged(t, 1, members(4), 64)
 	v, tab := joined(t, v)
 	last := missing(v, tab, 5)
 	urgent := last[len(last)-1].Partition
@@ -119,7 +119,7 @@ func TestMoverFewestCopiesFirst(t *testing.T) {
 }
 
 func TestMoverNewerViews(t *testing.T) {
-	v, oldTab := settled(t, 1, members(4), 64)
+	v, oldTab := converged(t, 1, members(4), 64)
 	old := v
 	v, tab := joined(t, v)
 	l := learned{}
@@ -143,7 +143,7 @@ func TestMoverNewerViews(t *testing.T) {
 	// The ring wants nothing of us any more.
 	out := next.Clone()
 	out.Epoch++
-	out.Members[4].Standing = ring.Leaving
+	out.Members[4].Status = ring.Leaving
 	outTab, err := ring.TableOf(out, tab)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestMoverNewerViews(t *testing.T) {
 }
 
 func TestMoverStall(t *testing.T) {
-	v, _ := settled(t, 1, members(4), 64)
+	v, _ := converged(t, 1, members(4), 64)
 	v, tab := joined(t, v)
 	clock, l := newFakeClock(), learned{}
 	m := NewMover(Config{Self: 5, Parallel: 2, Clock: clock}, l)
@@ -183,7 +183,7 @@ func TestMoverStall(t *testing.T) {
 }
 
 func TestMoverPause(t *testing.T) {
-	v, _ := settled(t, 1, members(4), 64)
+	v, _ := converged(t, 1, members(4), 64)
 	v, tab := joined(t, v)
 	clock, l := newFakeClock(), learned{}
 	m := NewMover(Config{Self: 5, Parallel: 2, Clock: clock}, l)
@@ -281,7 +281,7 @@ func TestLimiterRate(t *testing.T) {
 }
 
 func TestProgressRate(t *testing.T) {
-	v, _ := settled(t, 1, members(4), 256)
+	v, _ := converged(t, 1, members(4), 256)
 	v, tab := joined(t, v)
 	plan := missing(v, tab, 5)
 	clock := newFakeClock()

@@ -10,13 +10,13 @@ import (
 func members(n int) []ring.Member {
 	ms := make([]ring.Member, n)
 	for i := range ms {
-		ms[i] = ring.Member{ID: ring.ServerID(i + 1), Standing: ring.In, Up: true}
+		ms[i] = ring.Member{ID: ring.ServerID(i + 1), Status: ring.In, Up: true}
 	}
 	return ms
 }
 
-// settled is a view whose acting replicas are the targets among the members.
-func settled(t testing.TB, epoch uint64, ms []ring.Member, partitions int) (*ring.View, *ring.Table) {
+// converged is a view whose acting replicas are the targets among the members.
+func converged(t testing.TB, epoch uint64, ms []ring.Member, partitions int) (*ring.View, *ring.Table) {
 	t.Helper()
 	v := &ring.View{Epoch: epoch, Members: ms, Partitions: make([]ring.Partition, partitions)}
 	tab, err := ring.NewTable(ms, partitions)
@@ -43,9 +43,9 @@ func joined(t testing.TB, v *ring.View) (*ring.View, *ring.Table) {
 }
 
 func TestPlan(t *testing.T) {
-	v, tab := settled(t, 1, members(5), 64)
+	v, tab := converged(t, 1, members(5), 64)
 	if got := Plan(v, tab); len(got) != 0 {
-		t.Errorf("a settled view needs %v", got)
+		t.Errorf("a converged view needs %v", got)
 	}
 	v, tab = joined(t, v)
 	v.Partitions[9].Acting = v.Partitions[9].Acting[:1]

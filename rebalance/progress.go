@@ -30,8 +30,8 @@ type meter struct {
 	}
 }
 
-// turn empties the buckets of the seconds that have gone by since the last call.
-func (m *meter) turn(now time.Duration) {
+// advance empties the buckets of the seconds that have gone by since the last call.
+func (m *meter) advance(now time.Duration) {
 	second := int64(now / time.Second)
 	if m.bytes == 0 && m.done == 0 {
 		m.began, m.second = now, second
@@ -47,20 +47,20 @@ func (m *meter) turn(now time.Duration) {
 }
 
 func (m *meter) add(now time.Duration, bytes uint64) {
-	m.turn(now)
+	m.advance(now)
 	m.bytes += bytes
 	m.buckets[m.second%meterSeconds].bytes += bytes
 }
 
 func (m *meter) finish(now time.Duration, bytes uint64) {
-	m.turn(now)
+	m.advance(now)
 	m.done++
 	m.doneBytes += bytes
 	m.buckets[m.second%meterSeconds].done++
 }
 
 func (m *meter) progress(now time.Duration, left int) Progress {
-	m.turn(now)
+	m.advance(now)
 	p := Progress{Left: left, Done: m.done, Bytes: m.bytes}
 	var bytes uint64
 	done := 0

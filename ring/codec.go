@@ -18,9 +18,9 @@ const (
 
 // The flags of an encoded partition.
 const (
-	flagSame   = 1 << iota // Writable is Acting
-	flagReborn             // Reborn follows
-	flagsAll   = flagSame | flagReborn
+	flagSame  = 1 << iota // Writable is Acting
+	flagReset             // ResetTerm follows
+	flagsAll  = flagSame | flagReset
 )
 
 // Bounds that a decoded view keeps to.
@@ -97,7 +97,7 @@ func appendMember(b []byte, m *Member) []byte {
 	b = codec.AppendString(b, m.Addr)
 	b = codec.AppendString(b, m.Zone)
 	b = binary.AppendUvarint(b, uint64(m.Weight))
-	b = append(b, byte(m.Standing))
+	b = append(b, byte(m.Status))
 	return codec.AppendBool(b, m.Up)
 }
 
@@ -109,15 +109,15 @@ func appendPartition(b []byte, p *Partition) []byte {
 	if slices.Equal(p.Acting, p.Writable) {
 		flags |= flagSame
 	}
-	if p.Reborn > 0 {
-		flags |= flagReborn
+	if p.ResetTerm > 0 {
+		flags |= flagReset
 	}
 	b = append(b, flags)
 	if flags&flagSame == 0 {
 		b = appendIDs(b, p.Writable)
 	}
-	if flags&flagReborn != 0 {
-		b = binary.AppendUvarint(b, p.Reborn)
+	if flags&flagReset != 0 {
+		b = binary.AppendUvarint(b, p.ResetTerm)
 	}
 	return b
 }
@@ -225,12 +225,12 @@ func decodeMember(r *codec.Reader) (m Member, err error) {
 	m.Addr, m.Zone = r.String(), r.String()
 	weight := r.Uvarint()
 	m.Weight = uint32(weight)
-	m.Standing = Standing(r.Byte())
+	m.Status = Status(r.Byte())
 	m.Up = r.Bool()
 	if err := r.Err(); err != nil {
 		return m, fmt.Errorf("member: %w", err)
 	}
-	if len(m.Addr) > textMax || len(m.Zone) > textMax || weight != uint64(m.Weight) || m.Standing < In || m.Standing > Out {
+	if len(m.Addr) > textMax || len(m.Zone) > textMax || weight != uint64(m.Weight) || m.Status < In || m.Status > Out {
 		return m, fmt.Errorf("member %v: %w", m.ID, codec.ErrMalformed)
 	}
 	return m, nil
@@ -268,10 +268,10 @@ func decodePartition(r *codec.Reader) (p Partition, err error) {
 	} else if p.Writable, err = decodeIDs(r); err != nil {
 		return p, err
 	}
-	if flags&flagReborn != 0 {
-		p.Reborn = r.Uvarint()
-		if r.Err() == nil && (p.Reborn == 0 || p.Reborn > p.Term) {
-			return p, fmt.Errorf("reborn in term %d of %d: %w", p.Reborn, p.Term, codec.ErrMalformed)
+	if flags&flagReset != 0 {
+		p.ResetTerm = r.Uvarint()
+		if r.Err() == nil && (p.ResetTerm == 0 || p.ResetTerm > p.Term) {
+			return p, fmt.Errorf("reset in term %d of %d: %w", p.ResetTerm, p.Term, codec.ErrMalformed)
 		}
 	}
 	return p, r.Err()

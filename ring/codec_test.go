@@ -16,7 +16,7 @@ func testView(rnd *rand.Rand, members, partitions int, epoch uint64) *View {
 	for i := range members {
 		v.Members = append(v.Members, Member{
 			ID: ServerID(i + 1), Store: [16]byte{byte(i)}, Incarnation: rnd.Uint64(), Start: rnd.Uint64(), Addr: "127.0.0.1:28600",
-			Zone: []string{"", "a"}[i%2], Weight: 1, Standing: Standing(1 + i%4), Up: i%3 == 0,
+			Zone: []string{"", "a"}[i%2], Weight: 1, Status: Status(1 + i%4), Up: i%3 == 0,
 		})
 	}
 	v.Partitions = make([]Partition, partitions)
@@ -36,7 +36,7 @@ func changeTestPartition(rnd *rand.Rand, v *View, i int, term uint64) {
 		p.Writable = []ServerID{1, 2}
 	}
 	if rnd.IntN(3) == 0 {
-		p.Reborn = 1 + rnd.Uint64N(term)
+		p.ResetTerm = 1 + rnd.Uint64N(term)
 	}
 	v.Partitions[i] = p
 }
@@ -110,9 +110,9 @@ func TestDecodeViewRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(v *View){
 		"members out of order": func(v *View) { v.Members[0], v.Members[1] = v.Members[1], v.Members[0] },
 		"member 0":             func(v *View) { v.Members[0].ID = 0 },
-		"a bad standing":       func(v *View) { v.Members[0].Standing = 9 },
+		"a bad status":         func(v *View) { v.Members[0].Status = 9 },
 		"three partitions":     func(v *View) { v.Partitions = v.Partitions[:3] },
-		"reborn later":         func(v *View) { v.Partitions[0].Reborn = v.Partitions[0].Term + 1 },
+		"reset later":          func(v *View) { v.Partitions[0].ResetTerm = v.Partitions[0].Term + 1 },
 		"acting 0":             func(v *View) { v.Partitions[0].Acting = []ServerID{0} },
 		"seventeen acting":     func(v *View) { v.Partitions[0].Acting = make([]ServerID, 17) },
 		"an endless address":   func(v *View) { v.Members[0].Addr = string(make([]byte, 2000)) },

@@ -18,8 +18,8 @@ type Deltas struct {
 	changed map[ServerID]uint64 // epoch of the last change after from
 }
 
-// Publish makes v the newest view. If it is not the next epoch, what changed may have
-// changed back in between, which receivers may have seen: nothing is known any more.
+// Publish makes v the newest view. If it is not the next epoch, a member may have changed and
+// changed back in between, and receivers may have seen that: then all members count as changed.
 func (d *Deltas) Publish(v *View) {
 	old := d.view
 	d.view = v
@@ -43,8 +43,8 @@ func (d *Deltas) Publish(v *View) {
 // View returns the newest view; nil before the first.
 func (d *Deltas) View() *View { return d.view }
 
-// Append appends the encoding of the newest view for who has one of epoch since; 0:
-// has none, and gets it whole.
+// Append appends the encoding of the newest view for a receiver that has one of epoch since;
+// 0: it has none, and gets the whole view.
 func (d *Deltas) Append(b []byte, since uint64) []byte {
 	if since == 0 || since < d.from {
 		return AppendView(b, d.view, since)

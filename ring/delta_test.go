@@ -16,7 +16,7 @@ func changeTestMembers(rnd *rand.Rand, v *View, next *ServerID) {
 	for range rnd.IntN(4) {
 		switch n := len(v.Members); {
 		case n < 3 || rnd.IntN(4) == 0:
-			v.Members = append(v.Members, Member{ID: *next, Addr: "127.0.0.1:1", Standing: In, Up: true})
+			v.Members = append(v.Members, Member{ID: *next, Addr: "127.0.0.1:1", Status: In, Up: true})
 			*next += 1 + ServerID(rnd.IntN(2)) // some ids are never a member's
 		case rnd.IntN(4) == 0:
 			i := rnd.IntN(n)

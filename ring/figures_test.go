@@ -36,7 +36,7 @@ type figures struct {
 func numbered(first, n int) []Member {
 	members := make([]Member, n)
 	for i := range members {
-		members[i] = Member{ID: ServerID(first + i), Standing: In}
+		members[i] = Member{ID: ServerID(first + i), Status: In}
 	}
 	return members
 }
@@ -93,7 +93,7 @@ func measure(t testing.TB, c choice, servers, partitions, sets, leavers int) fig
 		f.note(&f.balance, &f.balanceWorst, worstOver(copies, servers))
 		f.note(&f.primaries, &f.primariesWorst, worstOver(primaries, servers))
 
-		grown := table(append(slices.Clone(members), Member{ID: newcomer, Standing: In}))
+		grown := table(append(slices.Clone(members), Member{ID: newcomer, Status: In}))
 		gains, _ := held(grown)
 		f.note(&f.join, &f.joinWorst, float64(moved(now, grown))/float64(gains[newcomer]))
 		f.joins++

@@ -118,8 +118,8 @@ func TestTableDependsOnTargetsAlone(t *testing.T) {
 		members[i].Addr = strconv.Itoa(i)
 		members[i].Incarnation = uint64(i)
 	}
-	members[3].Standing = Draining
-	members = append(members, Member{ID: 7, Standing: Leaving, Up: true}, Member{ID: 8, Standing: Out})
+	members[3].Status = Draining
+	members = append(members, Member{ID: 7, Status: Leaving, Up: true}, Member{ID: 8, Status: Out})
 	if !sameTargets(want, mustTable(t, members, 512)) {
 		t.Error("placement changed")
 	}
@@ -141,10 +141,10 @@ func TestTableOf(t *testing.T) {
 		{"restart", true, func(m *Member) { m.Incarnation++ }},
 		{"address", true, func(m *Member) { m.Addr = "b:2" }},
 		{"up", true, func(m *Member) { m.Up = !m.Up }},
-		{"draining", true, func(m *Member) { m.Standing = Draining }},
+		{"draining", true, func(m *Member) { m.Status = Draining }},
 		{"zone", false, func(m *Member) { m.Zone = "y" }},
 		{"weight", false, func(m *Member) { m.Weight = 5 }},
-		{"leaving", false, func(m *Member) { m.Standing = Leaving }},
+		{"leaving", false, func(m *Member) { m.Status = Leaving }},
 		{"id", false, func(m *Member) { m.ID = 9 }},
 	} {
 		next := v.Clone()
@@ -201,7 +201,7 @@ func TestZones(t *testing.T) {
 		}
 	}
 	before := mustTable(t, tests["even"].members, 1024)
-	after := mustTable(t, append(tests["even"].members, Member{ID: 10, Zone: "b", Standing: In}), 1024)
+	after := mustTable(t, append(tests["even"].members, Member{ID: 10, Zone: "b", Status: In}), 1024)
 	gains, _ := held(after)
 	if n := moved(before, after); float64(n) > 1.35*float64(gains[10]) {
 		t.Errorf("a join in a zone moved %d copies for %d", n, gains[10])
@@ -210,7 +210,7 @@ func TestZones(t *testing.T) {
 
 func TestNeighbour(t *testing.T) {
 	members := numbered(1, 8)
-	members[7].Standing = Leaving // still somebody's neighbour
+	members[7].Status = Leaving // still somebody's neighbour
 	tab := mustTable(t, members, 64)
 	w := newWalk(tab)
 	for p := range PartitionID(64) {

@@ -10,7 +10,7 @@ func TestUnserved(t *testing.T) {
 	view := func(p Partition, up ...ServerID) *View {
 		v := &View{Partitions: []Partition{p}}
 		for id := ServerID(1); id <= 3; id++ {
-			v.Members = append(v.Members, Member{ID: id, Addr: "h:" + id.String(), Standing: In, Up: slices.Contains(up, id)})
+			v.Members = append(v.Members, Member{ID: id, Addr: "h:" + id.String(), Status: In, Up: slices.Contains(up, id)})
 		}
 		return v
 	}

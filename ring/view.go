@@ -31,19 +31,19 @@ func ParseServerID(s string) (ServerID, error) {
 // PartitionID numbers the partitions of a cluster from 0.
 type PartitionID uint32
 
-// Standing says what part a member has in placement, whether or not it is up.
-type Standing uint8
+// Status says what part a member has in placement, whether or not it is up.
+type Status uint8
 
-// The standings of a member.
+// The statuses of a member.
 const (
-	In       Standing = iota + 1 // a target wherever the ring says so
-	Draining                     // a planned restart: still a target, acting nowhere until it registers again
-	Leaving                      // no target any more; gone once nothing acts on it
-	Out                          // silent for --out-after: no target until it returns
+	In       Status = iota + 1 // a target wherever the ring says so
+	Draining                   // a planned restart: still a target, acting nowhere until it registers again
+	Leaving                    // no target any more; gone once nothing acts on it
+	Out                        // silent for --out-after: no target until it returns
 )
 
 // String returns the word that tables and JSON use.
-func (s Standing) String() string {
+func (s Status) String() string {
 	switch s {
 	case In:
 		return "in"
@@ -66,18 +66,18 @@ type Member struct {
 	Addr        string   // host:port where clients and servers reach it
 	Zone        string   // "" where zones are not used
 	Weight      uint32   // 1 unless weights are used
-	Standing    Standing
+	Status      Status
 	Up          bool // heartbeats arrive
 }
 
 // Target reports whether the ring may place partitions on m.
-func (m *Member) Target() bool { return m.Standing == In || m.Standing == Draining }
+func (m *Member) Target() bool { return m.Status == In || m.Status == Draining }
 
 // State is one word for tables: up, down, draining, leaving or out.
 func (m *Member) State() string {
 	switch {
-	case m.Standing != In:
-		return m.Standing.String()
+	case m.Status != In:
+		return m.Status.String()
 	case m.Up:
 		return "up"
 	}
@@ -91,10 +91,10 @@ type Partition struct {
 	MinCopies uint8      // acting replicas below which nothing is acknowledged
 	Acting    []ServerID // first is the primary; empty before any server joined
 	Writable  []ServerID // W: acting of the last term that had MinCopies of them
-	// Reborn is the term in which an operator gave up what was lost and the
+	// ResetTerm is the term in which an operator gave up what was lost and the
 	// partition was made anew, empty; 0: never. Copies from before are worth
 	// nothing.
-	Reborn uint64
+	ResetTerm uint64
 }
 
 // Primary returns the acting primary, or 0.
@@ -113,16 +113,16 @@ func SameServers(a, b []ServerID) bool {
 // IsActing reports whether id is among the acting replicas.
 func (p *Partition) IsActing(id ServerID) bool { return slices.Contains(p.Acting, id) }
 
-// Returners returns the members of W that do not act, while fewer act than
-// min-copies: they hold all that was acknowledged, and may act again until enough of
-// the targets do, also where the ring wants others by now or they are leaving. Members
-// are found by member.
+// Returners returns the members of W that do not act, as long as fewer than min-copies
+// act. They hold everything that was acknowledged, and may act again until enough of the
+// targets do, even if the ring wants others by now or they are leaving. Members are found
+// by member.
 func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 	if len(p.Acting) == 0 || len(p.Acting) >= int(p.MinCopies) {
 		return nil
 	}
 	for _, id := range p.Writable {
-		if m := member(id); m != nil && (m.Standing == In || m.Standing == Leaving) && !p.IsActing(id) {
+		if m := member(id); m != nil && (m.Status == In || m.Status == Leaving) && !p.IsActing(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -130,8 +130,8 @@ func (p *Partition) Returners(member func(ServerID) *Member) (ids []ServerID) {
 }
 
 // RecoveryJump is how far above all reported epochs a recovered view leader begins. A
-// server that has reported to one adopts nothing below: no view leader makes that many
-// epochs unheard (at one a millisecond in 49 days).
+// server that has reported to one adopts no view below that. No view leader makes that many
+// epochs without any server hearing of one: at one a millisecond it would take 49 days.
 const RecoveryJump = 1 << 32
 
 // Wanted returns who may act for p: the targets, and returners that are none.
@@ -145,7 +145,8 @@ func (p *Partition) Wanted(targets []ServerID, member func(ServerID) *Member) []
 	return wanted
 }
 
-// View is the view leader's word on the cluster. A published View is immutable.
+// View is what the view leader publishes of the cluster. A published View is immutable. The
+// term is that of Viewstamped Replication (Oki, Liskov 1988).
 type View struct {
 	Cluster    [16]byte
 	Epoch      uint64

@@ -26,7 +26,7 @@ type command struct {
 	// that this server is primary of.
 	part func(c *conn, args [][]byte) (v wire.Value, whole bool)
 
-	settle bool // what the connection asked for earlier comes first
+	inOrder bool // what the connection asked for earlier comes first
 }
 
 // multi is what becomes of a command after MULTI.
@@ -105,16 +105,16 @@ func fromRow(row *redis.Command) *command {
 // hosted says what is done for the rows of Redis's table that take more than keys and a
 // session.
 var hosted = map[string]command{
-	"randomkey":               {says: (*conn).sayRandomKey, settle: true},
-	"keys":                    {says: (*conn).sayKeys, settle: true},
-	"scan":                    {says: (*conn).sayScan, settle: true},
-	"dbsize":                  {says: (*conn).sayDBSize, part: (*conn).partDBSize, settle: true},
-	"flushall":                {says: (*conn).sayFlush, part: (*conn).partFlush, settle: true},
-	"flushdb":                 {says: (*conn).sayFlush, part: (*conn).partFlush, settle: true},
-	"wait":                    {says: (*conn).sayWait, settle: true},
+	"randomkey":               {says: (*conn).sayRandomKey, inOrder: true},
+	"keys":                    {says: (*conn).sayKeys, inOrder: true},
+	"scan":                    {says: (*conn).sayScan, inOrder: true},
+	"dbsize":                  {says: (*conn).sayDBSize, part: (*conn).partDBSize, inOrder: true},
+	"flushall":                {says: (*conn).sayFlush, part: (*conn).partFlush, inOrder: true},
+	"flushdb":                 {says: (*conn).sayFlush, part: (*conn).partFlush, inOrder: true},
+	"wait":                    {says: (*conn).sayWait, inOrder: true},
 	"quit":                    {run: (*conn).runQuit},
 	"reset":                   {says: (*conn).sayReset},
-	"info":                    {says: (*conn).sayInfo, settle: true},
+	"info":                    {says: (*conn).sayInfo, inOrder: true},
 	"config|get":              {says: (*conn).sayConfigGet},
 	"cluster|slots":           {says: (*conn).sayClusterSlots},
 	"cluster|shards":          {says: (*conn).sayClusterShards},
@@ -122,8 +122,8 @@ var hosted = map[string]command{
 	"cluster|keyslot":         {says: (*conn).sayClusterKeySlot},
 	"cluster|info":            {says: (*conn).sayClusterInfo},
 	"cluster|myid":            {says: (*conn).sayClusterMyID},
-	"cluster|countkeysinslot": {says: (*conn).sayCountKeysInSlot, settle: true},
-	"cluster|getkeysinslot":   {says: (*conn).sayGetKeysInSlot, settle: true},
+	"cluster|countkeysinslot": {says: (*conn).sayCountKeysInSlot, inOrder: true},
+	"cluster|getkeysinslot":   {says: (*conn).sayGetKeysInSlot, inOrder: true},
 	"multi":                   {run: (*conn).runMulti},
 	"exec":                    {run: (*conn).runExec},
 	"discard":                 {run: (*conn).runDiscard},
@@ -183,9 +183,9 @@ func (c *conn) reject(text string) error {
 	return nil
 }
 
-// standing is what a command is to a connection that may not ask for everything. One that
+// access is what a command is to a connection that may not ask for everything. One that
 // is kept for other servers is over with the link that it becomes.
-func (cmd *command) standing() (s front.Standing) {
+func (cmd *command) access() (s front.Access) {
 	if cmd.row != nil && cmd.row.HasFlag("no_auth") {
 		s |= front.Open
 	}
@@ -198,7 +198,7 @@ func (cmd *command) standing() (s front.Standing) {
 // runGuarded looks at a command of a connection that has not said its password or is kept
 // for other servers, or that is between MULTI and EXEC.
 func (c *conn) runGuarded(cmd *command, args [][]byte) error {
-	switch refusal, over := c.Admit(cmd.standing()); {
+	switch refusal, over := c.Admit(cmd.access()); {
 	case over:
 		c.replyError(refusal)
 		return errQuit
@@ -214,7 +214,7 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 
 // runSays answers a command whose reply is made on the spot.
 func (c *conn) runSays(cmd *command, args [][]byte) error {
-	if cmd.settle && !c.Settle() {
+	if cmd.inOrder && !c.AwaitReplies() {
 		return errStopped
 	}
 	v := cmd.says(c, args)

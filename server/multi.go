@@ -121,7 +121,7 @@ func (c *conn) runWatch(args [][]byte) error {
 		c.replyError(tooManyText)
 		return nil
 	}
-	if !c.Settle() {
+	if !c.AwaitReplies() {
 		return errStopped
 	}
 	found, failure, err := c.versions(args)

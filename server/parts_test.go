@@ -11,8 +11,8 @@ import (
 
 func TestClusterDescriptions(t *testing.T) {
 	v := &ring.View{Epoch: 5, Partitions: make([]ring.Partition, 4), Members: []ring.Member{
-		{ID: 1, Addr: "127.0.0.1:1000", Up: true, Standing: ring.In},
-		{ID: 2, Addr: "127.0.0.1:2000", Standing: ring.In},
+		{ID: 1, Addr: "127.0.0.1:1000", Up: true, Status: ring.In},
+		{ID: 2, Addr: "127.0.0.1:2000", Status: ring.In},
 	}}
 	v.Partitions[0].Acting = []ring.ServerID{1, 2}
 	v.Partitions[1].Acting = []ring.ServerID{1}

@@ -72,7 +72,7 @@ func (c *conn) sayScan(args [][]byte) wire.Value {
 // runScanRun is VR.SCAN, by which a gateway scans all slots in order, whoever serves
 // them: SCAN, but it ends where the partitions do that this server is primary of.
 func (c *conn) runScanRun(args [][]byte) error {
-	if !c.Settle() {
+	if !c.AwaitReplies() {
 		return errStopped
 	}
 	c.replyValue(c.sayScanRun(args))

@@ -101,7 +101,7 @@ func TestCorruptKeys(t *testing.T) {
 		c.expect(name, fmt.Sprint("v", int(s.ID()), "+"))
 	}
 	for _, s := range c.servers {
-		if r := c.scrub(s); r.Unmendable != 0 || r.Failed != "" {
+		if r := c.scrub(s); r.Unrepairable != 0 || r.Failed != "" {
 			t.Errorf("%v: %+v", s.ID(), r)
 		}
 	}
@@ -109,7 +109,7 @@ func TestCorruptKeys(t *testing.T) {
 		corrupt, mended := uint64(0), uint64(0)
 		for _, s := range c.servers {
 			st := s.stats()
-			corrupt, mended = corrupt+st.Corrupt, mended+st.Mended
+			corrupt, mended = corrupt+st.Corrupt, mended+st.Repaired
 		}
 		return corrupt >= 10 && mended >= 10
 	})
@@ -153,7 +153,7 @@ func TestDamagedLog(t *testing.T) {
 		c.expect(fmt.Sprint("k", i), string(value(i)))
 	}
 	// Whether a read or the scrub meets the damage first depends on who is primary by then.
-	if r := c.scrub(c.servers[2]); c.servers[2].store.Corruptions() == 0 && r.Corrupt == 0 || r.Unmendable != 0 || r.Failed != "" || r.Bytes < 20_000 {
+	if r := c.scrub(c.servers[2]); c.servers[2].store.Corruptions() == 0 && r.Corrupt == 0 || r.Unrepairable != 0 || r.Failed != "" || r.Bytes < 20_000 {
 		t.Errorf("%+v, %d corruptions", r, c.servers[2].store.Corruptions())
 	}
 	c.waitBalanced()

@@ -17,8 +17,8 @@ func (s *Server) stats() vocab.ServerStats {
 		t.DeltaPartitions += c.DeltaCopies
 		t.CopiedKeys += c.CopiedKeys
 		t.Corrupt += c.Corrupt
-		t.Mended += c.Mended
-		t.Unmendable += c.Unmendable
+		t.Repaired += c.Repaired
+		t.Unrepairable += c.Unrepairable
 	}
 	t.DiskFree, t.Full = s.store.DiskFree(), s.room.Full()
 	reached := s.frontend.Reached()

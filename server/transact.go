@@ -67,7 +67,7 @@ func (c *conn) runEvaluated(cmd *command, args [][]byte) error {
 // answer carries out the transaction on the keys of these names, after all that the
 // connection asked for before, and replies: what went well as say writes it.
 func (t *transaction) answer(names [][]byte, say func(*wire.Writer)) error {
-	if !t.c.Settle() {
+	if !t.c.AwaitReplies() {
 		return errStopped
 	}
 	t.add(names)

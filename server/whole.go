@@ -26,7 +26,7 @@ func (c *conn) runWhole(args [][]byte) error {
 	case errText != "" || row.Gateway.Way != redis.ToAll:
 		c.replyError(wire.CodeErr + " no server answers for its part of " + quote(args[1]))
 		return nil
-	case !c.Settle():
+	case !c.AwaitReplies():
 		return errStopped
 	}
 	v, whole := wire.Value{}, c.view().Epoch == epoch

@@ -101,6 +101,7 @@ var rules = []rule{
 	each("function length", checkFunctionLength),
 	each("no sleep in tests", checkNoSleep),
 	each("one table of commands", checkCommandLists),
+	each("former words", checkFormerWords),
 	{"package docs", checkPackageDocs},
 	{"top level", checkTopLevel},
 }

@@ -119,6 +119,7 @@ var pageRules = []struct {
 	{"paths in code", checkPaths},
 	{"wide code", checkCodeWidth},
 	{"words of the house", checkWords},
+	{"former words", checkFormerWordsInPages},
 	{"length of README", checkReadmeLength},
 }
 
@@ -260,6 +261,7 @@ func TestHousePagesRulesCanFail(t *testing.T) {
 		{"paths in code", "```\nscripts/gone\n```", "scripts/gone"},
 		{"wide code", "```\n" + long + "x\n```", "```\n" + long + "\n```\n" + long + "x"},
 		{"words of the house", "Knots", "knotty"},
+		{"former words", "It is mended.", "It is amended: `mend`."},
 		{"length of README", strings.Repeat("\n", readmeLinesMax+1), strings.Repeat("\n", readmeLinesMax)},
 	}
 	check := func(rule, readme string) (found []string) {

@@ -91,7 +91,7 @@ func (b *beats) registered(id ring.ServerID, q *vocab.Register) {
 	}
 }
 
-// broke notes that a connection ended: a strong hint that its server did.
+// broke notes that a connection ended, which is a strong hint that its server did too.
 func (b *beats) broke(c *conn) {
 	soon := b.opts.Now().Add(b.opts.DownAfter / hintShare)
 	b.mu.Lock()
@@ -106,8 +106,8 @@ func (b *beats) broke(c *conn) {
 	}
 }
 
-// signs says what is known of a server's process: when it was last heard (zero:
-// not since this start) and whether its connection stands.
+// signs returns what is known of a server's process: when it was last heard (zero:
+// not since this start), and whether its connection is up.
 func (b *beats) signs(m *roster.MemberState) (at time.Time, connected bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,7 +143,7 @@ type verdict struct {
 	out    []ring.ServerID
 }
 
-// judge looks at everyone's silence.
+// judge returns which servers have been silent for too long.
 func (b *beats) judge(members []roster.MemberState) verdict {
 	now := b.opts.Now()
 	b.mu.Lock()
@@ -172,16 +172,16 @@ func (b *beats) judge(members []roster.MemberState) verdict {
 			maybe = true // silent too, but not for long enough
 		}
 	}
-	// When nobody is heard it is rather this view leader that is cut off. All of
-	// them are then declared down together, which leaves the acting sets alone.
+	// If no server is heard, it is more likely that this view leader is cut off. All
+	// of them are then declared down together, which leaves the acting sets alone.
 	if len(overdue) > 0 && (heardLately || !maybe) {
 		v.expire = append(v.expire, overdue...)
 	}
 	return v
 }
 
-// forgiveOwnSilence gives everyone the time during which this process did not
-// look, because it was paused or starved.
+// forgiveOwnSilence gives every server a full timeout if this process did not look for
+// long, because it was paused or starved.
 func (b *beats) forgiveOwnSilence(now time.Time) {
 	gap := now.Sub(b.mu.checked)
 	b.mu.checked = now

@@ -122,10 +122,10 @@ func (c *conn) hungUp() bool {
 	}
 }
 
-// standings are what commands are to connections that may not ask for everything: those
+// access is what commands are to connections that may not ask for everything: those
 // without the password, and those that are kept for servers and view leaders. Servers
 // wait for views on the connection that they send heartbeats on.
-var standings = map[string]front.Standing{
+var access = map[string]front.Access{
 	"AUTH": front.Open | front.ForPeers, "QUIT": front.Open, wire.CmdView: front.ForPeers,
 	wire.CmdRegister: front.OfPeers, wire.CmdHeartbeat: front.OfPeers, wire.CmdChange: front.OfPeers, wire.CmdConfirm: front.OfPeers,
 	wire.CmdReport: front.OfPeers, wire.CmdJoin: front.OfPeers, wire.CmdPeer: front.OfPeers,
@@ -141,7 +141,7 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		copy(r.id[:], args[last])
 		args = args[:last]
 	}
-	refusal, over := c.Admit(standings[name])
+	refusal, over := c.Admit(access[name])
 	switch {
 	case refusal != "":
 		r.error(refusal)
@@ -154,7 +154,7 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 	case lost != nil && !meanwhile[name]:
 		r.fail(wire.CodeRecovering, lost.answer())
 	case !anyones[name] && !c.s.serves():
-		r.fail(wire.CodeNotHead, c.s.standing.Load().headAddr())
+		r.fail(wire.CodeNotHead, c.s.groupStatus.Load().headAddr())
 	default:
 		h.serve(c, r, args[1:])
 	}

@@ -57,9 +57,8 @@ type raftLog struct {
 	kept
 }
 
-// kept is what is written anew, together with the identity, at every change. Entries and
-// snapshot that it tells of and that are not there are damage, whatever the store thinks
-// of itself.
+// kept is what every change writes anew, together with the identity. If entries or the
+// snapshot that it names are not there, that is damage, whatever the store reports.
 type kept struct {
 	hard     hardState
 	snapshot uint64 // index of the last entry in it; 0: there is none
@@ -111,13 +110,13 @@ func decodeState(b []byte) (i identity, k kept, err error) {
 
 // logOptions are those of the store under a log.
 func logOptions(logger *slog.Logger) seglog.Options {
-	// A command waits for a write of one block, again and again: into zeros that takes
-	// less time, and there are few enough of them to write the zeros ahead.
+	// Each command waits for a write of one block. A write into zeros takes less time, and
+	// there are few enough of them to write the zeros ahead.
 	return seglog.Options{SegmentBytes: segmentBytes, Zeroed: true, Logger: logger}
 }
 
-// openLog opens the log in the folder dir; fs is that folder, nil: the disk's. It opens
-// nothing of which something that was acknowledged may be missing.
+// openLog opens the log in the folder dir; fs is that folder, nil: the disk's. It refuses a
+// log of which acknowledged entries may be missing.
 func openLog(dir string, fs disk.FS, opts seglog.Options) (*raftLog, error) {
 	if fs == nil {
 		var err error
@@ -156,9 +155,9 @@ func openLog(dir string, fs disk.FS, opts seglog.Options) (*raftLog, error) {
 	return l, nil
 }
 
-// damaged says what to do about a log that can't be trusted any more. Who started on
-// what is left of it could give a second vote in a term, or be elected without entries
-// that were acknowledged.
+// damaged says what to do about a log that can no longer be trusted. A member that started
+// on what is left of it could vote twice in a term, or be elected without entries that
+// were acknowledged.
 func damaged(dir string, err error) error {
 	return fmt.Errorf("the log in %s is damaged: %w. Move the folder away and start on an empty one: "+
 		"with the same flags if others of the group are up, which then let it in anew; with --recover if this is the only view leader", dir, err)

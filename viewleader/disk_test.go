@@ -367,7 +367,7 @@ func TestIncompleteLog(t *testing.T) {
 // ends.
 func TestFailedLog(t *testing.T) {
 	errDisk := errors.New("the disk does not like it")
-	for _, kind := range []crashdisk.StepKind{crashdisk.WriteSync, crashdisk.Settle} {
+	for _, kind := range []crashdisk.StepKind{crashdisk.WriteSync, crashdisk.WriteSyncEnd} {
 		folder, want := writtenLog(t)
 		l, err := openLog("data", folder, smallLog)
 		if err != nil {

@@ -17,7 +17,7 @@ const (
 	electionTicks = 80   // a head without a majority for this long steps down
 	forgetTicks   = 28   // of silence after which a head is given up
 	cutTicks      = 2    // the same, when its connection broke: a process that died
-	turnTicks     = 3    // between the members' turns to stand
+	staggerTicks  = 3    // between the members' turns to stand
 	startTicks    = 8    // after a start, for the present head to be heard
 	retryTicks    = 4    // after an election that nobody won; doubled with each one more
 	retryDoubles  = 5    // at most
@@ -26,13 +26,13 @@ const (
 	jitterTicks   = 8    // drawn on top, so that members do not stand against each other
 )
 
-// election is when this member stands as the head.
+// election decides when this member stands for head.
 type election struct {
 	ticks   int
 	silence int  // ticks since the head was heard
 	cut     bool // the head's connection broke, and nothing was heard since
-	// lost is who was given up last, and in which term. patience grows when that one
-	// is heard again: it was not dead, its disk or this one was slow.
+	// lost is the head that was given up last, and in which term. patience grows when
+	// that one is heard again: it was not dead, its disk or this one was slow.
 	lost     uint64
 	lostTerm uint64
 	patience int
@@ -52,15 +52,15 @@ func (g *group) stand() {
 	if err := g.node.Campaign(); err != nil {
 		g.logger.Warn("could not stand as the head", "err", err)
 	}
-	// Votes are worth a sync of two disks: who stands again before they can be there
-	// ends its own election.
+	// A vote takes the sync of two disks: a member that stands again before the votes
+	// can arrive ends its own election.
 	e := &g.election
 	e.wait = (retryTicks + g.random.IntN(jitterTicks)) << min(e.failures, retryDoubles)
 	e.failures++
 }
 
-// tick lets time pass: a head keeps its followers, a follower looks whether its
-// head is still there.
+// tick lets time pass: a head sends heartbeats, a follower checks whether its head is
+// still there.
 func (g *group) tick() {
 	e := &g.election
 	e.ticks++
@@ -85,28 +85,28 @@ func (g *group) tick() {
 		}
 		e.lost, e.lostTerm = g.lead, g.node.BasicStatus().GetTerm()
 		g.logger.Warn("the head is silent", "head", g.lead, "for", time.Duration(e.silence)*raftTick, "connection broke", e.cut)
-		e.wait = turnTicks*g.turn() + g.random.IntN(2)
+		e.wait = staggerTicks*g.rank() + g.random.IntN(2)
 		if err := g.node.ForgetLeader(); err != nil {
 			g.logger.Warn("could not give up the head", "err", err)
 		}
 		return
 	}
-	// Who is no voter yet, as far as it knows, gives up a silent head as well: the
-	// others may know better, and need its vote.
+	// A member that is no voter yet, as far as it knows, also gives up a silent head: the
+	// others may know that it is one, and need its vote.
 	if e.wait--; e.wait < 0 && (g.isVoter(g.id) || slices.Contains(g.conf.GetVotersOutgoing(), g.id)) {
 		g.stand()
 	}
 }
 
-// turn is how many voters stand before this member when the head is given up, so
+// rank returns how many voters stand before this member when the head is given up, so
 // that they do not stand against each other.
-func (g *group) turn() (turn int) {
+func (g *group) rank() (before int) {
 	for _, id := range g.conf.GetVoters() {
 		if id < g.id && id != g.lead {
-			turn++
+			before++
 		}
 	}
-	return turn
+	return before
 }
 
 // step takes a message of another member.
@@ -119,7 +119,7 @@ func (g *group) step(m *pb.Message) {
 		return
 	}
 	if e := &g.election; g.lead == 0 && e.failures > 0 && !g.active(m.GetFrom()) {
-		// Who came back may be what a majority was short of.
+		// The member that came back may complete a majority.
 		e.failures, e.wait = 0, min(e.wait, retryTicks+g.random.IntN(jitterTicks))
 	}
 	g.election.heard[m.GetFrom()] = g.election.ticks
@@ -164,7 +164,7 @@ func (g *group) follow() {
 	g.changed(g.members, g.lead)
 }
 
-// handOver lets the member that is furthest take over, before this one ends.
+// handOver lets the member with the longest log take over, before this one ends.
 func (g *group) handOver() {
 	if !g.isHead() {
 		return
@@ -183,7 +183,7 @@ func (g *group) handOver() {
 	}
 }
 
-// active reports that a member was heard lately.
+// active reports whether a member was heard lately.
 func (g *group) active(id uint64) bool {
 	at, ok := g.election.heard[id]
 	return id == g.id || ok && g.election.ticks-at < forgetTicks

@@ -21,10 +21,10 @@ const (
 	enterLogWait = 10 * time.Second       // between words on what is waited for
 )
 
-// enter finds the group of a new data folder: the one that the others are in, or
-// one that begins. It begins only when every view leader named is there, new and
-// told of the same ones: a lost folder can't begin a second group beside the one
-// that the others remember, whoever of them is down.
+// enter finds the group of a new data folder: the one that the others are in, or a new
+// one. A new one begins only when every view leader named is up, is new, and was told
+// the same list. So a lost folder cannot begin a second group beside the one that the
+// others remember, whoever of them is down.
 func (s *Service) enter() error {
 	told := time.Now()
 	for {
@@ -54,8 +54,8 @@ func (s *Service) enter() error {
 	}
 }
 
-// lookForGroup asks everyone once. Without an id and a reason to wait this one is
-// to found the group.
+// lookForGroup asks every view leader once. If it returns neither an id nor a reason to
+// wait, this one is to found the group.
 func (s *Service) lookForGroup() (id identity, why string, err error) {
 	mine := s.disk.identity
 	peers := s.opts.peers()
@@ -125,7 +125,7 @@ func (s *Service) found() error {
 	return foundGroup(s.disk, roster.New(s.opts.rosterConfig(cluster)), founderID, s.advertised(), s.opts.peers())
 }
 
-// foundGroup makes a new folder that of a cluster's first view leader, which begins
+// foundGroup makes a new folder the one of a cluster's first view leader, which begins
 // with a roster.
 func foundGroup(d *raftLog, state *roster.State, founder uint64, addr string, peers []string) error {
 	id := identity{store: d.identity.store, cluster: state.Cluster(), id: founder}
@@ -140,10 +140,10 @@ func foundGroup(d *raftLog, state *roster.State, founder uint64, addr string, pe
 		Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{founder}}}})
 }
 
-// announce tells the head where this member is now, until it has been heard or
-// this member is the head itself.
+// announce tells the head this member's address, until the head has heard it or this
+// member is the head itself.
 func (s *Service) announce(addrs []string) {
-	st := s.standing.Load()
+	st := s.groupStatus.Load()
 	q := wire.Join{Cluster: st.cluster, ID: st.self, Store: s.disk.identity.store, Addr: s.advertised(), Peers: s.opts.peers()}
 	for {
 		for _, addr := range addrs {
@@ -175,7 +175,7 @@ func (c *conn) join(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, err.Error())
 		return
 	}
-	st := c.s.standing.Load()
+	st := c.s.groupStatus.Load()
 	if st.self == 0 {
 		r.bulk(wire.AppendJoined(nil, &wire.Joined{Peers: c.s.opts.peers()}))
 		return
@@ -195,7 +195,7 @@ func (c *conn) join(r *reply, args [][]byte) {
 				return
 			}
 		}
-		r.fail(wire.CodeErr, "not a member all the same")
+		r.fail(wire.CodeErr, "still not a member")
 	}})
 }
 
@@ -209,7 +209,7 @@ func (s *Service) change(ch change) {
 
 // groupOf answers with this view leader's picture of the group.
 func (c *conn) groupOf(r *reply, _ [][]byte) {
-	st := c.s.standing.Load()
+	st := c.s.groupStatus.Load()
 	if st.self == 0 {
 		r.bulk(wire.AppendGroup(nil, &wire.Group{Awaited: c.s.opts.peers()}))
 		return

@@ -17,8 +17,8 @@ type events struct {
 	kept []vocab.Event // oldest first; guarded by waiters.mu
 }
 
-// keptMax is how many events are kept here: a few times what the roster keeps, for
-// it is asked for all of them only when these are too many.
+// keptMax is how many events are kept here: a few times what the roster keeps, because the
+// roster is asked for all of its events only when these are too many.
 const keptMax = 4 * (roster.EventsMax + roster.LockEventsMax)
 
 // publish answers everyone who waits for what is new.

@@ -31,13 +31,12 @@ const (
 
 // Why a command was not answered by the roster.
 var (
-	// errStopped is what a command gets that the service had no time for.
+	// errStopped: the service ended before the command was decided.
 	errStopped = errors.New("the view leader stops")
-	// errNotHead is what a command gets that another view leader must decide. It
-	// was not carried out.
+	// errNotHead: another view leader must decide the command. It was not carried out.
 	errNotHead = errors.New("this view leader is not the head")
-	// errUnsure is what a command gets whose view leader ceased to be the head
-	// meanwhile: the next head may find it in its log, or not.
+	// errUnsure: this view leader ceased to be the head before the command was decided.
+	// The next head may find the command in its log, or not.
 	errUnsure = errors.New("this view leader is not the head any more: the command may have been carried out")
 	// ErrRemoved ends a view leader that is no member of the group any more.
 	ErrRemoved = errors.New("this view leader was removed from the group")
@@ -52,14 +51,14 @@ type proposal struct {
 	done   func(roster.Result, error)
 }
 
-// question is a look at the state as of now: the head makes sure first that it
-// still is the head. done is called by the loop and must not wait.
+// question is a linearizable read of the state: the head first makes sure that it still
+// is the head. done is called by the loop and must not wait.
 type question struct {
 	done func(*roster.State, error)
 }
 
-// change is a change of the members on its way into the log. make looks at the
-// members as they are when its turn comes. done is called by the loop.
+// change is a change of the members on its way into the log. make gets the members as
+// they are when the change is next. done is called by the loop.
 type change struct {
 	make func(m *membership) (conf []*pb.ConfChangeSingle, err error) // m is a copy, to be changed
 	done func(m *membership, err error)
@@ -183,8 +182,8 @@ func newGroup(d *raftLog, o groupOptions, h hooks) (*group, error) {
 	return g, nil
 }
 
-// knownAlone reports that this member is the only one, and that nothing in its log
-// could change that.
+// knownAlone reports whether this member is the only one, and nothing in its log could
+// change that.
 func (g *group) knownAlone() (bool, error) {
 	last, err := g.disk.memory.LastIndex()
 	if err != nil || !g.alone() {
@@ -304,8 +303,8 @@ func (g *group) enqueue(p proposal) {
 	g.lingers = append(g.lingers, p)
 }
 
-// propose puts what waits into the log: what is urgent at once, the rest when it
-// has lingered. It reports whether Raft has something to do now.
+// propose puts waiting commands into the log: urgent ones at once, the others when they
+// have lingered. It reports whether Raft has something to do now.
 func (g *group) propose() bool {
 	if !g.serving {
 		g.refuse()
@@ -356,7 +355,7 @@ func (g *group) proposeOne(batch []proposal) {
 
 func (g *group) isHead() bool { return g.node.BasicStatus().RaftState == raft.StateLeader }
 
-// alone reports that this member decides by itself.
+// alone reports whether this member decides by itself.
 func (g *group) alone() bool {
 	return len(g.conf.GetVoters()) == 1 && g.conf.GetVoters()[0] == g.id && len(g.conf.GetVotersOutgoing()) == 0
 }
@@ -382,7 +381,7 @@ func (g *group) refuseAll(why error) {
 	g.urgent, g.lingers, g.waiting, g.desired = nil, nil, nil, nil
 }
 
-// abandon answers everything that will not be done any more.
+// abandon answers everything that will no longer be done.
 func (g *group) abandon() {
 	if g.serving {
 		g.serving = false
@@ -393,7 +392,7 @@ func (g *group) abandon() {
 	g.refuseAll(errStopped)
 }
 
-// giveUp answers what is under way: this member will not know what comes of it.
+// giveUp answers what is under way: this member will not learn what came of it.
 func (g *group) giveUp(why error) {
 	for seq, batch := range g.pending {
 		delete(g.pending, seq)
@@ -413,8 +412,9 @@ func (g *group) giveUp(why error) {
 	}
 }
 
-// process does what Raft wants done: what others must know goes out while the
-// entries are written; then what says that they are; then what they commit.
+// process does what Raft asks for. Entries go out to the others while they are written
+// here, then go out the messages that rely on the write, then committed entries are
+// applied.
 func (g *group) process() error {
 	for g.node.HasReady() {
 		rd := g.node.Ready()
@@ -433,9 +433,9 @@ func (g *group) process() error {
 			}
 		}
 		if g.confIndex > g.snapshot {
-			// A restart begins with the members of the snapshot, for a commit alone is
-			// not written: it must not take a former majority for one. And a newcomer
-			// takes no snapshot from before it was let in.
+			// A restart begins with the members of the snapshot, because a commit alone is
+			// not written. It must not take a former majority for one. A newcomer also
+			// accepts no snapshot from before it was let in.
 			if err := g.compact(); err != nil {
 				return err
 			}
@@ -467,8 +467,8 @@ func sorted(messages []*pb.Message) (now, afterSync []*pb.Message) {
 	return now, afterSync
 }
 
-// hold keeps back what tells a follower nothing but how much is committed. The next
-// entries that go to it say so too; without any it goes out with the next tick, and
+// hold keeps back messages that only tell a follower how much is committed. The next
+// entries for it say so too. Without any, the message goes out with the next tick, or
 // before a change of members takes effect. So a command costs one message to each
 // follower and one back, not two.
 func (g *group) hold(messages []*pb.Message) []*pb.Message {
@@ -530,7 +530,7 @@ func (g *group) answer(ask uint64) {
 	delete(g.asked, ask)
 }
 
-// raftLogger passes on what the library says; its panics stay panics.
+// raftLogger logs what the library logs; its panics stay panics.
 type raftLogger struct{ l *slog.Logger }
 
 func (r raftLogger) Debug(v ...any)              { r.l.Debug("raft", "says", fmt.Sprint(v...)) }

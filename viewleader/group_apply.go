@@ -83,7 +83,7 @@ func (g *group) applyCommands(e *pb.Entry) error {
 		delete(g.pending, from.seq)
 	}
 	for i := range results {
-		// First that a client waits in line, then that it is its turn.
+		// A client hears that it waits before it hears that the lock is granted.
 		if batch != nil {
 			batch[i].done(results[i], nil)
 		}

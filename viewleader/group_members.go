@@ -15,7 +15,7 @@ import (
 // promoteLag is how many entries a newcomer may be behind to become a voter.
 const promoteLag = 100
 
-// errUnchanged is what a change says that has been made already.
+// errUnchanged is the error of a change that has been made already.
 var errUnchanged = errors.New("nothing to change")
 
 // tickHead is what only the head does every tickEvery.
@@ -98,8 +98,8 @@ func (g *group) listSelf() {
 	}})
 }
 
-// promote makes a voter of a newcomer that has caught up, in the place of the
-// member whose folder was lost if there is one: one change, by joint consensus.
+// promote makes a voter of a newcomer that has caught up. If it replaces a member whose
+// folder was lost, that is one change, by joint consensus.
 func (g *group) promote() {
 	if len(g.conf.GetLearners()) == 0 {
 		return
@@ -173,9 +173,9 @@ func (g *group) rejoin(m *membership, o *member, q *wire.Join) error {
 	return nil
 }
 
-// admit lets a data folder in that never belonged to the group. At a member's
-// address it takes that one's place, whose folder must have been lost: it gets an
-// id of its own, for what the lost folder promised to Raft is forgotten.
+// admit lets in a data folder that never belonged to the group. At a member's address it
+// replaces that member, whose folder must have been lost. It gets an id of its own,
+// because what the lost folder promised to Raft is forgotten.
 func (g *group) admit(m *membership, q *wire.Join) ([]*pb.ConfChangeSingle, error) {
 	old := m.at(q.Addr)
 	switch {
@@ -201,7 +201,7 @@ func (g *group) admit(m *membership, q *wire.Join) ([]*pb.ConfChangeSingle, erro
 	return append(conf, confChange(pb.ConfChangeAddLearnerNode, id)), nil
 }
 
-// expect lets an address in that is to join.
+// expect notes an address that may join.
 func (g *group) expect(addr string) func(*membership) ([]*pb.ConfChangeSingle, error) {
 	return func(m *membership) ([]*pb.ConfChangeSingle, error) {
 		switch {

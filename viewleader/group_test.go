@@ -506,8 +506,8 @@ func (w *groupWorld) tick() {
 	}
 }
 
-// settle heals everything and waits until all vote, agree and have what was acked.
-func (w *groupWorld) settle() {
+// heal repairs every link, starts every member and waits until all vote, agree and have what was acked.
+func (w *groupWorld) heal() {
 	clear(w.cut)
 	for range 4000 {
 		for _, addr := range w.addrs {
@@ -531,7 +531,7 @@ func (w *groupWorld) settle() {
 		}
 	}
 	h := w.head()
-	w.t.Fatalf("seed %d: not settled: head %v, %d commands without an answer, %d messages", w.seed, h != nil, len(w.asked), len(w.net))
+	w.t.Fatalf("seed %d: not healed: head %v, %d commands without an answer, %d messages", w.seed, h != nil, len(w.asked), len(w.net))
 }
 
 func (w *groupWorld) agreed(h *groupNode) bool {
@@ -576,7 +576,7 @@ func TestGroupSeeds(t *testing.T) {
 		for range 3000 {
 			w.event()
 		}
-		w.settle()
+		w.heal()
 		w.end()
 		c, s := &total.counted, &w.counted
 		c.acks, c.unsure, c.crashes, c.wipes = c.acks+s.acks, c.unsure+s.unsure, c.crashes+s.crashes, c.wipes+s.wipes

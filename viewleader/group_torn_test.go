@@ -21,7 +21,7 @@ var smallLog = seglog.Options{SegmentBytes: 64 << 10, Manual: true}
 // aboutToWrite is called before each step of the disk. The world waits for synced writes
 // alone: nothing of n may be touched in others.
 func (n *groupNode) aboutToWrite(s crashdisk.Step) error {
-	if s.Kind != crashdisk.Settle || n.tear == 0 {
+	if s.Kind != crashdisk.WriteSyncEnd || n.tear == 0 {
 		return nil
 	}
 	if n.tear--; n.tear == 0 {

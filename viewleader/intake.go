@@ -18,7 +18,7 @@ func (c *conn) peer(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, err.Error())
 		return
 	}
-	st := c.s.standing.Load()
+	st := c.s.groupStatus.Load()
 	switch {
 	case st.self == 0:
 		r.fail(wire.CodeUnavailable, "this view leader looks for its group yet")
@@ -81,7 +81,7 @@ func (c *conn) deliver(b []byte) bool {
 		c.s.opts.Logger.Warn("a view leader sent what is no message of its own", "id", c.from, "err", err)
 		return false
 	}
-	if st := c.s.standing.Load(); st.members.removed(c.from) {
+	if st := c.s.groupStatus.Load(); st.members.removed(c.from) {
 		rep := c.newReply()
 		rep.fail(wire.CodeRemoved, fmt.Sprintf("view leader %d was removed from the group", c.from))
 		c.queue(rep)

@@ -81,8 +81,8 @@ func (l *links) set(m *membership, self uint64) {
 	}
 }
 
-// met makes a link to a member that said where it is. A newcomer knows the head so,
-// and who lags a new member.
+// met makes a link to a member that said where it is. That is how a newcomer learns of
+// the head, and how a member that lags learns of a new one.
 func (l *links) met(id uint64, addr string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,8 +124,8 @@ func (l *links) send(messages []*pb.Message) {
 	}
 }
 
-// direct writes a message from the Raft loop itself, when no other is on its way and
-// the network takes it at once: no other goroutine need wake up for it.
+// direct writes a message from the Raft loop itself, if no other is on its way and the
+// network takes it at once, so that no other goroutine need wake up for it.
 func (k *link) direct(m *pb.Message) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -162,8 +162,8 @@ func (k *link) lend(c syscall.RawConn) {
 	}
 }
 
-// take has the Raft loop write no more, and returns what it could not write of its
-// last message.
+// take stops the Raft loop from writing, and returns the part of its last message that it
+// could not write.
 func (k *link) take() []byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -204,7 +204,7 @@ func (k *link) run(ctx context.Context) {
 }
 
 func (k *link) hello() []byte {
-	st := k.s.standing.Load()
+	st := k.s.groupStatus.Load()
 	return wire.AppendPeerHello(nil, &wire.PeerHello{Cluster: st.cluster, From: st.self, To: k.id, Addr: k.s.advertised()})
 }
 
@@ -343,7 +343,7 @@ func (k *link) runSnapshots(ctx context.Context) {
 		select {
 		case m := <-k.snapshots:
 			if err := k.sendSnapshot(ctx, m); err != nil {
-				k.s.opts.Logger.Warn("a snapshot did not arrive", "id", k.id, "addr", k.addr, "err", err)
+				k.s.opts.Logger.Warn("cannot send a snapshot", "id", k.id, "addr", k.addr, "err", err)
 				k.s.report(func(g *group) { g.node.ReportSnapshot(k.id, raft.SnapshotFailure) })
 				continue
 			}

@@ -12,7 +12,7 @@ func (c *conn) lockGet(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, err.Error())
 		return
 	}
-	c.s.lines.get(r, &q)
+	c.s.lockQueues.get(r, &q)
 }
 
 func (c *conn) lockFree(r *reply, args [][]byte) {

@@ -9,9 +9,9 @@ import (
 	"viewring/viewleader/roster"
 )
 
-// acceptLoss gives partitions up, once a lease that could stand now is over: by
-// this process's own clock, which is no stamp and knows of no time before its
-// start. The roster looks at the stamps, too.
+// acceptLoss gives partitions up once every lease that could stand now is over, by this
+// process's monotonic clock, which knows of no time before its start. The roster looks
+// at the stamps too.
 func (c *conn) acceptLoss(r *reply, args [][]byte) {
 	ps, err := wire.DecodePartitions(args[0])
 	if err != nil {

@@ -62,7 +62,7 @@ func TestAcceptLoss(t *testing.T) {
 		t.Errorf("given up after %v, the lease is %v", took, lease)
 	}
 	v = waitView(t, l, v, func(v *ring.View) bool { return v.Epoch >= epoch })
-	if p := v.Partitions[3]; p.Reborn != epoch || !slices.Equal(p.Acting, []ring.ServerID{2}) || v.Partitions[5].Reborn != 0 {
+	if p := v.Partitions[3]; p.ResetTerm != epoch || !slices.Equal(p.Acting, []ring.ServerID{2}) || v.Partitions[5].ResetTerm != 0 {
 		t.Errorf("%+v", v.Partitions)
 	}
 	if events := <-next; len(events) != 1 || events[0].Kind != "accepted-loss" || events[0].Detail != "2 partitions: 3-4" || events[0].Epoch != epoch {
@@ -83,7 +83,7 @@ func TestAcceptLossIsCancelled(t *testing.T) {
 	if _, err := l.AcceptLoss(t.Context(), []ring.PartitionID{4}); err != nil {
 		t.Fatal(err)
 	}
-	if v = waitView(t, l, v, func(v *ring.View) bool { return v.Partitions[4].Reborn > 0 }); v.Partitions[3].Reborn != 0 {
+	if v = waitView(t, l, v, func(v *ring.View) bool { return v.Partitions[4].ResetTerm > 0 }); v.Partitions[3].ResetTerm != 0 {
 		t.Errorf("%+v", v.Partitions[3])
 	}
 }

@@ -11,8 +11,8 @@ import (
 // membersMax bounds a group: more members make it slower, not safer.
 const membersMax = 7
 
-// founderID is the first member's; ids count on from there and are never used
-// again, so that no member ever votes with what another one promised.
+// founderID is the id of the first member. Ids count up from there and are never reused,
+// so that no member ever votes against what another one promised.
 const founderID = 1
 
 // membership is who belongs to the group, as every member knows it: Raft itself
@@ -57,8 +57,8 @@ func (m *membership) at(addr string) *member {
 	return nil
 }
 
-// removed reports that id was a member and is none any more. An id that is yet to
-// come may belong to a member that this one has not heard of.
+// removed reports whether id was a member and no longer is. An id that was not given out
+// yet may belong to a member that this one has not heard of.
 func (m *membership) removed(id uint64) bool { return id < m.next && m.of(id) == nil }
 
 // admit adds a member for a data folder that never belonged to the group.
@@ -117,8 +117,8 @@ const (
 	membershipVersion = 1
 )
 
-// origin says who wrote an entry: the process, by a number drawn at its start, and
-// the how-many-th of its own.
+// origin says who wrote an entry: the process, by a number drawn at its start, and the
+// entry's number among those of the process.
 type origin struct{ nonce, seq uint64 }
 
 func (o origin) append(b []byte) []byte {

@@ -76,7 +76,7 @@ func (o *Options) fill() {
 	def(&o.FlapHold, 30*time.Second)
 	def(&o.SnapshotEvery, 10_000)
 	def(&o.ConnectionsMax, 20_000)
-	def(&o.Recover.Settle, 5*time.Second)
+	def(&o.Recover.QuietFor, 5*time.Second)
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{}).DialContext
 	}

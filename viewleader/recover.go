@@ -14,8 +14,9 @@ import (
 	"viewring/viewleader/roster"
 )
 
-// A view leader that has lost its data makes a new roster of what the servers report
-// (roster/DESIGN.md). Until it has one it answers everything else with who is missing.
+// A view leader that has lost its data makes a new roster from what the servers report
+// (roster/DESIGN.md). Until it has one, it answers everything else with the list of
+// servers that are missing.
 
 const (
 	recoverLook     = 200 * time.Millisecond
@@ -29,13 +30,13 @@ type RecoverOptions struct {
 	Wanted bool
 	// Without are members of the cluster that are not waited for.
 	Without []ring.ServerID
-	// Unchanged is the operator's word that since the newest view that is reported no
-	// other server joined, and min-copies was lowered nowhere.
+	// Unchanged: the operator vouches that since the newest reported view no other server
+	// joined, and min-copies was lowered nowhere.
 	Unchanged bool
 	// AcceptLoss goes on without them even if acknowledged writes may be lost.
 	AcceptLoss bool
-	// Settle is how long nothing new must have been reported; default 5 s.
-	Settle time.Duration
+	// QuietFor is how long nothing new must have been reported; default 5 s.
+	QuietFor time.Duration
 }
 
 // recovery gathers reports.
@@ -58,14 +59,14 @@ func newRecovery(s *Service) *recovery {
 	return &recovery{s: s, reports: make(map[ring.ServerID]*reported), changed: time.Now(), findings: "no server has reported yet"}
 }
 
-// answer is what everybody hears meanwhile.
+// answer is what every other command is answered meanwhile.
 func (v *recovery) answer() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return "this view leader has lost its data and is being recovered from what the servers report: " + v.findings
 }
 
-// report takes a server's word.
+// report takes a server's report.
 func (c *conn) report(r *reply, args [][]byte) {
 	v := c.s.recovery.Load()
 	if v == nil {
@@ -104,8 +105,8 @@ func (v *recovery) take(o *roster.Report) {
 	v.reports[o.ID] = &reported{*o, now}
 }
 
-// state is what the reports come to; settled when nothing new has come for a while.
-func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settled bool) {
+// state is what the reports come to; quiet when nothing new has come for a while.
+func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, quiet bool) {
 	opts, now := &v.s.opts, time.Now()
 	rec = &roster.Recovery{Without: opts.Recover.Without, Unchanged: opts.Recover.Unchanged, AcceptLoss: opts.Recover.AcceptLoss, At: opts.Now().UnixMilli()}
 	v.mu.Lock()
@@ -117,9 +118,9 @@ func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settle
 			v.changed = now
 		}
 	}
-	settled = now.Sub(v.changed) >= opts.Recover.Settle
+	quiet = now.Sub(v.changed) >= opts.Recover.QuietFor
 	rivals := v.rivals
-	if settled {
+	if quiet {
 		v.rivals = nil
 	}
 	v.mu.Unlock()
@@ -132,20 +133,20 @@ func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, settle
 	}
 	v.mu.Lock()
 	if v.findings = found.String(); found.Complete() {
-		v.findings += fmt.Sprintf("; all are there: it goes on when nothing new has come for %v", opts.Recover.Settle)
+		v.findings += fmt.Sprintf("; all are there: it goes on when nothing new has come for %v", opts.Recover.QuietFor)
 	}
 	v.mu.Unlock()
-	return rec, found, settled
+	return rec, found, quiet
 }
 
-// recover waits until the reports are enough, makes this folder that of a view leader
-// with what they come to, and goes on as one.
+// recover waits until there are enough reports, founds a group on the roster that they
+// come to, and goes on as its view leader.
 func (s *Service) recover() error {
 	v := s.recovery.Load()
 	said, told := "", time.Now()
 	for {
-		rec, found, settled := v.state()
-		if found.Complete() && settled {
+		rec, found, quiet := v.state()
+		if found.Complete() && quiet {
 			state, err := rec.Recover(roster.Config{})
 			if err != nil {
 				return err
@@ -163,7 +164,8 @@ func (s *Service) recover() error {
 }
 
 // goOnWith founds the group on a recovered roster. Its one member has an id above all
-// that the lost group gave out: whoever is left of that hears that it was removed.
+// that the lost group gave out, so a member that is left of that group is told that it
+// was removed.
 func (s *Service) goOnWith(state *roster.State, found *roster.Findings) error {
 	if err := foundGroup(s.disk, state, state.Epoch(), s.advertised(), s.opts.peers()); err != nil {
 		return fmt.Errorf("recover: %w", err)
@@ -182,7 +184,7 @@ func (s *Service) goOnWith(state *roster.State, found *roster.Findings) error {
 		}
 	}
 	s.recovery.Store(nil)
-	s.opts.Logger.Warn("the view leader is recovered: locks, sessions and events of before are lost; start it without --recover from now on",
+	s.opts.Logger.Warn("the view leader is recovered: earlier locks, sessions and events are lost; start it without --recover from now on",
 		"epoch", state.Epoch(), "from epoch", found.View.Epoch, "servers", len(state.View().Members))
 	return nil
 }
@@ -201,10 +203,10 @@ func (s *Service) mayRecover() error {
 }
 
 // overtaken stops a view leader that hears of an epoch above its own: its data was put
-// back to an earlier state, and going on it would make epochs a second time. One of
-// several may only be late: a majority has told the others.
+// back to an earlier state, and if it went on it would make epochs a second time. A view
+// leader that is one of several may only be late, because a majority made that epoch.
 func (s *Service) overtaken(h *wire.Heartbeat, epoch uint64) {
-	if len(s.standing.Load().members.members) > 1 {
+	if len(s.groupStatus.Load().members.members) > 1 {
 		return
 	}
 	s.fail(fmt.Errorf("%v has seen epoch %d, this view leader is at %d: its data in %s was rolled back. "+

@@ -40,7 +40,7 @@ func TestRecover(t *testing.T) {
 	}
 
 	o := testOptions(t)
-	o.Recover = RecoverOptions{Wanted: true, Settle: 300 * time.Millisecond}
+	o.Recover = RecoverOptions{Wanted: true, QuietFor: 300 * time.Millisecond}
 	s = start(t, o)
 	l := leaderOf(t, s)
 	wantRecovering(t, l, "no server has reported")

@@ -9,8 +9,8 @@ import (
 	"viewring/viewleader/vocab"
 )
 
-// register lets a server in. It may take until a process that it replaces has
-// proved dead, so a goroutine of its own waits for that.
+// register lets a server in. It may have to wait until a process that it replaces proves
+// dead, so a goroutine of its own waits for that.
 func (c *conn) register(r *reply, args [][]byte) {
 	q, err := wire.DecodeRegister(args[0])
 	if err != nil {
@@ -22,7 +22,7 @@ func (c *conn) register(r *reply, args [][]byte) {
 		return
 	}
 	c.s.running.Go(func() {
-		if err := c.s.settle(c, &q); err != nil {
+		if err := c.s.awaitIncumbent(c, &q); err != nil {
 			r.fail(wire.CodeRefused, err.Error())
 			return
 		}
@@ -50,10 +50,10 @@ func (s *Service) admit(r *reply, q *vocab.Register) {
 	}})
 }
 
-// settle waits while another process stands in the way of a registration. If
-// that one lives, the newcomer is the wrong one; if it is dead, the newcomer may
-// pass. It returns early, without an error, when nobody waits for the answer.
-func (s *Service) settle(c *conn, q *vocab.Register) error {
+// awaitIncumbent waits while another process is up as the server that registers. If that
+// process lives, the newcomer is refused; if it is dead, the newcomer may pass. It
+// returns early, without an error, when nobody waits for the answer.
+func (s *Service) awaitIncumbent(c *conn, q *vocab.Register) error {
 	arrived := s.opts.Now()
 	patience := time.NewTimer(s.opts.DownAfter + 2*s.opts.ReturnGrace)
 	defer patience.Stop()
@@ -70,7 +70,7 @@ func (s *Service) settle(c *conn, q *vocab.Register) error {
 			if m.Addr == q.Addr && m.ID != q.ID && m.Store != q.Store {
 				return fmt.Errorf("address %s belongs to %v, which is up", q.Addr, m.ID)
 			}
-			return fmt.Errorf("%v runs already as another process at %s: two processes on copies of one data folder?", m.ID, m.Addr)
+			return fmt.Errorf("%v already runs as another process at %s: are there two processes on copies of one data folder?", m.ID, m.Addr)
 		}
 		same := m.ID == q.ID || m.Store == q.Store
 		if same && !connected && (!heard.IsZero() || s.beats.quiet()) {
@@ -108,8 +108,8 @@ func inTheWay(p *published, q *vocab.Register) *roster.MemberState {
 	return nil
 }
 
-// quiet reports that this process has run for long enough to have heard from
-// whoever lives.
+// quiet reports whether this process has run for long enough to have heard from every
+// server that lives.
 func (b *beats) quiet() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

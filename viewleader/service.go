@@ -18,22 +18,22 @@ import (
 
 // Service is a running view leader.
 type Service struct {
-	opts   Options
-	ln     net.Listener
-	disk   *raftLog
-	group  *group // nil while this view leader looks for its group; standing says when it is set
-	views  views
-	events events
-	beats  beats
-	lines  lines
-	links  links
+	opts       Options
+	ln         net.Listener
+	disk       *raftLog
+	group      *group // nil while this view leader looks for its group; groupStatus says when it is set
+	views      views
+	events     events
+	beats      beats
+	lockQueues lockQueues
+	links      links
 
 	frontend *front.Server // of all connections that come in
 
-	standing  atomic.Pointer[standing]
-	recovery  atomic.Pointer[recovery] // nil: this view leader has its data
-	sessions  sessions
-	published atomic.Pointer[published]
+	groupStatus atomic.Pointer[groupStatus]
+	recovery    atomic.Pointer[recovery] // nil: this view leader has its data
+	sessions    sessions
+	published   atomic.Pointer[published]
 
 	ctx     context.Context // ends with the service
 	cancel  context.CancelFunc
@@ -106,11 +106,11 @@ func (s *Service) start() error {
 	s.views.init()
 	s.events.init()
 	s.beats.init(&s.opts)
-	s.lines.init(s)
+	s.lockQueues.init(s)
 	s.sessions.init(s)
 	s.links.init(s)
 	s.frontend = s.newFrontend()
-	s.standing.Store(&standing{members: &membership{next: founderID}})
+	s.groupStatus.Store(&groupStatus{members: &membership{next: founderID}})
 	if err := s.begin(); err != nil {
 		stopped := s.ctx.Err()
 		s.cancel()
@@ -165,7 +165,7 @@ func (s *Service) startGroup() error {
 	g, err := newGroup(s.disk, groupOptions{
 		id: id.id, addr: s.advertised(), store: id.store, every: s.opts.SnapshotEvery,
 		now: s.opts.Now, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), logger: s.opts.Logger,
-	}, hooks{published: s.onView, happened: s.events.publish, granted: s.lines.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, send: s.links.send})
+	}, hooks{published: s.onView, happened: s.events.publish, granted: s.lockQueues.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, send: s.links.send})
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (s *Service) startGroup() error {
 		id.cluster = g.state.Cluster()
 		s.publish(g.state)
 	}
-	s.stand(func(st *standing) { st.self, st.cluster = id.id, id.cluster })
+	s.setGroupStatus(func(st *groupStatus) { st.self, st.cluster = id.id, id.cluster })
 	s.onMembers(g.members, 0)
 	s.running.Go(func() { s.fail(g.run(s.ctx)) })
 	if !g.startedAlone {
@@ -248,7 +248,7 @@ func (s *Service) report(look func(*group)) {
 func (s *Service) HandOver(ctx context.Context) {
 	for s.serves() {
 		s.report((*group).handOver)
-		if others := len(s.standing.Load().members.members); others < 2 || !wait.For(ctx, tickEvery) {
+		if others := len(s.groupStatus.Load().members.members); others < 2 || !wait.For(ctx, tickEvery) {
 			return
 		}
 	}
@@ -350,6 +350,6 @@ func (s *Service) publish(state *roster.State) {
 func (s *Service) onTick(now time.Time) {
 	s.views.tick(now)
 	s.events.tick(now)
-	s.lines.tick(now)
+	s.lockQueues.tick(now)
 	s.sessions.tick(now)
 }

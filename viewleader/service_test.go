@@ -243,12 +243,12 @@ func TestOutAfter(t *testing.T) {
 	b.register()
 	b.live()
 	b.kill()
-	v := waitView(t, a.leader, a.view, func(v *ring.View) bool { m := v.Member(2); return m != nil && m.Standing == ring.Out })
-	if v.Member(1).Standing != ring.In {
+	v := waitView(t, a.leader, a.view, func(v *ring.View) bool { m := v.Member(2); return m != nil && m.Status == ring.Out })
+	if v.Member(1).Status != ring.In {
 		t.Fatalf("%+v", v.Members)
 	}
 	b.restart(s.Addr())
-	if b.view.Member(2).Standing != ring.In {
+	if b.view.Member(2).Status != ring.In {
 		t.Fatalf("%+v", b.view.Members)
 	}
 }

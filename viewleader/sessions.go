@@ -58,7 +58,7 @@ func (ss *sessions) ended(ids ...uint64) {
 		ss.mu.watch.Ended(id)
 	}
 	ss.mu.Unlock()
-	ss.s.lines.sessionsEnded(ids...)
+	ss.s.lockQueues.sessionsEnded(ids...)
 }
 
 // tick ends sessions that were silent for too long. The Raft loop calls it.

@@ -10,13 +10,13 @@ import (
 
 // Scrub is how a server's reading and verifying of everything went, or goes.
 type Scrub struct {
-	Running    bool
-	Items      uint64 // read: keys and what the server keeps beside them, older versions included
-	Bytes      uint64
-	Corrupt    uint64 // keys, and partitions with a range that cannot be read
-	Mended     uint64 // of these, from other servers
-	Unmendable uint64 // of these, once it has ended
-	Failed     string // why it ended early
+	Running      bool
+	Items        uint64 // read: keys and what the server keeps beside them, older versions included
+	Bytes        uint64
+	Corrupt      uint64 // keys, and partitions with a range that cannot be read
+	Repaired     uint64 // of these, from other servers
+	Unrepairable uint64 // of these, once it has ended
+	Failed       string // why it ended early
 }
 
 // scrubPoll is how often Scrub asks how it goes.
@@ -42,7 +42,7 @@ func (s *Server) Scrub(ctx context.Context, told func(Scrub)) (Scrub, error) {
 		if err != nil {
 			return Scrub{}, route.Failed(ctx, "scrub "+s.conn.Addr(), err)
 		}
-		now := Scrub{r.Running, r.Items, r.Bytes, r.Corrupt, r.Mended, r.Unmendable, r.Failed}
+		now := Scrub{r.Running, r.Items, r.Bytes, r.Corrupt, r.Repaired, r.Unrepairable, r.Failed}
 		if r.Number >= number && !r.Running {
 			return now, nil
 		}

@@ -221,12 +221,12 @@ func TestUnreachableIsNamed(t *testing.T) {
 
 // A server's state says what is wrong with its disk, while it is up.
 func TestStateOf(t *testing.T) {
-	m := &ring.Member{Standing: ring.In, Up: true}
-	ill := &admin.ServerStats{Full: true, Corrupt: 5, Mended: 3}
+	m := &ring.Member{Status: ring.In, Up: true}
+	ill := &admin.ServerStats{Full: true, Corrupt: 5, Repaired: 3}
 	if got := stateOf(m, ill); !strings.HasSuffix(got, ", disk full, 2 corrupt") {
 		t.Error(got)
 	}
-	for _, s := range []*admin.ServerStats{{}, {Corrupt: 3, Mended: 3}, {Mended: 1}} {
+	for _, s := range []*admin.ServerStats{{}, {Corrupt: 3, Repaired: 3}, {Repaired: 1}} {
 		if got := stateOf(m, s); got != m.State() {
 			t.Errorf("%+v: %q", s, got)
 		}

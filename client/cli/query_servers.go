@@ -128,7 +128,7 @@ func stateOf(m *ring.Member, s *admin.ServerStats) string {
 	if m.Up && s.Full {
 		state += ", disk full"
 	}
-	if n := s.Corrupt - min(s.Corrupt, s.Mended); m.Up && n > 0 {
+	if n := s.Corrupt - min(s.Corrupt, s.Repaired); m.Up && n > 0 {
 		state += fmt.Sprintf(", %d corrupt", n)
 	}
 	return state
@@ -188,33 +188,33 @@ func timeLeft(s admin.Safety) (time.Duration, bool) {
 
 // serverObject is a server in the output of query_servers --json.
 type serverObject struct {
-	ID          string `json:"id"`
-	Address     string `json:"address"`
-	State       string `json:"state"`
-	Up          bool   `json:"up"`
-	Zone        string `json:"zone"`
-	Primary     int    `json:"primary"`
-	Backup      int    `json:"backup"`
-	Learner     int    `json:"learner"`
-	Stray       uint32 `json:"stray"`
-	Keys        uint64 `json:"keys"`
-	Bytes       uint64 `json:"bytes"`
-	Epoch       uint64 `json:"epoch"`
-	HeartbeatMS int64  `json:"heartbeat_ms"` // -1: never
-	CopiedKeys  uint64 `json:"copied_keys"`
-	Moved       uint64 `json:"moved_partitions"`
-	Delta       uint64 `json:"delta_partitions"`
-	DiskFree    uint64 `json:"disk_free"`
-	Full        bool   `json:"disk_full"`
-	Failures    int    `json:"failures"`             // lately
-	HeldUntil   string `json:"held_until,omitempty"` // it fails again and again
-	Clients     uint32 `json:"clients"`
-	Refused     uint64 `json:"clients_refused"`
-	Cut         uint64 `json:"clients_cut_off"`
-	TooMuch     uint64 `json:"requests_refused"`
-	Corrupt     uint64 `json:"corrupt"`
-	Mended      uint64 `json:"mended"`
-	Unmendable  uint64 `json:"unmendable"`
+	ID           string `json:"id"`
+	Address      string `json:"address"`
+	State        string `json:"state"`
+	Up           bool   `json:"up"`
+	Zone         string `json:"zone"`
+	Primary      int    `json:"primary"`
+	Backup       int    `json:"backup"`
+	Learner      int    `json:"learner"`
+	Stray        uint32 `json:"stray"`
+	Keys         uint64 `json:"keys"`
+	Bytes        uint64 `json:"bytes"`
+	Epoch        uint64 `json:"epoch"`
+	HeartbeatMS  int64  `json:"heartbeat_ms"` // -1: never
+	CopiedKeys   uint64 `json:"copied_keys"`
+	Moved        uint64 `json:"moved_partitions"`
+	Delta        uint64 `json:"delta_partitions"`
+	DiskFree     uint64 `json:"disk_free"`
+	Full         bool   `json:"disk_full"`
+	Failures     int    `json:"failures"`             // lately
+	HeldUntil    string `json:"held_until,omitempty"` // it fails again and again
+	Clients      uint32 `json:"clients"`
+	Refused      uint64 `json:"clients_refused"`
+	Cut          uint64 `json:"clients_cut_off"`
+	TooMuch      uint64 `json:"requests_refused"`
+	Corrupt      uint64 `json:"corrupt"`
+	Repaired     uint64 `json:"mended"`
+	Unrepairable uint64 `json:"unmendable"`
 
 	Log    logObject    `json:"log"`
 	Memory memoryObject `json:"memory"`
@@ -280,7 +280,7 @@ func statusObject(st *admin.Status) map[string]any {
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
 			Failures: h.Failures, HeldUntil: held,
 			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,
-			Corrupt: h.Stats.Corrupt, Mended: h.Stats.Mended, Unmendable: h.Stats.Unmendable,
+			Corrupt: h.Stats.Corrupt, Repaired: h.Stats.Repaired, Unrepairable: h.Stats.Unrepairable,
 			Log: logOf(&h.Stats), Memory: memoryOf(&h.Stats),
 		})
 	}

@@ -113,16 +113,16 @@ func (a *app) printScrubs(all []*scrubbed) error {
 			s.err = errors.New(s.result.Failed)
 		}
 		r := s.result
-		object := map[string]any{"server": s.name, "items": r.Items, "bytes": r.Bytes, "corrupt": r.Corrupt, "mended": r.Mended, "unmendable": r.Unmendable}
+		object := map[string]any{"server": s.name, "items": r.Items, "bytes": r.Bytes, "corrupt": r.Corrupt, "mended": r.Repaired, "unmendable": r.Unrepairable}
 		state := "done"
 		if s.err != nil {
 			state = s.err.Error()
 			object["error"] = state
 			bad = errors.Join(bad, fmt.Errorf("%s was not scrubbed: %w", s.name, s.err))
 		}
-		unmendable += r.Unmendable
+		unmendable += r.Unrepairable
 		objects = append(objects, object)
-		rows = append(rows, []string{s.name, decimal(r.Items), size(r.Bytes), decimal(r.Corrupt), decimal(r.Mended), decimal(r.Unmendable), state})
+		rows = append(rows, []string{s.name, decimal(r.Items), size(r.Bytes), decimal(r.Corrupt), decimal(r.Repaired), decimal(r.Unrepairable), state})
 	}
 	if a.flags.json {
 		a.printJSON(map[string]any{"version": jsonVersion, "servers": objects})

@@ -16,7 +16,7 @@ func (d dirFS) Free() (uint64, bool) {
 	return st.Bavail * uint64(st.Bsize), true
 }
 
-// allocate takes the room of a file, so that no write into it meets a full disk. taken is
+// allocate allocates the space of a file, so that no write into it meets a full disk. taken is
 // false where the file system cannot: then only writing takes it.
 func allocate(f *os.File, size int64) (taken bool, err error) {
 	err = unix.Fallocate(int(f.Fd()), 0, 0, size)

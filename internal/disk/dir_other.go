@@ -7,7 +7,7 @@ import "os"
 // Free implements FS.
 func (d dirFS) Free() (uint64, bool) { return 0, false }
 
-// allocate takes no room: only writing does.
+// allocate takes no space: only writing does.
 func allocate(f *os.File, size int64) (taken bool, err error) { return false, f.Truncate(size) }
 
 func openDirect(string) *os.File { return nil }

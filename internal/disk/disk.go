@@ -1,6 +1,6 @@
-// Package disk is what a store sees of a disk: one folder of files, in which it is said
-// what survives a crash and what may not. Dir is a folder of the operating system;
-// package crashdisk has one in memory that crashes when tests tell it to.
+// Package disk is what a store sees of a disk: one folder of files. Its methods say what
+// survives a crash and what may not. Dir is a folder of the operating system; package
+// crashdisk has one in memory that crashes when tests tell it to.
 package disk
 
 import (
@@ -16,11 +16,11 @@ const BlockBytes = 4096
 // ErrInUse is the error of Lock where another process holds the lock.
 var ErrInUse = errors.New("in use by another process")
 
-// FS is a folder. It is what a crash goes through: what is said to be durable survives
-// one, of everything else any part does.
+// FS is a folder. What its methods call durable survives a crash; of everything else any
+// part may survive.
 type FS interface {
 	// Create makes a file of size bytes that read as zeros, in place of one of that
-	// name. With zeroed they are written, else only their room is taken.
+	// name. With zeroed they are written, else only their space is allocated.
 	Create(name string, size int64, zeroed bool) (File, error)
 	// Open opens a file that is there; the error wraps fs.ErrNotExist where it is not.
 	Open(name string) (File, error)
@@ -48,7 +48,7 @@ type File interface {
 	// are multiples of BlockBytes.
 	WriteSync(b []byte, at int64) error
 	Sync() error
-	// Truncate gives back the room behind size; a crash may leave it as it was.
+	// Truncate gives back the space behind size; a crash may leave it as it was.
 	Truncate(size int64) error
 	// EndWrites gives back what only writes need. Reads go on.
 	EndWrites() error

@@ -209,19 +209,19 @@ func (c *Conn) Trust(trusted bool) {
 // Guarded reports whether the connection may not ask for everything: Admit tells.
 func (c *Conn) Guarded() bool { return !c.trusted || c.reserved }
 
-// Standing is what a command is to connections that may not ask for everything.
-type Standing uint8
+// Access is what a command is to connections that may not ask for everything.
+type Access uint8
 
 // What commands may be, together.
 const (
-	Open     Standing = 1 << iota // it may come before the password
-	ForPeers                      // it may come on a connection kept for peers
-	OfPeers                       // it shows that whoever asks is a peer
+	Open     Access = 1 << iota // it may come before the password
+	ForPeers                    // it may come on a connection kept for peers
+	OfPeers                     // it shows that whoever asks is a peer
 )
 
 // Admit returns the error reply to a command that the connection may not ask for, "" when
 // it may. over says that the connection must end with that.
-func (c *Conn) Admit(s Standing) (errText string, over bool) {
+func (c *Conn) Admit(s Access) (errText string, over bool) {
 	switch {
 	case c.reserved && s&(ForPeers|OfPeers) == 0:
 		c.server.reached.Connections.Add(1)

@@ -179,7 +179,7 @@ func TestPush(t *testing.T) {
 		}
 		c.server.stop()
 		synctest.Wait()
-		if n := pushed.Load(); n != 4 || len(c.mu.line) > 0 || c.Settle() {
+		if n := pushed.Load(); n != 4 || len(c.mu.line) > 0 || c.AwaitReplies() {
 			t.Errorf("%d of 4 were let go, %d in line", n, len(c.mu.line))
 		}
 	})

@@ -58,8 +58,8 @@ func (c *Conn) mustWait(r Reply) bool {
 	return len(c.mu.line) >= c.server.opts.Limits.Pipeline || r.MustWait(c.mu.line)
 }
 
-// Settle waits until all replies have left the line. It is false when the Server stops.
-func (c *Conn) Settle() bool {
+// AwaitReplies waits until all replies have left the line. It is false when the Server stops.
+func (c *Conn) AwaitReplies() bool {
 	c.session.Submit()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,11 +1,11 @@
-// Package outcome is the rule by which everything that repeats an operation turns
-// what came of its tries into its answer: the client library, its pipelines and with
-// them the gateway, the view leader's client, and the clients of the simulation.
+// Package outcome has the rule that makes the answer to an operation from what its tries
+// came to. All code that repeats operations uses it: the client library, its pipelines and
+// with them the gateway, the view leader's client, and the clients of the simulation.
 //
-// A try that was sent and not answered may have taken effect, or may do so yet.
-// From then on only two answers are true: the one that servers give to the operation
-// itself, whose repeats they know by its request id, and "unknown". That a later
-// try was refused says nothing about the earlier one. Pure.
+// A try that was sent and not answered may have taken effect, or may still do so. From
+// then on only two answers are true: the one that servers give to the operation itself,
+// whose repeats they know by its request id, and "unknown". That a later try was refused
+// says nothing about the earlier one. Pure.
 package outcome
 
 import "fmt"
@@ -35,7 +35,7 @@ const (
 	Silent              // sent, and not answered: it may have taken effect, or may yet
 	Unsure              // answered that it may or may not take effect
 	Declined            // answered that it did nothing; another server, or a later try, may do it
-	AtLimit             // turned away at a limit that others fill, before it was looked at: it did nothing
+	AtLimit             // refused at a limit that others fill, before it was looked at: it did nothing
 	Refused             // answered that it did nothing, and that asking again is no use
 	Answered            // answered with what the operation came to, be that good or bad
 	tryEnd
@@ -70,7 +70,7 @@ func Of(k Kind) Tries {
 // Maybe reports whether a try so far may have taken effect without an answer.
 func (t *Tries) Maybe() bool { return t.maybe }
 
-// Next takes what the last try came to.
+// Next notes what the last try came to, and returns what follows.
 func (t *Tries) Next(last Try) Verdict {
 	switch last {
 	case NotSent, Declined:
@@ -82,7 +82,7 @@ func (t *Tries) Next(last Try) Verdict {
 		}
 		return Retry
 	case AtLimit:
-		if t.maybe { // who is full now may have room later, and knows
+		if t.maybe { // the server may have capacity later, and knows what came of it
 			return Retry
 		}
 		return Refuse

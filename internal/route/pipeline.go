@@ -62,9 +62,9 @@ type Call struct {
 	lane    lane
 	pending wire.Pending
 
-	settled bool // the fields below are what came of sending it
-	raw     []byte
-	err     error
+	received bool // the fields below are what came of sending it
+	raw      []byte
+	err      error
 }
 
 // NewPipeline returns a Pipeline whose calls give up after patience. It keeps about
@@ -168,7 +168,7 @@ func (p *Pipeline) start(ctx context.Context, call, before *Call) {
 
 // Ready reports that Wait need not wait for a server.
 func (call *Call) Ready() bool {
-	return call.sent.Load() && (call.settled || len(call.pending.Done()) > 0)
+	return call.sent.Load() && (call.received || len(call.pending.Done()) > 0)
 }
 
 // Wait waits for the answer and returns its bytes, in the form of RESP that was
@@ -184,7 +184,7 @@ func (call *Call) Wait(ctx context.Context) ([]byte, error) {
 		p.sending.Unlock()
 	}
 	if sent {
-		p.settle(ctx, call)
+		p.receive(ctx, call)
 		if call.err == nil {
 			p.c.counted(&call.op, nil)
 			return call.raw, nil
@@ -251,13 +251,13 @@ func (call *Call) take(res wire.Result, addr string) error {
 	return nil
 }
 
-// settle waits for what comes of a call that was sent.
-func (p *Pipeline) settle(ctx context.Context, call *Call) {
-	if call.settled {
+// receive waits for what comes of a call that was sent.
+func (p *Pipeline) receive(ctx context.Context, call *Call) {
+	if call.received {
 		return
 	}
 	call.op.tries++
-	call.settled = true
+	call.received = true
 	res, err := p.await(ctx, call)
 	if err != nil {
 		call.err = err
@@ -321,9 +321,9 @@ func (p *Pipeline) recall(ctx context.Context, call *Call) error {
 		if !l.sent.Load() {
 			continue
 		}
-		p.settle(ctx, l)
+		p.receive(ctx, l)
 		if l.nothingDone() {
-			l.settled = false
+			l.received = false
 			l.sent.Store(false)
 		} else if l.op.mutation || call.op.mutation {
 			conflict = true
@@ -339,7 +339,7 @@ func (p *Pipeline) recall(ctx context.Context, call *Call) error {
 	return &Error{Op: call.op.name, Kind: ErrUnavailable, Last: why}
 }
 
-// nothingDone reports whether a settled call surely had no effect and has no
+// nothingDone reports whether a received call surely had no effect and has no
 // answer.
 func (call *Call) nothingDone() bool {
 	if call.err == nil {

@@ -51,9 +51,7 @@ func (s *Store) apply(o *Op) {
 		s.putRow(p, o)
 	case Trim:
 		s.trim(p, o.Seq)
-		if !s.opts.bugs.on(bugFloorForgotten) {
-			s.touch(p, o.Part)
-		}
+		s.touch(p, o.Part)
 	case Cut:
 		s.cut(p, o)
 	case PutMeta:
@@ -125,9 +123,6 @@ func (s *Store) match(p *partition, key []byte, b bound, known Presence) (at fin
 func (s *Store) isKey(e *entry, key []byte) (same, readable bool) {
 	if e.lost() {
 		return false, false
-	}
-	if s.opts.bugs.on(bugCollision) {
-		return true, true
 	}
 	g := s.acquire(e.seg)
 	if g == nil {
@@ -265,9 +260,7 @@ func (s *Store) bury(t *tree) {
 func (s *Store) wipe(p *partition) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !s.opts.bugs.on(bugWipeKeepsGeneration) {
-		p.gen++
-	}
+	p.gen++
 	s.bury(&p.items)
 	s.bury(&p.rows)
 	p.floor, p.rowGen, p.meta, p.suspect, p.bad = 0, 0, nil, false, false

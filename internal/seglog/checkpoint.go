@@ -154,7 +154,7 @@ func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err erro
 		err = f.Sync()
 	}
 	err = errors.Join(err, f.Close())
-	if err == nil && !s.opts.bugs.on(bugCheckpointEarly) {
+	if err == nil {
 		err = s.barrier() // all that the entries speak of
 	}
 	if err == nil {
@@ -168,7 +168,7 @@ func (s *Store) writeCheckpoint(lsn uint64, first []byte) (bytes int64, err erro
 		return 0, err
 	}
 	if err := s.removeCheckpoints(lsn); err != nil {
-		s.opts.Logger.Warn("old checkpoints are not removed", "err", err) // the next one removes them
+		s.opts.Logger.Warn("cannot remove old checkpoints", "err", err) // the next one removes them
 	}
 	return w.at, nil
 }

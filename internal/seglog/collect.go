@@ -9,8 +9,9 @@ import (
 	"viewring/internal/disk"
 )
 
-// Collecting a segment copies what of it is needed to the end of the log, and frees it
-// when the copies are durable, and the word that it is free is as well.
+// Collecting a segment copies the records that are still needed to the end of the log. The
+// segment is freed when the copies are durable, and so is the record that says it is free
+// (segment cleaning in LFS: Rosenblum, Ousterhout 1992).
 
 const (
 	collectChunk = 256 << 10 // bytes of records that are copied before the copies are waited for
@@ -37,7 +38,7 @@ func (s *Store) runBackground() {
 		}
 		freed := s.stats.freed.Load()
 		if err := s.tidy(true); err != nil && !s.closing.Load() && s.Err() == nil {
-			s.opts.Logger.Error("the log cannot be tidied up; it goes on without", "err", err, "again in", pause)
+			s.opts.Logger.Error("collection or checkpoint of the log failed", "err", err, "next try in", pause)
 			look.Reset(pause)
 			pause, grown = min(2*pause, retryLast), nil
 			continue
@@ -61,7 +62,7 @@ func (s *Store) tidy(paced bool) error {
 	s.removeAgain()
 	var failed error
 	if s.checkpointDue() {
-		failed = s.Checkpoint() // collection makes room for it
+		failed = s.Checkpoint() // collection frees space for it
 	}
 	return errors.Join(failed, s.collectPass(paced))
 }
@@ -70,8 +71,8 @@ func (s *Store) tidy(paced bool) error {
 // it is what a start reads besides the checkpoint.
 const tailMax = 16
 
-// checkpointDue reports whether as much log was written as a checkpoint takes: then it writes
-// no more than twice what the log does.
+// checkpointDue reports whether as much log was written as a checkpoint takes, so that log and
+// checkpoints together write no more than twice what the log does.
 func (s *Store) checkpointDue() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,7 +83,7 @@ func (s *Store) checkpointDue() bool {
 func (s *Store) collectPass(paced bool) error {
 	s.mu.Lock()
 	end := s.nextNumber
-	s.low = s.low && !s.hasRoom()
+	s.low = s.low && !s.hasSpace()
 	s.mu.Unlock()
 	for helped := false; s.Err() == nil && !s.closing.Load(); {
 		g, stuck := s.victim(end, paced)
@@ -103,10 +104,10 @@ func (s *Store) collectPass(paced bool) error {
 	return nil
 }
 
-// victim returns the segment that is to be collected, nil when the log takes no more than
-// it may, or nothing can be won. stuck says that a checkpoint would let some be collected.
-// Segments from the number end on are left alone: that a pass ends does not depend on what
-// it wins. One look at each segment: there may be a hundred thousand.
+// victim returns the segment to collect next, or nil if the log takes no more than it may or
+// nothing can be gained. stuck says that a checkpoint would let some be collected. Segments
+// from the number end on are left alone, so a pass ends whatever it gains. Each segment is
+// looked at once: there may be a hundred thousand.
 func (s *Store) victim(end uint32, paced bool) (best *segment, stuck bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,9 +150,9 @@ func (s *Store) victim(end uint32, paced bool) (best *segment, stuck bool) {
 	return best, stuck && best == nil
 }
 
-// won is how much room is there again when a segment is collected of which so many bytes
-// of records are kept; 0 where that is not worth it. Copies are packed: what small frames
-// waste is won too.
+// won returns how much space is freed by collecting a segment of which so many bytes of records
+// are kept; 0 if that is not worth it. Copies are packed, so what small frames waste is gained
+// too.
 func (g *segment) won(kept int64) int64 {
 	records := int64(g.liveItems+g.liveRows) + g.dropBytes/recordBytes
 	body := kept + min(records, kept/recordBytes)*slotBytes
@@ -178,12 +179,9 @@ func (d *dead) add(g *segment) {
 // isCovered reports whether the durable checkpoint knows all that a segment says.
 func (s *Store) isCovered(g *segment) bool { return (spot{g.number, g.end}).before(s.covered) }
 
-// droppable reports whether the tombstones of a segment are needed no more: no segment
-// before it has a record that is dead, and the checkpoint knows what they say.
+// droppable reports whether the tombstones of a segment are no longer needed: no earlier
+// segment has a dead record, and the checkpoint has what they say.
 func (s *Store) droppable(g *segment, before dead) bool {
-	if s.opts.bugs.on(bugDropTombstones) {
-		return true
-	}
 	return s.isCovered(g) && !before.items && !(before.rows && g.dropRows > 0)
 }
 
@@ -220,9 +218,9 @@ func (s *Store) copyLeft(c *content, g *segment) error {
 // collect copies what is needed of a segment and frees it.
 func (s *Store) collect(g *segment) error { return s.collectAt(g, false) }
 
-// collectAt is collect; paced, no faster than new writes make garbage while the disk does not
-// demand it. Where it does, because a busy writer lets each word that segments are free wait,
-// more of them are collected before one word for all.
+// collectAt is collect. If it is paced, it is no faster than new writes make garbage, as long
+// as the log is not too long. If the log is, because records that segments are free wait behind
+// a busy writer, several segments are collected before one wait for all of them.
 func (s *Store) collectAt(g *segment, paced bool) error {
 	s.waitFor(s.background)
 	defer s.background.unlock()
@@ -247,16 +245,14 @@ func (s *Store) collectAt(g *segment, paced bool) error {
 	if len(freed) == 0 {
 		return err
 	}
-	if !s.opts.bugs.on(bugFreeEarly) {
-		if err := s.barrier(); err != nil {
-			return err
-		}
+	if err := s.barrier(); err != nil {
+		return err
 	}
 	return errors.Join(err, s.free(freed))
 }
 
-// demanded is the next segment to be collected where the log is longer than it may be, what
-// is about to be freed apart; else nil.
+// demanded returns the next segment to collect if the log is longer than it may be, not
+// counting what is about to be freed; otherwise nil.
 func (s *Store) demanded() *segment {
 	s.mu.Lock()
 	_, hard := s.bounds()
@@ -272,8 +268,8 @@ func (s *Store) demanded() *segment {
 	return g
 }
 
-// empty copies what is needed of a segment, which is to be freed when the copies are durable;
-// false: it has to stay.
+// empty copies the needed records of a segment, which is to be freed when the copies are
+// durable. It returns false if the segment has to stay.
 func (s *Store) empty(g *segment, paced bool) (done bool, err error) {
 	if !g.durable.Load() {
 		if err := s.barrier(); err != nil { // its seal comes before the frames of the next
@@ -302,9 +298,9 @@ func (s *Store) empty(g *segment, paced bool) (done bool, err error) {
 			return false, fmt.Errorf("collect segment %d: %w", g.number, err)
 		}
 		if err != nil {
-			// It stays: what of it can be read is read one by one.
+			// It stays: its readable records are read one by one.
 			s.damage.Add(1)
-			s.opts.Logger.Error("a segment is not collected", "segment", g.number, "err", err)
+			s.opts.Logger.Error("cannot collect a segment", "segment", g.number, "err", err)
 			return false, nil
 		}
 		m := &moving{c: c, slots: c.gather(), drop: drop, paced: paced, won: won, size: g.size, done: make(chan struct{})}
@@ -328,7 +324,7 @@ func (s *Store) empty(g *segment, paced bool) (done bool, err error) {
 // emptyMax is how many segments are freed together.
 const emptyMax = 64
 
-// readAll reads a segment. What its file has been cut off of reads as zeros.
+// readAll reads a segment. What was cut off its file reads as zeros.
 func (s *Store) readAll(g *segment) (*content, error) {
 	c := &content{id: s.id, seg: g.number, base: max(g.first, disk.BlockBytes)}
 	s.mu.Lock()
@@ -378,12 +374,7 @@ func (s *Store) moveOne(c *content, p *placed, drop bool) (bytes int, err error)
 		e = q.rows.findSpot(p.bound, here)
 	}
 	if e == nil {
-		if !s.opts.bugs.on(bugMoveOverNewer) || p.kind != kindItem {
-			return 0, nil
-		}
-		if e = q.items.get(q.items.seek(p.bound)); e == nil || e.bound() != p.bound {
-			return 0, nil
-		}
+		return 0, nil
 	}
 	return s.copyEntry(c, q, p, e)
 }
@@ -406,9 +397,6 @@ func (s *Store) copyEntry(c *content, q *partition, p *placed, e *entry) (int, e
 	r, _, ok := c.id.readRecord(c.record(p), spot{c.seg, p.off})
 	lost := e.lost() || !ok || r.kind != p.kind
 	if lost {
-		if s.opts.bugs.on(bugLostForgotten) {
-			return 0, nil
-		}
 		if !e.lost() {
 			s.damage.Add(1)
 		}
@@ -488,7 +476,7 @@ func (s *Store) copyTombstone(c *content, q *partition, p *placed) (int, error) 
 	return r.bytes(), nil
 }
 
-// hasKey reports whether a key is in the index for certain: its record was read.
+// hasKey reports whether a key is certainly in the index: its record was read.
 func (s *Store) hasKey(t *tree, b bound, key []byte) bool {
 	f := t.seek(b)
 	for e := t.get(f); e != nil && e.bound() == b; e = t.get(f) {
@@ -500,8 +488,8 @@ func (s *Store) hasKey(t *tree, b bound, key []byte) bool {
 	return false
 }
 
-// copyLost stands in for a deletion that cannot be read: that its key is lost is safe
-// to say, for it is mended.
+// copyLost writes a record "lost" in place of a deletion that cannot be read. It is safe to
+// say that its key is lost, because it is then repaired.
 func (s *Store) copyLost(p *placed) (int, error) {
 	q := s.part(p.part)
 	r := record{kind: kindLost, part: p.part, gen: p.gen, key: rowKey(p.bound)}

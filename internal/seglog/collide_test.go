@@ -35,7 +35,7 @@ func collisions(seed uint64) error {
 		if n%25 < 24 {
 			continue
 		}
-		if err := p.settle(0); err != nil {
+		if err := p.awaitAcks(0); err != nil {
 			return err
 		}
 		if err := p.store.Close(); err != nil {

@@ -9,7 +9,7 @@ var (
 	ErrCorrupt = errors.New("corrupt record")
 	// ErrClosed is the error of a store that was closed.
 	ErrClosed = errors.New("the store is closed")
-	// ErrFull is the error of a batch that adds, when the disk has no more room than what
+	// ErrFull is the error of a batch that adds, when the disk has no more space than what
 	// deletions, checkpoints and collection need. Nothing of the batch is done.
 	ErrFull = errors.New("the disk is full")
 	// ErrFormat is wrapped where the folder holds something else than this build's store.

@@ -2,31 +2,6 @@ package seglog
 
 import "fmt"
 
-// Bugs are mistakes to plant.
-type Bugs = bugs
-
-// The bugs, by name.
-var AllBugs = map[string]Bugs{
-	"collision taken for equality":                bugCollision,
-	"wipe without a new generation":               bugWipeKeepsGeneration,
-	"read not verified":                           bugUnverified,
-	"segment freed before its copies are durable": bugFreeEarly,
-	"checkpoint before its segments":              bugCheckpointEarly,
-	"tombstones dropped too early":                bugDropTombstones,
-	"torn batch applied":                          bugTornApplied,
-	"collection copies over a newer record":       bugMoveOverNewer,
-	"segment removed without a word in the log":   bugFreeUnsaid,
-	"old segment's record verified":               bugNoSeed,
-	"missing frames not missed":                   bugGapIgnored,
-	"acknowledged before it is durable":           bugAckEarly,
-	"damaged record dropped by collection":        bugLostForgotten,
-	"segment sealed before the next is made":      bugSealEarly,
-	"trim not written":                            bugFloorForgotten,
-}
-
-// Plant lets a store have bugs.
-func (o *Options) Plant(b Bugs) { o.bugs = b }
-
 // OpenFiles bounds how many files of segments are open.
 func (o *Options) OpenFiles(n int) { o.openFiles = n }
 

@@ -7,7 +7,7 @@ import (
 	"viewring/internal/disk"
 )
 
-// openFilesMax is how many files of segments are open at a time: a store of 100 GB has
+// openFilesMax is how many files of segments are open at a time: a store of 100 GiB has
 // some thousand segments, a process often no more than 1,024 descriptors. Larger segments
 // would need as few, but collection would have to copy more before it frees anything.
 const openFilesMax = 512

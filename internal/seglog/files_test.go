@@ -47,7 +47,7 @@ func (f countFile) Close() error {
 func TestOpenFiles(t *testing.T) {
 	fs := &countFS{FS: crashdisk.Mem()}
 	opts := seglog.Options{SegmentBytes: 64 << 10, Manual: true}
-	const bound, beside = 5, 4 // what is written, its successor, a spare, a checkpoint
+	const bound, beside = 5, 4 // what is written, its successor, a preallocated file, a checkpoint
 	opts.OpenFiles(bound)
 	for range 2 {
 		s, err := seglog.Open(fs, opts)

@@ -72,9 +72,6 @@ func alignBlock(n int) int { return (n + disk.BlockBytes - 1) &^ (disk.BlockByte
 // seedAt begins a checksum that holds only in one store and at one place: what was
 // written elsewhere, or into an earlier life of a file, is not taken for what belongs here.
 func (id *identity) seedAt(s spot) uint32 {
-	if id.everywhere {
-		return id.seed
-	}
 	var b [8]byte
 	le.PutUint32(b[:], s.seg)
 	le.PutUint32(b[4:], s.off)

@@ -23,7 +23,7 @@ func (s *Store) free(freed []*segment) error {
 		s.dropSegment(g) // the heads of later segments do not name it
 	}
 	s.mu.Unlock()
-	if len(freed) > 0 && !s.opts.bugs.on(bugFreeEarly) {
+	if len(freed) > 0 {
 		if err := s.barrier(); err != nil {
 			return err
 		}
@@ -37,9 +37,6 @@ func (s *Store) free(freed []*segment) error {
 
 // sayFree appends the word that a segment is free. The caller holds mu.
 func (s *Store) sayFree(g *segment) error {
-	if s.opts.bugs.on(bugFreeUnsaid) {
-		return nil
-	}
 	r := record{kind: kindFree, key: rowKey(bound{pos: uint64(g.number)})}
 	if err := s.reserve(r.bytes(), 1); err != nil {
 		return err
@@ -53,7 +50,7 @@ func (s *Store) sayFree(g *segment) error {
 // time: at the latest the next start finds it in no list.
 func (s *Store) removeFile(n uint32) {
 	if err := s.fs.Remove(segmentName(n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.opts.Logger.Warn("the file of a segment that is no more is not removed", "segment", n, "err", err)
+		s.opts.Logger.Warn("cannot remove the file of a freed segment", "segment", n, "err", err)
 		s.mu.Lock()
 		s.unremoved = append(s.unremoved, n)
 		s.mu.Unlock()

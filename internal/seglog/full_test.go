@@ -70,12 +70,12 @@ func TestBackgroundFailures(t *testing.T) {
 }
 
 // TestFullDisk fills the disk: a batch that adds is refused before anything of it is done,
-// while deletions, a checkpoint and collection have room, and with what they give back
-// there is room again.
+// while deletions, a checkpoint and collection have space, and with what they give back
+// there is space again.
 func TestFullDisk(t *testing.T) {
 	d := crashdisk.New(512, rand.New(rand.NewPCG(1, 9)))
-	const room = 2 << 20
-	d.Bound(room)
+	const capacity = 2 << 20
+	d.Bound(capacity)
 	opts := seglog.Options{SegmentBytes: 64 << 10, Manual: true}
 	s := mustOpen(t, d, opts)
 	var n int
@@ -117,7 +117,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	for i := range n / 4 {
 		if err := putSync(s, 1, fmt.Sprintf("again%d", i), 4000); err != nil {
-			t.Fatalf("when there is room again: %v", err)
+			t.Fatalf("when there is space again: %v", err)
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -130,9 +130,9 @@ func TestFullDisk(t *testing.T) {
 	_ = s.Close() // only read
 }
 
-// TestNoRoomWithin lets a write of a frame find no room, as on a disk that is thin: the store
+// TestNoSpaceWithin lets a write of a frame find no space, as on a disk that is thin: the store
 // ends, and what was acknowledged is there when it starts again.
-func TestNoRoomWithin(t *testing.T) {
+func TestNoSpaceWithin(t *testing.T) {
 	d := crashdisk.New(512, rand.New(rand.NewPCG(1, 9)))
 	opts := seglog.Options{SegmentBytes: 64 << 10, Manual: true}
 	s := mustOpen(t, d, opts)

@@ -19,8 +19,7 @@ type identity struct {
 
 	place func(key []byte) uint64 // where a key stands in the order of pages
 
-	bits       uint // tests: how many bits of hashes count; 0: all
-	everywhere bool // tests: checksums do not depend on the place
+	bits uint // tests: how many bits of hashes count; 0: all
 }
 
 const (
@@ -64,7 +63,7 @@ func (id *identity) decode(b []byte) error {
 
 // loadIdentity reads the store's identity, or makes one in an empty folder.
 func loadIdentity(fs disk.FS, names []string, opts *Options) (*identity, error) {
-	id := &identity{place: opts.Place, bits: opts.hashBits, everywhere: opts.bugs.on(bugNoSeed)}
+	id := &identity{place: opts.Place, bits: opts.hashBits}
 	found := false
 	for _, n := range names {
 		_, seg := segmentNumber(n)

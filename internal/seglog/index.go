@@ -103,11 +103,11 @@ func (t *tree) seek(b bound) finger {
 			end = mid
 		}
 	}
-	return t.settle(finger{i, j, at})
+	return t.normalize(finger{i, j, at})
 }
 
-// settle moves a finger that is behind the last entry of a page to the next page.
-func (t *tree) settle(f finger) finger {
+// normalize moves a finger that is behind the last entry of a page to the next page.
+func (t *tree) normalize(f finger) finger {
 	for f.node < len(t.nodes) {
 		nd := t.nodes[f.node]
 		if f.page < len(nd.pages) && f.at < int(nd.pages[f.page].n) {
@@ -131,7 +131,7 @@ func (t *tree) get(f finger) *entry {
 
 func (t *tree) next(f finger) finger {
 	f.at++
-	return t.settle(f)
+	return t.normalize(f)
 }
 
 // count adds n to how many entries there are.

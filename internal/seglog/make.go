@@ -5,7 +5,7 @@ import "fmt"
 // tailPart of a segment is what may lie idle behind its seal.
 const tailPart = 8
 
-// cutOff gives back the room behind a seal of n bytes where that is much: values of more
+// cutOff gives back the space behind a seal of n bytes where that is much: values of more
 // than half a segment would let half of the disk lie idle, and no collection could help.
 // That the store was closed may still have to be taken back there.
 func (s *Store) cutOff(f *frame, n int) {
@@ -17,7 +17,7 @@ func (s *Store) cutOff(f *frame, n int) {
 		return
 	}
 	if err := g.mem.file.Truncate(end); err != nil {
-		s.opts.Logger.Warn("room behind the end of a segment is not given back", "segment", g.number, "err", err)
+		s.opts.Logger.Warn("cannot free the space behind the end of a segment", "segment", g.number, "err", err)
 		return
 	}
 	s.mu.Lock()
@@ -32,9 +32,9 @@ func (s *Store) cutOff(f *frame, n int) {
 // and with its name before a frame of it is durable.
 func (s *Store) makeSegment(f *frame) error {
 	g := f.seg
-	var made spareFile
+	var made preallocated
 	select {
-	case made = <-s.spare:
+	case made = <-s.preallocated:
 		if g.size != made.size {
 			_ = made.file.Close() // an empty file
 			_ = s.fs.Remove(made.name)
@@ -72,9 +72,9 @@ func (s *Store) makeSegment(f *frame) error {
 	return g.pin()
 }
 
-// sealRoom is what is kept free behind a frame of so many records: for a seal, which names
+// sealReserve is what is kept free behind a frame of so many records: for a seal, which names
 // its partitions, and for a second one, which takes back that the store was closed.
-func sealRoom(records int) int { return 2 * frameBytes(0, 0, records) }
+func sealReserve(records int) int { return 2 * frameBytes(0, 0, records) }
 
 // begunName is that of an empty file which says that there was a segment: where there is none,
 // all are lost.
@@ -95,13 +95,13 @@ func (s *Store) noteBegun() error {
 	return err
 }
 
-// runSpare keeps a file ready for the next segment, so that no write waits for it, and has
+// runPreallocate keeps a file ready for the next segment, so that no write waits for it, and has
 // the kernel read those that are full.
-func (s *Store) runSpare() {
+func (s *Store) runPreallocate() {
 	for n := 0; ; n++ {
 		var size int64
 		select {
-		case size = <-s.wantSpare:
+		case size = <-s.wantPreallocated:
 		case n := <-s.warm:
 			if f, err := s.files.get(n); err == nil { // else it is gone already
 				f.Warm()
@@ -111,12 +111,12 @@ func (s *Store) runSpare() {
 		case <-s.quit:
 			return
 		}
-		if len(s.spare) > 0 {
+		if len(s.preallocated) > 0 {
 			continue
 		}
 		name := fmt.Sprintf("spare-%d%s", n, newSuffix)
 		if f, err := s.fs.Create(name, size, s.opts.Zeroed); err == nil {
-			s.spare <- spareFile{f, name, size} // there is room: nobody else puts one there
+			s.preallocated <- preallocated{f, name, size} // it does not block: nobody else puts one there
 		}
 	}
 }

@@ -61,7 +61,7 @@ func (c *countedFS) now() traffic {
 	return c.traffic
 }
 
-// used is how much room all files take.
+// used is how much space all files take.
 func (c *countedFS) used(t *testing.T) (bytes int64) {
 	names, err := c.List()
 	if err != nil {

@@ -31,9 +31,9 @@ func (c *content) gather() (all []placed) {
 
 // carry copies the records of m that are needed.
 //
-// Most of them ride: the writer adds them to the frames of sets, as they are due. Where there
-// are no sets, or somebody waits for the end, they get frames of their own, in turn with those
-// of sets.
+// Most of them ride: the writer adds them to the frames of sets, as they are due. If there
+// are no sets, or somebody waits for the end, they get frames of their own, between those of
+// sets.
 func (s *Store) carry(m *moving) error {
 	s.mu.Lock()
 	m.began = s.fresh
@@ -105,8 +105,8 @@ func (m *moving) isDone() bool {
 	}
 }
 
-// moveChunk copies some records in a frame of their own, as many as go into one: else the
-// writer takes them one by one, and each frame is padded. It waits for them if it is told to.
+// moveChunk copies as many records as go into one frame of their own: otherwise the writer
+// would take them one by one, and pad each frame. With wait it returns when they are durable.
 func (s *Store) moveChunk(m *moving, wait bool) error {
 	s.mu.Lock()
 	bytes := 0
@@ -115,14 +115,14 @@ func (s *Store) moveChunk(m *moving, wait bool) error {
 	}
 	s.work.Signal()
 	s.mu.Unlock()
-	if !wait || s.opts.bugs.on(bugFreeEarly) {
+	if !wait {
 		return s.Err()
 	}
 	return s.barrier()
 }
 
-// looksMax is how many records are looked at under one lock: those that are needed no more
-// take no room in a frame, and batches wait meanwhile.
+// looksMax is how many records are looked at under one lock. Records that are no longer needed
+// take no space in a frame, and batches wait meanwhile.
 const looksMax = 4096
 
 func (m *moving) more() bool { return m.err == nil && m.next < len(m.slots) }
@@ -139,8 +139,8 @@ func (s *Store) moveNext(m *moving) (bytes int) {
 	return bytes
 }
 
-// ride adds copies to the frame that grows before it is written: as many as are due, and what
-// else goes into its padding, where it costs nothing. The caller holds mu.
+// ride adds copies to the growing frame before it is written: as many as are due, and then
+// those that fit into its padding, where they cost nothing. The caller holds mu.
 func (s *Store) ride() {
 	m := s.moving
 	if m == nil || !m.more() {
@@ -200,12 +200,12 @@ func (s *Store) fits(p *placed) bool {
 	f, n := s.building, max(int(p.size), align8(recordBytes+boundBytes)) // it may be lost
 	records := len(f.slots) + 1
 	bytes := frameBytes(f.body+n, records, len(f.prev.parts))
-	return bytes <= f.bytes() && f.body+n <= frameBytesSoft && int64(f.off)+int64(bytes+sealRoom(records)) <= f.seg.size
+	return bytes <= f.bytes() && f.body+n <= frameBytesSoft && int64(f.off)+int64(bytes+sealReserve(records)) <= f.seg.size
 }
 
-// due is up to which record a collection should have come. Its copies are spread over as many
-// bytes of new writes as it gives back, so that the log keeps its length; over fewer when that
-// nears what it may be, and over none beyond. The caller holds mu.
+// due returns up to which record a collection should have come. Its copies are spread over as
+// many bytes of new writes as it gives back, so that the log keeps its length. They are spread
+// over fewer as the length nears its bound, and over none beyond. The caller holds mu.
 func (s *Store) due(m *moving) int {
 	soft, hard := s.bounds()
 	span := float64(m.won) * min(1, 2*float64(hard-s.length())/float64(hard-soft))
@@ -216,9 +216,9 @@ func (s *Store) due(m *moving) int {
 	return int(done / span * float64(len(m.slots)))
 }
 
-// length is how long the log is, but for what of its newest segment waits to be written and of
-// those that are collected was copied: it goes up with each byte that is written, and down with each
-// that collection gives back, not by whole segments. The caller holds mu.
+// length returns the length of the log, without the idle end of its newest segment and without
+// what was already copied of those being collected. It grows with each byte that is written and
+// shrinks with each that collection gives back, not by whole segments. The caller holds mu.
 func (s *Store) length() int64 {
 	n := s.sums.disk.Load() - s.leaving
 	if s.cur != nil && !s.cur.over {
@@ -243,8 +243,9 @@ func (s *Store) allowed() int64 {
 	return int64(float64(live)*s.opts.SpaceFactor) + min(2*s.opts.SegmentBytes, max(live/slackPart, slackSegments*s.segmentBytes()))
 }
 
-// bounds are lengths of the log between which it is collected as new writes make garbage;
-// beyond hard as fast as it goes. Its files take up to a segment more: what of the newest is idle.
+// bounds returns the lengths of the log between which it is collected as fast as new writes make
+// garbage; beyond hard it is collected as fast as possible. Its files take up to a segment more:
+// the idle end of the newest.
 func (s *Store) bounds() (soft, hard int64) {
 	one := s.segmentBytes()
 	hard = s.allowed() - one
@@ -267,7 +268,7 @@ func (s *Store) segmentBytes() int64 {
 	return n &^ (disk.BlockBytes - 1)
 }
 
-// waitFor takes a gate. What is collected meanwhile hurries.
+// waitFor takes a gate. A collection that is under way then hurries.
 func (s *Store) waitFor(g gate) {
 	s.hurried.Add(1)
 	defer s.hurried.Add(-1)

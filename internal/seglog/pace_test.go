@@ -33,7 +33,7 @@ func TestCheckpointPace(t *testing.T) {
 			}
 			return nil
 		})
-		const keys, every = 250_000, 1 << 20 // an index of 6 MB
+		const keys, every = 250_000, 1 << 20 // an index of 6 MiB
 		opts := seglog.Options{SegmentBytes: 1 << 20, CheckpointBytes: every}
 		s := mustOpen(t, d, opts)
 		fill := func(from, to int) {

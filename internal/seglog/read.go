@@ -109,9 +109,6 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 		return r, false, err
 	}
 	r, keyOK, ok := s.id.readRecord(b, e.place())
-	if s.opts.bugs.on(bugUnverified) {
-		ok, r.kind = true, want
-	}
 	if !ok || r.kind != want {
 		s.damage.Add(1)
 		return r, keyOK && r.kind == want, fmt.Errorf("%w: record of %d bytes at %d of segment %d", ErrCorrupt, e.bytes(), e.off, e.seg)

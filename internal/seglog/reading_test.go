@@ -54,7 +54,7 @@ func TestUnreadableAtOpen(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		for _, err := range []error{syscall.EIO, syscall.ENOMEM} {
 			t.Run(fmt.Sprintf("clean=%v,%v", clean, err), func(t *testing.T) {
-				m, merr := newSmall(0, 6, clean)
+				m, merr := newSmall(6, clean)
 				if merr != nil {
 					t.Fatal(merr)
 				}

@@ -12,8 +12,8 @@ import (
 	"viewring/internal/disk"
 )
 
-// Open opens the store that lives in fs, or makes one. What it finds damaged it says
-// to the logger; reads of that fail with ErrCorrupt.
+// Open opens the store in fs, or makes one. It logs the damage that it finds; reads of what is
+// damaged fail with ErrCorrupt.
 func Open(fs disk.FS, opts Options) (*Store, error) {
 	opts.defaults()
 	names, err := fs.List()
@@ -30,11 +30,11 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), spare: make(chan spareFile, 1), wantSpare: make(chan int64, 1), warm: make(chan uint32, 4),
+	s := &Store{fs: fs, opts: opts, id: id, failure: make(chan struct{}), preallocated: make(chan preallocated, 1), wantPreallocated: make(chan int64, 1), warm: make(chan uint32, 4),
 		quit: make(chan struct{}), writerDone: make(chan struct{}), nextNumber: 1, lsn: 1, tidying: newGate(), background: newGate(), hurry: make(chan struct{}, 1), grown: make(chan struct{}, 1)}
 	s.files = newFiles(fs, cmp.Or(opts.openFiles, openFilesMax))
 	s.table.segs, s.table.missing = make(map[uint32]*segment), make(map[uint32]bool)
-	s.work.L, s.room.L = &s.mu, &s.mu
+	s.work.L, s.queueShrank.L = &s.mu, &s.mu
 	s.begun = slices.Contains(names, begunName)
 	r := &recovery{s: s, heads: make(map[uint32]*segmentHead), follows: make(map[uint32]uint32), began: time.Now()}
 	if err := r.run(names); err != nil {
@@ -45,8 +45,8 @@ func Open(fs disk.FS, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
 	go s.runWriter()
-	s.ended.Go(s.runSpare)
-	if err := r.settle(); err != nil {
+	s.ended.Go(s.runPreallocate)
+	if err := r.persistFindings(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the log: %w", err), s.end(0))
 	}
 	if !opts.Manual {
@@ -101,8 +101,8 @@ func (r *recovery) run(names []string) error {
 	return nil
 }
 
-// persist makes durable what a process that was killed wrote and did not sync: the last
-// frame, or the seal of the segment before. Only then may it be told of.
+// persist makes durable what a killed process wrote and did not sync: the last frame, or the
+// seal of the segment before. Only then may anyone see it.
 func (r *recovery) persist() error {
 	numbers := r.s.numbers()
 	for _, n := range numbers[max(0, len(numbers)-2):] {
@@ -118,7 +118,7 @@ func (r *recovery) persist() error {
 	return nil
 }
 
-// clean removes what a run before has left unfinished, and returns the other names.
+// clean removes what an earlier run left unfinished, and returns the other names.
 func clean(fs disk.FS, names []string) (kept []string, err error) {
 	for _, n := range names {
 		if !strings.HasSuffix(n, newSuffix) {
@@ -179,9 +179,8 @@ func (r *recovery) damage(what string, args ...any) {
 	r.s.opts.Logger.Error(what, args...)
 }
 
-// expected finds which segments there should be: the newest head that can be read says
-// so of all before it. It removes files that are not of them: segments that were freed,
-// or were put back.
+// expected finds which segments there should be: the newest readable head lists all before
+// it. It removes the files of other segments, which were freed or put back.
 func (r *recovery) expected(numbers []uint32) ([]uint32, error) {
 	s := r.s
 	if len(numbers) == 0 {
@@ -281,15 +280,15 @@ func (r *recovery) replay(numbers []uint32) error {
 	return nil
 }
 
-// These many numbers are left out where the end of the log is lost: more than it can have
-// had. There are enough of them for 65,000 losses.
+// So many numbers are skipped if the end of the log is lost, more than it can have had. There
+// are enough of them for 65,000 losses.
 const (
 	lostNumbers = 1 << 16 // segments
 	lostFrames  = 1 << 40
 )
 
-// findFreed looks which segments were freed since the newest head was written. The file of
-// one may be there yet, and is none of the log's any more.
+// findFreed finds the segments that were freed since the newest head was written. The file of
+// one may still be there, and no longer belongs to the log.
 func (r *recovery) findFreed(numbers []uint32) error {
 	s := r.s
 	for _, n := range numbers {
@@ -370,7 +369,7 @@ func (r *recovery) segment(g *segment, newest bool) error {
 		}
 		if newest {
 			_, more := c.locate(h.off + uint32(h.bytes()))
-			if !more && h.flags == 0 && c.judge(&h) == torn && !r.s.opts.bugs.on(bugTornApplied) {
+			if !more && h.flags == 0 && c.judge(&h) == torn {
 				break
 			}
 		}
@@ -406,8 +405,8 @@ func (r *recovery) segment(g *segment, newest bool) error {
 	return nil
 }
 
-// endOfLog makes the end of the newest segment ready for what follows: a torn frame is
-// zeroed. What is there and can be none is damage.
+// endOfLog makes the end of the newest segment ready for what follows: it zeroes a torn frame.
+// Anything there that cannot be a torn frame is damage.
 func (r *recovery) endOfLog(c *content, g *segment) error {
 	g.over = g.sealed
 	if g.sealed || g.end >= c.end() {
@@ -457,7 +456,7 @@ func nearlyZero(b []byte) bool {
 
 // frame replays one frame.
 func (r *recovery) frame(c *content, g *segment, h *head) {
-	if r.expect != 0 && h.lsn > r.expect && !r.s.opts.bugs.on(bugGapIgnored) {
+	if r.expect != 0 && h.lsn > r.expect {
 		parts, known := c.before(h)
 		if gap := h.lsn - r.expect; gap > 1 || !known {
 			r.lost(g.number, "frames are lost", int64(gap), nil)

@@ -245,9 +245,9 @@ func (r *recovery) dropLeftovers(q *partition) {
 	}
 }
 
-// settle makes durable what was found of damage, and then ends segments that a crash or
+// persistFindings makes durable what was found of damage, and then ends segments that a crash or
 // damage left without an end: that they have none would be news each time.
-func (r *recovery) settle() error {
+func (r *recovery) persistFindings() error {
 	s := r.s
 	if n := len(r.headless); n > 0 && r.headless[n-1] == s.cur {
 		if err := r.leave(); err != nil { // a head of its own keeps what is known of it

@@ -25,7 +25,7 @@ type Scrubbing struct {
 // Scrub reads all segments, one after the other and each from its beginning, and verifies
 // each record that is needed. What it finds may have been overwritten since: whoever is
 // told looks again. A segment in which one scrub has met damage is collected by the next:
-// what is needed is mended by then, and what is not is not met again. It runs beside
+// what is needed is repaired by then, and what is not is not met again. It runs beside
 // everything else.
 func (s *Store) Scrub(ctx context.Context, job *Scrubbing) error {
 	if err := s.collectHurt(); err != nil {
@@ -278,7 +278,7 @@ func (s *Store) rewriteState(part uint16) {
 		return
 	}
 	if err := s.reserve(align8(recordBytes+stateBytes+len(p.meta)), 1); err != nil {
-		s.opts.Logger.Error("a damaged state is not rewritten", "partition", part, "err", err)
+		s.opts.Logger.Error("cannot rewrite the damaged state of a partition", "partition", part, "err", err)
 		return
 	}
 	s.putState(part)

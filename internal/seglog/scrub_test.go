@@ -73,7 +73,7 @@ func TestScrub(t *testing.T) {
 			if !found[key] && !found[""] {
 				t.Fatalf("round %d: %s at %d: %q cannot be read, and the scrub found %v", round, name, at, key, found)
 			}
-			mend(t, s, key)
+			repair(t, s, key)
 		}
 		if len(corrupt) == 0 && len(found) > 0 {
 			t.Fatalf("round %d: %s at %d: found %v, and all keys can be read", round, name, at, found)
@@ -84,8 +84,8 @@ func TestScrub(t *testing.T) {
 	}
 }
 
-// mend writes a key that could not be read.
-func mend(t *testing.T, s *seglog.Store, key string) {
+// repair writes a key that could not be read.
+func repair(t *testing.T, s *seglog.Store, key string) {
 	t.Helper()
 	var i int
 	if _, err := fmt.Sscanf(key, "key-%d", &i); err != nil {
@@ -165,7 +165,7 @@ func TestScrubTellsOfLost(t *testing.T) {
 		key := fmt.Sprintf("key-%d", i)
 		if _, _, err := s.Get(uint16(i%5), []byte(key)); errors.Is(err, seglog.ErrCorrupt) {
 			lost++
-			mend(t, s, key)
+			repair(t, s, key)
 		}
 	}
 	var ops []seglog.Op

@@ -59,8 +59,8 @@ const (
 	segmentNewName = "segment" + newSuffix
 )
 
-// spareFile is an empty file that waits to become a segment.
-type spareFile struct {
+// preallocated is an empty file, its space allocated, that waits to become a segment.
+type preallocated struct {
 	file disk.File
 	name string
 	size int64

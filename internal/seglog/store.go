@@ -32,7 +32,6 @@ type Options struct {
 	openFiles int  // tests: so many files of segments are open at most; 0: openFilesMax
 	partBytes int  // tests: so long a record is read in parts; 0: partBytesMin
 	hashBits  uint // tests: so few bits of the hashes count
-	bugs      bugs // tests: planted
 }
 
 const (
@@ -78,50 +77,50 @@ type Store struct {
 		missing map[uint32]bool // were there, and are lost
 	}
 
-	mu         sync.Mutex   // appends, and whatever changes the index
-	work       sync.Cond    // on mu: there is a frame to write, or the end
-	room       sync.Cond    // on mu: frames were written
-	cur        *segment     // where frames go; nil before the first
-	building   *frame       // the frame that grows; nil: none
-	queue      []*frame     // full, in the order of the log
-	queued     int          // bytes in queue and on their way
-	prev       frameSummary // of the frame before the one that grows
-	batch      uint64       // counts those that were looked at
-	dirty      []uint16     // partitions whose state the batch has to write
-	nextNumber uint32       // of the next segment
-	lsn        uint64       // of the next frame
-	last       *frame       // the latest frame that was begun
-	closing    atomic.Bool  // nothing new begins; changed under mu
-	drained    bool         // the writer ends when nothing is left
-	gone       atomic.Bool  // the index is no more
-	sinceCkp   int64        // bytes of frames since the last checkpoint began
-	lastCkp    int64        // bytes of the last checkpoint
-	low        bool         // the disk has no more room than what the store needs for itself
-	unremoved  []uint32     // segments that are no more, whose files could not be removed
-	graves     []tree       // of wiped partitions, not accounted for yet
-	covered    spot         // the durable checkpoint has all before
-	begun      bool         // there was a segment, once; of the writer
-	failed     atomic.Value // error
-	failure    chan struct{}
+	mu          sync.Mutex   // appends, and whatever changes the index
+	work        sync.Cond    // on mu: there is a frame to write, or the end
+	queueShrank sync.Cond    // on mu: frames were written
+	cur         *segment     // where frames go; nil before the first
+	building    *frame       // the frame that grows; nil: none
+	queue       []*frame     // full, in the order of the log
+	queued      int          // bytes in queue and on their way
+	prev        frameSummary // of the frame before the one that grows
+	batch       uint64       // counts those that were looked at
+	dirty       []uint16     // partitions whose state the batch has to write
+	nextNumber  uint32       // of the next segment
+	lsn         uint64       // of the next frame
+	last        *frame       // the latest frame that was begun
+	closing     atomic.Bool  // nothing new begins; changed under mu
+	drained     bool         // the writer ends when nothing is left
+	gone        atomic.Bool  // the index is no more
+	sinceCkp    int64        // bytes of frames since the last checkpoint began
+	lastCkp     int64        // bytes of the last checkpoint
+	low         bool         // the disk has no more space than what the store needs for itself
+	unremoved   []uint32     // segments that are no more, whose files could not be removed
+	graves      []tree       // of wiped partitions, not accounted for yet
+	covered     spot         // the durable checkpoint has all before
+	begun       bool         // there was a segment, once; of the writer
+	failed      atomic.Value // error
+	failure     chan struct{}
 
-	spare      chan spareFile // capacity 1
-	wantSpare  chan int64     // capacity 1: how long it is to be
-	warm       chan uint32    // full segments that the kernel may read
-	buffers    buffers
-	quit       chan struct{}
-	ended      sync.WaitGroup
-	writerDone chan struct{}
+	preallocated     chan preallocated // capacity 1
+	wantPreallocated chan int64        // capacity 1: how long it is to be
+	warm             chan uint32       // full segments that the kernel may read
+	buffers          buffers
+	quit             chan struct{}
+	ended            sync.WaitGroup
+	writerDone       chan struct{}
 
 	tidying    gate // held by who chooses what to collect; taken before background
 	background gate // held by a checkpoint, and while a segment is collected
 
-	moving  *moving       // what is being collected, nil: nothing; guarded by mu
-	hurried atomic.Int32  // how many wait for a gate
-	hurry   chan struct{} // capacity 1: hurried was 0
-	grown   chan struct{} // capacity 1: there is a new segment
-	fresh   int64         // bytes of batches since the start: what makes garbage; guarded by mu
-	leaving int64         // bytes of segments that are about to be freed; guarded by mu
-	spareAt int64         // how long the spare file is, or will be; guarded by mu
+	moving           *moving       // what is being collected, nil: nothing; guarded by mu
+	hurried          atomic.Int32  // how many wait for a gate
+	hurry            chan struct{} // capacity 1: hurried was 0
+	grown            chan struct{} // capacity 1: there is a new segment
+	fresh            int64         // bytes of batches since the start: what makes garbage; guarded by mu
+	leaving          int64         // bytes of segments that are about to be freed; guarded by mu
+	preallocateBytes int64         // how long the preallocated file is, or will be; guarded by mu
 
 	damage   atomic.Uint64 // damaged records, frames and segments met
 	loss     atomic.Uint32 // the latest loss of which nobody knows what partition it was of
@@ -200,7 +199,7 @@ func (g gate) lock() { g <- struct{}{} }
 func (g gate) unlock() { <-g }
 
 // Close makes everything durable, writes a checkpoint, and ends the store. That there is no
-// room for the checkpoint is no error: the next start reads more of the log.
+// space for the checkpoint is no error: the next start reads more of the log.
 func (s *Store) Close() error {
 	if s.Err() == nil {
 		if err := s.Checkpoint(); err != nil && !s.closing.Load() && s.Err() == nil {
@@ -218,7 +217,7 @@ func (s *Store) end(flags uint32) error {
 		return ErrClosed
 	}
 	s.closing.Store(true)
-	s.room.Broadcast()
+	s.queueShrank.Broadcast()
 	s.mu.Unlock()
 	close(s.quit)
 	// A checkpoint or a collection may be under way. What comes later sees that we close.
@@ -240,7 +239,7 @@ func (s *Store) end(flags uint32) error {
 	<-s.writerDone
 	s.ended.Wait()
 	select {
-	case f := <-s.spare:
+	case f := <-s.preallocated:
 		_ = f.file.Close() // an empty file
 		_ = s.fs.Remove(f.name)
 	default:

@@ -84,7 +84,7 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.queued > queueBytesMax && s.Err() == nil && !s.closing.Load() {
-		s.room.Wait()
+		s.queueShrank.Wait()
 	}
 	if err := s.Err(); err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (s *Store) Apply(ops []Op) (wait func() error, err error) {
 	if s.closing.Load() {
 		return nil, ErrClosed
 	}
-	if err := s.findRoom(ops); err != nil {
+	if err := s.checkSpace(ops); err != nil {
 		return nil, err
 	}
 	if err := s.admit(ops); err != nil {
@@ -146,7 +146,7 @@ func (s *Store) admit(ops []Op) error {
 		switch o.Kind {
 		case PutRow:
 			if o.Seq <= p.floorThen {
-				return fmt.Errorf("row %d of partition %d: up to %d they were trimmed", o.Seq, o.Part, p.floorThen)
+				return fmt.Errorf("row %d of partition %d: rows up to %d were trimmed", o.Seq, o.Part, p.floorThen)
 			}
 		case Trim:
 			p.floorThen = max(p.floorThen, o.Seq)
@@ -200,7 +200,7 @@ func (s *Store) reserve(body, records int) error {
 	}
 	if f := s.building; f != nil {
 		n := len(f.slots) + records
-		need := frameBytes(f.body+body, n, len(f.prev.parts)) + sealRoom(n)
+		need := frameBytes(f.body+body, n, len(f.prev.parts)) + sealReserve(n)
 		if int64(f.off)+int64(need) <= f.seg.size {
 			f.grow(headBytes + f.body + body)
 			return nil
@@ -208,7 +208,7 @@ func (s *Store) reserve(body, records int) error {
 		s.full()
 	}
 	if s.cur != nil && !s.cur.over {
-		need := frameBytes(body, records, len(s.prev.parts)) + sealRoom(records)
+		need := frameBytes(body, records, len(s.prev.parts)) + sealReserve(records)
 		if int64(s.cur.end)+int64(need) <= s.cur.size {
 			s.begin()
 			s.building.grow(headBytes + body)
@@ -235,7 +235,7 @@ func (s *Store) nextSegment() *segmentHead {
 // after the new one was made: a sealed segment without a successor has lost it.
 func (s *Store) openSegment(body, records int) error {
 	h := s.nextSegment()
-	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + sealRoom(records))
+	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + sealReserve(records))
 	if need > 1<<31 {
 		return fmt.Errorf("a batch of %d bytes", body)
 	}
@@ -250,25 +250,25 @@ func (s *Store) openSegment(body, records int) error {
 		s.cur.closed = false
 		s.cur.durable.Store(false) // it is not collected before that is written
 	}
-	if s.spareAt == 0 {
-		s.spareAt = s.segmentBytes()
+	if s.preallocateBytes == 0 {
+		s.preallocateBytes = s.segmentBytes()
 	}
-	g := &segment{number: h.number, files: s.files, size: max(s.spareAt, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
+	g := &segment{number: h.number, files: s.files, size: max(s.preallocateBytes, int64(alignBlock(int(need)))), first: uint32(h.bytes()), end: uint32(h.bytes()),
 		parts: make(map[uint16]bool)}
 	h.blocks = uint32(g.size / disk.BlockBytes)
 	s.nextNumber++
-	if low := !s.hasRoom(); low != s.low {
+	if low := !s.hasSpace(); low != s.low {
 		s.low = low
-		s.opts.Logger.Warn("the room on the disk", "full", low)
+		s.opts.Logger.Warn("free disk space changed", "full", low)
 	}
 	s.addSegment(g)
 	s.cur = g
 	s.begin()
 	s.building.head, s.building.seals = h, seal
 	s.building.grow(headBytes + body)
-	s.spareAt = s.segmentBytes()
+	s.preallocateBytes = s.segmentBytes()
 	select {
-	case s.wantSpare <- s.spareAt:
+	case s.wantPreallocated <- s.preallocateBytes:
 	default: // told already
 	}
 	select {
@@ -408,9 +408,6 @@ func (s *Store) runWriter() {
 		s.queue = s.queue[1:]
 		s.mu.Unlock()
 		err := s.Err()
-		if s.opts.bugs.on(bugAckEarly) {
-			close(f.done)
-		}
 		if err == nil {
 			err = s.write(f)
 		}
@@ -423,12 +420,6 @@ func (s *Store) runWriter() {
 
 // write makes a frame durable.
 func (s *Store) write(f *frame) error {
-	if s.opts.bugs.on(bugSealEarly) && f.seals != nil {
-		if err := s.write(f.seals); err != nil {
-			return err
-		}
-		f.seals = nil
-	}
 	if f.head != nil {
 		if err := s.makeSegment(f); err != nil {
 			return fmt.Errorf("begin segment %d: %w", f.seg.number, err)
@@ -485,12 +476,10 @@ func (s *Store) written(f *frame) {
 		f.buf = nil
 		g.mem.Unlock()
 	}
-	if !s.opts.bugs.on(bugAckEarly) {
-		close(f.done)
-	}
+	close(f.done)
 	s.mu.Lock()
 	s.queued -= f.bytes()
-	s.room.Broadcast()
+	s.queueShrank.Broadcast()
 	s.mu.Unlock()
 }
 

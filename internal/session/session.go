@@ -1,8 +1,9 @@
-// Package session has the rule by which both sides tell that a session is over: the
-// head of the view leaders, which ends it when it was silent for its time to live,
-// and its client, which counts from when it sent what was heard, and takes it for
-// lost a tenth earlier. Whatever the network does, and with clocks that run evenly to
-// a tenth, the client knows first. Pure: time comes from outside.
+// Package session has the rule by which both sides decide that a session is over. The
+// head of the view leaders ends a session that was silent for its time to live. Its
+// client counts from when it sent the last message that was answered, and takes the
+// session for lost a tenth earlier. So whatever the network does, the client knows first
+// if the two clocks run at the same rate to within a tenth. The rule is that of Chubby
+// (Burrows 2006). Pure: time comes from outside.
 package session
 
 import (
@@ -10,27 +11,27 @@ import (
 	"time"
 )
 
-// RetryEvery is how often a client tries again, at least, that was not heard.
+// RetryEvery is the longest pause before a client sends again what was not answered.
 const RetryEvery = 100 * time.Millisecond
 
-// StoodStill is a gap between two looks of a Watch that tells that its process was
-// paused or starved, and heard nobody.
+// StoodStill is a gap between two calls of Watch.Silent from which on the process counts
+// as having been paused or starved, and as having heard nobody meanwhile.
 const StoodStill = 500 * time.Millisecond
 
 // Keeper is the client's side of one session. Not safe for concurrent use.
 type Keeper struct {
 	ttl    time.Duration
-	heard  time.Time // when something was sent that was heard
+	heard  time.Time // when the last message that was answered was sent
 	failed bool
 }
 
-// NewKeeper begins with what was sent to open the session.
+// NewKeeper returns the keeper of a session that was opened by a message sent at sent.
 func NewKeeper(ttl time.Duration, sent time.Time) Keeper { return Keeper{ttl: ttl, heard: sent} }
 
-// Until is when the session is lost, unless something is heard that is sent before.
+// Until returns when the session is lost, unless a message sent before then is answered.
 func (k *Keeper) Until() time.Time { return k.heard.Add(k.ttl - k.ttl/10) }
 
-// Pause is for how long nothing need be sent.
+// Pause returns how long the client may wait before it sends again.
 func (k *Keeper) Pause() time.Duration {
 	if k.failed {
 		return min(RetryEvery, k.ttl/10)
@@ -38,8 +39,8 @@ func (k *Keeper) Pause() time.Duration {
 	return k.ttl / 4
 }
 
-// Heard notes that what was sent at a time was heard. It is false when that came too
-// late.
+// Heard notes that a message sent at sent was answered. It returns false if the answer
+// came too late.
 func (k *Keeper) Heard(sent, now time.Time) bool {
 	if !now.Before(k.Until()) {
 		return false
@@ -48,7 +49,7 @@ func (k *Keeper) Heard(sent, now time.Time) bool {
 	return true
 }
 
-// Failed notes that something may not have been heard.
+// Failed notes that a message may not have arrived.
 func (k *Keeper) Failed() { k.failed = true }
 
 // Watch is the head's side of all sessions: when each was heard. Not safe for
@@ -65,8 +66,8 @@ type beat struct {
 	ending bool // its end is under way
 }
 
-// Begin forgets all: at a start, or as the new head. All that are open must be opened
-// then, which gives them their full time.
+// Begin forgets all sessions, at a start or as the new head. The caller then calls Open for
+// all that are open, which gives them their full time.
 func (w *Watch) Begin(now time.Time) {
 	w.looked, w.open = now, make(map[uint64]*beat)
 }
@@ -89,8 +90,8 @@ func (w *Watch) Keep(id uint64, now time.Time) bool {
 // Ended forgets a session.
 func (w *Watch) Ended(id uint64) { delete(w.open, id) }
 
-// Silent returns, once, the sessions whose time is over: they must be ended. Who did
-// not look for long heard nobody, and gives everyone the full time.
+// Silent returns the sessions whose time is over, each once: the caller must end them. If it
+// was not called for StoodStill or longer, it gives every session the full time.
 func (w *Watch) Silent(now time.Time) (ids []uint64) {
 	stood := now.Sub(w.looked) >= StoodStill
 	w.looked = now

@@ -18,15 +18,15 @@ import (
 
 // How a Leader goes about a view leader that does not answer.
 const (
-	leaderPatience   = 4 * time.Second // of failures in a row before a call gives up
-	leaderDialMax    = time.Second     // for one connection
-	leaderAnswerMax  = 2 * time.Second // for one answer, beyond what it may wait
-	leaderPauseMin   = 10 * time.Millisecond
-	leaderPauseMax   = 60 * time.Millisecond
-	leaderSparesKeep = 2               // idle connections for long calls
-	leaderWatch      = 2 * time.Second // between looks at a view leader that a call waits on
-	leaderAddrsMax   = 16
-	leaderBrief      = 256 // heartbeats until a view leader that refused a longer one is tried again
+	leaderPatience  = 4 * time.Second // of failures in a row before a call gives up
+	leaderDialMax   = time.Second     // for one connection
+	leaderAnswerMax = 2 * time.Second // for one answer, beyond what it may wait
+	leaderPauseMin  = 10 * time.Millisecond
+	leaderPauseMax  = 60 * time.Millisecond
+	leaderIdleMax   = 2               // idle connections for long calls
+	leaderWatch     = 2 * time.Second // between looks at a view leader that a call waits on
+	leaderAddrsMax  = 16
+	leaderBrief     = 256 // heartbeats until a view leader that refused a longer one is tried again
 )
 
 // leaderLimits bound a reply of the view leader.
@@ -61,7 +61,7 @@ type Leader struct {
 		head   string   // where to dial next
 		watch  bool     // a goroutine looks after long
 		shared *Conn
-		spares []*Conn // idle, for long calls
+		idle   []*Conn // for long calls
 		long   map[*Conn]bool
 		closed bool
 	}
@@ -89,14 +89,14 @@ func (l *Leader) Close() error {
 		close(l.closing)
 	}
 	l.mu.closed = true
-	conns := l.mu.spares
+	conns := l.mu.idle
 	if l.mu.shared != nil {
 		conns = append(conns, l.mu.shared)
 	}
 	for c := range l.mu.long {
 		conns = append(conns, c)
 	}
-	l.mu.shared, l.mu.spares = nil, nil
+	l.mu.shared, l.mu.idle = nil, nil
 	l.mu.Unlock()
 	for _, c := range conns {
 		_ = c.Close() // never fails
@@ -124,7 +124,7 @@ func (l *Leader) ask(ctx context.Context, q question) (v Value, again bool, err 
 	tries := outcome.Of(q.kind)
 	ended := func(v Value, err error) (Value, bool, error) {
 		if tries.End() == outcome.Unknown {
-			err = Unsettled(err)
+			err = UnknownOutcome(err)
 		}
 		return v, tries.Maybe(), err
 	}
@@ -197,7 +197,7 @@ func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
 	answered := err == nil || errors.As(err, &reply)
 	switch {
 	case q.long && answered:
-		l.spare(conn)
+		l.keepIdle(conn)
 	case q.long, !answered && ctx.Err() == nil:
 		// The view leader sees by the broken connection that nobody waits any
 		// more; and one that does not answer in time may be hung.
@@ -230,7 +230,7 @@ func notAsked(err error) outcome.Try {
 // the one that was dialed in vain.
 func (l *Leader) connection(ctx context.Context, long bool) (*Conn, string, error) {
 	if long {
-		if c := l.takeSpare(); c != nil {
+		if c := l.takeIdle(); c != nil {
 			return c, "", nil
 		}
 		c, addr, err := l.connect(ctx)
@@ -316,16 +316,16 @@ func (l *Leader) takeShared() *Conn {
 	return c
 }
 
-func (l *Leader) takeSpare() *Conn {
+func (l *Leader) takeIdle() *Conn {
 	for {
 		l.mu.Lock()
-		n := len(l.mu.spares)
+		n := len(l.mu.idle)
 		if n == 0 {
 			l.mu.Unlock()
 			return nil
 		}
-		c := l.mu.spares[n-1]
-		l.mu.spares = l.mu.spares[:n-1]
+		c := l.mu.idle[n-1]
+		l.mu.idle = l.mu.idle[:n-1]
 		if !broken(c) {
 			l.mu.long[c] = true
 			l.mu.Unlock()
@@ -345,13 +345,13 @@ func broken(c *Conn) bool {
 	}
 }
 
-// spare keeps a connection whose long call is over.
-func (l *Leader) spare(c *Conn) {
+// keepIdle keeps a connection whose long call is over.
+func (l *Leader) keepIdle(c *Conn) {
 	l.mu.Lock()
 	delete(l.mu.long, c)
-	keep := !l.mu.closed && len(l.mu.spares) < leaderSparesKeep && !broken(c) && c.Addr() == l.mu.head
+	keep := !l.mu.closed && len(l.mu.idle) < leaderIdleMax && !broken(c) && c.Addr() == l.mu.head
 	if keep {
-		l.mu.spares = append(l.mu.spares, c)
+		l.mu.idle = append(l.mu.idle, c)
 	}
 	l.mu.Unlock()
 	if !keep {
@@ -388,8 +388,8 @@ func (l *Leader) moveOn(failed, head string) {
 			l.mu.addrs = append(l.mu.addrs, head)
 		}
 	}
-	old := l.mu.spares
-	l.mu.spares = nil
+	old := l.mu.idle
+	l.mu.idle = nil
 	if l.mu.shared != nil {
 		old = append(old, l.mu.shared)
 		l.mu.shared = nil

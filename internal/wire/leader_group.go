@@ -263,7 +263,7 @@ func (l *Leader) GroupSet(ctx context.Context, verb, who string) error {
 		if verb == GroupRemove && l.gone(ctx, who) {
 			return nil // the try whose answer was lost has done it
 		}
-		err = Unsettled(err)
+		err = UnknownOutcome(err)
 	}
 	if err != nil {
 		return fmt.Errorf("%s view leader %s: %w", verb, who, err)

@@ -15,19 +15,19 @@ import (
 
 // LockAsk asks for a lock.
 type LockAsk struct {
-	Lock, Client string
-	Session      uint64        // that the lock ends with; 0: none
-	Shared       bool          // as one of several readers
-	Knot         bool          // wait even if that closes a cycle of waiters
-	Wait         time.Duration // in line; negative: without end
-	TTL          time.Duration // after which the lock is released; 0: never
+	Lock, Client   string
+	Session        uint64        // that the lock ends with; 0: none
+	Shared         bool          // as one of several readers
+	WaitInDeadlock bool          // wait even if that closes a cycle of waiters
+	Wait           time.Duration // in line; negative: without end
+	TTL            time.Duration // after which the lock is released; 0: never
 }
 
 // The options of CmdLockGet, after its arguments.
 const (
-	lockShared  = "SHARED"
-	lockKnot    = "KNOT"
-	lockSession = "SESSION"
+	lockShared         = "SHARED"
+	lockWaitInDeadlock = "KNOT"
+	lockSession        = "SESSION"
 )
 
 // args is q as CmdLockGet carries it.
@@ -41,8 +41,8 @@ func (q *LockAsk) args() [][]byte {
 	if q.Shared {
 		args = append(args, []byte(lockShared))
 	}
-	if q.Knot {
-		args = append(args, []byte(lockKnot))
+	if q.WaitInDeadlock {
+		args = append(args, []byte(lockWaitInDeadlock))
 	}
 	if q.Session != 0 {
 		args = append(args, []byte(lockSession), strconv.AppendUint(nil, q.Session, 10))
@@ -65,8 +65,8 @@ func ParseLockAsk(args [][]byte) (LockAsk, error) {
 		switch word := string(bytes.ToUpper(args[0])); {
 		case word == lockShared:
 			q.Shared = true
-		case word == lockKnot:
-			q.Knot = true
+		case word == lockWaitInDeadlock:
+			q.WaitInDeadlock = true
 		case word == lockSession && len(args) > 1:
 			args = args[1:]
 			if q.Session, err = ParseSession(args[0]); err != nil {
@@ -163,13 +163,13 @@ func DecodeLocks(b []byte) (vocab.Locks, error) {
 func (l *Leader) LockGet(ctx context.Context, q LockAsk) (uint64, error) {
 	v, again, err := l.ask(ctx, question{kind: outcome.Repeatable, long: q.Wait != 0, wait: q.Wait, args: q.args()})
 	if again && (IsCode(err, CodeLocked) || IsCode(err, CodeDeadlock)) {
-		err = Unsettled(err)
+		err = UnknownOutcome(err)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("lock %q: %w", q.Lock, err)
 	}
 	if len(v.Array) != 2 || v.Array[0].Kind != KindInt {
-		return 0, Unsettled(fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol))
+		return 0, UnknownOutcome(fmt.Errorf("lock %q: %w: unexpected answer", q.Lock, ErrProtocol))
 	}
 	return uint64(v.Array[0].Int), nil
 }

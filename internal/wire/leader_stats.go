@@ -26,7 +26,7 @@ func statsOf(s *vocab.ServerStats) statsFields {
 		s.Keys, s.Bytes, uint64(s.Left), s.LeftBytes, s.Rate, s.DiskFree,
 		s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys,
 		uint64(s.Clients), s.ClientsRefused, s.ClientsCut, s.RequestsRefused,
-		s.Corrupt, s.Mended, s.Unmendable,
+		s.Corrupt, s.Repaired, s.Unrepairable,
 	}
 }
 
@@ -36,7 +36,7 @@ func (n *statsFields) stats(full bool) vocab.ServerStats {
 		Keys: n[4], Bytes: n[5], Left: uint32(n[6]), LeftBytes: n[7], Rate: n[8], DiskFree: n[9],
 		MovedPartitions: n[10], DeltaPartitions: n[11], CopiedKeys: n[12],
 		Clients: uint32(n[13]), ClientsRefused: n[14], ClientsCut: n[15], RequestsRefused: n[16],
-		Corrupt: n[17], Mended: n[18], Unmendable: n[19], Full: full,
+		Corrupt: n[17], Repaired: n[18], Unrepairable: n[19], Full: full,
 	}
 }
 

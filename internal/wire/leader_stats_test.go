@@ -25,7 +25,7 @@ func earlierStats(r *codec.Reader) (s vocab.ServerStats) {
 		Rate: r.Uvarint(), DiskFree: r.Uvarint(), MovedPartitions: r.Uvarint(),
 		DeltaPartitions: r.Uvarint(), CopiedKeys: r.Uvarint(),
 		Clients: u32(), ClientsRefused: r.Uvarint(), ClientsCut: r.Uvarint(), RequestsRefused: r.Uvarint(),
-		Corrupt: r.Uvarint(), Mended: r.Uvarint(), Unmendable: r.Uvarint(), Full: r.Bool(),
+		Corrupt: r.Uvarint(), Repaired: r.Uvarint(), Unrepairable: r.Uvarint(), Full: r.Bool(),
 	}
 }
 

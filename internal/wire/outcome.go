@@ -13,14 +13,14 @@ var ErrNotSent = errors.New("not sent")
 // been carried out.
 var ErrOutcomeUnknown = errors.New("it may or may not be done")
 
-// unsettled is an error that leaves open what came of a command.
-type unsettled struct{ error }
+// unknownOutcome is an error that leaves open what came of a command.
+type unknownOutcome struct{ error }
 
-// Unsettled returns err as one that is ErrOutcomeUnknown too.
-func Unsettled(err error) error { return unsettled{err} }
+// UnknownOutcome returns err as one that is ErrOutcomeUnknown too.
+func UnknownOutcome(err error) error { return unknownOutcome{err} }
 
-func (e unsettled) Is(target error) bool { return target == ErrOutcomeUnknown }
-func (e unsettled) Unwrap() error        { return e.error }
+func (e unknownOutcome) Is(target error) bool { return target == ErrOutcomeUnknown }
+func (e unknownOutcome) Unwrap() error        { return e.error }
 
 // TooManyClients is the error reply to a client that comes beyond the limit.
 const (

@@ -18,21 +18,21 @@ const scrubFormat = 1
 
 // ScrubReport is how a server's last scrub went, or goes.
 type ScrubReport struct {
-	Number     uint64 // of the scrub, since the server's start; 0: there was none
-	Running    bool
-	Items      uint64 // read: keys and what the server keeps beside them, older versions included
-	Bytes      uint64
-	Corrupt    uint64 // keys, and partitions with a range that cannot be read
-	Mended     uint64 // of these
-	Unmendable uint64 // of these, once it has ended
-	Failed     string // why it ended early
+	Number       uint64 // of the scrub, since the server's start; 0: there was none
+	Running      bool
+	Items        uint64 // read: keys and what the server keeps beside them, older versions included
+	Bytes        uint64
+	Corrupt      uint64 // keys, and partitions with a range that cannot be read
+	Repaired     uint64 // of these
+	Unrepairable uint64 // of these, once it has ended
+	Failed       string // why it ended early
 }
 
 // AppendScrubReport encodes p.
 func AppendScrubReport(b []byte, p *ScrubReport) []byte {
 	b = append(b, scrubFormat)
 	b = codec.AppendBool(b, p.Running)
-	for _, n := range []uint64{p.Number, p.Items, p.Bytes, p.Corrupt, p.Mended, p.Unmendable} {
+	for _, n := range []uint64{p.Number, p.Items, p.Bytes, p.Corrupt, p.Repaired, p.Unrepairable} {
 		b = binary.AppendUvarint(b, n)
 	}
 	return codec.AppendString(b, p.Failed)
@@ -46,7 +46,7 @@ func DecodeScrubReport(b []byte) (ScrubReport, error) {
 		return p, err
 	}
 	p.Running = r.Bool()
-	for _, n := range []*uint64{&p.Number, &p.Items, &p.Bytes, &p.Corrupt, &p.Mended, &p.Unmendable} {
+	for _, n := range []*uint64{&p.Number, &p.Items, &p.Bytes, &p.Corrupt, &p.Repaired, &p.Unrepairable} {
 		*n = r.Uvarint()
 	}
 	p.Failed = r.String()

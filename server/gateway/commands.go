@@ -57,11 +57,11 @@ func (s *session) may(cmd *redis.Command) bool {
 	if !s.Guarded() {
 		return true
 	}
-	var standing front.Standing
+	var access front.Access
 	if cmd.HasFlag("no_auth") {
-		standing = front.Open
+		access = front.Open
 	}
-	refusal, _ := s.Admit(standing)
+	refusal, _ := s.Admit(access)
 	if refusal != "" {
 		s.wrong(refusal)
 	}

@@ -49,7 +49,7 @@ func startFake(t *testing.T, answer func(command string, n int) string) *fakeSer
 func (f *fakeServer) serve(nc net.Conn) {
 	defer nc.Close()
 	v := &ring.View{Cluster: [16]byte{7}, Epoch: 1, LeaseTTL: time.Second, MinCopies: 1,
-		Members:    []ring.Member{{ID: 1, Incarnation: 1, Addr: f.addr, Weight: 1, Standing: ring.In, Up: true}},
+		Members:    []ring.Member{{ID: 1, Incarnation: 1, Addr: f.addr, Weight: 1, Status: ring.In, Up: true}},
 		Partitions: []ring.Partition{{Term: 1, MinCopies: 1, Acting: []ring.ServerID{1}}}}
 	r, w := wire.NewReader(nc, wire.DefaultLimits), wire.NewWriter(nc)
 	for {

@@ -74,7 +74,7 @@ func startAlone(t *testing.T, st *oneStore) (ls Lanes, failed <-chan error) {
 		t.Fatal(err)
 	}
 	v := &ring.View{Epoch: 1, LeaseTTL: time.Second, MinCopies: 1,
-		Members:    []ring.Member{{ID: 1, Incarnation: 1, Standing: ring.In, Up: true}},
+		Members:    []ring.Member{{ID: 1, Incarnation: 1, Status: ring.In, Up: true}},
 		Partitions: []ring.Partition{{Term: 1, MinCopies: 1, Acting: []ring.ServerID{1}, Writable: []ring.ServerID{1}}}}
 	table, err := ring.TableOf(v, nil)
 	if err != nil {

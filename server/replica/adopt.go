@@ -63,7 +63,7 @@ func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
 // data and it was made anew, before anything else is done with it: it has no
 // common point with the new log, whatever their histories look like.
 func (c *Core) forgetFormerLife(p *part) {
-	reborn := p.view.Reborn
+	reborn := p.view.ResetTerm
 	invariant.Check(p.reborn <= reborn, "I6", "partition %d: a copy of the life that began in term %d, the view has %d", p.id, p.reborn, reborn)
 	if p.reborn == reborn {
 		return
@@ -124,7 +124,7 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 			keep = append(keep, queued{since: c.now.Mono, read: &r})
 		}
 	}
-	lives := p.view.Reborn == p.reborn // else its log is dropped
+	lives := p.view.ResetTerm == p.reborn // else its log is dropped
 	if staysPrimary {
 		p.lead = &lead{queue: keep}
 		keep = nil

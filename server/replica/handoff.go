@@ -72,7 +72,7 @@ func (c *Core) wantedActing(p *part) []ring.ServerID {
 // fitToAct reports whether a wanted server is up and has everything.
 func (c *Core) fitToAct(p *part, id ring.ServerID) bool {
 	m := c.view.Member(id)
-	if m == nil || !m.Up || m.Standing == ring.Draining {
+	if m == nil || !m.Up || m.Status == ring.Draining {
 		return false
 	}
 	if id == c.cfg.Self {

@@ -315,7 +315,7 @@ func TestH28(t *testing.T) {
 				return q.Kind == AskEject && q.Acting[0].ID == 2 && q.Term == r.view.Partitions[0].Term
 			})
 		}
-		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Draining })
+		r.nextView(func(v *ring.View) { v.Members[1].Status = ring.Draining })
 		for _, h := range r.hosts {
 			h.adopt()
 		}
@@ -495,7 +495,7 @@ func TestWritesOfAFormerLife(t *testing.T) {
 		former := r.write(1, setTo("k", "former"))
 		r.run()
 		r.change(func(p *ring.Partition) {
-			p.Acting, p.Writable, p.MinCopies, p.Reborn = []ring.ServerID{1}, []ring.ServerID{1}, 1, r.view.Epoch+1
+			p.Acting, p.Writable, p.MinCopies, p.ResetTerm = []ring.ServerID{1}, []ring.ServerID{1}, 1, r.view.Epoch+1
 		})
 		r.run()
 		r.set(1, "other", "v")

@@ -91,7 +91,7 @@ func TestH01(t *testing.T) {
 func TestH02(t *testing.T) {
 	holds(t, func() bool {
 		r := proposing(t)
-		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Leaving })
+		r.nextView(func(v *ring.View) { v.Members[1].Status = ring.Leaving })
 		for _, h := range r.hosts {
 			h.adopt()
 		}

@@ -52,7 +52,7 @@ func TestReadWaitsForTheMend(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 	r.wantStored("k", "v")
-	if st := r.host(1).core.Stats(); st.Corrupt != 1 || st.Mended != 1 || st.Unmendable != 0 {
+	if st := r.host(1).core.Stats(); st.Corrupt != 1 || st.Repaired != 1 || st.Unrepairable != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -103,7 +103,7 @@ func TestCorruptEverywhere(t *testing.T) {
 		if a := r.do(1, Request{Op: OpAppend, Key: name("k"), Value: []byte("w")}); a.Status != StatusCorrupt {
 			t.Errorf("%d servers, append: %+v", servers, a)
 		}
-		if st := r.host(1).core.Stats(); st.Unmendable == 0 || st.Mended != 0 {
+		if st := r.host(1).core.Stats(); st.Unrepairable == 0 || st.Repaired != 0 {
 			t.Errorf("%d servers: %+v", servers, st)
 		}
 	}
@@ -362,7 +362,7 @@ func TestCorruptSource(t *testing.T) {
 		}
 		third := &host{r: r, id: 3, store: newMemory()}
 		r.hosts = append(r.hosts, third)
-		r.nextView(func(v *ring.View) { v.Members = append(v.Members, ring.Member{ID: 3, Standing: ring.In, Up: true}) })
+		r.nextView(func(v *ring.View) { v.Members = append(v.Members, ring.Member{ID: 3, Status: ring.In, Up: true}) })
 		third.boot(true)
 		r.nextView(func(*ring.View) {})
 		for _, h := range r.hosts {

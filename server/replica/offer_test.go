@@ -122,7 +122,7 @@ func TestReturner(t *testing.T) {
 		r := acting(t, 3, 2)
 		r.change(actingAre(1, 2))
 		r.set(1, "k", "old")
-		r.nextView(func(v *ring.View) { v.Members[1].Standing = ring.Leaving })
+		r.nextView(func(v *ring.View) { v.Members[1].Status = ring.Leaving })
 		r.change(actingAre(1))
 		r.pass(2 * r.view.LeaseTTL)
 		r.learn(2, 1)

@@ -30,7 +30,7 @@ type part struct {
 	keys     int                 // how many keys they have,
 	rowBytes int64               // and what they take on the disk, about
 	pieces   [indexPieces]uint64 // rows of each piece, the newest first; 0: there is none yet
-	reborn   uint64              // the partition's life that the copy is of: View's Reborn
+	reborn   uint64              // the partition's life that the copy is of: View's ResetTerm
 
 	// How much of the above is durable.
 	durable       uint64

@@ -87,7 +87,7 @@ func (c *Core) othersUp(p *part) (n int) {
 // drains reports whether the view wants this server to retire.
 func (c *Core) drains() bool {
 	m := c.view.Member(c.cfg.Self)
-	return m != nil && m.Standing == ring.Draining
+	return m != nil && m.Status == ring.Draining
 }
 
 // startWaited reports whether all promises of an earlier start of this server have

@@ -9,7 +9,7 @@ import (
 
 // drain makes a view in which a server drains, within the term.
 func (r *rig) drain(id ring.ServerID) {
-	r.nextView(func(v *ring.View) { v.Members[id-1].Standing = ring.Draining })
+	r.nextView(func(v *ring.View) { v.Members[id-1].Status = ring.Draining })
 	for _, h := range r.hosts {
 		h.adopt()
 	}

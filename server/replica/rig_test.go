@@ -60,7 +60,7 @@ func newRig(t *testing.T, n int, limits ...Limits) *rig {
 	for i := range n {
 		h := &host{r: r, id: ring.ServerID(i + 1), store: newMemory()}
 		r.hosts = append(r.hosts, h)
-		r.view.Members = append(r.view.Members, ring.Member{ID: h.id, Incarnation: 1, Standing: ring.In, Up: true})
+		r.view.Members = append(r.view.Members, ring.Member{ID: h.id, Incarnation: 1, Status: ring.In, Up: true})
 		h.boot(true)
 	}
 	return r

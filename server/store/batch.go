@@ -44,5 +44,5 @@ func (s *Store) ApplyBatch(b *replica.Batch) (wait func() error, err error) {
 	return wait, nil
 }
 
-// bytesOf is a key without a copy, for who neither changes nor keeps it.
+// bytesOf returns a key without a copy, for callers that neither change nor keep it.
 func bytesOf(k replica.Key) []byte { return unsafe.Slice(unsafe.StringData(string(k)), len(k)) }

@@ -17,7 +17,7 @@ import (
 	"viewring/server/replica"
 )
 
-// Identity is what a server knows of itself over its starts.
+// Identity is what a server keeps about itself from start to start.
 type Identity struct {
 	Store       [16]byte      // random, made with the store
 	Server      ring.ServerID // 0 until the view leader gave one
@@ -32,14 +32,14 @@ type Identity struct {
 // identityFormat is the first byte of a stored identity.
 const identityFormat = 2
 
-// startsMax bounds Starts. What goes first is neither the confirmed start nor a new
-// one: starts of which at most the answer of the view leader was lost. If it had
-// registered one of those the folder passes as one that was rolled back.
+// startsMax bounds Starts. The starts that are dropped first are neither the confirmed one nor
+// a new one: of these at most the view leader's answer was lost. If it had registered one of
+// them, the folder counts as rolled back.
 const startsMax = 64
 
-// The identity is a file of its own beside the log, with the same content twice: whatever
-// becomes of the log, the server is known by it. In the log is the number of the start,
-// written before the identity has it: a log that has a lower one is not the one that this
+// The identity is a file of its own beside the log, with the same content twice. So whatever
+// happens to the log, the server keeps its identity. The log has the number of the start,
+// written before the identity has it: a log with a lower number is not the one that this
 // server wrote last.
 const identityName = "IDENTITY"
 
@@ -68,8 +68,8 @@ func (s *Store) Update(change func(*Identity)) error {
 	return s.update(nil, change)
 }
 
-// Adopt is Update, and keeps a view in the same step: what of either is used later is
-// known after every restart, should the view leader ever ask.
+// Adopt is Update, and keeps a view in the same step. So the server can report both after any
+// restart, should the view leader lose its data.
 func (s *Store) Adopt(view []byte, change func(*Identity)) error { return s.update(view, change) }
 
 func (s *Store) update(view []byte, change func(*Identity)) error {
@@ -149,8 +149,8 @@ func (s *Store) firstStart() error {
 	})
 }
 
-// newStart draws what tells a start from every other one, of this folder and of
-// all copies of it. It is durable before the start registers.
+// newStart draws the name that tells a start from every other one, of this folder and of all
+// copies of it. It is durable before the start registers.
 func newStart() uint64 {
 	var b [8]byte
 	if _, err := rand.Read(b[:]); err != nil {
@@ -218,8 +218,8 @@ func decodeIdentityFile(b []byte) (id Identity, view []byte, err error) {
 	return id, slices.Clone(view), err
 }
 
-// mendIdentity writes the file anew where what the disk has is not what is known.
-func (s *Store) mendIdentity() error {
+// repairIdentity rewrites the file if it differs from what is in memory.
+func (s *Store) repairIdentity() error {
 	b, err := disk.ReadFile(s.fs, identityName, identityBytesMax)
 	if err == nil {
 		half := len(b) / 2
@@ -231,7 +231,7 @@ func (s *Store) mendIdentity() error {
 		return nil
 	}
 	s.corruptions.Add(1)
-	s.logger.Error("what the server knows of itself is damaged on the disk, and written anew", "err", err)
+	s.logger.Error("the identity file is damaged: it is rewritten", "err", err)
 	return s.update(s.View(), func(*Identity) {})
 }
 

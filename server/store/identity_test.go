@@ -67,7 +67,7 @@ func TestViewIsKeptWithItsEpoch(t *testing.T) {
 		if string(again.View()) != view || again.Identity().Epoch != uint64(epoch) {
 			t.Errorf("epoch %d: %q of epoch %d", epoch, again.View(), again.Identity().Epoch)
 		}
-		if err := again.mendIdentity(); err != nil || string(again.View()) != view {
+		if err := again.repairIdentity(); err != nil || string(again.View()) != view {
 			t.Errorf("rewritten: %q, %v", again.View(), err)
 		}
 		mustClose(t, again)

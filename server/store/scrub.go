@@ -16,7 +16,7 @@ type Finding struct {
 	Err       error
 }
 
-// Scrub is what one look at everything needs.
+// Scrub is the caller's side of a scrub.
 type Scrub struct {
 	// Pace is told of bytes that were read. Its error ends the scrub.
 	Pace func(bytes int) error
@@ -27,15 +27,15 @@ type Scrub struct {
 }
 
 // Scrub reads all segments from the disk, one after the other, verifies every record that
-// is needed, and tells what it finds. It may see items that have been overwritten
-// since: whoever is told looks again. It runs beside everything else.
+// is needed, and reports what it finds. It may report items that have been overwritten
+// since, so the caller must look again. It runs concurrently with everything else.
 func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 	found := func(f seglog.Finding) {
 		p := ring.PartitionID(f.Part)
 		switch {
 		case p == nodePartition:
 			if err := s.countStart(s.Identity().Incarnation); err != nil {
-				s.logger.Error("the number of the start is not written anew", "err", err)
+				s.logger.Error("cannot rewrite the number of the start", "err", err)
 			}
 		case p == localPartition || p < ring.Slots:
 			job.Found(Finding{Partition: p, Key: replica.Key(f.Key), Err: tell(f.Err)})
@@ -51,7 +51,7 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 		}
 		job.Item()
 	}
-	if err := s.mendIdentity(); err != nil {
+	if err := s.repairIdentity(); err != nil {
 		return fmt.Errorf("scrub: %w", err)
 	}
 	err := s.log.Scrub(ctx, &seglog.Scrubbing{Pace: job.Pace, Found: found, Item: item})

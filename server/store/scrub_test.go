@@ -79,9 +79,9 @@ func TestScrubReadsTheDisk(t *testing.T) {
 			t.Errorf("partition %d: %v", p, err)
 		}
 	}
-	mustApply(t, s, put(3, user(3, "3-2"), "mended"))
+	mustApply(t, s, put(3, user(3, "3-2"), "repaired"))
 	if found, _, _ := scrub(t, s); len(found) != 1 || found[6] != "6-9;" {
-		t.Errorf("mended: %v", found)
+		t.Errorf("repaired: %v", found)
 	}
 }
 
@@ -122,9 +122,9 @@ func TestWipedDamage(t *testing.T) {
 	mustClose(t, s)
 }
 
-// TestScrubMendsIdentity: what the server knows of itself is written anew where the disk
+// TestScrubRepairsIdentity: what the server knows of itself is written anew where the disk
 // has lost it, and there after a restart.
-func TestScrubMendsIdentity(t *testing.T) {
+func TestScrubRepairsIdentity(t *testing.T) {
 	fs := crashdisk.Mem()
 	s := mustOpen(t, fs)
 	if err := s.Adopt([]byte(noise(7, 500)), func(id *Identity) { id.Epoch = 12 }); err != nil {

@@ -24,7 +24,7 @@ var (
 	ErrFormat = folder.ErrFormat
 )
 
-// Partitions of the log that are none of a view, which has at most one for each slot.
+// Partitions of the log beside those of a view, which has at most one for each slot.
 const (
 	localPartition = ring.PartitionID(0xffff) // the local names
 	nodePartition  = ring.PartitionID(0xfffe) // which start the log is of
@@ -58,14 +58,14 @@ type Store struct {
 	}
 }
 
-// The length of a segment. Longer ones cost a small store: the one that is written, the next
-// and two that wait to be collected are there however little lives. Shorter ones cost a
-// large store files: 100 GiB are some ten thousand. On a small disk they are shorter, for
-// some are always kept free.
+// The length of a segment. Longer segments waste space in a small store, which always has the
+// one that is written, the next, and two that wait to be collected. Shorter ones make more
+// files in a large store: 100 GiB are some ten thousand. On a small disk they are shorter,
+// because the space of some is always kept free.
 const (
 	segmentBytesMax = 8 << 20
 	segmentBytesMin = 1 << 20
-	segmentsLeast   = 64 // that an empty disk has room for
+	segmentsLeast   = 64 // that an empty disk has space for
 )
 
 func segmentBytes(fs disk.FS) int64 {
@@ -108,8 +108,8 @@ func Open(dir string, fs disk.FS, opts Options, logger *slog.Logger) (*Store, er
 // place is where the log has a key in its order.
 func place(key []byte) uint64 { return replica.PlaceOfBytes(key) }
 
-// sound refuses a log of which so much is lost that nobody knows what: a partition that
-// looks empty may then have held what others rely on.
+// sound refuses a log that lost records of unknown partitions: a partition that looks empty
+// may then have held what others rely on.
 func (s *Store) sound() error {
 	if s.log.LostAll() {
 		return fmt.Errorf("%w: a part of the log is lost, and it is not known of which partitions", replica.ErrCorrupt)
@@ -160,14 +160,14 @@ func (s *Store) Err() error {
 	return nil
 }
 
-// Stats returns how the log stands.
+// Stats returns the figures of the log.
 func (s *Store) Stats() seglog.Stats { return s.log.Stats() }
 
 // Reserve returns how much of the disk must be free for batches not to be refused, and some
 // segments for those under way.
 func (s *Store) Reserve() uint64 { return s.log.Reserve() + 2*uint64(s.segment) }
 
-// DiskKnown reports whether the file system can tell how much room it has left: one
+// DiskKnown reports whether the file system can tell how much space it has left: one
 // in memory can't.
 func (s *Store) DiskKnown() bool {
 	_, ok := s.fs.Free()

@@ -72,7 +72,7 @@ func (m *Mover) Run() {
 	for {
 		adopted := m.views.Next()
 		v, table := m.views.Placement()
-		if me := v.Member(m.b.Self); me != nil && me.Up && me.Standing != ring.Draining && !m.paused() { // else the cores would not begin: wait for the view that says so
+		if me := v.Member(m.b.Self); me != nil && me.Up && me.Status != ring.Draining && !m.paused() { // else the cores would not begin: wait for the view that says so
 			m.m.Adopt(v, table)
 		}
 		select {

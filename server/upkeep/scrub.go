@@ -108,13 +108,13 @@ func (s *Scrubber) scrub() {
 	}
 	s.change(func(r *wire.ScrubReport) {
 		r.Running = false
-		r.Unmendable = r.Corrupt - r.Mended
+		r.Unrepairable = r.Corrupt - r.Repaired
 		if err != nil {
 			r.Failed = err.Error()
 		}
 	})
 	if r := s.Report(); r.Corrupt > 0 || err != nil && s.b.Context.Err() == nil {
-		s.b.Logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "mended", r.Mended, "err", err)
+		s.b.Logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "mended", r.Repaired, "err", err)
 	}
 }
 
@@ -215,7 +215,7 @@ func (s *Scrubber) followUp(found *scrubFound) error {
 				return err
 			}
 		}
-		s.change(func(r *wire.ScrubReport) { r.Mended = total - min(total, uint64(found.count())) })
+		s.change(func(r *wire.ScrubReport) { r.Repaired = total - min(total, uint64(found.count())) })
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (n *node) disk() *crashdisk.FS {
 		switch s.Kind {
 		case crashdisk.Read:
 			return nil
-		case crashdisk.Settle:
+		case crashdisk.WriteSyncEnd:
 			n.setUnsynced(life, true)
 			n.restInSync()
 			n.setUnsynced(life, false)

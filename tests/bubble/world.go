@@ -48,10 +48,10 @@ type Run struct {
 }
 
 const (
-	partitions = 64
-	outAfter   = 30 * time.Second
-	settleMax  = 3 * time.Minute // for everything to come right after the faults
-	opPatience = 2 * time.Minute
+	partitions  = 64
+	outAfter    = 30 * time.Second
+	convergeMax = 3 * time.Minute // for everything to come right after the faults
+	opPatience  = 2 * time.Minute
 )
 
 // world is one cluster with its clients.
@@ -298,7 +298,7 @@ func (w *world) play(r *Run) string {
 		return err.Error()
 	}
 	defer w.admin.Close()
-	if why := w.settle(); why != "" {
+	if why := w.converge(); why != "" {
 		return "at the start: " + why
 	}
 	stop, err := w.startLoad()
@@ -308,7 +308,7 @@ func (w *world) play(r *Run) string {
 	defer stop()
 	w.disturb()
 	w.trace.note("calm")
-	if why := w.settle(); why != "" {
+	if why := w.converge(); why != "" {
 		return "after the faults: " + why
 	}
 	w.rest(time.Second) // of undisturbed work
@@ -380,19 +380,19 @@ func (w *world) nodes() []*node { return slices.Concat(w.servers, w.leaders) }
 // addrs are where servers are, or were at the start.
 func (w *world) addrs() []string { return []string{"s1:1", "s2:1", "s3:1"} }
 
-// settle waits until every partition is on exactly its targets, and everybody
+// converge waits until every partition is on exactly its targets, and everybody
 // knows it.
-func (w *world) settle() string {
+func (w *world) converge() string {
 	why := ""
-	for until := time.Now().Add(settleMax); time.Now().Before(until); w.rest(200 * time.Millisecond) {
-		if why = w.unsettled(); why == "" {
+	for until := time.Now().Add(convergeMax); time.Now().Before(until); w.rest(200 * time.Millisecond) {
+		if why = w.unconverged(); why == "" {
 			return ""
 		}
 	}
-	return fmt.Sprintf("not settled within %v: %s", settleMax, why)
+	return fmt.Sprintf("not converged within %v: %s", convergeMax, why)
 }
 
-func (w *world) unsettled() string {
+func (w *world) unconverged() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	st, err := w.admin.Status(ctx)
@@ -404,7 +404,7 @@ func (w *world) unsettled() string {
 		if n.hasLeft() {
 			continue
 		}
-		if i < 0 || !st.View.Members[i].Up || !st.View.Members[i].Target() && st.View.Members[i].Standing != ring.Leaving {
+		if i < 0 || !st.View.Members[i].Up || !st.View.Members[i].Target() && st.View.Members[i].Status != ring.Leaving {
 			return fmt.Sprintf("%s is not in its place: %+v", n.name, st.View.Members)
 		}
 	}

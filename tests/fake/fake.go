@@ -120,7 +120,7 @@ func View(epoch uint64, addrs ...string) *ring.View {
 	v.Partitions[0] = ring.Partition{Term: epoch, MinCopies: 1}
 	for i, addr := range addrs {
 		id := ring.ServerID(i + 1)
-		v.Members = append(v.Members, ring.Member{ID: id, Incarnation: 1, Addr: addr, Weight: 1, Standing: ring.In, Up: true})
+		v.Members = append(v.Members, ring.Member{ID: id, Incarnation: 1, Addr: addr, Weight: 1, Status: ring.In, Up: true})
 		v.Partitions[0].Acting = append(v.Partitions[0].Acting, id)
 	}
 	return v

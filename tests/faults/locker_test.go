@@ -241,8 +241,8 @@ func (r *lockRun) newLocker(t *testing.T, i int, o client.Options) *locker {
 	return l
 }
 
-// watchLines looks now and then who waits in which order, for what is granted later.
-func (r *lockRun) watchLines(ctx context.Context, c *wire.Leader) {
+// watchQueues looks now and then who waits in which order, for what is granted later.
+func (r *lockRun) watchQueues(ctx context.Context, c *wire.Leader) {
 	for r.goesOn() && wait.For(ctx, 50*time.Millisecond) {
 		asked := r.now()
 		all, err := c.Locks(ctx)
@@ -251,40 +251,40 @@ func (r *lockRun) watchLines(ctx context.Context, c *wire.Leader) {
 		}
 		for _, lock := range all.Locks {
 			if len(lock.Waiters) > 1 {
-				line := sampledLine{at: asked, lock: lock.Name}
+				queue := sampledQueue{at: asked, lock: lock.Name}
 				for _, w := range lock.Waiters {
-					line.owners = append(line.owners, w.Client)
+					queue.owners = append(queue.owners, w.Client)
 				}
-				r.lines = append(r.lines, line)
+				r.queues = append(r.queues, queue)
 			}
 		}
 	}
 }
 
-// sampledLine is a line as it was seen.
-type sampledLine struct {
+// sampledQueue is a queue as it was seen.
+type sampledQueue struct {
 	at     time.Duration
 	lock   string
 	owners []string
 }
 
-// checkLines says who passed whom. Who lost its connection to a view leader that failed
-// may have joined the line again: such times are left out, and in a short run, in which
-// locks stand still while a head is replaced, nearly all lines are of such times.
-func (r *lockRun) checkLines(faults []sampledFault) (pairs, left int, passed []string) {
+// checkQueues says who passed whom. Who lost its connection to a view leader that failed
+// may have joined the queue again: such times are left out, and in a short run, in which
+// locks stand still while a head is replaced, nearly all queues are of such times.
+func (r *lockRun) checkQueues(faults []sampledFault) (pairs, left int, passed []string) {
 	tokens := r.history.Tokens()
-	for _, line := range r.lines {
-		for i, a := range line.owners[:len(line.owners)-1] {
-			first, second := tokens[[2]string{line.lock, a}], tokens[[2]string{line.lock, line.owners[i+1]}]
+	for _, queue := range r.queues {
+		for i, a := range queue.owners[:len(queue.owners)-1] {
+			first, second := tokens[[2]string{queue.lock, a}], tokens[[2]string{queue.lock, queue.owners[i+1]}]
 			switch {
 			case first == 0 || second == 0:
 				continue
-			case disturbed(faults, line.at):
+			case disturbed(faults, queue.at):
 				left++
 				continue
 			}
 			if pairs++; first > second {
-				passed = append(passed, fmt.Sprintf("%q: %s with token %d was before %s with %d", line.lock, a, first, line.owners[i+1], second))
+				passed = append(passed, fmt.Sprintf("%q: %s with token %d was before %s with %d", queue.lock, a, first, queue.owners[i+1], second))
 			}
 		}
 	}

@@ -24,7 +24,7 @@ type lockRun struct {
 	direct  map[string]string // where the view leaders listen, by where they are reached
 	leader  *wire.Leader      // by a way that is never cut
 	over    atomic.Bool       // faults are
-	lines   []sampledLine
+	queues  []sampledQueue
 
 	failed, closed, cuts atomic.Int64
 }
@@ -56,7 +56,7 @@ func TestLockHistory(t *testing.T) {
 		l := r.newLocker(t, i, o)
 		running.Go(l.run)
 	}
-	running.Go(func() { r.watchLines(t.Context(), r.leader) })
+	running.Go(func() { r.watchQueues(t.Context(), r.leader) })
 	var disturbances []sampledFault
 	kinds := make(map[string]int)
 	for done := range faults {
@@ -78,7 +78,7 @@ func TestLockHistory(t *testing.T) {
 	} else {
 		t.Logf("porcupine: ok after %v", time.Since(checking).Round(time.Millisecond))
 	}
-	pairs, left, passed := r.checkLines(disturbances)
+	pairs, left, passed := r.checkQueues(disturbances)
 	t.Logf("%d pairs seen in line, %d passed; %d while the head failed", pairs, len(passed), left)
 	for _, p := range passed {
 		t.Error(p)

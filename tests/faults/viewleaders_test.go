@@ -212,7 +212,7 @@ func TestViewLeadersStandStill(t *testing.T) {
 	}
 	head := c.WaitLeaders()
 	head.Pause()
-	newLock("standing still")
+	newLock("stalled")
 	progress()
 	head.Resume()
 	head = c.WaitLeaders()

@@ -77,7 +77,7 @@ func Start(ctx context.Context, opts Options) *Load {
 	l.ctx, l.stop = context.WithCancel(ctx)
 	loop := 0
 	spawn := func(key string, target Target, reads float64) {
-		r := &asker{l: l, client: loop, target: target, rng: rand.New(rand.NewPCG(opts.Seed, uint64(loop))), key: key, reads: reads, pause: opts.Pause}
+		r := &loadClient{l: l, client: loop, target: target, rng: rand.New(rand.NewPCG(opts.Seed, uint64(loop))), key: key, reads: reads, pause: opts.Pause}
 		loop++
 		l.running.Go(r.run)
 	}
@@ -127,8 +127,8 @@ func (l *Load) Errors() []string {
 	return l.errors
 }
 
-// asker is one client's doing.
-type asker struct {
+// loadClient is one client's doing.
+type loadClient struct {
 	l      *Load
 	client int
 	target Target
@@ -141,7 +141,7 @@ type asker struct {
 // someReads is the share of reads of clients that also write.
 const someReads = 0.4
 
-func (r *asker) run() {
+func (r *loadClient) run() {
 	defer r.target.Close()
 	pause := time.NewTimer(r.pause)
 	defer pause.Stop()
@@ -174,7 +174,7 @@ const (
 	calmMax = 2500 * time.Millisecond
 )
 
-func (r *asker) choose() Kind {
+func (r *loadClient) choose() Kind {
 	switch {
 	case r.rng.Float64() < r.reads:
 		return Get

@@ -37,7 +37,7 @@ func (w *world) checkHelped(v *ring.View, p ring.PartitionID) {
 // all of these are well; 0 for none.
 func (w *world) helper(v *ring.View, p ring.PartitionID) ring.ServerID {
 	vp := &v.Partitions[p]
-	if len(vp.Acting) == 0 || len(vp.Acting) >= int(vp.MinCopies) || !w.leader.up || w.lossy || w.settled {
+	if len(vp.Acting) == 0 || len(vp.Acting) >= int(vp.MinCopies) || !w.leader.up || w.lossy || w.converged {
 		return 0
 	}
 	for _, id := range vp.Acting {
@@ -62,7 +62,7 @@ func (w *world) helper(v *ring.View, p ring.PartitionID) ring.ServerID {
 // well reports whether nothing is wrong with a server, as far as p is concerned.
 func (w *world) well(v *ring.View, id ring.ServerID, p ring.PartitionID) bool {
 	m, s := v.Member(id), w.byID(id)
-	return m != nil && m.Up && m.Standing == ring.In && s != nil && s.alive && !s.paused && s.node != nil && s.done == v.Epoch &&
+	return m != nil && m.Up && m.Status == ring.In && s != nil && s.alive && !s.paused && s.node != nil && s.done == v.Epoch &&
 		!s.full && s.diskPace == 0 && !s.slowAdoption && !s.damagedIn(p) && w.joined(0, id)
 }
 

@@ -94,7 +94,7 @@ func (w *world) checkBackup(s *server, p ring.PartitionID, c *replica.Copy) {
 // acts now has what it had, unless that was given up since.
 func (w *world) dropped(id ring.ServerID, p ring.PartitionID, term uint64) bool {
 	now := &w.leader.state.View().Partitions[p]
-	return now.Term > term && (!now.IsActing(id) || now.Reborn > term)
+	return now.Term > term && (!now.IsActing(id) || now.ResetTerm > term)
 }
 
 // believesLost reports whether a lane still counts on a start of another server that
@@ -122,16 +122,16 @@ func (w *world) checkLeases(s *server, r reign) {
 	}
 }
 
-// standing is what held while a request was under way.
-type standing struct {
+// arrival is what held when a request came, and its read from the disk.
+type arrival struct {
 	term   uint64 // the partition's, at the view leader, when the request came
 	leased bool   // its read did not come back from the disk just now without a lease
 }
 
 // checkRead is I8: who answers a read by its lease is followed by nobody yet.
 // Who answers because the view leader vouched for its term had it vouched for after
-// the read arrived, when the term was stood.
-func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.Answer, stood standing) {
+// the read arrived, when that term stood.
+func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.Answer, came arrival) {
 	twice := dup(string(a.Value))
 	invariant.Check(twice == "", "I7", "key %s: %s twice in %q", in.key, twice, a.Value)
 	if a.Status != replica.StatusOK && a.Status != replica.StatusNotFound {
@@ -139,29 +139,29 @@ func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.A
 	}
 	term := s.lanes[int(p)%lanes].core.Inspect(p).Term
 	if a.Confirmed {
-		invariant.Check(stood.term <= term, "I8", "%v reads partition %d in term %d, confirmed: term %d stood when the read came", s.id(), p, term, stood.term)
+		invariant.Check(came.term <= term, "I8", "%v reads partition %d in term %d, confirmed: term %d stood when the read came", s.id(), p, term, came.term)
 		return
 	}
-	invariant.Check(stood.leased, "I8", "%v answers a read of partition %d that was neither confirmed nor under a lease when it came from the disk", s.id(), p)
+	invariant.Check(came.leased, "I8", "%v answers a read of partition %d that was neither confirmed nor under a lease when it came from the disk", s.id(), p)
 	invariant.Check(w.newest[p] <= term, "I8", "%v reads partition %d by its lease in term %d, while term %d is served", s.id(), p, term, w.newest[p])
 }
 
 // checkAnswer is I3: what is answered, written or read, lies on the disk of
 // every acting replica of its primary's term, synced; and I7, with the record of
 // its request.
-func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *replica.Answer, stood standing) {
+func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *replica.Answer, came arrival) {
 	in := &try.rec.in
 	l := s.lanes[int(p)%lanes]
 	life := uint64(0)
 	if v := w.leader.views[l.epoch]; v != nil { // else it has not adopted any
-		life = v.Partitions[p].Reborn
+		life = v.Partitions[p].ResetTerm
 	}
 	w.checkFull(in, p, a)
-	if w.leader.state.View().Partitions[p].Reborn == life { // what a former life fenced is forgotten with it
+	if w.leader.state.View().Partitions[p].ResetTerm == life { // what a former life fenced is forgotten with it
 		w.checkFence(p, try.rec, a)
 	}
 	if in.op == 0 {
-		w.checkRead(s, p, in, a, stood)
+		w.checkRead(s, p, in, a, came)
 	}
 	if a.Status != replica.StatusOK {
 		return
@@ -178,7 +178,7 @@ func (w *world) checkAnswer(s *server, p ring.PartitionID, try *attempt, a *repl
 	if in.op == 0 && w.leader.state.View().Partitions[p].Term > c.Term {
 		return // read before its term was over, answered late: who acted then may have deleted its copy since
 	}
-	if w.leader.state.View().Partitions[p].Reborn > life {
+	if w.leader.state.View().Partitions[p].ResetTerm > life {
 		return // the server has not heard that the partition was given up: others have dropped that life
 	}
 	record := w.recordKey(p, try.id)
@@ -231,7 +231,7 @@ func (w *world) checkActing(v *ring.View) {
 	for p := range v.Partitions {
 		for _, id := range v.Partitions[p].Acting {
 			o := w.byID(id)
-			if o == nil || o.disk.rolledBack || v.Member(id).Incarnation <= o.disk.lostBefore || w.acked[p].Term < v.Partitions[p].Reborn {
+			if o == nil || o.disk.rolledBack || v.Member(id).Incarnation <= o.disk.lostBefore || w.acked[p].Term < v.Partitions[p].ResetTerm {
 				continue
 			}
 			last := o.disk.syncedLast(ring.PartitionID(p))
@@ -274,12 +274,12 @@ func same(a, b []ring.ServerID) bool {
 	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
-// unsettled says what keeps the cluster from being as it should be: every
+// unconverged says what keeps the cluster from being as it should be: every
 // partition on exactly its targets, all whole and equal, nothing elsewhere.
-func (w *world) unsettled() string {
+func (w *world) unconverged() string {
 	v := w.leader.state.View()
 	t := w.leader.table(v)
-	if why := w.lockHead.unsettled(); w.quiet && why != "" {
+	if why := w.lockHead.unconverged(); w.quiet && why != "" {
 		return why
 	}
 	for _, s := range w.servers {
@@ -291,7 +291,7 @@ func (w *world) unsettled() string {
 		}
 	}
 	for p := range v.Partitions {
-		if why := w.unsettledPartition(v, ring.PartitionID(p), t.Targets(ring.PartitionID(p))); why != "" {
+		if why := w.unconvergedPartition(v, ring.PartitionID(p), t.Targets(ring.PartitionID(p))); why != "" {
 			return fmt.Sprintf("partition %d (acting %v, targets %v, W %v): %s", p, v.Partitions[p].Acting,
 				t.Targets(ring.PartitionID(p)), v.Partitions[p].Writable, why)
 		}
@@ -349,7 +349,7 @@ func (w *world) checkRebalanced() {
 	}
 }
 
-func (w *world) unsettledPartition(v *ring.View, p ring.PartitionID, targets []ring.ServerID) string {
+func (w *world) unconvergedPartition(v *ring.View, p ring.PartitionID, targets []ring.ServerID) string {
 	if !slices.Equal(v.Partitions[p].Acting, targets) {
 		return "acting is not the targets"
 	}

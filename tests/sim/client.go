@@ -306,18 +306,18 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 	s.later(0, func() {
 		s.tokens++
 		token := s.tokens
-		life, stood := s.life, standing{term: c.w.leader.state.View().Partitions[p].Term}
+		life, came := s.life, arrival{term: c.w.leader.state.View().Partitions[p].Term}
 		s.asks[token] = func(ans replica.Answer) {
 			if s.life != life {
 				return
 			}
-			stood.leased = s.unleased[token] != s.w.now || s.lanes[int(p)%lanes].core.Leased(s.instant(), p)
+			came.leased = s.unleased[token] != s.w.now || s.lanes[int(p)%lanes].core.Leased(s.instant(), p)
 			delete(s.unleased, token)
 			if c.w.opt.Trace {
 				c.w.say(int(p), fmt.Sprintf("%v answers client %d number %d: %s %v %d %q", s, c.id, a.id.Number, statusName(ans.Status), ans.Version, ans.Number, ans.Value))
 			}
 			s.w.checkNothingDone(p, &a, &ans)
-			s.w.checkAnswer(s, p, &a, &ans, stood)
+			s.w.checkAnswer(s, p, &a, &ans, came)
 			c.w.deliver(s.id(), outside, func() { then(ans) })
 		}
 		req := a.request(token, p)

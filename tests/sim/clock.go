@@ -89,7 +89,7 @@ func (w *world) mayExpire(expiry int64, by time.Duration) bool {
 // mustExpire implements times: all servers are well, agree on the time and are past
 // expiry. Before that one may not know whether its own clock is the one to trust.
 func (w *world) mustExpire(expiry int64, since time.Duration) bool {
-	return w.settledAt > 0 && since >= w.settledAt && epoch0+since.Milliseconds() > expiry+1000
+	return w.convergedAt > 0 && since >= w.convergedAt && epoch0+since.Milliseconds() > expiry+1000
 }
 
 // wrongClocks counts the servers whose wall clock is wrong; where none of them can

@@ -15,7 +15,7 @@ const equalEvery = 700 * time.Millisecond
 // compare looks at all acting replicas now and then: those whose logs end at the same
 // entry have the same bytes, but for what damage made unreadable.
 func (w *world) compare() {
-	if w.settled {
+	if w.converged {
 		return
 	}
 	w.after(equalEvery, w.compare)

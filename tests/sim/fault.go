@@ -356,7 +356,7 @@ func (w *world) heal() {
 	w.concede()
 	for _, s := range w.servers {
 		s.diskPace = 0
-		s.setRoom(true)
+		s.setSpace(true)
 		s.clock.setWall(w.now, w.sane())
 		s.resume()
 		s.start()

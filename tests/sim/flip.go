@@ -202,7 +202,7 @@ func (s *space) unsound() (keys []replica.Key) {
 
 // scrub tells the lanes what their disks cannot read.
 func (w *world) scrub() {
-	if w.settled {
+	if w.converged {
 		return
 	}
 	w.after(scrubEvery, w.scrub)

@@ -8,17 +8,17 @@ import (
 	"viewring/server/replica"
 )
 
-// fillDisk leaves a server no room for a while.
+// fillDisk leaves a server no disk space for a while.
 func (w *world) fillDisk(s *server) bool {
 	if !s.alive || s.node == nil || s.full || w.calm {
 		return false
 	}
-	s.setRoom(false)
-	w.after(w.between(300*time.Millisecond, 9*time.Second), func() { s.setRoom(true) })
+	s.setSpace(false)
+	w.after(w.between(300*time.Millisecond, 9*time.Second), func() { s.setSpace(true) })
 	return true
 }
 
-// fillAll leaves nobody room: then nobody can be done without.
+// fillAll leaves nobody disk space: then nobody can be done without.
 func (w *world) fillAll() bool {
 	hit := false
 	for _, s := range w.servers {
@@ -27,17 +27,17 @@ func (w *world) fillAll() bool {
 	return hit
 }
 
-// setRoom fills a server's disk or empties it. The lanes learn of it one by one,
+// setSpace fills a server's disk or empties it. The lanes learn of it one by one,
 // as they do after a start.
-func (s *server) setRoom(room bool) {
-	if s.full == !room {
+func (s *server) setSpace(free bool) {
+	if s.full == !free {
 		return
 	}
-	s.full, s.roomAt = !room, s.w.now
-	s.tellRoom()
+	s.full, s.spaceAt = !free, s.w.now
+	s.tellSpace()
 }
 
-func (s *server) tellRoom() {
+func (s *server) tellSpace() {
 	if !s.alive || s.node == nil {
 		return
 	}
@@ -56,18 +56,18 @@ func (s *server) tellRoom() {
 	})
 }
 
-// checkFull is what a refusal for want of room says: it is of something that takes
-// room, and the server that it names has none, or had none until just now.
+// checkFull is what a refusal for want of space says: it is of something that takes
+// space, and the server that it names has none, or had none until just now.
 func (w *world) checkFull(in *input, p ring.PartitionID, a *replica.Answer) {
 	if a.Status != replica.StatusFull {
 		return
 	}
 	w.count("refused for want of room")
-	invariant.Check(in.takesRoom(), "full", "partition %d: %+v takes no room and is refused", p, *in)
+	invariant.Check(in.takesSpace(), "full", "partition %d: %+v takes no space and is refused", p, *in)
 	who := w.byID(ring.ServerID(a.Number))
-	invariant.Check(who != nil && (who.full || who.roomAt > 0 && w.now-who.roomAt < roomHeardMax), "full",
-		"partition %d: a write is refused for %v, which has room", p, ring.ServerID(a.Number))
+	invariant.Check(who != nil && (who.full || who.spaceAt > 0 && w.now-who.spaceAt < spaceHeardMax), "full",
+		"partition %d: a write is refused for %v, which has space", p, ring.ServerID(a.Number))
 }
 
-// roomHeardMax is how long others may take to hear that a server has room again.
-const roomHeardMax = 10 * time.Second
+// spaceHeardMax is how long others may take to hear that a server has space again.
+const spaceHeardMax = 10 * time.Second

@@ -135,7 +135,7 @@ func memberList(v *ring.View) string {
 	var b strings.Builder
 	for i := range v.Members {
 		m := &v.Members[i]
-		fmt.Fprintf(&b, "%v.%d %s up %t, ", m.ID, m.Incarnation, m.Standing, m.Up)
+		fmt.Fprintf(&b, "%v.%d %s up %t, ", m.ID, m.Incarnation, m.Status, m.Up)
 	}
 	return b.String()
 }

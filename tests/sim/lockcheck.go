@@ -24,7 +24,7 @@ type lockShadow struct {
 type shadowLock struct {
 	shared  bool
 	holders []shadowHolder
-	line    []shadowWaiter
+	queue   []shadowWaiter
 }
 
 type shadowHolder struct {
@@ -84,31 +84,31 @@ func (s *lockShadow) apply(c *roster.Command, r *roster.Result) {
 func (s *lockShadow) get(c *roster.Command, r *roster.Result, place lockPlace) {
 	l := s.lock(c.Lock)
 	w := shadowWaiter{place, c.Shared, c.TTL}
-	waits := slices.IndexFunc(l.line, func(o shadowWaiter) bool { return o.place == place })
+	waits := slices.IndexFunc(l.queue, func(o shadowWaiter) bool { return o.place == place })
 	switch r.Code {
 	case roster.Waiting:
 		if waits >= 0 {
-			was := &l.line[waits]
+			was := &l.queue[waits]
 			invariant.Check(was.shared == c.Shared, "locks", "%+v waits as shared %v, and asks for the other", place, was.shared)
 			if was.ttl != 0 && (c.TTL == 0 || c.TTL > was.ttl) {
 				was.ttl = c.TTL
 			}
 			return
 		}
-		l.line = append(l.line, w)
+		l.queue = append(l.queue, w)
 		cycle := s.waitsForItself(c.Lock, w)
 		invariant.Check(cycle == (r.Cycle != nil), "locks", "%+v waits for itself: %v, told: %v", place, cycle, r.Cycle)
 		if cycle {
 			s.w.count("lock deadlock joined")
 		}
 	case roster.Deadlock:
-		l.line = append(l.line, w)
+		l.queue = append(l.queue, w)
 		invariant.Check(s.waitsForItself(c.Lock, w), "locks", "%+v does not wait for itself, and is told %v", place, r.Cycle)
-		l.line = l.line[:len(l.line)-1]
+		l.queue = l.queue[:len(l.queue)-1]
 	case roster.Done:
 		if !r.Held {
-			invariant.Check(len(l.line) == 0, "locks", "%+v is granted though %d wait, %+v first", place, len(l.line), l.line)
-			l.line = append(l.line, w)
+			invariant.Check(len(l.queue) == 0, "locks", "%+v is granted though %d wait, %+v first", place, len(l.queue), l.queue)
+			l.queue = append(l.queue, w)
 			s.granted(place, r.Token, c.At)
 			return
 		}
@@ -124,10 +124,10 @@ func (s *lockShadow) get(c *roster.Command, r *roster.Result, place lockPlace) {
 // token that is higher than all.
 func (s *lockShadow) granted(place lockPlace, token uint64, at int64) {
 	l := s.lock(place.lock)
-	invariant.Check(len(l.line) > 0 && l.line[0].place == place, "locks", "%+v is granted and not the first in line: %+v", place, l.line)
+	invariant.Check(len(l.queue) > 0 && l.queue[0].place == place, "locks", "%+v is granted and not the first in line: %+v", place, l.queue)
 	invariant.Check(token > s.token, "locks", "%+v is granted with token %d, %d was given out", place, token, s.token)
-	w := l.line[0]
-	l.line = l.line[1:]
+	w := l.queue[0]
+	l.queue = l.queue[1:]
 	if len(l.holders) > 0 {
 		invariant.Check(l.shared && w.shared, "locks", "%+v is granted though %+v holds it at %d", place, l.holders[0], at)
 		s.w.count("lock readers together")
@@ -149,9 +149,9 @@ func (s *lockShadow) granted(place lockPlace, token uint64, at int64) {
 func (s *lockShadow) end(id uint64, at, delay int64) {
 	delete(s.sessions, id)
 	for _, l := range s.locks {
-		before := len(l.line)
-		l.line = slices.DeleteFunc(l.line, func(w shadowWaiter) bool { return w.place.session == id })
-		used := len(l.line) < before
+		before := len(l.queue)
+		l.queue = slices.DeleteFunc(l.queue, func(w shadowWaiter) bool { return w.place.session == id })
+		used := len(l.queue) < before
 		for i := range l.holders {
 			if h := &l.holders[i]; h.place.session == id && !h.lost {
 				if used, h.lost = true, true; h.ends == 0 || at+delay < h.ends {
@@ -184,7 +184,7 @@ func (s *lockShadow) drop(l *shadowLock, which func(*shadowHolder) bool) {
 
 func (s *lockShadow) leave(place lockPlace) {
 	l := s.lock(place.lock)
-	l.line = slices.DeleteFunc(l.line, func(w shadowWaiter) bool { return w.place == place })
+	l.queue = slices.DeleteFunc(l.queue, func(w shadowWaiter) bool { return w.place == place })
 }
 
 // compare is that no grant is lost, and none comes from nowhere.
@@ -203,11 +203,11 @@ func (s *lockShadow) compare(state *roster.State, at int64) {
 			invariant.Check(h.ends != 0 && h.ends <= at || slices.ContainsFunc(held[name].Holders, func(o vocab.LockHolder) bool { return o.Token == h.token }),
 				"locks", "%+v has lost its grant of token %d", h.place, h.token)
 		}
-		invariant.Check(len(held[name].Waiters) == len(l.line), "locks", "%q: %d wait, it should be %d", name, len(held[name].Waiters), len(l.line))
+		invariant.Check(len(held[name].Waiters) == len(l.queue), "locks", "%q: %d wait, it should be %d", name, len(held[name].Waiters), len(l.queue))
 	}
 }
 
-// waitsForItself looks whether the last in a line waits for itself, however far away.
+// waitsForItself looks whether the last in a queue waits for itself, however far away.
 func (s *lockShadow) waitsForItself(lock string, me shadowWaiter) bool {
 	type owner struct {
 		client  string
@@ -225,7 +225,7 @@ func (s *lockShadow) waitsForItself(lock string, me shadowWaiter) bool {
 		}
 		seen[who(p)] = true
 		for name, l := range s.locks {
-			for _, w := range l.line {
+			for _, w := range l.queue {
 				if who(w.place) == who(p) && reaches(name, w) {
 					return true
 				}
@@ -240,7 +240,7 @@ func (s *lockShadow) waitsForItself(lock string, me shadowWaiter) bool {
 				return true
 			}
 		}
-		for _, o := range l.line {
+		for _, o := range l.queue {
 			if o.place == w.place {
 				return false
 			}
@@ -275,7 +275,7 @@ func (h *lockHead) checkBelief(place lockPlace, token uint64) {
 // checkWaiting is that who waits for an answer is in line for it.
 func (h *lockHead) checkWaiting() {
 	for _, p := range h.places() {
-		in := slices.ContainsFunc(h.shadow.lock(p.lock).line, func(w shadowWaiter) bool { return w.place == p })
+		in := slices.ContainsFunc(h.shadow.lock(p.lock).queue, func(w shadowWaiter) bool { return w.place == p })
 		invariant.Check(in, "locks", "%+v waits and is not in line", p)
 	}
 }

@@ -420,7 +420,7 @@ func (l *locker) lockName() string {
 func (l *locker) get() {
 	rng := l.h.rng
 	c := lockCall{cmd: roster.Command{Kind: roster.KindLockGet, Lock: l.lockName(), Client: l.name, Session: l.session,
-		Shared: l.h.chance(0.35), Knot: l.h.chance(0.3)}}
+		Shared: l.h.chance(0.35), WaitInDeadlock: l.h.chance(0.3)}}
 	switch {
 	case l.h.chance(0.1):
 		c.cmd.Session = 0

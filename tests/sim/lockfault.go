@@ -73,8 +73,8 @@ func (l *locker) restart() {
 	l.act()
 }
 
-// unsettled says what of locks is not over at the end.
-func (h *lockHead) unsettled() string {
+// unconverged says what of locks is not over at the end.
+func (h *lockHead) unconverged() string {
 	for _, l := range h.lockers {
 		if !l.idle {
 			return fmt.Sprintf("%s is not done with its locks: session %d, %d held", l.name, l.session, len(l.held))

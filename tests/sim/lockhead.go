@@ -152,7 +152,7 @@ func (h *lockHead) forget() {
 			h.history.Add(history.LockOp{Lock: o.place.lock, Owner: o.place.owner(), Kind: history.LockLost, Shared: l.shared, Token: o.token, Call: h.w.now})
 		}
 		h.shadow.drop(l, func(*shadowHolder) bool { return true })
-		l.line = nil
+		l.queue = nil
 	}
 	clear(h.shadow.sessions)
 	clear(h.results)

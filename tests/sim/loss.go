@@ -98,24 +98,24 @@ func (l *loss) await(p ring.PartitionID, until time.Duration) {
 // fails over, so the views are looked at, too.
 func (l *loss) giveUp(p ring.PartitionID, then func(done bool)) {
 	w := l.w
-	asked, before := w.now, w.leader.state.View().Partitions[p].Reborn
+	asked, before := w.now, w.leader.state.View().Partitions[p].ResetTerm
 	over := false
 	look := func(refused bool) {
-		reborn := w.leader.state.View().Partitions[p].Reborn
-		if over || reborn == before && !refused {
+		reset := w.leader.state.View().Partitions[p].ResetTerm
+		if over || reset == before && !refused {
 			return
 		}
 		over = true
-		if reborn > before {
+		if reset > before {
 			l.born++
 			w.count("partitions given up")
 			if w.leader.state.View().Partitions[p].Primary() == l.stranded {
 				w.count("partition begins anew where it was")
 			}
-			w.note(int(p), "partition %d is given up in term %d", p, reborn)
-			l.forget(p, reborn, asked)
+			w.note(int(p), "partition %d is given up in term %d", p, reset)
+			l.forget(p, reset, asked)
 		}
-		then(reborn > before)
+		then(reset > before)
 	}
 	w.leader.propose(roster.Command{Kind: roster.KindAcceptLoss, Partitions: []ring.PartitionID{p}}, func(r roster.Result, _ *ring.View) {
 		look(r.Code != roster.Done)
@@ -136,7 +136,7 @@ func (l *loss) sweep() {
 	v := l.w.leader.state.View()
 	for i := range v.Partitions {
 		p := ring.PartitionID(i)
-		if l.w.leader.up && v.Partitions[p].Reborn > 0 && v.Unserved(p) && len(v.Holders(p)) == 0 {
+		if l.w.leader.up && v.Partitions[p].ResetTerm > 0 && v.Unserved(p) && len(v.Holders(p)) == 0 {
 			l.giveUp(p, func(bool) {})
 		}
 	}

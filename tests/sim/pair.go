@@ -72,8 +72,8 @@ func (in *input) batch(r *replica.Request) {
 	}
 }
 
-// takesRoom reports whether an operation may be refused where there is no room.
-func (in *input) takesRoom() bool {
+// takesSpace reports whether an operation may be refused where there is no space.
+func (in *input) takesSpace() bool {
 	if in.op == replica.OpBatch {
 		return slices.ContainsFunc(in.writes, func(wr keyWrite) bool { return !wr.remove })
 	}

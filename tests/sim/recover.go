@@ -31,13 +31,13 @@ const (
 
 // recovery is what a view leader without data has been told.
 type recovery struct {
-	number  int
-	since   time.Duration
-	changed time.Duration // when something new was told last
-	reports map[ring.ServerID]roster.Report
-	without []ring.ServerID
-	settles time.Duration // without news
-	gone    bool          // for good: else the data turns up again when the servers have reported
+	number   int
+	since    time.Duration
+	changed  time.Duration // when something new was told last
+	reports  map[ring.ServerID]roster.Report
+	without  []ring.ServerID
+	quietFor time.Duration // without news
+	gone     bool          // for good: else the data turns up again when the servers have reported
 }
 
 // scheduleRecoveries plans when the view leader loses its data.
@@ -59,14 +59,14 @@ func (w *world) ruin() {
 		return
 	}
 	pause := w.between(0, 500*time.Millisecond)
-	few, rolled, settles := []*server(nil), w.chance(0.2), w.between(100*time.Millisecond, 2*time.Second)
+	few, rolled, quietFor := []*server(nil), w.chance(0.2), w.between(100*time.Millisecond, 2*time.Second)
 	switch w.rng.IntN(4) {
 	case 0:
 		few, pause = w.fewHear(), w.between(900*time.Millisecond, 2500*time.Millisecond)
 	case 1:
 		pause = w.between(900*time.Millisecond, 1800*time.Millisecond)
-		settles = time.Second + w.between(0, 3*time.Second)
-		w.allHearLate(pause + settles)
+		quietFor = time.Second + w.between(0, 3*time.Second)
+		w.allHearLate(pause + quietFor)
 	}
 	w.after(pause, func() {
 		if w.calm || !l.up || l.recovery != nil {
@@ -78,7 +78,7 @@ func (w *world) ruin() {
 		l.up, l.pending = false, nil
 		w.lockHead.lost()
 		l.recovery = &recovery{number: w.recoveries, since: w.now, changed: w.now, reports: make(map[ring.ServerID]roster.Report),
-			gone: w.chance(0.85), settles: settles}
+			gone: w.chance(0.85), quietFor: quietFor}
 		var links []link
 		for _, s := range few {
 			links = append(links, link{0, s.id()}, link{s.id(), 0})
@@ -188,7 +188,7 @@ func (l *leader) recover() {
 	l.w.breakRecovery(rec)
 	f := rec.Survey()
 	switch {
-	case f.Complete() && l.w.now-r.changed >= r.settles && r.gone && !l.w.pastTelling(f.View):
+	case f.Complete() && l.w.now-r.changed >= r.quietFor && r.gone && !l.w.pastTelling(f.View):
 		l.recovered(rec)
 		return
 	case l.w.now-r.since > recoveryEnds || f.Complete() && (!r.gone || l.w.pastTelling(f.View)):

@@ -45,8 +45,8 @@ func Run(seed uint64, opt Options) (res Result) {
 	}()
 	w.run()
 	switch {
-	case !w.settled:
-		return w.result("not converged: " + w.unsettled())
+	case !w.converged:
+		return w.result("not converged: " + w.unconverged())
 	case w.queue.len() > 0:
 		return w.result("the last reads were not answered")
 	}

@@ -24,7 +24,7 @@ type server struct {
 
 	doomed       bool          // crashed, and to be removed
 	full         bool          // its disk has no room
-	roomAt       time.Duration // when that changed last
+	spaceAt      time.Duration // when that changed last
 	slowAdoption bool
 	diskPace     time.Duration // how long syncs and reads may take more
 
@@ -178,7 +178,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance, reported ui
 	}
 	s.adopt(v)
 	if s.full {
-		s.tellRoom()
+		s.tellSpace()
 	}
 	s.later(0, s.tick)
 	s.later(s.w.between(0, sweepEvery), s.sweep)

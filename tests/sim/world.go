@@ -56,22 +56,22 @@ func (o *Options) drive() drive {
 
 // world is one simulated cluster with its clients.
 type world struct {
-	seed    uint64
-	opt     Options
-	rng     *rand.Rand
-	now     time.Duration
-	queue   queue
-	leader  *leader
-	servers []*server
-	clients []*client
-	calm    bool // faults are over
-	quiet   bool // clients, too
-	settled bool // and everything has come right
-	faults  int  // that happened
-	done    int  // operations whose outcome is known
-	calmAt  time.Duration
+	seed      uint64
+	opt       Options
+	rng       *rand.Rand
+	now       time.Duration
+	queue     queue
+	leader    *leader
+	servers   []*server
+	clients   []*client
+	calm      bool // faults are over
+	quiet     bool // clients, too
+	converged bool // and everything has come right
+	faults    int  // that happened
+	done      int  // operations whose outcome is known
+	calmAt    time.Duration
 
-	settledAt time.Duration
+	convergedAt time.Duration
 
 	// What the seed decides for the whole run.
 	partitions int

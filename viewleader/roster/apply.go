@@ -85,12 +85,12 @@ func (s *State) finish() {
 	s.check()
 }
 
-// minCopiesLimit is what min-copies of a partition can be at most: members that
-// leave do not count, those that are out do, for they may come back.
+// minCopiesLimit returns the highest min-copies of a partition. Members that leave do not
+// count; those that are out do, because they may come back.
 func (s *State) minCopiesLimit() int {
 	staying := 0
 	for i := range s.members {
-		if s.members[i].Standing != ring.Leaving {
+		if s.members[i].Status != ring.Leaving {
 			staying++
 		}
 	}
@@ -101,7 +101,7 @@ func (s *State) minCopiesLimit() int {
 func (s *State) minCopiesFor(acting []ring.ServerID) uint8 {
 	staying := 0
 	for _, id := range acting {
-		if s.member(id).Standing != ring.Leaving {
+		if s.member(id).Status != ring.Leaving {
 			staying++
 		}
 	}
@@ -119,11 +119,11 @@ func (s *State) lowerMinCopies(p *partition, limit int) {
 	s.touch(p)
 }
 
-// restorable returns who brings back a partition whose acting replicas are too
-// few to have acknowledged anything and are all down: a member of W, which holds
-// all that was ever acknowledged; or 0. It must be up, and not have been up since
-// it acted last without acting: then it may have begun to learn, and must say (restore)
-// that its copy is whole.
+// restorable returns the member that brings back a partition whose acting replicas are too
+// few to have acknowledged anything and are all down; or 0. It is a member of W, which
+// holds everything that was ever acknowledged. It must be up, and must not have been up
+// without acting since it last acted: otherwise it may have begun to learn, and must say
+// (restore) that its copy is whole.
 func (s *State) restorable(p *partition) ring.ServerID {
 	if len(p.Acting) >= int(p.MinCopies) || s.anyUp(p.Acting) {
 		return 0
@@ -157,7 +157,7 @@ func (s *State) taint(p *partition) {
 
 // dropLeft removes the members that leave and that nothing depends on any more.
 func (s *State) dropLeft() {
-	leaving := func(m member) bool { return m.Standing == ring.Leaving }
+	leaving := func(m member) bool { return m.Status == ring.Leaving }
 	if !slices.ContainsFunc(s.members, leaving) {
 		return
 	}

@@ -26,7 +26,7 @@ var storedCommands = []Command{
 	{Kind: KindDrain, ID: 7},
 	{Kind: KindRemove, ID: 8},
 	{Kind: KindConfigure, LeaseTTL: time.Second, MinCopies: 2},
-	{Kind: KindLockGet, Lock: "l", Client: "c", Session: 3, Shared: true, Wait: true, Knot: true, TTL: 400, Token: 5},
+	{Kind: KindLockGet, Lock: "l", Client: "c", Session: 3, Shared: true, Wait: true, WaitInDeadlock: true, TTL: 400, Token: 5},
 	{Kind: KindLockFree, Lock: "l", Client: "c", Session: 3},
 	{Kind: KindLockDequeue, Lock: "l", Client: "c"},
 	{Kind: KindLockTick},
@@ -56,7 +56,7 @@ func TestStoredBytes(t *testing.T) {
 		{Lock: "r", Client: "e", Shared: true, Session: 1},
 		{Lock: "r", Client: "f", Shared: true},
 		{Lock: "b", Client: "c", Wait: true, TTL: 5},
-		{Lock: "a", Client: "d", Wait: true, Knot: true},
+		{Lock: "a", Client: "d", Wait: true, WaitInDeadlock: true},
 	} {
 		c.Kind = KindLockGet
 		w.apply(c)

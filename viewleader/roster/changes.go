@@ -61,8 +61,8 @@ func (s *State) handoffTo(c *Command, p *partition) ([]ring.ServerID, error) {
 			return nil, err
 		case slices.Contains(acting, in.ID):
 			return nil, fmt.Errorf("%v is named twice", in.ID)
-		case (m.Standing == ring.Draining && !p.IsActing(in.ID)) || m.Standing == ring.Out:
-			return nil, fmt.Errorf("%v is %v", in.ID, m.Standing)
+		case (m.Status == ring.Draining && !p.IsActing(in.ID)) || m.Status == ring.Out:
+			return nil, fmt.Errorf("%v is %v", in.ID, m.Status)
 		case !p.IsActing(in.ID) && !slices.Contains(targets, in.ID) && !slices.Contains(p.Returners(s.ringMember), in.ID):
 			return nil, fmt.Errorf("%v is no target of partition %d", in.ID, c.Partition)
 		}

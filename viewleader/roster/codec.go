@@ -89,7 +89,7 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = binary.AppendUvarint(b, c.Token)
 		b = binary.AppendUvarint(b, c.Session)
 		b = codec.AppendBool(b, c.Shared)
-		b = codec.AppendBool(b, c.Knot)
+		b = codec.AppendBool(b, c.WaitInDeadlock)
 	case KindSessionOpen:
 		b = binary.AppendVarint(b, c.TTL)
 		b = binary.AppendVarint(b, c.Delay)
@@ -136,7 +136,7 @@ func readCommand(r *codec.Reader, format byte) (Command, error) {
 		c.TTL = r.Varint()
 		c.Token = r.Uvarint()
 		if format > commandsFormatSecond {
-			c.Session, c.Shared, c.Knot = r.Uvarint(), r.Bool(), r.Bool()
+			c.Session, c.Shared, c.WaitInDeadlock = r.Uvarint(), r.Bool(), r.Bool()
 		}
 	case KindSessionOpen:
 		c.TTL, c.Delay = r.Varint(), r.Varint()

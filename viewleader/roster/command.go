@@ -21,7 +21,7 @@ const (
 	KindDrain       Kind = 7  // ID
 	KindRemove      Kind = 8  // ID
 	KindConfigure   Kind = 9  // LeaseTTL, MinCopies
-	KindLockGet     Kind = 10 // Lock, Client, Session, Shared, Wait, Knot, TTL
+	KindLockGet     Kind = 10 // Lock, Client, Session, Shared, Wait, WaitInDeadlock, TTL
 	KindLockFree    Kind = 11 // Lock, Client, Session, Token
 	KindLockDequeue Kind = 12 // Lock, Client, Session
 	KindLockTick    Kind = 13
@@ -50,14 +50,14 @@ type Command struct {
 	LeaseTTL  time.Duration
 	MinCopies int
 
-	Lock, Client string
-	Session      uint64 // 0: none
-	Shared       bool   // as one of several readers
-	Wait         bool   // join the line when the lock is held
-	Knot         bool   // wait even if that closes a cycle of waiters
-	TTL          int64  // ms from the grant; 0 = until released; of a session: of silence
-	Delay        int64  // ms
-	Token        uint64
+	Lock, Client   string
+	Session        uint64 // 0: none
+	Shared         bool   // as one of several readers
+	Wait           bool   // join the queue when the lock is held
+	WaitInDeadlock bool   // wait even if that closes a cycle of waiters
+	TTL            int64  // ms from the grant; 0 = until released; of a session: of silence
+	Delay          int64  // ms
+	Token          uint64
 
 	Sessions []uint64
 }
@@ -69,7 +69,7 @@ type Code uint8
 const (
 	Done      Code = iota + 1
 	Refused        // Reason says why; nothing changed
-	Waiting        // LockGet: in line; a Grant follows
+	Waiting        // LockGet: in the queue; a Grant follows
 	Locked         // LockGet without Wait: held by another
 	NotHeld        // LockFree: held by another, or by nobody
 	Deadlock       // LockGet: waiting would close a cycle, told in Reason

@@ -25,14 +25,14 @@ func (c Cycle) String() string {
 	return strings.Join(steps, ", ")
 }
 
-// Deadlocks returns the cycles there are: of those who wait although they closed
-// one.
+// Deadlocks returns the cycles that there are: those of waiters that wait although they
+// closed one.
 func (s *State) Deadlocks() [][]vocab.LockWait {
 	var cycles [][]vocab.LockWait
 	known := make(map[string]bool)
 	for _, name := range slices.Sorted(maps.Keys(s.locks.held)) {
 		for pos, w := range s.locks.held[name].Waiters {
-			if !w.Knot {
+			if !w.WaitInDeadlock {
 				continue
 			}
 			cycle := s.locks.cycle(name, w.owner, w.Shared, pos)
@@ -50,14 +50,14 @@ func (s *State) Deadlocks() [][]vocab.LockWait {
 	return cycles
 }
 
-// search walks from who waits to those waited for, breadth first. It looks at each
-// place of each line once, so that long lines cost no more than their length.
+// search walks the wait-for graph (Holt 1972), breadth first. It looks at each place of
+// each queue once, so that long queues cost no more than their length.
 type search struct {
-	t     *lockTable
-	goal  owner
-	steps []searchStep
-	seen  map[owner]bool
-	lines map[string]*searched
+	t      *lockTable
+	goal   owner
+	steps  []searchStep
+	seen   map[owner]bool
+	queues map[string]*searched
 }
 
 // searchStep is somebody who is waited for, and by whom.
@@ -66,36 +66,36 @@ type searchStep struct {
 	by     int // index in steps
 	lock   string
 	behind bool
-	pos    int // of who in the line of lock, where behind
+	pos    int // of who in the queue of lock, where behind
 }
 
-// searched says how far a lock's line was looked at.
+// searched says how far a lock's queue was looked at.
 type searched struct {
 	holders        bool
 	all, exclusive int // places
 }
 
-// cycle returns how me would wait for itself if it waited at place pos of the line
-// of a lock; nil when it would not. Who wants a lock for itself waits for its
-// holders and for everyone before it in line; a reader only for those who want the
-// lock for themselves. Edges come with a waiter alone: a grant only turns who was
-// before others in line into a holder.
+// cycle returns how me would wait for itself if it waited at place pos of the queue
+// of a lock; nil when it would not. A writer waits for the holders of the lock and for
+// everyone before it in the queue; a reader only for the writers among them. Edges appear
+// only with a new waiter: a grant only makes a holder of a waiter for whom others waited
+// already.
 func (t *lockTable) cycle(name string, me owner, shared bool, pos int) Cycle {
 	if !t.inTheWay(me) {
 		return nil
 	}
-	s := &search{t: t, goal: me, steps: []searchStep{{who: me}}, seen: make(map[owner]bool), lines: make(map[string]*searched)}
+	s := &search{t: t, goal: me, steps: []searchStep{{who: me}}, seen: make(map[owner]bool), queues: make(map[string]*searched)}
 	if c := s.look(0, name, pos, shared); c != nil {
 		return c
 	}
 	for i := 1; i < len(s.steps); i++ {
 		who := s.steps[i].who
 		for _, name := range t.waiting[who] {
-			line, pos := t.held[name].Waiters, s.steps[i].pos
+			queue, pos := t.held[name].Waiters, s.steps[i].pos
 			if !s.steps[i].behind || s.steps[i].lock != name {
-				pos = slices.IndexFunc(line, func(w waiter) bool { return w.owner == who })
+				pos = slices.IndexFunc(queue, func(w waiter) bool { return w.owner == who })
 			}
-			if c := s.look(i, name, pos, line[pos].Shared); c != nil {
+			if c := s.look(i, name, pos, queue[pos].Shared); c != nil {
 				return c
 			}
 		}
@@ -103,8 +103,8 @@ func (t *lockTable) cycle(name string, me owner, shared bool, pos int) Cycle {
 	return nil
 }
 
-// inTheWay reports whether somebody may wait for o: most who wait hold nothing that
-// others want.
+// inTheWay reports whether somebody may wait for o: most waiters hold nothing that others
+// want.
 func (t *lockTable) inTheWay(o owner) bool {
 	for name := range t.holds[o] {
 		if len(t.held[name].Waiters) > 0 {
@@ -114,24 +114,24 @@ func (t *lockTable) inTheWay(o owner) bool {
 	return len(t.waiting[o]) > 0
 }
 
-// look adds those for whom step i waits at a place in a line.
+// look adds those for whom step i waits at a place in a queue.
 func (s *search) look(i int, name string, pos int, shared bool) Cycle {
-	l, line := s.t.held[name], s.lines[name]
-	if line == nil {
-		line = &searched{}
-		s.lines[name] = line
+	l, queue := s.t.held[name], s.queues[name]
+	if queue == nil {
+		queue = &searched{}
+		s.queues[name] = queue
 	}
-	if !line.holders && (!shared || !l.Shared) {
-		line.holders = true
+	if !queue.holders && (!shared || !l.Shared) {
+		queue.holders = true
 		for _, h := range l.Holders {
 			if c := s.add(searchStep{who: h.owner, by: i, lock: name}, h.Lost); c != nil {
 				return c
 			}
 		}
 	}
-	from := &line.all
+	from := &queue.all
 	if shared {
-		from = &line.exclusive
+		from = &queue.exclusive
 	}
 	for ; *from < pos; *from++ {
 		w := &l.Waiters[*from]

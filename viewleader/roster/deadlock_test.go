@@ -58,14 +58,14 @@ func cyclic(t *lockTable) bool {
 // TestEveryDeadlockIsFound: a cycle is found when the last of it joins, no other
 // wait is refused, and each cycle that is told is one.
 func TestEveryDeadlockIsFound(t *testing.T) {
-	refused, knots, waits := 0, 0, 0
+	refused, deadlocks, waits := 0, 0, 0
 	for seed := range uint64(80) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		s := New(Config{Partitions: 1, MinCopies: 1})
-		knot := seed%4 == 0
+		waitInDeadlock := seed%4 == 0
 		for at := range int64(200) {
 			c := lockGet(fmt.Sprint("L", r.IntN(5)), fmt.Sprint("c", r.IntN(6)), true)
-			c.At, c.Shared, c.Knot = at, r.IntN(3) == 0, knot
+			c.At, c.Shared, c.WaitInDeadlock = at, r.IntN(3) == 0, waitInDeadlock
 			switch r.IntN(10) {
 			case 0, 1:
 				c.Kind = KindLockFree
@@ -81,16 +81,16 @@ func TestEveryDeadlockIsFound(t *testing.T) {
 			switch {
 			case res.Code == Deadlock:
 				refused++
-				c.Knot = true
+				c.WaitInDeadlock = true
 				if before.Apply([]Command{c}); !cyclic(&before.locks) {
 					t.Fatalf("seed %d: %+v was refused: %s", seed, c, res.Reason)
 				}
 			case res.Cycle != nil:
-				knots++
+				deadlocks++
 			case res.Code == Waiting:
 				waits++
 			}
-			if got := cyclic(&s.locks); got != told || got && !knot {
+			if got := cyclic(&s.locks); got != told || got && !waitInDeadlock {
 				t.Fatalf("seed %d: after %+v there is a cycle: %v, told %v", seed, c, got, s.Deadlocks())
 			}
 			for _, cycle := range s.Deadlocks() {
@@ -101,9 +101,9 @@ func TestEveryDeadlockIsFound(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d refused, %d closed a cycle, %d other waits", refused, knots, waits)
-	if refused < 1000 || knots < 100 || waits < 1000 {
-		t.Errorf("only %d refused, %d closed a cycle, %d other waits", refused, knots, waits)
+	t.Logf("%d refused, %d closed a cycle, %d other waits", refused, deadlocks, waits)
+	if refused < 1000 || deadlocks < 100 || waits < 1000 {
+		t.Errorf("only %d refused, %d closed a cycle, %d other waits", refused, deadlocks, waits)
 	}
 }
 
@@ -133,7 +133,7 @@ func TestDeadlockOfTwo(t *testing.T) {
 		t.Errorf("%d deadlocks of one that was refused", n)
 	}
 	c := lockGet("L1", "b", true)
-	c.Knot = true
+	c.WaitInDeadlock = true
 	if r := w.apply(c); r.Code != Waiting || r.Cycle.String() != told {
 		t.Fatalf("%+v", r)
 	}
@@ -180,8 +180,8 @@ func TestReadersDoNotDeadlock(t *testing.T) {
 	}
 }
 
-// A long line costs each newcomer no more than its length, even if it is in the way.
-func TestLongLine(t *testing.T) {
+// A long queue costs each newcomer no more than its length, even if it is in the way.
+func TestLongQueue(t *testing.T) {
 	s := New(Config{Partitions: 1, MinCopies: 1})
 	s.Apply([]Command{lockGet("l", "first", true)})
 	begun := time.Now()
@@ -190,6 +190,6 @@ func TestLongLine(t *testing.T) {
 		s.Apply([]Command{lockGet("own"+name, name, true), lockGet("own"+name, "other", true), lockGet("l", name, true)})
 	}
 	if took := time.Since(begun); took > 20*time.Second {
-		t.Errorf("a line of 1,000 took %v", took)
+		t.Errorf("a queue of 1,000 took %v", took)
 	}
 }

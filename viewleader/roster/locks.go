@@ -33,9 +33,9 @@ type holder struct {
 
 type waiter struct {
 	owner
-	TTL    int64 // ms from the grant on; 0 = until released
-	Shared bool
-	Knot   bool // it closed a cycle and waits all the same
+	TTL            int64 // ms from the grant on; 0 = until released
+	Shared         bool
+	WaitInDeadlock bool // it closed a cycle and waits all the same
 }
 
 type lockTable struct {
@@ -98,7 +98,7 @@ func (s *State) Locks() []vocab.Lock {
 	return out
 }
 
-// told is h as others hear of it.
+// told returns h as it is listed.
 func (h *holder) told() vocab.LockHolder {
 	out := vocab.LockHolder{Client: h.Client, Session: h.Session, Token: h.Token, Since: time.UnixMilli(h.Since), Lost: h.Lost}
 	if h.Expires != 0 {
@@ -121,9 +121,8 @@ func (s *State) NextLockExpiry() int64 {
 	return next
 }
 
-// get gives a free lock to the client, tells a holder that it holds it, and lets
-// others wait in line. Readers share a lock, but none of them passes a writer who
-// came before.
+// get grants a free lock to the client, tells a holder that it holds it, and queues the
+// others. Readers share a lock, but none of them passes a writer that came before.
 func (t *lockTable) get(c *Command) Result {
 	if err := validLock(c); err != nil {
 		return refused(err)
@@ -133,7 +132,7 @@ func (t *lockTable) get(c *Command) Result {
 	}
 	var grants []Grant
 	if t.lapse(c.Lock, c.At) {
-		grants = t.settle(c.Lock, c.At)
+		grants = t.grantNext(c.Lock, c.At)
 	}
 	r := t.ask(c)
 	r.Grants = grants
@@ -161,8 +160,8 @@ func (t *lockTable) ask(c *Command) Result {
 		if l.Shared != c.Shared {
 			return refused(fmt.Errorf("%q is held by %q as %s: it must be released first", c.Lock, c.Client, modeName(l.Shared)))
 		}
-		// An end only moves on: an earlier question may come late, and its owner goes by
-		// the one that gave it more.
+		// An end only moves to later: an earlier question may come late, and the owner
+		// relies on the one that gave it more time.
 		if c.TTL > 0 && h.Expires != 0 {
 			h.Expires = max(h.Expires, c.At+c.TTL)
 		}
@@ -214,7 +213,7 @@ func (t *lockTable) enqueue(c *Command, me owner, l *lock) Result {
 	if i := slices.IndexFunc(l.Waiters, func(w waiter) bool { return w.owner == me }); i >= 0 {
 		w := &l.Waiters[i]
 		if w.Shared != c.Shared {
-			return refused(fmt.Errorf("%q waits for %q as %s already: it must leave the line first", c.Client, c.Lock, modeName(w.Shared)))
+			return refused(fmt.Errorf("%q waits for %q as %s already: it must leave the queue first", c.Client, c.Lock, modeName(w.Shared)))
 		}
 		if c.TTL == 0 || w.TTL != 0 && c.TTL > w.TTL {
 			w.TTL = c.TTL
@@ -225,10 +224,10 @@ func (t *lockTable) enqueue(c *Command, me owner, l *lock) Result {
 		return refused(fmt.Errorf("%d clients wait for locks, the limit", WaitersMax))
 	}
 	cycle := t.cycle(c.Lock, me, c.Shared, len(l.Waiters))
-	if cycle != nil && !c.Knot {
+	if cycle != nil && !c.WaitInDeadlock {
 		return Result{Code: Deadlock, Reason: cycle.String(), Cycle: cycle}
 	}
-	l.Waiters = append(l.Waiters, waiter{owner: me, TTL: c.TTL, Shared: c.Shared, Knot: cycle != nil})
+	l.Waiters = append(l.Waiters, waiter{owner: me, TTL: c.TTL, Shared: c.Shared, WaitInDeadlock: cycle != nil})
 	t.waiting[me] = append(t.waiting[me], c.Lock)
 	t.waiters++
 	t.use(me.Session, c.Lock, 1)
@@ -250,19 +249,19 @@ func (t *lockTable) free(c *Command) Result {
 		return Result{Code: NotHeld, Reason: fmt.Sprintf("%q is held with token %d, not %d", c.Lock, h.Token, c.Token)}
 	}
 	t.drop(c.Lock, func(h *holder) bool { return h.owner == me && !h.Lost })
-	return Result{Code: Done, Grants: t.settle(c.Lock, c.At)}
+	return Result{Code: Done, Grants: t.grantNext(c.Lock, c.At)}
 }
 
-// dequeue takes a waiter out of line. Who came after it may pass.
+// dequeue takes a waiter out of its queue. Those behind it may pass.
 func (t *lockTable) dequeue(c *Command) Result {
-	if !t.leaveLine(c.Lock, owner{c.Client, c.Session}) {
+	if !t.leaveQueue(c.Lock, owner{c.Client, c.Session}) {
 		return Result{Code: Done}
 	}
-	return Result{Code: Done, Grants: t.settle(c.Lock, c.At)}
+	return Result{Code: Done, Grants: t.grantNext(c.Lock, c.At)}
 }
 
-// leaveLine takes o out of the line of a lock; false when it is not there.
-func (t *lockTable) leaveLine(name string, o owner) bool {
+// leaveQueue takes o out of the queue of a lock; false when it is not there.
+func (t *lockTable) leaveQueue(name string, o owner) bool {
 	l := t.held[name]
 	if l == nil || !slices.Contains(t.waiting[o], name) {
 		return false
@@ -294,18 +293,18 @@ func (t *lockTable) tick(c *Command) Result {
 	slices.Sort(over) // tokens are given out in this order everywhere
 	var grants []Grant
 	for _, name := range over {
-		grants = append(grants, t.settle(name, c.At)...)
+		grants = append(grants, t.grantNext(name, c.At)...)
 	}
 	return Result{Code: Done, Grants: grants}
 }
 
-// lapse drops the holders of a lock whose time is over; settle must follow when
+// lapse drops the holders of a lock whose time is over; grantNext must follow when
 // there were any.
 func (t *lockTable) lapse(name string, at int64) bool {
 	return t.timed[name] && t.drop(name, func(h *holder) bool { return h.Expires != 0 && h.Expires <= at })
 }
 
-// drop takes holders from a lock; settle must follow when there were any.
+// drop takes holders from a lock; grantNext must follow when there were any.
 func (t *lockTable) drop(name string, which func(*holder) bool) bool {
 	l := t.held[name]
 	before := len(l.Holders)
@@ -332,9 +331,9 @@ func (t *lockTable) unhold(name string, h *holder) {
 	t.use(h.Session, name, -1)
 }
 
-// settle gives a lock to those in line who can have it now: the first, and if it
+// grantNext gives a lock to those in the queue who can have it now: the first, and if it
 // is a reader the readers right behind it.
-func (t *lockTable) settle(name string, at int64) (grants []Grant) {
+func (t *lockTable) grantNext(name string, at int64) (grants []Grant) {
 	l := t.held[name]
 	for len(l.Waiters) > 0 && (len(l.Holders) == 0 || l.Shared && l.Waiters[0].Shared) {
 		next := l.Waiters[0]

@@ -37,7 +37,7 @@ func (t *lockTable) append(b []byte) []byte {
 			b = appendOwner(b, w.owner)
 			b = binary.AppendVarint(b, w.TTL)
 			b = codec.AppendBool(b, w.Shared)
-			b = codec.AppendBool(b, w.Knot)
+			b = codec.AppendBool(b, w.WaitInDeadlock)
 		}
 	}
 	// The order in which a client came to wait decides what a cycle's report
@@ -120,7 +120,7 @@ func readLock(r *codec.Reader, format byte) *lock {
 		l.Holders = append(l.Holders, holder{owner: readOwner(r, format), Token: r.Uvarint(), Since: r.Varint(), Expires: r.Varint(), Lost: r.Bool()})
 	}
 	for range r.Count(5) {
-		l.Waiters = append(l.Waiters, waiter{owner: readOwner(r, format), TTL: r.Varint(), Shared: r.Bool(), Knot: r.Bool()})
+		l.Waiters = append(l.Waiters, waiter{owner: readOwner(r, format), TTL: r.Varint(), Shared: r.Bool(), WaitInDeadlock: r.Bool()})
 	}
 	return l
 }
@@ -134,7 +134,7 @@ func (t *lockTable) validRestored() error {
 		}
 		for _, w := range l.Waiters {
 			if !slices.Contains(t.waiting[w.owner], name) {
-				return fmt.Errorf("%q is in line for %q and does not wait", w.Client, name)
+				return fmt.Errorf("%q is in the queue of %q and does not wait", w.Client, name)
 			}
 		}
 	}
@@ -147,7 +147,7 @@ func (t *lockTable) validRestored() error {
 		}
 	}
 	if places != t.waiters {
-		return fmt.Errorf("%d places in line, %d who wait", t.waiters, places)
+		return fmt.Errorf("%d places in queues, %d who wait", t.waiters, places)
 	}
 	return nil
 }

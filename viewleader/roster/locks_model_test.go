@@ -116,7 +116,7 @@ func (p *player) answer(c *Command, r Result, asked int64) {
 	switch c.Kind {
 	case KindLockGet:
 		if r.Code == Waiting {
-			return // it may leave the line, or be granted the lock
+			return // it may leave the queue, or be granted the lock
 		}
 		delete(p.waits, me)
 		switch r.Code {

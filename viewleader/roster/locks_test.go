@@ -14,7 +14,7 @@ func lockFree(name, client string) Command {
 	return Command{Kind: KindLockFree, Lock: name, Client: client}
 }
 
-func TestLockLine(t *testing.T) {
+func TestLockQueue(t *testing.T) {
 	w := newWorld(t, 2)
 	epoch := w.s.Epoch()
 	first := w.must(lockGet("l", "a", true))
@@ -155,7 +155,7 @@ func TestDeadlock(t *testing.T) {
 	}
 }
 
-// waitersOf names who is in line for the i-th lock.
+// waitersOf names who is in the queue of the i-th lock.
 func waitersOf(s *State, i int) (names []string) {
 	for _, w := range s.Locks()[i].Waiters {
 		names = append(names, w.Client)

@@ -36,7 +36,7 @@ func (s *State) acceptLoss(c *Command) Result {
 		p := &s.parts[id]
 		s.setActing(p, []ring.ServerID{firsts[i]})
 		p.actingIsWritable()
-		p.Reborn = p.Term
+		p.ResetTerm = p.Term
 	}
 	for id, ps := range begun {
 		slices.Sort(ps)
@@ -76,7 +76,7 @@ func (s *State) firstOf(p ring.PartitionID) (ring.ServerID, error) {
 	if err != nil {
 		return 0, err
 	}
-	ready := func(m *member) bool { return m.Up && m.Standing == ring.In }
+	ready := func(m *member) bool { return m.Up && m.Status == ring.In }
 	for _, id := range table.Targets(p) {
 		if ready(s.member(id)) {
 			return id, nil

@@ -34,14 +34,14 @@ func TestAcceptLoss(t *testing.T) {
 	w.part(ids{4}, ids{4})
 	v := w.s.View()
 	p := &v.Partitions[0]
-	if p.Reborn != v.Epoch || p.Term != v.Epoch || p.MinCopies != 2 {
+	if p.ResetTerm != v.Epoch || p.Term != v.Epoch || p.MinCopies != 2 {
 		t.Errorf("%+v in epoch %d", *p, v.Epoch)
 	}
-	if v.Partitions[1].Reborn != 0 {
+	if v.Partitions[1].ResetTerm != 0 {
 		t.Error("another partition was given up, too")
 	}
 	restored, err := Restore(w.s.AppendSnapshot(nil))
-	if err != nil || restored.View().Partitions[0].Reborn != p.Reborn {
+	if err != nil || restored.View().Partitions[0].ResetTerm != p.ResetTerm {
 		t.Errorf("after a restart: %v", err)
 	}
 
@@ -55,7 +55,7 @@ func TestAcceptLoss(t *testing.T) {
 	w.part(ids{4}, ids{4}) // nobody is restored from before
 	w.at += 600
 	w.must(acceptLoss(0))
-	if again := w.s.View().Partitions[0]; again.Reborn <= p.Reborn {
+	if again := w.s.View().Partitions[0]; again.ResetTerm <= p.ResetTerm {
 		t.Errorf("given up again: %+v", again)
 	}
 }
@@ -116,8 +116,8 @@ func TestSnapshotOfTheFirstFormat(t *testing.T) {
 	b := w.s.AppendSnapshot(nil)
 	old := beforeSessions(b)
 	old[0] = snapshotFormatFirst
-	i := bytes.LastIndex(old, []byte{1, 0, 0, 0, 0, 0, 0}) // min-copies, acting, W, tainted, ejected, reborn; asked …
-	old = slices.Delete(old, i+4, i+6)                     // ejected, reborn
+	i := bytes.LastIndex(old, []byte{1, 0, 0, 0, 0, 0, 0}) // min-copies, acting, W, tainted, ejected, reset; asked …
+	old = slices.Delete(old, i+4, i+6)                     // ejected, reset
 	old = slices.Delete(old, i+5, i+6)                     // events
 	s, err := Restore(old)
 	if err != nil {

@@ -53,11 +53,11 @@ func (s *State) out(c *Command) Result {
 	case m.Up:
 		return refused(fmt.Errorf("%v is up", c.ID))
 	case !m.Target():
-		return refused(fmt.Errorf("%v is %v already", c.ID, m.Standing))
+		return refused(fmt.Errorf("%v is %v already", c.ID, m.Status))
 	case !s.otherTarget(c.ID, true):
 		return refused(fmt.Errorf("no other server is up to take over from %v", c.ID))
 	}
-	m.Standing = ring.Out
+	m.Status = ring.Out
 	s.membersChanged(true)
 	s.note(vocab.EventOut, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: m.ID}
@@ -80,12 +80,12 @@ func (s *State) leave(c *Command) Result {
 	switch {
 	case m == nil:
 		return refused(fmt.Errorf("%v is not a member", c.ID))
-	case m.Standing == ring.Leaving:
+	case m.Status == ring.Leaving:
 		return Result{Code: Done, ID: m.ID}
 	case !s.otherTarget(c.ID, false):
 		return refused(fmt.Errorf("%v is the last server: nobody could take over from it", c.ID))
 	}
-	m.Standing = ring.Leaving
+	m.Status = ring.Leaving
 	s.membersChanged(true)
 	s.note(vocab.EventLeaving, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: c.ID}
@@ -122,9 +122,9 @@ func (s *State) drain(c *Command) Result {
 		return refused(fmt.Errorf("%v is not a member", c.ID))
 	case !m.Up:
 		return refused(fmt.Errorf("%v is down already", c.ID))
-	case m.Standing == ring.Draining:
+	case m.Status == ring.Draining:
 		return Result{Code: Done, ID: m.ID}
-	case m.Standing == ring.Leaving:
+	case m.Status == ring.Leaving:
 		return refused(fmt.Errorf("%v is leaving", c.ID))
 	}
 	table, err := s.ringTable()
@@ -141,7 +141,7 @@ func (s *State) drain(c *Command) Result {
 		return refused(fmt.Errorf("%d partitions would have fewer copies than min-copies without %v: "+
 			"wait until other servers are up, or add one", short, c.ID))
 	}
-	m.Standing = ring.Draining
+	m.Status = ring.Draining
 	s.membersChanged(false)
 	s.note(vocab.EventDraining, m.ID, "%s", m.Addr)
 	return Result{Code: Done, ID: m.ID}
@@ -151,12 +151,12 @@ func (s *State) drain(c *Command) Result {
 // drain, and who is a target that will.
 func (s *State) countOthers(p *partition, targets []ring.ServerID, id ring.ServerID) (n int) {
 	for _, other := range p.Acting {
-		if m := s.member(other); other != id && m.Up && m.Standing != ring.Draining {
+		if m := s.member(other); other != id && m.Up && m.Status != ring.Draining {
 			n++
 		}
 	}
 	for _, other := range targets {
-		if m := s.member(other); other != id && !p.IsActing(other) && m.Up && m.Standing == ring.In {
+		if m := s.member(other); other != id && !p.IsActing(other) && m.Up && m.Status == ring.In {
 			n++
 		}
 	}

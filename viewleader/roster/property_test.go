@@ -148,7 +148,7 @@ func newDriver(seed uint64) *driver {
 }
 
 func TestProperties(t *testing.T) {
-	reborn, restored := 0, 0
+	reset, restored := 0, 0
 	for seed := range uint64(150) {
 		d := newDriver(seed)
 		twin := New(Config{Partitions: 16, MinCopies: 2})
@@ -179,8 +179,8 @@ func TestProperties(t *testing.T) {
 				}
 			}
 			for i, p := range d.s.View().Partitions {
-				if p.Reborn != before.Partitions[i].Reborn {
-					reborn++
+				if p.ResetTerm != before.Partitions[i].ResetTerm {
+					reset++
 				}
 			}
 			twin = replay(t, twin, batch, d.r.IntN(20) == 0)
@@ -189,8 +189,8 @@ func TestProperties(t *testing.T) {
 			}
 		}
 	}
-	if reborn < 100 || restored < 20 {
-		t.Errorf("only %d partitions were made anew, %d restored by their servers' word", reborn, restored)
+	if reset < 100 || restored < 20 {
+		t.Errorf("only %d partitions were made anew, %d restored by their servers' word", reset, restored)
 	}
 }
 
@@ -249,7 +249,7 @@ func checkStep(before, after *ring.View, batch []Command, results []Result, sets
 // of its own, and only when nobody up held it.
 func checkRebirth(before, after *ring.View, i int, batch []Command, results []Result) error {
 	old, p := &before.Partitions[i], &after.Partitions[i]
-	if p.Reborn == old.Reborn {
+	if p.ResetTerm == old.ResetTerm {
 		return nil
 	}
 	named := false
@@ -258,15 +258,15 @@ func checkRebirth(before, after *ring.View, i int, batch []Command, results []Re
 	}
 	switch {
 	case !named:
-		return fmt.Errorf("reborn by nobody's word")
-	case p.Reborn != after.Epoch || p.Term != after.Epoch:
-		return fmt.Errorf("reborn in term %d, epoch %d", p.Reborn, after.Epoch)
+		return fmt.Errorf("reset by nobody's word")
+	case p.ResetTerm != after.Epoch || p.Term != after.Epoch:
+		return fmt.Errorf("reset in term %d, epoch %d", p.ResetTerm, after.Epoch)
 	case len(batch) == 1 && before.Member(p.Primary()) == nil:
-		return fmt.Errorf("reborn on %v", p.Acting)
+		return fmt.Errorf("reset on %v", p.Acting)
 	case len(batch) == 1 && !before.Unserved(ring.PartitionID(i)):
-		return fmt.Errorf("reborn although somebody up held it")
+		return fmt.Errorf("reset although somebody up held it")
 	case len(batch) == 1 && (len(p.Acting) != 1 || !slices.Equal(p.Writable, p.Acting) || p.MinCopies > old.MinCopies):
-		return fmt.Errorf("reborn as %+v", *p)
+		return fmt.Errorf("reset as %+v", *p)
 	}
 	return nil
 }
@@ -289,7 +289,7 @@ func checkPartition(before, after *ring.View, i int, registered map[ring.ServerI
 		}
 	}
 	// The last acting replica goes only when it comes back without its data.
-	if len(p.Acting) == 0 && len(old.Acting) > 0 && p.Reborn == old.Reborn {
+	if len(p.Acting) == 0 && len(old.Acting) > 0 && p.ResetTerm == old.ResetTerm {
 		for _, id := range old.Acting {
 			if !registered[id] && len(old.Acting) == 1 {
 				return fmt.Errorf("the last acting replica was removed")
@@ -297,7 +297,7 @@ func checkPartition(before, after *ring.View, i int, registered map[ring.ServerI
 		}
 	}
 	// Whoever acts now acted before, or was handed the partition, or is restored from W.
-	if len(p.Acting) > 0 && len(old.Acting) > 0 && p.Reborn == old.Reborn {
+	if len(p.Acting) > 0 && len(old.Acting) > 0 && p.ResetTerm == old.ResetTerm {
 		kept := slices.ContainsFunc(p.Acting, old.IsActing)
 		restored := len(p.Acting) == 1 && slices.Contains(old.Writable, p.Acting[0])
 		if !kept && !restored && len(p.Acting) < int(old.MinCopies) {

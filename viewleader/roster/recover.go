@@ -26,7 +26,7 @@ const (
 	idJump         = 1000
 )
 
-// Report is what a server says to a view leader that has lost the roster.
+// Report is what a server tells a view leader that has lost the roster.
 type Report struct {
 	vocab.Register
 	View  *ring.View // the newest that it has used; nil: none
@@ -34,17 +34,16 @@ type Report struct {
 	Token uint64     // the highest that its copies know of any lock
 }
 
-// Recovery is what a roster is made of when there is none any more. DESIGN.md argues
-// why that is enough.
+// Recovery is what a lost roster is made from anew. DESIGN.md argues why it is enough.
 type Recovery struct {
 	Reports []Report        // one of each server
 	Without []ring.ServerID // members that are not waited for; what they report is not heard
-	// Unchanged is the operator's word on the time after the newest view that is
-	// reported: no server joined or came back that has not reported, and min-copies was
-	// lowered nowhere, neither by configuring it nor because members left.
+	// Unchanged: the operator vouches that since the newest reported view no server joined
+	// or came back that has not reported, and that min-copies was lowered nowhere, neither
+	// by configuring it nor because members left.
 	Unchanged bool
-	// AcceptLoss goes on without them even if writes that only they have were
-	// acknowledged: the operator's word.
+	// AcceptLoss: the operator lets recovery go on without them even if only they have some
+	// acknowledged writes.
 	AcceptLoss bool
 	At         int64 // unix ms
 }
@@ -201,7 +200,7 @@ func oneHistory(a, b *ring.View) error {
 	}
 	for i := range a.Partitions {
 		p, q := &a.Partitions[i], &b.Partitions[i]
-		if q.Term <= a.Epoch && (p.Term != q.Term || p.MinCopies != q.MinCopies || p.Reborn != q.Reborn ||
+		if q.Term <= a.Epoch && (p.Term != q.Term || p.MinCopies != q.MinCopies || p.ResetTerm != q.ResetTerm ||
 			!slices.Equal(p.Acting, q.Acting) || !slices.Equal(p.Writable, q.Writable)) || q.Term > a.Epoch && a.Epoch == b.Epoch {
 			return fmt.Errorf("partition %d has %v acting in term %d by epoch %d, %v in term %d by epoch %d",
 				i, p.Acting, p.Term, a.Epoch, q.Acting, q.Term, b.Epoch)
@@ -219,7 +218,7 @@ func wellFormed(v *ring.View) error {
 	for i := range v.Partitions {
 		p := &v.Partitions[i]
 		stranger := func(id ring.ServerID) bool { return v.Member(id) == nil }
-		if p.Term > v.Epoch || p.Reborn > p.Term || p.MinCopies == 0 || len(p.Writable) > actingMax ||
+		if p.Term > v.Epoch || p.ResetTerm > p.Term || p.MinCopies == 0 || len(p.Writable) > actingMax ||
 			slices.ContainsFunc(p.Acting, stranger) || slices.ContainsFunc(p.Writable, stranger) {
 			return fmt.Errorf("partition %d is malformed", i)
 		}
@@ -333,8 +332,8 @@ func (r *Recovery) memberOf(vm *ring.Member) member {
 	m.Up = false
 	if o := r.report(m.ID); o != nil && r.hears(m.ID) && sameStartOf(vm, &o.Register) {
 		m.Up, m.Instance, m.DownAt = true, o.Instance, 0
-		if m.Standing == ring.Out {
-			m.Standing = ring.In
+		if m.Status == ring.Out {
+			m.Status = ring.In
 		}
 	}
 	return m

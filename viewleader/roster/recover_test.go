@@ -210,11 +210,11 @@ func TestH23Out(t *testing.T) {
 	w, _ := lost(t, 2, 3)
 	w.expire(3)
 	w.must(Command{Kind: KindOut, ID: 3})
-	if m := w.s.member(3); m.Standing != ring.Out {
+	if m := w.s.member(3); m.Status != ring.Out {
 		t.Fatalf("%+v", m)
 	}
 	for _, m := range w.reports(1, 2, 3).must(t).View().Members {
-		if !m.Up || m.Standing != ring.In {
+		if !m.Up || m.Status != ring.In {
 			t.Errorf("%+v", m)
 		}
 	}

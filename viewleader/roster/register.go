@@ -126,7 +126,7 @@ func (s *State) admit(r *vocab.Register) Result {
 	s.nextID = max(s.nextID, id+1)
 	m := member{Instance: r.Instance, Member: ring.Member{
 		ID: id, Store: r.Store, Incarnation: r.Incarnation, Start: r.Start(), Addr: r.Addr,
-		Zone: r.Zone, Weight: 1, Standing: ring.In, Up: true,
+		Zone: r.Zone, Weight: 1, Status: ring.In, Up: true,
 	}}
 	i, _ := slices.BinarySearchFunc(s.members, id, func(m member, id ring.ServerID) int {
 		return int(int64(m.ID) - int64(id))
@@ -151,10 +151,10 @@ func (s *State) sameStart(m *member, r *vocab.Register) {
 	if m.Up && m.Addr == r.Addr && m.Zone == r.Zone {
 		return
 	}
-	placement := m.Zone != r.Zone || m.Standing == ring.Out
+	placement := m.Zone != r.Zone || m.Status == ring.Out
 	m.Up, m.Addr, m.Zone = true, r.Addr, r.Zone
-	if m.Standing == ring.Out {
-		m.Standing = ring.In
+	if m.Status == ring.Out {
+		m.Status = ring.In
 	}
 	s.membersChanged(placement)
 	s.note(vocab.EventUp, m.ID, "%s, the same process", m.Addr)
@@ -176,8 +176,8 @@ func (m *member) precedes(r *vocab.Register) bool {
 // the only one, the partition has no acting replica and can't serve.
 func (s *State) newStart(m *member, r *vocab.Register) {
 	whole := r.Whole && r.Store == m.Store && m.precedes(r)
-	if m.Standing != ring.Leaving {
-		m.Standing = ring.In
+	if m.Status != ring.Leaving {
+		m.Status = ring.In
 	}
 	m.Store, m.Incarnation, m.Instance, m.Start = r.Store, r.Incarnation, r.Instance, r.Start()
 	m.Addr, m.Zone, m.Up, m.Doubted = r.Addr, r.Zone, true, false

@@ -355,7 +355,7 @@ func TestRemove(t *testing.T) {
 		t.Fatal("the last acting replica was removed")
 	}
 	w.restart(1, true) // it lives after all: its data can be saved
-	if m := w.s.View().Member(1); m.Standing != ring.Leaving || !m.Up {
+	if m := w.s.View().Member(1); m.Status != ring.Leaving || !m.Up {
 		t.Fatalf("%+v", m)
 	}
 }
@@ -378,11 +378,11 @@ func TestDrain(t *testing.T) {
 	w.refuse(Command{Kind: KindDrain, ID: 2}, "min-copies")
 	w.refuse(w.handoff(0, 2, 3, 1), "draining")
 	w.must(reg(1, 1, 1)) // not a restart
-	if m := w.s.View().Member(1); m.Standing != ring.Draining || !m.Target() {
+	if m := w.s.View().Member(1); m.Status != ring.Draining || !m.Target() {
 		t.Fatalf("%+v", m)
 	}
 	w.restart(1, true)
-	if m := w.s.View().Member(1); m.Standing != ring.In {
+	if m := w.s.View().Member(1); m.Status != ring.In {
 		t.Fatalf("%+v", m)
 	}
 	w.fill(2, 3, 1)
@@ -395,11 +395,11 @@ func TestOut(t *testing.T) {
 	w.expire(4)
 	w.must(Command{Kind: KindOut, ID: 4})
 	w.refuse(Command{Kind: KindOut, ID: 4}, "already")
-	if m := w.s.View().Member(4); m.Standing != ring.Out || m.Target() {
+	if m := w.s.View().Member(4); m.Status != ring.Out || m.Target() {
 		t.Fatalf("%+v", m)
 	}
 	w.restart(4, true)
-	if m := w.s.View().Member(4); m.Standing != ring.In {
+	if m := w.s.View().Member(4); m.Status != ring.In {
 		t.Fatalf("%+v", m)
 	}
 	w.expire(1, 2, 3, 4)

@@ -85,7 +85,7 @@ func (t *lockTable) expire(c *Command) Result {
 }
 
 // finish ends sessions: they wait for nothing any more, and what they hold is free,
-// after their delays if it is delayed. First all of them leave their lines: nothing
+// after their delays if it is delayed. First all of them leave their queues: nothing
 // goes to one that ends in the same moment.
 func (t *lockTable) finish(at int64, delayed bool, ids ...uint64) (grants []Grant) {
 	var names []string
@@ -102,7 +102,7 @@ func (t *lockTable) finish(at int64, delayed bool, ids ...uint64) (grants []Gran
 		l := t.held[name]
 		for _, w := range slices.Clone(l.Waiters) {
 			if ending[w.Session] {
-				t.leaveLine(name, w.owner)
+				t.leaveQueue(name, w.owner)
 			}
 		}
 		for i := range l.Holders {
@@ -113,7 +113,7 @@ func (t *lockTable) finish(at int64, delayed bool, ids ...uint64) (grants []Gran
 	}
 	for _, name := range names {
 		t.lapse(name, at)
-		grants = append(grants, t.settle(name, at)...)
+		grants = append(grants, t.grantNext(name, at)...)
 	}
 	for _, id := range ids {
 		delete(t.sessions, id)

@@ -33,7 +33,7 @@ func grants(r Result) (got []string) {
 }
 
 // A session's locks are free at once when it ends by its client's word, and it
-// leaves all lines.
+// leaves all queues.
 func TestSessionEnds(t *testing.T) {
 	w := newWorld(t, 2)
 	first, second := w.session(1000, 500), w.session(1000, 500)
@@ -188,7 +188,7 @@ func TestLocksOfTheThirdFormat(t *testing.T) {
 	i = bytes.Index(old, []byte("\x01\x02wa"))
 	old = slices.Delete(old, i-1, i) // lost
 	cut("\x02wa", 1)                 // session
-	cut("\x02wa\x00", 2)             // shared, knot
+	cut("\x02wa\x00", 2)             // shared, waits in a deadlock
 	i = bytes.LastIndex(old, []byte("\x02wa"))
 	old = slices.Delete(old, i+3, i+4) // session
 	s, err := Restore(old)

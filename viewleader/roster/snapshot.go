@@ -38,7 +38,7 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 		b = appendIDs(b, p.Writable)
 		b = binary.AppendUvarint(b, uint64(p.tainted))
 		b = binary.AppendUvarint(b, uint64(p.ejected))
-		b = binary.AppendUvarint(b, p.Reborn)
+		b = binary.AppendUvarint(b, p.ResetTerm)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.asked)))
 	for _, a := range s.asked {
@@ -88,7 +88,7 @@ func Restore(b []byte) (*State, error) {
 			p.ejected = uint16(r.Uvarint())
 		}
 		if format > snapshotFormatFirst {
-			p.Reborn = r.Uvarint()
+			p.ResetTerm = r.Uvarint()
 		}
 	}
 	for range r.Count(6) {
@@ -123,7 +123,7 @@ func (s *State) validRestored() error {
 	}
 	for i := range s.parts {
 		p := &s.parts[i]
-		if p.Term > s.epoch || p.Reborn > p.Term || p.MinCopies == 0 || len(p.Acting) > actingMax || len(p.Writable) > actingMax {
+		if p.Term > s.epoch || p.ResetTerm > p.Term || p.MinCopies == 0 || len(p.Acting) > actingMax || len(p.Writable) > actingMax {
 			return fmt.Errorf("roster snapshot: partition %d is malformed", i)
 		}
 	}
@@ -148,7 +148,7 @@ func appendMember(b []byte, m *member) []byte {
 	b = codec.AppendString(b, m.Addr)
 	b = codec.AppendString(b, m.Zone)
 	b = binary.AppendUvarint(b, uint64(m.Weight))
-	b = append(b, byte(m.Standing))
+	b = append(b, byte(m.Status))
 	b = codec.AppendBool(b, m.Up)
 	b = binary.AppendUvarint(b, m.Instance)
 	b = binary.AppendVarint(b, m.DownAt)
@@ -165,7 +165,7 @@ func readMember(r *codec.Reader, format byte) member {
 	m.Addr = r.String()
 	m.Zone = r.String()
 	m.Weight = uint32(r.Uvarint())
-	m.Standing = ring.Standing(r.Byte())
+	m.Status = ring.Status(r.Byte())
 	m.Up = r.Bool()
 	m.Instance = r.Uvarint()
 	m.DownAt = r.Varint()

@@ -332,7 +332,7 @@ func withoutOne(ids []ring.ServerID, one ring.ServerID) []ring.ServerID {
 func (s *State) check() {
 	for i := range s.members {
 		m := &s.members[i]
-		invariant.Check(!m.Up || m.Standing != ring.Out, "members", "%v is up and out", m.ID)
+		invariant.Check(!m.Up || m.Status != ring.Out, "members", "%v is up and out", m.ID)
 	}
 	for i := range s.parts {
 		p := &s.parts[i]

@@ -20,7 +20,7 @@ type LockHolder struct {
 	Lost    bool      // its session fell silent; the lock is free at Expires
 }
 
-// LockWaiter is who waits in line for a lock.
+// LockWaiter is who waits in the queue of a lock.
 type LockWaiter struct {
 	Client  string
 	Session uint64 // 0: none
@@ -32,8 +32,8 @@ type LockWait struct {
 	Client  string
 	Session uint64 // 0: none
 	Lock    string
-	For     string // who holds the lock, or is before Client in line
-	Behind  bool   // For is in line
+	For     string // who holds the lock, or is before Client in its queue
+	Behind  bool   // For is in the queue
 }
 
 // Locks are the locks that are held, and the deadlocks among those who wait.

@@ -13,15 +13,15 @@ type ServerStats struct {
 	DeltaPartitions                      uint64 // since start, copied by what changed
 	CopiedKeys                           uint64 // since start, by rebalancing
 	Clients                              uint32 // connections
-	ClientsRefused                       uint64 // since start, connections turned away
+	ClientsRefused                       uint64 // since start, connections refused
 	ClientsCut                           uint64 // since start, of clients that did not read
 	RequestsRefused                      uint64 // since start, too large or too many at once
 	Corrupt                              uint64 // since start, keys and metas that could not be read
-	Mended, Unmendable                   uint64 // of these: healed; corrupt on every acting replica
+	Repaired, Unrepairable               uint64 // of these: repaired; corrupt on every acting replica
 	Full                                 bool   // its disk nearly is: it takes nothing new
 
-	// What follows came later: it is 0 of a server of an earlier build, or through a view
-	// leader of one.
+	// The fields below were added later. They are 0 if the server, or the view leader that
+	// passes them on, is of an earlier build.
 
 	LogKeys, LogSegments            uint64 // items in the log's index, user keys and others; files
 	LogDisk, LogLive, LogTombstones uint64 // bytes: of the files; of what is needed; of deletions that are kept
@@ -36,5 +36,5 @@ type ServerStats struct {
 }
 
 // LogGarbage returns the bytes of the log's files that no record needs: what is dead,
-// deletions that are kept, what holds the records, and the room not written to yet.
+// deletions that are kept, what holds the records, and the space not written to yet.
 func (s *ServerStats) LogGarbage() uint64 { return s.LogDisk - min(s.LogDisk, s.LogLive) }

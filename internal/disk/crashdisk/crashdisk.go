@@ -1,6 +1,6 @@
-// Package crashdisk is a folder in memory, for tests: it crashes when told to, and then of
-// what was not synced any sectors are there and any are not, and so are names of files. It
-// can also damage what is stored, fail, be slow and be full.
+// Package crashdisk is a folder in memory, for tests. It crashes when told to. Of what was
+// not synced any sectors may then be there or not, and any names of files. It can also
+// damage what is stored, fail, be slow and be full.
 package crashdisk
 
 import (
@@ -25,21 +25,21 @@ var errCrashing = fmt.Errorf("%w: just now", ErrCrashed)
 
 // FS is one machine's disk. Its methods may be called by many goroutines.
 type FS struct {
-	mu      sync.Mutex
-	rng     *rand.Rand
-	sector  int // bytes that the disk writes at once
-	names   map[string]*node
-	durable map[string]*node
-	moves   []func(map[string]*node) // changes of names since the last SyncDir
-	left    int                      // steps until the crash; below 0: none
-	crashed bool
-	steps   int
-	last    Step // the one that the crash interrupted
-	locked  bool
-	watch   func(Step) error
-	free    uint64
-	bounded bool
-	room    int64 // of all files; 0: any
+	mu       sync.Mutex
+	rng      *rand.Rand
+	sector   int // bytes that the disk writes at once
+	names    map[string]*node
+	durable  map[string]*node
+	moves    []func(map[string]*node) // changes of names since the last SyncDir
+	left     int                      // steps until the crash; below 0: none
+	crashed  bool
+	steps    int
+	last     Step // the one that the crash interrupted
+	locked   bool
+	watch    func(Step) error
+	free     uint64
+	bounded  bool
+	capacity int64 // of all files; 0: any
 }
 
 // Step is what is about to be done.
@@ -62,7 +62,7 @@ const (
 	Sync
 	Change // of names: create, rename, remove
 	SyncDir
-	Settle // the end of a WriteSync: of what it has written a crash leaves any sectors until then
+	WriteSyncEnd // the end of a WriteSync: of what it has written a crash leaves any sectors until then
 )
 
 // Watch lets fn be called before each step, with no lock held: it may take its time, and
@@ -84,23 +84,23 @@ func (d *FS) about(st Step) error {
 	return fn(st)
 }
 
-// SetFree lets the disk say that so many bytes are free. It is not full for that.
+// SetFree makes the disk report so many free bytes. Writes do not fail because of it.
 func (d *FS) SetFree(bytes uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.free, d.bounded = bytes, true
 }
 
-// Bound gives the disk room for so many bytes in all files, from now on.
+// Bound gives the disk space for so many bytes in all files, from now on.
 func (d *FS) Bound(bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.room = bytes
+	d.capacity = bytes
 }
 
-// roomLeft is how much room there is. The caller holds mu.
-func (d *FS) roomLeft() int64 {
-	left := d.room
+// spaceLeft is how much space there is. The caller holds mu.
+func (d *FS) spaceLeft() int64 {
+	left := d.capacity
 	seen := make(map[*node]bool)
 	for _, n := range d.names {
 		if !seen[n] {
@@ -111,15 +111,15 @@ func (d *FS) roomLeft() int64 {
 	return left
 }
 
-// takeRoom fails where a file cannot get so many bytes longer. The caller holds mu.
-func (d *FS) takeRoom(bytes int64) error {
-	if d.room > 0 && bytes > 0 && bytes > d.roomLeft() {
+// takeSpace fails where a file cannot get so many bytes longer. The caller holds mu.
+func (d *FS) takeSpace(bytes int64) error {
+	if d.capacity > 0 && bytes > 0 && bytes > d.spaceLeft() {
 		return syscall.ENOSPC
 	}
 	return nil
 }
 
-// Mem makes an empty disk for who wants no crash.
+// Mem makes an empty disk for tests that want no crash.
 func Mem() *FS { return New(512, rand.New(rand.NewPCG(0, 0))) }
 
 // node is a file's content.
@@ -181,7 +181,7 @@ func (d *FS) Kill() *FS {
 	defer d.mu.Unlock()
 	d.crashed = true
 	next := New(d.sector, d.rng)
-	next.free, next.bounded, next.room = d.free, d.bounded, d.room
+	next.free, next.bounded, next.capacity = d.free, d.bounded, d.capacity
 	// Nothing in this disk's hands touches the files any more.
 	next.names, next.durable, next.moves = d.names, d.durable, d.moves
 	return next
@@ -199,7 +199,7 @@ func (d *FS) CrashClone(percent int, rng *rand.Rand) *FS {
 // many percent of a file's sectors. The caller holds mu.
 func (d *FS) after(rng *rand.Rand, moved func() bool, share func() int) *FS {
 	next := New(d.sector, rng)
-	next.free, next.bounded, next.room = d.free, d.bounded, d.room
+	next.free, next.bounded, next.capacity = d.free, d.bounded, d.capacity
 	names := maps.Clone(d.durable)
 	for _, move := range d.moves {
 		if moved() {
@@ -236,7 +236,7 @@ func (d *FS) survivor(n *node, rng *rand.Rand, percent int) *node {
 	return &node{now: b, synced: slices.Clone(b), dirty: make(map[int]bool)}
 }
 
-// Clone returns a copy of the disk as it is now, as if all were synced.
+// Clone returns a copy of the disk as it is now, as if everything were synced.
 func (d *FS) Clone() *FS {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -270,8 +270,8 @@ func (d *FS) Flip(name string, at int64) {
 	}
 }
 
-// flipped are the bits that Flip changes: two, for a single one may be mended by who has
-// the patience.
+// flipped are the bits that Flip changes: two, because a single one could be found and
+// repaired by trying all.
 const flipped = 0x11
 
 // Put gives a file this content.
@@ -314,7 +314,7 @@ func (d *FS) Create(name string, size int64, _ bool) (disk.File, error) {
 	if err := d.step(Step{Kind: Change, Name: name}); err != nil {
 		return nil, err
 	}
-	if err := d.takeRoom(size); err != nil {
+	if err := d.takeSpace(size); err != nil {
 		return nil, err
 	}
 	n := &node{now: make([]byte, size), synced: make([]byte, size), dirty: make(map[int]bool)}
@@ -405,8 +405,8 @@ func (d *FS) SyncDir() error {
 func (d *FS) Free() (uint64, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.room > 0 {
-		return uint64(max(0, d.roomLeft())), true
+	if d.capacity > 0 {
+		return uint64(max(0, d.spaceLeft())), true
 	}
 	return d.free, d.bounded
 }
@@ -472,7 +472,7 @@ func (f *file) WriteAt(b []byte, at int64) (int, error) {
 func (f *file) writeAt(kind StepKind, b []byte, at int64) (int, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	if err := f.d.takeRoom(at + int64(len(b)) - int64(len(f.n.now))); err != nil {
+	if err := f.d.takeSpace(at + int64(len(b)) - int64(len(f.n.now))); err != nil {
 		return 0, err
 	}
 	err := f.d.step(Step{Kind: kind, Name: f.name, At: at, Len: len(b)})
@@ -514,14 +514,14 @@ func (f *file) WriteSync(b []byte, at int64) error {
 	if _, err := f.writeAt(WriteSync, b, at); err != nil {
 		return err
 	}
-	if err := f.d.about(Step{Kind: Settle, Name: f.name, At: at, Len: len(b)}); err != nil {
+	if err := f.d.about(Step{Kind: WriteSyncEnd, Name: f.name, At: at, Len: len(b)}); err != nil {
 		return err
 	}
-	return f.settle(int(at)/f.d.sector, (int(at)+len(b)-1)/f.d.sector)
+	return f.persist(int(at)/f.d.sector, (int(at)+len(b)-1)/f.d.sector)
 }
 
-// settle makes sectors durable.
-func (f *file) settle(from, to int) error {
+// persist makes sectors durable.
+func (f *file) persist(from, to int) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
 	if f.d.crashed {
@@ -565,7 +565,7 @@ func (f *file) Sync() error {
 	if err != nil {
 		return err
 	}
-	if err := f.settle(0, len(f.n.now)/f.d.sector); err != nil {
+	if err := f.persist(0, len(f.n.now)/f.d.sector); err != nil {
 		return err
 	}
 	f.d.mu.Lock()

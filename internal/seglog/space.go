@@ -7,7 +7,7 @@ func adds(ops []Op) bool {
 	return slices.ContainsFunc(ops, func(o Op) bool { return o.Kind == Put || o.Kind == PutRow || o.Kind == PutMeta })
 }
 
-// reserveSegments are kept free for what makes room: the one that is written, its
+// reserveSegments are kept free for what frees space: the one that is written, its
 // successor, and what a collection copies before it frees.
 const reserveSegments = 4
 
@@ -24,20 +24,20 @@ func (s *Store) reserved() uint64 {
 	return uint64(reserveSegments*s.opts.SegmentBytes + s.lastCkp + s.lastCkp/4)
 }
 
-// hasRoom reports whether the disk has more than what the store keeps for itself. The caller
+// hasSpace reports whether the disk has more than what the store keeps for itself. The caller
 // holds mu.
-func (s *Store) hasRoom() bool {
+func (s *Store) hasSpace() bool {
 	free, ok := s.fs.Free()
 	return !ok || free >= s.reserved()
 }
 
-// findRoom refuses a batch on a full disk. What makes room is refused as well when only that
+// checkSpace refuses a batch on a full disk. What frees space is refused as well when only that
 // is left which a collection takes before it gives back. The caller holds mu.
-func (s *Store) findRoom(ops []Op) error {
+func (s *Store) checkSpace(ops []Op) error {
 	if !s.low {
 		return nil
 	}
-	if s.low = !s.hasRoom(); !s.low {
+	if s.low = !s.hasSpace(); !s.low {
 		return nil
 	}
 	if free, _ := s.fs.Free(); adds(ops) || free < uint64(reserveSegments/2*s.opts.SegmentBytes) {

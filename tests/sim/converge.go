@@ -19,31 +19,31 @@ func (w *world) calmDown() {
 	}
 	w.quiet = true
 	w.calmAt = w.now
-	w.after(time.Second, w.settle)
+	w.after(time.Second, w.converge)
 }
 
 // restartDrained does what an operator does with a drained server.
 func (w *world) restartDrained() {
 	v := w.leader.state.View()
 	for _, s := range w.servers {
-		if m := v.Member(s.id()); m != nil && m.Standing == ring.Draining && s.done == v.Epoch {
+		if m := v.Member(s.id()); m != nil && m.Status == ring.Draining && s.done == v.Epoch {
 			s.crash()
 			s.start()
 		}
 	}
 }
 
-// settle waits until the cluster has converged, then reads every key once more, and
-// writes it: where there is room, writes go on.
-func (w *world) settle() {
+// converge waits until the cluster has converged, then reads every key once more, and
+// writes it: where there is space, writes go on.
+func (w *world) converge() {
 	w.restartDrained()
-	if why := w.unsettled(); why != "" {
+	if why := w.unconverged(); why != "" {
 		w.note(global, "not settled: %s", why)
 		w.checkRebalanced()
-		w.after(500*time.Millisecond, w.settle)
+		w.after(500*time.Millisecond, w.converge)
 		return
 	}
-	w.settled, w.settledAt = true, w.now
+	w.converged, w.convergedAt = true, w.now
 	w.Counts["settled after ms"] = int((w.now - w.calmAt).Milliseconds())
 	c := newClient(w, 99)
 	c.final, c.finals = true, slices.Concat(hotKeys, hotKeys)

@@ -7,9 +7,9 @@ import (
 	"viewring/viewleader/roster"
 )
 
-// standing is what this view leader is in its group, for everyone but the Raft
+// groupStatus is what this view leader is in its group, for everyone but the Raft
 // loop, which replaces it. Nothing is written to in place.
-type standing struct {
+type groupStatus struct {
 	self    uint64 // 0: in no group yet
 	cluster [16]byte
 	head    uint64 // 0: nobody, as far as is known
@@ -19,70 +19,70 @@ type standing struct {
 }
 
 // headAddr is where the head is; "" when this view leader does not know of one.
-func (st *standing) headAddr() string {
+func (st *groupStatus) headAddr() string {
 	if o := st.members.of(st.head); o != nil && st.head != st.self {
 		return o.addr
 	}
 	return ""
 }
 
-// serves reports that this view leader decides now.
-func (s *Service) serves() bool { return s.standing.Load().serving }
+// serves reports whether this view leader decides now.
+func (s *Service) serves() bool { return s.groupStatus.Load().serving }
 
-// stand replaces the standing. The Raft loop calls it.
-func (s *Service) stand(set func(*standing)) {
-	st := *s.standing.Load()
+// setGroupStatus replaces the group status. The Raft loop calls it.
+func (s *Service) setGroupStatus(set func(*groupStatus)) {
+	st := *s.groupStatus.Load()
 	set(&st)
-	s.standing.Store(&st)
+	s.groupStatus.Store(&st)
 }
 
 // onMembers notes who belongs to the group, and who is its head. The Raft loop
 // calls it.
 func (s *Service) onMembers(m *membership, head uint64) {
-	s.stand(func(st *standing) {
+	s.setGroupStatus(func(st *groupStatus) {
 		st.members, st.head = m, head
 		if head != 0 && head != st.self && st.since.IsZero() {
 			st.since = s.opts.Now()
 		}
 	})
-	s.links.set(m, s.standing.Load().self)
+	s.links.set(m, s.groupStatus.Load().self)
 }
 
-// onHead begins this view leader's time as the head, or ends it. What is in memory
-// begins anew: everyone is heard again, and whoever waits asks the next head. The
-// Raft loop calls it.
+// onHead begins this view leader's time as the head, or ends it. What is in memory begins
+// anew: all servers get a full timeout, and whoever waits asks the next head. The Raft
+// loop calls it.
 func (s *Service) onHead(state *roster.State, head bool) {
 	if !head {
-		s.stand(func(st *standing) { st.serving = false })
+		s.setGroupStatus(func(st *groupStatus) { st.serving = false })
 		s.opts.Logger.Warn("this view leader is not the head any more")
 		s.dismiss()
 		return
 	}
 	now := s.opts.Now()
-	followed := s.standing.Load().since
-	// Who followed a head for long knows that the servers were there until now.
+	followed := s.groupStatus.Load().since
+	// A member that followed a head for long knows that the servers were up until now.
 	s.beats.begin(now, !followed.IsZero() && now.Sub(followed) >= s.opts.ColdGrace)
-	s.lines.begin(now)
+	s.lockQueues.begin(now)
 	s.sessions.begin(state.Sessions(), now)
-	s.stand(func(st *standing) { st.serving, st.cluster = true, state.Cluster() })
+	s.setGroupStatus(func(st *groupStatus) { st.serving, st.cluster = true, state.Cluster() })
 	s.opts.Logger.Info("this view leader is the head", "epoch", state.Epoch())
 	s.running.Go(s.configureAsHead)
 }
 
 // dismiss sends everyone who waits to the next head.
 func (s *Service) dismiss() {
-	elsewhere := func(r *reply) { r.fail(wire.CodeNotHead, s.standing.Load().headAddr()) }
+	elsewhere := func(r *reply) { r.fail(wire.CodeNotHead, s.groupStatus.Load().headAddr()) }
 	s.views.dismiss(elsewhere)
 	s.events.dismiss(elsewhere)
-	s.lines.dismiss(elsewhere)
+	s.lockQueues.dismiss(elsewhere)
 }
 
-// configureAsHead lets this view leader's flags take effect.
+// configureAsHead applies this view leader's flags.
 func (s *Service) configureAsHead() {
-	if len(s.standing.Load().members.members) < 2 {
+	if len(s.groupStatus.Load().members.members) < 2 {
 		return // done at its start
 	}
 	if err := s.configure(); err != nil && s.ctx.Err() == nil {
-		s.opts.Logger.Warn("this view leader's flags do not take effect", "err", err)
+		s.opts.Logger.Warn("cannot apply the flags of this view leader", "err", err)
 	}
 }

@@ -25,5 +25,5 @@ func playOften(t *testing.T, opt Options, what string, every uint64) {
 	}
 }
 
-// TestReborn plays worlds in which an operator gives up partitions.
-func TestReborn(t *testing.T) { playOften(t, Options{Loss: true}, "partitions given up", 4) }
+// TestReset plays worlds in which an operator gives up partitions.
+func TestReset(t *testing.T) { playOften(t, Options{Loss: true}, "partitions given up", 4) }

@@ -145,14 +145,14 @@ func TestAskedAgainMeanwhile(t *testing.T) {
 	}
 	q := wire.LockAsk{Lock: "l", Client: "b", Wait: -1}
 	lost := newReply()
-	s.lines.get(lost, &q)
+	s.lockQueues.get(lost, &q)
 	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks[0].Waiters) == 1 })
 	again := newReply()
 	s.report(func(g *group) {
 		lost.finalize(false)
-		s.lines.get(again, &q)
+		s.lockQueues.get(again, &q)
 		g.gather() // the question goes into the log first
-		s.lines.tick(s.opts.Now())
+		s.lockQueues.tick(s.opts.Now())
 	})
 	if err := l.LockFree(t.Context(), "l", "a", 0); err != nil {
 		t.Fatal(err)
@@ -160,16 +160,16 @@ func TestAskedAgainMeanwhile(t *testing.T) {
 	select {
 	case <-again.done:
 	case <-time.After(10 * time.Second):
-		t.Fatal("it waits, and is not in line")
+		t.Fatal("it waits, and is not in the queue")
 	}
 	// Nobody took the answer: it is given back after a while, but not to who asks again.
 	third, later := newReply(), time.Time{}
 	s.report(func(g *group) {
 		again.finalize(false)
-		s.lines.get(third, &q)
+		s.lockQueues.get(third, &q)
 		g.gather()
 		later = s.opts.Now().Add(claimGrace)
-		s.lines.tick(later)
+		s.lockQueues.tick(later)
 	})
 	<-third.done
 	waitLocks(t, l, func(locks []vocab.Lock) bool { return len(locks) == 1 && locks[0].Holders[0].Client == "b" })

@@ -11,42 +11,42 @@ import (
 )
 
 // claimGrace is how long a grant waits for a client whose connection broke, and
-// a place in line after a start, before they go to the next.
+// a place in a queue after a start, before they go to the next.
 const claimGrace = 5 * time.Second
 
-// lines knows which connections wait for locks. The order of waiters is in the
+// lockQueues knows which connections wait for locks. The order of waiters is in the
 // roster; here is only whom to tell, in memory.
-type lines struct {
+type lockQueues struct {
 	s       *Service
 	started time.Time
 	swept   bool // the Raft loop's
 
 	mu struct {
 		sync.Mutex
-		waiting map[lineKey][]*lockWaiter
-		untold  map[lineKey]*granting // grants of which no answer was delivered yet
-		orphans map[lineKey]orphan
-		asking  map[lineKey]int // questions whose answers the Raft loop does not know yet
-		left    []lineKey       // clients whose last connection broke; for the Raft loop's next tick
+		waiting map[waiterKey][]*lockWaiter
+		untold  map[waiterKey]*granting // grants of which no answer was delivered yet
+		orphans map[waiterKey]orphan
+		asking  map[waiterKey]int // questions whose answers the Raft loop does not know yet
+		left    []waiterKey       // clients whose last connection broke; for the Raft loop's next tick
 	}
 }
 
-// lineKey is a place in line: of a client, by itself or in a session.
-type lineKey struct {
+// waiterKey is a place in a queue: of a client, by itself or in a session.
+type waiterKey struct {
 	lock, client string
 	session      uint64
 }
 
 // lockWaiter is one VL.LOCKGET that waits. One client may have several.
 type lockWaiter struct {
-	key   lineKey
+	key   waiterKey
 	reply *reply
 	until time.Time // zero: for ever
 	grant *granting // once it has the lock
 }
 
-// granting follows a grant until some connection of the client has been told: each
-// that asks before that, too.
+// granting follows a grant until one connection of the client has been told of it. Each
+// connection that asks before that is told too.
 type granting struct {
 	token     uint64
 	told      int // answers that are still under way
@@ -59,26 +59,26 @@ type orphan struct {
 	at    time.Time
 }
 
-func (l *lines) init(s *Service) {
+func (l *lockQueues) init(s *Service) {
 	l.s = s
-	l.mu.asking = make(map[lineKey]int)
+	l.mu.asking = make(map[waiterKey]int)
 	l.begin(s.opts.Now())
 }
 
 // begin starts anew, at a start or as the new head: whoever waits asks again. The
 // Raft loop calls it.
-func (l *lines) begin(now time.Time) {
+func (l *lockQueues) begin(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.started, l.swept = now, false
-	l.mu.waiting = make(map[lineKey][]*lockWaiter)
-	l.mu.untold = make(map[lineKey]*granting)
-	l.mu.orphans = make(map[lineKey]orphan)
+	l.mu.waiting = make(map[waiterKey][]*lockWaiter)
+	l.mu.untold = make(map[waiterKey]*granting)
+	l.mu.orphans = make(map[waiterKey]orphan)
 	l.mu.left = nil
 }
 
 // dismiss answers everyone with what elsewhere says. The Raft loop calls it.
-func (l *lines) dismiss(elsewhere func(*reply)) {
+func (l *lockQueues) dismiss(elsewhere func(*reply)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, ws := range l.mu.waiting {
@@ -86,16 +86,16 @@ func (l *lines) dismiss(elsewhere func(*reply)) {
 			elsewhere(w.reply)
 		}
 	}
-	l.mu.waiting = make(map[lineKey][]*lockWaiter)
+	l.mu.waiting = make(map[waiterKey][]*lockWaiter)
 }
 
 // get asks for a lock on behalf of r, which is answered when the lock is
 // granted, refused, or the wait is over. A negative wait has no end.
-func (l *lines) get(r *reply, q *wire.LockAsk) {
-	key, wait := lineKey{q.Lock, q.Client, q.Session}, q.Wait
+func (l *lockQueues) get(r *reply, q *wire.LockAsk) {
+	key, wait := waiterKey{q.Lock, q.Client, q.Session}, q.Wait
 	l.s.sessions.keep(q.Session)
 	cmd := roster.Command{Kind: roster.KindLockGet, Lock: q.Lock, Client: q.Client, Session: q.Session,
-		Shared: q.Shared, Knot: q.Knot, Wait: wait != 0, TTL: q.TTL.Milliseconds()}
+		Shared: q.Shared, WaitInDeadlock: q.WaitInDeadlock, Wait: wait != 0, TTL: q.TTL.Milliseconds()}
 	l.mu.Lock()
 	l.mu.asking[key]++
 	l.mu.Unlock()
@@ -121,7 +121,7 @@ func (l *lines) get(r *reply, q *wire.LockAsk) {
 }
 
 // told notes that the outcome of a question is known.
-func (l *lines) told(key lineKey) {
+func (l *lockQueues) told(key waiterKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.mu.asking[key]--; l.mu.asking[key] == 0 {
@@ -130,7 +130,7 @@ func (l *lines) told(key lineKey) {
 }
 
 // got answers with a lock that was free, or held by the client already.
-func (l *lines) got(r *reply, key lineKey, res roster.Result) {
+func (l *lockQueues) got(r *reply, key waiterKey, res roster.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.mu.orphans, key)
@@ -156,7 +156,7 @@ func (l *lines) got(r *reply, key lineKey, res roster.Result) {
 
 // answered notes that an answer about a grant was delivered, or will never be. The
 // caller holds mu.
-func (l *lines) answered(key lineKey, g *granting, delivered bool) {
+func (l *lockQueues) answered(key waiterKey, g *granting, delivered bool) {
 	g.told--
 	g.delivered = g.delivered || delivered
 	switch {
@@ -167,8 +167,8 @@ func (l *lines) answered(key lineKey, g *granting, delivered bool) {
 	}
 }
 
-// forget follows a grant no longer. The caller holds mu.
-func (l *lines) forget(key lineKey, token uint64) {
+// forget stops following a grant. The caller holds mu.
+func (l *lockQueues) forget(key waiterKey, token uint64) {
 	if g := l.mu.untold[key]; g != nil && g.token == token {
 		delete(l.mu.untold, key)
 	}
@@ -182,7 +182,7 @@ func grantReply(token uint64, since int64) func(*wire.Writer) {
 	}
 }
 
-func (l *lines) join(w *lockWaiter) {
+func (l *lockQueues) join(w *lockWaiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.waiting[w.key] = append(l.mu.waiting[w.key], w)
@@ -192,7 +192,7 @@ func (l *lines) join(w *lockWaiter) {
 }
 
 // ended follows a waiter whose answer was delivered, or whose connection broke.
-func (l *lines) ended(w *lockWaiter, delivered bool) {
+func (l *lockQueues) ended(w *lockWaiter, delivered bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if w.grant == nil {
@@ -202,20 +202,20 @@ func (l *lines) ended(w *lockWaiter, delivered bool) {
 	l.answered(w.key, w.grant, delivered)
 }
 
-// leave takes a waiter away, and the client out of line with its last one. The
+// leave takes a waiter away, and the client out of its queue with its last one. The
 // caller holds mu.
-func (l *lines) leave(w *lockWaiter) {
+func (l *lockQueues) leave(w *lockWaiter) {
 	if l.drop(w) && len(l.mu.waiting[w.key]) == 0 {
 		l.mu.left = append(l.mu.left, w.key)
 	}
 }
 
-func dequeue(key lineKey) roster.Command {
+func dequeue(key waiterKey) roster.Command {
 	return roster.Command{Kind: roster.KindLockDequeue, Lock: key.lock, Client: key.client, Session: key.session}
 }
 
 // drop takes w out of waiting; false when it was not there.
-func (l *lines) drop(w *lockWaiter) bool {
+func (l *lockQueues) drop(w *lockWaiter) bool {
 	ws := l.mu.waiting[w.key]
 	for i := range ws {
 		if ws[i] == w {
@@ -232,8 +232,8 @@ func (l *lines) drop(w *lockWaiter) bool {
 }
 
 // granted tells whoever waits for it of a grant. The Raft loop calls it.
-func (l *lines) granted(g roster.Grant) {
-	key := lineKey{g.Lock, g.Client, g.Session}
+func (l *lockQueues) granted(g roster.Grant) {
+	key := waiterKey{g.Lock, g.Client, g.Session}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ws := l.mu.waiting[key]
@@ -252,12 +252,12 @@ func (l *lines) granted(g roster.Grant) {
 
 // tick ends waits whose time is over and frees what nobody claimed. The Raft
 // loop calls it.
-func (l *lines) tick(now time.Time) {
+func (l *lockQueues) tick(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var later []roster.Command
-	// Who asks again just now has its place, or its lock, by a command that is before
-	// these in the log: they would take it away without its word.
+	// A client that asks again just now gets its place, or its lock, by a command that is
+	// before these in the log: they would take it away unasked.
 	left := l.mu.left
 	l.mu.left = nil
 	for _, key := range left {
@@ -294,7 +294,7 @@ func (l *lines) tick(now time.Time) {
 
 // sessionsEnded tells those who wait in a session that it has ended. The Raft loop
 // calls it.
-func (l *lines) sessionsEnded(ids ...uint64) {
+func (l *lockQueues) sessionsEnded(ids ...uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for key, ws := range l.mu.waiting {
@@ -308,9 +308,9 @@ func (l *lines) sessionsEnded(ids ...uint64) {
 	}
 }
 
-// giveUp takes a waiter out of line and tells it so, unless the lock comes
+// giveUp takes a waiter out of its queue and tells it so, unless the lock comes
 // first. The caller holds mu and is the Raft loop.
-func (l *lines) giveUp(w *lockWaiter) {
+func (l *lockQueues) giveUp(w *lockWaiter) {
 	alone := len(l.mu.waiting[w.key]) == 1 && l.mu.asking[w.key] == 0
 	over := func(roster.Result, error) {
 		l.mu.Lock()
@@ -326,16 +326,16 @@ func (l *lines) giveUp(w *lockWaiter) {
 		l.s.group.enqueue(proposal{cmd: dequeue(w.key), done: over})
 		return
 	}
-	// Others of this client wait on: only this answer ends, at the next chance.
+	// Other connections of this client still wait: only this wait ends, at the next entry.
 	l.s.group.enqueue(proposal{cmd: roster.Command{Kind: roster.KindLockTick}, done: over})
 }
 
-// absent lists the places in line that nobody came back for since the start.
+// absent lists the places in queues that nobody came back for since the start.
 // The caller holds mu and is the Raft loop.
-func (l *lines) absent() (cmds []roster.Command) {
+func (l *lockQueues) absent() (cmds []roster.Command) {
 	for _, lock := range l.s.group.state.Locks() {
 		for _, w := range lock.Waiters {
-			key := lineKey{lock.Name, w.Client, w.Session}
+			key := waiterKey{lock.Name, w.Client, w.Session}
 			switch {
 			case l.mu.asking[key] > 0:
 				l.mu.left = append(l.mu.left, key)
