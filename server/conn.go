@@ -124,12 +124,20 @@ func (c *conn) Submit() {
 
 // Run carries out one command, or hands it to a lane.
 func (c *conn) Run(words [][]byte) error {
-	err := c.run(words)
+	if err := c.run(words); err != nil {
+		return c.end(err)
+	}
+	return nil
+}
+
+// end says how a connection goes on that is a client's no more. It is apart from Run, where
+// what it points to would be an allocation for each command.
+func (c *conn) end(why error) error {
 	var link *linkRequest
-	if err != nil && errors.As(err, &link) {
+	if errors.As(why, &link) {
 		return &front.Takeover{Serve: func(nc net.Conn) { c.s.receiver.Serve(nc, link.hello) }}
 	}
-	return err
+	return why
 }
 
 // Flushed does nothing: no lane waits for what becomes of replies.

@@ -188,7 +188,7 @@ var limits = []struct {
 	{name: "connections", adjust: func(l *front.Limits) {
 		l.Connections = 20
 		l.Reserved = min(l.Reserved, 4)
-		l.PeerTimeout = time.Hour
+		l.PeerTimeout = time.Second
 	}, meet: meetCrowd},
 	{name: "pipeline", adjust: func(l *front.Limits) { l.Pipeline = 10 }, meet: func(t *testing.T, s *service) {
 		s.flood(ping(50_000))
@@ -254,6 +254,10 @@ func meetCrowd(t *testing.T, s *service) {
 	if n := int(s.reached.Connections.Load()); refused < 10 || n < refused {
 		t.Errorf("%d of 30 were refused, at most 20 may come; %d counted", refused, n)
 	}
+	for range 10 { // who says nothing is kept for a while, where there are places for peers
+		s.dial()
+	}
+	harness.Eventually(t, "those beyond the places for peers are turned away", func() bool { return s.reached.Connections.Load() >= uint64(refused)+6 })
 	if peer, ok := map[string]string{"server": "VR.VIEWOF 0", "view leader": "VL.HEARTBEAT x"}[s.name]; ok {
 		harness.Eventually(t, "a peer is let in", func() bool { // those who are turned away may be on their way out
 			got, err := ask(s.dial(), peer)
