@@ -207,7 +207,7 @@ func (l *Leader) try(ctx context.Context, q question) (Value, tried) {
 }
 
 // answeredBy is what a question came to that was asked. A view leader that turns it
-// away is asked again, at once or elsewhere, only where an earlier try must be settled:
+// away is asked again, at once or elsewhere, only where the outcome of an earlier try must be learned:
 // everyone else is told why.
 func answeredBy(err error) outcome.Try {
 	came := Tried(err)

@@ -19,7 +19,7 @@ type LockAsk struct {
 	Session        uint64        // that the lock ends with; 0: none
 	Shared         bool          // as one of several readers
 	WaitInDeadlock bool          // wait even if that closes a cycle of waiters
-	Wait           time.Duration // in line; negative: without end
+	Wait           time.Duration // in the queue; negative: without end
 	TTL            time.Duration // after which the lock is released; 0: never
 }
 
@@ -155,8 +155,8 @@ func DecodeLocks(b []byte) (vocab.Locks, error) {
 	})
 }
 
-// LockGet takes a lock for a client and returns the fencing token. It waits in
-// line: not at all with Wait 0, until ctx ends with a negative one. Whoever asks again
+// LockGet takes a lock for a client and returns the fencing token. It waits in the
+// queue: not at all with Wait 0, until ctx ends with a negative one. Whoever asks again
 // is told of what was granted before. A refusal then is ErrOutcomeUnknown too: the
 // earlier question may still be on its way, and what is granted by it is free again when
 // the view leader has seen that nobody took the answer.
