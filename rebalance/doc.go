@@ -1,7 +1,7 @@
 // Package rebalance says what has to move when a view's acting replicas are not
 // its targets, and paces the moving.
 //
-// Plan and Estimate are pure: what is missing where, and what a join or a leave
+// Plan and Foresee are pure: what is missing where, and what a join or a leave
 // would move. A Mover works for one server, the destination: it starts transfers,
 // a few at a time, fewest copies first, adapts to each newer view,
 // limits the bytes that it asks for, and can be paused. It never decides that a

@@ -172,7 +172,7 @@ var mayImport = map[string][]string{
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
 	"internal/route":          {"internal/outcome", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
-	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
+	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
 	".":                       {"client/cli", "internal/route", "server", "server/gateway", "server/machine", "viewleader"},

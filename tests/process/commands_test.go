@@ -218,6 +218,7 @@ func testServers(t *testing.T, s *harness.Shell, d *harness.Daemon) {
 	if !strings.Contains(d.Stdout.Text(), o.Servers[0].Address) {
 		t.Errorf("up did not print the address %s", o.Servers[0].Address)
 	}
+	testPlan(t, s)
 	s.Fails(4, "", "leave", "s99")
 	s.Fails(4, "", "remove", "nobody:1")
 }

@@ -2,7 +2,6 @@ package rebalance
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"viewring/ring"
@@ -25,31 +24,12 @@ type ServerMove struct {
 	Gains         int // copies that it takes in
 }
 
-// SlotsMoved is Moved in copies of slots.
-func (m Move) SlotsMoved() int { return m.Moved * ring.Slots / m.Partitions }
-
-// SlotsFewest is Fewest in copies of slots.
-func (m Move) SlotsFewest() int { return m.Fewest * ring.Slots / m.Partitions }
-
 // Ratio is Moved over Fewest, or 1 when nothing has to move and nothing does.
 func (m Move) Ratio() float64 {
 	if m.Moved == m.Fewest {
 		return 1
 	}
 	return float64(m.Moved) / float64(max(m.Fewest, 1))
-}
-
-// Estimate says what moves when the members before become the members after.
-func Estimate(before, after []ring.Member, partitions int) (Move, error) {
-	old, err := ring.NewTable(before, partitions)
-	if err != nil {
-		return Move{}, fmt.Errorf("estimate: members before: %w", err)
-	}
-	now, err := ring.NewTable(after, partitions)
-	if err != nil {
-		return Move{}, fmt.Errorf("estimate: members after: %w", err)
-	}
-	return Compare(old, now), nil
 }
 
 // Compare says what moves when one table follows another of as many partitions.

@@ -1,0 +1,146 @@
+package admin
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"viewring/client"
+	"viewring/rebalance"
+	"viewring/ring"
+)
+
+// Plan is what a change of servers would move. Bytes are guesses: a copy of a partition
+// is taken for as large as the others that its source holds.
+type Plan struct {
+	Servers []PlannedServer // sorted by id; newcomers have ids that the view leader has yet to give
+	Routes  []Route         // sorted by destination, then by source
+	Moved   int             // copies of partitions that change their place
+	Fewest  int             // the fewest with which such a change could do
+	Copies  int             // to be made, with those that are under way anyway
+	Pending int             // of them under way anyway
+	Bytes   uint64          // of all Copies
+
+	// Meanwhile counts the partitions that have copies now by those, 0 to 3, that are left
+	// until the others are made; Wanted is how many each should have now.
+	Meanwhile [ring.Copies + 1]int
+	Wanted    int
+
+	// Time is how long it would take at the pace of the last ten seconds; 0: nothing
+	// was copied in them, so nobody knows.
+	Time time.Duration
+}
+
+// PlannedServer is a server in a Plan.
+type PlannedServer struct {
+	ID            ring.ServerID
+	New, Gone     bool
+	Copies, After int    // of partitions: held by the ring's word, now and then
+	Gains         int    // copies that it makes
+	Bytes         uint64 // that it has now
+	BytesAfter    uint64
+}
+
+// Route is what one server would copy from another.
+type Route struct {
+	From, To ring.ServerID
+	Copies   int
+	Bytes    uint64
+}
+
+// PlanJoin says what would move if a server joined in each of the zones ("" where zones
+// are not used).
+func (s *Status) PlanJoin(zones ...string) (*Plan, error) {
+	after := slices.Clone(s.View.Members)
+	next := ring.ServerID(1)
+	for _, m := range after {
+		next = max(next, m.ID+1)
+	}
+	for i, zone := range zones {
+		after = append(after, ring.Member{ID: next + ring.ServerID(i), Zone: zone, Weight: 1, Status: ring.In, Up: true})
+	}
+	return s.plan(after)
+}
+
+// PlanLeave says what would move if servers left, by id; they keep their copies until
+// others have them.
+func (s *Status) PlanLeave(ids ...ring.ServerID) (*Plan, error) {
+	after := slices.Clone(s.View.Members)
+	for _, id := range ids {
+		i := slices.IndexFunc(after, func(m ring.Member) bool { return m.ID == id })
+		if i < 0 {
+			return nil, fmt.Errorf("plan: there is no server %v: %w", id, client.ErrNotFound)
+		}
+		after[i].Status = ring.Leaving
+	}
+	return s.plan(after)
+}
+
+// PlanRemove says what would be copied if servers were gone, by id, with all that they
+// have.
+func (s *Status) PlanRemove(ids ...ring.ServerID) (*Plan, error) {
+	after := slices.Clone(s.View.Members)
+	for _, id := range ids {
+		n := len(after)
+		if after = slices.DeleteFunc(after, func(m ring.Member) bool { return m.ID == id }); len(after) == n {
+			return nil, fmt.Errorf("plan: there is no server %v: %w", id, client.ErrNotFound)
+		}
+	}
+	return s.plan(after)
+}
+
+func (s *Status) plan(after []ring.Member) (*Plan, error) {
+	if !slices.ContainsFunc(after, func(m ring.Member) bool { return m.Target() }) {
+		return nil, fmt.Errorf("plan: no server would be left: %w", client.ErrRefused)
+	}
+	f, err := rebalance.Foresee(s.View, after)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
+	p := &Plan{Moved: f.Move.Moved, Fewest: f.Move.Fewest, Copies: len(f.Transfers), Pending: f.Pending, Meanwhile: f.Meanwhile}
+	each := s.bytesOfACopy()
+	bytes := make(map[ring.ServerID]uint64) // by destination
+	for _, tr := range f.Transfers {
+		i, found := slices.BinarySearchFunc(p.Routes, tr, func(r Route, tr rebalance.Transfer) int {
+			return cmp.Or(cmp.Compare(r.To, tr.To), cmp.Compare(r.From, tr.From))
+		})
+		if !found {
+			p.Routes = slices.Insert(p.Routes, i, Route{From: tr.From, To: tr.To})
+		}
+		p.Routes[i].Copies++
+		p.Routes[i].Bytes += each[tr.From]
+		bytes[tr.To] += each[tr.From]
+		p.Bytes += each[tr.From]
+	}
+	for _, m := range f.Move.Servers {
+		was, is := s.View.Member(m.ID), slices.IndexFunc(after, func(a ring.Member) bool { return a.ID == m.ID && a.Target() })
+		one := PlannedServer{ID: m.ID, New: was == nil, Gone: is < 0, Copies: m.Before, After: m.After, Gains: m.Gains, Bytes: s.Server(m.ID).Stats.Bytes}
+		if kept := m.After - m.Gains; m.Before > 0 {
+			one.BytesAfter = one.Bytes * uint64(kept) / uint64(m.Before)
+		}
+		one.BytesAfter += bytes[m.ID]
+		p.Servers = append(p.Servers, one)
+	}
+	safety := s.Safety()
+	p.Wanted = safety.Copies
+	if safety.Rate > 0 {
+		p.Time = time.Duration(float64(p.Bytes) / float64(safety.Rate) * float64(time.Second))
+	}
+	return p, nil
+}
+
+// bytesOfACopy is how large a copy of a partition is on each server, on average.
+func (s *Status) bytesOfACopy() map[ring.ServerID]uint64 {
+	held := make(map[ring.ServerID]uint64)
+	for i := range s.View.Partitions {
+		for _, id := range s.View.Partitions[i].Acting {
+			held[id]++
+		}
+	}
+	each := make(map[ring.ServerID]uint64)
+	for id, n := range held {
+		each[id] = s.Server(id).Stats.Bytes / n
+	}
+	return each
+}

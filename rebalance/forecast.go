@@ -1,0 +1,63 @@
+package rebalance
+
+import (
+	"fmt"
+	"slices"
+
+	"viewring/ring"
+)
+
+// Forecast says what another set of members would do to the copies of a view.
+type Forecast struct {
+	Move      Move       // from the targets of now to those of then
+	Transfers []Transfer // what the view would then have to copy, fewest copies first
+	Pending   int        // of them, those that it has to copy anyway
+	// Meanwhile counts the partitions that have copies now by those that would be left until
+	// the transfers are done: replicas that act and are up.
+	Meanwhile [ring.Copies + 1]int
+}
+
+// Foresee says what happens when the view's members become after. Who is only leaving in
+// after still counts as a copy; who is not in it at all is gone with its copies.
+func Foresee(v *ring.View, after []ring.Member) (Forecast, error) {
+	now, err := ring.NewTable(v.Members, len(v.Partitions))
+	if err != nil {
+		return Forecast{}, fmt.Errorf("forecast: members now: %w", err)
+	}
+	next := v.Clone()
+	next.Members = slices.SortedFunc(slices.Values(after), func(a, b ring.Member) int { return int(int64(a.ID) - int64(b.ID)) })
+	then, err := ring.NewTable(next.Members, len(v.Partitions))
+	if err != nil {
+		return Forecast{}, fmt.Errorf("forecast: members then: %w", err)
+	}
+	f := Forecast{Move: Compare(now, then)}
+	for i := range next.Partitions {
+		p := &next.Partitions[i]
+		if len(p.Acting) == 0 {
+			continue // nothing was ever there, or it is lost already
+		}
+		p.Acting = slices.DeleteFunc(p.Acting, func(id ring.ServerID) bool { return next.Member(id) == nil })
+		alive := 0
+		for _, id := range p.Acting {
+			if next.Member(id).Up {
+				alive++
+			}
+		}
+		f.Meanwhile[min(alive, ring.Copies)]++
+	}
+	type missed struct {
+		p  ring.PartitionID
+		to ring.ServerID
+	}
+	already := make(map[missed]bool)
+	for _, tr := range missing(v, now, 0) {
+		already[missed{tr.Partition, tr.To}] = true
+	}
+	f.Transfers = Plan(next, then)
+	for _, tr := range f.Transfers {
+		if already[missed{tr.Partition, tr.To}] {
+			f.Pending++
+		}
+	}
+	return f, nil
+}

@@ -1,0 +1,102 @@
+package process
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"viewring/tests/harness"
+)
+
+// planned is what 'plan --json' prints, as far as the tests look at it.
+type planned struct {
+	Version, Copies, Pending, Moved, Fewest int
+	Seconds                                 float64
+	Meanwhile                               [4]int
+	Servers                                 []struct {
+		ID         string
+		New, Goes  bool
+		Copies     int
+		CopiesThen int `json:"copies_then"`
+		ToCopy     int `json:"to_copy"`
+	}
+	Routes []struct {
+		From, To string
+		Copies   int
+	}
+}
+
+func planOf(t *testing.T, s *harness.Shell, args ...string) (p planned) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(s.OK(append([]string{"plan", "--json"}, args...)...)), &p); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0
+	for _, r := range p.Routes {
+		sum += r.Copies
+	}
+	if p.Version != 1 || sum != p.Copies {
+		t.Errorf("plan %v: version %d, %d copies, and its routes come to %d", args, p.Version, p.Copies, sum)
+	}
+	return p
+}
+
+// testPlan: three servers have 1,024 partitions three times.
+func testPlan(t *testing.T, s *harness.Shell) {
+	join := planOf(t, s, "join", "--count", "2", "--zone", "a,b")
+	if n := len(join.Servers); n != 5 || !join.Servers[4].New || join.Copies != join.Moved || join.Moved < join.Fewest || join.Meanwhile[3] != 1024 {
+		t.Errorf("plan join: %+v", join)
+	}
+	if leave := planOf(t, s, "leave", "s2"); leave.Copies != 0 || leave.Meanwhile[3] != 1024 || !leave.Servers[1].Goes {
+		t.Errorf("plan leave, of one of three: %+v", leave)
+	}
+	if remove := planOf(t, s, "remove", "s2", "s3"); remove.Copies != 0 || remove.Meanwhile != [4]int{0, 1024, 0, 0} || remove.Seconds != 0 {
+		t.Errorf("plan remove, of two of three: %+v", remove)
+	}
+	for want, args := range map[string][]string{
+		"no partition has fewer copies": {"leave", "s1"},
+		"copies of partitions are":      {"join"},
+		"s4 (new)":                      {"join"},
+		"s1 (goes)":                     {"remove", "s1"},
+		"1 copy of 1024 partitions":     {"remove", "s1", "s2"},
+	} {
+		if got := s.OK(append([]string{"plan"}, args...)...); !strings.Contains(got, want) {
+			t.Errorf("plan %v does not say %q:\n%s", args, want, got)
+		}
+	}
+	s.Fails(4, "no server", "plan", "leave", "s99")
+	s.Fails(4, "no server would be left", "plan", "remove", "s1", "s2", "s3")
+	s.Fails(2, "missing", "plan", "leave")
+	s.Fails(2, "missing", "plan")
+	s.Fails(2, "--count", "plan", "join", "--count", "0")
+	s.Fails(2, "--zone", "plan", "join", "--count", "3", "--zone", "a,b")
+}
+
+// TestPlanComesTrue compares a plan with what then happens.
+func TestPlanComesTrue(t *testing.T) {
+	if os.Getenv("VIEWRING_SLOW") == "" {
+		t.Skip("a join takes seconds: VIEWRING_SLOW=1 has it")
+	}
+	c := harness.NewCluster(t, harness.Config{Servers: 4})
+	plan := planOf(t, harness.NewShell(t, c.Leader.Addr), "join")
+	c.Add().Start()
+	c.WaitBalanced()
+	st, err := c.Admin.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := 0
+	for _, s := range plan.Servers {
+		for _, m := range st.View.Members {
+			primary, backup, _ := st.Roles(m.ID)
+			if m.ID.String() == s.ID && primary+backup != s.CopiesThen {
+				t.Errorf("%s has %d copies, the plan said %d", s.ID, primary+backup, s.CopiesThen)
+			}
+		}
+		moved += s.ToCopy
+	}
+	if len(plan.Servers) != 5 || moved != plan.Moved {
+		t.Errorf("the plan was %+v", plan)
+	}
+}
