@@ -304,6 +304,9 @@ func (l *lane) send(e *replica.Envelope) {
 		l.s.mover.fetch(e.To, e.Msg)
 		return
 	}
+	if e.Msg.SaysWhole() {
+		l.s.mover.whole(e.Msg.Partition)
+	}
 	o := l.out[e.To]
 	if o == nil {
 		o = &outgoing{}

@@ -116,7 +116,15 @@ type askQueue struct {
 	mu   struct {
 		sync.Mutex
 		waiting []asked
+		urgent  bool // one of them can't wait for others
 	}
+}
+
+// canWait reports whether a request loses nothing by waiting for others: a handoff that
+// leaves the primary where it is, so that no write waits for the view. Each view costs
+// every server a sync and a look at all partitions.
+func (r *asked) canWait(self ring.ServerID) bool {
+	return r.Kind == replica.AskHandoff && r.Acting[0].ID == self
 }
 
 // asked is a core's request and whose it is.
@@ -139,19 +147,20 @@ func (a *asker) add(lane int, requests []replica.LeaderRequest) {
 		if r.Kind == replica.AskConfirm {
 			q = &a.confs
 		}
-		if !q.add(asked{lane, r}) && r.Kind == replica.AskConfirm {
+		if !q.add(asked{lane, r}, a.s.id) && r.Kind == replica.AskConfirm {
 			a.s.lanes[lane].inbox.force(event{kind: onConfirmed, n: r.Token})
 		}
 	}
 }
 
-func (q *askQueue) add(r asked) bool {
+func (q *askQueue) add(r asked, self ring.ServerID) bool {
 	q.mu.Lock()
 	if len(q.mu.waiting) >= leaderRequestsMax {
 		q.mu.Unlock()
 		return false
 	}
 	q.mu.waiting = append(q.mu.waiting, r)
+	q.mu.urgent = q.mu.urgent || !r.canWait(self)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -160,22 +169,39 @@ func (q *askQueue) add(r asked) bool {
 	return true
 }
 
-// take waits for requests; nil when ctx ended.
-func (q *askQueue) take(ctx context.Context) []asked {
+// take waits for requests; nil when ctx ended. Those that can wait are given out when due
+// comes, or with the first that can't.
+func (q *askQueue) take(ctx context.Context, untilDue func() time.Duration) []asked {
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	lingers := false
 	for {
 		select {
 		case <-q.wake:
+		case <-due.C:
+			return q.takeAll()
 		case <-ctx.Done():
 			return nil
 		}
 		q.mu.Lock()
-		taken := q.mu.waiting
-		q.mu.waiting = nil
+		some, urgent := len(q.mu.waiting) > 0, q.mu.urgent
 		q.mu.Unlock()
-		if len(taken) > 0 {
-			return taken
+		switch {
+		case urgent:
+			return q.takeAll()
+		case some && !lingers:
+			lingers = true
+			due.Reset(untilDue())
 		}
 	}
+}
+
+func (q *askQueue) takeAll() []asked {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.mu.waiting
+	q.mu.waiting, q.mu.urgent = nil, false
+	return taken
 }
 
 // changeKinds names what a core asks as the view leader knows it.
@@ -187,7 +213,7 @@ var changeKinds = map[replica.LeaderRequestKind]wire.ChangeKind{
 func (a *asker) runChanges(leader *wire.Leader) {
 	self := ring.Incarnated{ID: a.s.id, Incarnation: a.s.store.Identity().Incarnation}
 	for {
-		requests := a.changes.take(a.s.ctx)
+		requests := a.changes.take(a.s.ctx, func() time.Duration { return a.s.untilNext(handoffEvery) })
 		if requests == nil {
 			return
 		}
@@ -214,7 +240,7 @@ func (a *asker) runChanges(leader *wire.Leader) {
 // that it is for have arrived, because the core asks only then.
 func (a *asker) runConfirms(leader *wire.Leader) {
 	for {
-		requests := a.confs.take(a.s.ctx)
+		requests := a.confs.take(a.s.ctx, nil)
 		if requests == nil {
 			return
 		}

@@ -14,10 +14,11 @@ import (
 // mover lets rebalance.Mover drive the lanes' learners, and holds back their
 // fetches as it says. The questions are what is paced: pages come when asked for.
 type mover struct {
-	s    *Server
-	m    *rebalance.Mover
-	wake chan struct{} // capacity 1: fetches wait
-	page atomic.Int64  // bytes of a page, lately
+	s     *Server
+	m     *rebalance.Mover
+	wake  chan struct{} // capacity 1: fetches wait
+	freed chan struct{} // capacity 1: a transfer has given its place back
+	page  atomic.Int64  // bytes of a page, lately
 
 	mu struct {
 		sync.Mutex
@@ -38,7 +39,7 @@ const (
 )
 
 func newMover(s *Server) *mover {
-	m := &mover{s: s, wake: make(chan struct{}, 1)}
+	m := &mover{s: s, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1)}
 	m.page.Store(pageBytesGuess)
 	m.mu.waiting = make(map[ring.PartitionID]heldFetch)
 	m.m = rebalance.NewMover(rebalance.Config{Self: s.id, Rate: s.opts.RebalanceRate, Clock: moverClock{s}}, m)
@@ -70,6 +71,7 @@ func (m *mover) run() {
 		case <-adopted:
 		case <-tick.C:
 			m.m.Tick()
+		case <-m.freed: // Adopt has another take the place
 		case <-m.s.ctx.Done():
 			return
 		}
@@ -138,6 +140,16 @@ func (m *mover) arrived(msg *replica.Message) {
 	}
 	m.m.Copied(msg.Partition, n)
 	m.page.Store((m.page.Load()*7 + int64(n)) / 8) // off by a page where links race: no harm
+}
+
+// whole notes that a partition's copy has everything. Lanes call it, so another
+// transfer is begun by run: it may wait for a lane.
+func (m *mover) whole(p ring.PartitionID) {
+	m.m.Whole(p)
+	select {
+	case m.freed <- struct{}{}:
+	default: // told already
+	}
 }
 
 // report adds what the heartbeat tells of the moving.

@@ -55,6 +55,7 @@ type Options struct {
 const (
 	heartbeatDefault  = 150 * time.Millisecond
 	busyTickEvery     = 25 * time.Millisecond
+	handoffEvery      = 100 * time.Millisecond // between those that leave the primary where it is
 	calmTickEvery     = 150 * time.Millisecond // of a lane to which nothing came
 	calmAfter         = 3 * time.Second        // for so long
 	laneEventsMax     = 16 << 10               // waiting for a lane, beyond which connections and links wait
