@@ -41,6 +41,7 @@ type Mover struct {
 		sync.Mutex
 		view    *ring.View
 		table   *ring.Table
+		wanted  []Transfer // what the view has missing here
 		running map[ring.PartitionID]*transfer
 		left    int
 		meter   meter
@@ -52,6 +53,7 @@ type transfer struct {
 	source ring.ServerID
 	bytes  uint64
 	moved  time.Duration // when it was started or last brought something
+	whole  bool          // nothing is left to copy: it waits for the view that lets the copy act
 	asked  time.Duration // when Learn was last called
 }
 
@@ -76,8 +78,9 @@ func NewMover(cfg Config, learner Learner) *Mover {
 // gone, and new ones start.
 func (m *Mover) Adopt(v *ring.View, t *ring.Table) {
 	m.mu.Lock()
-	if m.mu.view == nil || v.Epoch >= m.mu.view.Epoch {
+	if m.mu.view == nil || v != m.mu.view && v.Epoch >= m.mu.view.Epoch {
 		m.mu.view, m.mu.table = v, t
+		m.mu.wanted = missing(v, t, m.cfg.Self)
 	}
 	orders := m.step()
 	m.mu.Unlock()
@@ -106,7 +109,7 @@ func (m *Mover) step() (orders []order) {
 		return nil
 	}
 	now := m.cfg.Clock.Now()
-	wanted := missing(m.mu.view, m.mu.table, m.cfg.Self)
+	wanted := m.mu.wanted
 	m.mu.left = len(wanted)
 	paused := m.limit.paused()
 	still := make(map[ring.PartitionID]*transfer, len(m.mu.running))
@@ -119,7 +122,7 @@ func (m *Mover) step() (orders []order) {
 		}
 		still[p] = tr
 		stalled := now-tr.moved >= stallAfter && !paused
-		if !stalled {
+		if !stalled && !tr.whole {
 			busy++
 		}
 		if !m.mu.view.Partitions[p].IsActing(tr.source) || stalled && now-tr.asked >= stallAfter {
@@ -173,7 +176,18 @@ func (m *Mover) Copied(p ring.PartitionID, bytes int) {
 	m.mu.meter.add(now, uint64(bytes))
 	if tr := m.mu.running[p]; tr != nil {
 		tr.bytes += uint64(bytes)
-		tr.moved = now
+		tr.moved, tr.whole = now, false
+	}
+}
+
+// Whole notes that all of p has been copied: its place goes to another transfer at the
+// next Tick, for until the view lets the copy act there is nothing to do. It starts
+// nothing itself, so that whom the learner may wait for can call it.
+func (m *Mover) Whole(p ring.PartitionID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if tr := m.mu.running[p]; tr != nil {
+		tr.whole = true
 	}
 }
 

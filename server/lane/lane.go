@@ -291,6 +291,9 @@ func (l *Lane) send(e *replica.Envelope) {
 		l.out.Mover.Fetch(e.To, e.Msg)
 		return
 	}
+	if e.Msg.SaysWhole() {
+		l.out.Mover.Whole(e.Msg.Partition)
+	}
 	o := l.sending[e.To]
 	if o == nil {
 		o = &outgoing{}

@@ -41,6 +41,7 @@ type alone struct{}
 func (alone) Send(ring.ServerID, []byte, int)          {}
 func (alone) Served(*ring.View)                        {}
 func (alone) Fetch(ring.ServerID, *replica.Message)    {}
+func (alone) Whole(ring.PartitionID)                   {}
 func (alone) Ask(lane int, rs []replica.LeaderRequest) {}
 func (alone) note(*replica.Batch)                      {}
 

@@ -77,9 +77,10 @@ type Peers interface {
 	Served(v *ring.View)
 }
 
-// Mover holds back what learners ask for.
+// Mover holds back what learners ask for, and is told when they have all of it.
 type Mover interface {
 	Fetch(to ring.ServerID, m *replica.Message)
+	Whole(p ring.PartitionID)
 }
 
 // Leader passes requests on to the view leader; Confirmed brings the answer where one is due.

@@ -3,14 +3,18 @@ package membership
 import (
 	"context"
 	"sync"
+	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
 )
 
-// requestsMax is how many requests of each kind wait for the view leader.
-const requestsMax = 64 << 10
+const (
+	requestsMax  = 64 << 10               // of each kind, waiting for the view leader
+	handoffEvery = 100 * time.Millisecond // between those that leave the primary where it is
+)
 
 // Queue is the leader queue: it passes the cores' requests on to the view leader, many in
 // one: changes by one goroutine, confirmations by another, for reads wait for those.
@@ -26,6 +30,7 @@ type waiting struct {
 	mu   struct {
 		sync.Mutex
 		requests []asked // guarded by mu
+		urgent   bool    // guarded by mu; one of them can't wait for others
 	}
 }
 
@@ -33,6 +38,13 @@ type waiting struct {
 type asked struct {
 	lane int
 	replica.LeaderRequest
+}
+
+// canWait reports whether a request of self loses nothing by waiting for others: a handoff
+// that leaves the primary where it is, so that no write waits for the view. Each view
+// costs every server a sync and a look at all partitions.
+func (r *asked) canWait(self ring.ServerID) bool {
+	return r.Kind == replica.AskHandoff && r.Acting[0].ID == self
 }
 
 // NewQueue returns a queue that has the lanes told of confirmations.
@@ -50,19 +62,20 @@ func (q *Queue) Ask(lane int, requests []replica.LeaderRequest) {
 		if r.Kind == replica.AskConfirm {
 			to = &q.confs
 		}
-		if !to.add(asked{lane, r}) && r.Kind == replica.AskConfirm {
+		if !to.add(asked{lane, r}, q.m.id) && r.Kind == replica.AskConfirm {
 			q.lanes.Confirmed(lane, r.Token, false)
 		}
 	}
 }
 
-func (q *waiting) add(r asked) bool {
+func (q *waiting) add(r asked, self ring.ServerID) bool {
 	q.mu.Lock()
 	if len(q.mu.requests) >= requestsMax {
 		q.mu.Unlock()
 		return false
 	}
 	q.mu.requests = append(q.mu.requests, r)
+	q.mu.urgent = q.mu.urgent || !r.canWait(self)
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:
@@ -71,22 +84,39 @@ func (q *waiting) add(r asked) bool {
 	return true
 }
 
-// take waits for requests; nil when ctx ended.
-func (q *waiting) take(ctx context.Context) []asked {
+// take waits for requests; nil when ctx ended. Those that can wait are given out when due
+// comes, or with the first that can't.
+func (q *waiting) take(ctx context.Context, untilDue func() time.Duration) []asked {
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	lingers := false
 	for {
 		select {
 		case <-q.wake:
+		case <-due.C:
+			return q.takeAll()
 		case <-ctx.Done():
 			return nil
 		}
 		q.mu.Lock()
-		taken := q.mu.requests
-		q.mu.requests = nil
+		some, urgent := len(q.mu.requests) > 0, q.mu.urgent
 		q.mu.Unlock()
-		if len(taken) > 0 {
-			return taken
+		switch {
+		case urgent:
+			return q.takeAll()
+		case some && !lingers:
+			lingers = true
+			due.Reset(untilDue())
 		}
 	}
+}
+
+func (q *waiting) takeAll() []asked {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	taken := q.mu.requests
+	q.mu.requests, q.mu.urgent = nil, false
+	return taken
 }
 
 // changeKinds names what a core asks as the view leader knows it.
@@ -98,7 +128,7 @@ var changeKinds = map[replica.LeaderRequestKind]wire.ChangeKind{
 func (q *Queue) RunChanges() {
 	self := ring.Incarnated{ID: q.m.id, Incarnation: q.m.c.Store.Identity().Incarnation}
 	for {
-		requests := q.changes.take(q.m.c.Context)
+		requests := q.changes.take(q.m.c.Context, func() time.Duration { return wait.Until(q.m.c.Now().Mono, handoffEvery) })
 		if requests == nil {
 			return
 		}
@@ -125,7 +155,7 @@ func (q *Queue) RunChanges() {
 // that it is for have arrived, because the core asks only then.
 func (q *Queue) RunConfirms() {
 	for {
-		requests := q.confs.take(q.m.c.Context)
+		requests := q.confs.take(q.m.c.Context, nil) // none of them can wait
 		if requests == nil {
 			return
 		}

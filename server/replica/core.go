@@ -31,6 +31,7 @@ const (
 	resendsMax       = 3               // doublings of resendAfter
 	ejectAfter       = 2 * time.Second // a backup that stays silent so long is ejected …
 	slowBytesPerSec  = 4 << 20         // … plus what its unacknowledged entries may take
+	handoffEvery     = 100 * time.Millisecond
 	askAfter         = 200 * time.Millisecond
 	recordTTL        = 15 * time.Minute
 	bornAheadMax     = time.Hour // a client's clock may run ahead so far
@@ -88,14 +89,19 @@ type Core struct {
 	confirmToken uint64
 	draining     bool // the view wants this server to retire
 	turns        []turn
-	full         bool // the disk nearly is
-	fullSince    time.Duration
-	out          Ready
-	sizes        sizes
-	nonces       uint64
-	deferred     []deferredFetch
-	moved        struct{ full, delta, keys, mismatches uint64 }
-	mending      struct{ found, mended, lost uint64 }
+	// Primaries ask to be replaced at the first tick of each handoffEvery, those of all
+	// servers whose clocks agree together: each view costs every server a sync and a look
+	// at all partitions.
+	handoffsDue   bool
+	handoffPeriod int64
+	full          bool // the disk nearly is
+	fullSince     time.Duration
+	out           Ready
+	sizes         sizes
+	nonces        uint64
+	deferred      []deferredFetch
+	moved         struct{ full, delta, keys, mismatches uint64 }
+	mending       struct{ found, mended, lost uint64 }
 }
 
 type itemID struct {

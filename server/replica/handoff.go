@@ -26,6 +26,9 @@ func (c *Core) considerHandoff(p *part) {
 	if slices.Equal(want, p.view.Acting) {
 		return
 	}
+	if want[0] != c.cfg.Self && !c.handoffsDue && !c.hushed(l) {
+		return // with the others that wait for it
+	}
 	pr := make([]ring.Incarnated, len(want))
 	durable := true
 	for i, id := range want {

@@ -318,3 +318,7 @@ func readItems(r *codec.Reader) []PageItem {
 	}
 	return items
 }
+
+// SaysWhole reports whether the message is a learner's word that its copy is whole and
+// durable: it waits for the view that lets it act.
+func (m *Message) SaysWhole() bool { return m.Type == MsgAck && m.Flags&flagReady != 0 }

@@ -7,6 +7,9 @@ func (c *Core) Tick(at Instant) {
 	if c.view == nil {
 		return
 	}
+	period := int64(c.now.Mono / handoffEvery)
+	c.handoffsDue, c.handoffPeriod = period != c.handoffPeriod, period
+	defer func() { c.handoffsDue = false }()
 	for _, p := range c.parts {
 		if int(p.id) >= len(c.view.Partitions) {
 			break

@@ -21,6 +21,7 @@ type Mover struct {
 	paused func() bool
 	m      *rebalance.Mover
 	wake   chan struct{} // capacity 1: fetches wait
+	freed  chan struct{} // capacity 1: a transfer has given its place back
 	page   atomic.Int64  // bytes of a page, lately
 
 	mu struct {
@@ -47,7 +48,7 @@ const (
 // NewMover returns a mover that copies in at most rate bytes/s (0: no limit) and begins nothing
 // while paused says so.
 func NewMover(b *Base, views Views, rate int64, send Send, paused func() bool) *Mover {
-	m := &Mover{b: *b, views: views, send: send, paused: paused, wake: make(chan struct{}, 1)}
+	m := &Mover{b: *b, views: views, send: send, paused: paused, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1)}
 	m.page.Store(pageBytesGuess)
 	m.mu.waiting = make(map[ring.PartitionID]heldFetch)
 	m.m = rebalance.NewMover(rebalance.Config{Self: b.Self, Rate: rate, Clock: moverClock{b.Now}}, m)
@@ -77,6 +78,7 @@ func (m *Mover) Run() {
 		}
 		select {
 		case <-adopted:
+		case <-m.freed: // Adopt has another take the place
 		case <-tick.C:
 			m.m.Tick()
 		case <-m.b.Context.Done():
@@ -147,6 +149,16 @@ func (m *Mover) Arrived(msg *replica.Message) {
 	}
 	m.m.Copied(msg.Partition, n)
 	m.page.Store((m.page.Load()*7 + int64(n)) / 8) // off by a page where links race: no harm
+}
+
+// Whole notes that a partition's copy has everything. Lanes call it, so another transfer
+// is begun by Run: it may wait for a lane.
+func (m *Mover) Whole(p ring.PartitionID) {
+	m.m.Whole(p)
+	select {
+	case m.freed <- struct{}{}:
+	default: // told already
+	}
 }
 
 // Report adds what the heartbeat tells of the moving.
