@@ -105,6 +105,35 @@ func TestMoverToTheEnd(t *testing.T) {
 	}
 }
 
+// TestMoverWhole gives the place of a copy that has everything to another transfer: it
+// waits for a view, and views come seldom.
+func TestMoverWhole(t *testing.T) {
+	v, _ := settled(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	plan := missing(v, tab, 5)
+	clock, l := newFakeClock(), learned{}
+	m := NewMover(Config{Self: 5, Parallel: 2, Clock: clock}, l)
+	m.Adopt(v, tab)
+	p := plan[0].Partition
+	m.Copied(p, 1000)
+	m.Whole(p)
+	m.Whole(plan[len(plan)-1].Partition) // not started: nothing to note
+	if len(l) != 2 {
+		t.Fatalf("%d started by Whole itself", len(l))
+	}
+	m.Tick()
+	m.Tick()
+	if got := m.Progress(); len(l) != 3 || got.Running != 3 || got.Left != len(plan) || got.Done != 0 {
+		t.Errorf("%d started, %+v: one more is wanted", len(l), got)
+	}
+	m.Copied(p, 1000) // it learns anew: a place of its own again
+	m.Whole(plan[1].Partition)
+	m.Tick()
+	if len(l) != 3 {
+		t.Errorf("%d started while two copy", len(l))
+	}
+}
+
 func TestMoverFewestCopiesFirst(t *testing.T) {
 	v, _ := converged(t, 1, members(4), 64)
 	v, tab := joined(t, v)

@@ -116,3 +116,49 @@ func TestWritesLiveThroughTerms(t *testing.T) {
 		t.Fatalf("%+v", a)
 	}
 }
+
+// TestPrimariesChangeTogether: a primary that is to be replaced asks for it at the first
+// tick of an interval, and serves until then.
+func TestPrimariesChangeTogether(t *testing.T) {
+	r := acting(t, 3, 1)
+	targets := r.host(1).core.table.Targets(0)
+	wrong := targets[1]
+	r.ticks() // of this interval
+	r.change(actingAre(wrong, targets[0], targets[2]))
+	for _, h := range r.hosts { // nobody serves an older term
+		r.host(wrong).core.PeerDone(r.host(wrong).at(), h.id, r.view.Epoch)
+	}
+	r.pings()
+	r.run()
+	handoffs := func() (n int) {
+		for _, q := range r.asked {
+			if q.Kind == AskHandoff && q.Term == r.view.Partitions[0].Term {
+				n++
+			}
+		}
+		return n
+	}
+	tickAt := func(d time.Duration) {
+		r.mono += d - r.mono%handoffEvery
+		r.pings()
+		r.ticks()
+	}
+	tickAt(30 * time.Millisecond)
+	r.set(wrong, "a", "1")
+	tickAt(99 * time.Millisecond)
+	if n := handoffs(); n != 0 {
+		t.Fatalf("%d handoffs before the next interval", n)
+	}
+	held := r.hold(func(p parcel) bool { return p.msg.Type == MsgAck })
+	token := r.write(wrong, put("a", "2"))
+	r.run()
+	tickAt(handoffEvery)
+	if n := handoffs(); n != 0 {
+		t.Fatalf("%d handoffs with a write under way", n)
+	}
+	held()
+	r.run()
+	if a := r.answered(token); a.Status != StatusOK || handoffs() != 1 {
+		t.Fatalf("%+v, and %d handoffs when the write was answered: want one", a, handoffs())
+	}
+}

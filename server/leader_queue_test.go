@@ -1,0 +1,59 @@
+package server
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"viewring/ring"
+	"viewring/server/replica"
+)
+
+// TestHandoffsWaitForOthers: those that leave the primary where it is are asked for
+// together when they are due, and with whatever can't wait.
+func TestHandoffsWaitForOthers(t *testing.T) {
+	const self = ring.ServerID(1)
+	handoff := func(p ring.PartitionID, primary ring.ServerID) asked {
+		return asked{0, replica.LeaderRequest{Kind: replica.AskHandoff, Partition: p, Acting: []ring.Incarnated{{ID: primary}, {ID: 3}}}}
+	}
+	due := func() time.Duration { return 100 * time.Millisecond }
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var q askQueue
+		q.wake = make(chan struct{}, 1)
+		taken := make(chan []asked)
+		next := func() {
+			go func() { taken <- q.take(ctx, due) }()
+			synctest.Wait()
+		}
+		want := func(what string, n int, after time.Duration) {
+			t.Helper()
+			began := time.Now()
+			if got := <-taken; len(got) != n || time.Since(began) != after {
+				t.Errorf("%s: %d requests after %v, want %d after %v", what, len(got), time.Since(began), n, after)
+			}
+		}
+		next()
+		q.add(handoff(1, self), self)
+		synctest.Wait()
+		q.add(handoff(2, self), self)
+		want("the primaries stay", 2, 100*time.Millisecond)
+
+		next()
+		q.add(handoff(3, self), self)
+		synctest.Wait()
+		q.add(handoff(4, 2), self)
+		want("another primary", 2, 0)
+
+		next()
+		q.add(asked{0, replica.LeaderRequest{Kind: replica.AskEject, Partition: 5}}, self)
+		want("an eject", 1, 0)
+
+		next()
+		q.add(handoff(6, self), self)
+		synctest.Wait()
+		cancel()
+		want("the end", 0, 0)
+	})
+}
