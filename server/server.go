@@ -34,8 +34,8 @@ var ErrLeft = membership.ErrLeft
 func isCorrupt(err error) bool { return errors.Is(err, replica.ErrCorrupt) }
 
 // Server is a running server. It stops when its context ends, when Close is
-// called, or when it can't go on; Wait says which. It is what its parts are put together
-// from; its fields are set before any goroutine runs, but for err.
+// called, or when it can't go on; Wait says which. It holds its parts together: each guards
+// itself, and all fields but err are set before a goroutine reads them.
 type Server struct {
 	opts   Options
 	logger *slog.Logger

@@ -15,7 +15,7 @@ import (
 )
 
 // Lane is an event loop that owns the partitions with id % lanes == number. Any
-// goroutine may call its exported methods, but for run and runCommits, which are its own.
+// goroutine may call its exported methods; run and runCommits are goroutines of its own.
 type Lane struct {
 	// Set by New, and never again.
 	now       func() replica.Instant

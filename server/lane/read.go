@@ -5,8 +5,8 @@ import (
 	"viewring/server/replica"
 )
 
-// ReadFirst answers the first of some reads, up to one that can't be, and returns how
-// many they are.
+// ReadFirst answers the first of some reads (Event.IsRead), up to one that can't be, and
+// returns how many they are.
 func (l *Lane) ReadFirst(events []Event) (n int) {
 	if !l.turn.TryLock() {
 		return 0
@@ -30,7 +30,7 @@ func (l *Lane) ReadFirst(events []Event) (n int) {
 }
 
 // ReadNow reads a key, or with a cut a part of its value, if the lane is not in the middle
-// of something and the core can answer at once. Any goroutine may call it. One look at the lease will do: it holds at
+// of something and the core can answer at once. One look at the lease will do: it holds at
 // an instant after the request came, and nothing changes here between that instant and
 // the reading, so the read takes place at it.
 func (l *Lane) ReadNow(p ring.PartitionID, key replica.Key, cut replica.Cut) (a replica.Answer, ok bool) {
