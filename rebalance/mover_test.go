@@ -108,7 +108,7 @@ func TestMoverToTheEnd(t *testing.T) {
 // TestMoverWhole gives the place of a copy that has everything to another transfer: it
 // waits for a view, and views come seldom.
 func TestMoverWhole(t *testing.T) {
-	v, _ := settled(t, 1, members(4), 64)
+	v, _ := converged(t, 1, members(4), 64)
 	v, tab := joined(t, v)
 	plan := missing(v, tab, 5)
 	clock, l := newFakeClock(), learned{}
