@@ -74,7 +74,7 @@ func (c *Core) forgetFormerLife(p *part) {
 	}
 	c.wipe(p)
 	if p.learn != nil {
-		p.learn = &learn{source: p.learn.source, startOver: true}
+		p.learn.reset(learn{startOver: true})
 	}
 }
 
@@ -115,6 +115,7 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 	if l == nil {
 		return
 	}
+	l.become(termOver)
 	keep := append(l.queue, unmended...)
 	for _, r := range slices.Concat(l.question, l.asks) {
 		keep = append(keep, queued{since: c.now.Mono, read: &r})
@@ -123,6 +124,9 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 		for _, r := range l.readers[key] {
 			keep = append(keep, queued{since: c.now.Mono, read: &r})
 		}
+	}
+	for i := range keep {
+		keep[i].requeue()
 	}
 	lives := p.view.Reborn == p.reborn // else its log is dropped
 	if staysPrimary {
@@ -135,16 +139,9 @@ func (c *Core) leaveTerm(p *part, staysPrimary bool) {
 	for _, w := range l.waiting {
 		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
 	}
-	for _, q := range keep {
-		c.answer(Answer{Token: q.token(), Status: StatusMoved})
+	for i := range keep {
+		c.refuse(&keep[i], StatusMoved)
 	}
-}
-
-func (q *queued) token() uint64 {
-	if q.write != nil {
-		return q.write.Token
-	}
-	return q.read.Token
 }
 
 func sortedKeys[V any](m map[Key]V) []Key {
@@ -161,10 +158,13 @@ func (c *Core) enterTerm(p *part) {
 	if p.state == absent && p.damage == sound && len(p.view.Acting) == 1 && p.view.Primary() == c.cfg.Self && slices.Equal(p.view.Acting, p.view.Writable) {
 		// The first server of a cluster acts on partitions that never held
 		// anything: the empty log is whole. Nobody else acts without a copy.
-		p.state = whole
+		p.become(whole)
 		c.touch(p)
 	}
 	if p.role != rolePrimary || p.state != whole {
+		if p.lead != nil {
+			p.lead.become(termOver)
+		}
 		p.lead = nil
 		return
 	}
@@ -176,7 +176,7 @@ func (c *Core) enterTerm(p *part) {
 	l.startedAt, l.askedAt = c.now.Mono, c.now.Mono
 	l.pending, l.readers = make(map[Key]uint64), make(map[Key][]Read)
 	for _, id := range p.view.Acting[1:] {
-		l.addFollower(&follower{id: id, incarnation: c.incarnation(id), acting: true, movedAt: c.now.Mono})
+		l.addFollower(&follower{id: id, incarnation: c.incarnation(id), phase: followerActing, movedAt: c.now.Mono})
 		c.send(p, id, &Message{Type: MsgNewTerm})
 	}
 	c.tryReconcile(p)
@@ -197,7 +197,7 @@ func (c *Core) reviewFollowers(p *part) {
 		return
 	}
 	for _, f := range slices.Clone(l.followers) {
-		if f.acting || f.proposed {
+		if f.joint() {
 			continue
 		}
 		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isWanted(f.id) {

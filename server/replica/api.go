@@ -322,6 +322,7 @@ type Read struct {
 
 	Term      uint64 // filled in by the core
 	Confirmed bool   // filled in by the core: the view leader vouched for Term
+	phase     readPhase
 	since     time.Duration
 	after     uint64 // the entry whose commit it waits for: the last of its key when it came
 

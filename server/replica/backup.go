@@ -63,8 +63,10 @@ func (c *Core) sendAck(p *part, flags uint8) {
 	var sub uint64
 	if p.learn != nil {
 		sub = p.learn.sub
-		if p.learn.ready && c.mayBeReady(p) {
-			p.learn.saidReady = true
+		if p.learn.whole() && c.mayBeReady(p) {
+			if p.learn.phase == following {
+				p.learn.become(announced)
+			}
 			flags |= flagReady
 		}
 	}

@@ -312,9 +312,13 @@ func (c *Core) wipe(p *part) {
 	}
 	p.wiping = c.number
 	p.generation++
-	p.state, p.log, p.commit, p.floor = absent, logState{}, 0, 0
+	p.become(absent)
+	p.log, p.commit, p.floor = logState{}, 0, 0
 	p.durable, p.durableDigest, p.commitSaved = 0, 0, 0
-	p.damage, p.mends = sound, nil
+	if p.damage != sound {
+		move(damageNext, &p.damage, sound)
+	}
+	p.mends = nil
 	c.touch(p)
 }
 

@@ -105,7 +105,7 @@ func (c *Core) live(p *part, key Key, it Item) Item {
 // commit of the delete, like any reader.
 func (c *Core) readExpired(p *part, r *Read) {
 	if !p.enoughCopies() {
-		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
+		c.answerRead(r, Answer{Status: StatusTooFewCopies})
 		return
 	}
 	c.expire(p, r.Key)
@@ -131,7 +131,7 @@ func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	if p == nil || p.lead == nil || !p.enoughCopies() {
 		return
 	}
-	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
 		return
 	}
 	c.expire(p, key)

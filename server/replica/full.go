@@ -47,9 +47,10 @@ func (c *Core) learnNoMore(p *part) {
 		return
 	}
 	l := p.learn
-	if (l.phase == swapping || l.phase == following) && c.now.Mono-c.fullSince < fullPatience {
+	if (l.phase == swapping || l.phase == following || l.phase == announced) && c.now.Mono-c.fullSince < fullPatience {
 		return
 	}
+	l.become(learnOver)
 	p.learn = nil
 	if p.state == learning {
 		c.wipe(p) // of no use unfinished, and it takes room
@@ -68,11 +69,11 @@ func (c *Core) fullServer(p *part) ring.ServerID {
 		up++
 	}
 	for _, f := range p.lead.followers {
-		if !f.full || !f.acting && !f.proposed {
+		if !f.full || !f.joint() {
 			continue
 		}
 		who, since = f.id, min(since, f.fullSince)
-		if m := c.view.Member(f.id); f.acting && m != nil && m.Up {
+		if m := c.view.Member(f.id); f.acting() && m != nil && m.Up {
 			up--
 		}
 	}

@@ -13,11 +13,11 @@ import (
 // acting and proposed replicas alone, and all of them hold everything.
 func (c *Core) considerHandoff(p *part) {
 	l := p.lead
-	if l == nil || !l.active {
+	if l == nil || !l.serves() {
 		return
 	}
 	for _, f := range l.followers {
-		if f.proposed && (c.proposedGone(p, f) || f.match+1 < f.next && c.now.Mono-f.movedAt > l.patience()) {
+		if f.proposed() && (c.proposedGone(p, f) || f.match+1 < f.next && c.now.Mono-f.movedAt > l.patience()) {
 			c.eject(p, f.id) // this raises the term
 			return
 		}
@@ -34,7 +34,9 @@ func (c *Core) considerHandoff(p *part) {
 			continue
 		}
 		f := l.follower(id)
-		f.proposed = true
+		if !f.proposed() {
+			f.become(followerProposed)
+		}
 		durable = durable && f.match >= p.commit
 	}
 	if !durable || l.handoffAskedAt != 0 && c.now.Mono-l.handoffAskedAt < askAfter {
@@ -45,7 +47,9 @@ func (c *Core) considerHandoff(p *part) {
 	}
 	l.handoffAskedAt = c.now.Mono
 	for _, f := range l.followers {
-		f.asked = f.asked || f.proposed && slices.Contains(want, f.id)
+		if f.phase == followerProposed && slices.Contains(want, f.id) {
+			f.become(followerNamed)
+		}
 	}
 	c.out.ToLeader = append(c.out.ToLeader, LeaderRequest{Kind: AskHandoff, Partition: p.id, Term: p.term, Acting: pr})
 }
@@ -82,10 +86,10 @@ func (c *Core) fitToAct(p *part, id ring.ServerID) bool {
 	if f == nil || f.incarnation != m.Incarnation {
 		return false
 	}
-	if f.acting {
+	if f.acting() {
 		return true
 	}
 	// From its proposal on the window is kept for it; it must reach back far enough,
 	// unless what it lacks cannot be told and was not acknowledged.
-	return f.ready && (f.match+1 >= p.lead.windowFirst || p.lead.mute)
+	return f.ready() && (f.match+1 >= p.lead.windowFirst || p.lead.phase == mute)
 }

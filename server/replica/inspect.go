@@ -7,9 +7,8 @@ import "viewring/ring"
 type Detail struct {
 	State    string // absent, learning, whole
 	Role     string // none, primary, backup, learner
-	Lead     string // of a primary: reconciling, settled, active; "" without
-	Learn    string // of a learner: subscribing, copying, swapping, following; "" without
-	Staged   bool   // a delta lies in memory
+	Lead     string // of a primary: its phase; "" without
+	Learn    string // of a learner: its phase; "" without
 	Drops    bool   // the delta will drop entries that only this copy has
 	Proposed int    // replicas whose handoff is under way
 	HeldBack bool   // active below min-copies, with entries that are not committed
@@ -24,29 +23,23 @@ func (c *Core) Detail(id ring.PartitionID) Detail {
 		return Detail{}
 	}
 	d := Detail{Term: p.term, Mending: len(p.mends),
-		State: [...]string{absent: "absent", learning: "learning", whole: "whole"}[p.state],
+		State: p.state.String(),
 		Role:  [...]string{roleNone: "none", rolePrimary: "primary", roleBackup: "backup", roleLearner: "learner"}[p.role]}
 	if p.role == roleNone && p.state != absent {
 		d.Role = "stray"
 	}
 	if l := p.lead; l != nil {
-		d.Lead = "reconciling"
-		if l.active {
-			d.Lead = "active"
-			d.HeldBack = p.commit < p.log.last.Seq && !p.enoughCopies()
-		} else if l.settled {
-			d.Lead = "settled"
-		}
+		d.Lead = l.phase.String()
+		d.HeldBack = l.serves() && p.commit < p.log.last.Seq && !p.enoughCopies()
 		for _, f := range l.followers {
-			if f.proposed {
+			if f.proposed() {
 				d.Proposed++
 			}
 		}
 	}
 	if l := p.learn; l != nil {
-		d.Learn = [...]string{subscribing: "subscribing", copying: "copying", swapping: "swapping", following: "following"}[l.phase]
-		d.Staged = l.staged
-		d.Drops = l.staged && l.cut < p.log.last.Seq
+		d.Learn = l.phase.String()
+		d.Drops = l.phase == staging && l.cut < p.log.last.Seq
 	}
 	return d
 }

@@ -122,8 +122,8 @@ func TestDeltaInPlace(t *testing.T) {
 		r.drop = lost(MsgPage)
 		r.learn(1, 2)
 		r.run()
-		if p := r.host(1).core.parts[0]; p.state != learning || p.learn.staged || r.stored(1, "common") != "v" {
-			t.Fatalf("state %v, staged %v", p.state, p.learn.staged)
+		if p := r.host(1).core.parts[0]; p.state != learning || p.learn.phase == staging || r.stored(1, "common") != "v" {
+			t.Fatalf("state %v, learner %v", p.state, p.learn.phase)
 		}
 		if restart {
 			r.host(1).crash()

@@ -12,10 +12,41 @@ type learnPhase uint8
 
 const (
 	subscribing learnPhase = iota // waiting for Subscribed
-	copying                       // live entries come, pages are fetched
+	staging                       // live entries come, pages are fetched: into memory, beside a whole copy
+	copying                       // the same, into an unfinished copy
 	swapping                      // the batch that makes the copy whole is under way
 	following                     // whole: entries are taken as a backup takes them
+	announced                     // the primary has been told so
+	learnOver                     // it acts, or is not wanted any more
 )
+
+var learnNext = []phases{
+	subscribing: to(subscribing, staging, copying, swapping, learnOver),
+	staging:     to(subscribing, swapping, learnOver),
+	copying:     to(subscribing, swapping, learnOver),
+	swapping:    to(subscribing, following, learnOver),
+	following:   to(subscribing, announced, learnOver),
+	announced:   to(subscribing, learnOver),
+	learnOver:   0,
+}
+
+func (p learnPhase) String() string {
+	return [...]string{"subscribing", "staging", "copying", "swapping", "following", "announced", "over"}[p]
+}
+
+func (l *learn) become(next learnPhase) { move(learnNext, &l.phase, next) }
+
+// copies reports whether the copy still lacks something, which is being fetched.
+func (l *learn) copies() bool { return l.phase == staging || l.phase == copying }
+
+// whole reports whether the copy is whole, durably.
+func (l *learn) whole() bool { return l.phase == following || l.phase == announced }
+
+// reset makes l forget everything but its phase and its source.
+func (l *learn) reset(fresh learn) {
+	fresh.phase, fresh.source = l.phase, l.source
+	*l = fresh
+}
 
 // learn is what a learner keeps until it acts (rule 5; LEARNER.md).
 type learn struct {
@@ -23,18 +54,15 @@ type learn struct {
 	source    ring.ServerID // a ring neighbour to copy from; the primary if it fails
 	startOver bool          // what is here can't be built upon: copy everything
 	blind     bool          // the delta replaces what we cannot read: the digest is the primary's word
-	ready     bool
-	saidReady bool
 
-	// In place: log is the partition's own. Staged: log is staging, and rows,
+	// Copying: log is the partition's own. Staging: log is stagedLog, and rows,
 	// stage and cut say what the final batch does.
-	log     *logState
-	staging logState
-	staged  bool
-	stage   map[Key][]byte
-	rows    []Row
-	cut     uint64
-	bytes   int // staged, rows included
+	log       *logState
+	stagedLog logState
+	stage     map[Key][]byte
+	rows      []Row
+	cut       uint64
+	bytes     int // staged, rows included
 
 	since      uint64 // S: pages from before it are of no use
 	missing    map[Key]uint64
@@ -85,7 +113,8 @@ func (c *Core) selfInView() *ring.Member {
 // subscribe asks the primary for live entries, telling it where our log ends.
 func (c *Core) subscribe(p *part) {
 	l := p.learn
-	l.phase, l.ready, l.saidReady, l.nonce, l.askedAt = subscribing, false, false, 0, c.now.Mono
+	l.become(subscribing)
+	l.nonce, l.askedAt = 0, c.now.Mono
 	l.sub = c.nextNonce()
 	m := &Message{Type: MsgSubscribe, Sub: l.sub, Floor: p.floor}
 	if !l.startOver {
@@ -103,11 +132,12 @@ func (c *Core) subscribe(p *part) {
 // still a target, in a new term.
 func (c *Core) stopLearning(p *part, again bool) {
 	if !again {
+		p.learn.become(learnOver)
 		p.learn = nil
 		return
 	}
-	if p.learn.phase != copying || p.learn.staged {
-		p.learn = &learn{source: p.learn.source, startOver: c.worthless(p)}
+	if p.learn.phase != copying {
+		p.learn.reset(learn{startOver: c.worthless(p)})
 	}
 	c.resubscribeAt(p)
 }
@@ -115,7 +145,8 @@ func (c *Core) stopLearning(p *part, again bool) {
 // resubscribeAt makes the next tick subscribe: the view is being adopted, and
 // the primary may not have settled.
 func (c *Core) resubscribeAt(p *part) {
-	p.learn.phase, p.learn.nonce = subscribing, 0
+	p.learn.become(subscribing)
+	p.learn.nonce = 0
 	p.learn.askedAt = c.now.Mono - learnRetryAfter
 }
 
@@ -144,8 +175,7 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 			return
 		}
 	}
-	l = p.learn
-	l.phase, l.since = copying, m.Seq
+	l.since = m.Seq
 	l.headSeq, l.headDigest = m.Last.Seq, m.Digest
 	if c.stageFull(p) {
 		return
@@ -157,15 +187,15 @@ func (c *Core) onSubscribed(p *part, from ring.ServerID, m *Message) {
 // beginFull empties the partition, in one batch with marking it unfinished.
 func (c *Core) beginFull(p *part, m *Message) {
 	c.wipe(p)
-	p.state = learning
+	p.become(learning)
 	p.log = logState{last: m.Last, history: m.History}
 	p.floor = m.Floor
 	for _, row := range m.Rows {
 		c.putRow(p, row)
 	}
-	p.learn = &learn{source: p.learn.source, sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version),
-		cursorDone: m.Flags&flagDone != 0}
-	p.learn.log = &p.log
+	p.learn.reset(learn{sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &p.log,
+		cursorDone: m.Flags&flagDone != 0})
+	p.learn.become(copying)
 	c.touch(p)
 	c.moved.full++
 }
@@ -184,12 +214,13 @@ func (c *Core) beginDelta(p *part, m *Message) bool {
 		return false
 	}
 	if p.state == whole {
-		p.learn = &learn{source: l.source, sub: m.Sub, staged: true, missing: make(map[Key]uint64), stage: make(map[Key][]byte),
-			rows: m.Rows, bytes: rowsBytes(m.Rows), cut: common, staging: p.log, cursorDone: true}
-		l = p.learn
-		l.log = &l.staging
+		l.reset(learn{sub: m.Sub, missing: make(map[Key]uint64), stage: make(map[Key][]byte),
+			rows: m.Rows, bytes: rowsBytes(m.Rows), cut: common, stagedLog: p.log, cursorDone: true})
+		l.log = &l.stagedLog
+		l.become(staging)
 		c.moved.delta++
 	} else {
+		l.become(copying)
 		for k := range l.missing {
 			l.missing[k] = m.Seq // an older need may name an entry that was dropped
 		}
@@ -231,7 +262,7 @@ func (c *Core) learnerAppend(p *part, m *Message) {
 		}
 		return
 	}
-	if l.phase != copying {
+	if !l.copies() {
 		c.followLog(p, m)
 		return
 	}
@@ -250,7 +281,7 @@ func (c *Core) learnerAppend(p *part, m *Message) {
 	if c.stageFull(p) {
 		return
 	}
-	if !l.staged {
+	if l.phase == copying {
 		c.learnCommit(p, m.Commit) // of the log that is being built, not of the one to be replaced
 	}
 	c.fetch(p)
@@ -287,7 +318,7 @@ func (c *Core) applyLive(p *part, e *Entry) bool {
 		}
 	}
 	l.log.advance(e.Version)
-	if l.staged {
+	if l.phase == staging {
 		row := e.row()
 		l.rows = append(l.rows, row)
 		l.bytes += rowsBytes([]Row{row})
@@ -306,14 +337,14 @@ func (c *Core) startAgain(p *part, d damage, op string, err error) {
 		return
 	}
 	c.mending.found++
-	p.damage = max(p.damage, d)
+	p.becomeDamaged(d)
 	p.learn.startOver = c.worthless(p)
 	c.resubscribeAt(p)
 }
 
 // learned returns the copy's present item at key.
 func (c *Core) learned(p *part, key Key) ([]byte, error) {
-	if p.learn.staged {
+	if p.learn.phase == staging {
 		if item, ok := p.learn.stage[key]; ok {
 			return item, nil
 		}
@@ -325,7 +356,7 @@ func (c *Core) learned(p *part, key Key) ([]byte, error) {
 func (c *Core) take(p *part, key Key, old, item []byte) {
 	l := p.learn
 	c.accountItems(l.log, key, old, item)
-	if l.staged {
+	if l.phase == staging {
 		l.stage[key] = slices.Clone(item) // it may be a small part of a large frame
 		l.bytes += len(key) + len(item)
 		return
@@ -342,12 +373,11 @@ func (c *Core) take(p *part, key Key, old, item []byte) {
 // is no longer whole, and worth nothing after a restart.
 func (c *Core) stageFull(p *part) bool {
 	l := p.learn
-	if !l.staged || l.bytes <= c.cfg.Limits.StageBytes || c.mustKeep(p) {
+	if l.phase != staging || l.bytes <= c.cfg.Limits.StageBytes || c.mustKeep(p) {
 		return false
 	}
-	p.state = learning
-	p.learn = &learn{source: l.source, missing: make(map[Key]uint64), tombs: make(map[Key]Version), cursorDone: true}
-	p.learn.log = &p.log
+	p.become(learning)
+	l.reset(learn{missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &p.log, cursorDone: true})
 	c.touch(p)
 	c.subscribe(p)
 	return true
@@ -368,7 +398,7 @@ func rowsBytes(rows []Row) (n int) {
 // its digest is the primary's at the same seq.
 func (c *Core) checkReady(p *part) {
 	l := p.learn
-	if l.phase != copying || !l.cursorDone || len(l.missing) > 0 ||
+	if !l.copies() || !l.cursorDone || len(l.missing) > 0 ||
 		l.log.last.Seq < l.taken || l.headSeq != l.log.last.Seq {
 		return
 	}
@@ -381,7 +411,7 @@ func (c *Core) checkReady(p *part) {
 		c.subscribe(p)
 		return
 	}
-	if l.staged {
+	if l.phase == staging {
 		c.op(StoreOp{Kind: CutIndex, Partition: p.id, Seq: l.cut})
 		for _, row := range l.rows {
 			c.putRow(p, row)
@@ -389,10 +419,10 @@ func (c *Core) checkReady(p *part) {
 		for _, k := range sortedKeys(l.stage) {
 			c.put(p, k, l.stage[k], NotKnown)
 		}
-		p.log = l.staging
+		p.log = l.stagedLog
 		p.commit, p.durable = min(p.commit, l.cut), min(p.durable, l.cut)
 	}
-	p.state = whole
+	p.become(whole)
 	c.swap(p)
 }
 
@@ -400,7 +430,8 @@ func (c *Core) checkReady(p *part) {
 func (c *Core) swap(p *part) {
 	l := p.learn
 	p.generation++ // the next mark is that of this batch: entries may keep coming, and quiet never come
-	l.phase, l.stage, l.rows, l.tombs = swapping, nil, nil, nil
+	l.become(swapping)
+	l.stage, l.rows, l.tombs = nil, nil, nil
 	c.touch(p)
 }
 
@@ -409,9 +440,9 @@ func (c *Core) swap(p *part) {
 func (c *Core) learnerDurable(p *part) {
 	l := p.learn
 	if l.phase == swapping {
-		l.phase, l.ready = following, true
+		l.become(following)
 	}
-	if l.phase == following {
+	if l.whole() {
 		c.sendAck(p, 0)
 	}
 }
@@ -435,7 +466,7 @@ func (c *Core) tickLearner(p *part) {
 		if waited >= learnRetryAfter {
 			c.subscribe(p)
 		}
-	case copying:
+	case staging, copying:
 		switch {
 		case l.nonce != 0 && waited >= l.patience:
 			l.failures++
@@ -448,8 +479,8 @@ func (c *Core) tickLearner(p *part) {
 		if c.now.Mono-l.ackedAt >= learnerKeepAlive {
 			c.keepAlive(p, 0)
 		}
-	case following:
-		first := c.mayBeReady(p) && !l.saidReady
+	case following, announced:
+		first := c.mayBeReady(p) && l.phase == following
 		if (first || c.now.Mono-l.ackedAt >= learnerKeepAlive) && p.quiet() {
 			l.ackedAt = c.now.Mono
 			c.sendAck(p, 0)

@@ -69,7 +69,7 @@ func (l *learn) nextWanted() []Key {
 // onPage takes what a source had at q.
 func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 	l := p.learn
-	if l == nil || l.phase != copying || l.nonce == 0 || m.Digest != l.nonce {
+	if l == nil || !l.copies() || l.nonce == 0 || m.Digest != l.nonce {
 		return
 	}
 	l.nonce = 0
@@ -116,7 +116,7 @@ func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
 	if err == nil {
 		_, err = versionOf(old)
 	}
-	if isCorrupt(err) && l.staged && c.mustKeep(p) {
+	if isCorrupt(err) && l.phase == staging && c.mustKeep(p) {
 		old, err = it.Item, nil // digest and counts stay as they are
 		l.blind = true
 	}

@@ -18,6 +18,7 @@ const mendsMax = 64
 // q is the key's state in our own log too, at any head of ours from q on, as long
 // as no entry after seq wrote the key: such an entry heals it and ends the mend.
 type mend struct {
+	phase   mendPhase
 	seq     uint64          // our head when the damage was noticed; older answers say nothing
 	corrupt []ring.ServerID // who cannot read the key either
 	turn    int             // asks so far
@@ -25,6 +26,35 @@ type mend struct {
 	answer  *Message // made at a head that our log has not reached yet
 	waiting []queued // at the primary: requests that need the key
 }
+
+// mendPhase is how far a mend has come.
+type mendPhase uint8
+
+const (
+	mendSuspected  mendPhase = iota // somebody asked us for the key: we ask on the next tick
+	mendAsking                      // another replica is asked
+	mendHolding                     // an answer waits for our log to come to its head
+	mendDone                        // the item is stored
+	mendHealed                      // an entry wrote the key
+	mendUnmendable                  // nobody is left to ask
+	mendOver                        // the term is, or the copy was dropped
+)
+
+var mendNext = []phases{
+	mendSuspected:  to(mendAsking, mendHolding, mendHealed, mendUnmendable, mendOver),
+	mendAsking:     to(mendAsking, mendHolding, mendHealed, mendUnmendable, mendOver),
+	mendHolding:    to(mendHolding, mendDone, mendHealed, mendUnmendable, mendOver),
+	mendDone:       0,
+	mendHealed:     0,
+	mendUnmendable: 0,
+	mendOver:       0,
+}
+
+func (p mendPhase) String() string {
+	return [...]string{"suspected", "asking", "holding", "done", "healed", "unmendable", "over"}[p]
+}
+
+func (md *mend) become(next mendPhase) { move(mendNext, &md.phase, next) }
 
 // Mend takes the scrub's word that a key's stored bytes are corrupt; the core
 // looks again.
@@ -94,14 +124,18 @@ func (c *Core) askMend(p *part, key Key, md *mend) {
 	}
 	if len(sources) == 0 {
 		c.mending.lost++
+		md.become(mendUnmendable)
 		delete(p.mends, key)
-		for _, q := range md.waiting {
-			c.answer(Answer{Token: q.token(), Status: StatusCorrupt})
+		for i := range md.waiting {
+			c.refuse(&md.waiting[i], StatusCorrupt)
 		}
 		return
 	}
 	to := sources[md.turn%len(sources)]
 	md.turn++
+	if md.phase != mendHolding { // which has an answer to fall back on
+		md.become(mendAsking)
+	}
 	md.askedAt = c.now.Mono
 	c.send(p, to, &Message{Type: MsgMendAsk, Seq: md.seq, Keys: []Key{key}})
 }
@@ -112,10 +146,13 @@ func (c *Core) awaitMend(p *part, key Key, q queued) {
 	md := c.mendKey(p, key)
 	switch {
 	case md == nil:
-		c.answer(Answer{Token: q.token(), Status: StatusCorrupt})
+		c.refuse(&q, StatusCorrupt)
 	case len(md.waiting) >= queueMax/mendsMax:
-		c.answer(Answer{Token: q.token(), Status: StatusBusy})
+		c.refuse(&q, StatusBusy)
 	default:
+		if q.read != nil {
+			q.read.become(readRepairing)
+		}
 		md.waiting = append(md.waiting, q)
 	}
 }
@@ -163,6 +200,7 @@ func (c *Core) onMend(p *part, from ring.ServerID, m *Message) {
 		return
 	}
 	md.answer = m
+	md.become(mendHolding)
 	c.takeMend(p, key, md)
 }
 
@@ -178,6 +216,7 @@ func (c *Core) takeMend(p *part, key Key, md *mend) {
 	invariant.Check(v.Seq <= md.seq, "H27", "partition %d term %d: %v is mended by a state of %v, our log did not write it after %d",
 		p.id, p.term, key, v, md.seq)
 	c.put(p, key, item, NotKnown)
+	md.become(mendDone)
 	c.mending.mended++
 	delete(p.mends, key)
 	for _, q := range md.waiting {
@@ -187,7 +226,7 @@ func (c *Core) takeMend(p *part, key Key, md *mend) {
 
 // goOn lets a request whose key is readable go on.
 func (c *Core) goOn(p *part, q queued) {
-	if l := p.lead; !l.active || q.write != nil && (l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l)) {
+	if l := p.lead; !l.serves() || q.write != nil && (l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l)) {
 		c.enqueue(p, q)
 		return
 	}
@@ -201,8 +240,12 @@ func (c *Core) healed(p *part, key Key) {
 	if md == nil {
 		return
 	}
+	md.become(mendHealed)
 	delete(p.mends, key)
 	c.mending.mended++
+	for i := range md.waiting {
+		md.waiting[i].requeue()
+	}
 	if p.lead != nil {
 		p.lead.queue = append(md.waiting, p.lead.queue...)
 	}
@@ -212,7 +255,9 @@ func (c *Core) healed(p *part, key Key) {
 func (p *part) dropMends() []queued {
 	var waiting []queued
 	for _, key := range sortedKeys(p.mends) {
-		waiting = append(waiting, p.mends[key].waiting...)
+		md := p.mends[key]
+		md.become(mendOver)
+		waiting = append(waiting, md.waiting...)
 	}
 	p.mends = nil
 	return waiting
@@ -225,13 +270,13 @@ func (c *Core) tickMends(p *part) {
 		kept := md.waiting[:0]
 		for _, q := range md.waiting {
 			if c.now.Mono-q.since > queueTTL {
-				c.answer(Answer{Token: q.token(), Status: StatusCorrupt})
+				c.refuse(&q, StatusCorrupt)
 				continue
 			}
 			kept = append(kept, q)
 		}
 		md.waiting = kept
-		if md.answer != nil {
+		if md.phase == mendHolding {
 			c.takeMend(p, key, md)
 		} else if c.now.Mono-md.askedAt >= askAfter {
 			c.askMend(p, key, md)

@@ -15,6 +15,21 @@ const (
 	unfit          // meta, index or log cannot be read: nothing can be built on the copy
 )
 
+var damageNext = []phases{
+	sound:   to(damaged, unfit),
+	damaged: to(sound, unfit),
+	unfit:   to(sound),
+}
+
+func (d damage) String() string { return [...]string{"sound", "damaged", "unfit"}[d] }
+
+// becomeDamaged notes damage, unless as much is known already.
+func (p *part) becomeDamaged(d damage) {
+	if d > p.damage {
+		move(damageNext, &p.damage, d)
+	}
+}
+
 // Damaged notes that a range of a partition's items cannot be read, as after a
 // bad block. The copy serves on, key by key, until enough others act; then it is
 // given up and copied anew.
@@ -30,7 +45,7 @@ func (c *Core) spoil(p *part, d damage) {
 	if p.state == absent || d <= p.damage {
 		return
 	}
-	p.damage = d
+	p.becomeDamaged(d)
 	c.touch(p)
 }
 
@@ -68,7 +83,7 @@ func (c *Core) loadMetas() error {
 		m, err := decodeMeta(b)
 		switch {
 		case b == nil || isCorrupt(err):
-			p.damage = unfit
+			p.becomeDamaged(unfit)
 			c.mending.found++
 			return true
 		case err != nil:

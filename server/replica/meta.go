@@ -26,6 +26,14 @@ const (
 	whole                     // the log up to last, nothing missing
 )
 
+var copyNext = []phases{
+	absent:   to(learning, whole),
+	learning: to(absent, whole),
+	whole:    to(absent, learning),
+}
+
+func (s copyState) String() string { return [...]string{"absent", "learning", "whole"}[s] }
+
 // logState is a position in a partition's log with what follows from it.
 type logState struct {
 	last    Version

@@ -76,6 +76,13 @@ func (p *part) load(m meta) {
 	p.durable, p.durableDigest, p.commitSaved = m.log.last.Seq, m.log.digest, m.commit
 }
 
+// become changes what the server has of the partition.
+func (p *part) become(next copyState) {
+	if next != p.state {
+		move(copyNext, &p.state, next)
+	}
+}
+
 // enoughCopies reports whether the acting replicas may acknowledge writes.
 func (p *part) enoughCopies() bool { return len(p.view.Acting) >= int(p.view.MinCopies) }
 
@@ -88,13 +95,11 @@ func (p *part) quiet() bool { return p.unsynced == 0 && !p.dirty }
 
 // lead is what a primary keeps for one term. It is dropped with the term.
 type lead struct {
-	active    bool
-	mute      bool // active, but reads are refused
+	phase     primaryPhase
 	startedAt time.Duration
 	askedAt   time.Duration // the acting replicas were last asked for what is missing
 	ejectedAt time.Duration // an eject was last asked for; 0 = never
 	followers []*follower   // sorted by id
-	settled   bool          // all acting replicas have the same log, durable
 
 	window      []*Entry // seqs windowFirst…last, kept for followers
 	windowFirst uint64
@@ -138,14 +143,10 @@ type queued struct {
 type follower struct {
 	id          ring.ServerID
 	incarnation uint64
-	acting      bool
-	proposed    bool
+	phase       followerPhase
 	sub         uint64        // learner: number of the subscription, the learner's choice
-	asked       bool          // proposed, and named in a handoff that went out
-	ready       bool          // learner: whole, and durable from here on
 	state       *Message      // its State in this term
-	match       uint64        // durable there
-	guessed     bool          // match is what a learner was told, before its first word
+	match       uint64        // durable there; of a learner that is not ready yet, what it has
 	matchDigest uint64        // at match
 	next        uint64        // seq to send next
 	told        uint64        // commit last sent
@@ -173,7 +174,7 @@ func (l *lead) patience() time.Duration {
 
 // proposes reports whether a handoff that adds somebody is under way.
 func (l *lead) proposes() bool {
-	return slices.ContainsFunc(l.followers, func(f *follower) bool { return f.proposed })
+	return slices.ContainsFunc(l.followers, (*follower).proposed)
 }
 
 func (l *lead) addFollower(f *follower) {

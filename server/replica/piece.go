@@ -63,6 +63,7 @@ func (pc *Piece) answer() Answer {
 
 // again is the read from the beginning.
 func (r *Read) again() Read {
+	r.become(readArrived)
 	return Read{Token: r.Token, Partition: r.Partition, Key: r.Key, Cut: r.Cut}
 }
 

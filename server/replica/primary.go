@@ -96,7 +96,7 @@ func (c *Core) trimIndex(p *part, e *Entry) {
 // sendEntries sends each follower what it has not been sent.
 func (c *Core) sendEntries(p *part) {
 	l := p.lead
-	if l == nil || !l.settled {
+	if l == nil || l.phase == reconciling {
 		return
 	}
 	for _, f := range l.followers {
@@ -111,7 +111,7 @@ func (c *Core) sendEntries(p *part) {
 func (c *Core) sendFrom(p *part, f *follower) {
 	l := p.lead
 	if f.next < l.windowFirst {
-		if !f.acting && !f.proposed {
+		if !f.joint() {
 			l.dropFollower(f.id)
 			c.send(p, f.id, &Message{Type: MsgAppend, Flags: flagGap, Sub: f.sub})
 		}
@@ -140,17 +140,17 @@ func (c *Core) versionAt(p *part, seq uint64) Version {
 
 // onAck notes how far a follower's log is durable.
 func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || !p.lead.settled {
+	if p.lead == nil || p.lead.phase == reconciling {
 		return
 	}
 	l := p.lead
 	f := l.follower(from)
-	if f != nil && !f.acting && m.Sub < f.sub {
+	if f != nil && !f.acting() && m.Sub < f.sub {
 		return // from before the learner subscribed again
 	}
-	if f == nil || !f.acting && m.Sub > f.sub {
+	if f == nil || !f.acting() && m.Sub > f.sub {
 		// A learner that we dropped, or whose old Subscribe came late.
-		if f == nil || !f.proposed {
+		if f == nil || !f.proposed() {
 			l.dropFollower(from)
 			c.send(p, from, &Message{Type: MsgAppend, Flags: flagGap, Sub: m.Sub})
 		}
@@ -158,15 +158,17 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 	}
 	c.noteRoom(f, m.Flags)
 	switch {
-	case m.Flags&flagReady != 0 && !f.ready:
-		f.ready, f.guessed, f.match = true, false, m.Seq // so far it told what it had, not what was durable
-	case f.guessed: // too high where its Subscribe came twice: it goes by the first answer
-		f.guessed, f.match = false, min(f.match, m.Seq)
+	case m.Flags&flagReady != 0 && !f.acting() && !f.ready():
+		f.become(followerReady)
+		f.match = m.Seq // so far it told what it had, not what was durable
+	case f.phase == followerSubscribed:
+		f.become(followerBehind)
+		f.match = min(f.match, m.Seq) // it is too high where its Subscribe came twice: it goes by the first answer
 	}
 	if m.Seq > f.match {
 		f.match, f.movedAt, f.resends = m.Seq, c.now.Mono, 0
 	}
-	exact := f.acting || m.Flags&flagReady != 0 // a learner's keep-alive has no digest
+	exact := f.acting() || m.Flags&flagReady != 0 // a learner's keep-alive has no digest
 	if m.Seq == f.match && exact {
 		f.matchDigest = m.Digest
 	}
@@ -176,7 +178,7 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 		c.resend(p, f)
 	}
 	c.advanceCommit(p)
-	if f.ready {
+	if f.ready() {
 		c.considerHandoff(p)
 	}
 }
@@ -185,12 +187,12 @@ func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
 // the reads that waited for it go on.
 func (c *Core) advanceCommit(p *part) {
 	l := p.lead
-	if l == nil || !l.active || !p.enoughCopies() {
+	if l == nil || !l.serves() || !p.enoughCopies() {
 		return
 	}
 	commit := p.durable
 	for _, f := range l.followers {
-		if f.acting || f.proposed {
+		if f.joint() {
 			commit = min(commit, f.match)
 		}
 	}
@@ -279,7 +281,7 @@ func (c *Core) trimWindow(p *part) {
 	keep, pinned := p.commit+1, p.commit+1
 	for _, f := range l.followers {
 		keep = min(keep, f.match+1)
-		if f.acting || f.proposed {
+		if f.joint() {
 			pinned = min(pinned, f.match+1)
 		}
 	}

@@ -8,10 +8,10 @@ func (c *Core) Read(at Instant, r Read) {
 	c.enter(at)
 	p := c.part(r.Partition)
 	if p == nil || p.lead == nil {
-		c.answer(Answer{Token: r.Token, Status: c.notServing(p)})
+		c.answerRead(&r, Answer{Status: c.notServing(p)})
 		return
 	}
-	if !p.lead.active || p.lead.queues(r.Key) {
+	if !p.lead.serves() || p.lead.queues(r.Key) {
 		c.enqueue(p, queued{since: at.Mono, read: &r})
 		return
 	}
@@ -38,21 +38,24 @@ func (r *Request) touches(key Key) bool {
 // partition may answer (rule 4).
 func (c *Core) startRead(p *part, r Read) {
 	l := p.lead
-	if l.mute {
-		c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+	if l.phase == mute {
+		c.answerRead(&r, Answer{Status: StatusUnavailable})
 		return
 	}
 	r.Confirmed, r.since = false, c.now.Mono
 	if seq, uncommitted := l.pending[r.Key]; uncommitted {
+		r.become(readBlocked)
 		r.after = seq
 		l.readers[r.Key] = append(l.readers[r.Key], r)
 		return
 	}
 	r.Term = p.term
 	if c.leased(p) {
+		r.become(readFetching)
 		c.out.Reads = grow(c.out.Reads, c.sizes.reads, r)
 		return
 	}
+	r.become(readAsking)
 	l.asks = append(l.asks, r)
 	if len(l.question) == 0 {
 		c.askConfirm(p)
@@ -67,7 +70,7 @@ func (c *Core) readCommitted(p *part, r *Read) {
 		return
 	}
 	if r.Item == nil {
-		c.answer(Answer{Token: r.Token, Status: StatusNotFound})
+		c.answerRead(r, Answer{Status: StatusNotFound})
 		return
 	}
 	it, _, err := header(r.Item)
@@ -78,9 +81,7 @@ func (c *Core) readCommitted(p *part, r *Read) {
 	}
 	pc := Piece{Item: it}
 	pc.cut(r.Cut)
-	a := pc.answer()
-	a.Token = r.Token
-	c.answer(a)
+	c.answerRead(r, pc.answer())
 }
 
 // leased reports whether this primary may answer reads by itself (rule 3): it
@@ -91,7 +92,7 @@ func (c *Core) leased(p *part) bool {
 		return false
 	}
 	for _, f := range p.lead.followers {
-		if !f.acting && !f.proposed {
+		if !f.joint() {
 			continue
 		}
 		q := c.peer(f.id)
@@ -108,6 +109,9 @@ func (c *Core) leased(p *part) bool {
 func (c *Core) askConfirm(p *part) {
 	l := p.lead
 	l.question, l.asks = l.asks, nil
+	for i := range l.question {
+		l.question[i].become(readAsked)
+	}
 	l.askedConfirm = c.now.Mono
 	c.confirmToken++
 	c.confirms[c.confirmToken] = p
@@ -127,13 +131,15 @@ func (c *Core) Confirmed(at Instant, token uint64, ok bool) {
 	l := p.lead
 	asked := l.question
 	l.question = nil
-	for _, r := range asked {
+	for i := range asked {
+		r := &asked[i]
 		if !ok {
-			c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+			c.answerRead(r, Answer{Status: StatusUnavailable})
 			continue
 		}
+		r.become(readFetching)
 		r.Confirmed = true
-		c.out.Reads = append(c.out.Reads, r)
+		c.out.Reads = append(c.out.Reads, *r)
 	}
 	if len(l.asks) > 0 {
 		c.askConfirm(p)
@@ -149,7 +155,7 @@ func (c *Core) Served(at Instant, rs []Read) {
 		r := &rs[i]
 		p := c.part(r.Partition)
 		if p == nil || p.lead == nil {
-			c.answer(Answer{Token: r.Token, Status: StatusMoved})
+			c.answerRead(r, Answer{Status: StatusMoved})
 			continue
 		}
 		c.served(p, r)
@@ -158,7 +164,7 @@ func (c *Core) Served(at Instant, rs []Read) {
 
 func (c *Core) served(p *part, r *Read) {
 	l := p.lead
-	again := r.Term != p.term || !l.active
+	again := r.Term != p.term || !l.serves()
 	if !again && !r.Confirmed {
 		again = !c.leased(p)
 	}
@@ -172,7 +178,7 @@ func (c *Core) served(p *part, r *Read) {
 	switch {
 	case again:
 		fresh := r.again()
-		if !l.active {
+		if !l.serves() {
 			c.enqueue(p, queued{since: c.now.Mono, read: &fresh})
 			return
 		}
@@ -184,7 +190,7 @@ func (c *Core) served(p *part, r *Read) {
 		c.readExpired(p, r)
 	default:
 		a := pc.answer()
-		a.Token, a.Confirmed = r.Token, r.Confirmed
-		c.answer(a)
+		a.Confirmed = r.Confirmed
+		c.answerRead(r, a)
 	}
 }

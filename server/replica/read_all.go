@@ -27,7 +27,7 @@ func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Ite
 func (c *Core) readable(at Instant, id ring.PartitionID) *part {
 	c.enter(at)
 	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active || p.lead.mute || !c.leased(p) {
+	if p == nil || p.lead == nil || !p.lead.serves() || p.lead.phase == mute || !c.leased(p) {
 		return nil
 	}
 	return p

@@ -27,11 +27,11 @@ func (c *Core) sendState(p *part) {
 }
 
 func (c *Core) onState(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || p.lead.settled {
+	if p.lead == nil || p.lead.phase != reconciling {
 		return
 	}
 	f := p.lead.follower(from)
-	if f == nil || !f.acting || f.state != nil && m.Last.Compare(f.state.Last) < 0 {
+	if f == nil || !f.acting() || f.state != nil && m.Last.Compare(f.state.Last) < 0 {
 		return
 	}
 	f.state, f.movedAt = m, c.now.Mono
@@ -43,13 +43,13 @@ func (c *Core) onState(p *part, from ring.ServerID, m *Message) {
 // 1). It is called whenever something that it waits for has happened.
 func (c *Core) tryReconcile(p *part) {
 	l := p.lead
-	if l == nil || l.settled || !p.quiet() {
+	if l == nil || l.phase != reconciling || !p.quiet() {
 		return
 	}
 	longest, heard := (*follower)(nil), true
 	commit := p.commit
 	for _, f := range l.followers {
-		if !f.acting {
+		if !f.acting() {
 			continue
 		}
 		if f.state == nil {
@@ -81,7 +81,7 @@ func (c *Core) tryReconcile(p *part) {
 func (c *Core) levelFollowers(p *part, commit uint64) bool {
 	level := true
 	for _, f := range p.lead.followers {
-		if !f.acting || f.state.Last == p.log.last {
+		if !f.acting() || f.state.Last == p.log.last {
 			continue
 		}
 		level = false
@@ -99,10 +99,10 @@ func (c *Core) levelFollowers(p *part, commit uint64) bool {
 // settle notes that all acting replicas have the same durable log.
 func (c *Core) settle(p *part) {
 	l := p.lead
-	l.settled = true
+	l.become(settled)
 	l.windowFirst = p.log.last.Seq + 1
 	for _, f := range l.followers {
-		if !f.acting {
+		if !f.acting() {
 			continue
 		}
 		if f.state != nil {
@@ -119,7 +119,7 @@ func (c *Core) settle(p *part) {
 // tryActivate lets a settled primary serve once no older lease can hold (I8).
 func (c *Core) tryActivate(p *part) {
 	l := p.lead
-	if l == nil || !l.settled || l.active {
+	if l == nil || l.phase != settled {
 		return
 	}
 	if !c.startWaited() {
@@ -138,13 +138,14 @@ func (c *Core) tryActivate(p *part) {
 	if !c.loadRecords(p) {
 		return
 	}
+	next := active
 	if !committed && !c.pendTail(p) {
 		if len(p.view.Acting) > 1 {
 			return
 		}
-		l.mute = true // alone it goes on for those who come back: nobody knows what may be read
+		next = mute // alone it goes on for those who come back: nobody knows what may be read
 	}
-	l.active = true
+	l.become(next)
 	l.untold(c.now.Mono)
 	if committed {
 		p.commit = p.log.last.Seq
@@ -251,7 +252,7 @@ func (c *Core) onSuffixAsk(p *part, from ring.ServerID, m *Message) {
 // onSuffix moves our log to the end of a longer one, in one batch.
 func (c *Core) onSuffix(p *part, from ring.ServerID, m *Message) {
 	fromPrimary := p.role == roleBackup && p.state == whole && from == p.view.Primary()
-	toPrimary := p.lead != nil && !p.lead.settled && p.view.IsActing(from)
+	toPrimary := p.lead != nil && p.lead.phase == reconciling && p.view.IsActing(from)
 	if !fromPrimary && !toPrimary {
 		return
 	}

@@ -67,7 +67,7 @@ func (c *Core) retire(p *part) {
 	if p.retireAskedAt != 0 && c.now.Mono-p.retireAskedAt < askAfter {
 		return
 	}
-	if !c.takeTurn(p) || p.lead != nil && p.lead.active && !c.hush(p) {
+	if !c.takeTurn(p) || p.lead != nil && p.lead.serves() && !c.hush(p) {
 		return
 	}
 	p.retireAskedAt = c.now.Mono

@@ -25,11 +25,11 @@ type deferredFetch struct {
 // onSubscribe makes a server that is wanted a follower, and tells it how much it must copy.
 func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	l := p.lead
-	if p.lead == nil || !l.active || !p.isWanted(from) || p.view.IsActing(from) {
+	if p.lead == nil || !l.serves() || !p.isWanted(from) || p.view.IsActing(from) {
 		return
 	}
 	f := l.follower(from)
-	if f != nil && (f.proposed || m.Sub <= f.sub) {
+	if f != nil && (f.proposed() || m.Sub <= f.sub) {
 		return // only a higher term ends a proposal; an older subscription is over
 	}
 	out := &Message{Type: MsgSubscribed, Sub: m.Sub, Seq: p.log.last.Seq, Last: p.log.last, Digest: p.log.digest,
@@ -37,7 +37,7 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	common, ok := commonPoint(m.History, m.Last.Seq, p.log.history, p.log.last.Seq)
 	base := ok && m.Flags&flagBase != 0 && common >= m.Floor
 	switch {
-	case base && m.Flags&flagReady != 0 && c.oneLog(p, from, m, common) && (l.mute || m.Last.Seq > common):
+	case base && m.Flags&flagReady != 0 && c.oneLog(p, from, m, common) && (l.phase == mute || m.Last.Seq > common):
 		out.Flags, common = flagBase, p.log.last.Seq
 	case !base || common < p.floor:
 		out.Flags = flagFull
@@ -50,7 +50,7 @@ func (c *Core) onSubscribe(p *part, from ring.ServerID, m *Message) {
 	}
 	c.addRows(p, out, common)
 	l.dropFollower(from)
-	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), sub: m.Sub, match: p.log.last.Seq, guessed: true,
+	l.addFollower(&follower{id: from, incarnation: c.incarnation(from), phase: followerSubscribed, sub: m.Sub, match: p.log.last.Seq,
 		next: p.log.last.Seq + 1, movedAt: c.now.Mono})
 	if len(l.window) == 0 {
 		l.windowFirst = p.log.last.Seq + 1
@@ -186,7 +186,7 @@ func (c *Core) releaseHeld(p *part) {
 // Targets change without a new term, so both must speak of the same epoch: a
 // Purge that comes late finds its receiver at another one.
 func (c *Core) onStray(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || !p.lead.active || p.lead.proposes() || m.Seq != c.view.Epoch ||
+	if p.lead == nil || !p.lead.serves() || p.lead.proposes() || m.Seq != c.view.Epoch ||
 		p.isWanted(from) || p.view.IsActing(from) || slices.Contains(p.view.Writable, from) {
 		return
 	}
@@ -203,7 +203,7 @@ func (c *Core) agreed(p *part) bool {
 		return false
 	}
 	for _, f := range p.lead.followers {
-		if f.acting && (f.match != p.log.last.Seq || f.matchDigest != p.log.digest) {
+		if f.acting() && (f.match != p.log.last.Seq || f.matchDigest != p.log.digest) {
 			return false
 		}
 	}

@@ -28,7 +28,7 @@ func (c *Core) Stats() Stats {
 		switch {
 		case p.role == rolePrimary:
 			s.Primaries++
-			if p.lead != nil && !p.lead.active {
+			if p.lead != nil && !p.lead.serves() {
 				s.Inactive++
 			}
 		case p.role == roleBackup:
@@ -70,14 +70,14 @@ func (c *Core) Inspect(id ring.PartitionID) Copy {
 // Serves reports whether reads of a partition are answered here: this is its active primary.
 func (c *Core) Serves(id ring.PartitionID) bool {
 	p := c.part(id)
-	return p != nil && p.lead != nil && p.lead.active
+	return p != nil && p.lead != nil && p.lead.serves()
 }
 
 // Leased reports whether a read would be answered now without asking the view
 // leader.
 func (c *Core) Leased(at Instant, id ring.PartitionID) bool {
 	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active {
+	if p == nil || p.lead == nil || !p.lead.serves() {
 		return false
 	}
 	c.now.Mono = max(c.now.Mono, at.Mono)
@@ -94,7 +94,7 @@ func (c *Core) Committers(id ring.PartitionID) []ring.ServerID {
 	ids := slices.Clone(p.view.Acting)
 	if p.lead != nil {
 		for _, f := range p.lead.followers {
-			if f.asked {
+			if f.phase == followerNamed {
 				ids = append(ids, f.id)
 			}
 		}

@@ -56,11 +56,11 @@ func (c *Core) tickPrimary(p *part) {
 	l := p.lead
 	c.expireQueue(p)
 	c.expireWaiting(p)
-	if !l.settled {
+	if l.phase == reconciling {
 		c.tickReconcile(p)
 		return
 	}
-	if !l.active {
+	if !l.serves() {
 		c.tryActivate(p)
 		return
 	}
@@ -88,7 +88,7 @@ func (c *Core) tickReconcile(p *part) {
 	}
 	l.askedAt = c.now.Mono
 	for _, f := range l.followers {
-		if !f.acting || f.state != nil && f.state.Last == p.log.last {
+		if !f.acting() || f.state != nil && f.state.Last == p.log.last {
 			continue
 		}
 		if c.now.Mono-f.movedAt > ejectAfter {
@@ -104,7 +104,7 @@ func (c *Core) tickReconcile(p *part) {
 func (c *Core) tickFollower(p *part, f *follower, tell bool) bool {
 	owed := f.match < f.next-1
 	silent := c.now.Mono - f.movedAt
-	ejecting := owed && (f.acting || f.proposed) && silent > p.lead.patience()
+	ejecting := owed && (f.joint()) && silent > p.lead.patience()
 	if ejecting {
 		c.eject(p, f.id)
 	}
@@ -137,7 +137,7 @@ func (c *Core) expireQueue(p *part) {
 	l := p.lead
 	n := 0
 	for n < len(l.queue) && c.now.Mono-l.queue[n].since > queueTTL {
-		c.answer(Answer{Token: l.queue[n].token(), Status: StatusUnavailable})
+		c.refuse(&l.queue[n], StatusUnavailable)
 		n++
 	}
 	l.queue = l.queue[n:]
@@ -166,7 +166,7 @@ func (c *Core) expireWaiting(p *part) {
 		kept := l.readers[key][:0]
 		for _, r := range l.readers[key] {
 			if c.now.Mono-r.since > queueTTL {
-				c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+				c.answerRead(&r, Answer{Status: StatusUnavailable})
 				continue
 			}
 			kept = append(kept, r)

@@ -25,7 +25,7 @@ func (c *Core) Propose(at Instant, r Request) {
 		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
 		return
 	}
-	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
 		c.enqueue(p, queued{since: at.Mono, write: &r})
 		return
 	}
@@ -42,16 +42,17 @@ func (c *Core) notServing(p *part) Status {
 
 func (c *Core) enqueue(p *part, q queued) {
 	if len(p.lead.queue) >= queueMax {
-		c.answer(Answer{Token: q.token(), Status: StatusBusy})
+		c.refuse(&q, StatusBusy)
 		return
 	}
+	q.requeue()
 	p.lead.queue = append(p.lead.queue, q)
 }
 
 // drainQueue serves what waited for the partition or for room in the window.
 func (c *Core) drainQueue(p *part) {
 	l := p.lead
-	for l.active && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes && !c.hushed(l) {
+	for l.serves() && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes && !c.hushed(l) {
 		q := l.queue[0]
 		l.queue = l.queue[1:]
 		c.serve(p, q)
