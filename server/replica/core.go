@@ -151,7 +151,7 @@ func (c *Core) fail(op string, err error) {
 func (c *Core) partAt(id ring.PartitionID) *part {
 	i := int(id) / c.cfg.Lanes
 	for len(c.parts) <= i {
-		c.parts = append(c.parts, newPart(ring.PartitionID(len(c.parts)*c.cfg.Lanes+c.cfg.Lane)))
+		c.parts = append(c.parts, newPart(c, ring.PartitionID(len(c.parts)*c.cfg.Lanes+c.cfg.Lane)))
 	}
 	return c.parts[i]
 }
@@ -196,7 +196,9 @@ func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
 	for _, p := range c.parts {
 		if _, held := p.holds[from]; held && done >= p.term {
 			delete(p.holds, from)
-			c.tryActivate(p)
+			if p.lead != nil {
+				p.lead.tryActivate()
+			}
 		}
 	}
 }
@@ -212,41 +214,25 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 		return // I6: of a term that is over, or of one whose view is still to come
 	}
 	switch m.Type {
-	case MsgNewTerm:
-		c.onNewTerm(p, from)
-	case MsgState:
-		c.onState(p, from, m)
-	case MsgSuffixAsk:
-		c.onSuffixAsk(p, from, m)
-	case MsgSuffix:
-		c.onSuffix(p, from, m)
-	case MsgAppend:
-		c.onAppend(p, from, m)
-	case MsgAck:
-		c.onAck(p, from, m)
-	case MsgSubscribe:
-		c.onSubscribe(p, from, m)
-	case MsgSubscribed:
-		c.onSubscribed(p, from, m)
-	case MsgFetch:
-		c.onFetch(p, from, m)
-	case MsgPage:
-		c.onPage(p, from, m)
-	case MsgStray:
-		c.onStray(p, from, m)
-	case MsgPurge:
-		c.onPurge(p, from, m)
-	case MsgMendAsk:
-		c.onMendAsk(p, from, m)
-	case MsgMend:
-		c.onMend(p, from, m)
+	case MsgState, MsgAck, MsgSubscribe, MsgStray:
+		if p.lead != nil {
+			p.lead.step(from, m)
+		}
+	case MsgSubscribed, MsgPage:
+		if p.learn != nil {
+			p.learn.step(from, m)
+		}
+	case MsgMendAsk, MsgMend:
+		p.mender.step(from, m)
+	default:
+		p.step(from, m)
 	}
 }
 
 // send hands out a message of partition p.
-func (c *Core) send(p *part, to ring.ServerID, m *Message) {
+func (p *part) send(to ring.ServerID, m *Message) {
 	m.Partition, m.Term = p.id, p.term
-	c.out.Send = grow(c.out.Send, c.sizes.send, Envelope{To: to, Msg: m})
+	p.core.out.Send = grow(p.core.out.Send, p.core.sizes.send, Envelope{To: to, Msg: m})
 }
 
 func (c *Core) answer(a Answer) { c.out.Answers = grow(c.out.Answers, c.sizes.answers, a) }
@@ -261,56 +247,56 @@ func (c *Core) op(o StoreOp) {
 }
 
 // put stores an item, or deletes it where item is nil. known is of what the copy had before.
-func (c *Core) put(p *part, key Key, item []byte, known Presence) {
+func (p *part) put(key Key, item []byte, known Presence) {
 	if item == nil {
-		c.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key, Known: known})
+		p.core.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key, Known: known})
 	} else {
-		c.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item, Known: known})
+		p.core.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item, Known: known})
 	}
-	c.overlay[itemID{p.id, key}] = item
+	p.core.overlay[itemID{p.id, key}] = item
 }
 
 // get returns the stored item at the head of the log.
-func (c *Core) get(p *part, key Key) ([]byte, error) {
-	if c.inBatch(p, key) {
-		return c.overlay[itemID{p.id, key}], nil // nil too where the batch has emptied the partition
+func (p *part) get(key Key) ([]byte, error) {
+	if p.inBatch(key) {
+		return p.core.overlay[itemID{p.id, key}], nil // nil too where the batch has emptied the partition
 	}
-	return c.st.Get(p.id, key)
+	return p.core.st.Get(p.id, key)
 }
 
 // inBatch reports whether the batch being filled says what a key has.
-func (c *Core) inBatch(p *part, key Key) bool {
-	_, ok := c.overlay[itemID{p.id, key}]
-	return ok || p.wiping == c.number && c.batch != nil && p.wiping > 0
+func (p *part) inBatch(key Key) bool {
+	_, ok := p.core.overlay[itemID{p.id, key}]
+	return ok || p.wiping == p.core.number && p.core.batch != nil && p.wiping > 0
 }
 
 // putRow stores an index row.
-func (c *Core) putRow(p *part, row Row) {
-	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(make([]byte, 0, rowsBytes([]Row{row})), row)})
+func (p *part) putRow(row Row) {
+	p.core.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(make([]byte, 0, rowsBytes([]Row{row})), row)})
 }
 
 // putEntryRow stores the index row of an entry.
-func (c *Core) putEntryRow(p *part, e *Entry) {
-	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: e.Version.Seq, Value: e.appendRow(make([]byte, 0, e.rowBytes()))})
+func (p *part) putEntryRow(e *Entry) {
+	p.core.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: e.Version.Seq, Value: e.appendRow(make([]byte, 0, e.rowBytes()))})
 }
 
 // touch makes p's meta part of the batch being filled.
-func (c *Core) touch(p *part) {
+func (p *part) touch() {
 	if !p.dirty {
 		p.dirty = true
-		c.dirty = append(c.dirty, p)
+		p.core.dirty = append(p.core.dirty, p)
 	}
 }
 
 // wipe drops everything stored of p.
-func (c *Core) wipe(p *part) {
-	c.op(StoreOp{Kind: WipePartition, Partition: p.id})
-	for id := range c.overlay {
+func (p *part) wipe() {
+	p.core.op(StoreOp{Kind: WipePartition, Partition: p.id})
+	for id := range p.core.overlay {
 		if id.p == p.id {
-			delete(c.overlay, id)
+			delete(p.core.overlay, id)
 		}
 	}
-	p.wiping = c.number
+	p.wiping = p.core.number
 	p.generation++
 	p.become(absent)
 	p.log, p.commit, p.floor = logState{}, 0, 0
@@ -318,19 +304,21 @@ func (c *Core) wipe(p *part) {
 	if p.damage != sound {
 		move(damageNext, &p.damage, sound)
 	}
-	p.mends = nil
-	c.touch(p)
+	p.mender.drop() // nothing waits for them: a copy that acts is not dropped within its term
+	p.touch()
 }
 
 // Ready returns what there is to do since the last call; false when nothing.
 func (c *Core) Ready() (Ready, bool) {
 	for _, p := range c.toSend {
 		p.sending = false
-		c.sendEntries(p)
+		if p.lead != nil {
+			p.lead.sendEntries()
+		}
 	}
 	c.toSend = c.toSend[:0]
 	for _, p := range c.dirty {
-		c.flushMeta(p)
+		p.flushMeta()
 	}
 	c.dirty = c.dirty[:0]
 	r := c.out
@@ -373,15 +361,14 @@ func grow[T any](list []T, usual int, one T) []T {
 }
 
 // flushMeta writes p's meta into the batch and notes what its sync will mean.
-func (c *Core) flushMeta(p *part) {
+func (p *part) flushMeta() {
 	p.dirty = false
 	if p.state != absent {
-		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(make([]byte, 0, metaBytes+metaTermBytes*len(p.log.history)), meta{
-			state: p.state, damage: p.damage, log: p.log, commit: p.commit, floor: p.floor, reborn: p.reborn})})
+		p.core.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(make([]byte, 0, metaBytes+metaTermBytes*len(p.log.history)), p.meta)})
 	}
-	p.commitSaved, p.savedAt = p.commit, c.now.Mono
+	p.commitSaved, p.savedAt = p.commit, p.core.now.Mono
 	p.unsynced++
-	c.marks = append(c.marks, mark{number: c.number, p: p, generation: p.generation, last: p.log.last, digest: p.log.digest})
+	p.core.marks = append(p.core.marks, mark{number: p.core.number, p: p, generation: p.generation, last: p.log.last, digest: p.log.digest})
 }
 
 // Synced notes that batch number, and all before it, are durable.
@@ -389,14 +376,13 @@ func (c *Core) Synced(at Instant, number uint64) {
 	c.enter(at)
 	i := 0
 	for ; i < len(c.marks) && c.marks[i].number <= number; i++ {
-		c.durable(c.marks[i])
+		c.marks[i].p.onDurable(c.marks[i])
 	}
 	c.marks = append(c.marks[:0], c.marks[i:]...)
 }
 
-// durable acts on a part of the log having become durable.
-func (c *Core) durable(k mark) {
-	p := k.p
+// onDurable acts on a part of the log having become durable.
+func (p *part) onDurable(k mark) {
 	p.unsynced--
 	if k.generation != p.generation {
 		return
@@ -405,15 +391,15 @@ func (c *Core) durable(k mark) {
 	p.durable, p.durableDigest = k.last.Seq, k.digest
 	switch {
 	case p.learn != nil:
-		c.learnerDurable(p)
-	case p.role == rolePrimary:
-		c.tryReconcile(p)
-		c.advanceCommit(p)
+		p.learn.onDurable()
+	case p.lead != nil:
+		p.lead.tryReconcile()
+		p.lead.advanceCommit()
 	case p.role == roleBackup:
 		if p.stateOwed {
-			c.sendState(p)
+			p.sendState()
 		} else {
-			c.sendAck(p, 0)
+			p.sendAck(0)
 		}
 	}
 }

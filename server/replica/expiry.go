@@ -93,33 +93,33 @@ func (c *Core) expired(it *Item) bool {
 // live returns the state of a key that a request at the head of the log meets:
 // an expired item's delete is logged first, as an entry of its own, and the
 // request meets an absent key.
-func (c *Core) live(p *part, key Key, it Item) Item {
-	if it.Version.IsZero() || !c.expired(&it) {
+func (l *primary) live(key Key, it Item) Item {
+	if it.Version.IsZero() || !l.core.expired(&it) {
 		return it
 	}
-	c.sequence(p, []Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value))}}, nil)
+	l.sequence([]Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value))}}, nil)
 	return Item{}
 }
 
 // readExpired goes on with a read that met an expired item: it waits for the
 // commit of the delete, like any reader.
-func (c *Core) readExpired(p *part, r *Read) {
-	if !p.enoughCopies() {
-		c.answerRead(r, Answer{Status: StatusTooFewCopies})
+func (rd *reader) readExpired(r *Read) {
+	if !rd.part.enoughCopies() {
+		rd.core.answerRead(r, Answer{Status: StatusTooFewCopies})
 		return
 	}
-	c.expire(p, r.Key)
-	c.startRead(p, r.again())
+	rd.lead.expire(r.Key)
+	rd.start(r.again())
 }
 
 // expire logs the delete of a key that is expired at the head of the log.
-func (c *Core) expire(p *part, key Key) {
-	stored, err := c.get(p, key)
+func (l *primary) expire(key Key) {
+	stored, err := l.part.get(key)
 	if err != nil || stored == nil {
 		return // whoever reads it next says so
 	}
 	if it, err := DecodeItem(key, stored); err == nil {
-		c.live(p, key, it)
+		l.live(key, it)
 	}
 }
 
@@ -131,10 +131,10 @@ func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	if p == nil || p.lead == nil || !p.enoughCopies() {
 		return
 	}
-	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.hushed() {
 		return
 	}
-	c.expire(p, key)
+	p.lead.expire(key)
 }
 
 // ItemExpiry returns the expiry of an encoded item, of which the first ItemHeadBytesMax

@@ -65,7 +65,7 @@ func TestUnfinishedDoesNotGoOn(t *testing.T) {
 	r.drop = lost(MsgPage)
 	r.change(actingAre(1))
 	r.pass(2 * r.view.LeaseTTL)
-	r.host(2).core.spoil(r.host(2).core.parts[0], unfit)
+	r.host(2).core.parts[0].spoil(unfit)
 	r.learn(2, 1)
 	r.run()
 	if r.host(2).core.parts[0].state != learning {

@@ -11,6 +11,23 @@ import (
 // mendsMax bounds the keys of a partition that are mended at the same time.
 const mendsMax = 64
 
+// mender has the keys of a whole acting copy that cannot be read, for one term.
+type mender struct {
+	core  *Core
+	part  *part
+	mends map[Key]*mend // Invariant: at most mendsMax; none where the copy is not whole, or does not act
+}
+
+// step takes a message about a mend.
+func (mr *mender) step(from ring.ServerID, m *Message) {
+	switch m.Type {
+	case MsgMendAsk:
+		mr.onMendAsk(from, m)
+	case MsgMend:
+		mr.onMend(from, m)
+	}
+}
+
 // mend is a key of our whole copy whose stored bytes cannot be trusted, while
 // another acting replica is asked for its item (hole 27). It ends with the term.
 //
@@ -64,45 +81,45 @@ func (c *Core) Mend(at Instant, id ring.PartitionID, key Key) {
 	if p == nil || p.state != whole {
 		return
 	}
-	if _, err := c.get(p, key); isCorrupt(err) {
-		c.mendKey(p, key)
+	if _, err := p.get(key); isCorrupt(err) {
+		p.mender.begin(key)
 	}
 }
 
 // mendKey begins to mend a key, or finds the mend under way. It returns nil when
 // nobody can be asked.
-func (c *Core) mendKey(p *part, key Key) *mend {
-	if md := p.mends[key]; md != nil {
+func (mr *mender) begin(key Key) *mend {
+	if md := mr.mends[key]; md != nil {
 		return md
 	}
-	if p.state != whole || !p.isActing() || len(p.mends) >= mendsMax {
+	if mr.part.state != whole || !mr.part.isActing() || len(mr.mends) >= mendsMax {
 		return nil
 	}
-	if p.mends == nil {
-		p.mends = make(map[Key]*mend)
+	if mr.mends == nil {
+		mr.mends = make(map[Key]*mend)
 	}
-	c.mending.found++
-	md := &mend{seq: p.log.last.Seq}
-	p.mends[key] = md
-	c.askMend(p, key, md)
-	return p.mends[key]
+	mr.core.mending.found++
+	md := &mend{seq: mr.part.log.last.Seq}
+	mr.mends[key] = md
+	mr.ask(key, md)
+	return mr.mends[key]
 }
 
 // mendAsked notes that we cannot read what another replica, which cannot read it
 // either, asks us for. We ask the others on the next tick: two copies that are
 // both corrupt must not send each other questions for ever.
-func (c *Core) mendAsked(p *part, key Key, from ring.ServerID) {
-	md := p.mends[key]
+func (mr *mender) asked(key Key, from ring.ServerID) {
+	md := mr.mends[key]
 	if md == nil {
-		if len(p.mends) >= mendsMax {
+		if len(mr.mends) >= mendsMax {
 			return
 		}
-		if p.mends == nil {
-			p.mends = make(map[Key]*mend)
+		if mr.mends == nil {
+			mr.mends = make(map[Key]*mend)
 		}
-		c.mending.found++
-		md = &mend{seq: p.log.last.Seq, askedAt: c.now.Mono}
-		p.mends[key] = md
+		mr.core.mending.found++
+		md = &mend{seq: mr.part.log.last.Seq, askedAt: mr.core.now.Mono}
+		mr.mends[key] = md
 	}
 	md.doubt(from)
 }
@@ -115,19 +132,19 @@ func (md *mend) doubt(id ring.ServerID) {
 }
 
 // askMend asks the next acting replica for its item, the primary first.
-func (c *Core) askMend(p *part, key Key, md *mend) {
+func (mr *mender) ask(key Key, md *mend) {
 	var sources []ring.ServerID
-	for _, id := range p.view.Acting {
-		if id != c.cfg.Self && !slices.Contains(md.corrupt, id) {
+	for _, id := range mr.part.view.Acting {
+		if id != mr.core.cfg.Self && !slices.Contains(md.corrupt, id) {
 			sources = append(sources, id)
 		}
 	}
 	if len(sources) == 0 {
-		c.mending.lost++
+		mr.core.mending.lost++
 		md.become(mendUnmendable)
-		delete(p.mends, key)
+		delete(mr.mends, key)
 		for i := range md.waiting {
-			c.refuse(&md.waiting[i], StatusCorrupt)
+			mr.core.refuse(&md.waiting[i], StatusCorrupt)
 		}
 		return
 	}
@@ -136,19 +153,19 @@ func (c *Core) askMend(p *part, key Key, md *mend) {
 	if md.phase != mendHolding { // which has an answer to fall back on
 		md.become(mendAsking)
 	}
-	md.askedAt = c.now.Mono
-	c.send(p, to, &Message{Type: MsgMendAsk, Seq: md.seq, Keys: []Key{key}})
+	md.askedAt = mr.core.now.Mono
+	mr.part.send(to, &Message{Type: MsgMendAsk, Seq: md.seq, Keys: []Key{key}})
 }
 
 // awaitMend keeps a request at the primary until its key is mended. Bounded: by
 // the partition's queue, and by queueTTL.
-func (c *Core) awaitMend(p *part, key Key, q queued) {
-	md := c.mendKey(p, key)
+func (mr *mender) await(key Key, q queued) {
+	md := mr.begin(key)
 	switch {
 	case md == nil:
-		c.refuse(&q, StatusCorrupt)
+		mr.core.refuse(&q, StatusCorrupt)
 	case len(md.waiting) >= queueMax/mendsMax:
-		c.refuse(&q, StatusBusy)
+		mr.core.refuse(&q, StatusBusy)
 	default:
 		if q.read != nil {
 			q.read.become(readRepairing)
@@ -159,127 +176,126 @@ func (c *Core) awaitMend(p *part, key Key, q queued) {
 
 // onMendAsk answers with what our log has of a key. Our head must have reached
 // the asker's: before, the key may lack the asker's last write of it.
-func (c *Core) onMendAsk(p *part, from ring.ServerID, m *Message) {
-	if p.state != whole || !p.isActing() || len(m.Keys) != 1 {
+func (mr *mender) onMendAsk(from ring.ServerID, m *Message) {
+	if mr.part.state != whole || !mr.part.isActing() || len(m.Keys) != 1 {
 		return // it asks again, another one next time
 	}
-	if p.log.last.Seq < m.Seq {
+	if mr.part.log.last.Seq < m.Seq {
 		return
 	}
 	key := m.Keys[0]
-	item, err := c.get(p, key)
+	item, err := mr.part.get(key)
 	if err == nil && item != nil {
 		_, err = DecodeItem(key, item)
 	}
-	out := &Message{Type: MsgMend, Seq: p.log.last.Seq}
+	out := &Message{Type: MsgMend, Seq: mr.part.log.last.Seq}
 	switch {
 	case isCorrupt(err):
 		out.Flags, item = flagCorrupt, nil
-		c.mendAsked(p, key, from)
+		mr.asked(key, from)
 	case err != nil:
-		c.fail("read for mending", err)
+		mr.core.fail("read for mending", err)
 		return
 	}
 	out.Items = []PageItem{{Key: key, Item: item}}
-	c.send(p, from, out)
+	mr.part.send(from, out)
 }
 
 // onMend takes another replica's item.
-func (c *Core) onMend(p *part, from ring.ServerID, m *Message) {
-	if len(m.Items) != 1 || !p.view.IsActing(from) {
+func (mr *mender) onMend(from ring.ServerID, m *Message) {
+	if len(m.Items) != 1 || !mr.part.view.IsActing(from) {
 		return
 	}
 	key := m.Items[0].Key
-	md := p.mends[key]
+	md := mr.mends[key]
 	if md == nil || m.Seq < md.seq {
 		return // over, or an answer to an earlier mend of the key
 	}
 	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
 		md.doubt(from)
-		c.askMend(p, key, md)
+		mr.ask(key, md)
 		return
 	}
 	md.answer = m
 	md.become(mendHolding)
-	c.takeMend(p, key, md)
+	mr.take(key, md)
 }
 
 // takeMend stores the item as it was: its version, no entry, no index row. It
 // waits for our log to have what the source's log had.
-func (c *Core) takeMend(p *part, key Key, md *mend) {
-	if p.log.last.Seq < md.answer.Seq {
+func (mr *mender) take(key Key, md *mend) {
+	if mr.part.log.last.Seq < md.answer.Seq {
 		return
 	}
 	item := md.answer.Items[0].Item
 	v, err := versionOf(item)
-	c.fail("mend", err)
+	mr.core.fail("mend", err)
 	invariant.Check(v.Seq <= md.seq, "H27", "partition %d term %d: %v is mended by a state of %v, our log did not write it after %d",
-		p.id, p.term, key, v, md.seq)
-	c.put(p, key, item, NotKnown)
+		mr.part.id, mr.part.term, key, v, md.seq)
+	mr.part.put(key, item, NotKnown)
 	md.become(mendDone)
-	c.mending.mended++
-	delete(p.mends, key)
+	mr.core.mending.mended++
+	delete(mr.mends, key)
 	for _, q := range md.waiting {
-		c.goOn(p, q)
+		mr.part.lead.goOn(q)
 	}
 }
 
 // goOn lets a request whose key is readable go on.
-func (c *Core) goOn(p *part, q queued) {
-	if l := p.lead; !l.serves() || q.write != nil && (l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l)) {
-		c.enqueue(p, q)
+func (l *primary) goOn(q queued) {
+	if !l.serves() || q.write != nil && (l.flightBytes > l.core.cfg.Limits.FlightBytes || l.hushed()) {
+		l.enqueue(q)
 		return
 	}
-	c.serve(p, q)
+	l.serve(q)
 }
 
 // healed ends the mend of a key that an entry of our log has just written. What
 // waited goes on with the commit of that entry.
-func (c *Core) healed(p *part, key Key) {
-	md := p.mends[key]
+func (mr *mender) healed(key Key) {
+	md := mr.mends[key]
 	if md == nil {
 		return
 	}
 	md.become(mendHealed)
-	delete(p.mends, key)
-	c.mending.mended++
+	delete(mr.mends, key)
+	mr.core.mending.mended++
 	for i := range md.waiting {
 		md.waiting[i].requeue()
 	}
-	if p.lead != nil {
-		p.lead.queue = append(md.waiting, p.lead.queue...)
+	if mr.part.lead != nil {
+		mr.part.lead.queue = append(md.waiting, mr.part.lead.queue...)
 	}
 }
 
-// dropMends ends all mends of a term and returns what waited for them.
-func (p *part) dropMends() []queued {
-	var waiting []queued
-	for _, key := range sortedKeys(p.mends) {
-		md := p.mends[key]
+// drop ends all mends and returns what waited for them.
+func (mr *mender) drop() (waiting []queued) {
+	for _, key := range sortedKeys(mr.mends) {
+		md := mr.mends[key]
 		md.become(mendOver)
 		waiting = append(waiting, md.waiting...)
 	}
-	p.mends = nil
+	mr.mends = nil
 	return waiting
 }
 
 // tickMends asks again, and answers who has waited too long.
-func (c *Core) tickMends(p *part) {
-	for _, key := range sortedKeys(p.mends) {
-		md := p.mends[key]
+func (mr *mender) tick() {
+	for _, key := range sortedKeys(mr.mends) {
+		md := mr.mends[key]
 		kept := md.waiting[:0]
 		for _, q := range md.waiting {
-			if c.now.Mono-q.since > queueTTL {
-				c.refuse(&q, StatusCorrupt)
+			if mr.core.now.Mono-q.since > queueTTL {
+				mr.core.refuse(&q, StatusCorrupt)
 				continue
 			}
 			kept = append(kept, q)
 		}
 		md.waiting = kept
 		if md.phase == mendHolding {
-			c.takeMend(p, key, md)
-		} else if c.now.Mono-md.askedAt >= askAfter {
-			c.askMend(p, key, md)
+			mr.take(key, md)
+		} else if mr.core.now.Mono-md.askedAt >= askAfter {
+			mr.ask(key, md)
 		}
 	}
 }

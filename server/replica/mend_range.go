@@ -36,38 +36,38 @@ func (p *part) becomeDamaged(d damage) {
 func (c *Core) Damaged(at Instant, id ring.PartitionID) {
 	c.enter(at)
 	if p := c.part(id); p != nil {
-		c.spoil(p, damaged)
+		p.spoil(damaged)
 	}
 }
 
 // spoil notes damage; with the meta it is remembered over restarts.
-func (c *Core) spoil(p *part, d damage) {
+func (p *part) spoil(d damage) {
 	if p.state == absent || d <= p.damage {
 		return
 	}
 	p.becomeDamaged(d)
-	c.touch(p)
+	p.touch()
 }
 
 // spoiled notes that a read met damage; other errors end the core.
-func (c *Core) spoiled(p *part, d damage, op string, err error) {
+func (p *part) spoiled(d damage, op string, err error) {
 	if isCorrupt(err) {
-		c.spoil(p, d)
+		p.spoil(d)
 		return
 	}
-	c.fail(op, err)
+	p.core.fail(op, err)
 }
 
 // tickDamaged asks to be taken out of a partition whose copy is damaged: at once
 // where nothing can be built on it, else when enough replicas remain.
-func (c *Core) tickDamaged(p *part) {
+func (p *part) tickDamaged() {
 	acting := len(p.view.Acting)
-	if !p.isActing() || p.state != whole || c.now.Mono-p.strayAt < strayAskEvery {
+	if !p.isActing() || p.state != whole || p.core.now.Mono-p.strayAt < strayAskEvery {
 		return
 	}
 	if acting > int(p.view.MinCopies) || p.damage == unfit && acting > 1 {
-		p.strayAt = c.now.Mono
-		c.askEject(p, c.cfg.Self)
+		p.strayAt = p.core.now.Mono
+		p.askEject(p.core.cfg.Self)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestCorruptEverywhere(t *testing.T) {
 			}
 			r.pass(3 * askAfter) // the others ask too, and come to an end
 			for _, h := range r.hosts {
-				if n := len(h.core.parts[0].mends); n > 0 {
+				if n := len(h.core.parts[0].mender.mends); n > 0 {
 					t.Errorf("%d servers: %v still asks", servers, h.id)
 				}
 			}

@@ -68,10 +68,10 @@ func (r *Read) again() Read {
 }
 
 // getPart is get of a part of a value.
-func (c *Core) getPart(p *part, key Key, cut Cut) (Piece, error) {
-	if c.inBatch(p, key) {
-		return CutItem(key, c.overlay[itemID{p.id, key}], cut)
+func (p *part) getPart(key Key, cut Cut) (Piece, error) {
+	if p.inBatch(key) {
+		return CutItem(key, p.core.overlay[itemID{p.id, key}], cut)
 	}
-	pc, _, err := c.st.GetPart(p.id, key, cut)
+	pc, _, err := p.core.st.GetPart(p.id, key, cut)
 	return pc, err
 }

@@ -44,40 +44,39 @@ func (c *Core) takeTurn(p *part) bool {
 
 // hush lets no new write be sequenced for a moment and reports whether none is
 // under way, or that nobody wants to wait for it any longer.
-func (c *Core) hush(p *part) bool {
-	l := p.lead
-	if c.now.Mono >= l.hushUntil && l.hushes < hushesMax {
+func (l *primary) hush() bool {
+	if l.core.now.Mono >= l.hushUntil && l.hushes < hushesMax {
 		l.hushes++
-		l.hushUntil = c.now.Mono + hushMax
+		l.hushUntil = l.core.now.Mono + hushMax
 	}
-	return len(l.waiting) == 0 || !c.hushed(l)
+	return len(l.waiting) == 0 || !l.hushed()
 }
 
-func (c *Core) hushed(l *lead) bool { return c.now.Mono < l.hushUntil }
+func (l *primary) hushed() bool { return l.core.now.Mono < l.hushUntil }
 
 // retire has a draining or a full server leave the acting replicas of p: as soon as others
 // are enough (hole 28), and as primary when its writes are answered.
-func (c *Core) retire(p *part) {
-	if !c.draining && !c.full || !p.view.IsActing(c.cfg.Self) {
+func (p *part) retire() {
+	if !p.core.draining && !p.core.full || !p.view.IsActing(p.core.cfg.Self) {
 		return
 	}
-	if c.othersUp(p) < int(p.view.MinCopies) {
+	if p.othersUp() < int(p.view.MinCopies) {
 		return
 	}
-	if p.retireAskedAt != 0 && c.now.Mono-p.retireAskedAt < askAfter {
+	if p.retireAskedAt != 0 && p.core.now.Mono-p.retireAskedAt < askAfter {
 		return
 	}
-	if !c.takeTurn(p) || p.lead != nil && p.lead.serves() && !c.hush(p) {
+	if !p.core.takeTurn(p) || p.lead != nil && p.lead.serves() && !p.lead.hush() {
 		return
 	}
-	p.retireAskedAt = c.now.Mono
-	c.askEject(p, c.cfg.Self)
+	p.retireAskedAt = p.core.now.Mono
+	p.askEject(p.core.cfg.Self)
 }
 
 // othersUp counts the acting replicas but this one that are up.
-func (c *Core) othersUp(p *part) (n int) {
+func (p *part) othersUp() (n int) {
 	for _, id := range p.view.Acting {
-		if m := c.view.Member(id); id != c.cfg.Self && m != nil && m.Up {
+		if m := p.core.view.Member(id); id != p.core.cfg.Self && m != nil && m.Up {
 			n++
 		}
 	}
@@ -98,4 +97,4 @@ func (c *Core) startWaited() bool {
 
 // mayBeReady keeps a learner that would have to wait as primary from being made it:
 // for as long as others suffice.
-func (c *Core) mayBeReady(p *part) bool { return c.startWaited() || !p.enoughCopies() }
+func (p *part) mayBeReady() bool { return p.core.startWaited() || !p.enoughCopies() }

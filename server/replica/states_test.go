@@ -44,7 +44,7 @@ var machines = map[string]machine{
 	"damage":   machineOf(damageNext, sound),
 	"primary":  machineOf(primaryNext, reconciling),
 	"follower": machineOf(followerNext, followerActing, followerSubscribed),
-	"learner":  machineOf(learnNext, subscribing),
+	"learner":  machineOf(learnerNext, subscribing),
 	"read":     machineOf(readNext, readArrived),
 	"mend":     machineOf(mendNext, mendSuspected),
 }
@@ -159,7 +159,7 @@ func TestStatesAreCompared(t *testing.T) {
 
 // TestPhasesAreChecked: a change that the table does not have ends the process.
 func TestPhasesAreChecked(t *testing.T) {
-	l := &lead{phase: settled}
+	l := &primary{phase: settled}
 	l.become(active)
 	defer func() {
 		if v, ok := recover().(invariant.Violation); !ok || v.Name != "phase" {

@@ -81,7 +81,7 @@ func (c *Core) Leased(at Instant, id ring.PartitionID) bool {
 		return false
 	}
 	c.now.Mono = max(c.now.Mono, at.Mono)
-	return c.leased(p)
+	return p.lead.leased()
 }
 
 // Committers returns the replicas that must have every committed entry: acting
