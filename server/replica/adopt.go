@@ -110,12 +110,12 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	p.stateOwed = false
 	p.held = nil
 	p.retireAskedAt = 0
-	unmended := p.mender.drop()
+	unrepaired := p.repairer.drop()
 	if l == nil {
 		return
 	}
 	l.become(termOver)
-	keep := append(l.queue, unmended...)
+	keep := append(l.queue, unrepaired...)
 	keep = append(keep, l.reads.drop()...)
 	for i := range keep {
 		keep[i].requeue()

@@ -347,7 +347,7 @@ const (
 	StatusTooFewCopies        // nothing was done; fewer than min-copies replicas act
 	StatusUnknown             // the write was sequenced but its outcome is unknown
 	StatusBusy                // nothing was done; queues are full
-	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could mend them so far
+	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could repair them so far
 	StatusExpiredID           // the request id is older than its record would be kept
 	StatusFull                // nothing was done; server Number, which can't be done without, has no room
 )

@@ -5,7 +5,7 @@ import (
 	"viewring/ring"
 )
 
-// onAppend takes entries, or a probe without any, from the term's primary.
+// onAppend applies entries, or a probe without any, from the term's primary.
 func (p *part) onAppend(from ring.ServerID, m *Message) {
 	if from != p.view.Primary() {
 		return

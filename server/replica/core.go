@@ -13,19 +13,19 @@ const (
 	historyMax       = 64              // terms kept in a partition's history
 	indexRowsMax     = 8192            // rows kept in a partition's change index
 	indexTrimEvery   = 1024            // entries between two trims
-	indexKeysMax     = 64 << 10        // keys that make a trim come earlier
-	indexBytesMin    = 8 << 10         // of rows on the disk, which may be kept however small a partition is
-	indexShare       = 16              // of what a partition takes, one part may be for its rows
-	indexPieces      = 4               // in which the rows that are kept are counted
+	indexKeysMax     = 64 << 10        // a trim comes earlier once the rows have so many keys
+	indexBytesMin    = 8 << 10         // rows of so many bytes are kept, however small the partition is
+	indexShare       = 16              // the rows may take a sixteenth of what the partition takes
+	indexPieces      = 4               // the rows that are kept are counted in so many pieces
 	deltaBytesMax    = 8 << 20         // of a delta's rows
 	windowBytesMax   = 4 << 20         // entries not yet committed, beyond which writes queue
 	windowKeptMax    = 16 << 20        // entries kept for a slow learner
 	stageBytesMax    = 32 << 20        // a delta staged in memory
 	pageBytesNormal  = 512 << 10       // items of a page
 	fetchKeysMax     = 512             // keys asked for in one Fetch
-	nameShare        = 8               // of the bytes of a name one in so many counts in a page of keys that were asked for
+	nameShare        = 8               // a name counts an eighth of its length toward the limit of a page of keys that were asked for
 	queueMax         = 4096            // requests waiting in one partition
-	queueTTL         = 2 * time.Second // a request waits so long for its partition to serve
+	queueTTL         = 2 * time.Second // that a request waits for its partition to serve
 	writeTTL         = 5 * time.Second // then a sequenced write answers "unknown"
 	resendAfter      = 250 * time.Millisecond
 	resendsMax       = 3               // doublings of resendAfter
@@ -33,7 +33,7 @@ const (
 	slowBytesPerSec  = 4 << 20         // … plus what its unacknowledged entries may take
 	askAfter         = 200 * time.Millisecond
 	recordTTL        = 15 * time.Minute
-	bornAheadMax     = time.Hour // a client's clock may run ahead so far
+	bornAheadMax     = time.Hour // that a client's clock may run ahead
 	recordGCEvery    = 5 * time.Second
 	recordGCMax      = 256  // records collected by one entry
 	recordAgeMax     = 4096 // records looked at for their age at a time
@@ -42,7 +42,7 @@ const (
 	heldPagesMax     = 16
 	strayAskEvery    = 500 * time.Millisecond
 	learnRetryAfter  = 500 * time.Millisecond
-	learnRetryMax    = 8 * time.Second // the retries of one fetch come at longer and longer intervals
+	learnRetryMax    = 8 * time.Second // the interval between retries of one fetch doubles up to this
 	learnerKeepAlive = 200 * time.Millisecond
 )
 
@@ -95,7 +95,7 @@ type Core struct {
 	nonces       uint64
 	deferred     []deferredFetch
 	moved        struct{ full, delta, keys, mismatches uint64 }
-	mending      struct{ found, mended, lost uint64 }
+	corrupt      struct{ found, repaired, lost uint64 }
 }
 
 type itemID struct {
@@ -203,7 +203,7 @@ func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
 	}
 }
 
-// Step takes a partition's message from another server.
+// Step handles a partition's message from another server.
 func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 	c.enter(at)
 	p := c.part(m.Partition)
@@ -223,7 +223,7 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 			p.learn.step(from, m)
 		}
 	case MsgMendAsk, MsgMend:
-		p.mender.step(from, m)
+		p.repairer.step(from, m)
 	default:
 		p.step(from, m)
 	}
@@ -304,7 +304,7 @@ func (p *part) wipe() {
 	if p.damage != sound {
 		move(damageNext, &p.damage, sound)
 	}
-	p.mender.drop() // nothing waits for them: a copy that acts is not dropped within its term
+	p.repairer.drop() // nothing waits for them: a copy that acts is not dropped within its term
 	p.touch()
 }
 

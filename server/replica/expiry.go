@@ -15,19 +15,19 @@ import (
 const (
 	clockOffMax       = time.Second            // off the median of the servers' clocks
 	clockRoundTripMax = 500 * time.Millisecond // a slower answer says too little of the clock
-	clockKeptMin      = 3 * time.Second        // how long what was heard of a clock counts, or L if that is longer
+	clockKeptMin      = 3 * time.Second        // a measurement of a clock counts for so long, or for L if that is longer
 )
 
 // clock is what a lane knows of another server's wall clock.
 type clock struct {
-	base  int64         // what it shows at instant 0 of our monotonic clock, unix ms; 0 = unknown
-	heard time.Duration // when that was measured
+	base       int64         // what it shows at instant 0 of our monotonic clock, unix ms; 0 = unknown
+	measuredAt time.Duration // by our monotonic clock
 }
 
 // noteClock keeps what a promise said of its giver's clock.
 func (q *peer) noteClock(pr *Promise) {
-	if pr.ClockBase != 0 && pr.Heard >= q.clock.heard {
-		q.clock = clock{base: pr.ClockBase, heard: pr.Heard}
+	if pr.ClockBase != 0 && pr.Heard >= q.clock.measuredAt {
+		q.clock = clock{base: pr.ClockBase, measuredAt: pr.Heard}
 	}
 }
 
@@ -66,7 +66,7 @@ func (c *Core) clockOffsets() (offsets []int64, up int) {
 		}
 		up++
 		q := c.peers[m.ID]
-		if q != nil && q.clock.base != 0 && c.now.Mono-q.clock.heard <= max(clockKeptMin, c.view.LeaseTTL) {
+		if q != nil && q.clock.base != 0 && c.now.Mono-q.clock.measuredAt <= max(clockKeptMin, c.view.LeaseTTL) {
 			offsets = append(offsets, q.clock.base+c.now.Mono.Milliseconds()-c.now.Wall)
 		}
 	}
@@ -123,7 +123,7 @@ func (l *primary) expire(key Key) {
 	}
 }
 
-// Expire takes the sweeper's word that a key's expiry has passed; the core looks
+// Expire accepts the sweeper's word that a key's expiry has passed; the core looks
 // again. It does nothing where writes would wait.
 func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	c.enter(at)
@@ -131,7 +131,7 @@ func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	if p == nil || p.lead == nil || !p.enoughCopies() {
 		return
 	}
-	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.hushed() {
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.quiesced() {
 		return
 	}
 	p.lead.expire(key)

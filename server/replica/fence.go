@@ -13,7 +13,7 @@ import (
 // A fence keeps the former holder of a lock from writing when it wakes up (Kleppmann,
 // "How to do distributed locking", 2016). The highest token that a partition has seen
 // of a lock is an item of the system space, written in the entry of the request that
-// brought it: it is replicated, copied, digested and mended like a value, and is never
+// brought it: it is replicated, copied, digested and repaired like a value, and is never
 // deleted, because nobody knows how long a holder sleeps.
 
 // fencePrefix begins the names of these items. It is longer than a request record's

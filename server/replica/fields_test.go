@@ -8,7 +8,7 @@ import (
 )
 
 // brokenFields returns which of the invariants do not hold that stand beside the fields of
-// a core's parts, primaries, readers, learners and menders. A rig looks after each turn.
+// a core's parts, primaries, readers, learners and repairers. A rig looks after each turn.
 func brokenFields(c *Core) (broken []string) {
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -34,8 +34,8 @@ func brokenFields(c *Core) (broken []string) {
 		check(p.lead == nil || p.role == rolePrimary, "a primary in role %d", p.role)
 		check(p.learn == nil || p.role == roleLearner, "a learner in role %d", p.role)
 		check(len(p.held) <= heldPagesMax, "%d pages held", len(p.held))
-		mends := len(p.mender.mends)
-		check(mends == 0 || mends <= mendsMax && p.state == whole && p.isActing(), "%d mends, the copy is %v, role %d", mends, p.state, p.role)
+		repairs := len(p.repairer.repairs)
+		check(repairs == 0 || repairs <= repairsMax && p.state == whole && p.isActing(), "%d repairs, the copy is %v, role %d", repairs, p.state, p.role)
 		if p.lead != nil {
 			brokenPrimary(p.lead, check)
 		}
@@ -94,7 +94,7 @@ func TestFieldsAreChecked(t *testing.T) {
 		"dirty":         func(p *part) { p.dirty = true },
 		"term":          func(p *part) { p.term++ },
 		"a learner in":  func(p *part) { p.learn = &learner{} },
-		"mends":         func(p *part) { p.state, p.mender.mends = absent, map[Key]*mend{"k": {}} },
+		"repairs":       func(p *part) { p.state, p.repairer.repairs = absent, map[Key]*repair{"k": {}} },
 		"acting follow": func(p *part) { p.lead.followers = nil },
 		"window":        func(p *part) { p.lead.windowFirst++ },
 		"in flight":     func(p *part) { p.lead.flightBytes++ },

@@ -103,7 +103,7 @@ func (c *Core) roomFlag() uint8 {
 	return 0
 }
 
-// noteRoom takes what a follower says of its room.
+// noteRoom notes what a follower says of its room.
 func (c *Core) noteRoom(f *follower, flags uint8) {
 	if full := flags&flagNoRoom != 0; full != f.full {
 		f.full, f.fullSince = full, c.now.Mono

@@ -41,7 +41,7 @@ func (l *primary) considerHandoff() {
 	if !durable || l.handoffAskedAt != 0 && l.core.now.Mono-l.handoffAskedAt < askAfter {
 		return
 	}
-	if want[0] != l.core.cfg.Self && !(l.core.takeTurn(l.part) && l.hush()) {
+	if want[0] != l.core.cfg.Self && !(l.core.claimTurn(l.part) && l.quiesce()) {
 		return // asked for as soon as the writes under way are answered
 	}
 	l.handoffAskedAt = l.core.now.Mono

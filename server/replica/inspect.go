@@ -22,7 +22,7 @@ func (c *Core) Detail(id ring.PartitionID) Detail {
 	if p == nil {
 		return Detail{}
 	}
-	d := Detail{Term: p.term, Mending: len(p.mender.mends),
+	d := Detail{Term: p.term, Mending: len(p.repairer.repairs),
 		State: p.state.String(),
 		Role:  [...]string{roleNone: "none", rolePrimary: "primary", roleBackup: "backup", roleLearner: "learner"}[p.role]}
 	if p.role == roleNone && p.state != absent {

@@ -179,9 +179,9 @@ func TestUnreadableTail(t *testing.T) {
 	}
 }
 
-// TestBlindDelta: a member of W with a bad block comes back below min-copies. It must
+// TestUnknownDigest: a member of W with a bad block comes back below min-copies. It must
 // not be wiped, and takes the newer state of what it cannot read.
-func TestBlindDelta(t *testing.T) {
+func TestUnknownDigest(t *testing.T) {
 	r := tailed(t, 2)
 	r.change(actingAre(1)) // s2 is the one without the tail, and away
 	r.host(2).spoilKey("k")

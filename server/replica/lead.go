@@ -66,8 +66,8 @@ type primary struct {
 	collectedAt time.Duration // old ones were last looked for
 
 	handoffAskedAt time.Duration // 0 = never
-	hushUntil      time.Duration // new writes wait, see hush
-	hushes         int           // how often they did
+	quiesceUntil   time.Duration // new writes wait, see quiesce
+	pauses         int           // how often they did
 
 	notice   bool          // the commit moved, which followers may not know yet
 	noticeAt time.Duration // when it began to be so
@@ -79,7 +79,7 @@ func newPrimary(p *part) *primary {
 	return l
 }
 
-// step takes a message to a primary.
+// step handles a message to a primary.
 func (l *primary) step(from ring.ServerID, m *Message) {
 	switch m.Type {
 	case MsgState:

@@ -67,23 +67,23 @@ type learner struct {
 	// What is being built. Invariant: while copying log is the part's own, which is in
 	// place; while staging it is stagedLog, and rows, stage and cut say what the batch does
 	// that swaps it in. In the other phases it is not used.
-	log       *logState
-	stagedLog logState
-	stage     map[Key][]byte
-	rows      []Row
-	cut       uint64 // the part's own log goes on from here: what it has above is dropped
-	bytes     int    // of stage and rows
-	blind     bool   // the stage replaces what cannot be read: the digest is the primary's word
+	log           *logState
+	stagedLog     logState
+	stage         map[Key][]byte
+	rows          []Row
+	cut           uint64 // the part's own log goes on from here: what it has above is dropped
+	bytes         int    // of stage and rows
+	digestUnknown bool   // the stage replaces what cannot be read: the digest is the primary's word
 
 	// What is still to come. Invariant: a key is missing until a page of a state at or
 	// above its seq has brought it.
-	missing    map[Key]uint64
-	wanted     []Key           // missing keys in the order to be fetched; may list settled ones
-	tombs      map[Key]Version // of deletes since S, against older pages. Invariant: none is added once cursorDone
-	cursor     Key
-	cursorDone bool
-	taken      uint64 // greatest q of a page taken. Invariant: not ready before log has come there
-	loose      uint64 // greatest q that its source did not know to be committed
+	missing       map[Key]uint64
+	wanted        []Key           // missing keys in the order to be fetched; may list keys that are not missing any more
+	tombs         map[Key]Version // of deletes since S, against older pages. Invariant: none is added once cursorDone
+	cursor        Key
+	cursorDone    bool
+	pagedTo       uint64 // greatest q of a page taken. Invariant: not ready before log has come there
+	uncommittedTo uint64 // greatest q that its source did not know to be committed
 
 	// The Fetch under way. Invariant: at most one.
 	nonce    uint64 // 0 = none
@@ -119,7 +119,7 @@ func (c *Core) selfInView() *ring.Member {
 	return c.view.Member(c.cfg.Self)
 }
 
-// step takes a message to a learner.
+// step handles a message to a learner.
 func (l *learner) step(from ring.ServerID, m *Message) {
 	switch m.Type {
 	case MsgSubscribed:
@@ -183,7 +183,7 @@ func (l *learner) onSubscribed(from ring.ServerID, m *Message) {
 		return
 	case full:
 		l.beginFull(m)
-	case l.part.state == learning && m.Floor < l.loose:
+	case l.part.state == learning && m.Floor < l.uncommittedTo:
 		l.startOver = true
 		l.subscribe()
 		return
@@ -257,7 +257,7 @@ func (l *learner) beginDelta(m *Message) bool {
 	return true
 }
 
-// miss puts keys on the missing list: a page settles them from need on.
+// miss puts keys on the missing list, until a page of a state at need or later brings them.
 func (l *learner) miss(keys []Key, need uint64) {
 	for _, k := range keys {
 		if _, ok := l.missing[k]; !ok {
@@ -267,7 +267,7 @@ func (l *learner) miss(keys []Key, need uint64) {
 	}
 }
 
-// learnerAppend takes live entries.
+// onAppend applies live entries.
 func (l *learner) onAppend(m *Message) {
 	if l.phase == subscribing {
 		return
@@ -324,7 +324,7 @@ func (l *learner) applyLive(e *Entry) bool {
 		switch {
 		case v.Compare(e.Version) >= 0:
 		case v == w.Before:
-			l.take(w.Key, stored, w.Item)
+			l.set(w.Key, stored, w.Item)
 			if w.Item == nil && !l.cursorDone {
 				l.tombs[w.Key] = e.Version
 			}
@@ -351,7 +351,7 @@ func (l *learner) startAgain(d damage, op string, err error) {
 		l.core.fail(op, err)
 		return
 	}
-	l.core.mending.found++
+	l.core.corrupt.found++
 	l.part.becomeDamaged(d)
 	l.startOver = l.part.worthless()
 	l.resubscribeAt()
@@ -367,8 +367,8 @@ func (l *learner) learned(key Key) ([]byte, error) {
 	return l.part.get(key)
 }
 
-// take makes item the copy's state of key.
-func (l *learner) take(key Key, old, item []byte) {
+// set makes item the copy's state of key.
+func (l *learner) set(key Key, old, item []byte) {
 	l.core.accountItems(l.log, key, old, item)
 	if l.phase == staging {
 		l.stage[key] = slices.Clone(item) // it may be a small part of a large frame
@@ -411,10 +411,10 @@ func rowsBytes(rows []Row) (n int) {
 // its digest is the primary's at the same seq.
 func (l *learner) checkReady() {
 	if !l.copies() || !l.cursorDone || len(l.missing) > 0 ||
-		l.log.last.Seq < l.taken || l.headSeq != l.log.last.Seq {
+		l.log.last.Seq < l.pagedTo || l.headSeq != l.log.last.Seq {
 		return
 	}
-	if l.blind {
+	if l.digestUnknown {
 		l.log.digest = l.headDigest
 	}
 	if l.headDigest != l.log.digest {
@@ -446,7 +446,7 @@ func (l *learner) swap() {
 	l.part.touch()
 }
 
-// learnerDurable acknowledges: a copy is ready once its being whole is durable.
+// onDurable acknowledges: a copy is ready once its being whole is durable.
 // Marks from before the swap do not come here.
 func (l *learner) onDurable() {
 	if l.phase == swapping {
@@ -466,7 +466,7 @@ func (l *learner) keepAlive(flags uint8) {
 	l.part.send(l.part.view.Primary(), &Message{Type: MsgAck, Flags: flags, Sub: l.sub, Seq: l.log.last.Seq})
 }
 
-// tickLearner repeats what got no answer.
+// tick repeats what got no answer.
 func (l *learner) tick() {
 	waited := l.core.now.Mono - l.askedAt
 	switch l.phase {

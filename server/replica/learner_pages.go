@@ -40,7 +40,7 @@ func (c *Core) nextNonce() uint64 {
 	return c.cfg.Incarnation<<32 | c.nonces
 }
 
-// nextWanted takes missing keys off the list; what the page does not settle is
+// nextWanted removes missing keys from the list; what the page does not bring is
 // put back by onPage or by the retry.
 func (l *learner) nextWanted() []Key {
 	var keys []Key
@@ -60,7 +60,7 @@ func (l *learner) nextWanted() []Key {
 	return keys
 }
 
-// onPage takes what a source had at q.
+// onPage applies what a source had at q.
 func (l *learner) onPage(m *Message) {
 	if !l.copies() || l.nonce == 0 || m.Digest != l.nonce {
 		return
@@ -71,7 +71,7 @@ func (l *learner) onPage(m *Message) {
 	}
 	l.failures = 0
 	for _, it := range m.Items {
-		if !l.takePaged(it, m.Seq) {
+		if !l.applyPaged(it, m.Seq) {
 			return
 		}
 	}
@@ -79,9 +79,9 @@ func (l *learner) onPage(m *Message) {
 		l.cursor = m.Cursor
 		l.cursorDone = m.Flags&flagDone != 0
 	}
-	l.taken = max(l.taken, m.Seq)
+	l.pagedTo = max(l.pagedTo, m.Seq)
 	if m.Seq > m.Commit {
-		l.loose = max(l.loose, m.Seq)
+		l.uncommittedTo = max(l.uncommittedTo, m.Seq)
 	}
 	if l.stageFull() {
 		return
@@ -102,15 +102,15 @@ func intact(items []PageItem) bool {
 	return true
 }
 
-// takePaged takes one item of a page at q, unless what is here is newer.
-func (l *learner) takePaged(it PageItem, q uint64) bool {
+// applyPaged applies one item of a page at q, unless what is here is newer.
+func (l *learner) applyPaged(it PageItem, q uint64) bool {
 	old, err := l.learned(it.Key)
 	if err == nil {
 		_, err = versionOf(old)
 	}
 	if isCorrupt(err) && l.phase == staging && l.part.mustKeep() {
 		old, err = it.Item, nil // digest and counts stay as they are
-		l.blind = true
+		l.digestUnknown = true
 	}
 	if err != nil {
 		l.startAgain(damaged, "read copy", err)
@@ -132,7 +132,7 @@ func (l *learner) takePaged(it PageItem, q uint64) bool {
 			return true
 		}
 	}
-	l.take(it.Key, old, it.Item)
+	l.set(it.Key, old, it.Item)
 	if it.Key.Space() == SpaceUser { // what people count; request records come along
 		l.core.moved.keys++
 	}

@@ -29,10 +29,10 @@ type part struct {
 	index    rowCounts
 
 	// Who does the work of the role. Invariant: lead is nil unless role is rolePrimary, and
-	// learn unless it is roleLearner. Both end with the term, and so do the mends.
-	lead   *primary
-	learn  *learner
-	mender mender
+	// learn unless it is roleLearner. Both end with the term, and so do the repairs.
+	lead     *primary
+	learn    *learner
+	repairer repairer
 
 	// As a source of copies and suffixes.
 	stateOwed bool          // backup: a State goes out when everything is durable
@@ -81,7 +81,7 @@ type rowCounts struct {
 func newPart(c *Core, id ring.PartitionID) *part {
 	p := &part{core: c, id: id}
 	p.holds = make(map[ring.ServerID]time.Duration)
-	p.mender = mender{core: c, part: p}
+	p.repairer = repairer{core: c, part: p}
 	return p
 }
 
@@ -98,7 +98,7 @@ func (p *part) become(next copyState) {
 	}
 }
 
-// step takes a message that is neither a primary's, nor a learner's, nor about a mend.
+// step handles a message that is neither for a primary or a learner, nor about a repair.
 func (p *part) step(from ring.ServerID, m *Message) {
 	switch m.Type {
 	case MsgNewTerm:

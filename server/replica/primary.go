@@ -44,7 +44,7 @@ func (p *part) applyEntry(e *Entry) {
 		}
 		p.log.account(w.Key, w.Before, after, int(w.Shrinks), grows)
 		p.put(w.Key, w.Item, presence(w.Before))
-		p.mender.healed(w.Key)
+		p.repairer.healed(w.Key)
 	}
 	p.log.advance(e.Version)
 	p.putEntryRow(e)

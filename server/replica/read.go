@@ -20,7 +20,7 @@ type reader struct {
 	askedConfirm time.Duration // when it was sent
 }
 
-// Read takes a client's read. It comes out of a Ready once the key may be read,
+// Read accepts a client's read. It comes out of a Ready once the key may be read,
 // and is answered through Served.
 func (c *Core) Read(at Instant, r Read) {
 	c.enter(at)
@@ -136,7 +136,7 @@ func (rd *reader) askConfirm() {
 	rd.core.out.ToLeader = append(rd.core.out.ToLeader, LeaderRequest{Kind: AskConfirm, Partition: rd.part.id, Term: rd.part.term, Token: rd.core.confirmToken})
 }
 
-// Confirmed takes the answer to AskConfirm; ok is false when the view leader
+// Confirmed accepts the answer to AskConfirm; ok is false when the view leader
 // could not be asked.
 func (c *Core) Confirmed(at Instant, token uint64, ok bool) {
 	c.enter(at)
@@ -167,7 +167,7 @@ func (rd *reader) confirmed(ok bool) {
 	}
 }
 
-// release takes the reads that wait for no later entry of their key than seq. Others
+// release removes, and returns, the reads that wait for no later entry of their key than seq. Others
 // came after that one, maybe from a client whose own write it is.
 func (rd *reader) release(key Key, seq uint64, item []byte) (readers []Read) {
 	waiting := rd.blocked[key]
@@ -224,7 +224,7 @@ func (rd *reader) drop() (waited []queued) {
 	return waited
 }
 
-// Served takes back reads with what the store had. at must be later than the
+// Served accepts reads back with what the store had. at must be later than the
 // fetching: the term, the lease and the key are looked at again, and what does
 // not hold any more is read once more.
 func (c *Core) Served(at Instant, rs []Read) {
@@ -264,7 +264,7 @@ func (rd *reader) served(r *Read) {
 		rd.start(fresh)
 	case err != nil:
 		fresh := r.again()
-		rd.part.mender.await(r.Key, queued{since: rd.core.now.Mono, read: &fresh})
+		rd.part.repairer.await(r.Key, queued{since: rd.core.now.Mono, read: &fresh})
 	case !pc.Version.IsZero() && rd.core.expired(&pc.Item):
 		rd.readExpired(r)
 	default:

@@ -45,14 +45,14 @@ func (l *primary) tryReconcile() {
 	if l.phase != reconciling || !l.part.quiet() {
 		return
 	}
-	longest, heard := (*follower)(nil), true
+	longest, answered := (*follower)(nil), true
 	commit := l.part.commit
 	for _, f := range l.followers {
 		if !f.acting() {
 			continue
 		}
 		if f.state == nil {
-			heard = false
+			answered = false
 			continue
 		}
 		commit = max(commit, f.state.Commit)
@@ -61,7 +61,7 @@ func (l *primary) tryReconcile() {
 		}
 	}
 	switch {
-	case !heard:
+	case !answered:
 		return
 	case longest != nil:
 		l.part.send(longest.id, &Message{Type: MsgSuffixAsk, Prev: l.part.log.last})
@@ -276,7 +276,7 @@ func (p *part) applySuffix(m *Message) {
 			return
 		}
 		p.put(it.Key, it.Item, NotKnown)
-		p.mender.healed(it.Key)
+		p.repairer.healed(it.Key)
 	}
 	for _, row := range m.Rows {
 		p.putRow(row)

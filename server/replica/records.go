@@ -91,7 +91,7 @@ func recordKey(slot uint16, id RequestID) Key {
 // loadRecords reads the partition's records; false when it can't, or can't yet.
 func (l *primary) loadRecords() bool {
 	if at := l.unloadedAt; at != 0 && l.core.now.Mono-at < askAfter {
-		return false // one of them is being mended
+		return false // one of them is being repaired
 	}
 	first, _ := ring.SlotRange(l.part.id, len(l.core.view.Partitions))
 	rs := &records{slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
@@ -112,7 +112,7 @@ func (l *primary) loadRecords() bool {
 	return true
 }
 
-// load takes in one of the stored records.
+// load adds one of the stored records.
 func (rs *records) load(key Key, item []byte, mono time.Duration) error {
 	switch {
 	case isFence(key):

@@ -117,7 +117,7 @@ func (p *part) onFetch(from ring.ServerID, m *Message) {
 func isCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }
 
 // pageKeys reads the keys that a learner asks for. Most of what changed long ago may be
-// gone by now, request records above all: so names fill a page slowly.
+// gone by now, request records above all: so a name counts less than a value.
 func (p *part) pageKeys(m, page *Message) error {
 	bytes := uint64(0)
 	var bad error
@@ -125,7 +125,7 @@ func (p *part) pageKeys(m, page *Message) error {
 		item, err := p.get(k)
 		if isCorrupt(err) {
 			bad = err
-			p.mender.begin(k)
+			p.repairer.begin(k)
 			continue
 		}
 		if err != nil {
@@ -152,7 +152,7 @@ func (p *part) pageScan(m, page *Message) error {
 			return false
 		}
 		if _, bad = DecodeItem(key, item); bad != nil {
-			p.mender.begin(key)
+			p.repairer.begin(key)
 			return false
 		}
 		page.Items = append(page.Items, PageItem{Key: key, Item: item})

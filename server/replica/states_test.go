@@ -46,7 +46,7 @@ var machines = map[string]machine{
 	"follower": machineOf(followerNext, followerActing, followerSubscribed),
 	"learner":  machineOf(learnerNext, subscribing),
 	"read":     machineOf(readNext, readArrived),
-	"mend":     machineOf(mendNext, mendSuspected),
+	"repair":   machineOf(repairNext, repairSuspected),
 }
 
 // transitions lists what a machine can do, as a diagram's lines without their labels.

@@ -21,7 +21,7 @@ type Stats struct {
 // Stats counts. It does no I/O.
 func (c *Core) Stats() Stats {
 	s := Stats{FullCopies: c.moved.full, DeltaCopies: c.moved.delta, CopiedKeys: c.moved.keys, DigestMismatches: c.moved.mismatches,
-		Corrupt: c.mending.found, Mended: c.mending.mended, Unmendable: c.mending.lost}
+		Corrupt: c.corrupt.found, Mended: c.corrupt.repaired, Unmendable: c.corrupt.lost}
 	for _, p := range c.parts {
 		s.Keys += p.log.keys
 		s.Bytes += p.log.bytes

@@ -13,8 +13,8 @@ func (c *Core) Tick(at Instant) {
 		}
 		p.retire()
 		p.offer()
-		if len(p.mender.mends) > 0 {
-			p.mender.tick()
+		if len(p.repairer.repairs) > 0 {
+			p.repairer.tick()
 		}
 		if p.damage != sound {
 			p.tickDamaged()

@@ -8,7 +8,7 @@ import (
 	"viewring/internal/invariant"
 )
 
-// Propose takes a client's mutation. It is answered once: after it is durable
+// Propose accepts a client's mutation. It is answered once: after it is durable
 // on every acting replica, or with the reason why nothing was done, or with
 // StatusUnknown.
 func (c *Core) Propose(at Instant, r Request) {
@@ -25,7 +25,7 @@ func (c *Core) Propose(at Instant, r Request) {
 		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
 		return
 	}
-	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.hushed() {
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.quiesced() {
 		p.lead.enqueue(queued{since: at.Mono, write: &r})
 		return
 	}
@@ -51,14 +51,14 @@ func (l *primary) enqueue(q queued) {
 
 // drainQueue serves what waited for the partition or for room in the window.
 func (l *primary) drainQueue() {
-	for l.serves() && len(l.queue) > 0 && l.flightBytes <= l.core.cfg.Limits.FlightBytes && !l.hushed() {
+	for l.serves() && len(l.queue) > 0 && l.flightBytes <= l.core.cfg.Limits.FlightBytes && !l.quiesced() {
 		q := l.queue[0]
 		l.queue = l.queue[1:]
 		l.serve(q)
 	}
 }
 
-// serve takes up a request that waited.
+// serve executes a request that waited.
 func (l *primary) serve(q queued) {
 	switch {
 	case q.read != nil:
@@ -105,7 +105,7 @@ func (l *primary) present(key Key, r *Request) (Item, bool) {
 		it, err = DecodeItem(key, stored)
 	}
 	if err != nil {
-		l.part.mender.await(key, queued{since: l.core.now.Mono, write: r})
+		l.part.repairer.await(key, queued{since: l.core.now.Mono, write: r})
 	}
 	return it, err == nil
 }

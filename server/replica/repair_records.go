@@ -1,16 +1,16 @@
 package replica
 
 // doWithout decides what becomes of a primary that cannot read all records. While
-// others act, it waits: for a key to be mended, or for its own leaving. Alone, it
+// others act, it waits: for a key to be repaired, or for its own leaving. Alone, it
 // serves without: reads, learners, and mutations whose ids cannot be among those of
-// the records that it lacks. When others act again, they mend it.
+// the records that it lacks. When others act again, they repair it.
 func (l *primary) doWithout(rs *records, unread []Key, err error) bool {
 	if err != nil && !isCorrupt(err) {
 		l.core.fail("load request records", err)
 		return false
 	}
 	for _, key := range unread {
-		l.part.mender.begin(key)
+		l.part.repairer.begin(key)
 	}
 	if err != nil {
 		l.part.spoil(unfit)

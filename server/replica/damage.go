@@ -11,7 +11,7 @@ type damage byte
 
 const (
 	sound   damage = iota
-	damaged        // a range cannot be read: keys are mended one by one, until others can do without the copy
+	damaged        // a range cannot be read: keys are repaired one by one, until others can do without the copy
 	unfit          // meta, index or log cannot be read: nothing can be built on the copy
 )
 
@@ -71,7 +71,7 @@ func (p *part) tickDamaged() {
 	}
 }
 
-// loadMetas takes over what a former process left behind. A meta that cannot be
+// loadMetas loads what a former process left behind. A meta that cannot be
 // read makes its partition unfit: the copy is there, and worth nothing.
 func (c *Core) loadMetas() error {
 	var bad error
@@ -84,7 +84,7 @@ func (c *Core) loadMetas() error {
 		switch {
 		case b == nil || isCorrupt(err):
 			p.becomeDamaged(unfit)
-			c.mending.found++
+			c.corrupt.found++
 			return true
 		case err != nil:
 			bad = fmt.Errorf("partition %d: %w", id, err)
