@@ -56,6 +56,11 @@ func brokenPrimary(l *primary, check func(ok bool, format string, args ...any)) 
 		if f.acting() {
 			acting++
 		}
+		if l.phase != reconciling {
+			tail := !f.acting() && !p.enoughCopies()
+			check((f.match < f.next || tail) && f.next <= p.log.last.Seq+1 && f.told <= p.commit, "%v has %d, gets %d next and knows commit %d", f.id, f.match, f.next, f.told)
+			check(!f.acting() || f.state != nil, "%v acts, and its State is not known", f.id)
+		}
 		check(f.acting() || l.serves(), "a learner follows a primary that is %v", l.phase)
 		check(!l.serves() || !f.joint() || f.match+1 >= l.windowFirst || l.phase == mute, "%v needs what is before the window", f.id)
 	}

@@ -48,18 +48,22 @@ func (f *follower) joint() bool { return f.acting() || f.proposed() }
 // follower is another replica as its primary sees it.
 type follower struct {
 	id          ring.ServerID
-	incarnation uint64
+	incarnation uint64 // it is dropped, or ejected, when the view has another one
 	phase       followerPhase
-	sub         uint64        // learner: number of the subscription, the learner's choice
-	state       *Message      // its State in this term
+	sub         uint64   // of a learner: number of the subscription, the learner's choice
+	state       *Message // of an acting one: its State in this term. Invariant: there once the primary has settled
+
+	// What it has. Invariant: match < next ≤ log.last.Seq+1 once the primary has settled;
+	// only a learner that returns below min-copies may have more than the primary, a tail.
 	match       uint64        // durable there; of a learner that is not ready yet, what it has
 	matchDigest uint64        // at match
 	next        uint64        // seq to send next
-	told        uint64        // commit last sent
+	told        uint64        // commit last sent. Invariant: ≤ commit
 	movedAt     time.Duration // match last grew, or nothing was owed
 	resentAt    time.Duration
 	resends     uint8 // since it last moved
-	full        bool  // it has no room for more
+
+	full        bool // it has no room for more
 	fullSince   time.Duration
 	askedRoomAt time.Duration // it was last made to say whether it still is
 }
@@ -100,7 +104,7 @@ func (l *primary) dropFollower(id ring.ServerID) {
 func (l *primary) tickFollower(f *follower, tell bool) bool {
 	owed := f.match < f.next-1
 	silent := l.core.now.Mono - f.movedAt
-	ejecting := owed && (f.joint()) && silent > l.patience()
+	ejecting := owed && f.joint() && silent > l.patience()
 	if ejecting {
 		l.eject(f.id)
 	}
