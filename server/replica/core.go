@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"viewring/internal/invariant"
 	"viewring/ring"
 )
 
@@ -64,38 +63,45 @@ type Config struct {
 	LeaseSeen time.Duration
 }
 
-// Core keeps the partitions of one lane. It is not safe for concurrent use.
+// Core keeps the partitions of one lane: it has what they share, and each part has the
+// rest. It is not safe for concurrent use.
 type Core struct {
 	cfg       Config
 	st        Storage
-	now       Instant
-	startedAt time.Duration
-	err       error
+	now       Instant       // of the call under way
+	startedAt time.Duration // of this process, see startWaited
+	err       error         // the first failure of the storage
 
-	view  *ring.View
+	view  *ring.View // nil before the first. Invariant: its epoch only grows (I6)
 	table *ring.Table
-	parts []*part // index: id / Lanes
+	parts []*part // index: id / Lanes. Invariant: each that the view has; those of an earlier, longer view stay
 	peers map[ring.ServerID]*peer
 
-	batch   *Batch            // being filled; nil when empty
+	// The batch being filled, and those handed out.
+	batch   *Batch            // nil when empty
 	overlay map[itemID][]byte // what batch does to items, not yet in st
 	number  uint64            // of the last batch begun
-	dirty   []*part           // whose meta goes into batch
-	toSend  []*part           // primaries with entries to send
-	marks   []mark            // batches handed out, not yet durable
+	dirty   []*part           // whose meta goes into batch. Invariant: those with their flag dirty
+	marks   []mark            // of batches not yet durable. Invariant: in the order of their numbers
 
-	confirms     map[uint64]*part
-	confirmToken uint64
-	draining     bool // the view wants this server to retire
-	turns        []turn
-	full         bool // the disk nearly is
-	fullSince    time.Duration
-	out          Ready
-	sizes        sizes
-	nonces       uint64
-	deferred     []deferredFetch
-	moved        struct{ full, delta, keys, mismatches uint64 }
-	corrupt      struct{ found, repaired, lost uint64 }
+	// What the next Ready hands out.
+	out    Ready
+	sizes  sizes
+	toSend []*part // primaries with entries to send. Invariant: those with their flag sending
+
+	confirms     map[uint64]*part // by token: questions to the view leader without an answer
+	confirmToken uint64           // of the last one
+	nonces       uint64           // of this start, see nextNonce
+	deferred     []deferredFetch  // until batch is visible in st
+
+	draining  bool // the view wants this server to retire
+	full      bool // the disk nearly is
+	fullSince time.Duration
+	turns     []turn // partitions that change hands. Invariant: at most turnsMax
+
+	// Since the start, for Stats.
+	moved   struct{ full, delta, keys, mismatches uint64 }
+	corrupt struct{ found, repaired, lost uint64 }
 }
 
 type itemID struct {
@@ -108,15 +114,6 @@ type peer struct {
 	promise Promise
 	done    uint64
 	clock   clock
-}
-
-// mark says what of a partition is durable once a batch is.
-type mark struct {
-	number     uint64
-	p          *part
-	generation uint64
-	last       Version
-	digest     uint64
 }
 
 // NewCore returns a core with the partitions that st has. It serves nothing
@@ -229,12 +226,6 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 	}
 }
 
-// send hands out a message of partition p.
-func (p *part) send(to ring.ServerID, m *Message) {
-	m.Partition, m.Term = p.id, p.term
-	p.core.out.Send = grow(p.core.out.Send, p.core.sizes.send, Envelope{To: to, Msg: m})
-}
-
 func (c *Core) answer(a Answer) { c.out.Answers = grow(c.out.Answers, c.sizes.answers, a) }
 
 // op adds an operation to the batch being filled.
@@ -244,68 +235,6 @@ func (c *Core) op(o StoreOp) {
 		c.batch = &Batch{Number: c.number}
 	}
 	c.batch.Ops = grow(c.batch.Ops, c.sizes.ops, o)
-}
-
-// put stores an item, or deletes it where item is nil. known is of what the copy had before.
-func (p *part) put(key Key, item []byte, known Presence) {
-	if item == nil {
-		p.core.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key, Known: known})
-	} else {
-		p.core.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item, Known: known})
-	}
-	p.core.overlay[itemID{p.id, key}] = item
-}
-
-// get returns the stored item at the head of the log.
-func (p *part) get(key Key) ([]byte, error) {
-	if p.inBatch(key) {
-		return p.core.overlay[itemID{p.id, key}], nil // nil too where the batch has emptied the partition
-	}
-	return p.core.st.Get(p.id, key)
-}
-
-// inBatch reports whether the batch being filled says what a key has.
-func (p *part) inBatch(key Key) bool {
-	_, ok := p.core.overlay[itemID{p.id, key}]
-	return ok || p.wiping == p.core.number && p.core.batch != nil && p.wiping > 0
-}
-
-// putRow stores an index row.
-func (p *part) putRow(row Row) {
-	p.core.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(make([]byte, 0, rowsBytes([]Row{row})), row)})
-}
-
-// putEntryRow stores the index row of an entry.
-func (p *part) putEntryRow(e *Entry) {
-	p.core.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: e.Version.Seq, Value: e.appendRow(make([]byte, 0, e.rowBytes()))})
-}
-
-// touch makes p's meta part of the batch being filled.
-func (p *part) touch() {
-	if !p.dirty {
-		p.dirty = true
-		p.core.dirty = append(p.core.dirty, p)
-	}
-}
-
-// wipe drops everything stored of p.
-func (p *part) wipe() {
-	p.core.op(StoreOp{Kind: WipePartition, Partition: p.id})
-	for id := range p.core.overlay {
-		if id.p == p.id {
-			delete(p.core.overlay, id)
-		}
-	}
-	p.wiping = p.core.number
-	p.generation++
-	p.become(absent)
-	p.log, p.commit, p.floor = logState{}, 0, 0
-	p.durable, p.durableDigest, p.commitSaved = 0, 0, 0
-	if p.damage != sound {
-		move(damageNext, &p.damage, sound)
-	}
-	p.repairer.drop() // nothing waits for them: a copy that acts is not dropped within its term
-	p.touch()
 }
 
 // Ready returns what there is to do since the last call; false when nothing.
@@ -360,17 +289,6 @@ func grow[T any](list []T, usual int, one T) []T {
 	return append(list, one)
 }
 
-// flushMeta writes p's meta into the batch and notes what its sync will mean.
-func (p *part) flushMeta() {
-	p.dirty = false
-	if p.state != absent {
-		p.core.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(make([]byte, 0, metaBytes+metaTermBytes*len(p.log.history)), p.meta)})
-	}
-	p.commitSaved, p.savedAt = p.commit, p.core.now.Mono
-	p.unsynced++
-	p.core.marks = append(p.core.marks, mark{number: p.core.number, p: p, generation: p.generation, last: p.log.last, digest: p.log.digest})
-}
-
 // Synced notes that batch number, and all before it, are durable.
 func (c *Core) Synced(at Instant, number uint64) {
 	c.enter(at)
@@ -379,27 +297,4 @@ func (c *Core) Synced(at Instant, number uint64) {
 		c.marks[i].p.onDurable(c.marks[i])
 	}
 	c.marks = append(c.marks[:0], c.marks[i:]...)
-}
-
-// onDurable acts on a part of the log having become durable.
-func (p *part) onDurable(k mark) {
-	p.unsynced--
-	if k.generation != p.generation {
-		return
-	}
-	invariant.Check(k.last.Seq >= p.durable, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)
-	p.durable, p.durableDigest = k.last.Seq, k.digest
-	switch {
-	case p.learn != nil:
-		p.learn.onDurable()
-	case p.lead != nil:
-		p.lead.tryReconcile()
-		p.lead.advanceCommit()
-	case p.role == roleBackup:
-		if p.stateOwed {
-			p.sendState()
-		} else {
-			p.sendAck(0)
-		}
-	}
 }

@@ -15,6 +15,8 @@ func brokenFields(c *Core) (broken []string) {
 			broken = append(broken, fmt.Sprintf(format, args...))
 		}
 	}
+	check(slices.IsSortedFunc(c.marks, func(a, b mark) int { return int(a.number) - int(b.number) }), "marks out of order")
+	check(len(c.turns) <= turnsMax, "%d turns", len(c.turns))
 	for _, p := range c.parts {
 		if p.view == nil {
 			continue
@@ -30,6 +32,7 @@ func brokenFields(c *Core) (broken []string) {
 		}
 		check(p.unsynced == unsynced, "unsynced %d, there are %d marks", p.unsynced, unsynced)
 		check(p.dirty == slices.Contains(c.dirty, p), "dirty %v", p.dirty)
+		check(p.sending == slices.Contains(c.toSend, p), "sending %v", p.sending)
 		check(p.term == p.view.Term && p.role == p.roleIn(), "term %d, role %d, the view has %d, %d", p.term, p.role, p.view.Term, p.roleIn())
 		check(p.lead == nil || p.role == rolePrimary, "a primary in role %d", p.role)
 		check(p.learn == nil || p.role == roleLearner, "a learner in role %d", p.role)
@@ -97,6 +100,8 @@ func TestFieldsAreChecked(t *testing.T) {
 		"reborn":        func(p *part) { p.reborn = 7 },
 		"unsynced":      func(p *part) { p.unsynced++ },
 		"dirty":         func(p *part) { p.dirty = true },
+		"sending":       func(p *part) { p.sending = true },
+		"marks out":     func(p *part) { p.core.marks = []mark{{number: 2}, {number: 1}} },
 		"term":          func(p *part) { p.term++ },
 		"a learner in":  func(p *part) { p.learn = &learner{} },
 		"repairs":       func(p *part) { p.state, p.repairer.repairs = absent, map[Key]*repair{"k": {}} },

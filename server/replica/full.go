@@ -104,8 +104,8 @@ func (c *Core) roomFlag() uint8 {
 }
 
 // noteRoom notes what a follower says of its room.
-func (c *Core) noteRoom(f *follower, flags uint8) {
+func (f *follower) noteRoom(flags uint8, now time.Duration) {
 	if full := flags&flagNoRoom != 0; full != f.full {
-		f.full, f.fullSince = full, c.now.Mono
+		f.full, f.fullSince = full, now
 	}
 }

@@ -35,7 +35,7 @@ func (l *primary) onState(from ring.ServerID, m *Message) {
 		return
 	}
 	f.state, f.movedAt = m, l.core.now.Mono
-	l.core.noteRoom(f, m.Flags)
+	f.noteRoom(m.Flags, l.core.now.Mono)
 	l.tryReconcile()
 }
 

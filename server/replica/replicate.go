@@ -152,7 +152,7 @@ func (l *primary) onAck(from ring.ServerID, m *Message) {
 		}
 		return
 	}
-	l.core.noteRoom(f, m.Flags)
+	f.noteRoom(m.Flags, l.core.now.Mono)
 	switch {
 	case m.Flags&flagReady != 0 && !f.acting() && !f.ready():
 		f.become(followerReady)

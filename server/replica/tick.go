@@ -11,29 +11,34 @@ func (c *Core) Tick(at Instant) {
 		if int(p.id) >= len(c.view.Partitions) {
 			break
 		}
-		p.retire()
-		p.offer()
-		if len(p.repairer.repairs) > 0 {
-			p.repairer.tick()
-		}
-		if p.damage != sound {
-			p.tickDamaged()
-		}
-		switch {
-		case p.lead != nil:
-			p.lead.tick()
-		case p.learn != nil && c.full:
-			p.learn.learnNoMore()
-		case p.learn != nil:
-			p.learn.tick()
-		case p.role == roleNone && p.state == whole:
-			p.tickStray()
-		case p.role == rolePrimary || p.role == roleBackup && p.state != whole:
-			p.tickUnfit()
-		}
-		if p.commit > p.commitSaved && c.now.Mono-p.savedAt >= commitSaveAfter && p.quiet() {
-			p.touch()
-		}
+		p.tick()
+	}
+}
+
+// tick has whoever keeps the part repeat what got no answer.
+func (p *part) tick() {
+	p.retire()
+	p.offer()
+	if len(p.repairer.repairs) > 0 {
+		p.repairer.tick()
+	}
+	if p.damage != sound {
+		p.tickDamaged()
+	}
+	switch {
+	case p.lead != nil:
+		p.lead.tick()
+	case p.learn != nil && p.core.full:
+		p.learn.learnNoMore()
+	case p.learn != nil:
+		p.learn.tick()
+	case p.role == roleNone && p.state == whole:
+		p.tickStray()
+	case p.role == rolePrimary || p.role == roleBackup && p.state != whole:
+		p.tickUnfit()
+	}
+	if p.commit > p.commitSaved && p.core.now.Mono-p.savedAt >= commitSaveAfter && p.quiet() {
+		p.touch()
 	}
 }
 
