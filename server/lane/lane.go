@@ -211,7 +211,7 @@ func (l *Lane) handle(at replica.Instant, e *Event) {
 	case onCorrupt:
 		for _, key := range e.found.keys {
 			l.items.forget(e.found.partition, key)
-			l.core.Mend(at, e.found.partition, key)
+			l.core.Repair(at, e.found.partition, key)
 		}
 		if len(e.found.keys) == 0 {
 			l.items.forgetAll(e.found.partition)

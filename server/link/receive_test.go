@@ -47,7 +47,7 @@ func TestMessagesOutliveTheirFrame(t *testing.T) {
 	}()
 	item := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 500) }
 	for i := range frames {
-		b := replica.AppendMessage(frame.AppendHeader(nil, frame.Header{Epoch: 3}), &replica.Message{Type: replica.MsgMend, Term: 3,
+		b := replica.AppendMessage(frame.AppendHeader(nil, frame.Header{Epoch: 3}), &replica.Message{Type: replica.MsgRepair, Term: 3,
 			Items: []replica.PageItem{{Key: replica.MakeKey(0, replica.SpaceUser, "k"), Item: item(i)}}})
 		if _, err := there.Write(wire.AppendCommand(nil, []byte(wire.CmdFrame), b)); err != nil {
 			t.Fatal(err)

@@ -18,51 +18,50 @@ func (c *Core) Adopt(at Instant, v *ring.View, t *ring.Table, promised map[ring.
 	c.forgetClocks()
 	c.draining = c.drains()
 	for id := c.cfg.Lane; id < len(v.Partitions); id += c.cfg.Lanes {
-		c.adopt(c.partAt(ring.PartitionID(id)), promised)
+		c.partAt(ring.PartitionID(id)).adopt(promised)
 	}
 }
 
-func (c *Core) adopt(p *part, promised map[ring.ServerID]time.Duration) {
-	vp := &c.view.Partitions[p.id]
+func (p *part) adopt(promised map[ring.ServerID]time.Duration) {
+	vp := &p.core.view.Partitions[p.id]
 	old := p.view
-	p.view, p.targets = vp, c.table.Targets(p.id)
-	p.wanted = vp.Wanted(p.targets, c.view.Member)
+	p.view, p.targets = vp, p.core.table.Targets(p.id)
+	p.wanted = vp.Wanted(p.targets, p.core.view.Member)
 	newTerm := old == nil || vp.Term != old.Term
 	invariant.Check(old == nil || vp.Term >= old.Term, "I6", "partition %d: term fell from %d to %d", p.id, p.term, vp.Term)
 	if newTerm {
 		if old != nil {
-			c.hold(p, old.Primary(), promised)
+			p.hold(old.Primary(), promised)
 		}
-		c.leaveTerm(p, vp.Primary() == c.cfg.Self)
+		p.leaveTerm(vp.Primary() == p.core.cfg.Self)
 		p.term = vp.Term
-		c.forgetFormerLife(p)
+		p.forgetFormerLife()
 	} else {
 		invariant.Check(slices.Equal(vp.Acting, old.Acting), "I1", "partition %d: acting changed within term %d", p.id, p.term)
 	}
-	was := p.role
-	p.role = c.roleIn(p)
+	p.role = p.roleIn()
 	if p.learn != nil && (p.role != roleLearner || newTerm) {
-		c.stopLearning(p, newTerm && p.role == roleLearner)
+		p.learn.stopLearning(newTerm && p.role == roleLearner)
 	}
 	if newTerm {
-		c.enterTerm(p)
-	} else if p.role != was || p.role == rolePrimary {
-		c.reviewFollowers(p)
+		p.enterTerm()
+	} else if p.lead != nil {
+		p.lead.reviewFollowers()
 	}
-	c.retire(p)
+	p.retire()
 	if p.state == learning && p.learn == nil && p.role != roleLearner {
-		invariant.Check(!vp.IsActing(c.cfg.Self), "I4", "partition %d: acting in term %d with an unfinished copy", p.id, p.term)
-		c.wipe(p)
+		invariant.Check(!vp.IsActing(p.core.cfg.Self), "I4", "partition %d: acting in term %d with an unfinished copy", p.id, p.term)
+		p.wipe()
 	}
-	if p.state == absent && p.damage == unfit && p.role == roleNone && !slices.Contains(vp.Writable, c.cfg.Self) {
-		c.wipe(p) // a copy that cannot be loaded, and that nobody waits for
+	if p.state == absent && p.damage == unfit && p.role == roleNone && !slices.Contains(vp.Writable, p.core.cfg.Self) {
+		p.wipe() // a copy that cannot be loaded, and that nobody waits for
 	}
 }
 
 // forgetFormerLife drops a copy from before an operator gave up the partition's
 // data and it was made anew, before anything else is done with it: it has no
 // common point with the new log, whatever their histories look like.
-func (c *Core) forgetFormerLife(p *part) {
+func (p *part) forgetFormerLife() {
 	reborn := p.view.ResetTerm
 	invariant.Check(p.reborn <= reborn, "I6", "partition %d: a copy of the life that began in term %d, the view has %d", p.id, p.reborn, reborn)
 	if p.reborn == reborn {
@@ -72,31 +71,31 @@ func (c *Core) forgetFormerLife(p *part) {
 	if p.state == absent && (p.damage == sound || p.term != reborn) {
 		return // of a copy that cannot be loaded nobody knows which life it is of
 	}
-	c.wipe(p)
+	p.wipe()
 	if p.learn != nil {
-		p.learn = &learn{source: p.learn.source, startOver: true}
+		p.learn.reset(learner{startOver: true})
 	}
 }
 
 // hold keeps this server from serving p while the primary x of the term that
 // ended may still count our promise.
-func (c *Core) hold(p *part, x ring.ServerID, promised map[ring.ServerID]time.Duration) {
+func (p *part) hold(x ring.ServerID, promised map[ring.ServerID]time.Duration) {
 	until, given := promised[x]
-	if c.peer(x).done >= p.view.Term {
+	if p.core.peer(x).done >= p.view.Term {
 		return // it serves no older term any more
 	}
-	if x != c.cfg.Self && given && until > c.now.Mono {
+	if x != p.core.cfg.Self && given && until > p.core.now.Mono {
 		p.holds[x] = max(p.holds[x], until)
 	}
 }
 
-func (c *Core) roleIn(p *part) role {
+func (p *part) roleIn() role {
 	switch {
-	case p.view.Primary() == c.cfg.Self:
+	case p.view.Primary() == p.core.cfg.Self:
 		return rolePrimary
-	case p.view.IsActing(c.cfg.Self):
+	case p.view.IsActing(p.core.cfg.Self):
 		return roleBackup
-	case p.isWanted(c.cfg.Self):
+	case p.isWanted(p.core.cfg.Self):
 		return roleLearner
 	}
 	return roleNone
@@ -105,46 +104,37 @@ func (c *Core) roleIn(p *part) role {
 // leaveTerm answers what the ending term cannot finish. When this server stays
 // primary requests go on: those not sequenced yet, and those that are, for an
 // acting replica undoes nothing and the next activation commits its log.
-func (c *Core) leaveTerm(p *part, staysPrimary bool) {
+func (p *part) leaveTerm(staysPrimary bool) {
 	l := p.lead
 	p.lead = nil
 	p.stateOwed = false
 	p.held = nil
 	p.retireAskedAt = 0
-	unmended := p.dropMends()
+	unrepaired := p.repairer.drop()
 	if l == nil {
 		return
 	}
-	keep := append(l.queue, unmended...)
-	for _, r := range slices.Concat(l.question, l.asks) {
-		keep = append(keep, queued{since: c.now.Mono, read: &r})
-	}
-	for _, key := range sortedKeys(l.readers) {
-		for _, r := range l.readers[key] {
-			keep = append(keep, queued{since: c.now.Mono, read: &r})
-		}
+	l.become(termOver)
+	keep := append(l.queue, unrepaired...)
+	keep = append(keep, l.reads.drop()...)
+	for i := range keep {
+		keep[i].requeue()
 	}
 	lives := p.view.ResetTerm == p.reborn // else its log is dropped
 	if staysPrimary {
-		p.lead = &lead{queue: keep}
+		p.lead = newPrimary(p)
+		p.lead.queue = keep
 		keep = nil
 		if lives {
 			p.lead.waiting, l.waiting = l.waiting, nil
 		}
 	}
 	for _, w := range l.waiting {
-		c.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+		p.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
 	}
-	for _, q := range keep {
-		c.answer(Answer{Token: q.token(), Status: StatusMoved})
+	for i := range keep {
+		p.core.refuse(&keep[i], StatusMoved)
 	}
-}
-
-func (q *queued) token() uint64 {
-	if q.write != nil {
-		return q.write.Token
-	}
-	return q.read.Token
 }
 
 func sortedKeys[V any](m map[Key]V) []Key {
@@ -157,29 +147,31 @@ func sortedKeys[V any](m map[Key]V) []Key {
 }
 
 // enterTerm takes up the role of the new term.
-func (c *Core) enterTerm(p *part) {
-	if p.state == absent && p.damage == sound && len(p.view.Acting) == 1 && p.view.Primary() == c.cfg.Self && slices.Equal(p.view.Acting, p.view.Writable) {
+func (p *part) enterTerm() {
+	if p.state == absent && p.damage == sound && len(p.view.Acting) == 1 && p.view.Primary() == p.core.cfg.Self && slices.Equal(p.view.Acting, p.view.Writable) {
 		// The first server of a cluster acts on partitions that never held
 		// anything: the empty log is whole. Nobody else acts without a copy.
-		p.state = whole
-		c.touch(p)
+		p.become(whole)
+		p.touch()
 	}
 	if p.role != rolePrimary || p.state != whole {
+		if p.lead != nil {
+			p.lead.become(termOver)
+		}
 		p.lead = nil
 		return
 	}
+	if p.lead == nil {
+		p.lead = newPrimary(p)
+	}
 	l := p.lead
-	if l == nil {
-		l = &lead{}
-	}
-	p.lead = l
-	l.startedAt, l.askedAt = c.now.Mono, c.now.Mono
-	l.pending, l.readers = make(map[Key]uint64), make(map[Key][]Read)
+	l.askedAt = p.core.now.Mono
+	l.pending, l.reads.blocked = make(map[Key]uint64), make(map[Key][]Read)
 	for _, id := range p.view.Acting[1:] {
-		l.addFollower(&follower{id: id, incarnation: c.incarnation(id), acting: true, movedAt: c.now.Mono})
-		c.send(p, id, &Message{Type: MsgNewTerm})
+		l.addFollower(&follower{id: id, incarnation: p.core.incarnation(id), phase: followerActing, movedAt: p.core.now.Mono})
+		p.send(id, &Message{Type: MsgNewTerm})
 	}
-	c.tryReconcile(p)
+	l.tryReconcile()
 }
 
 func (c *Core) incarnation(id ring.ServerID) uint64 {
@@ -191,24 +183,20 @@ func (c *Core) incarnation(id ring.ServerID) uint64 {
 
 // reviewFollowers drops learners that the view no longer wants; a proposed one
 // is ejected instead, because only a higher term ends a proposal.
-func (c *Core) reviewFollowers(p *part) {
-	l := p.lead
-	if l == nil {
-		return
-	}
+func (l *primary) reviewFollowers() {
 	for _, f := range slices.Clone(l.followers) {
-		if f.acting || f.proposed {
+		if f.joint() {
 			continue
 		}
-		if m := c.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isWanted(f.id) {
+		if m := l.core.view.Member(f.id); m == nil || !m.Up || m.Incarnation != f.incarnation || !l.part.isWanted(f.id) {
 			l.dropFollower(f.id)
 		}
 	}
-	c.considerHandoff(p)
+	l.considerHandoff()
 }
 
 // proposedGone reports whether a proposed replica can no longer take part.
-func (c *Core) proposedGone(p *part, f *follower) bool {
-	m := c.view.Member(f.id)
-	return m == nil || !m.Up || m.Incarnation != f.incarnation || !p.isWanted(f.id)
+func (l *primary) proposedGone(f *follower) bool {
+	m := l.core.view.Member(f.id)
+	return m == nil || !m.Up || m.Incarnation != f.incarnation || !l.part.isWanted(f.id)
 }

@@ -322,6 +322,7 @@ type Read struct {
 
 	Term      uint64 // filled in by the core
 	Confirmed bool   // filled in by the core: the view leader vouched for Term
+	phase     readPhase
 	since     time.Duration
 	after     uint64 // the entry whose commit it waits for: the last of its key when it came
 
@@ -346,7 +347,7 @@ const (
 	StatusTooFewCopies        // nothing was done; fewer than min-copies replicas act
 	StatusUnknown             // the write was sequenced but its outcome is unknown
 	StatusBusy                // nothing was done; queues are full
-	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could mend them so far
+	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could repair them so far
 	StatusExpiredID           // the request id is older than its record would be kept
 	StatusFull                // nothing was done; server Number, which can't be done without, has no room
 )

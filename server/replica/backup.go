@@ -5,27 +5,27 @@ import (
 	"viewring/ring"
 )
 
-// onAppend takes entries, or a probe without any, from the term's primary.
-func (c *Core) onAppend(p *part, from ring.ServerID, m *Message) {
+// onAppend applies entries, or a probe without any, from the term's primary.
+func (p *part) onAppend(from ring.ServerID, m *Message) {
 	if from != p.view.Primary() {
 		return
 	}
 	switch {
-	case p.role == roleLearner:
-		c.learnerAppend(p, m)
+	case p.learn != nil:
+		p.learn.onAppend(m)
 		return
 	case p.role != roleBackup || p.state != whole || m.Flags&flagGap != 0:
 		return
 	}
-	c.followLog(p, m)
+	p.followLog(m)
 }
 
 // followLog applies entries to a whole copy strictly in order (I5).
-func (c *Core) followLog(p *part, m *Message) {
+func (p *part) followLog(m *Message) {
 	if m.Prev.Seq > p.log.last.Seq {
-		if p.gapSaid == 0 || c.now.Mono-p.gapSaid > resendAfter/4 {
-			p.gapSaid = c.now.Mono
-			c.sendAck(p, flagGap)
+		if p.gapSaid == 0 || p.core.now.Mono-p.gapSaid > resendAfter/4 {
+			p.gapSaid = p.core.now.Mono
+			p.sendAck(flagGap)
 		}
 		return
 	}
@@ -35,7 +35,7 @@ func (c *Core) followLog(p *part, m *Message) {
 			continue // a repetition
 		}
 		invariant.Check(e.Version.Seq == p.log.last.Seq+1, "I5", "partition %d: entry %v after %v", p.id, e.Version, p.log.last)
-		c.applyEntry(p, e)
+		p.applyEntry(e)
 		invariant.Check(e.Digest == p.log.digest, "I4", "partition %d term %d: digest %x after entry %v, the primary has %x",
 			p.id, p.term, p.log.digest, e.Version, e.Digest)
 		fresh = true
@@ -44,29 +44,31 @@ func (c *Core) followLog(p *part, m *Message) {
 		invariant.Check(m.Prev == p.log.last, "I5", "partition %d term %d: our log ends at %v, the primary's at %v", p.id, p.term, p.log.last, m.Prev)
 	}
 	p.gapSaid = 0
-	c.learnCommit(p, m.Commit)
+	p.learnCommit(m.Commit)
 	if !fresh && p.quiet() {
-		c.sendAck(p, 0)
+		p.sendAck(0)
 	}
 }
 
 // learnCommit notes what the primary has committed.
-func (c *Core) learnCommit(p *part, commit uint64) {
+func (p *part) learnCommit(commit uint64) {
 	if commit = min(commit, p.log.last.Seq); commit > p.commit {
 		p.commit = commit
-		c.releaseHeld(p)
+		p.releaseHeld()
 	}
 }
 
 // sendAck tells the primary how far our log is durable.
-func (c *Core) sendAck(p *part, flags uint8) {
+func (p *part) sendAck(flags uint8) {
 	var sub uint64
 	if p.learn != nil {
 		sub = p.learn.sub
-		if p.learn.ready && c.mayBeReady(p) {
-			p.learn.saidReady = true
+		if p.learn.whole() && p.mayBeReady() {
+			if p.learn.phase == following {
+				p.learn.become(announced)
+			}
 			flags |= flagReady
 		}
 	}
-	c.send(p, p.view.Primary(), &Message{Type: MsgAck, Flags: flags | c.roomFlag(), Sub: sub, Seq: p.durable, Digest: p.durableDigest})
+	p.send(p.view.Primary(), &Message{Type: MsgAck, Flags: flags | p.core.roomFlag(), Sub: sub, Seq: p.durable, Digest: p.durableDigest})
 }

@@ -42,9 +42,9 @@ func (r *Request) tooLarge(valueBytesMax int) bool {
 // one entry: one seq, one row, one batch, on each replica all of them or none. A reader
 // of any of its keys waits for that entry. Without writes the entry is empty: when it is
 // committed, so is all before it, and this primary was still the primary.
-func (c *Core) executeBatch(p *part, r *Request) {
-	if r.tooLarge(c.cfg.ValueBytesMax) {
-		c.answer(Answer{Token: r.Token, Status: StatusTooLarge})
+func (l *primary) executeBatch(r *Request) {
+	if r.tooLarge(l.core.cfg.ValueBytesMax) {
+		l.core.answer(Answer{Token: r.Token, Status: StatusTooLarge})
 		return
 	}
 	keys := make([]Key, 0, len(r.Checks)+len(r.Writes))
@@ -59,19 +59,19 @@ func (c *Core) executeBatch(p *part, r *Request) {
 		if _, again := found[key]; again {
 			continue
 		}
-		it, ok := c.present(p, key, r)
+		it, ok := l.present(key, r)
 		if !ok {
 			return // from the start again when it can be read
 		}
 		found[key] = it
 	}
 	for _, key := range keys { // all can be read: what is expired goes first, an entry each
-		found[key] = c.live(p, key, found[key])
+		found[key] = l.live(key, found[key])
 	}
-	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
+	version := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
 	for i := range r.Checks {
 		if have := found[r.Checks[i].Key].Version; have != r.Checks[i].Version {
-			c.conclude(p, r, nil, Answer{Status: StatusCondFailed, Version: have}, version)
+			l.conclude(r, nil, Answer{Status: StatusCondFailed, Version: have}, version)
 			return
 		}
 	}
@@ -85,11 +85,11 @@ func (c *Core) executeBatch(p *part, r *Request) {
 		out := Write{Key: w.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
 		if !w.Delete {
 			if w.TTL != 0 {
-				w.Expiry = c.deadline(w.TTL)
+				w.Expiry = l.core.deadline(w.TTL)
 			}
 			out.Item = AppendItem(make([]byte, 0, len(w.Value)+40), w.Key, Item{Version: version, Kind: KindValue, Expiry: w.Expiry, Value: w.Value})
 		}
 		writes = append(writes, out)
 	}
-	c.conclude(p, r, writes, Answer{Status: StatusOK, Version: version}, version)
+	l.conclude(r, writes, Answer{Status: StatusOK, Version: version}, version)
 }

@@ -146,8 +146,8 @@ func TestH29Expired(t *testing.T) {
 	}
 }
 
-// TestH29Mended: a batch waits for each of its keys that cannot be read.
-func TestH29Mended(t *testing.T) {
+// TestH29Repaired: a batch waits for each of its keys that cannot be read.
+func TestH29Repaired(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.do(1, batchOf("a", "1", "b", "1", "c", "1"))
 	v := r.versionAt(1, "b")

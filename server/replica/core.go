@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"viewring/internal/invariant"
 	"viewring/ring"
 )
 
@@ -13,19 +12,19 @@ const (
 	historyMax       = 64              // terms kept in a partition's history
 	indexRowsMax     = 8192            // rows kept in a partition's change index
 	indexTrimEvery   = 1024            // entries between two trims
-	indexKeysMax     = 64 << 10        // keys that make a trim come earlier
-	indexBytesMin    = 8 << 10         // of rows on the disk, which may be kept however small a partition is
-	indexShare       = 16              // of what a partition takes, one part may be for its rows
-	indexPieces      = 4               // in which the rows that are kept are counted
+	indexKeysMax     = 64 << 10        // a trim comes earlier once the rows have so many keys
+	indexBytesMin    = 8 << 10         // rows of so many bytes are kept, however small the partition is
+	indexShare       = 16              // the rows may take a sixteenth of what the partition takes
+	indexPieces      = 4               // the rows that are kept are counted in so many pieces
 	deltaBytesMax    = 8 << 20         // of a delta's rows
 	windowBytesMax   = 4 << 20         // entries not yet committed, beyond which writes queue
 	windowKeptMax    = 16 << 20        // entries kept for a slow learner
 	stageBytesMax    = 32 << 20        // a delta staged in memory
 	pageBytesNormal  = 512 << 10       // items of a page
 	fetchKeysMax     = 512             // keys asked for in one Fetch
-	nameShare        = 8               // of the bytes of a name one in so many counts in a page of keys that were asked for
+	nameShare        = 8               // a name counts an eighth of its length toward the limit of a page of keys that were asked for
 	queueMax         = 4096            // requests waiting in one partition
-	queueTTL         = 2 * time.Second // a request waits so long for its partition to serve
+	queueTTL         = 2 * time.Second // that a request waits for its partition to serve
 	writeTTL         = 5 * time.Second // then a sequenced write answers "unknown"
 	resendAfter      = 250 * time.Millisecond
 	resendsMax       = 3               // doublings of resendAfter
@@ -34,7 +33,7 @@ const (
 	handoffEvery     = 100 * time.Millisecond
 	askAfter         = 200 * time.Millisecond
 	recordTTL        = 15 * time.Minute
-	bornAheadMax     = time.Hour // a client's clock may run ahead so far
+	bornAheadMax     = time.Hour // that a client's clock may run ahead
 	recordGCEvery    = 5 * time.Second
 	recordGCMax      = 256  // records collected by one entry
 	recordAgeMax     = 4096 // records looked at for their age at a time
@@ -43,7 +42,7 @@ const (
 	heldPagesMax     = 16
 	strayAskEvery    = 500 * time.Millisecond
 	learnRetryAfter  = 500 * time.Millisecond
-	learnRetryMax    = 8 * time.Second // the retries of one fetch come at longer and longer intervals
+	learnRetryMax    = 8 * time.Second // the interval between retries of one fetch doubles up to this
 	learnerKeepAlive = 200 * time.Millisecond
 )
 
@@ -65,43 +64,51 @@ type Config struct {
 	LeaseSeen time.Duration
 }
 
-// Core keeps the partitions of one lane. It is not safe for concurrent use.
+// Core keeps the partitions of one lane: it has what they share, and each part has the
+// rest. It is not safe for concurrent use.
 type Core struct {
 	cfg       Config
 	st        Storage
-	now       Instant
-	startedAt time.Duration
-	err       error
+	now       Instant       // of the call under way
+	startedAt time.Duration // of this process, see startWaited
+	err       error         // the first failure of the storage
 
-	view  *ring.View
+	view  *ring.View // nil before the first. Invariant: its epoch only grows (I6)
 	table *ring.Table
-	parts []*part // index: id / Lanes
+	parts []*part // index: id / Lanes. Invariant: each that the view has; those of an earlier, longer view stay
 	peers map[ring.ServerID]*peer
 
-	batch   *Batch            // being filled; nil when empty
+	// The batch being filled, and those handed out.
+	batch   *Batch            // nil when empty
 	overlay map[itemID][]byte // what batch does to items, not yet in st
 	number  uint64            // of the last batch begun
-	dirty   []*part           // whose meta goes into batch
-	toSend  []*part           // primaries with entries to send
-	marks   []mark            // batches handed out, not yet durable
+	dirty   []*part           // whose meta goes into batch. Invariant: those with their flag dirty
+	marks   []mark            // of batches not yet durable. Invariant: in the order of their numbers
 
-	confirms     map[uint64]*part
-	confirmToken uint64
-	draining     bool // the view wants this server to retire
-	turns        []turn
+	// What the next Ready hands out.
+	out    Ready
+	sizes  sizes
+	toSend []*part // primaries with entries to send. Invariant: those with their flag sending
+
+	confirms     map[uint64]*part // by token: questions to the view leader without an answer
+	confirmToken uint64           // of the last one
+	nonces       uint64           // of this start, see nextNonce
+	deferred     []deferredFetch  // until batch is visible in st
+
+	draining  bool // the view wants this server to retire
+	full      bool // the disk nearly is
+	fullSince time.Duration
+	turns     []turn // partitions that change hands. Invariant: at most turnsMax
+
 	// Primaries ask to be replaced at the first tick of each handoffEvery, those of all
 	// servers whose clocks agree together: each view costs every server a sync and a look
 	// at all partitions.
-	handoffsDue   bool
-	handoffPeriod int64
-	full          bool // the disk nearly is
-	fullSince     time.Duration
-	out           Ready
-	sizes         sizes
-	nonces        uint64
-	deferred      []deferredFetch
-	moved         struct{ full, delta, keys, mismatches uint64 }
-	mending       struct{ found, mended, lost uint64 }
+	handoffsDue   bool  // in that tick
+	handoffPeriod int64 // in which the last tick was
+
+	// Since the start, for Stats.
+	moved   struct{ full, delta, keys, mismatches uint64 }
+	corrupt struct{ found, repaired, lost uint64 }
 }
 
 type itemID struct {
@@ -114,15 +121,6 @@ type peer struct {
 	promise Promise
 	done    uint64
 	clock   clock
-}
-
-// mark says what of a partition is durable once a batch is.
-type mark struct {
-	number     uint64
-	p          *part
-	generation uint64
-	last       Version
-	digest     uint64
 }
 
 // NewCore returns a core with the partitions that st has. It serves nothing
@@ -157,7 +155,7 @@ func (c *Core) fail(op string, err error) {
 func (c *Core) partAt(id ring.PartitionID) *part {
 	i := int(id) / c.cfg.Lanes
 	for len(c.parts) <= i {
-		c.parts = append(c.parts, newPart(ring.PartitionID(len(c.parts)*c.cfg.Lanes+c.cfg.Lane)))
+		c.parts = append(c.parts, newPart(c, ring.PartitionID(len(c.parts)*c.cfg.Lanes+c.cfg.Lane)))
 	}
 	return c.parts[i]
 }
@@ -202,12 +200,14 @@ func (c *Core) PeerDone(at Instant, from ring.ServerID, done uint64) {
 	for _, p := range c.parts {
 		if _, held := p.holds[from]; held && done >= p.term {
 			delete(p.holds, from)
-			c.tryActivate(p)
+			if p.lead != nil {
+				p.lead.tryActivate()
+			}
 		}
 	}
 }
 
-// Step takes a partition's message from another server.
+// Step handles a partition's message from another server.
 func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 	c.enter(at)
 	p := c.part(m.Partition)
@@ -218,41 +218,19 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 		return // I6: of a term that is over, or of one whose view is still to come
 	}
 	switch m.Type {
-	case MsgNewTerm:
-		c.onNewTerm(p, from)
-	case MsgState:
-		c.onState(p, from, m)
-	case MsgSuffixAsk:
-		c.onSuffixAsk(p, from, m)
-	case MsgSuffix:
-		c.onSuffix(p, from, m)
-	case MsgAppend:
-		c.onAppend(p, from, m)
-	case MsgAck:
-		c.onAck(p, from, m)
-	case MsgSubscribe:
-		c.onSubscribe(p, from, m)
-	case MsgSubscribed:
-		c.onSubscribed(p, from, m)
-	case MsgFetch:
-		c.onFetch(p, from, m)
-	case MsgPage:
-		c.onPage(p, from, m)
-	case MsgStray:
-		c.onStray(p, from, m)
-	case MsgPurge:
-		c.onPurge(p, from, m)
-	case MsgMendAsk:
-		c.onMendAsk(p, from, m)
-	case MsgMend:
-		c.onMend(p, from, m)
+	case MsgState, MsgAck, MsgSubscribe, MsgStray:
+		if p.lead != nil {
+			p.lead.step(from, m)
+		}
+	case MsgSubscribed, MsgPage:
+		if p.learn != nil {
+			p.learn.step(from, m)
+		}
+	case MsgRepairAsk, MsgRepair:
+		p.repairer.step(from, m)
+	default:
+		p.step(from, m)
 	}
-}
-
-// send hands out a message of partition p.
-func (c *Core) send(p *part, to ring.ServerID, m *Message) {
-	m.Partition, m.Term = p.id, p.term
-	c.out.Send = grow(c.out.Send, c.sizes.send, Envelope{To: to, Msg: m})
 }
 
 func (c *Core) answer(a Answer) { c.out.Answers = grow(c.out.Answers, c.sizes.answers, a) }
@@ -266,73 +244,17 @@ func (c *Core) op(o StoreOp) {
 	c.batch.Ops = grow(c.batch.Ops, c.sizes.ops, o)
 }
 
-// put stores an item, or deletes it where item is nil. known is of what the copy had before.
-func (c *Core) put(p *part, key Key, item []byte, known Presence) {
-	if item == nil {
-		c.op(StoreOp{Kind: DeleteItem, Partition: p.id, Key: key, Known: known})
-	} else {
-		c.op(StoreOp{Kind: PutItem, Partition: p.id, Key: key, Value: item, Known: known})
-	}
-	c.overlay[itemID{p.id, key}] = item
-}
-
-// get returns the stored item at the head of the log.
-func (c *Core) get(p *part, key Key) ([]byte, error) {
-	if c.inBatch(p, key) {
-		return c.overlay[itemID{p.id, key}], nil // nil too where the batch has emptied the partition
-	}
-	return c.st.Get(p.id, key)
-}
-
-// inBatch reports whether the batch being filled says what a key has.
-func (c *Core) inBatch(p *part, key Key) bool {
-	_, ok := c.overlay[itemID{p.id, key}]
-	return ok || p.wiping == c.number && c.batch != nil && p.wiping > 0
-}
-
-// putRow stores an index row.
-func (c *Core) putRow(p *part, row Row) {
-	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: row.Seq, Value: appendRow(make([]byte, 0, rowsBytes([]Row{row})), row)})
-}
-
-// putEntryRow stores the index row of an entry.
-func (c *Core) putEntryRow(p *part, e *Entry) {
-	c.op(StoreOp{Kind: PutIndex, Partition: p.id, Seq: e.Version.Seq, Value: e.appendRow(make([]byte, 0, e.rowBytes()))})
-}
-
-// touch makes p's meta part of the batch being filled.
-func (c *Core) touch(p *part) {
-	if !p.dirty {
-		p.dirty = true
-		c.dirty = append(c.dirty, p)
-	}
-}
-
-// wipe drops everything stored of p.
-func (c *Core) wipe(p *part) {
-	c.op(StoreOp{Kind: WipePartition, Partition: p.id})
-	for id := range c.overlay {
-		if id.p == p.id {
-			delete(c.overlay, id)
-		}
-	}
-	p.wiping = c.number
-	p.generation++
-	p.state, p.log, p.commit, p.floor = absent, logState{}, 0, 0
-	p.durable, p.durableDigest, p.commitSaved = 0, 0, 0
-	p.damage, p.mends = sound, nil
-	c.touch(p)
-}
-
 // Ready returns what there is to do since the last call; false when nothing.
 func (c *Core) Ready() (Ready, bool) {
 	for _, p := range c.toSend {
 		p.sending = false
-		c.sendEntries(p)
+		if p.lead != nil {
+			p.lead.sendEntries()
+		}
 	}
 	c.toSend = c.toSend[:0]
 	for _, p := range c.dirty {
-		c.flushMeta(p)
+		p.flushMeta()
 	}
 	c.dirty = c.dirty[:0]
 	r := c.out
@@ -374,48 +296,12 @@ func grow[T any](list []T, usual int, one T) []T {
 	return append(list, one)
 }
 
-// flushMeta writes p's meta into the batch and notes what its sync will mean.
-func (c *Core) flushMeta(p *part) {
-	p.dirty = false
-	if p.state != absent {
-		c.op(StoreOp{Kind: PutMeta, Partition: p.id, Value: appendMeta(make([]byte, 0, metaBytes+metaTermBytes*len(p.log.history)), meta{
-			state: p.state, damage: p.damage, log: p.log, commit: p.commit, floor: p.floor, reborn: p.reborn})})
-	}
-	p.commitSaved, p.savedAt = p.commit, c.now.Mono
-	p.unsynced++
-	c.marks = append(c.marks, mark{number: c.number, p: p, generation: p.generation, last: p.log.last, digest: p.log.digest})
-}
-
 // Synced notes that batch number, and all before it, are durable.
 func (c *Core) Synced(at Instant, number uint64) {
 	c.enter(at)
 	i := 0
 	for ; i < len(c.marks) && c.marks[i].number <= number; i++ {
-		c.durable(c.marks[i])
+		c.marks[i].p.onDurable(c.marks[i])
 	}
 	c.marks = append(c.marks[:0], c.marks[i:]...)
-}
-
-// durable acts on a part of the log having become durable.
-func (c *Core) durable(k mark) {
-	p := k.p
-	p.unsynced--
-	if k.generation != p.generation {
-		return
-	}
-	invariant.Check(k.last.Seq >= p.durable, "I5", "partition %d: durable went from %d to %d", p.id, p.durable, k.last.Seq)
-	p.durable, p.durableDigest = k.last.Seq, k.digest
-	switch {
-	case p.learn != nil:
-		c.learnerDurable(p)
-	case p.role == rolePrimary:
-		c.tryReconcile(p)
-		c.advanceCommit(p)
-	case p.role == roleBackup:
-		if p.stateOwed {
-			c.sendState(p)
-		} else {
-			c.sendAck(p, 0)
-		}
-	}
 }

@@ -15,19 +15,19 @@ import (
 const (
 	clockOffMax       = time.Second            // off the median of the servers' clocks
 	clockRoundTripMax = 500 * time.Millisecond // a slower answer says too little of the clock
-	clockKeptMin      = 3 * time.Second        // how long what was heard of a clock counts, or L if that is longer
+	clockKeptMin      = 3 * time.Second        // a measurement of a clock counts for so long, or for L if that is longer
 )
 
 // clock is what a lane knows of another server's wall clock.
 type clock struct {
-	base  int64         // what it shows at instant 0 of our monotonic clock, unix ms; 0 = unknown
-	heard time.Duration // when that was measured
+	base       int64         // what it shows at instant 0 of our monotonic clock, unix ms; 0 = unknown
+	measuredAt time.Duration // by our monotonic clock
 }
 
 // noteClock keeps what a promise said of its giver's clock.
 func (q *peer) noteClock(pr *Promise) {
-	if pr.ClockBase != 0 && pr.Heard >= q.clock.heard {
-		q.clock = clock{base: pr.ClockBase, heard: pr.Heard}
+	if pr.ClockBase != 0 && pr.MeasuredAt >= q.clock.measuredAt {
+		q.clock = clock{base: pr.ClockBase, measuredAt: pr.MeasuredAt}
 	}
 }
 
@@ -66,7 +66,7 @@ func (c *Core) clockOffsets() (offsets []int64, up int) {
 		}
 		up++
 		q := c.peers[m.ID]
-		if q != nil && q.clock.base != 0 && c.now.Mono-q.clock.heard <= max(clockKeptMin, c.view.LeaseTTL) {
+		if q != nil && q.clock.base != 0 && c.now.Mono-q.clock.measuredAt <= max(clockKeptMin, c.view.LeaseTTL) {
 			offsets = append(offsets, q.clock.base+c.now.Mono.Milliseconds()-c.now.Wall)
 		}
 	}
@@ -93,37 +93,37 @@ func (c *Core) expired(it *Item) bool {
 // live returns the state of a key that a request at the head of the log meets:
 // an expired item's delete is logged first, as an entry of its own, and the
 // request meets an absent key.
-func (c *Core) live(p *part, key Key, it Item) Item {
-	if it.Version.IsZero() || !c.expired(&it) {
+func (l *primary) live(key Key, it Item) Item {
+	if it.Version.IsZero() || !l.core.expired(&it) {
 		return it
 	}
-	c.sequence(p, []Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value))}}, nil)
+	l.sequence([]Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value))}}, nil)
 	return Item{}
 }
 
 // readExpired goes on with a read that met an expired item: it waits for the
 // commit of the delete, like any reader.
-func (c *Core) readExpired(p *part, r *Read) {
-	if !p.enoughCopies() {
-		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
+func (rd *reader) readExpired(r *Read) {
+	if !rd.part.enoughCopies() {
+		rd.core.answerRead(r, Answer{Status: StatusTooFewCopies})
 		return
 	}
-	c.expire(p, r.Key)
-	c.startRead(p, r.again())
+	rd.lead.expire(r.Key)
+	rd.start(r.again())
 }
 
 // expire logs the delete of a key that is expired at the head of the log.
-func (c *Core) expire(p *part, key Key) {
-	stored, err := c.get(p, key)
+func (l *primary) expire(key Key) {
+	stored, err := l.part.get(key)
 	if err != nil || stored == nil {
 		return // whoever reads it next says so
 	}
 	if it, err := DecodeItem(key, stored); err == nil {
-		c.live(p, key, it)
+		l.live(key, it)
 	}
 }
 
-// Expire takes the sweeper's word that a key's expiry has passed; the core looks
+// Expire accepts the sweeper's word that a key's expiry has passed; the core looks
 // again. It does nothing where writes would wait.
 func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	c.enter(at)
@@ -131,10 +131,10 @@ func (c *Core) Expire(at Instant, id ring.PartitionID, key Key) {
 	if p == nil || p.lead == nil || !p.enoughCopies() {
 		return
 	}
-	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.quiesced() {
 		return
 	}
-	c.expire(p, key)
+	p.lead.expire(key)
 }
 
 // ItemExpiry returns the expiry of an encoded item, of which the first ItemHeadBytesMax

@@ -13,7 +13,7 @@ import (
 // A fence keeps the former holder of a lock from writing when it wakes up (Kleppmann,
 // "How to do distributed locking", 2016). The highest token that a partition has seen
 // of a lock is an item of the system space, written in the entry of the request that
-// brought it: it is replicated, copied, digested and mended like a value, and is never
+// brought it: it is replicated, copied, digested and repaired like a value, and is never
 // deleted, because nobody knows how long a holder sleeps.
 
 // fencePrefix begins the names of these items. It is longer than a request record's
@@ -28,40 +28,40 @@ func (f Fence) IsZero() bool { return f == Fence{} }
 
 func isFence(key Key) bool { return strings.HasPrefix(key.Name(), fencePrefix) }
 
-func (c *Core) fenceKey(p *part, lock string) Key {
-	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
+func (p *part) fenceKey(lock string) Key {
+	first, _ := ring.SlotRange(p.id, len(p.core.view.Partitions))
 	return MakeKey(first, SpaceSystem, fencePrefix+lock)
 }
 
 // fenced refuses a request whose lock has a higher token, or lets it wait where that
 // cannot be read.
-func (c *Core) fenced(p *part, r *Request) bool {
+func (l *primary) fenced(r *Request) bool {
 	if r.Fence.IsZero() {
 		return false
 	}
 	invariant.Check(r.Fence.Lock != "", "fence", "a token of a lock without a name")
-	it, ok := c.present(p, c.fenceKey(p, r.Fence.Lock), r)
+	it, ok := l.present(l.part.fenceKey(r.Fence.Lock), r)
 	if !ok {
 		return true
 	}
-	seen := c.tokenOf(p, it)
+	seen := l.tokenOf(it)
 	if r.Fence.Token >= seen {
 		return false
 	}
-	c.conclude(p, r, nil, Answer{Status: StatusFenced, Number: int64(seen)}, Version{Term: p.term, Seq: p.log.last.Seq + 1})
+	l.conclude(r, nil, Answer{Status: StatusFenced, Number: int64(seen)}, Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1})
 	return true
 }
 
 // noteToken returns the write that remembers a token, if it is new.
-func (c *Core) noteToken(p *part, f Fence, version Version) []Write {
-	key := c.fenceKey(p, f.Lock)
+func (l *primary) noteToken(f Fence, version Version) []Write {
+	key := l.part.fenceKey(f.Lock)
 	it := Item{}
-	stored, err := c.get(p, key)
+	stored, err := l.part.get(key)
 	if err == nil && stored != nil {
 		it, err = DecodeItem(key, stored)
 	}
-	c.fail("read fence", err) // it was read a moment ago
-	if !it.Version.IsZero() && c.tokenOf(p, it) == f.Token {
+	l.core.fail("read fence", err) // it was read a moment ago
+	if !it.Version.IsZero() && l.tokenOf(it) == f.Token {
 		return nil
 	}
 	value := binary.AppendUvarint([]byte{fenceFormat}, f.Token)
@@ -70,12 +70,12 @@ func (c *Core) noteToken(p *part, f Fence, version Version) []Write {
 }
 
 // tokenOf returns the token in a lock's item, 0 for none.
-func (c *Core) tokenOf(p *part, it Item) uint64 {
+func (l *primary) tokenOf(it Item) uint64 {
 	if it.Version.IsZero() {
 		return 0
 	}
 	token, err := decodeToken(it)
-	c.fail("read fence", err)
+	l.core.fail("read fence", err)
 	return token
 }
 

@@ -101,13 +101,13 @@ func TestFenceMoves(t *testing.T) {
 	})
 }
 
-// TestFenceMended: a token that cannot be read is had from another replica, and what
+// TestFenceRepaired: a token that cannot be read is had from another replica, and what
 // carries one waits for it.
-func TestFenceMended(t *testing.T) {
+func TestFenceRepaired(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.do(1, under(setTo("k", "v"), 7))
 	h := r.host(1)
-	h.store.corrupt = map[Key]bool{h.core.fenceKey(h.core.parts[0], "l"): true}
+	h.store.corrupt = map[Key]bool{h.core.parts[0].fenceKey("l"): true}
 	r.wantFenced(1, "k", 6, 7)
 	r.host(2).crash()
 	r.change(actingAre(1))
@@ -115,9 +115,9 @@ func TestFenceMended(t *testing.T) {
 	r.view.Partitions[0].MinCopies = 1
 	r.change(actingAre(1))
 	r.pass(2 * r.view.LeaseTTL)
-	h.store.corrupt = map[Key]bool{h.core.fenceKey(h.core.parts[0], "l"): true}
+	h.store.corrupt = map[Key]bool{h.core.parts[0].fenceKey("l"): true}
 	if a := r.do(1, under(setTo("k", "w"), 8)); a.Status != StatusCorrupt || r.stored(1, "k") != "v" {
-		t.Errorf("nobody to mend it: %+v", a)
+		t.Errorf("nobody to repair it: %+v", a)
 	}
 }
 

@@ -32,66 +32,66 @@ func (c *Core) SetFull(at Instant, full bool) {
 		}
 		switch {
 		case p.learn != nil:
-			c.learnNoMore(p)
+			p.learn.learnNoMore()
 		case p.role == roleBackup && p.state == whole && p.quiet():
-			c.sendAck(p, 0)
+			p.sendAck(0)
 		}
-		c.retire(p)
+		p.retire()
 	}
 }
 
 // learnNoMore ends the learning of p while the disk is full. A copy that is whole
 // goes on for a while: a handoff to it may be under way.
-func (c *Core) learnNoMore(p *part) {
-	if !c.full {
+func (l *learner) learnNoMore() {
+	if !l.core.full {
 		return
 	}
-	l := p.learn
-	if (l.phase == swapping || l.phase == following) && c.now.Mono-c.fullSince < fullPatience {
+	if (l.phase == swapping || l.phase == following || l.phase == announced) && l.core.now.Mono-l.core.fullSince < fullPatience {
 		return
 	}
-	p.learn = nil
-	if p.state == learning {
-		c.wipe(p) // of no use unfinished, and it takes room
+	l.become(learnerOver)
+	l.part.learn = nil
+	if l.part.state == learning {
+		l.part.wipe() // of no use unfinished, and it takes room
 	}
 }
 
 // fullServer returns an acting or proposed replica of p that has no room for more and
 // can't be done without, or 0.
-func (c *Core) fullServer(p *part) ring.ServerID {
+func (l *primary) fullServer() ring.ServerID {
 	var who ring.ServerID
-	since := c.now.Mono
-	up := c.othersUp(p)
-	if c.full {
-		who, since = c.cfg.Self, c.fullSince
+	since := l.core.now.Mono
+	up := l.part.othersUp()
+	if l.core.full {
+		who, since = l.core.cfg.Self, l.core.fullSince
 	} else {
 		up++
 	}
-	for _, f := range p.lead.followers {
-		if !f.full || !f.acting && !f.proposed {
+	for _, f := range l.followers {
+		if !f.full || !f.joint() {
 			continue
 		}
 		who, since = f.id, min(since, f.fullSince)
-		if m := c.view.Member(f.id); f.acting && m != nil && m.Up {
+		if m := l.core.view.Member(f.id); f.acting() && m != nil && m.Up {
 			up--
 		}
 	}
-	if up >= int(p.view.MinCopies) && c.now.Mono-since < fullPatience {
+	if up >= int(l.part.view.MinCopies) && l.core.now.Mono-since < fullPatience {
 		return 0 // it is about to leave
 	}
 	return who
 }
 
 // refuseFull refuses a request that needs room where there is none.
-func (c *Core) refuseFull(p *part, r *Request) bool {
+func (l *primary) refuseFull(r *Request) bool {
 	if r.Op == OpDelete || r.Op == OpBatch && !slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return !w.Delete }) {
 		return false
 	}
-	id := c.fullServer(p)
+	id := l.fullServer()
 	if id == 0 {
 		return false
 	}
-	c.answer(Answer{Token: r.Token, Status: StatusFull, Number: int64(id)})
+	l.core.answer(Answer{Token: r.Token, Status: StatusFull, Number: int64(id)})
 	return true
 }
 
@@ -103,9 +103,9 @@ func (c *Core) roomFlag() uint8 {
 	return 0
 }
 
-// noteRoom takes what a follower says of its room.
-func (c *Core) noteRoom(f *follower, flags uint8) {
+// noteRoom notes what a follower says of its room.
+func (f *follower) noteRoom(flags uint8, now time.Duration) {
 	if full := flags&flagNoRoom != 0; full != f.full {
-		f.full, f.fullSince = full, c.now.Mono
+		f.full, f.fullSince = full, now
 	}
 }

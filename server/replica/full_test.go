@@ -17,7 +17,7 @@ func TestFullPrimary(t *testing.T) {
 	if r.asksToGo(1) != 1 {
 		t.Fatalf("asked %d times to go", r.asksToGo(1))
 	}
-	r.pass(hushMax + 50*time.Millisecond)
+	r.pass(quiesceMax + 50*time.Millisecond)
 	r.set(1, "a", "1")
 	r.pass(fullPatience) // nobody takes it out: the reserve must not be used up
 	if a := r.do(1, put("a", "2")); a.Status != StatusFull || a.Number != 1 {

@@ -11,84 +11,87 @@ import (
 // on: commits and leases are joint, and only a higher term ends that. What is
 // asked for may change with the targets: an older request that arrives late names
 // acting and proposed replicas alone, and all of them hold everything.
-func (c *Core) considerHandoff(p *part) {
-	l := p.lead
-	if l == nil || !l.active {
+func (l *primary) considerHandoff() {
+	if !l.serves() {
 		return
 	}
 	for _, f := range l.followers {
-		if f.proposed && (c.proposedGone(p, f) || f.match+1 < f.next && c.now.Mono-f.movedAt > l.patience()) {
-			c.eject(p, f.id) // this raises the term
+		if f.proposed() && (l.proposedGone(f) || f.match+1 < f.next && l.core.now.Mono-f.movedAt > l.patience()) {
+			l.eject(f.id) // this raises the term
 			return
 		}
 	}
-	want := c.wantedActing(p)
-	if slices.Equal(want, p.view.Acting) {
+	want := l.wantedActing()
+	if slices.Equal(want, l.part.view.Acting) {
 		return
 	}
-	if want[0] != c.cfg.Self && !c.handoffsDue && !c.hushed(l) {
+	if want[0] != l.core.cfg.Self && !l.core.handoffsDue && !l.quiesced() {
 		return // with the others that wait for it
 	}
 	pr := make([]ring.Incarnated, len(want))
 	durable := true
 	for i, id := range want {
-		pr[i] = ring.Incarnated{ID: id, Incarnation: c.incarnation(id)}
-		if p.view.IsActing(id) {
+		pr[i] = ring.Incarnated{ID: id, Incarnation: l.core.incarnation(id)}
+		if l.part.view.IsActing(id) {
 			continue
 		}
 		f := l.follower(id)
-		f.proposed = true
-		durable = durable && f.match >= p.commit
+		if !f.proposed() {
+			f.become(followerProposed)
+		}
+		durable = durable && f.match >= l.part.commit
 	}
-	if !durable || l.handoffAskedAt != 0 && c.now.Mono-l.handoffAskedAt < askAfter {
+	if !durable || l.handoffAskedAt != 0 && l.core.now.Mono-l.handoffAskedAt < askAfter {
 		return
 	}
-	if want[0] != c.cfg.Self && !(c.takeTurn(p) && c.hush(p)) {
+	if want[0] != l.core.cfg.Self && !(l.core.claimTurn(l.part) && l.quiesce()) {
 		return // asked for as soon as the writes under way are answered
 	}
-	l.handoffAskedAt = c.now.Mono
+	l.handoffAskedAt = l.core.now.Mono
 	for _, f := range l.followers {
-		f.asked = f.asked || f.proposed && slices.Contains(want, f.id)
+		if f.phase == followerProposed && slices.Contains(want, f.id) {
+			f.become(followerNamed)
+		}
 	}
-	c.out.ToLeader = append(c.out.ToLeader, LeaderRequest{Kind: AskHandoff, Partition: p.id, Term: p.term, Acting: pr})
+	l.core.out.ToLeader = append(l.core.out.ToLeader, LeaderRequest{Kind: AskHandoff, Partition: l.part.id, Term: l.part.term, Acting: pr})
 }
 
 // wantedActing returns the targets when all of them are ready, else the acting
 // replicas with those that are of the targets and returners; nil when there is
 // nothing to gain.
-func (c *Core) wantedActing(p *part) []ring.ServerID {
-	all := len(p.targets) > 0
-	add := slices.Clip(p.view.Acting) // copied where it grows
-	for i, id := range p.wanted {
-		if !c.fitToAct(p, id) {
-			all = all && i >= len(p.targets)
-		} else if !p.view.IsActing(id) {
+func (l *primary) wantedActing() []ring.ServerID {
+	all := len(l.part.targets) > 0
+	add := slices.Clip(l.part.view.Acting) // copied where it grows
+	for i, id := range l.part.wanted {
+		if !l.fitToAct(id) {
+			all = all && i >= len(l.part.targets)
+		} else if !l.part.view.IsActing(id) {
 			add = append(add, id)
 		}
 	}
 	if all {
-		return p.targets
+		return l.part.targets
 	}
 	return add
 }
 
 // fitToAct reports whether a wanted server is up and has everything.
-func (c *Core) fitToAct(p *part, id ring.ServerID) bool {
-	m := c.view.Member(id)
+func (l *primary) fitToAct(id ring.ServerID) bool {
+	m := l.core.view.Member(id)
 	if m == nil || !m.Up || m.Status == ring.Draining {
 		return false
 	}
-	if id == c.cfg.Self {
+	if id == l.core.cfg.Self {
 		return true
 	}
-	f := p.lead.follower(id)
+	f := l.follower(id)
 	if f == nil || f.incarnation != m.Incarnation {
 		return false
 	}
-	if f.acting {
+	if f.acting() {
 		return true
 	}
 	// From its proposal on the window is kept for it; it must reach back far enough,
 	// unless what it lacks cannot be told and was not acknowledged.
-	return f.ready && (f.match+1 >= p.lead.windowFirst || p.lead.mute)
+	return f.ready() && (f.match+1 >= l.windowFirst || l.phase == mute)
 }

@@ -430,7 +430,7 @@ func TestFirstReady(t *testing.T) {
 	r.run()
 	p := r.host(1).core.part(0)
 	f := p.lead.follower(2)
-	if f == nil || f.ready {
+	if f == nil || f.ready() {
 		t.Fatalf("%+v does not learn", f)
 	}
 	head := p.log.last.Seq
@@ -438,12 +438,12 @@ func TestFirstReady(t *testing.T) {
 		r.deliver(parcel{2, 1, &Message{Type: MsgAck, Partition: 0, Term: p.term, Flags: flags, Sub: f.sub, Seq: seq}})
 	}
 	tell(0, head)
-	if f.match != head || f.ready {
+	if f.match != head || f.ready() {
 		t.Fatalf("it has %d, and is taken to have %d", head, f.match)
 	}
 	tell(flagReady, head-1)
-	if f.match != head-1 || !f.ready {
-		t.Errorf("%d is durable there, %d is taken to be (ready: %v)", head-1, f.match, f.ready)
+	if f.match != head-1 || !f.ready() {
+		t.Errorf("%d is durable there, %d is taken to be (ready: %v)", head-1, f.match, f.ready())
 	}
 }
 

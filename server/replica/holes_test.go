@@ -305,7 +305,7 @@ func TestH10(t *testing.T) {
 	})
 }
 
-// TestH11: acting replicas undo nothing; one that is out mends what it alone wrote,
+// TestH11: acting replicas undo nothing; one that is out repairs what it alone wrote,
 // by key.
 func TestH11(t *testing.T) {
 	holds(t, func() bool {

@@ -14,21 +14,21 @@ import (
 // mustKeep reports whether our copy may be the one that the partition is restored
 // from. Then a delta is staged whatever its size: below min-copies nothing new is
 // sequenced, so it is no more than what was in flight.
-func (c *Core) mustKeep(p *part) bool {
-	return p.state == whole && !p.enoughCopies() && slices.Contains(p.view.Writable, c.cfg.Self)
+func (p *part) mustKeep() bool {
+	return p.state == whole && !p.enoughCopies() && slices.Contains(p.view.Writable, p.core.cfg.Self)
 }
 
 // worthless reports whether nothing can be built upon our copy. One with a bad
 // block is given up too, unless it must be kept.
-func (c *Core) worthless(p *part) bool {
-	return p.state != whole || p.damage == unfit || p.damage == damaged && !c.mustKeep(p)
+func (p *part) worthless() bool {
+	return p.state != whole || p.damage == unfit || p.damage == damaged && !p.mustKeep()
 }
 
 // oneLog reports whether the log of a member of W, while too few replicas act, and
 // ours are one log: neither has anything that the other one, where it is as long, has
 // not. It may act as it is: nothing was sequenced since W could write, so what one has
 // above the other is a tail that nobody acknowledged.
-func (c *Core) oneLog(p *part, from ring.ServerID, m *Message, common uint64) bool {
+func (p *part) oneLog(from ring.ServerID, m *Message, common uint64) bool {
 	if p.enoughCopies() {
 		return false
 	}

@@ -65,7 +65,7 @@ func TestUnfinishedDoesNotGoOn(t *testing.T) {
 	r.drop = lost(MsgPage)
 	r.change(actingAre(1))
 	r.pass(2 * r.view.LeaseTTL)
-	r.host(2).core.spoil(r.host(2).core.parts[0], unfit)
+	r.host(2).core.parts[0].spoil(unfit)
 	r.learn(2, 1)
 	r.run()
 	if r.host(2).core.parts[0].state != learning {
@@ -122,8 +122,8 @@ func TestDeltaInPlace(t *testing.T) {
 		r.drop = lost(MsgPage)
 		r.learn(1, 2)
 		r.run()
-		if p := r.host(1).core.parts[0]; p.state != learning || p.learn.staged || r.stored(1, "common") != "v" {
-			t.Fatalf("state %v, staged %v", p.state, p.learn.staged)
+		if p := r.host(1).core.parts[0]; p.state != learning || p.learn.phase == staging || r.stored(1, "common") != "v" {
+			t.Fatalf("state %v, learner %v", p.state, p.learn.phase)
 		}
 		if restart {
 			r.host(1).crash()
@@ -179,9 +179,9 @@ func TestUnreadableTail(t *testing.T) {
 	}
 }
 
-// TestBlindDelta: a member of W with a bad block comes back below min-copies. It must
+// TestUnknownDigest: a member of W with a bad block comes back below min-copies. It must
 // not be wiped, and takes the newer state of what it cannot read.
-func TestBlindDelta(t *testing.T) {
+func TestUnknownDigest(t *testing.T) {
 	r := tailed(t, 2)
 	r.change(actingAre(1)) // s2 is the one without the tail, and away
 	r.host(2).spoilKey("k")

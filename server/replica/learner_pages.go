@@ -1,18 +1,13 @@
 package replica
 
-import (
-	"slices"
-
-	"viewring/ring"
-)
+import "slices"
 
 // fetch asks for the next page: first along the cursor, then the missing keys.
-func (c *Core) fetch(p *part) {
-	l := p.learn
+func (l *learner) fetch() {
 	if l.nonce != 0 || l.cursorDone && len(l.missing) == 0 {
 		return
 	}
-	m := &Message{Type: MsgFetch, Seq: l.since, Cursor: l.cursor, Bytes: c.cfg.PageBytesMax}
+	m := &Message{Type: MsgFetch, Seq: l.since, Cursor: l.cursor, Bytes: l.core.cfg.PageBytesMax}
 	if l.cursorDone {
 		m.Flags = flagKeys
 		m.Keys = l.nextWanted()
@@ -20,24 +15,23 @@ func (c *Core) fetch(p *part) {
 			m.Seq = max(m.Seq, l.missing[k])
 		}
 	}
-	l.nonce, l.patience = c.nextNonce(), learnRetryAfter
+	l.nonce, l.patience = l.core.nextNonce(), learnRetryAfter
 	m.Digest = l.nonce
 	l.asked = m
-	c.sendFetch(p)
+	l.sendFetch()
 }
 
 // sendFetch sends the Fetch under way, perhaps again. It keeps its nonce: a page
 // that only took long is as good as one asked for anew, and where every page takes
 // longer than our patience none would be taken otherwise.
-func (c *Core) sendFetch(p *part) {
-	l := p.learn
-	l.askedAt = c.now.Mono
+func (l *learner) sendFetch() {
+	l.askedAt = l.core.now.Mono
 	to := l.source
-	if n := len(p.view.Acting); n > 0 && (l.failures > 0 || !p.view.IsActing(to)) {
-		to = p.view.Acting[max(0, l.failures-1)%n] // the primary first
+	if n := len(l.part.view.Acting); n > 0 && (l.failures > 0 || !l.part.view.IsActing(to)) {
+		to = l.part.view.Acting[max(0, l.failures-1)%n] // the primary first
 	}
 	m := *l.asked
-	c.send(p, to, &m)
+	l.part.send(to, &m)
 }
 
 // nextNonce returns a number that no start of this server used before.
@@ -46,9 +40,9 @@ func (c *Core) nextNonce() uint64 {
 	return c.cfg.Incarnation<<32 | c.nonces
 }
 
-// nextWanted takes missing keys off the list; what the page does not settle is
+// nextWanted removes missing keys from the list; what the page does not bring is
 // put back by onPage or by the retry.
-func (l *learn) nextWanted() []Key {
+func (l *learner) nextWanted() []Key {
 	var keys []Key
 	for len(l.wanted) > 0 && len(keys) < fetchKeysMax {
 		k := l.wanted[0]
@@ -66,10 +60,9 @@ func (l *learn) nextWanted() []Key {
 	return keys
 }
 
-// onPage takes what a source had at q.
-func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
-	l := p.learn
-	if l == nil || l.phase != copying || l.nonce == 0 || m.Digest != l.nonce {
+// onPage applies what a source had at q.
+func (l *learner) onPage(m *Message) {
+	if !l.copies() || l.nonce == 0 || m.Digest != l.nonce {
 		return
 	}
 	l.nonce = 0
@@ -78,7 +71,7 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 	}
 	l.failures = 0
 	for _, it := range m.Items {
-		if !c.takePaged(p, it, m.Seq) {
+		if !l.applyPaged(it, m.Seq) {
 			return
 		}
 	}
@@ -86,15 +79,15 @@ func (c *Core) onPage(p *part, _ ring.ServerID, m *Message) {
 		l.cursor = m.Cursor
 		l.cursorDone = m.Flags&flagDone != 0
 	}
-	l.taken = max(l.taken, m.Seq)
+	l.pagedTo = max(l.pagedTo, m.Seq)
 	if m.Seq > m.Commit {
-		l.loose = max(l.loose, m.Seq)
+		l.uncommittedTo = max(l.uncommittedTo, m.Seq)
 	}
-	if c.stageFull(p) {
+	if l.stageFull() {
 		return
 	}
-	c.fetch(p)
-	c.checkReady(p)
+	l.fetch()
+	l.checkReady()
 }
 
 func intact(items []PageItem) bool {
@@ -109,19 +102,18 @@ func intact(items []PageItem) bool {
 	return true
 }
 
-// takePaged takes one item of a page at q, unless what is here is newer.
-func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
-	l := p.learn
-	old, err := c.learned(p, it.Key)
+// applyPaged applies one item of a page at q, unless what is here is newer.
+func (l *learner) applyPaged(it PageItem, q uint64) bool {
+	old, err := l.learned(it.Key)
 	if err == nil {
 		_, err = versionOf(old)
 	}
-	if isCorrupt(err) && l.staged && c.mustKeep(p) {
+	if isCorrupt(err) && l.phase == staging && l.part.mustKeep() {
 		old, err = it.Item, nil // digest and counts stay as they are
-		l.blind = true
+		l.digestUnknown = true
 	}
 	if err != nil {
-		c.startAgain(p, damaged, "read copy", err)
+		l.startAgain(damaged, "read copy", err)
 		return false
 	}
 	if need, ok := l.missing[it.Key]; ok {
@@ -140,9 +132,9 @@ func (c *Core) takePaged(p *part, it PageItem, q uint64) bool {
 			return true
 		}
 	}
-	c.take(p, it.Key, old, it.Item)
+	l.set(it.Key, old, it.Item)
 	if it.Key.Space() == SpaceUser { // what people count; request records come along
-		c.moved.keys++
+		l.core.moved.keys++
 	}
 	return true
 }

@@ -26,6 +26,14 @@ const (
 	whole                     // the log up to last, nothing missing
 )
 
+var copyNext = []phases{
+	absent:   to(learning, whole),
+	learning: to(absent, whole),
+	whole:    to(absent, learning),
+}
+
+func (s copyState) String() string { return [...]string{"absent", "learning", "whole"}[s] }
+
 // logState is a position in a partition's log with what follows from it.
 type logState struct {
 	last    Version
@@ -63,11 +71,11 @@ func (l *logState) account(key Key, before, after Version, bytesBefore, bytesAft
 // meta is what is stored beside a partition's items.
 type meta struct {
 	state  copyState
-	damage damage
-	log    logState
-	commit uint64 // commitKnown
-	floor  uint64 // the index has rows for seq > floor
-	reborn uint64 // of the view for which the copy was made
+	damage damage   // of a whole copy, or of one that cannot be loaded
+	log    logState // what has been applied, durable or in a batch under way
+	commit uint64   // commitKnown. Invariant: ≤ log.last.Seq (I5)
+	floor  uint64   // Invariant: the index has the row of each seq in (floor, log.last.Seq]
+	reborn uint64   // the partition's life that the copy is of. Invariant: ≤ the view's
 }
 
 // What a meta takes, usually, and each term of its history besides.

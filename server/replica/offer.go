@@ -14,20 +14,20 @@ const damagedOffersAfter = 3 * time.Second
 // and they are too few to have acknowledged anything since this copy acted (rule 8).
 // A member of W keeps its copy whole meanwhile (mustKeep), and a delta replaces it in
 // one batch. What nothing can be built on, or is not durable yet, is not offered.
-func (c *Core) offer(p *part) {
-	if p.isActing() || !c.mustKeep(p) || slices.ContainsFunc(p.view.Acting, c.isUp) {
+func (p *part) offer() {
+	if p.isActing() || !p.mustKeep() || slices.ContainsFunc(p.view.Acting, p.core.isUp) {
 		p.lonelySince = 0
 		return
 	}
 	if p.lonelySince == 0 {
-		p.lonelySince = c.now.Mono
+		p.lonelySince = p.core.now.Mono
 	}
-	offered := p.damage == sound || p.damage == damaged && c.now.Mono-p.lonelySince >= damagedOffersAfter
-	if !p.quiet() || !offered || p.offeredAt != 0 && c.now.Mono-p.offeredAt < askAfter {
+	offered := p.damage == sound || p.damage == damaged && p.core.now.Mono-p.lonelySince >= damagedOffersAfter
+	if !p.quiet() || !offered || p.offeredAt != 0 && p.core.now.Mono-p.offeredAt < askAfter {
 		return
 	}
-	p.offeredAt = c.now.Mono
-	c.out.ToLeader = append(c.out.ToLeader, LeaderRequest{Kind: AskRestore, Partition: p.id, Term: p.term})
+	p.offeredAt = p.core.now.Mono
+	p.core.out.ToLeader = append(p.core.out.ToLeader, LeaderRequest{Kind: AskRestore, Partition: p.id, Term: p.term})
 }
 
 func (c *Core) isUp(id ring.ServerID) bool {

@@ -75,10 +75,13 @@ func TestOffer(t *testing.T) {
 // TestNothingToOffer: what may lack something is not offered.
 func TestNothingToOffer(t *testing.T) {
 	for what, spoil := range map[string]func(r *rig){
-		"unfinished":  func(r *rig) { r.host(2).core.part(0).state = learning },
-		"unfit":       func(r *rig) { r.host(2).core.part(0).damage = unfit },
-		"not durable": func(r *rig) { r.host(2).core.part(0).unsynced++ },
-		"not of W":    func(r *rig) { r.change(func(p *ring.Partition) { p.Writable = []ring.ServerID{1} }) },
+		"unfinished": func(r *rig) { r.host(2).core.part(0).state = learning },
+		"unfit":      func(r *rig) { r.host(2).core.part(0).damage = unfit },
+		"not durable": func(r *rig) {
+			r.host(2).slowDisk = true
+			r.host(2).core.part(0).touch()
+		},
+		"not of W": func(r *rig) { r.change(func(p *ring.Partition) { p.Writable = []ring.ServerID{1} }) },
 		"enough act": func(r *rig) {
 			r.change(func(p *ring.Partition) { p.Acting, p.MinCopies = []ring.ServerID{1}, 1 })
 		},

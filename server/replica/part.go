@@ -17,63 +17,103 @@ const (
 	roleLearner             // a target, not acting
 )
 
-// part is one partition as this server keeps it. It is never shared.
+// part is one partition as this server keeps it: its copy, and what the view makes of it.
+// It is never shared. A method of it lies in the file of the rules that it keeps.
 type part struct {
-	id ring.PartitionID
+	core *Core
+	id   ring.PartitionID
 
-	// Stored, see meta.
-	state    copyState
-	log      logState            // what has been applied, durable or in a batch under way
-	commit   uint64              // commitKnown: never above log.last.Seq
-	floor    uint64              // index rows exist for floor < seq ≤ last
-	rows     uint64              // applied since the last piece of the index was full,
-	keys     int                 // how many keys they have,
-	rowBytes int64               // and what they take on the disk, about
-	pieces   [indexPieces]uint64 // rows of each piece, the newest first; 0: there is none yet
-	reborn   uint64              // the partition's life that the copy is of: View's ResetTerm
+	meta     // the copy: written into the batch that changes it
+	progress // how much of that is durable
+	assigned // from the view
+	index    rowCounts
 
-	// How much of the above is durable.
-	durable       uint64
-	durableDigest uint64
-	commitSaved   uint64
-	savedAt       time.Duration
-	unsynced      int    // marks under way
-	dirty         bool   // in Core.dirty
-	generation    uint64 // of the log: marks from before it was replaced count for nothing
-	wiping        uint64 // number of the batch that emptied the partition
+	// Who does the work of the role. Invariant: lead is nil unless role is rolePrimary, and
+	// learn unless it is roleLearner. Both end with the term, and so do the repairs.
+	lead     *primary
+	learn    *learner
+	repairer repairer
 
-	// From the view.
-	term    uint64
-	role    role
-	view    *ring.Partition
-	targets []ring.ServerID
-	wanted  []ring.ServerID                 // to act: the targets, and returners (ring.Partition)
-	holds   map[ring.ServerID]time.Duration // promises to former primaries
+	// As a source of copies and suffixes.
+	stateOwed bool          // backup: a State goes out when everything is durable
+	gapSaid   time.Duration // the primary was last told of a gap; 0 = there is none
+	held      []heldPage    // until their state is committed. Invariant: at most heldPagesMax
+	sending   bool          // in Core.toSend
 
-	stateOwed bool // backup: a State goes out when everything is durable
-	gapSaid   time.Duration
-	lead      *lead  // rolePrimary
-	learn     *learn // roleLearner, once the mover started it
-	held      []heldPage
-	sending   bool // in Core.toSend
-	strayAt   time.Duration
-
-	retireAskedAt time.Duration // draining: 0 = not in this term
-	lonelySince   time.Duration // our copy may be the one to restore from, see offer; 0 = it is not
+	// What is repeated until the view changes: when it was last done, 0 = never.
+	strayAt       time.Duration
+	retireAskedAt time.Duration // in this term
 	offeredAt     time.Duration
-
-	mends  map[Key]*mend // whole and acting: keys that cannot be read
-	damage damage        // of a whole copy, or of one that cannot be loaded
+	lonelySince   time.Duration // our copy may be the one to restore from, see offer; 0 = it is not
 }
 
-func newPart(id ring.PartitionID) *part {
-	return &part{id: id, holds: make(map[ring.ServerID]time.Duration)}
+// progress is how far a part's batches have come.
+type progress struct {
+	durable       uint64 // up to this seq the log is. Invariant: ≤ log.last.Seq; within a generation it never falls (I5)
+	durableDigest uint64 // of the partition, at durable
+	generation    uint64 // of the log: raised when it is replaced, so that marks from before count for nothing
+
+	commitSaved uint64        // the commit in the last meta that was handed out
+	savedAt     time.Duration // when that was
+	dirty       bool          // the meta goes into the batch being filled. Invariant: the part is in Core.dirty
+	unsynced    int           // metas handed out and not durable. Invariant: that many of Core.marks are the part's
+	wiping      uint64        // number of the batch that emptied the partition
+}
+
+// assigned is what the view says of a partition. It changes in adopt alone.
+type assigned struct {
+	view    *ring.Partition // nil before the first view
+	term    uint64          // Invariant: view.Term; it never falls (I6)
+	role    role            // Invariant: what roleIn says
+	targets []ring.ServerID
+	wanted  []ring.ServerID                 // to act: the targets, and returners (ring.Partition)
+	holds   map[ring.ServerID]time.Duration // promises to former primaries: until when
+}
+
+// rowCounts is about how large the change index is, see trimIndex.
+type rowCounts struct {
+	rows   uint64              // applied since the last piece was full,
+	keys   int                 // how many keys they have,
+	bytes  int64               // and what they take on the disk, about
+	pieces [indexPieces]uint64 // rows of each piece, the newest first; 0: there is none yet
+}
+
+func newPart(c *Core, id ring.PartitionID) *part {
+	p := &part{core: c, id: id}
+	p.holds = make(map[ring.ServerID]time.Duration)
+	p.repairer = repairer{core: c, part: p}
+	return p
 }
 
 // load takes over what a former process left behind.
 func (p *part) load(m meta) {
-	p.state, p.damage, p.log, p.commit, p.floor, p.reborn = m.state, m.damage, m.log, m.commit, m.floor, m.reborn
+	p.meta = m
 	p.durable, p.durableDigest, p.commitSaved = m.log.last.Seq, m.log.digest, m.commit
+}
+
+// become changes what the server has of the partition.
+func (p *part) become(next copyState) {
+	if next != p.state {
+		move(copyNext, &p.state, next)
+	}
+}
+
+// step handles a message that is neither for a primary or a learner, nor about a repair.
+func (p *part) step(from ring.ServerID, m *Message) {
+	switch m.Type {
+	case MsgNewTerm:
+		p.onNewTerm(from)
+	case MsgSuffixAsk:
+		p.onSuffixAsk(from, m)
+	case MsgSuffix:
+		p.onSuffix(from, m)
+	case MsgAppend:
+		p.onAppend(from, m)
+	case MsgFetch:
+		p.onFetch(from, m)
+	case MsgPurge:
+		p.onPurge(from, m)
+	}
 }
 
 // enoughCopies reports whether the acting replicas may acknowledge writes.
@@ -85,105 +125,3 @@ func (p *part) isActing() bool { return p.role == rolePrimary || p.role == roleB
 
 // quiet reports whether everything applied is durable.
 func (p *part) quiet() bool { return p.unsynced == 0 && !p.dirty }
-
-// lead is what a primary keeps for one term. It is dropped with the term.
-type lead struct {
-	active    bool
-	mute      bool // active, but reads are refused
-	startedAt time.Duration
-	askedAt   time.Duration // the acting replicas were last asked for what is missing
-	ejectedAt time.Duration // an eject was last asked for; 0 = never
-	followers []*follower   // sorted by id
-	settled   bool          // all acting replicas have the same log, durable
-
-	window      []*Entry // seqs windowFirst…last, kept for followers
-	windowFirst uint64
-	windowBytes int
-	flightBytes int // of entries above commit
-
-	pending        map[Key]uint64 // latest uncommitted seq of a key
-	waiting        []waitingWrite // in seq order
-	readers        map[Key][]Read // wait for pending[key] to be committed
-	queue          []queued       // not sequenced yet
-	question       []Read         // asked of the view leader
-	asks           []Read         // arrived after the question was sent
-	confirmToken   uint64         // of the question under way
-	askedConfirm   time.Duration  // when it was sent
-	handoffAskedAt time.Duration  // 0 = never
-	hushUntil      time.Duration  // new writes wait, see hush
-	hushes         int            // how often they did
-	collectedAt    time.Duration  // old records were last looked for
-
-	records    *records      // loaded with activation
-	unloadedAt time.Duration // when one of them could not be read
-	notice     bool          // the commit moved, which followers may not know yet
-	noticeAt   time.Duration // when it began to be so
-}
-
-// waitingWrite is a sequenced request without an answer yet.
-type waitingWrite struct {
-	seq    uint64
-	since  time.Duration
-	answer Answer
-}
-
-// queued is a request waiting for its partition to serve.
-type queued struct {
-	since time.Duration
-	write *Request
-	read  *Read
-}
-
-// follower is another replica as its primary sees it.
-type follower struct {
-	id          ring.ServerID
-	incarnation uint64
-	acting      bool
-	proposed    bool
-	sub         uint64        // learner: number of the subscription, the learner's choice
-	asked       bool          // proposed, and named in a handoff that went out
-	ready       bool          // learner: whole, and durable from here on
-	state       *Message      // its State in this term
-	match       uint64        // durable there
-	guessed     bool          // match is what a learner was told, before its first word
-	matchDigest uint64        // at match
-	next        uint64        // seq to send next
-	told        uint64        // commit last sent
-	movedAt     time.Duration // match last grew, or nothing was owed
-	resentAt    time.Duration
-	resends     uint8 // since it last moved
-	full        bool  // it has no room for more
-	fullSince   time.Duration
-	askedRoomAt time.Duration // it was last made to say whether it still is
-}
-
-func (l *lead) follower(id ring.ServerID) *follower {
-	for _, f := range l.followers {
-		if f.id == id {
-			return f
-		}
-	}
-	return nil
-}
-
-// patience is how long a follower may leave entries unacknowledged.
-func (l *lead) patience() time.Duration {
-	return ejectAfter + time.Duration(l.flightBytes)*time.Second/slowBytesPerSec
-}
-
-// proposes reports whether a handoff that adds somebody is under way.
-func (l *lead) proposes() bool {
-	return slices.ContainsFunc(l.followers, func(f *follower) bool { return f.proposed })
-}
-
-func (l *lead) addFollower(f *follower) {
-	i, _ := slices.BinarySearchFunc(l.followers, f.id, func(f *follower, id ring.ServerID) int {
-		return int(int64(f.id) - int64(id))
-	})
-	l.followers = slices.Insert(l.followers, i, f)
-}
-
-// dropFollower leaves the old slice as it is: callers may be walking over it.
-func (l *lead) dropFollower(id ring.ServerID) {
-	l.followers = slices.DeleteFunc(slices.Clone(l.followers), func(f *follower) bool { return f.id == id })
-}

@@ -63,14 +63,15 @@ func (pc *Piece) answer() Answer {
 
 // again is the read from the beginning.
 func (r *Read) again() Read {
+	r.become(readArrived)
 	return Read{Token: r.Token, Partition: r.Partition, Key: r.Key, Cut: r.Cut}
 }
 
 // getPart is get of a part of a value.
-func (c *Core) getPart(p *part, key Key, cut Cut) (Piece, error) {
-	if c.inBatch(p, key) {
-		return CutItem(key, c.overlay[itemID{p.id, key}], cut)
+func (p *part) getPart(key Key, cut Cut) (Piece, error) {
+	if p.inBatch(key) {
+		return CutItem(key, p.core.overlay[itemID{p.id, key}], cut)
 	}
-	pc, _, err := c.st.GetPart(p.id, key, cut)
+	pc, _, err := p.core.st.GetPart(p.id, key, cut)
 	return pc, err
 }

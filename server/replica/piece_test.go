@@ -127,8 +127,8 @@ func TestReadPartAfterFetch(t *testing.T) {
 	r.wantPart(r.answered(token), "56", 4)
 }
 
-// TestReadPartWaitsForTheMend: a part that cannot be read is mended, and is still a part then.
-func TestReadPartWaitsForTheMend(t *testing.T) {
+// TestReadPartWaitsForTheRepair: a part that cannot be read is repaired, and is still a part then.
+func TestReadPartWaitsForTheRepair(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "0123")
 	r.host(1).spoilKey("k")

@@ -3,311 +3,181 @@ package replica
 import (
 	"time"
 
-	"viewring/internal/invariant"
 	"viewring/ring"
 )
 
-// sequence adds an entry to the log: applied here, sent to every follower when
-// the core is next asked for its Ready (rule 2). answer, if any, is given once
-// the entry is committed.
-func (c *Core) sequence(p *part, writes []Write, answer *Answer) {
-	l := p.lead
-	invariant.Check(p.enoughCopies(), "I3", "partition %d term %d: an entry with %d copies", p.id, p.term, len(p.view.Acting))
-	e := &Entry{Version: Version{Term: p.term, Seq: p.log.last.Seq + 1}, Writes: writes}
-	c.applyEntry(p, e)
-	e.Digest = p.log.digest
-	l.window = append(l.window, e)
-	l.windowBytes += e.size()
-	l.flightBytes += e.size()
-	for i := range writes {
-		l.pending[writes[i].Key] = e.Version.Seq
-	}
-	if answer != nil {
-		l.waiting = append(l.waiting, waitingWrite{seq: e.Version.Seq, since: c.now.Mono, answer: *answer})
-	}
-	if !p.sending {
-		p.sending = true
-		c.toSend = append(c.toSend, p)
-	}
-}
+// primaryPhase is how far a primary has come in its term (rule 1).
+type primaryPhase uint8
 
-// applyEntry puts an entry's writes, its row and the log's new head into the
-// batch. The entry follows the head.
-func (c *Core) applyEntry(p *part, e *Entry) {
-	for i := range e.Writes {
-		w := &e.Writes[i]
-		var after Version
-		var grows int
-		if w.Item != nil {
-			it, _, err := header(w.Item)
-			c.fail("apply entry", err)
-			after, grows = it.Version, len(it.Value)
-		}
-		p.log.account(w.Key, w.Before, after, int(w.Shrinks), grows)
-		c.put(p, w.Key, w.Item, presence(w.Before))
-		c.healed(p, w.Key)
-	}
-	p.log.advance(e.Version)
-	c.putEntryRow(p, e)
-	c.trimIndex(p, e)
-	c.touch(p)
-}
-
-// rowBytesMore is about what a row takes on the disk besides its content, and keyBytesMore
-// what a key does besides its value.
 const (
-	rowBytesMore = 60
-	keyBytesMore = 64
+	reconciling primaryPhase = iota // the logs of the acting replicas are being made equal
+	settled                         // they are equal and durable; older leases may still hold
+	active                          // requests are served
+	mute                            // alone, with a tail that cannot be told: as active, but reads are refused
+	termOver
 )
 
-// indexBytes is how much of the change index is kept: rows of more keys than a share of the
-// partition's tell a returning server little that a full copy would not.
-func (c *Core) indexBytes(p *part) int64 {
-	return max(c.cfg.Limits.IndexBytes, (p.log.bytes+keyBytesMore*p.log.keys)/indexShare)
+var primaryNext = []phases{
+	reconciling: to(settled, termOver),
+	settled:     to(active, mute, termOver),
+	active:      to(termOver),
+	mute:        to(termOver),
+	termOver:    0,
 }
 
-// trimIndex drops old rows after an entry: beyond a number of rows, and all but those of
-// the last IndexKeys keys, or of the last indexBytes, whose rows are counted in pieces: what
-// is kept is so much and a piece more at most.
-func (c *Core) trimIndex(p *part, e *Entry) {
-	limits := &c.cfg.Limits
-	rows, due := limits.IndexRows, p.log.last.Seq%limits.IndexTrimEvery == 0
-	p.rows++
-	p.keys += len(e.Writes)
-	p.rowBytes += int64(e.rowBytes() + rowBytesMore)
-	if p.keys >= limits.IndexKeys/indexPieces || p.rowBytes >= c.indexBytes(p)/indexPieces {
-		copy(p.pieces[1:], p.pieces[:])
-		p.pieces[0] = p.rows
-		p.rows, p.keys, p.rowBytes = 0, 0, 0
-		if p.pieces[indexPieces-1] > 0 {
-			kept := uint64(0)
-			for _, n := range p.pieces {
-				kept += n
-			}
-			rows, due = min(rows, kept), true
-		}
-	}
-	if due && p.commit > rows && p.commit-rows > p.floor {
-		p.floor = p.commit - rows
-		c.op(StoreOp{Kind: TrimIndex, Partition: p.id, Seq: p.floor})
+func (p primaryPhase) String() string {
+	return [...]string{"reconciling", "settled", "active", "mute", "over"}[p]
+}
+
+func (l *primary) become(next primaryPhase) { move(primaryNext, &l.phase, next) }
+
+// serves reports whether the primary takes up requests.
+func (l *primary) serves() bool { return l.phase == active || l.phase == mute }
+
+// primary is what a primary keeps for one term. It ends with the term; what goes on in the
+// next one is handed over by leaveTerm.
+type primary struct {
+	core  *Core
+	part  *part
+	phase primaryPhase
+	reads reader
+
+	// The other replicas that get the log. Invariant: sorted by id; each acting one is
+	// there all the term; learners come once the primary serves.
+	followers []*follower
+	askedAt   time.Duration // the acting ones were last asked for what is missing
+	ejectedAt time.Duration // an eject was last asked for; 0 = never
+
+	// The entries that some follower may still need. Invariant: their seqs are windowFirst,
+	// windowFirst+1, …, log.last.Seq; an entry of this term above the commit is among them,
+	// and so is all that an acting or proposed follower lacks.
+	window      []*Entry
+	windowFirst uint64
+	windowBytes int // of all of them
+	flightBytes int // of those above the commit: beyond FlightBytes writes queue
+
+	// Writes. One is in queue, or is sequenced and waiting, and is answered once.
+	queue   []queued       // requests that are not sequenced yet, reads between them, in order
+	waiting []waitingWrite // Invariant: in the order of seq
+	pending map[Key]uint64 // the last entry of a key. Invariant: commit < seq ≤ log.last.Seq
+
+	records     *records      // Invariant: loaded where the primary serves
+	unloadedAt  time.Duration // one of them could not be read then; 0 = never
+	collectedAt time.Duration // old ones were last looked for
+
+	handoffAskedAt time.Duration // 0 = never
+	quiesceUntil   time.Duration // new writes wait, see quiesce
+	pauses         int           // how often they did
+
+	notice   bool          // the commit moved, which followers may not know yet
+	noticeAt time.Duration // when it began to be so
+}
+
+func newPrimary(p *part) *primary {
+	l := &primary{core: p.core, part: p}
+	l.reads = reader{core: p.core, part: p, lead: l}
+	return l
+}
+
+// step handles a message to a primary.
+func (l *primary) step(from ring.ServerID, m *Message) {
+	switch m.Type {
+	case MsgState:
+		l.onState(from, m)
+	case MsgAck:
+		l.onAck(from, m)
+	case MsgSubscribe:
+		l.onSubscribe(from, m)
+	case MsgStray:
+		l.onStray(from, m)
 	}
 }
 
-// sendEntries sends each follower what it has not been sent.
-func (c *Core) sendEntries(p *part) {
-	l := p.lead
-	if l == nil || !l.settled {
+// waitingWrite is a sequenced request without an answer yet.
+type waitingWrite struct {
+	seq    uint64
+	since  time.Duration
+	answer Answer
+}
+
+// queued is a request waiting for its partition to serve.
+type queued struct {
+	since time.Duration
+	write *Request
+	read  *Read
+}
+
+// tick repeats what got no answer and ends what waited too long.
+func (l *primary) tick() {
+	l.expireQueue()
+	l.expireWaiting()
+	if l.phase == reconciling {
+		l.tickReconcile()
 		return
 	}
+	if !l.serves() {
+		l.tryActivate()
+		return
+	}
+	l.drainQueue()
+	tell := !l.notice || l.core.now.Mono-l.noticeAt >= noticeAfter
 	for _, f := range l.followers {
-		if f.next <= p.log.last.Seq {
-			c.sendFrom(p, f)
+		if l.tickFollower(f, tell) {
+			return
 		}
+	}
+	l.notice = l.notice && !tell
+	l.considerHandoff()
+	if l.core.now.Mono-l.collectedAt >= l.core.cfg.Limits.RecordGCEvery && l.part.enoughCopies() {
+		l.collectedAt = l.core.now.Mono
+		l.collectRecords()
 	}
 }
 
-// sendFrom sends a follower the entries from f.next on. One that needs what the
-// window no longer has is told to subscribe again.
-func (c *Core) sendFrom(p *part, f *follower) {
-	l := p.lead
-	if f.next < l.windowFirst {
-		if !f.acting && !f.proposed {
-			l.dropFollower(f.id)
-			c.send(p, f.id, &Message{Type: MsgAppend, Flags: flagGap, Sub: f.sub})
-		}
+// tickReconcile asks again who has not answered, and gives up on who stays
+// silent.
+func (l *primary) tickReconcile() {
+	if l.core.now.Mono-l.askedAt < askAfter {
 		return
 	}
-	m := &Message{Type: MsgAppend, Prev: c.versionAt(p, f.next-1), Commit: p.commit, Digest: p.log.digest, Last: p.log.last}
-	m.Entries = append(m.Entries, l.window[f.next-l.windowFirst:]...)
-	if f.match+1 == f.next {
-		f.movedAt = c.now.Mono
-	}
-	f.next, f.told = p.log.last.Seq+1, p.commit
-	c.send(p, f.id, m)
-}
-
-// versionAt returns the version of the entry with that seq, which history
-// determines.
-func (c *Core) versionAt(p *part, seq uint64) Version {
-	hs := p.log.history
-	for i := len(hs) - 1; i >= 0; i-- {
-		if hs[i].First <= seq {
-			return Version{Term: hs[i].Term, Seq: seq}
-		}
-	}
-	return Version{Seq: seq}
-}
-
-// onAck notes how far a follower's log is durable.
-func (c *Core) onAck(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || !p.lead.settled {
-		return
-	}
-	l := p.lead
-	f := l.follower(from)
-	if f != nil && !f.acting && m.Sub < f.sub {
-		return // from before the learner subscribed again
-	}
-	if f == nil || !f.acting && m.Sub > f.sub {
-		// A learner that we dropped, or whose old Subscribe came late.
-		if f == nil || !f.proposed {
-			l.dropFollower(from)
-			c.send(p, from, &Message{Type: MsgAppend, Flags: flagGap, Sub: m.Sub})
-		}
-		return
-	}
-	c.noteRoom(f, m.Flags)
-	switch {
-	case m.Flags&flagReady != 0 && !f.ready:
-		f.ready, f.guessed, f.match = true, false, m.Seq // so far it told what it had, not what was durable
-	case f.guessed: // too high where its Subscribe came twice: it goes by the first answer
-		f.guessed, f.match = false, min(f.match, m.Seq)
-	}
-	if m.Seq > f.match {
-		f.match, f.movedAt, f.resends = m.Seq, c.now.Mono, 0
-	}
-	exact := f.acting || m.Flags&flagReady != 0 // a learner's keep-alive has no digest
-	if m.Seq == f.match && exact {
-		f.matchDigest = m.Digest
-	}
-	invariant.Check(!exact || m.Seq != p.log.last.Seq || m.Digest == p.log.digest, "I4",
-		"partition %d term %d: %v acknowledges %d with digest %x, the primary has %x", p.id, p.term, from, m.Seq, m.Digest, p.log.digest)
-	if m.Flags&flagGap != 0 && f.next > m.Seq+1 && m.Seq >= f.match {
-		c.resend(p, f)
-	}
-	c.advanceCommit(p)
-	if f.ready {
-		c.considerHandoff(p)
-	}
-}
-
-// advanceCommit commits what is durable everywhere (I3), answers it and lets
-// the reads that waited for it go on.
-func (c *Core) advanceCommit(p *part) {
-	l := p.lead
-	if l == nil || !l.active || !p.enoughCopies() {
-		return
-	}
-	commit := p.durable
+	l.askedAt = l.core.now.Mono
 	for _, f := range l.followers {
-		if f.acting || f.proposed {
-			commit = min(commit, f.match)
-		}
-	}
-	if commit <= p.commit {
-		return
-	}
-	invariant.Check(commit <= p.log.last.Seq, "I5", "partition %d: commit %d beyond the log's %d", p.id, commit, p.log.last.Seq)
-	readers := c.release(p, commit)
-	p.commit = commit
-	l.untold(c.now.Mono)
-	c.answerCommitted(p)
-	for i := range readers {
-		c.readCommitted(p, &readers[i])
-	}
-	c.trimWindow(p)
-	c.releaseHeld(p)
-	c.considerHandoff(p)
-	c.retire(p)
-	c.drainQueue(p)
-}
-
-// untold notes that the commit has moved. The next append tells it; only where none
-// follows soon a notice is worth its own message.
-func (l *lead) untold(now time.Duration) {
-	if !l.notice {
-		l.notice, l.noticeAt = true, now
-	}
-}
-
-// answerCommitted answers the writes that are committed.
-func (c *Core) answerCommitted(p *part) {
-	l := p.lead
-	n := 0
-	for n < len(l.waiting) && l.waiting[n].seq <= p.commit {
-		c.answer(l.waiting[n].answer)
-		n++
-	}
-	l.waiting = l.waiting[n:]
-}
-
-// release drops the pending marks of the entries up to commit and returns the
-// reads that waited for one of them, with what it wrote: under a stream of writes
-// to one key a read would otherwise wait for a pause in it.
-func (c *Core) release(p *part, commit uint64) []Read {
-	l := p.lead
-	var readers []Read
-	for seq := max(p.commit+1, l.windowFirst); seq <= commit; seq++ {
-		e := l.window[seq-l.windowFirst]
-		l.flightBytes -= e.size()
-		for i := range e.Writes {
-			key := e.Writes[i].Key
-			if l.pending[key] == seq {
-				delete(l.pending, key)
-			}
-			readers = append(readers, l.releaseReaders(key, seq, e.Writes[i].Item)...)
-		}
-	}
-	return readers
-}
-
-// releaseReaders takes those that wait for no later entry of their key than seq. Others
-// came after that one, maybe from a client whose own write it is.
-func (l *lead) releaseReaders(key Key, seq uint64, item []byte) (readers []Read) {
-	waiting := l.readers[key]
-	kept := waiting[:0]
-	for _, r := range waiting {
-		if r.after > seq {
-			kept = append(kept, r)
+		if !f.acting() || f.state != nil && f.state.Last == l.part.log.last {
 			continue
 		}
-		r.Item = item
-		readers = append(readers, r)
+		if l.core.now.Mono-f.movedAt > ejectAfter {
+			l.eject(f.id)
+		}
+		l.part.send(f.id, &Message{Type: MsgNewTerm})
 	}
-	if len(kept) == 0 {
-		delete(l.readers, key)
-	} else {
-		l.readers[key] = kept
-	}
-	return readers
+	l.tryReconcile()
 }
 
-// trimWindow drops the entries that every follower has, and for slow learners
-// keeps no more than Limits.KeptBytes.
-func (c *Core) trimWindow(p *part) {
-	l := p.lead
-	keep, pinned := p.commit+1, p.commit+1
-	for _, f := range l.followers {
-		keep = min(keep, f.match+1)
-		if f.acting || f.proposed {
-			pinned = min(pinned, f.match+1)
-		}
-	}
+// expireQueue answers requests whose partition did not serve in time.
+func (l *primary) expireQueue() {
 	n := 0
-	for n < len(l.window) {
-		seq := l.windowFirst + uint64(n)
-		if seq >= pinned || seq >= keep && l.windowBytes <= c.cfg.Limits.KeptBytes {
-			break
-		}
-		l.windowBytes -= l.window[n].size()
-		l.window[n] = nil
+	for n < len(l.queue) && l.core.now.Mono-l.queue[n].since > queueTTL {
+		l.core.refuse(&l.queue[n], StatusUnavailable)
 		n++
 	}
-	l.window = l.window[n:]
-	l.windowFirst += uint64(n)
-}
-
-// eject asks the view leader to take a replica out; repeated while it is due.
-func (c *Core) eject(p *part, id ring.ServerID) {
-	l := p.lead
-	if l.ejectedAt != 0 && c.now.Mono-l.ejectedAt < askAfter {
-		return
+	l.queue = l.queue[n:]
+	if l.reads.confirmToken != 0 && len(l.reads.question) > 0 && l.core.now.Mono-l.reads.askedConfirm > queueTTL {
+		delete(l.core.confirms, l.reads.confirmToken)
+		l.reads.confirmed(false)
 	}
-	l.ejectedAt = c.now.Mono
-	c.askEject(p, id)
 }
 
-func (c *Core) askEject(p *part, id ring.ServerID) {
-	c.out.ToLeader = append(c.out.ToLeader, LeaderRequest{Kind: AskEject, Partition: p.id, Term: p.term,
-		Acting: []ring.Incarnated{{ID: id, Incarnation: c.incarnation(id)}}})
+// expireWaiting answers writes and reads that wait for a commit which does not
+// come. The writes may still take effect.
+func (l *primary) expireWaiting() {
+	kept := l.waiting[:0]
+	for _, w := range l.waiting {
+		if l.core.now.Mono-w.since > writeTTL {
+			l.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+			continue
+		}
+		kept = append(kept, w)
+	}
+	l.waiting = kept
+	l.reads.expire()
 }

@@ -16,7 +16,7 @@ func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Ite
 	}
 	items = make([]Item, len(keys))
 	for i, key := range keys {
-		if items[i], ok = c.readOne(p, key); !ok {
+		if items[i], ok = p.lead.reads.readOne(key); !ok {
 			return nil, false
 		}
 	}
@@ -27,18 +27,18 @@ func (c *Core) ReadAll(at Instant, id ring.PartitionID, keys []Key) (items []Ite
 func (c *Core) readable(at Instant, id ring.PartitionID) *part {
 	c.enter(at)
 	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active || p.lead.mute || !c.leased(p) {
+	if p == nil || p.lead == nil || !p.lead.serves() || p.lead.phase == mute || !p.lead.leased() {
 		return nil
 	}
 	return p
 }
 
 // readOne reads a key of a partition that is readable.
-func (c *Core) readOne(p *part, key Key) (it Item, ok bool) {
-	if _, uncommitted := p.lead.pending[key]; uncommitted {
+func (rd *reader) readOne(key Key) (it Item, ok bool) {
+	if _, uncommitted := rd.lead.pending[key]; uncommitted {
 		return it, false
 	}
-	stored, err := c.get(p, key)
+	stored, err := rd.part.get(key)
 	if err != nil {
 		return it, false
 	}
@@ -46,7 +46,7 @@ func (c *Core) readOne(p *part, key Key) (it Item, ok bool) {
 		return it, true
 	}
 	it, err = DecodeItem(key, stored)
-	return it, err == nil && it.Version.Seq <= p.commit && !c.expired(&it)
+	return it, err == nil && it.Version.Seq <= rd.part.commit && !rd.core.expired(&it)
 }
 
 // ReadNow answers a read of one key, or with a cut of a part of its value, as ReadAll would:
@@ -57,9 +57,9 @@ func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key, cut Cut) (a Ans
 		return a, false
 	}
 	if cut != nil {
-		return c.readPart(p, key, cut)
+		return p.lead.reads.readPart(key, cut)
 	}
-	it, ok := c.readOne(p, key)
+	it, ok := p.lead.reads.readOne(key)
 	if !ok {
 		return a, false
 	}
@@ -69,12 +69,12 @@ func (c *Core) ReadNow(at Instant, id ring.PartitionID, key Key, cut Cut) (a Ans
 }
 
 // readPart is readOne for a part of a value.
-func (c *Core) readPart(p *part, key Key, cut Cut) (a Answer, ok bool) {
-	if _, uncommitted := p.lead.pending[key]; uncommitted {
+func (rd *reader) readPart(key Key, cut Cut) (a Answer, ok bool) {
+	if _, uncommitted := rd.lead.pending[key]; uncommitted {
 		return a, false
 	}
-	pc, err := c.getPart(p, key, cut)
-	if err != nil || pc.Version.Seq > p.commit || !pc.Version.IsZero() && c.expired(&pc.Item) {
+	pc, err := rd.part.getPart(key, cut)
+	if err != nil || pc.Version.Seq > rd.part.commit || !pc.Version.IsZero() && rd.core.expired(&pc.Item) {
 		return a, false
 	}
 	return pc.answer(), true

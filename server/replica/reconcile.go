@@ -6,178 +6,176 @@ import (
 )
 
 // onNewTerm answers a primary that wants to know where our log ends.
-func (c *Core) onNewTerm(p *part, from ring.ServerID) {
+func (p *part) onNewTerm(from ring.ServerID) {
 	if p.role != roleBackup || p.state != whole || from != p.view.Primary() {
 		return
 	}
 	p.stateOwed = true
 	if p.quiet() {
-		c.sendState(p)
+		p.sendState()
 	}
 }
 
 // sendState tells the primary where our log ends; all of it is durable.
-func (c *Core) sendState(p *part) {
+func (p *part) sendState() {
 	if !p.quiet() {
 		return
 	}
 	p.stateOwed = false
-	c.send(p, p.view.Primary(), &Message{Type: MsgState, Flags: c.roomFlag(), Last: p.log.last, Commit: p.commit,
+	p.send(p.view.Primary(), &Message{Type: MsgState, Flags: p.core.roomFlag(), Last: p.log.last, Commit: p.commit,
 		Floor: p.floor, Digest: p.log.digest, History: p.log.history})
 }
 
-func (c *Core) onState(p *part, from ring.ServerID, m *Message) {
-	if p.lead == nil || p.lead.settled {
+func (l *primary) onState(from ring.ServerID, m *Message) {
+	if l.phase != reconciling {
 		return
 	}
-	f := p.lead.follower(from)
-	if f == nil || !f.acting || f.state != nil && m.Last.Compare(f.state.Last) < 0 {
+	f := l.follower(from)
+	if f == nil || !f.acting() || f.state != nil && m.Last.Compare(f.state.Last) < 0 {
 		return
 	}
-	f.state, f.movedAt = m, c.now.Mono
-	c.noteRoom(f, m.Flags)
-	c.tryReconcile(p)
+	f.state, f.movedAt = m, l.core.now.Mono
+	f.noteRoom(m.Flags, l.core.now.Mono)
+	l.tryReconcile()
 }
 
 // tryReconcile brings all acting replicas to the longest log among them (rule
 // 1). It is called whenever something that it waits for has happened.
-func (c *Core) tryReconcile(p *part) {
-	l := p.lead
-	if l == nil || l.settled || !p.quiet() {
+func (l *primary) tryReconcile() {
+	if l.phase != reconciling || !l.part.quiet() {
 		return
 	}
-	longest, heard := (*follower)(nil), true
-	commit := p.commit
+	longest, answered := (*follower)(nil), true
+	commit := l.part.commit
 	for _, f := range l.followers {
-		if !f.acting {
+		if !f.acting() {
 			continue
 		}
 		if f.state == nil {
-			heard = false
+			answered = false
 			continue
 		}
 		commit = max(commit, f.state.Commit)
-		if f.state.Last.Compare(p.log.last) > 0 && (longest == nil || f.state.Last.Compare(longest.state.Last) > 0) {
+		if f.state.Last.Compare(l.part.log.last) > 0 && (longest == nil || f.state.Last.Compare(longest.state.Last) > 0) {
 			longest = f
 		}
 	}
 	switch {
-	case !heard:
+	case !answered:
 		return
 	case longest != nil:
-		c.send(p, longest.id, &Message{Type: MsgSuffixAsk, Prev: p.log.last})
+		l.part.send(longest.id, &Message{Type: MsgSuffixAsk, Prev: l.part.log.last})
 		return
-	case p.log.last.Seq < commit:
-		c.eject(p, c.cfg.Self) // our disk forgot what it acknowledged
+	case l.part.log.last.Seq < commit:
+		l.eject(l.core.cfg.Self) // our disk forgot what it acknowledged
 		return
-	case !c.levelFollowers(p, commit):
+	case !l.levelFollowers(commit):
 		return
 	}
-	c.settle(p)
+	l.settle()
 }
 
 // levelFollowers sends shorter acting replicas what they lack and reports
 // whether there are none.
-func (c *Core) levelFollowers(p *part, commit uint64) bool {
+func (l *primary) levelFollowers(commit uint64) bool {
 	level := true
-	for _, f := range p.lead.followers {
-		if !f.acting || f.state.Last == p.log.last {
+	for _, f := range l.followers {
+		if !f.acting() || f.state.Last == l.part.log.last {
 			continue
 		}
 		level = false
-		if f.state.Last.Seq < commit || f.state.Last.Seq < p.floor {
-			c.eject(p, f.id)
+		if f.state.Last.Seq < commit || f.state.Last.Seq < l.part.floor {
+			l.eject(f.id)
 			continue
 		}
-		if m := c.suffix(p, f.state.Last); m != nil {
-			c.send(p, f.id, m)
+		if m := l.part.suffix(f.state.Last); m != nil {
+			l.part.send(f.id, m)
 		}
 	}
 	return level
 }
 
 // settle notes that all acting replicas have the same durable log.
-func (c *Core) settle(p *part) {
-	l := p.lead
-	l.settled = true
-	l.windowFirst = p.log.last.Seq + 1
+func (l *primary) settle() {
+	l.become(settled)
+	l.windowFirst = l.part.log.last.Seq + 1
 	for _, f := range l.followers {
-		if !f.acting {
+		if !f.acting() {
 			continue
 		}
 		if f.state != nil {
-			invariant.Check(f.state.Digest == p.log.digest, "I4",
-				"partition %d term %d: %v has digest %x at %v, the primary %x", p.id, p.term, f.id, f.state.Digest, p.log.last, p.log.digest)
+			invariant.Check(f.state.Digest == l.part.log.digest, "I4",
+				"partition %d term %d: %v has digest %x at %v, the primary %x", l.part.id, l.part.term, f.id, f.state.Digest, l.part.log.last, l.part.log.digest)
 			f.matchDigest = f.state.Digest
-			c.learnCommit(p, f.state.Commit) // below min-copies that is all we may call committed
+			l.part.learnCommit(f.state.Commit) // below min-copies that is all we may call committed
 		}
-		f.match, f.next, f.movedAt = p.log.last.Seq, l.windowFirst, c.now.Mono
+		f.match, f.next, f.movedAt = l.part.log.last.Seq, l.windowFirst, l.core.now.Mono
 	}
-	c.tryActivate(p)
+	l.tryActivate()
 }
 
 // tryActivate lets a settled primary serve once no older lease can hold (I8).
-func (c *Core) tryActivate(p *part) {
-	l := p.lead
-	if l == nil || !l.settled || l.active {
+func (l *primary) tryActivate() {
+	if l.phase != settled {
 		return
 	}
-	if !c.startWaited() {
+	if !l.core.startWaited() {
 		return
 	}
-	for x, until := range p.holds {
-		if c.now.Mono >= until {
-			delete(p.holds, x)
+	for x, until := range l.part.holds {
+		if l.core.now.Mono >= until {
+			delete(l.part.holds, x)
 		}
 	}
-	if len(p.holds) > 0 {
+	if len(l.part.holds) > 0 {
 		return
 	}
 	// Durable on every acting replica, and enough of them: committed.
-	committed := p.enoughCopies()
-	if !c.loadRecords(p) {
+	committed := l.part.enoughCopies()
+	if !l.loadRecords() {
 		return
 	}
-	if !committed && !c.pendTail(p) {
-		if len(p.view.Acting) > 1 {
+	next := active
+	if !committed && !l.pendTail() {
+		if len(l.part.view.Acting) > 1 {
 			return
 		}
-		l.mute = true // alone it goes on for those who come back: nobody knows what may be read
+		next = mute // alone it goes on for those who come back: nobody knows what may be read
 	}
-	l.active = true
-	l.untold(c.now.Mono)
+	l.become(next)
+	l.untold(l.core.now.Mono)
 	if committed {
-		p.commit = p.log.last.Seq
-		c.answerCommitted(p)
+		l.part.commit = l.part.log.last.Seq
+		l.answerCommitted()
 	}
-	c.considerHandoff(p)
-	c.drainQueue(p)
+	l.considerHandoff()
+	l.drainQueue()
 }
 
 // pendTail marks the keys of entries that too few copies hold, so that reads of
 // them wait; false when it can't.
-func (c *Core) pendTail(p *part) bool {
-	err := c.rows(p, p.commit, p.log.last.Seq, func(row Row) bool {
+func (l *primary) pendTail() bool {
+	err := l.part.rows(l.part.commit, l.part.log.last.Seq, func(row Row) bool {
 		for _, k := range row.Keys {
-			p.lead.pending[k] = row.Seq
+			l.pending[k] = row.Seq
 		}
 		return true
 	})
 	if err != nil {
-		c.spoiled(p, unfit, "read index", err)
+		l.part.spoiled(unfit, "read index", err)
 	}
 	return err == nil
 }
 
 // rows calls fn with the index rows after < seq ≤ to, those of the batch being
 // filled included, until it returns false.
-func (c *Core) rows(p *part, after, to uint64, fn func(Row) bool) error {
+func (p *part) rows(after, to uint64, fn func(Row) bool) error {
 	if after >= to {
 		return nil
 	}
 	var bad error
 	goOn := true
-	err := c.st.Index(p.id, after, func(seq uint64, b []byte) bool {
+	err := p.core.st.Index(p.id, after, func(seq uint64, b []byte) bool {
 		if seq > to {
 			return false
 		}
@@ -192,11 +190,11 @@ func (c *Core) rows(p *part, after, to uint64, fn func(Row) bool) error {
 	if err == nil {
 		err = bad
 	}
-	if err != nil || !goOn || c.batch == nil {
+	if err != nil || !goOn || p.core.batch == nil {
 		return err
 	}
-	for i := range c.batch.Ops {
-		o := &c.batch.Ops[i]
+	for i := range p.core.batch.Ops {
+		o := &p.core.batch.Ops[i]
 		if o.Kind != PutIndex || o.Partition != p.id || o.Seq <= after || o.Seq > to {
 			continue
 		}
@@ -213,10 +211,10 @@ func (c *Core) rows(p *part, after, to uint64, fn func(Row) bool) error {
 
 // suffix builds what brings a log that ends at from to the head of ours. The
 // log must be quiet: it is, while its partition reconciles.
-func (c *Core) suffix(p *part, from Version) *Message {
+func (p *part) suffix(from Version) *Message {
 	m := &Message{Type: MsgSuffix, Prev: from, Last: p.log.last, Commit: p.commit, Digest: p.log.digest, History: p.log.history}
 	touched := make(map[Key]bool)
-	err := c.rows(p, from.Seq, p.log.last.Seq, func(row Row) bool {
+	err := p.rows(from.Seq, p.log.last.Seq, func(row Row) bool {
 		m.Rows = append(m.Rows, row)
 		for _, k := range row.Keys {
 			touched[k] = true
@@ -224,13 +222,13 @@ func (c *Core) suffix(p *part, from Version) *Message {
 		return true
 	})
 	if err != nil {
-		c.spoiled(p, unfit, "build suffix", err)
+		p.spoiled(unfit, "build suffix", err)
 		return nil
 	}
 	for _, k := range sortedKeys(touched) {
-		item, err := c.get(p, k)
+		item, err := p.get(k)
 		if err != nil {
-			c.spoiled(p, unfit, "build suffix", err)
+			p.spoiled(unfit, "build suffix", err)
 			return nil
 		}
 		m.Items = append(m.Items, PageItem{Key: k, Item: item})
@@ -239,65 +237,65 @@ func (c *Core) suffix(p *part, from Version) *Message {
 }
 
 // onSuffixAsk serves the primary's wish for the end of our log.
-func (c *Core) onSuffixAsk(p *part, from ring.ServerID, m *Message) {
+func (p *part) onSuffixAsk(from ring.ServerID, m *Message) {
 	if p.role != roleBackup || from != p.view.Primary() || p.state != whole || !p.quiet() || m.Prev.Seq < p.floor {
 		return
 	}
-	if s := c.suffix(p, m.Prev); s != nil {
-		c.send(p, from, s)
+	if s := p.suffix(m.Prev); s != nil {
+		p.send(from, s)
 	}
 }
 
 // onSuffix moves our log to the end of a longer one, in one batch.
-func (c *Core) onSuffix(p *part, from ring.ServerID, m *Message) {
+func (p *part) onSuffix(from ring.ServerID, m *Message) {
 	fromPrimary := p.role == roleBackup && p.state == whole && from == p.view.Primary()
-	toPrimary := p.lead != nil && !p.lead.settled && p.view.IsActing(from)
+	toPrimary := p.lead != nil && p.lead.phase == reconciling && p.view.IsActing(from)
 	if !fromPrimary && !toPrimary {
 		return
 	}
 	if m.Prev == p.log.last && m.Last.Compare(p.log.last) > 0 && p.quiet() {
-		c.applySuffix(p, m)
+		p.applySuffix(m)
 	}
 	if fromPrimary && p.damage != unfit { // it would get the same suffix again, at once
 		p.stateOwed = true
 		if p.quiet() {
-			c.sendState(p)
+			p.sendState()
 		}
 	}
 }
 
-func (c *Core) applySuffix(p *part, m *Message) {
+func (p *part) applySuffix(m *Message) {
 	for _, it := range m.Items {
-		if _, err := c.get(p, it.Key); err != nil {
-			c.spoiled(p, unfit, "read for replacement", err)
+		if _, err := p.get(it.Key); err != nil {
+			p.spoiled(unfit, "read for replacement", err)
 			return // what is replaced counts for the digest
 		}
 	}
 	for _, it := range m.Items {
-		if !c.replace(p, &p.log, it.Key, it.Item) {
+		if !p.replace(&p.log, it.Key, it.Item) {
 			return
 		}
-		c.put(p, it.Key, it.Item, NotKnown)
-		c.healed(p, it.Key)
+		p.put(it.Key, it.Item, NotKnown)
+		p.repairer.healed(it.Key)
 	}
 	for _, row := range m.Rows {
-		c.putRow(p, row)
+		p.putRow(row)
 	}
 	invariant.Check(p.log.digest == m.Digest, "I4", "partition %d term %d: digest %x after the suffix to %v, the source has %x",
 		p.id, p.term, p.log.digest, m.Last, m.Digest)
 	p.log.last, p.log.history = m.Last, m.History
 	p.commit = max(p.commit, m.Commit)
-	c.touch(p)
+	p.touch()
 }
 
 // replace accounts for item taking the place of what is stored at key.
-func (c *Core) replace(p *part, log *logState, key Key, item []byte) bool {
-	old, err := c.get(p, key)
+func (p *part) replace(log *logState, key Key, item []byte) bool {
+	old, err := p.get(key)
 	if err != nil {
-		c.fail("read for replacement", err)
+		p.core.fail("read for replacement", err)
 		return false
 	}
-	c.accountItems(log, key, old, item)
+	p.core.accountItems(log, key, old, item)
 	return true
 }
 

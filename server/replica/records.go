@@ -89,30 +89,30 @@ func recordKey(slot uint16, id RequestID) Key {
 }
 
 // loadRecords reads the partition's records; false when it can't, or can't yet.
-func (c *Core) loadRecords(p *part) bool {
-	if at := p.lead.unloadedAt; at != 0 && c.now.Mono-at < askAfter {
-		return false // one of them is being mended
+func (l *primary) loadRecords() bool {
+	if at := l.unloadedAt; at != 0 && l.core.now.Mono-at < askAfter {
+		return false // one of them is being repaired
 	}
-	first, _ := ring.SlotRange(p.id, len(c.view.Partitions))
+	first, _ := ring.SlotRange(l.part.id, len(l.core.view.Partitions))
 	rs := &records{slot: first, clients: make(map[[16]byte]*clientRecords), ids: make(map[recordID]*record)}
 	var unread []Key
-	err := c.st.Scan(p.id, Cursor{Place: PlaceOf(first, SpaceSystem)}, func(key Key, item []byte) bool {
+	err := l.core.st.Scan(l.part.id, Cursor{Place: PlaceOf(first, SpaceSystem)}, func(key Key, item []byte) bool {
 		if key.Slot() != first || key.Space() != SpaceSystem {
 			return false
 		}
-		if rs.load(key, item, c.now.Mono) != nil {
+		if rs.load(key, item, l.core.now.Mono) != nil {
 			unread = append(unread, key)
 		}
 		return true
 	})
-	if (err != nil || unread != nil) && !c.doWithout(p, rs, unread, err) {
+	if (err != nil || unread != nil) && !l.doWithout(rs, unread, err) {
 		return false
 	}
-	p.lead.records = rs
+	l.records = rs
 	return true
 }
 
-// load takes in one of the stored records.
+// load adds one of the stored records.
 func (rs *records) load(key Key, item []byte, mono time.Duration) error {
 	switch {
 	case isFence(key):
@@ -289,12 +289,12 @@ func (rs *records) forget(rec *record) {
 }
 
 // collectRecords logs the deletion of old records (hole 17).
-func (c *Core) collectRecords(p *part) {
-	if p.lead.records.unreadTo != 0 {
+func (l *primary) collectRecords() {
+	if l.records.unreadTo != 0 {
 		return // the horizon may be among what could not be read
 	}
-	next := Version{Term: p.term, Seq: p.log.last.Seq + 1}
-	if writes := p.lead.records.collectOld(c.now, c.cfg.Limits.RecordTTL, next); len(writes) > 0 {
-		c.sequence(p, writes, nil)
+	next := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
+	if writes := l.records.collectOld(l.core.now, l.core.cfg.Limits.RecordTTL, next); len(writes) > 0 {
+		l.sequence(writes, nil)
 	}
 }

@@ -125,8 +125,8 @@ func TestStageCountsItsRows(t *testing.T) {
 		r.drop = lost(MsgPage)
 		r.learn(2, 1)
 		r.run()
-		if p := r.host(2).core.parts[0]; p.learn.staged == inPlace {
-			t.Errorf("a stage of %d bytes: state %v, staged %v", bytes, p.state, p.learn.staged)
+		if p := r.host(2).core.parts[0]; (p.learn.phase == staging) == inPlace {
+			t.Errorf("a stage of %d bytes: state %v, learner %v", bytes, p.state, p.learn.phase)
 		}
 		r.drop = nil
 		r.pass(3 * learnRetryAfter)

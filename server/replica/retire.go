@@ -8,13 +8,13 @@ import (
 
 // A primary that is to give its partition to another one first lets what it has
 // sequenced be committed: a write under way when its primary goes is answered
-// "unknown", which only clients with request ids can mend. New writes wait for that
+// "unknown", which only clients with request ids can repair. New writes wait for that
 // moment; reads go on.
 
 const (
-	hushMax   = 80 * time.Millisecond // that writes wait for a change of primary
-	hushesMax = 3                     // in one term: afterwards the change is asked for all the same
-	turnsMax  = 64                    // partitions of a lane that change hands at once: each new term takes its time
+	quiesceMax  = 80 * time.Millisecond // that writes wait for a change of primary
+	quiescesMax = 3                     // in one term: afterwards the change is asked for all the same
+	turnsMax    = 64                    // partitions of a lane that change hands at once: each new term takes its time
 )
 
 // turn is a partition's in changing hands; over with its term, or after askAfter.
@@ -24,8 +24,8 @@ type turn struct {
 	until time.Duration
 }
 
-// takeTurn reports whether p may change hands now.
-func (c *Core) takeTurn(p *part) bool {
+// claimTurn reports whether p may change hands now: no more than turnsMax of a lane do at a time.
+func (c *Core) claimTurn(p *part) bool {
 	kept := c.turns[:0]
 	mine := false
 	for _, t := range c.turns {
@@ -42,42 +42,41 @@ func (c *Core) takeTurn(p *part) bool {
 	return true
 }
 
-// hush lets no new write be sequenced for a moment and reports whether none is
+// quiesce lets no new write be sequenced for a moment and reports whether none is
 // under way, or that nobody wants to wait for it any longer.
-func (c *Core) hush(p *part) bool {
-	l := p.lead
-	if c.now.Mono >= l.hushUntil && l.hushes < hushesMax {
-		l.hushes++
-		l.hushUntil = c.now.Mono + hushMax
+func (l *primary) quiesce() bool {
+	if l.core.now.Mono >= l.quiesceUntil && l.pauses < quiescesMax {
+		l.pauses++
+		l.quiesceUntil = l.core.now.Mono + quiesceMax
 	}
-	return len(l.waiting) == 0 || !c.hushed(l)
+	return len(l.waiting) == 0 || !l.quiesced()
 }
 
-func (c *Core) hushed(l *lead) bool { return c.now.Mono < l.hushUntil }
+func (l *primary) quiesced() bool { return l.core.now.Mono < l.quiesceUntil }
 
 // retire has a draining or a full server leave the acting replicas of p: as soon as others
 // are enough (hole 28), and as primary when its writes are answered.
-func (c *Core) retire(p *part) {
-	if !c.draining && !c.full || !p.view.IsActing(c.cfg.Self) {
+func (p *part) retire() {
+	if !p.core.draining && !p.core.full || !p.view.IsActing(p.core.cfg.Self) {
 		return
 	}
-	if c.othersUp(p) < int(p.view.MinCopies) {
+	if p.othersUp() < int(p.view.MinCopies) {
 		return
 	}
-	if p.retireAskedAt != 0 && c.now.Mono-p.retireAskedAt < askAfter {
+	if p.retireAskedAt != 0 && p.core.now.Mono-p.retireAskedAt < askAfter {
 		return
 	}
-	if !c.takeTurn(p) || p.lead != nil && p.lead.active && !c.hush(p) {
+	if !p.core.claimTurn(p) || p.lead != nil && p.lead.serves() && !p.lead.quiesce() {
 		return
 	}
-	p.retireAskedAt = c.now.Mono
-	c.askEject(p, c.cfg.Self)
+	p.retireAskedAt = p.core.now.Mono
+	p.askEject(p.core.cfg.Self)
 }
 
 // othersUp counts the acting replicas but this one that are up.
-func (c *Core) othersUp(p *part) (n int) {
+func (p *part) othersUp() (n int) {
 	for _, id := range p.view.Acting {
-		if m := c.view.Member(id); id != c.cfg.Self && m != nil && m.Up {
+		if m := p.core.view.Member(id); id != p.core.cfg.Self && m != nil && m.Up {
 			n++
 		}
 	}
@@ -98,4 +97,4 @@ func (c *Core) startWaited() bool {
 
 // mayBeReady keeps a learner that would have to wait as primary from being made it:
 // for as long as others suffice.
-func (c *Core) mayBeReady(p *part) bool { return c.startWaited() || !p.enoughCopies() }
+func (p *part) mayBeReady() bool { return p.core.startWaited() || !p.enoughCopies() }

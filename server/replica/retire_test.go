@@ -85,7 +85,7 @@ func TestHushEnds(t *testing.T) {
 	token := r.write(1, put("a", "1"))
 	r.run()
 	r.unanswered(token)
-	r.pass(hushMax + 50*time.Millisecond)
+	r.pass(quiesceMax + 50*time.Millisecond)
 	if a := r.answered(token); a.Status != StatusOK {
 		t.Fatalf("%+v", a)
 	}

@@ -201,6 +201,9 @@ func (h *host) step() bool {
 		return false
 	}
 	ready, ok := h.core.Ready()
+	for _, broken := range brokenFields(h.core) {
+		h.r.t.Errorf("server %d: %s", h.id, broken)
+	}
 	if err := h.core.Err(); err != nil {
 		h.r.t.Fatalf("%v: %v", h.id, err)
 	}

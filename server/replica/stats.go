@@ -21,14 +21,14 @@ type Stats struct {
 // Stats counts. It does no I/O.
 func (c *Core) Stats() Stats {
 	s := Stats{FullCopies: c.moved.full, DeltaCopies: c.moved.delta, CopiedKeys: c.moved.keys, DigestMismatches: c.moved.mismatches,
-		Corrupt: c.mending.found, Repaired: c.mending.mended, Unrepairable: c.mending.lost}
+		Corrupt: c.corrupt.found, Repaired: c.corrupt.repaired, Unrepairable: c.corrupt.lost}
 	for _, p := range c.parts {
 		s.Keys += p.log.keys
 		s.Bytes += p.log.bytes
 		switch {
 		case p.role == rolePrimary:
 			s.Primaries++
-			if p.lead != nil && !p.lead.active {
+			if p.lead != nil && !p.lead.serves() {
 				s.Inactive++
 			}
 		case p.role == roleBackup:
@@ -70,18 +70,18 @@ func (c *Core) Inspect(id ring.PartitionID) Copy {
 // Serves reports whether reads of a partition are answered here: this is its active primary.
 func (c *Core) Serves(id ring.PartitionID) bool {
 	p := c.part(id)
-	return p != nil && p.lead != nil && p.lead.active
+	return p != nil && p.lead != nil && p.lead.serves()
 }
 
 // Leased reports whether a read would be answered now without asking the view
 // leader.
 func (c *Core) Leased(at Instant, id ring.PartitionID) bool {
 	p := c.part(id)
-	if p == nil || p.lead == nil || !p.lead.active {
+	if p == nil || p.lead == nil || !p.lead.serves() {
 		return false
 	}
 	c.now.Mono = max(c.now.Mono, at.Mono)
-	return c.leased(p)
+	return p.lead.leased()
 }
 
 // Committers returns the replicas that must have every committed entry: acting
@@ -94,7 +94,7 @@ func (c *Core) Committers(id ring.PartitionID) []ring.ServerID {
 	ids := slices.Clone(p.view.Acting)
 	if p.lead != nil {
 		for _, f := range p.lead.followers {
-			if f.asked {
+			if f.phase == followerNamed {
 				ids = append(ids, f.id)
 			}
 		}

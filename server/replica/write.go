@@ -8,7 +8,7 @@ import (
 	"viewring/internal/invariant"
 )
 
-// Propose takes a client's mutation. It is answered once: after it is durable
+// Propose accepts a client's mutation. It is answered once: after it is durable
 // on every acting replica, or with the reason why nothing was done, or with
 // StatusUnknown.
 func (c *Core) Propose(at Instant, r Request) {
@@ -25,11 +25,11 @@ func (c *Core) Propose(at Instant, r Request) {
 		c.answer(Answer{Token: r.Token, Status: StatusTooFewCopies})
 		return
 	}
-	if l := p.lead; !l.active || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || c.hushed(l) {
-		c.enqueue(p, queued{since: at.Mono, write: &r})
+	if l := p.lead; !l.serves() || len(l.queue) > 0 || l.flightBytes > c.cfg.Limits.FlightBytes || l.quiesced() {
+		p.lead.enqueue(queued{since: at.Mono, write: &r})
 		return
 	}
-	c.execute(p, &r)
+	p.lead.execute(&r)
 }
 
 // notServing says why a partition has no lead here.
@@ -40,56 +40,56 @@ func (c *Core) notServing(p *part) Status {
 	return StatusMoved
 }
 
-func (c *Core) enqueue(p *part, q queued) {
-	if len(p.lead.queue) >= queueMax {
-		c.answer(Answer{Token: q.token(), Status: StatusBusy})
+func (l *primary) enqueue(q queued) {
+	if len(l.queue) >= queueMax {
+		l.core.refuse(&q, StatusBusy)
 		return
 	}
-	p.lead.queue = append(p.lead.queue, q)
+	q.requeue()
+	l.queue = append(l.queue, q)
 }
 
 // drainQueue serves what waited for the partition or for room in the window.
-func (c *Core) drainQueue(p *part) {
-	l := p.lead
-	for l.active && len(l.queue) > 0 && l.flightBytes <= c.cfg.Limits.FlightBytes && !c.hushed(l) {
+func (l *primary) drainQueue() {
+	for l.serves() && len(l.queue) > 0 && l.flightBytes <= l.core.cfg.Limits.FlightBytes && !l.quiesced() {
 		q := l.queue[0]
 		l.queue = l.queue[1:]
-		c.serve(p, q)
+		l.serve(q)
 	}
 }
 
-// serve takes up a request that waited.
-func (c *Core) serve(p *part, q queued) {
+// serve executes a request that waited.
+func (l *primary) serve(q queued) {
 	switch {
 	case q.read != nil:
-		c.startRead(p, *q.read)
-	case !p.enoughCopies():
-		c.answer(Answer{Token: q.write.Token, Status: StatusTooFewCopies})
+		l.reads.start(*q.read)
+	case !l.part.enoughCopies():
+		l.core.answer(Answer{Token: q.write.Token, Status: StatusTooFewCopies})
 	default:
-		c.execute(p, q.write)
+		l.execute(q.write)
 	}
 }
 
 // execute evaluates a request at the head of the log and sequences its outcome.
-func (c *Core) execute(p *part, r *Request) {
+func (l *primary) execute(r *Request) {
 	switch {
-	case !r.ID.IsZero() && c.answeredByID(p, r), c.refuseFull(p, r), c.fenced(p, r):
+	case !r.ID.IsZero() && l.answeredByID(r), l.refuseFull(r), l.fenced(r):
 	case r.Op == OpBatch:
-		c.executeBatch(p, r)
+		l.executeBatch(r)
 	default:
-		c.executeOne(p, r)
+		l.executeOne(r)
 	}
 }
 
 // answeredByID answers a request whose id was seen before, or may have been.
-func (c *Core) answeredByID(p *part, r *Request) bool {
+func (l *primary) answeredByID(r *Request) bool {
 	r.Mark = min(r.Mark, r.ID.Number-1) // else its record would be collected as it is made
-	switch rs := p.lead.records; {
-	case c.repeated(p, r):
+	switch rs := l.records; {
+	case l.repeated(r):
 	case rs.doubts(r.ID):
-		c.answer(Answer{Token: r.Token, Status: StatusUnavailable})
-	case rs.refuses(r.ID, c.now.Wall):
-		c.answer(Answer{Token: r.Token, Status: StatusExpiredID})
+		l.core.answer(Answer{Token: r.Token, Status: StatusUnavailable})
+	case rs.refuses(r.ID, l.core.now.Wall):
+		l.core.answer(Answer{Token: r.Token, Status: StatusExpiredID})
 	default:
 		return false
 	}
@@ -98,33 +98,33 @@ func (c *Core) answeredByID(p *part, r *Request) bool {
 
 // present returns the item at the head of the log, the zero Item for an absent key;
 // false when it can't be read, and the request waits for that.
-func (c *Core) present(p *part, key Key, r *Request) (Item, bool) {
-	stored, err := c.get(p, key)
+func (l *primary) present(key Key, r *Request) (Item, bool) {
+	stored, err := l.part.get(key)
 	var it Item
 	if err == nil && stored != nil {
 		it, err = DecodeItem(key, stored)
 	}
 	if err != nil {
-		c.awaitMend(p, key, queued{since: c.now.Mono, write: r})
+		l.part.repairer.await(key, queued{since: l.core.now.Mono, write: r})
 	}
 	return it, err == nil
 }
 
 // executeOne is execute for an operation on one key.
-func (c *Core) executeOne(p *part, r *Request) {
-	old, ok := c.present(p, r.Key, r)
+func (l *primary) executeOne(r *Request) {
+	old, ok := l.present(r.Key, r)
 	if !ok {
 		return
 	}
-	old = c.live(p, r.Key, old)
+	old = l.live(r.Key, old)
 	if r.TTL != 0 {
-		r.Expiry = c.deadline(r.TTL)
+		r.Expiry = l.core.deadline(r.TTL)
 	}
-	version := Version{Term: p.term, Seq: p.log.last.Seq + 1}
-	out := evaluate(r, old, version, c.cfg.ValueBytesMax)
+	version := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
+	out := evaluate(r, old, version, l.core.cfg.ValueBytesMax)
 	if out.answer.Status == StatusTooLarge && r.Op == OpSet { // whatever is there, it is
 		out.answer.Token = r.Token
-		c.answer(out.answer)
+		l.core.answer(out.answer)
 		return
 	}
 	var writes []Write
@@ -135,41 +135,40 @@ func (c *Core) executeOne(p *part, r *Request) {
 		}
 		writes = append(writes, w)
 	}
-	c.conclude(p, r, writes, out.answer, version)
+	l.conclude(r, writes, out.answer, version)
 }
 
 // conclude sequences what a request comes to, with the record of its id (I7).
-func (c *Core) conclude(p *part, r *Request, writes []Write, a Answer, version Version) {
+func (l *primary) conclude(r *Request, writes []Write, a Answer, version Version) {
 	a.Token = r.Token
 	if !r.Fence.IsZero() && a.Status != StatusFenced {
-		writes = append(writes, c.noteToken(p, r.Fence, version)...)
+		writes = append(writes, l.noteToken(r.Fence, version)...)
 	}
-	if rs := p.lead.records; !r.ID.IsZero() {
-		writes = append(writes, rs.add(r, a, version, c.now.Mono))
+	if rs := l.records; !r.ID.IsZero() {
+		writes = append(writes, rs.add(r, a, version, l.core.now.Mono))
 		writes = append(writes, rs.collect(r.ID.Client, r.Mark)...)
 	}
-	c.sequence(p, writes, &a)
+	l.sequence(writes, &a)
 }
 
 // repeated answers a request whose id has a record already, now or together
 // with the first try.
-func (c *Core) repeated(p *part, r *Request) bool {
-	rec := p.lead.records.find(r.ID)
+func (l *primary) repeated(r *Request) bool {
+	rec := l.records.find(r.ID)
 	if rec == nil {
 		return false
 	}
 	a := rec.answer
 	a.Token = r.Token
-	if rec.version.Seq <= p.commit {
-		c.answer(a)
+	if rec.version.Seq <= l.part.commit {
+		l.core.answer(a)
 		return true
 	}
-	l := p.lead
 	i := len(l.waiting)
 	for i > 0 && l.waiting[i-1].seq > rec.version.Seq {
 		i--
 	}
-	l.waiting = slices.Insert(l.waiting, i, waitingWrite{seq: rec.version.Seq, since: c.now.Mono, answer: a})
+	l.waiting = slices.Insert(l.waiting, i, waitingWrite{seq: rec.version.Seq, since: l.core.now.Mono, answer: a})
 	return true
 }
 

@@ -50,8 +50,11 @@ func (w *world) helper(v *ring.View, p ring.PartitionID) ring.ServerID {
 	}
 	targets := w.leader.table(v).Targets(p)
 	i := slices.IndexFunc(targets, func(id ring.ServerID) bool {
-		return !vp.IsActing(id) && w.well(v, id, p) && w.joined(vp.Primary(), id) &&
-			w.byID(id).lanes[int(p)%lanes].core.Detail(p).Learn == "following"
+		learner := ""
+		if !vp.IsActing(id) && w.well(v, id, p) && w.joined(vp.Primary(), id) {
+			learner = w.byID(id).lanes[int(p)%lanes].core.Detail(p).Learn
+		}
+		return learner == "following" || learner == "announced"
 	})
 	if i < 0 {
 		return 0

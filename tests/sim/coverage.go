@@ -46,18 +46,18 @@ func (w *world) transition(was, is replica.Detail) {
 		w.count(fmt.Sprintf("state targets: %s → %s", was.Role, is.Role))
 	}
 	for what, happened := range map[string]bool{
-		"state delta staged":                       is.Staged && !was.Staged,
-		"state delta swapped in":                   was.Staged && was.Learn == "copying" && is.Staged && (is.Learn == "swapping" || is.Learn == "following"),
-		"state delta given up":                     was.Staged && was.Learn == "copying" && (!is.Staged || is.Learn == "subscribing"),
+		"state delta staged":                       is.Learn == "staging" && was.Learn != "staging",
+		"state delta swapped in":                   was.Learn == "staging" && (is.Learn == "swapping" || is.Learn == "following" || is.Learn == "announced"),
+		"state delta given up":                     was.Learn == "staging" && (is.Learn == "" || is.Learn == "copying" || is.Learn == "subscribing"),
 		"state tail dropped":                       is.Drops && !was.Drops,
 		"state proposed":                           is.Proposed > was.Proposed,
 		"state proposal ended by a term":           is.Proposed == 0 && was.Proposed > 0 && is.Term != was.Term,
 		"state tail held back":                     is.HeldBack && !was.HeldBack,
 		"state tail held back, then committed":     was.HeldBack && !is.HeldBack && is.Lead != "",
-		"state mending":                            is.Mending > was.Mending,
-		"state mended":                             is.Mending < was.Mending,
+		"state repairing":                          is.Repairing > was.Repairing,
+		"state repaired":                           is.Repairing < was.Repairing,
 		"state primary again in the next term":     was.Role == "primary" && is.Role == "primary" && was.Term != is.Term,
-		"state learner copies on in the next term": was.Learn == "copying" && is.Learn != "" && was.Term != is.Term,
+		"state learner copies on in the next term": (was.Learn == "copying" || was.Learn == "staging") && is.Learn != "" && was.Term != is.Term,
 	} {
 		if happened {
 			w.count(what)

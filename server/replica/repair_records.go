@@ -1,25 +1,25 @@
 package replica
 
 // doWithout decides what becomes of a primary that cannot read all records. While
-// others act, it waits: for a key to be mended, or for its own leaving. Alone, it
+// others act, it waits: for a key to be repaired, or for its own leaving. Alone, it
 // serves without: reads, learners, and mutations whose ids cannot be among those of
-// the records that it lacks. When others act again, they mend it.
-func (c *Core) doWithout(p *part, rs *records, unread []Key, err error) bool {
+// the records that it lacks. When others act again, they repair it.
+func (l *primary) doWithout(rs *records, unread []Key, err error) bool {
 	if err != nil && !isCorrupt(err) {
-		c.fail("load request records", err)
+		l.core.fail("load request records", err)
 		return false
 	}
 	for _, key := range unread {
-		c.mendKey(p, key)
+		l.part.repairer.begin(key)
 	}
 	if err != nil {
-		c.spoil(p, unfit)
+		l.part.spoil(unfit)
 	}
-	if len(p.view.Acting) > 1 {
-		p.lead.unloadedAt = c.now.Mono
+	if len(l.part.view.Acting) > 1 {
+		l.unloadedAt = l.core.now.Mono
 		return false
 	}
-	rs.unreadTo = c.now.Wall + bornAheadMax.Milliseconds()
+	rs.unreadTo = l.core.now.Wall + bornAheadMax.Milliseconds()
 	return true
 }
 

@@ -44,7 +44,7 @@ func (r *rig) wantStored(key, want string) {
 	}
 }
 
-func TestReadWaitsForTheMend(t *testing.T) {
+func TestReadWaitsForTheRepair(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
@@ -57,7 +57,7 @@ func TestReadWaitsForTheMend(t *testing.T) {
 	}
 }
 
-func TestMutationWaitsForTheMend(t *testing.T) {
+func TestMutationWaitsForTheRepair(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
@@ -67,9 +67,9 @@ func TestMutationWaitsForTheMend(t *testing.T) {
 	r.wantStored("k", "vw")
 }
 
-// TestMendOfAnAbsentKey: a bad block makes every key unreadable that may lie in
+// TestRepairOfAnAbsentKey: a bad block makes every key unreadable that may lie in
 // it; one that nobody has is not found.
-func TestMendOfAnAbsentKey(t *testing.T) {
+func TestRepairOfAnAbsentKey(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.host(1).spoilKey("k")
 	if got := r.get(1, "k"); got != "" {
@@ -79,7 +79,7 @@ func TestMendOfAnAbsentKey(t *testing.T) {
 }
 
 // TestCorruptEverywhere: what no replica can read is said to be corrupt, never
-// absent; and so is what nobody is there to mend.
+// absent; and so is what nobody is there to repair.
 func TestCorruptEverywhere(t *testing.T) {
 	for servers := 1; servers <= 3; servers++ {
 		r := acting(t, servers, 1)
@@ -95,7 +95,7 @@ func TestCorruptEverywhere(t *testing.T) {
 			}
 			r.pass(3 * askAfter) // the others ask too, and come to an end
 			for _, h := range r.hosts {
-				if n := len(h.core.parts[0].mends); n > 0 {
+				if n := len(h.core.parts[0].repairer.repairs); n > 0 {
 					t.Errorf("%d servers: %v still asks", servers, h.id)
 				}
 			}
@@ -109,8 +109,8 @@ func TestCorruptEverywhere(t *testing.T) {
 	}
 }
 
-// TestMendFromTheOneThatCan: two of three are corrupt, and each heals.
-func TestMendFromTheOneThatCan(t *testing.T) {
+// TestRepairFromTheOneThatCan: two of three are corrupt, and each heals.
+func TestRepairFromTheOneThatCan(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
@@ -128,7 +128,7 @@ func TestSilentSource(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
-	r.drop = func(p parcel) bool { return p.to == 2 && p.msg.Type == MsgMendAsk }
+	r.drop = func(p parcel) bool { return p.to == 2 && p.msg.Type == MsgRepairAsk }
 	token := r.read(1, name("k"))
 	r.run()
 	r.pass(askAfter)
@@ -136,7 +136,7 @@ func TestSilentSource(t *testing.T) {
 		t.Errorf("the second was asked: %+v", a)
 	}
 	r.host(1).spoilKey("k")
-	r.drop = lost(MsgMendAsk)
+	r.drop = lost(MsgRepairAsk)
 	token = r.read(1, name("k"))
 	r.run()
 	r.pass(queueTTL + 100*time.Millisecond)
@@ -148,14 +148,14 @@ func TestSilentSource(t *testing.T) {
 	r.wantStored("k", "v")
 }
 
-// TestMendNeverReplacesNewer: a mend's answer comes after the backup that asked has
+// TestRepairNeverReplacesNewer: a repair's answer comes after the backup that asked has
 // applied a newer entry of the key.
-func TestMendNeverReplacesNewer(t *testing.T) {
+func TestRepairNeverReplacesNewer(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.set(1, "k", "old")
 	r.host(2).spoilKey("k")
-	release := r.hold(lost(MsgMend))
-	r.host(2).core.Mend(r.host(2).at(), 0, name("k"))
+	release := r.hold(lost(MsgRepair))
+	r.host(2).core.Repair(r.host(2).at(), 0, name("k"))
 	r.run()
 	r.set(1, "k", "new")
 	r.drop = nil
@@ -164,8 +164,8 @@ func TestMendNeverReplacesNewer(t *testing.T) {
 	r.wantStored("k", "new")
 }
 
-// TestMendNeverFromBehind: a primary asks a backup which has not got its last entry yet.
-func TestMendNeverFromBehind(t *testing.T) {
+// TestRepairNeverFromBehind: a primary asks a backup which has not got its last entry yet.
+func TestRepairNeverFromBehind(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.set(1, "k", "old")
 	release := r.hold(lost(MsgAppend))
@@ -178,24 +178,24 @@ func TestMendNeverFromBehind(t *testing.T) {
 	release()
 	r.pass(time.Second)
 	if a := r.answered(token); a.Status != StatusOK || a.Number != int64(len("newer")) {
-		t.Errorf("append after the mend: %+v", a)
+		t.Errorf("append after the repair: %+v", a)
 	}
 	r.wantStored("k", "newer")
 }
 
-// TestMendAheadOfTheAsker: an answer made at a later head waits for the asker's
+// TestRepairAheadOfTheAsker: an answer made at a later head waits for the asker's
 // log to get there.
-func TestMendAheadOfTheAsker(t *testing.T) {
+func TestRepairAheadOfTheAsker(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.set(1, "k", "v")
 	r.host(2).spoilKey("k")
 	release := r.hold(lost(MsgAppend))
 	r.write(1, Request{Op: OpSet, Key: name("other"), Value: []byte("x")})
 	r.host(1).step()
-	r.host(2).core.Mend(r.host(2).at(), 0, name("k"))
+	r.host(2).core.Repair(r.host(2).at(), 0, name("k"))
 	r.run()
 	if _, err := r.host(2).store.Get(0, name("k")); err == nil {
-		t.Error("mended by a state that its log does not have")
+		t.Error("repaired by a state that its log does not have")
 	}
 	r.drop = nil
 	release()
@@ -212,13 +212,13 @@ func TestCorruptIsNeverServed(t *testing.T) {
 	}
 }
 
-// TestMendEndsWithTheTerm: an answer of the old term is dropped, and the new one
+// TestRepairEndsWithTheTerm: an answer of the old term is dropped, and the new one
 // asks anew.
-func TestMendEndsWithTheTerm(t *testing.T) {
+func TestRepairEndsWithTheTerm(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
-	release := r.hold(lost(MsgMend))
+	release := r.hold(lost(MsgRepair))
 	token := r.read(1, name("k"))
 	r.run()
 	r.change(actingAre(1, 3))
@@ -353,7 +353,7 @@ func TestUnreadableIndex(t *testing.T) {
 }
 
 // TestCorruptSource: a learner gets what its source cannot read from another
-// one. The source mends a key, and gives a range up.
+// one. The source repairs a key, and gives a range up.
 func TestCorruptSource(t *testing.T) {
 	for _, badBlock := range []bool{false, true} {
 		r := acting(t, 2, 2)
@@ -387,9 +387,9 @@ func TestCorruptSource(t *testing.T) {
 	}
 }
 
-// TestUnreadableRecord: while others act it is mended before the partition serves.
+// TestUnreadableRecord: while others act it is repaired before the partition serves.
 // Alone, its primary reads and answers what it knows, repeats nothing that it may
-// have done, and serves learners; the next term mends the record.
+// have done, and serves learners; the next term repairs the record.
 func TestUnreadableRecord(t *testing.T) {
 	r := acting(t, 2, 1)
 	id := RequestID{Client: [16]byte{1}, Number: 1, Born: r.wall}
@@ -401,7 +401,7 @@ func TestUnreadableRecord(t *testing.T) {
 	r.change(func(*ring.Partition) {})
 	r.pass(time.Second)
 	if a := r.do(1, q); a.Status != StatusOK || a.Number != first.Number || a.Version != first.Version {
-		t.Errorf("a retry after the record was mended: %+v", a)
+		t.Errorf("a retry after the record was repaired: %+v", a)
 	}
 
 	spoil()
