@@ -225,7 +225,7 @@ func (l *lane) handle(at replica.Instant, e *event) {
 	case onCorrupt:
 		for _, key := range e.found.keys {
 			l.items.forget(e.found.partition, key)
-			l.core.Mend(at, e.found.partition, key)
+			l.core.Repair(at, e.found.partition, key)
 		}
 		if len(e.found.keys) == 0 {
 			l.items.forgetAll(e.found.partition)

@@ -28,7 +28,7 @@ func TestMessagesOutliveTheirFrame(t *testing.T) {
 	const frames = 20
 	item := func(i int) []byte { return bytes.Repeat([]byte{byte('a' + i)}, 500) }
 	for i := range frames {
-		frame := replica.AppendMessage(appendFrameHeader(nil, frameHeader{epoch: 3}), &replica.Message{Type: replica.MsgMend, Term: 3,
+		frame := replica.AppendMessage(appendFrameHeader(nil, frameHeader{epoch: 3}), &replica.Message{Type: replica.MsgRepair, Term: 3,
 			Items: []replica.PageItem{{Key: replica.MakeKey(0, replica.SpaceUser, "k"), Item: item(i)}}})
 		if _, err := there.Write(wire.AppendCommand(nil, []byte(wire.CmdFrame), frame)); err != nil {
 			t.Fatal(err)

@@ -360,8 +360,8 @@ func (s *Server) stats() vocab.ServerStats {
 		t.DeltaPartitions += c.DeltaCopies
 		t.CopiedKeys += c.CopiedKeys
 		t.Corrupt += c.Corrupt
-		t.Mended += c.Mended
-		t.Unmendable += c.Unmendable
+		t.Mended += c.Repaired
+		t.Unmendable += c.Unrepairable
 	}
 	t.DiskFree, t.Full = s.store.DiskFree(), s.full.Load()
 	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.conns.Load()), s.reached.connections.Load(), s.reached.cut.Load()

@@ -219,7 +219,7 @@ func (c *Core) Step(at Instant, from ring.ServerID, m *Message) {
 		if p.learn != nil {
 			p.learn.step(from, m)
 		}
-	case MsgMendAsk, MsgMend:
+	case MsgRepairAsk, MsgRepair:
 		p.repairer.step(from, m)
 	default:
 		p.step(from, m)

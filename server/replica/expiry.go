@@ -26,8 +26,8 @@ type clock struct {
 
 // noteClock keeps what a promise said of its giver's clock.
 func (q *peer) noteClock(pr *Promise) {
-	if pr.ClockBase != 0 && pr.Heard >= q.clock.measuredAt {
-		q.clock = clock{base: pr.ClockBase, measuredAt: pr.Heard}
+	if pr.ClockBase != 0 && pr.MeasuredAt >= q.clock.measuredAt {
+		q.clock = clock{base: pr.ClockBase, measuredAt: pr.MeasuredAt}
 	}
 }
 

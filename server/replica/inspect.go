@@ -5,15 +5,15 @@ import "viewring/ring"
 // Detail says more of a partition than Copy does, for a simulation that counts
 // which states it has seen. It is comparable.
 type Detail struct {
-	State    string // absent, learning, whole
-	Role     string // none, primary, backup, learner
-	Lead     string // of a primary: its phase; "" without
-	Learn    string // of a learner: its phase; "" without
-	Drops    bool   // the delta will drop entries that only this copy has
-	Proposed int    // replicas whose handoff is under way
-	HeldBack bool   // active below min-copies, with entries that are not committed
-	Mending  int    // keys whose stored bytes are being replaced
-	Term     uint64
+	State     string // absent, learning, whole
+	Role      string // none, primary, backup, learner
+	Lead      string // of a primary: its phase; "" without
+	Learn     string // of a learner: its phase; "" without
+	Drops     bool   // the delta will drop entries that only this copy has
+	Proposed  int    // replicas whose handoff is under way
+	HeldBack  bool   // active below min-copies, with entries that are not committed
+	Repairing int    // keys whose stored bytes are being replaced
+	Term      uint64
 }
 
 // Detail returns the state of a partition of this lane.
@@ -22,7 +22,7 @@ func (c *Core) Detail(id ring.PartitionID) Detail {
 	if p == nil {
 		return Detail{}
 	}
-	d := Detail{Term: p.term, Mending: len(p.repairer.repairs),
+	d := Detail{Term: p.term, Repairing: len(p.repairer.repairs),
 		State: p.state.String(),
 		Role:  [...]string{roleNone: "none", rolePrimary: "primary", roleBackup: "backup", roleLearner: "learner"}[p.role]}
 	if p.role == roleNone && p.state != absent {

@@ -30,15 +30,15 @@ const (
 	MsgPage
 	MsgStray
 	MsgPurge
-	MsgMendAsk
-	MsgMend
+	MsgRepairAsk
+	MsgRepair
 	msgTypeEnd
 )
 
 // String returns the name that DESIGN.md uses.
 func (t MsgType) String() string {
 	names := [...]string{"?", "Ping", "Promise", "NewTerm", "State", "SuffixAsk", "Suffix", "Append",
-		"Ack", "Subscribe", "Subscribed", "Fetch", "Page", "Stray", "Purge", "MendAsk", "Mend"}
+		"Ack", "Subscribe", "Subscribed", "Fetch", "Page", "Stray", "Purge", "RepairAsk", "Repair"}
 	if int(t) < len(names) {
 		return names[t]
 	}
@@ -56,7 +56,7 @@ const (
 	flagDone                // Page: the cursor is at the end
 	flagKeys                // Fetch, Page: these keys, not the cursor
 	flagBase                // Subscribe: what the learner has can be built upon; Subscribed: it is ready as it is
-	flagCorrupt             // Page, Mend: the source cannot read its copy
+	flagCorrupt             // Page, Repair: the source cannot read its copy
 	flagNoRoom              // Ack, State: the sender's disk is nearly full
 )
 
@@ -88,7 +88,7 @@ type Message struct {
 	Prev    Version // Append: of the entry before the first; SuffixAsk, Suffix: from
 	Last    Version // State, Suffix, Subscribe, Stray: head of the log
 	Sub     uint64  // of a subscription: Subscribe, Subscribed, Ack, Append that ends it
-	Seq     uint64  // Ack: durable; Subscribed: S; Fetch, MendAsk: least applied; Page, Mend: q
+	Seq     uint64  // Ack: durable; Subscribed: S; Fetch, RepairAsk: least applied; Page, Repair: q
 	Commit  uint64  // Append, State
 	Floor   uint64  // State, Subscribe, Subscribed: common point
 	Digest  uint64  // at Last, or at Seq (Ack)
@@ -98,7 +98,7 @@ type Message struct {
 	Entries []*Entry
 	Rows    []Row
 	Items   []PageItem
-	Keys    []Key // Fetch, MendAsk
+	Keys    []Key // Fetch, RepairAsk
 
 	SentAt      time.Duration // Ping, Promise: the pinger's clock
 	Incarnation uint64        // Ping, Promise: the pinger's

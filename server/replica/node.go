@@ -16,9 +16,9 @@ type Promise struct {
 
 	// ClockBase is what the giver's wall clock shows at instant 0 of our
 	// monotonic clock, unix milliseconds, give or take half of a round trip that
-	// is at most clockRoundTripMax; 0 = not measured. Heard is when.
-	ClockBase int64
-	Heard     time.Duration
+	// is at most clockRoundTripMax; 0 = not measured. MeasuredAt is when.
+	ClockBase  int64
+	MeasuredAt time.Duration
 }
 
 // Node is what a server's lanes have in common: its epoch E and the promises
@@ -72,7 +72,7 @@ func (n *Node) OnPromise(at Instant, from ring.ServerID, m *Message) (Promise, b
 	}
 	pr := Promise{From: from, Epoch: m.Epoch, Until: m.SentAt + m.Granted*8/10}
 	if trip := at.Mono - m.SentAt; trip <= clockRoundTripMax {
-		pr.ClockBase, pr.Heard = m.Wall-(m.SentAt+trip/2).Milliseconds(), at.Mono
+		pr.ClockBase, pr.MeasuredAt = m.Wall-(m.SentAt+trip/2).Milliseconds(), at.Mono
 	}
 	return pr, true
 }

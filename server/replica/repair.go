@@ -21,9 +21,9 @@ type repairer struct {
 // step handles a message about a repair.
 func (rr *repairer) step(from ring.ServerID, m *Message) {
 	switch m.Type {
-	case MsgMendAsk:
+	case MsgRepairAsk:
 		rr.onRepairAsk(from, m)
-	case MsgMend:
+	case MsgRepair:
 		rr.onRepair(from, m)
 	}
 }
@@ -73,9 +73,9 @@ func (p repairPhase) String() string {
 
 func (rp *repair) become(next repairPhase) { move(repairNext, &rp.phase, next) }
 
-// Mend takes the scrub's word that a key's stored bytes are corrupt; the core
+// Repair takes the scrub's word that a key's stored bytes are corrupt; the core
 // looks again.
-func (c *Core) Mend(at Instant, id ring.PartitionID, key Key) {
+func (c *Core) Repair(at Instant, id ring.PartitionID, key Key) {
 	c.enter(at)
 	p := c.part(id)
 	if p == nil || p.state != whole {
@@ -154,7 +154,7 @@ func (rr *repairer) ask(key Key, rp *repair) {
 		rp.become(repairAsking)
 	}
 	rp.askedAt = rr.core.now.Mono
-	rr.part.send(to, &Message{Type: MsgMendAsk, Seq: rp.seq, Keys: []Key{key}})
+	rr.part.send(to, &Message{Type: MsgRepairAsk, Seq: rp.seq, Keys: []Key{key}})
 }
 
 // await keeps a request at the primary until its key is repaired. Bounded: by
@@ -188,7 +188,7 @@ func (rr *repairer) onRepairAsk(from ring.ServerID, m *Message) {
 	if err == nil && item != nil {
 		_, err = DecodeItem(key, item)
 	}
-	out := &Message{Type: MsgMend, Seq: rr.part.log.last.Seq}
+	out := &Message{Type: MsgRepair, Seq: rr.part.log.last.Seq}
 	switch {
 	case isCorrupt(err):
 		out.Flags, item = flagCorrupt, nil

@@ -52,7 +52,7 @@ func TestReadWaitsForTheRepair(t *testing.T) {
 		t.Errorf("read %q", got)
 	}
 	r.wantStored("k", "v")
-	if st := r.host(1).core.Stats(); st.Corrupt != 1 || st.Mended != 1 || st.Unmendable != 0 {
+	if st := r.host(1).core.Stats(); st.Corrupt != 1 || st.Repaired != 1 || st.Unrepairable != 0 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -103,7 +103,7 @@ func TestCorruptEverywhere(t *testing.T) {
 		if a := r.do(1, Request{Op: OpAppend, Key: name("k"), Value: []byte("w")}); a.Status != StatusCorrupt {
 			t.Errorf("%d servers, append: %+v", servers, a)
 		}
-		if st := r.host(1).core.Stats(); st.Unmendable == 0 || st.Mended != 0 {
+		if st := r.host(1).core.Stats(); st.Unrepairable == 0 || st.Repaired != 0 {
 			t.Errorf("%d servers: %+v", servers, st)
 		}
 	}
@@ -128,7 +128,7 @@ func TestSilentSource(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
-	r.drop = func(p parcel) bool { return p.to == 2 && p.msg.Type == MsgMendAsk }
+	r.drop = func(p parcel) bool { return p.to == 2 && p.msg.Type == MsgRepairAsk }
 	token := r.read(1, name("k"))
 	r.run()
 	r.pass(askAfter)
@@ -136,7 +136,7 @@ func TestSilentSource(t *testing.T) {
 		t.Errorf("the second was asked: %+v", a)
 	}
 	r.host(1).spoilKey("k")
-	r.drop = lost(MsgMendAsk)
+	r.drop = lost(MsgRepairAsk)
 	token = r.read(1, name("k"))
 	r.run()
 	r.pass(queueTTL + 100*time.Millisecond)
@@ -154,8 +154,8 @@ func TestRepairNeverReplacesNewer(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.set(1, "k", "old")
 	r.host(2).spoilKey("k")
-	release := r.hold(lost(MsgMend))
-	r.host(2).core.Mend(r.host(2).at(), 0, name("k"))
+	release := r.hold(lost(MsgRepair))
+	r.host(2).core.Repair(r.host(2).at(), 0, name("k"))
 	r.run()
 	r.set(1, "k", "new")
 	r.drop = nil
@@ -192,7 +192,7 @@ func TestRepairAheadOfTheAsker(t *testing.T) {
 	release := r.hold(lost(MsgAppend))
 	r.write(1, Request{Op: OpSet, Key: name("other"), Value: []byte("x")})
 	r.host(1).step()
-	r.host(2).core.Mend(r.host(2).at(), 0, name("k"))
+	r.host(2).core.Repair(r.host(2).at(), 0, name("k"))
 	r.run()
 	if _, err := r.host(2).store.Get(0, name("k")); err == nil {
 		t.Error("repaired by a state that its log does not have")
@@ -218,7 +218,7 @@ func TestRepairEndsWithTheTerm(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.set(1, "k", "v")
 	r.host(1).spoilKey("k")
-	release := r.hold(lost(MsgMend))
+	release := r.hold(lost(MsgRepair))
 	token := r.read(1, name("k"))
 	r.run()
 	r.change(actingAre(1, 3))

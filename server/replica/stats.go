@@ -15,13 +15,13 @@ type Stats struct {
 	CopiedKeys                           uint64
 	DigestMismatches                     uint64 // learners that had to start over
 	Corrupt                              uint64 // keys and metas found unreadable since start
-	Mended, Unmendable                   uint64 // of these: healed; corrupt on every acting replica
+	Repaired, Unrepairable               uint64 // of these: healed; corrupt on every acting replica
 }
 
 // Stats counts. It does no I/O.
 func (c *Core) Stats() Stats {
 	s := Stats{FullCopies: c.moved.full, DeltaCopies: c.moved.delta, CopiedKeys: c.moved.keys, DigestMismatches: c.moved.mismatches,
-		Corrupt: c.corrupt.found, Mended: c.corrupt.repaired, Unmendable: c.corrupt.lost}
+		Corrupt: c.corrupt.found, Repaired: c.corrupt.repaired, Unrepairable: c.corrupt.lost}
 	for _, p := range c.parts {
 		s.Keys += p.log.keys
 		s.Bytes += p.log.bytes

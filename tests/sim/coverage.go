@@ -54,8 +54,8 @@ func (w *world) transition(was, is replica.Detail) {
 		"state proposal ended by a term":           is.Proposed == 0 && was.Proposed > 0 && is.Term != was.Term,
 		"state tail held back":                     is.HeldBack && !was.HeldBack,
 		"state tail held back, then committed":     was.HeldBack && !is.HeldBack && is.Lead != "",
-		"state mending":                            is.Mending > was.Mending,
-		"state mended":                             is.Mending < was.Mending,
+		"state repairing":                          is.Repairing > was.Repairing,
+		"state repaired":                           is.Repairing < was.Repairing,
 		"state primary again in the next term":     was.Role == "primary" && is.Role == "primary" && was.Term != is.Term,
 		"state learner copies on in the next term": (was.Learn == "copying" || was.Learn == "staging") && is.Learn != "" && was.Term != is.Term,
 	} {

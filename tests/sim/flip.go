@@ -226,7 +226,7 @@ func (w *world) scrubServer(s *server) {
 		w.count("scrub finds damage")
 		s.lanes[int(p)%lanes].post(func(at replica.Instant, c *replica.Core) {
 			for _, key := range keys {
-				c.Mend(at, p, key)
+				c.Repair(at, p, key)
 			}
 			if broken {
 				c.Damaged(at, p)
