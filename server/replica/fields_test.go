@@ -39,6 +39,10 @@ func brokenFields(c *Core) (broken []string) {
 		check(len(p.held) <= heldPagesMax, "%d pages held", len(p.held))
 		repairs := len(p.repairer.repairs)
 		check(repairs == 0 || repairs <= repairsMax && p.state == whole && p.isActing(), "%d repairs, the copy is %v, role %d", repairs, p.state, p.role)
+		for k, rp := range p.repairer.repairs {
+			check((rp.answer != nil) == (rp.phase == repairHolding), "the repair of %v is %v, answer %v", k, rp.phase, rp.answer)
+			check(len(rp.waiting) == 0 || p.lead != nil, "%d requests wait for %v at a backup", len(rp.waiting), k)
+		}
 		if p.lead != nil {
 			brokenPrimary(p.lead, check)
 		}

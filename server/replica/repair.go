@@ -36,12 +36,12 @@ func (rr *repairer) step(from ring.ServerID, m *Message) {
 // as no entry after seq wrote the key: such an entry heals it and ends the repair.
 type repair struct {
 	phase   repairPhase
-	seq     uint64          // our head when the damage was noticed; older answers say nothing
+	seq     uint64          // our head when the damage was noticed. Invariant: no entry after it has written the key
 	corrupt []ring.ServerID // who cannot read the key either
 	turn    int             // asks so far
 	askedAt time.Duration
-	answer  *Message // made at a head that our log has not reached yet
-	waiting []queued // at the primary: requests that need the key
+	answer  *Message // made at a head that our log has not reached yet. Invariant: nil unless holding
+	waiting []queued // requests that need the key. Invariant: none unless this is the primary
 }
 
 // repairPhase is how far a repair has come.

@@ -8,8 +8,8 @@ import (
 
 // A primary that is to give its partition to another one first lets what it has
 // sequenced be committed: a write under way when its primary goes is answered
-// "unknown", which only clients with request ids can repair. New writes wait for that
-// moment; reads go on.
+// "unknown", and only a client with request ids may then try again. New writes wait for
+// that moment; reads go on.
 
 const (
 	quiesceMax  = 80 * time.Millisecond // that writes wait for a change of primary
@@ -17,7 +17,7 @@ const (
 	turnsMax    = 64                    // partitions of a lane that change hands at once: each new term takes its time
 )
 
-// turn is a partition's in changing hands; over with its term, or after askAfter.
+// turn is a partition's permission to change hands. It ends with the term, or after askAfter.
 type turn struct {
 	p     *part
 	term  uint64
