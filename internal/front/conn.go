@@ -170,10 +170,10 @@ func (c *Conn) sayWhy(err error) bool {
 	s.strangers.Note(s.opts.Logger, c.nc.RemoteAddr(), err)
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
-		s.reached.Requests.Add(1)
+		s.met(&s.reached.Requests, "bytes of a command")
 	case errors.Is(err, wire.ErrProtocol):
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.reached.Late.Add(1)
+		s.met(&s.reached.Late, "time of a password or command")
 		c.PushError(c.lateText())
 		return true
 	default:
@@ -224,7 +224,7 @@ const (
 func (c *Conn) Admit(s Standing) (errText string, over bool) {
 	switch {
 	case c.reserved && s&(ForPeers|OfPeers) == 0:
-		c.server.reached.Connections.Add(1)
+		c.server.met(&c.server.reached.Connections, "connections")
 		c.unwelcome = true
 		return c.server.opts.TooMany, true
 	case !c.trusted && s&Open == 0:
@@ -241,7 +241,7 @@ func (c *Conn) Admit(s Standing) (errText string, over bool) {
 func (c *Conn) Take(n int64) bool {
 	if held := c.held.Add(n); held > c.server.opts.Limits.Buffered || !c.server.take(n, held) {
 		c.held.Add(-n)
-		c.server.reached.Buffers.Add(1)
+		c.server.met(&c.server.reached.Buffers, "bytes under way")
 		return false
 	}
 	return true
@@ -281,7 +281,7 @@ func (c *Conn) Await(n int64) bool {
 	}
 	if held := c.held.Add(n); !c.server.take(n, held) {
 		c.held.Add(-n)
-		c.server.reached.Buffers.Add(1)
+		c.server.met(&c.server.reached.Buffers, "bytes under way")
 		return false
 	}
 	return true
