@@ -27,7 +27,6 @@ type Conn struct {
 
 	broken bool         // a reply could not be written; of the goroutine that has the writer
 	held   atomic.Int64 // bytes of its requests and answers under way
-	hungry atomic.Bool  // the reading goroutine waits until fewer are
 
 	// Of the reading goroutine.
 	reserved  bool // of those kept for peers, and no peer yet
@@ -43,8 +42,9 @@ type Conn struct {
 		ended   bool    // no more will come
 		lingers bool    // the client is read until it hangs up
 		gone    bool    // nobody writes any more
+		hungry  bool    // the reading goroutine waits until fewer bytes are held
 	}
-	room sync.Cond // replies left the line, or bytes were given back; its locker is mu
+	room sync.Cond // replies left the line, or gave bytes back; its locker is mu
 }
 
 // Open makes a connection that nobody serves yet: for tests. Accepted ones are opened by Serve.
@@ -170,10 +170,10 @@ func (c *Conn) sayWhy(err error) bool {
 	s.strangers.Note(s.opts.Logger, c.nc.RemoteAddr(), err)
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
-		s.reached.Requests.Add(1)
+		s.met(&s.reached.Requests, "bytes of a command")
 	case errors.Is(err, wire.ErrProtocol):
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		s.reached.Late.Add(1)
+		s.met(&s.reached.Late, "time of a password or command")
 		c.PushError(c.lateText())
 		return true
 	default:
@@ -224,7 +224,7 @@ const (
 func (c *Conn) Admit(s Access) (errText string, over bool) {
 	switch {
 	case c.reserved && s&(ForPeers|OfPeers) == 0:
-		c.server.reached.Connections.Add(1)
+		c.server.met(&c.server.reached.Connections, "connections")
 		c.unwelcome = true
 		return c.server.opts.TooMany, true
 	case !c.trusted && s&Open == 0:
@@ -241,7 +241,7 @@ func (c *Conn) Admit(s Access) (errText string, over bool) {
 func (c *Conn) Take(n int64) bool {
 	if held := c.held.Add(n); held > c.server.opts.Limits.Buffered || !c.server.take(n, held) {
 		c.held.Add(-n)
-		c.server.reached.Buffers.Add(1)
+		c.server.met(&c.server.reached.Buffers, "bytes under way")
 		return false
 	}
 	return true
@@ -272,16 +272,16 @@ func (c *Conn) Await(n int64) bool {
 		c.server.reached.Pipelines.Add(1)
 		c.session.Submit()
 		c.mu.Lock()
-		c.hungry.Store(true) // before looking again: see fed
+		c.mu.hungry = true
 		for full() && !c.mu.gone && (len(c.mu.line) > 0 || c.mu.writing) {
 			c.room.Wait()
 		}
-		c.hungry.Store(false)
+		c.mu.hungry = false
 		c.mu.Unlock()
 	}
 	if held := c.held.Add(n); !c.server.take(n, held) {
 		c.held.Add(-n)
-		c.server.reached.Buffers.Add(1)
+		c.server.met(&c.server.reached.Buffers, "bytes under way")
 		return false
 	}
 	return true

@@ -322,12 +322,19 @@ func TestAcceptPause(t *testing.T) {
 
 // TestServeEnds: when Serve returns, all that came is over, whatever it was about.
 func TestServeEnds(t *testing.T) {
+	for _, inTurn := range []bool{false, true} {
+		t.Run(fmt.Sprint("in turn ", inTurn), func(t *testing.T) { testServeEnds(t, inTurn) })
+	}
+}
+
+func testServeEnds(t *testing.T, inTurn bool) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var sessions []*echo
 	s := newServer(t, func(o *Options) {
+		o.InTurn = inTurn
 		o.Open = func(c *Conn) Session {
 			e := &echo{Conn: c}
 			sessions = append(sessions, e)
@@ -361,4 +368,30 @@ func TestServeEnds(t *testing.T) {
 	if n := s.Connected(); n != 0 {
 		t.Errorf("%d are connected", n)
 	}
+}
+
+// TestLastReplies: whoever is told to go gets all replies, whatever it has sent that nobody reads.
+func TestLastReplies(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t, nil)
+	served := make(chan struct{})
+	go func() { s.Serve(l); close(served) }()
+	for opening, want := range map[string]string{"PING\r\nQUIT\r\n": "+PING\r\n+QUIT\r\n", "*1\r\n:1\r\n": "-ERR Protocol error: expected '$', got ':'\r\n"} {
+		nc, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := io.WriteString(nc, opening+strings.Repeat("x", 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(nc); string(got) != want || err != nil {
+			t.Errorf("%q: %q, %v", opening, got, err)
+		}
+	}
+	s.stop()
+	<-served
 }

@@ -80,6 +80,20 @@ type Reached struct {
 	Buffers     atomic.Uint64 // commands refused: too many bytes under way
 }
 
+// met counts, and has the log say so where that was not said in the last metEvery.
+func (s *Server) met(counter *atomic.Uint64, limit string) {
+	counter.Add(1)
+	now := time.Now().UnixNano()
+	if quiet := s.quiet.Load(); now >= quiet && s.quiet.CompareAndSwap(quiet, now+int64(metEvery)) {
+		r := &s.reached
+		s.opts.Logger.Warn("clients reach limits", "limit", limit, "connections_refused", r.Connections.Load(),
+			"requests_too_large", r.Requests.Load(), "late", r.Late.Load(), "busy_replies", r.Buffers.Load())
+	}
+}
+
+// metEvery is the time between words on limits that are reached.
+const metEvery = 10 * time.Second
+
 // String is their part of INFO. Most are called as in Redis.
 func (r *Reached) String() string {
 	return fmt.Sprintf("rejected_connections:%d\r\nclient_query_buffer_limit_disconnections:%d\r\nclient_output_buffer_limit_disconnections:%d\r\n"+

@@ -119,8 +119,8 @@ func (c *Conn) LeaveWriter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.writing = false
-	if c.hungry.Load() {
-		c.room.Signal()
+	if c.mu.hungry {
+		c.room.Signal() // what was written has given back its bytes
 	}
 }
 
@@ -224,17 +224,6 @@ func (c *Conn) write(taken []Reply) {
 		}
 		r.Release()
 		taken[i] = nil
-	}
-	c.fed()
-}
-
-// fed lets Await look again. Whoever waits there has said so before it looked at what is
-// held, so it sees what was given back before this looks.
-func (c *Conn) fed() {
-	if c.hungry.Load() {
-		c.mu.Lock()
-		c.room.Signal()
-		c.mu.Unlock()
 	}
 }
 

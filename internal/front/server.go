@@ -76,6 +76,7 @@ type Server struct {
 	reached   Reached
 	strangers wire.Strangers
 	held      atomic.Int64 // bytes under way, of all connections
+	quiet     atomic.Int64 // until then the log says nothing of limits; unix ns
 	connected atomic.Int64
 
 	ctx     context.Context // ends when Serve has to
@@ -179,7 +180,7 @@ func (s *Server) serve(nc net.Conn) {
 
 // turnAway says why there is no service; whoever does not listen misses it.
 func (s *Server) turnAway(nc net.Conn) {
-	s.reached.Connections.Add(1)
+	s.met(&s.reached.Connections, "connections")
 	_ = nc.SetWriteDeadline(time.Now().Add(turnAwayMax))
 	_, _ = nc.Write([]byte("-" + s.opts.TooMany + "\r\n"))
 	_ = nc.Close()
