@@ -75,7 +75,7 @@ func (c *cluster) scrub(s *Server) wire.ScrubReport {
 	return r
 }
 
-// TestCorruptKeys: a read of one finds it, a scrub another; both get mended, and
+// TestCorruptKeys: a read of one finds it, a scrub another; both get repaired, and
 // nobody is told anything but the right value.
 func TestCorruptKeys(t *testing.T) {
 	c := startClusterKeeping(t, 3, 8, 2, 1) // in memory nothing gets corrupt
@@ -106,12 +106,12 @@ func TestCorruptKeys(t *testing.T) {
 		}
 	}
 	c.wait("the heartbeats tell", func() bool {
-		corrupt, mended := uint64(0), uint64(0)
+		corrupt, repaired := uint64(0), uint64(0)
 		for _, s := range c.servers {
 			st := s.stats()
-			corrupt, mended = corrupt+st.Corrupt, mended+st.Repaired
+			corrupt, repaired = corrupt+st.Corrupt, repaired+st.Repaired
 		}
-		return corrupt >= 10 && mended >= 10
+		return corrupt >= 10 && repaired >= 10
 	})
 	for _, s := range c.servers {
 		for i := range 20 {
@@ -120,7 +120,7 @@ func TestCorruptKeys(t *testing.T) {
 				want += "+"
 			}
 			if name := fmt.Sprint("k", i); !c.intact(s, name, []byte(want)) {
-				t.Errorf("%v's copy of %s is not mended", s.ID(), name)
+				t.Errorf("%v's copy of %s is not repaired", s.ID(), name)
 			}
 		}
 	}
@@ -128,7 +128,7 @@ func TestCorruptKeys(t *testing.T) {
 
 // TestDamagedLog: a server whose log has damaged records is restarted, so that nothing
 // of it is in memory. All is read as before; a scrub finds the damage, be it one that
-// the server begins when it meets it, the values are mended, and the next scrub finds
+// the server begins when it meets it, the values are repaired, and the next scrub finds
 // nothing.
 func TestDamagedLog(t *testing.T) {
 	t.Parallel()
@@ -186,7 +186,7 @@ func TestCorruptEverywhere(t *testing.T) {
 	}
 }
 
-// TestScrubPastTheCache: a key that a scrub has found to be corrupt is mended though its
+// TestScrubPastTheCache: a key that a scrub has found to be corrupt is repaired though its
 // lane has the item in memory, as it was read.
 func TestScrubPastTheCache(t *testing.T) {
 	c := startCluster(t, 3, 8, 2)
@@ -199,5 +199,5 @@ func TestScrubPastTheCache(t *testing.T) {
 	corruptItem(t, s, "k")
 	c.expect("k", "v") // from memory
 	s.lanes.Corrupt(p, replica.MakeKey(slot, replica.SpaceUser, "k"))
-	c.wait("the copy on the disk is mended", func() bool { return c.intact(s, "k", []byte("v")) })
+	c.wait("the copy on the disk is repaired", func() bool { return c.intact(s, "k", []byte("v")) })
 }

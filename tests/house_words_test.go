@@ -34,15 +34,13 @@ var formerWords = map[string]string{
 // and the prose of pages.
 var withoutFormerWords = []string{
 	"README.md",
+	"client",
 	"internal",
 	"main.go",
 	"rebalance",
 	"ring",
 	"scripts",
-	"server/README.md",
-	"server/gateway",
-	"server/redis",
-	"server/store",
+	"server",
 	"tests",
 	"viewleader",
 }

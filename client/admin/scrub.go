@@ -23,7 +23,7 @@ type Scrub struct {
 const scrubPoll = 100 * time.Millisecond
 
 // Scrub makes the server read and verify everything that it stores, now, and have
-// what is corrupt mended by other servers. It tells how that goes, if told is not
+// what is corrupt repaired by other servers. It tells how that goes, if told is not
 // nil, and returns how it went.
 func (s *Server) Scrub(ctx context.Context, told func(Scrub)) (Scrub, error) {
 	v, err := s.do(ctx, wire.CmdScrub, wire.ScrubStart)

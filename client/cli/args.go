@@ -11,7 +11,7 @@ import (
 // "-": "value" for NAME VALUE, "text" for TEXT….
 const valueAnnotation = "viewring-value"
 
-// settleArgs rewrites the arguments of commands that take values, so that a
+// separateArgs rewrites the arguments of commands that take values, so that a
 // value may start with "-" and a script may pass any value whatever:
 //
 //   - NAME VALUE: what follows NAME is the value, even "--json". Flags go before
@@ -19,7 +19,7 @@ const valueAnnotation = "viewring-value"
 //   - TEXT…: what is not one of the command's flags is text; after "--" all is.
 //
 // For other commands nothing changes: "--" ends the flags.
-func (a *app) settleArgs(root *cobra.Command, args []string) []string {
+func (a *app) separateArgs(root *cobra.Command, args []string) []string {
 	at := commandAt(root, args)
 	if at < 0 {
 		return args
@@ -38,9 +38,9 @@ func (a *app) settleArgs(root *cobra.Command, args []string) []string {
 	var flags, words []string
 	switch cmd.Annotations[valueAnnotation] {
 	case "value":
-		flags, words = settleValue(rest, known)
+		flags, words = separateValue(rest, known)
 	case "text":
-		flags, words = settleText(rest, known)
+		flags, words = separateText(rest, known)
 	default:
 		return args
 	}
@@ -60,7 +60,7 @@ func commandAt(root *cobra.Command, args []string) int {
 	return -1
 }
 
-func settleValue(args []string, known func(string) *pflag.Flag) (flags, words []string) {
+func separateValue(args []string, known func(string) *pflag.Flag) (flags, words []string) {
 	ended := false
 	for i := 0; i < len(args); i++ {
 		arg, more := args[i], i+1 < len(args)
@@ -81,7 +81,7 @@ func settleValue(args []string, known func(string) *pflag.Flag) (flags, words []
 	return flags, words
 }
 
-func settleText(args []string, known func(string) *pflag.Flag) (flags, words []string) {
+func separateText(args []string, known func(string) *pflag.Flag) (flags, words []string) {
 	for i := 0; i < len(args); i++ {
 		f := known(args[i])
 		switch {

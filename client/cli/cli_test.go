@@ -114,7 +114,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestSettleArgs(t *testing.T) {
+func TestSeparateArgs(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"setr a b", "setr -- a b"},
 		{"setr a -5", "setr -- a -5"},
@@ -143,8 +143,8 @@ func TestSettleArgs(t *testing.T) {
 	}
 	for _, tt := range tests {
 		a := &app{env: Env{Getenv: func(string) string { return "" }}}
-		if got := a.settleArgs(a.root(), strings.Fields(tt.args)); !slices.Equal(got, strings.Fields(tt.want)) {
-			t.Errorf("settleArgs(%q) = %q, want %q", tt.args, got, tt.want)
+		if got := a.separateArgs(a.root(), strings.Fields(tt.args)); !slices.Equal(got, strings.Fields(tt.want)) {
+			t.Errorf("separateArgs(%q) = %q, want %q", tt.args, got, tt.want)
 		}
 	}
 }

@@ -42,7 +42,7 @@ type Starters struct {
 func Main(ctx context.Context, args []string, env Env, starters Starters) int {
 	a := &app{env: env, starters: starters}
 	root := a.root()
-	root.SetArgs(a.settleArgs(root, args))
+	root.SetArgs(a.separateArgs(root, args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK

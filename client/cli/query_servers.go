@@ -22,7 +22,7 @@ func (a *app) queryServersCmd() *cobra.Command {
 		Long: `Show the view leader's picture: the epoch, every server with its partitions as
 primary, backup and learner, its keys and bytes (all copies that it holds), and
 one line that answers "is my data safe?". The state says if a disk is nearly full, and
-how many keys are corrupt there and not mended yet. --watch shows it again when it changes.`,
+how many keys are corrupt there and not repaired yet. --watch shows it again when it changes.`,
 		Example: "  viewring query_servers\n  viewring query_servers --watch\n  viewring query_servers --json",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

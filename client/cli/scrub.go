@@ -19,7 +19,7 @@ func (a *app) scrubCmd() *cobra.Command {
 		Short: "read and verify everything that the servers store, now",
 		Long: `Make every server read what it stores, verify all checksums, and fetch what is
 corrupt from another server. Servers do so by themselves as well, see 'viewring
-server --scrub-every'. Exit code 5: something could not be mended so far, because
+server --scrub-every'. Exit code 5: something could not be repaired so far, because
 every copy is corrupt, or because a damaged copy cannot be spared: it is made anew
 once more than min-copies servers have the partition.`,
 		Example: "  viewring scrub\n  viewring scrub --server s1 --json",
@@ -106,7 +106,7 @@ func (a *app) printProgress(all []*scrubbed) {
 func (a *app) printScrubs(all []*scrubbed) error {
 	objects := []map[string]any{}
 	var rows [][]string
-	var unmendable uint64
+	var unrepairable uint64
 	var bad error
 	for _, s := range all {
 		if s.err == nil && s.result.Failed != "" {
@@ -120,18 +120,18 @@ func (a *app) printScrubs(all []*scrubbed) error {
 			object["error"] = state
 			bad = errors.Join(bad, fmt.Errorf("%s was not scrubbed: %w", s.name, s.err))
 		}
-		unmendable += r.Unrepairable
+		unrepairable += r.Unrepairable
 		objects = append(objects, object)
 		rows = append(rows, []string{s.name, decimal(r.Items), size(r.Bytes), decimal(r.Corrupt), decimal(r.Repaired), decimal(r.Unrepairable), state})
 	}
 	if a.flags.json {
 		a.printJSON(map[string]any{"version": jsonVersion, "servers": objects})
 	} else {
-		a.table([]string{"SERVER", ">ITEMS", ">BYTES", ">CORRUPT", ">MENDED", ">NOT MENDED", "STATE"}, rows)
+		a.table([]string{"SERVER", ">ITEMS", ">BYTES", ">CORRUPT", ">REPAIRED", ">NOT REPAIRED", "STATE"}, rows)
 	}
 	switch {
-	case unmendable > 0:
-		return codeError{exitUnavailable, fmt.Errorf("%d of what is corrupt could not be mended", unmendable)}
+	case unrepairable > 0:
+		return codeError{exitUnavailable, fmt.Errorf("%d of what is corrupt could not be repaired", unrepairable)}
 	case bad != nil:
 		return codeError{exitUnknown, bad}
 	}

@@ -58,7 +58,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			if err := o.check(); err != nil {
 				return err
 			}
-			if err := o.settle(insecure || a.isSafe()); err != nil {
+			if err := o.fillIn(insecure || a.isSafe()); err != nil {
 				return err
 			}
 			o.Leaders = a.leaders()
@@ -109,9 +109,9 @@ func (o *ServerOptions) check() error {
 	return o.Bounds.check()
 }
 
-// settle fills in what was not said. Without a folder the port makes the name of
+// fillIn fills in what was not said. Without a folder the port makes the name of
 // one, so that the first server started always finds its own again.
-func (o *ServerOptions) settle(anywhere bool) error {
+func (o *ServerOptions) fillIn(anywhere bool) error {
 	if o.Listen == "" && o.Data == "" {
 		var err error
 		if o.Listen, err = port.FirstFree(); err != nil {

@@ -21,7 +21,7 @@ const (
 	scrubChunk     = 1 << 20   // read between two pauses
 	scrubFoundMax  = 10_000    // keys that one scrub follows up; the next finds the others
 	scrubRepeat    = 500 * time.Millisecond
-	scrubPatience  = 30 * time.Second // for what was found to be mended
+	scrubPatience  = 30 * time.Second // for what was found to be repaired
 )
 
 // Scrubber runs the scrubs, one at a time.
@@ -114,7 +114,7 @@ func (s *Scrubber) scrub() {
 		}
 	})
 	if r := s.Report(); r.Corrupt > 0 || err != nil && s.b.Context.Err() == nil {
-		s.b.Logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "mended", r.Repaired, "err", err)
+		s.b.Logger.Warn("scrubbed", "items", r.Items, "bytes", r.Bytes, "corrupt", r.Corrupt, "repaired", r.Repaired, "err", err)
 	}
 }
 
@@ -124,7 +124,7 @@ type corruptKey struct {
 	key replica.Key
 }
 
-// scrubFound is what a scrub found and is not mended yet.
+// scrubFound is what a scrub found and is not repaired yet.
 type scrubFound struct {
 	keys  map[corruptKey]bool
 	parts map[ring.PartitionID]bool // have a range that cannot be read
@@ -184,7 +184,7 @@ func (s *Scrubber) read(found *scrubFound, rate int) error {
 	return err
 }
 
-// followUp tells the lanes of what was found, until it is mended or nobody
+// followUp tells the lanes of what was found, until it is repaired or nobody
 // expects it any more. A partition with an unreadable range is copied anew where
 // others can do without this copy meanwhile.
 func (s *Scrubber) followUp(found *scrubFound) error {

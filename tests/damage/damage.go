@@ -10,7 +10,7 @@ import (
 	"viewring/internal/disk/crashdisk"
 )
 
-// mask is of two bits: a single one may be mended by who has the patience.
+// mask is of two bits: a single one may be repaired by who has the patience.
 const mask = 0x11
 
 // At flips bits of one byte of a file.

@@ -42,7 +42,7 @@ var damages = []scene{
 		p.Scrub(n)
 		p.ops(someOps)
 		if said := n.Daemon().Stderr.Text(); strings.Contains(said, "registering again") {
-			p.t.Errorf("%s was taken for dead while it mended its store: %s", n.Name, said)
+			p.t.Errorf("%s was taken for dead while it repaired its store: %s", n.Name, said)
 		}
 	}},
 	{name: "flipped bytes all over the log of a server", servers: 4, play: func(p *play) {
@@ -97,7 +97,7 @@ var damages = []scene{
 // longLog is how many bytes of a log are enough for some to be damaged before its end.
 const longLog = 96 << 10
 
-// beyondRepair waits for the end of a server whose store cannot be mended.
+// beyondRepair waits for the end of a server whose store cannot be repaired.
 func beyondRepair(p *play, n *harness.Node) {
 	p.t.Helper()
 	var words string

@@ -122,7 +122,7 @@ func (w *world) breakBlock(s *server) bool {
 
 // spoil lets damage do something to a server's copy of p, to keys of which enough of
 // at least two others that act have the same bytes, synced and sound. Where one copy is
-// enough to go on, the others may leave before anything is mended (seed 70039645): what was
+// enough to go on, the others may leave before anything is repaired (seed 70039645): what was
 // damaged is lost then.
 func (w *world) spoil(s *server, p ring.PartitionID, enough int, damage func(d *mapDrive, keys []replica.Key)) bool {
 	d, ok := s.disk.drive.(*mapDrive)
@@ -170,7 +170,7 @@ func (w *world) copiesLike(d *mapDrive, p ring.PartitionID, key replica.Key, ids
 	return n
 }
 
-// damaged reports whether any disk has a copy of p with damage that is not mended.
+// damaged reports whether any disk has a copy of p with damage that is not repaired.
 func (w *world) damaged(p ring.PartitionID) bool {
 	return slices.ContainsFunc(w.servers, func(s *server) bool { return s.damagedIn(p) })
 }

@@ -122,7 +122,7 @@ func (s *server) haunt() {
 }
 
 // configure changes min-copies and the lease of the running cluster. One copy is not made enough while one is
-// damaged: the others might leave before it is mended (spoil).
+// damaged: the others might leave before it is repaired (spoil).
 func (w *world) configure() bool {
 	c := roster.Command{Kind: roster.KindConfigure, MinCopies: 1 + w.rng.IntN(3),
 		LeaseTTL: time.Duration(300+w.rng.IntN(700)) * time.Millisecond}
