@@ -62,18 +62,18 @@ func (p *part) adopt(promised map[ring.ServerID]time.Duration) {
 // data and it was made anew, before anything else is done with it: it has no
 // common point with the new log, whatever their histories look like.
 func (p *part) forgetFormerLife() {
-	reborn := p.view.ResetTerm
-	invariant.Check(p.reborn <= reborn, "I6", "partition %d: a copy of the life that began in term %d, the view has %d", p.id, p.reborn, reborn)
-	if p.reborn == reborn {
+	reset := p.view.ResetTerm
+	invariant.Check(p.resetTerm <= reset, "I6", "partition %d: a copy of the life that began in term %d, the view has %d", p.id, p.resetTerm, reset)
+	if p.resetTerm == reset {
 		return
 	}
-	p.reborn = reborn
-	if p.state == absent && (p.damage == sound || p.term != reborn) {
+	p.resetTerm = reset
+	if p.state == absent && (p.damage == sound || p.term != reset) {
 		return // of a copy that cannot be loaded nobody knows which life it is of
 	}
 	p.wipe()
 	if p.learn != nil {
-		p.learn.reset(learner{startOver: true})
+		p.learn.restart(learner{startOver: true})
 	}
 }
 
@@ -120,7 +120,7 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	for i := range keep {
 		keep[i].requeue()
 	}
-	lives := p.view.ResetTerm == p.reborn // else its log is dropped
+	lives := p.view.ResetTerm == p.resetTerm // else its log is dropped
 	if staysPrimary {
 		p.lead = newPrimary(p)
 		p.lead.queue = keep

@@ -88,7 +88,7 @@ func TestItemNoticesEveryFlippedBit(t *testing.T) {
 }
 
 func TestMetaSurvivesTheDisk(t *testing.T) {
-	m := meta{state: whole, commit: 7, floor: 3, reborn: 4, log: logState{last: Version{Term: 4, Seq: 9}, digest: 1 << 60,
+	m := meta{state: whole, commit: 7, floor: 3, resetTerm: 4, log: logState{last: Version{Term: 4, Seq: 9}, digest: 1 << 60,
 		history: []TermStart{{1, 1}, {4, 8}}, keys: 2, bytes: 300}}
 	got, err := decodeMeta(appendMeta(nil, m))
 	if err != nil || !reflect.DeepEqual(got, m) {

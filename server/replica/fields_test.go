@@ -23,7 +23,7 @@ func brokenFields(c *Core) (broken []string) {
 		}
 		head := p.log.last.Seq
 		check(p.commit <= head && p.floor <= head && p.durable <= head, "commit %d, floor %d, durable %d of a log of %d", p.commit, p.floor, p.durable, head)
-		check(p.reborn <= p.view.ResetTerm, "reborn %d, the view has %d", p.reborn, p.view.ResetTerm)
+		check(p.resetTerm <= p.view.ResetTerm, "reset term %d, the view has %d", p.resetTerm, p.view.ResetTerm)
 		unsynced := 0
 		for _, k := range c.marks {
 			if k.p == p {
@@ -101,7 +101,7 @@ func TestFieldsAreChecked(t *testing.T) {
 	for what, spoil := range map[string]func(p *part){
 		"commit":        func(p *part) { p.commit = p.log.last.Seq + 1 },
 		"durable":       func(p *part) { p.durable = p.log.last.Seq + 1 },
-		"reborn":        func(p *part) { p.reborn = 7 },
+		"reset term":    func(p *part) { p.resetTerm = 7 },
 		"unsynced":      func(p *part) { p.unsynced++ },
 		"dirty":         func(p *part) { p.dirty = true },
 		"sending":       func(p *part) { p.sending = true },

@@ -51,9 +51,9 @@ type follower struct {
 	incarnation uint64 // it is dropped, or ejected, when the view has another one
 	phase       followerPhase
 	sub         uint64   // of a learner: number of the subscription, the learner's choice
-	state       *Message // of an acting one: its State in this term. Invariant: there once the primary has settled
+	state       *Message // of an acting one: its State in this term. Invariant: there once the primary has reconciled
 
-	// What it has. Invariant: match < next ≤ log.last.Seq+1 once the primary has settled;
+	// What it has. Invariant: match < next ≤ log.last.Seq+1 once the primary has reconciled;
 	// only a learner that returns below min-copies may have more than the primary, a tail.
 	match       uint64        // durable there; of a learner that is not ready yet, what it has
 	matchDigest uint64        // at match

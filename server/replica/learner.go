@@ -42,14 +42,14 @@ func (l *learner) copies() bool { return l.phase == staging || l.phase == copyin
 // whole reports whether the copy is whole, durably.
 func (l *learner) whole() bool { return l.phase == following || l.phase == announced }
 
-// reset makes l forget everything but its phase and its source.
-func (l *learner) reset(fresh learner) {
+// restart makes l forget everything but its phase and its source.
+func (l *learner) restart(fresh learner) {
 	fresh.core, fresh.part, fresh.phase, fresh.source = l.core, l.part, l.phase, l.source
 	*l = fresh
 }
 
 // learner is what a learner keeps until it acts (rule 5; LEARNER.md). A new subscription
-// resets it; a copy in place keeps what is missing, for the items taken so far are its own.
+// restarts it; a copy in place keeps what is missing, for the items taken so far are its own.
 type learner struct {
 	core   *Core
 	part   *part
@@ -155,13 +155,13 @@ func (l *learner) stopLearning(again bool) {
 		return
 	}
 	if l.phase != copying {
-		l.reset(learner{startOver: l.part.worthless()})
+		l.restart(learner{startOver: l.part.worthless()})
 	}
 	l.resubscribeAt()
 }
 
 // resubscribeAt makes the next tick subscribe: the view is being adopted, and
-// the primary may not have settled.
+// the primary may not have reconciled.
 func (l *learner) resubscribeAt() {
 	l.become(subscribing)
 	l.nonce = 0
@@ -210,7 +210,7 @@ func (l *learner) beginFull(m *Message) {
 	for _, row := range m.Rows {
 		l.part.putRow(row)
 	}
-	l.reset(learner{sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &l.part.log,
+	l.restart(learner{sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &l.part.log,
 		cursorDone: m.Flags&flagDone != 0})
 	l.become(copying)
 	l.part.touch()
@@ -231,7 +231,7 @@ func (l *learner) beginDelta(m *Message) bool {
 		return false
 	}
 	if l.part.state == whole {
-		l.reset(learner{sub: m.Sub, missing: make(map[Key]uint64), stage: make(map[Key][]byte),
+		l.restart(learner{sub: m.Sub, missing: make(map[Key]uint64), stage: make(map[Key][]byte),
 			rows: m.Rows, bytes: rowsBytes(m.Rows), cut: common, stagedLog: l.part.log, cursorDone: true})
 		l.log = &l.stagedLog
 		l.become(staging)
@@ -390,7 +390,7 @@ func (l *learner) stageFull() bool {
 		return false
 	}
 	l.part.become(learning)
-	l.reset(learner{missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &l.part.log, cursorDone: true})
+	l.restart(learner{missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &l.part.log, cursorDone: true})
 	l.part.touch()
 	l.subscribe()
 	return true

@@ -11,7 +11,7 @@ import (
 // metaFormat is the first byte of every stored meta.
 const metaFormat = 2
 
-// metaFormatFirst had no rebirths; it is still read.
+// metaFormatFirst had no resets; it is still read.
 const metaFormatFirst = 1
 
 // metaDamageShift is where in a meta's second byte the damage stands, above the state.
@@ -70,12 +70,12 @@ func (l *logState) account(key Key, before, after Version, bytesBefore, bytesAft
 
 // meta is what is stored beside a partition's items.
 type meta struct {
-	state  copyState
-	damage damage   // of a whole copy, or of one that cannot be loaded
-	log    logState // what has been applied, durable or in a batch under way
-	commit uint64   // commitKnown. Invariant: ≤ log.last.Seq (I5)
-	floor  uint64   // Invariant: the index has the row of each seq in (floor, log.last.Seq]
-	reborn uint64   // the partition's life that the copy is of. Invariant: ≤ the view's
+	state     copyState
+	damage    damage   // of a whole copy, or of one that cannot be loaded
+	log       logState // what has been applied, durable or in a batch under way
+	commit    uint64   // commitKnown. Invariant: ≤ log.last.Seq (I5)
+	floor     uint64   // Invariant: the index has the row of each seq in (floor, log.last.Seq]
+	resetTerm uint64   // the partition's life that the copy is of. Invariant: ≤ the view's
 }
 
 // What a meta takes, usually, and each term of its history besides.
@@ -92,7 +92,7 @@ func appendMeta(b []byte, m meta) []byte {
 	b = binary.AppendUvarint(b, uint64(m.log.bytes))
 	b = binary.AppendUvarint(b, m.commit)
 	b = binary.AppendUvarint(b, m.floor)
-	b = binary.AppendUvarint(b, m.reborn)
+	b = binary.AppendUvarint(b, m.resetTerm)
 	return appendHistory(b, m.log.history)
 }
 
@@ -111,7 +111,7 @@ func decodeMeta(b []byte) (meta, error) {
 	m.commit = r.Uvarint()
 	m.floor = r.Uvarint()
 	if format > metaFormatFirst {
-		m.reborn = r.Uvarint()
+		m.resetTerm = r.Uvarint()
 	}
 	m.log.history = readHistory(r)
 	if err := r.Done(); err != nil {

@@ -11,22 +11,22 @@ type primaryPhase uint8
 
 const (
 	reconciling primaryPhase = iota // the logs of the acting replicas are being made equal
-	settled                         // they are equal and durable; older leases may still hold
+	reconciled                         // they are equal and durable; older leases may still hold
 	active                          // requests are served
 	mute                            // alone, with a tail that cannot be told: as active, but reads are refused
 	termOver
 )
 
 var primaryNext = []phases{
-	reconciling: to(settled, termOver),
-	settled:     to(active, mute, termOver),
+	reconciling: to(reconciled, termOver),
+	reconciled:     to(active, mute, termOver),
 	active:      to(termOver),
 	mute:        to(termOver),
 	termOver:    0,
 }
 
 func (p primaryPhase) String() string {
-	return [...]string{"reconciling", "settled", "active", "mute", "over"}[p]
+	return [...]string{"reconciling", "reconciled", "active", "mute", "over"}[p]
 }
 
 func (l *primary) become(next primaryPhase) { move(primaryNext, &l.phase, next) }

@@ -72,7 +72,7 @@ func (l *primary) tryReconcile() {
 	case !l.levelFollowers(commit):
 		return
 	}
-	l.settle()
+	l.endReconcile()
 }
 
 // levelFollowers sends shorter acting replicas what they lack and reports
@@ -95,9 +95,9 @@ func (l *primary) levelFollowers(commit uint64) bool {
 	return level
 }
 
-// settle notes that all acting replicas have the same durable log.
-func (l *primary) settle() {
-	l.become(settled)
+// endReconcile notes that all acting replicas have the same durable log.
+func (l *primary) endReconcile() {
+	l.become(reconciled)
 	l.windowFirst = l.part.log.last.Seq + 1
 	for _, f := range l.followers {
 		if !f.acting() {
@@ -114,9 +114,9 @@ func (l *primary) settle() {
 	l.tryActivate()
 }
 
-// tryActivate lets a settled primary serve once no older lease can hold (I8).
+// tryActivate lets a reconciled primary serve once no older lease can hold (I8).
 func (l *primary) tryActivate() {
-	if l.phase != settled {
+	if l.phase != reconciled {
 		return
 	}
 	if !l.core.startWaited() {

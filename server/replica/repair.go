@@ -175,7 +175,7 @@ func (rr *repairer) await(key Key, q queued) {
 }
 
 // onRepairAsk answers with what our log has of a key. Our head must have reached
-// the asker's: before, the key may lack the asker's last write of it.
+// the requester's: before, the key may lack the requester's last write of it.
 func (rr *repairer) onRepairAsk(from ring.ServerID, m *Message) {
 	if rr.part.state != whole || !rr.part.isActing() || len(m.Keys) != 1 {
 		return // it asks again, another one next time

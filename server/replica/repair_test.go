@@ -183,9 +183,9 @@ func TestRepairNeverFromBehind(t *testing.T) {
 	r.wantStored("k", "newer")
 }
 
-// TestRepairAheadOfTheAsker: an answer made at a later head waits for the asker's
+// TestRepairAheadOfTheRequester: an answer made at a later head waits for the requester's
 // log to get there.
-func TestRepairAheadOfTheAsker(t *testing.T) {
+func TestRepairAheadOfTheRequester(t *testing.T) {
 	r := acting(t, 2, 2)
 	r.set(1, "k", "v")
 	r.host(2).spoilKey("k")

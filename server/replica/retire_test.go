@@ -78,8 +78,8 @@ func TestRetireAnswersFirst(t *testing.T) {
 	}
 }
 
-// TestHushEnds: writes go on when the view leader does not answer.
-func TestHushEnds(t *testing.T) {
+// TestQuiesceEnds: writes go on when the view leader does not answer.
+func TestQuiesceEnds(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.drain(1)
 	token := r.write(1, put("a", "1"))

@@ -159,12 +159,12 @@ func TestStatesAreCompared(t *testing.T) {
 
 // TestPhasesAreChecked: a change that the table does not have ends the process.
 func TestPhasesAreChecked(t *testing.T) {
-	l := &primary{phase: settled}
+	l := &primary{phase: reconciled}
 	l.become(active)
 	defer func() {
 		if v, ok := recover().(invariant.Violation); !ok || v.Name != "phase" {
-			t.Errorf("a primary that is active becomes settled: %v", v)
+			t.Errorf("a primary that is active becomes reconciled: %v", v)
 		}
 	}()
-	l.become(settled)
+	l.become(reconciled)
 }

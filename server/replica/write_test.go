@@ -50,12 +50,12 @@ func newOneServer(t *testing.T) *oneServer {
 		t.Fatal(err)
 	}
 	core.Adopt(s.at, v, table, nil)
-	s.settle()
+	s.runAll()
 	return s
 }
 
-// settle does what the core wants until it wants nothing more.
-func (s *oneServer) settle() (answers []Answer) {
+// runAll does what the core wants until it wants nothing more.
+func (s *oneServer) runAll() (answers []Answer) {
 	for {
 		r, ok := s.core.Ready()
 		if !ok {
@@ -82,7 +82,7 @@ func (s *oneServer) do(r Request) Answer {
 	s.token++
 	r.Token = s.token
 	s.core.Propose(s.at, r)
-	answers := s.settle()
+	answers := s.runAll()
 	if len(answers) != 1 || answers[0].Token != s.token {
 		s.t.Fatalf("answers %+v", answers)
 	}
@@ -160,13 +160,13 @@ func TestOldRecordsGoAndTheirIdsAreRefused(t *testing.T) {
 	s.at.Wall += 10 * recordTTL.Milliseconds() // a clock that jumps is not enough
 	s.at.Mono += recordGCEvery
 	s.core.Tick(s.at)
-	s.settle()
+	s.runAll()
 	if n := s.records(); n != 1 {
 		t.Fatalf("%d records right after the clock jumped", n)
 	}
 	s.at.Mono += recordTTL + recordGCEvery
 	s.core.Tick(s.at)
-	s.settle()
+	s.runAll()
 	if n := s.records(); n != 0 {
 		t.Fatalf("%d records after their time", n)
 	}
