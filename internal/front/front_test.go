@@ -245,7 +245,7 @@ func TestAwait(t *testing.T) {
 		c, client := pipe(t, s)
 		go func() { _, _ = io.Copy(io.Discard, client) }()
 		go c.Serve()
-		held := &holder{c: c, bytes: 12}
+		held := &holder{c: c, bytes: 12, may: make(chan struct{})}
 		c.Push(held)
 		if !c.Await(12) {
 			t.Fatal("12 of none were refused")
@@ -258,6 +258,11 @@ func TestAwait(t *testing.T) {
 		}
 		held.done.Store(true)
 		c.Notify()
+		synctest.Wait() // it has left the line, and holds its bytes
+		if got.Load() {
+			t.Error("12 and 9 were let in while 12 are being written")
+		}
+		close(held.may)
 		synctest.Wait()
 		if !got.Load() || s.Held() != 9 {
 			t.Errorf("9 are not let in when there is room; %d are held", s.Held())
@@ -282,9 +287,11 @@ type holder struct {
 	answer
 	c     *Conn
 	bytes int64
+	may   chan struct{} // closed when Write may return
 }
 
-func (h *holder) Release() { h.c.Give(h.bytes) }
+func (h *holder) Write(*wire.Writer) { <-h.may }
+func (h *holder) Release()           { h.c.Give(h.bytes) }
 
 // brokenListener fails to accept.
 type brokenListener struct {
