@@ -11,7 +11,7 @@ type primaryPhase uint8
 
 const (
 	reconciling primaryPhase = iota // the logs of the acting replicas are being made equal
-	reconciled                         // they are equal and durable; older leases may still hold
+	reconciled                      // they are equal and durable; older leases may still hold
 	active                          // requests are served
 	mute                            // alone, with a tail that cannot be told: as active, but reads are refused
 	termOver
@@ -19,7 +19,7 @@ const (
 
 var primaryNext = []phases{
 	reconciling: to(reconciled, termOver),
-	reconciled:     to(active, mute, termOver),
+	reconciled:  to(active, mute, termOver),
 	active:      to(termOver),
 	mute:        to(termOver),
 	termOver:    0,
