@@ -159,7 +159,7 @@ func (m *Mover) start(p ring.PartitionID, tr *transfer, now time.Duration) order
 		acting = slices.DeleteFunc(slices.Clone(acting), func(id ring.ServerID) bool { return id == tr.source })
 	}
 	tr.source = m.mu.table.Neighbour(p, m.cfg.Self, acting)
-	tr.asked = now
+	tr.asked, tr.whole = now, false
 	return order{p, tr.source}
 }
 
@@ -181,14 +181,17 @@ func (m *Mover) Copied(p ring.PartitionID, bytes int) {
 }
 
 // Whole notes that all of p has been copied: its place goes to another transfer at the
-// next Tick, for until the view lets the copy act there is nothing to do. It starts
-// nothing itself, so that whom the learner may wait for can call it.
-func (m *Mover) Whole(p ring.PartitionID) {
+// next Tick, for until the view lets the copy act there is nothing to do. It reports whether
+// that is news. It starts nothing itself, so that whom the learner may wait for can call it.
+func (m *Mover) Whole(p ring.PartitionID) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if tr := m.mu.running[p]; tr != nil {
-		tr.whole = true
+	tr := m.mu.running[p]
+	if tr == nil || tr.whole {
+		return false
 	}
+	tr.whole = true
+	return true
 }
 
 // Pause holds transfers back at their next page and starts no others.

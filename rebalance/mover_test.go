@@ -116,8 +116,9 @@ func TestMoverWhole(t *testing.T) {
 	m.Adopt(v, tab)
 	p := plan[0].Partition
 	m.Copied(p, 1000)
-	m.Whole(p)
-	m.Whole(plan[len(plan)-1].Partition) // not started: nothing to note
+	if !m.Whole(p) || m.Whole(p) || m.Whole(plan[len(plan)-1].Partition) { // told twice, and not started
+		t.Error("what is no news is told as such, or the other way round")
+	}
 	if len(l) != 2 {
 		t.Fatalf("%d started by Whole itself", len(l))
 	}

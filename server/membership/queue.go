@@ -87,13 +87,11 @@ func (q *waiting) add(r asked, self ring.ServerID) bool {
 // take waits for requests; nil when ctx ended. Those that can wait are given out when due
 // comes, or with the first that can't.
 func (q *waiting) take(ctx context.Context, untilDue func() time.Duration) []asked {
-	due := time.NewTimer(time.Hour)
-	defer due.Stop()
-	lingers := false
+	var due <-chan time.Time // nil: nothing lingers
 	for {
 		select {
 		case <-q.wake:
-		case <-due.C:
+		case <-due:
 			return q.takeAll()
 		case <-ctx.Done():
 			return nil
@@ -104,9 +102,10 @@ func (q *waiting) take(ctx context.Context, untilDue func() time.Duration) []ask
 		switch {
 		case urgent:
 			return q.takeAll()
-		case some && !lingers:
-			lingers = true
-			due.Reset(untilDue())
+		case some && due == nil:
+			timer := time.NewTimer(untilDue())
+			defer timer.Stop()
+			due = timer.C
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -35,6 +36,7 @@ func TestHandoffsWaitForOthers(t *testing.T) {
 			}
 		}
 		next()
+		wait.For(ctx, 100*time.Hour) // nothing happens for days, on the bubble's clock
 		q.add(handoff(1, self), self)
 		synctest.Wait()
 		q.add(handoff(2, self), self)

@@ -154,7 +154,9 @@ func (m *Mover) Arrived(msg *replica.Message) {
 // Whole notes that a partition's copy has everything. Lanes call it, so another transfer
 // is begun by Run: it may wait for a lane.
 func (m *Mover) Whole(p ring.PartitionID) {
-	m.m.Whole(p)
+	if !m.m.Whole(p) {
+		return // each acknowledgement of a whole copy says so again
+	}
 	select {
 	case m.freed <- struct{}{}:
 	default: // told already
