@@ -115,7 +115,10 @@ func (c *Client) tryUntilDone(ctx context.Context, op *operation) error {
 		s := c.views.current.Load()
 		op.partition = ring.PartitionOf(op.slot, len(s.view.Partitions))
 		err, final := c.hopeless(ctx, op, s)
-		if final {
+		switch {
+		case final && ctx.Err() != nil: // who did not answer may only not have had the time
+			return op.giveUp(ctx)
+		case final:
 			return op.abandon(err)
 		}
 		r, _ := routeIn(s.view, op.partition)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"syscall"
+	"time"
 
 	"viewring/internal/wire"
 )
@@ -141,8 +142,11 @@ func Failed(ctx context.Context, op string, err error) error {
 // endedUnanswered is how ctx ended, if an error of this kind can come of that: not where
 // somebody answered.
 func endedUnanswered(ctx context.Context, kind error) error {
-	if kind == ErrUnreachable || kind == ErrUnknownOutcome {
-		return ctx.Err()
+	if kind != ErrUnreachable && kind != ErrUnknownOutcome {
+		return nil
 	}
-	return nil
+	if at, ok := ctx.Deadline(); ok && ctx.Err() == nil && !time.Now().Before(at) {
+		return context.DeadlineExceeded // a connection's deadline, which is the same, was noticed first
+	}
+	return ctx.Err()
 }

@@ -13,7 +13,7 @@ import (
 
 const (
 	requestsMax  = 64 << 10               // of each kind, waiting for the view leader
-	handoffEvery = 100 * time.Millisecond // between those that leave the primary where it is
+	handoffEvery = 100 * time.Millisecond // between those that can wait for others: each view costs every server a sync and a look at all partitions
 )
 
 // Queue is the leader queue: it passes the cores' requests on to the view leader, many in
@@ -40,13 +40,6 @@ type asked struct {
 	replica.LeaderRequest
 }
 
-// canWait reports whether a request of self loses nothing by waiting for others: a handoff
-// that leaves the primary where it is, so that no write waits for the view. Each view
-// costs every server a sync and a look at all partitions.
-func (r *asked) canWait(self ring.ServerID) bool {
-	return r.Kind == replica.AskHandoff && r.Acting[0].ID == self
-}
-
 // NewQueue returns a queue that has the lanes told of confirmations.
 func NewQueue(m *Member, lanes Lanes) *Queue {
 	q := &Queue{m: m, lanes: lanes}
@@ -62,20 +55,20 @@ func (q *Queue) Ask(lane int, requests []replica.LeaderRequest) {
 		if r.Kind == replica.AskConfirm {
 			to = &q.confs
 		}
-		if !to.add(asked{lane, r}, q.m.id) && r.Kind == replica.AskConfirm {
+		if !to.add(asked{lane, r}) && r.Kind == replica.AskConfirm {
 			q.lanes.Confirmed(lane, r.Token, false)
 		}
 	}
 }
 
-func (q *waiting) add(r asked, self ring.ServerID) bool {
+func (q *waiting) add(r asked) bool {
 	q.mu.Lock()
 	if len(q.mu.requests) >= requestsMax {
 		q.mu.Unlock()
 		return false
 	}
 	q.mu.requests = append(q.mu.requests, r)
-	q.mu.urgent = q.mu.urgent || !r.canWait(self)
+	q.mu.urgent = q.mu.urgent || !r.CanWait
 	q.mu.Unlock()
 	select {
 	case q.wake <- struct{}{}:

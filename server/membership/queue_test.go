@@ -11,12 +11,11 @@ import (
 	"viewring/server/replica"
 )
 
-// TestHandoffsWaitForOthers: those that leave the primary where it is are asked for
-// together when they are due, and with whatever can't wait.
+// TestHandoffsWaitForOthers: those that can wait are asked for together when they are due,
+// and with whatever can't wait.
 func TestHandoffsWaitForOthers(t *testing.T) {
-	const self = ring.ServerID(1)
-	handoff := func(p ring.PartitionID, primary ring.ServerID) asked {
-		return asked{0, replica.LeaderRequest{Kind: replica.AskHandoff, Partition: p, Acting: []ring.Incarnated{{ID: primary}, {ID: 3}}}}
+	handoff := func(p ring.PartitionID, canWait bool) asked {
+		return asked{0, replica.LeaderRequest{Kind: replica.AskHandoff, Partition: p, CanWait: canWait}}
 	}
 	due := func() time.Duration { return 100 * time.Millisecond }
 	synctest.Test(t, func(t *testing.T) {
@@ -37,23 +36,23 @@ func TestHandoffsWaitForOthers(t *testing.T) {
 		}
 		next()
 		wait.For(ctx, 100*time.Hour) // nothing happens for days, on the bubble's clock
-		q.add(handoff(1, self), self)
+		q.add(handoff(1, true))
 		synctest.Wait()
-		q.add(handoff(2, self), self)
-		want("the primaries stay", 2, 100*time.Millisecond)
+		q.add(handoff(2, true))
+		want("both can wait", 2, 100*time.Millisecond)
 
 		next()
-		q.add(handoff(3, self), self)
+		q.add(handoff(3, true))
 		synctest.Wait()
-		q.add(handoff(4, 2), self)
-		want("another primary", 2, 0)
+		q.add(handoff(4, false))
+		want("one can't wait", 2, 0)
 
 		next()
-		q.add(asked{0, replica.LeaderRequest{Kind: replica.AskEject, Partition: 5}}, self)
+		q.add(asked{0, replica.LeaderRequest{Kind: replica.AskEject, Partition: 5}})
 		want("an eject", 1, 0)
 
 		next()
-		q.add(handoff(6, self), self)
+		q.add(handoff(6, true))
 		synctest.Wait()
 		cancel()
 		want("the end", 0, 0)

@@ -384,4 +384,5 @@ type LeaderRequest struct {
 	Term      uint64
 	Acting    []ring.Incarnated
 	Token     uint64 // AskConfirm: goes back to Confirmed
+	CanWait   bool   // AskHandoff: no client waits for it, so it may go out with others
 }

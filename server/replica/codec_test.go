@@ -99,6 +99,13 @@ func TestMetaSurvivesTheDisk(t *testing.T) {
 	if _, err := decodeMeta(bad); err == nil {
 		t.Error("a meta of another format is taken")
 	}
+	for _, b := range []byte{3, byte(unfit+1)<<metaDamageShift | byte(whole)} {
+		bad = appendMeta(nil, m)
+		bad[1] = b
+		if got, err := decodeMeta(bad); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("state and damage %x: %+v, %v", b, got, err)
+		}
+	}
 }
 
 func TestCommonPoint(t *testing.T) {

@@ -25,7 +25,8 @@ func (l *primary) considerHandoff() {
 	if slices.Equal(want, l.part.view.Acting) {
 		return
 	}
-	if want[0] != l.core.cfg.Self && !l.core.handoffsDue && !l.quiesced() {
+	replaced, refused := want[0] != l.core.cfg.Self, !l.part.enoughCopies()
+	if replaced && !refused && !l.core.handoffsDue && !l.quiesced() {
 		return // with the others that wait for it
 	}
 	pr := make([]ring.Incarnated, len(want))
@@ -44,7 +45,7 @@ func (l *primary) considerHandoff() {
 	if !durable || l.handoffAskedAt != 0 && l.core.now.Mono-l.handoffAskedAt < askAfter {
 		return
 	}
-	if want[0] != l.core.cfg.Self && !(l.core.claimTurn(l.part) && l.quiesce()) {
+	if replaced && !(l.core.claimTurn(l.part) && l.quiesce()) {
 		return // asked for as soon as the writes under way are answered
 	}
 	l.handoffAskedAt = l.core.now.Mono
@@ -53,7 +54,8 @@ func (l *primary) considerHandoff() {
 			f.become(followerNamed)
 		}
 	}
-	l.core.out.ToLeader = append(l.core.out.ToLeader, LeaderRequest{Kind: AskHandoff, Partition: l.part.id, Term: l.part.term, Acting: pr})
+	l.core.out.ToLeader = append(l.core.out.ToLeader, LeaderRequest{Kind: AskHandoff, Partition: l.part.id, Term: l.part.term, Acting: pr,
+		CanWait: !replaced && !refused})
 }
 
 // wantedActing returns the targets when all of them are ready, else the acting

@@ -117,6 +117,9 @@ func decodeMeta(b []byte) (meta, error) {
 	if err := r.Done(); err != nil {
 		return meta{}, fmt.Errorf("%w: partition meta: %w", ErrCorrupt, err)
 	}
+	if m.state > whole || m.damage > unfit {
+		return meta{}, fmt.Errorf("%w: partition meta: state %d, damage %d", ErrCorrupt, m.state, m.damage)
+	}
 	return m, nil
 }
 

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -160,5 +161,47 @@ func TestPrimariesChangeTogether(t *testing.T) {
 	r.run()
 	if a := r.answered(token); a.Status != StatusOK || handoffs() != 1 {
 		t.Fatalf("%+v, and %d handoffs when the write was answered: want one", a, handoffs())
+	}
+}
+
+// TestPrimaryOfTooFewChangesAtOnce: below min-copies nothing is acknowledged, so there is
+// nothing to serve until the interval is over.
+func TestPrimaryOfTooFewChangesAtOnce(t *testing.T) {
+	r := acting(t, 3, 1)
+	targets := r.host(1).core.table.Targets(0)
+	r.ticks() // of this interval
+	wrong := targets[1]
+	r.change(func(p *ring.Partition) {
+		p.Acting, p.MinCopies = []ring.ServerID{wrong, targets[0], targets[2]}, 4
+	})
+	for _, h := range r.hosts { // nobody serves an older term
+		r.host(wrong).core.PeerDone(r.host(wrong).at(), h.id, r.view.Epoch)
+	}
+	r.pings()
+	r.run()
+	if !slices.ContainsFunc(r.asked, func(q LeaderRequest) bool {
+		return q.Kind == AskHandoff && q.Term == r.view.Partitions[0].Term && !q.CanWait
+	}) {
+		t.Error("no handoff is asked for, or one that can wait")
+	}
+}
+
+// TestHandoffThatCanWait: what no client waits for may be asked for with others; below
+// min-copies writes are refused until the view comes.
+func TestHandoffThatCanWait(t *testing.T) {
+	for min, want := range map[uint8]bool{1: true, 2: false} {
+		r := returner(t, 2, false, func(r *rig) { r.set(1, "k", "v") })
+		r.change(func(p *ring.Partition) { p.MinCopies = min })
+		r.pass(2 * r.view.LeaseTTL)
+		r.learn(2, 1)
+		r.ticks() // of this interval: no other is needed
+		r.run()
+		i := slices.IndexFunc(r.asked, func(q LeaderRequest) bool { return q.Kind == AskHandoff && len(q.Acting) == 2 })
+		if i < 0 {
+			t.Fatalf("min-copies %d: no handoff is asked for", min)
+		}
+		if q := r.asked[i]; q.CanWait != want || q.Acting[0].ID != 1 {
+			t.Errorf("min-copies %d: %+v, can wait: want %v", min, q, want)
+		}
 	}
 }
