@@ -9,9 +9,10 @@ import (
 
 // Forecast says what another set of members would do to the copies of a view.
 type Forecast struct {
-	Move      Move       // from the targets of now to those of then
-	Transfers []Transfer // what the view would then have to copy, fewest copies first
-	Pending   int        // of them, those that it has to copy anyway
+	Move      Move                  // from the targets of now to those of then
+	Transfers []Transfer            // what servers that are up would then have to copy, fewest copies first
+	Pending   int                   // of them, those that have to be copied anyway
+	Kept      map[ring.ServerID]int // copies that a server has now and goes on to hold
 	// Meanwhile counts the partitions that have copies now by those that would be left until
 	// the transfers are done: replicas that act and are up.
 	Meanwhile [ring.Copies + 1]int
@@ -30,7 +31,7 @@ func Foresee(v *ring.View, after []ring.Member) (Forecast, error) {
 	if err != nil {
 		return Forecast{}, fmt.Errorf("forecast: members then: %w", err)
 	}
-	f := Forecast{Move: Compare(now, then)}
+	f := Forecast{Move: Compare(now, then), Kept: make(map[ring.ServerID]int)}
 	for i := range next.Partitions {
 		p := &next.Partitions[i]
 		if len(p.Acting) == 0 {
@@ -41,6 +42,9 @@ func Foresee(v *ring.View, after []ring.Member) (Forecast, error) {
 		for _, id := range p.Acting {
 			if next.Member(id).Up {
 				alive++
+			}
+			if then.IsTarget(ring.PartitionID(i), id) {
+				f.Kept[id]++
 			}
 		}
 		f.Meanwhile[min(alive, ring.Copies)]++
@@ -53,7 +57,9 @@ func Foresee(v *ring.View, after []ring.Member) (Forecast, error) {
 	for _, tr := range missing(v, now, 0) {
 		already[missed{tr.Partition, tr.To}] = true
 	}
-	f.Transfers = Plan(next, then)
+	f.Transfers = slices.DeleteFunc(Plan(next, then), func(tr Transfer) bool {
+		return !next.Member(tr.To).Up // when it returns it has most of it already
+	})
 	for _, tr := range f.Transfers {
 		if already[missed{tr.Partition, tr.To}] {
 			f.Pending++

@@ -38,6 +38,13 @@ func TestForesee(t *testing.T) {
 		if plan := Plan(next, tab); !slices.Equal(f.Transfers, plan) || f.Move.Moved != len(plan) || f.Pending != 0 {
 			t.Errorf("%s: %d transfers, %d moved, %d pending; the plan then has %d", name, len(f.Transfers), f.Move.Moved, f.Pending, len(plan))
 		}
+		kept := 0
+		for _, n := range f.Kept {
+			kept += n
+		}
+		if want := 64*3 - f.Move.Moved; kept != want {
+			t.Errorf("%s: %d copies are kept, want %d", name, kept, want)
+		}
 		two := 0
 		if name == "remove" {
 			for i := range v.Partitions {
@@ -77,6 +84,11 @@ func TestForeseePending(t *testing.T) {
 	if f, err = Foresee(v, v.Members); err != nil || f.Pending != len(pending) || f.Meanwhile[2] == 0 {
 		t.Errorf("%v: %d of %d pending, copies meanwhile %v while one is down", err, f.Pending, len(pending), f.Meanwhile)
 	}
+	v.Members[4].Up = false // who lacks them all
+	if f, err = Foresee(v, v.Members); err != nil || len(f.Transfers) != 0 {
+		t.Errorf("%v: %d transfers to a server that is down", err, len(f.Transfers))
+	}
+	v.Members[4].Up = true
 	v.Partitions[7].Acting = nil
 	if f, err = Foresee(v, v.Members); err != nil || f.Meanwhile[0] != 0 || f.Meanwhile[1]+f.Meanwhile[2]+f.Meanwhile[3] != 63 {
 		t.Errorf("%v: copies meanwhile %v while one partition has none anyway", err, f.Meanwhile)

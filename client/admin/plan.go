@@ -11,7 +11,7 @@ import (
 	"viewring/ring"
 )
 
-// Plan is what a change of servers would move. Bytes are guesses: a copy of a partition
+// Plan is what a change of servers would move, between servers that are up. Bytes are guesses: a copy of a partition
 // is taken for as large as the others that its source holds.
 type Plan struct {
 	Servers []PlannedServer // sorted by id; newcomers have ids that the view leader has yet to give
@@ -37,7 +37,7 @@ type PlannedServer struct {
 	ID            ring.ServerID
 	New, Gone     bool
 	Copies, After int    // of partitions: held by the ring's word, now and then
-	Gains         int    // copies that it makes
+	Gains         int    // copies that it has to make, with those that it has to make anyway
 	Bytes         uint64 // that it has now
 	BytesAfter    uint64
 }
@@ -83,7 +83,8 @@ func (s *Status) PlanRemove(ids ...ring.ServerID) (*Plan, error) {
 	after := slices.Clone(s.View.Members)
 	for _, id := range ids {
 		n := len(after)
-		if after = slices.DeleteFunc(after, func(m ring.Member) bool { return m.ID == id }); len(after) == n {
+		after = slices.DeleteFunc(after, func(m ring.Member) bool { return m.ID == id })
+		if len(after) == n && s.View.Member(id) == nil {
 			return nil, fmt.Errorf("plan: there is no server %v: %w", id, client.ErrNotFound)
 		}
 	}
@@ -100,7 +101,7 @@ func (s *Status) plan(after []ring.Member) (*Plan, error) {
 	}
 	p := &Plan{Moved: f.Move.Moved, Fewest: f.Move.Fewest, Copies: len(f.Transfers), Pending: f.Pending, Meanwhile: f.Meanwhile}
 	each := s.bytesOfACopy()
-	bytes := make(map[ring.ServerID]uint64) // by destination
+	bytes, gains := make(map[ring.ServerID]uint64), make(map[ring.ServerID]int) // by destination
 	for _, tr := range f.Transfers {
 		i, found := slices.BinarySearchFunc(p.Routes, tr, func(r Route, tr rebalance.Transfer) int {
 			return cmp.Or(cmp.Compare(r.To, tr.To), cmp.Compare(r.From, tr.From))
@@ -111,15 +112,13 @@ func (s *Status) plan(after []ring.Member) (*Plan, error) {
 		p.Routes[i].Copies++
 		p.Routes[i].Bytes += each[tr.From]
 		bytes[tr.To] += each[tr.From]
+		gains[tr.To]++
 		p.Bytes += each[tr.From]
 	}
 	for _, m := range f.Move.Servers {
 		was, is := s.View.Member(m.ID), slices.IndexFunc(after, func(a ring.Member) bool { return a.ID == m.ID && a.Target() })
-		one := PlannedServer{ID: m.ID, New: was == nil, Gone: is < 0, Copies: m.Before, After: m.After, Gains: m.Gains, Bytes: s.Server(m.ID).Stats.Bytes}
-		if kept := m.After - m.Gains; m.Before > 0 {
-			one.BytesAfter = one.Bytes * uint64(kept) / uint64(m.Before)
-		}
-		one.BytesAfter += bytes[m.ID]
+		one := PlannedServer{ID: m.ID, New: was == nil, Gone: is < 0, Copies: m.Before, After: m.After, Gains: gains[m.ID], Bytes: s.Server(m.ID).Stats.Bytes}
+		one.BytesAfter = each[m.ID]*uint64(f.Kept[m.ID]) + bytes[m.ID]
 		p.Servers = append(p.Servers, one)
 	}
 	safety := s.Safety()

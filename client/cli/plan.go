@@ -155,7 +155,7 @@ func planSentences(p *admin.Plan) []string {
 		lines = append(lines, fmt.Sprintf("%d of them are to be made anyway: the cluster rebalances", p.Pending))
 	}
 	switch {
-	case p.Copies == 0:
+	case p.Bytes == 0:
 	case p.Time == 0:
 		lines = append(lines, "time: unknown, for nothing was copied in the last ten seconds")
 	default:
@@ -202,7 +202,7 @@ func planJSON(verb string, p *admin.Plan) map[string]any {
 		routes = append(routes, map[string]any{"from": r.From.String(), "to": r.To.String(), "copies": r.Copies, "bytes": r.Bytes})
 	}
 	seconds := -1.0
-	if p.Time > 0 || p.Copies == 0 {
+	if p.Time > 0 || p.Bytes == 0 {
 		seconds = p.Time.Seconds()
 	}
 	return map[string]any{
