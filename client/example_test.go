@@ -15,29 +15,12 @@ import (
 )
 
 // The examples share a cluster of three servers within this process.
-var cluster = sync.OnceValue(func() *local.Cluster {
-	c, err := local.Start(local.Options{Servers: 3})
-	if err != nil {
-		panic(err)
-	}
-	started = append(started, c)
-	return c
-})
+var cluster = sync.OnceValue(func() *local.Cluster { return local.Keep(local.Options{Servers: 3}) })
 
-var started []*local.Cluster
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for _, c := range started {
-		c.Close()
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
 
 // options say where the examples' cluster is.
-func options() client.Options {
-	return client.Options{Leaders: []string{cluster().Leader}, ViewCache: client.NoViewCache, ConnectTimeout: time.Minute}
-}
+func options() client.Options { return cluster().Options() }
 
 // connect opens a client, for examples that are not about that.
 func connect() (context.Context, *client.Client) {

@@ -18,29 +18,12 @@ import (
 
 // The examples share a cluster of five servers within this process, s1 to s5. They run
 // in the order in which they stand here; the last of them take servers away.
-var cluster = sync.OnceValue(func() *local.Cluster {
-	c, err := local.Start(local.Options{Servers: 5})
-	if err != nil {
-		panic(err)
-	}
-	started = append(started, c)
-	return c
-})
+var cluster = sync.OnceValue(func() *local.Cluster { return local.Keep(local.Options{Servers: 5}) })
 
-var started []*local.Cluster
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for _, c := range started {
-		c.Close()
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
 
 // options say where the examples' cluster is.
-func options() client.Options {
-	return client.Options{Leaders: []string{cluster().Leader}, ViewCache: client.NoViewCache, ConnectTimeout: time.Minute}
-}
+func options() client.Options { return cluster().Options() }
 
 // open opens a cluster, for examples that are not about that.
 func open() (context.Context, *admin.Cluster) {
@@ -394,6 +377,26 @@ func ExampleCluster_ViewChanged() {
 		<-c.ViewChanged(v)
 	}
 	// Output: s5 has left
+}
+
+// What would one more server take over? Nothing changes by the question.
+func ExampleStatus_PlanJoin() {
+	ctx, c := open()
+	defer c.Close()
+
+	st, err := c.Status(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	plan, err := st.PlanJoin("") // in no zone
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	newcomer := plan.Servers[len(plan.Servers)-1]
+	fmt.Println("new:", newcomer.New, "it copies all that moves:", newcomer.Gains == plan.Moved)
+	// Output: new: true it copies all that moves: true
 }
 
 // A server is to be restarted, without anyone noticing.

@@ -54,6 +54,34 @@ func Start(o Options) (*Cluster, error) {
 	return c, nil
 }
 
+// kept are the clusters that Main closes.
+var kept []*Cluster
+
+// Keep is Start for examples: the cluster lives until Main ends, and an error panics.
+// Examples run one after the other.
+func Keep(o Options) *Cluster {
+	c, err := Start(o)
+	if err != nil {
+		panic(err)
+	}
+	kept = append(kept, c)
+	return c
+}
+
+// Main runs a package's tests, and then closes what Keep started. It returns the exit code.
+func Main(m interface{ Run() int }) int {
+	code := m.Run()
+	for _, c := range kept {
+		c.Close()
+	}
+	return code
+}
+
+// Options are those with which a client reaches the cluster.
+func (c *Cluster) Options() client.Options {
+	return client.Options{Leaders: []string{c.Leader}, ViewCache: client.NoViewCache, ConnectTimeout: patience}
+}
+
 func (c *Cluster) start(ctx context.Context, o Options) (err error) {
 	if c.dir, err = os.MkdirTemp("", "viewring-local-"); err != nil {
 		return err

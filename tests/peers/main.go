@@ -68,6 +68,10 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if err := os.MkdirAll(o.out, 0o755); err != nil { // before the minutes that its table takes
+		fmt.Fprintln(os.Stderr, "peers:", err)
+		os.Exit(1)
+	}
 	measure := func() error { return run(ctx, &o, *only) }
 	if *goals {
 		measure = func() error { return runGoals(ctx, &o, *only) }
