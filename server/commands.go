@@ -50,19 +50,20 @@ func own(args int, run func(c *conn, args [][]byte) error) *command {
 
 func init() {
 	ownCommands = map[string]*command{
-		wire.CmdDo:     own(1, (*conn).runDo),
-		wire.CmdOnce:   {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
-		wire.CmdViewOf: own(1, (*conn).runViewOf),
-		wire.CmdPrint:  own(1, (*conn).runPrint),
-		wire.CmdLSet:   own(2, (*conn).runLocalSet),
-		wire.CmdLGet:   own(1, (*conn).runLocalGet),
-		wire.CmdKeys:   own(2, (*conn).runOwnKeys),
-		wire.CmdCopies: own(3, (*conn).runCopies),
-		wire.CmdParts:  own(0, (*conn).runParts),
-		wire.CmdLink:   own(1, (*conn).runLink),
-		wire.CmdScrub:  own(1, (*conn).runScrub),
-		wire.CmdWhole:  {argsMin: 2, argsMax: -1, run: (*conn).runWhole},
-		wire.CmdScan:   {argsMin: 1, argsMax: -1, run: (*conn).runScanRun},
+		wire.CmdDo:        own(1, (*conn).runDo),
+		wire.CmdOnce:      {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
+		wire.CmdViewOf:    own(1, (*conn).runViewOf),
+		wire.CmdPrint:     own(1, (*conn).runPrint),
+		wire.CmdLSet:      own(2, (*conn).runLocalSet),
+		wire.CmdLGet:      own(1, (*conn).runLocalGet),
+		wire.CmdKeys:      own(2, (*conn).runOwnKeys),
+		wire.CmdCopies:    own(3, (*conn).runCopies),
+		wire.CmdParts:     own(0, (*conn).runParts),
+		wire.CmdLink:      own(1, (*conn).runLink),
+		wire.CmdScrub:     own(1, (*conn).runScrub),
+		wire.CmdRebalance: {argsMin: 1, argsMax: 2, run: (*conn).runRebalance},
+		wire.CmdWhole:     {argsMin: 2, argsMax: -1, run: (*conn).runWhole},
+		wire.CmdScan:      {argsMin: 1, argsMax: -1, run: (*conn).runScanRun},
 	}
 	redisCommands = make([]*command, redis.Count())
 	for _, row := range redis.Table {

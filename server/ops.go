@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"viewring/internal/wire"
@@ -41,6 +42,41 @@ func (c *conn) runScrub(args [][]byte) error {
 	default:
 		c.replyFailed(errors.New("start or status, not " + quote(args[0])))
 	}
+	return nil
+}
+
+// runRebalance holds back the copying in of this server, or lets it go on, and says how it
+// goes.
+func (c *conn) runRebalance(args [][]byte) error {
+	verb, t := strings.ToLower(string(args[0])), c.s.mover.Throttle()
+	before, rate := t, int64(0)
+	var err error
+	if verb == wire.RebalanceRate && len(args) == 2 {
+		rate, err = strconv.ParseInt(string(args[1]), 10, 64)
+	}
+	switch {
+	case len(args) != 1 && verb != wire.RebalanceRate, len(args) != 2 && verb == wire.RebalanceRate:
+		err = errors.New("wrong number of arguments")
+	case err != nil || rate < 0:
+		err = errors.New("a rate is bytes per second, 0 for no limit, not " + quote(args[1]))
+	case verb == wire.RebalancePause:
+		t.Paused = true
+	case verb == wire.RebalanceResume:
+		t.Paused = false
+	case verb == wire.RebalanceRate:
+		t.Rate = rate
+	case verb != wire.RebalanceStatus:
+		err = errors.New("pause, resume, rate or status, not " + quote(args[0]))
+	}
+	if err == nil && t != before {
+		err = c.s.mover.SetThrottle(t)
+	}
+	if err != nil {
+		c.replyFailed(err)
+		return nil
+	}
+	r := c.s.mover.Progress()
+	c.replyBulk(wire.AppendRebalanceReport(nil, &r))
 	return nil
 }
 

@@ -379,6 +379,42 @@ func ExampleCluster_ViewChanged() {
 	// Output: s5 has left
 }
 
+// A server is to copy slowly, and for now not at all.
+func ExampleServer_LimitRebalancing() {
+	ctx, c := open()
+	defer c.Close()
+	s, err := admin.DialServer(ctx, c.View().Members[0].Addr, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+
+	if _, err := s.LimitRebalancing(ctx, 10<<20); err != nil { // bytes per second
+		fmt.Println(err)
+		return
+	}
+	if _, err := s.PauseRebalancing(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	now, err := s.Rebalancing(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("paused:", now.Paused, "limit:", now.Limit)
+	now, err = s.ResumeRebalancing(ctx)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("paused:", now.Paused)
+	// Output:
+	// paused: true limit: 10485760
+	// paused: false
+}
+
 // What would one more server take over? Nothing changes by the question.
 func ExampleStatus_PlanJoin() {
 	ctx, c := open()

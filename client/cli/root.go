@@ -125,7 +125,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	}
 	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd())
 	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.bulkCmd())
-	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.planCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
+	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.planCmd(), a.rebalanceCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
 		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())
 	add(groupLocks, a.lockGetCmd(), a.lockReleaseCmd(), a.locksCmd())
 	add(groupPlay, a.demoCmd(), a.runCmd(), a.benchCmd())

@@ -11,19 +11,20 @@ import (
 // The commands of a server. Those that carry a bulk name the type below that
 // builds and parses it.
 const (
-	CmdDo     = "VR.DO"     // DoRequest → DoReply, or an error reply: nothing is known of the key then
-	CmdViewOf = "VR.VIEW"   // args: since epoch → the server's view, whole or delta (ring.AppendView); nil when it has none newer
-	CmdPrint  = "VR.PRINT"  // args: text → OK; the server prints it on its console
-	CmdLSet   = "VR.LSET"   // args: name, value → OK; the server's own namespace, never replicated
-	CmdLGet   = "VR.LGET"   // args: name → value or nil
-	CmdKeys   = "VR.KEYS"   // args: cursor ("" first), limit → KeysPage
-	CmdCopies = "VR.COPIES" // args: partition, cursor ("" first), limit → CopiesPage
-	CmdParts  = "VR.PARTS"  // no argument → the partitions that the store holds any key of (DecodeParts)
-	CmdScrub  = "VR.SCRUB"  // args: start → the number of the scrub; or status → ScrubReport, of the last one
-	CmdScan   = "VR.SCAN"   // args: those of SCAN → as SCAN, but only up to where the server's partitions end
-	CmdWhole  = "VR.WHOLE"  // args: epoch, DBSIZE or FLUSHALL → the command's reply, or WholeAgain
-	CmdLink   = "VR.LINK"   // Hello → OK, then a one-way stream of frames
-	CmdFrame  = "VR.FRAME"  // one bulk, on a link only, without a reply: server to server
+	CmdDo        = "VR.DO"        // DoRequest → DoReply, or an error reply: nothing is known of the key then
+	CmdViewOf    = "VR.VIEW"      // args: since epoch → the server's view, whole or delta (ring.AppendView); nil when it has none newer
+	CmdPrint     = "VR.PRINT"     // args: text → OK; the server prints it on its console
+	CmdLSet      = "VR.LSET"      // args: name, value → OK; the server's own namespace, never replicated
+	CmdLGet      = "VR.LGET"      // args: name → value or nil
+	CmdKeys      = "VR.KEYS"      // args: cursor ("" first), limit → KeysPage
+	CmdCopies    = "VR.COPIES"    // args: partition, cursor ("" first), limit → CopiesPage
+	CmdParts     = "VR.PARTS"     // no argument → the partitions that the store holds any key of (DecodeParts)
+	CmdScrub     = "VR.SCRUB"     // args: start → the number of the scrub; or status → ScrubReport, of the last one
+	CmdRebalance = "VR.REBALANCE" // args: pause, resume, rate and bytes/s, or status → RebalanceReport
+	CmdScan      = "VR.SCAN"      // args: those of SCAN → as SCAN, but only up to where the server's partitions end
+	CmdWhole     = "VR.WHOLE"     // args: epoch, DBSIZE or FLUSHALL → the command's reply, or WholeAgain
+	CmdLink      = "VR.LINK"      // Hello → OK, then a one-way stream of frames
+	CmdFrame     = "VR.FRAME"     // one bulk, on a link only, without a reply: server to server
 )
 
 // WholeAgain is the reply to CmdWhole of a server that is in another view, or does not

@@ -34,8 +34,8 @@ func (s *Store) Scrub(ctx context.Context, job *Scrub) error {
 		p := ring.PartitionID(f.Part)
 		switch {
 		case p == nodePartition:
-			if err := s.countStart(s.Identity().Incarnation); err != nil {
-				s.logger.Error("cannot rewrite the number of the start", "err", err)
+			if err := s.rewriteNode(); err != nil {
+				s.logger.Error("cannot rewrite what the store keeps of itself", "err", err)
 			}
 		case p == localPartition || p < ring.Slots:
 			job.Found(Finding{Partition: p, Key: replica.Key(f.Key), Err: tell(f.Err)})

@@ -27,7 +27,7 @@ var (
 // Partitions of the log beside those of a view, which has at most one for each slot.
 const (
 	localPartition = ring.PartitionID(0xffff) // the local names
-	nodePartition  = ring.PartitionID(0xfffe) // which start the log is of
+	nodePartition  = ring.PartitionID(0xfffe) // which start the log is of, and what operators set
 )
 
 // Options of a Store. The zero value is a server's.
@@ -49,6 +49,8 @@ type Store struct {
 	segment     int64         // bytes of one
 	corruptions atomic.Uint64 // items met since the start that fail their own checksum
 	scrubbed    atomic.Uint64 // damage that there was when the last scrub began
+
+	throttle atomic.Pointer[Throttle] // nil: never set
 
 	identity struct {
 		sync.Mutex
@@ -98,6 +100,9 @@ func Open(dir string, fs disk.FS, opts Options, logger *slog.Logger) (*Store, er
 	}
 	if err = s.sound(); err == nil {
 		err = s.start()
+	}
+	if err == nil {
+		err = s.loadThrottle()
 	}
 	if err != nil {
 		return nil, errors.Join(s.openError(err), s.Close())

@@ -5,10 +5,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/wire"
 	"viewring/rebalance"
 	"viewring/ring"
 	"viewring/server/frame"
 	"viewring/server/replica"
+	"viewring/server/store"
 	"viewring/viewleader/vocab"
 )
 
@@ -23,6 +25,11 @@ type Mover struct {
 	wake   chan struct{} // capacity 1: fetches wait
 	freed  chan struct{} // capacity 1: a transfer has given its place back
 	page   atomic.Int64  // bytes of a page, lately
+
+	throttle struct {
+		sync.Mutex // held while it is kept on the disk, so that the last one told is the last one kept
+		at         store.Throttle
+	}
 
 	mu struct {
 		sync.Mutex
@@ -51,7 +58,15 @@ func NewMover(b *Base, views Views, rate int64, send Send, paused func() bool) *
 	m := &Mover{b: *b, views: views, send: send, paused: paused, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1)}
 	m.page.Store(pageBytesGuess)
 	m.mu.waiting = make(map[ring.PartitionID]heldFetch)
-	m.m = rebalance.NewMover(rebalance.Config{Self: b.Self, Rate: rate, Clock: moverClock{b.Now}}, m)
+	m.throttle.at.Rate = rate
+	if t, set := b.Store.Throttle(); set {
+		m.throttle.at = t
+	}
+	m.m = rebalance.NewMover(rebalance.Config{Self: b.Self, Rate: m.throttle.at.Rate, Clock: moverClock{b.Now}}, m)
+	if m.throttle.at.Paused {
+		m.m.Pause()
+		b.Logger.Warn("the copying in of this server is paused: 'viewring rebalance resume' lets it go on")
+	}
 	return m
 }
 
@@ -161,6 +176,39 @@ func (m *Mover) Whole(p ring.PartitionID) {
 	case m.freed <- struct{}{}:
 	default: // told already
 	}
+}
+
+// Throttle is what holds the copying back: what an operator set last, else what the server
+// was started with.
+func (m *Mover) Throttle() store.Throttle {
+	m.throttle.Lock()
+	defer m.throttle.Unlock()
+	return m.throttle.at
+}
+
+// SetThrottle changes that; it is durable when this returns.
+func (m *Mover) SetThrottle(t store.Throttle) error {
+	m.throttle.Lock()
+	defer m.throttle.Unlock()
+	if err := m.b.Store.SetThrottle(t); err != nil {
+		return err
+	}
+	m.throttle.at = t
+	m.m.SetRate(t.Rate)
+	if t.Paused {
+		m.m.Pause()
+	} else {
+		m.m.Resume()
+	}
+	m.b.Logger.Info("the copying in of this server is set", "paused", t.Paused, "rate", t.Rate)
+	return nil
+}
+
+// Progress is how the copying in goes.
+func (m *Mover) Progress() wire.RebalanceReport {
+	p, t := m.m.Progress(), m.Throttle()
+	return wire.RebalanceReport{Paused: t.Paused, Limit: uint64(t.Rate), Left: uint64(p.Left), Running: uint64(p.Running),
+		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft}
 }
 
 // Report adds what the heartbeat tells of the moving.

@@ -219,6 +219,7 @@ func testServers(t *testing.T, s *harness.Shell, d *harness.Daemon) {
 		t.Errorf("up did not print the address %s", o.Servers[0].Address)
 	}
 	testPlan(t, s)
+	testRebalance(t, s)
 	s.Fails(4, "", "leave", "s99")
 	s.Fails(4, "", "remove", "nobody:1")
 }

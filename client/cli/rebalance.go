@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client/admin"
+)
+
+// rebalanceAsk is what is asked of each server.
+type rebalanceAsk func(context.Context, *admin.Server) (admin.Rebalancing, error)
+
+func (a *app) rebalanceCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rebalance",
+		Short: "hold back the copying between servers, or let it go on",
+		Long: `Hold back the copying in of servers, all or one, or let it go on; each remembers it
+over restarts. While it is paused, partitions stay short of the copies that are still to
+be made. Reads and writes are not held back.`,
+		Example: "  viewring rebalance status\n  viewring rebalance pause --server s4\n  viewring rebalance rate 10485760",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return usagef("%s: one of pause, resume, rate and status is missing", cmd.CommandPath())
+		},
+	}
+	status := func(ctx context.Context, s *admin.Server) (admin.Rebalancing, error) { return s.Rebalancing(ctx) }
+	pause := func(ctx context.Context, s *admin.Server) (admin.Rebalancing, error) { return s.PauseRebalancing(ctx) }
+	resume := func(ctx context.Context, s *admin.Server) (admin.Rebalancing, error) { return s.ResumeRebalancing(ctx) }
+	cmd.AddCommand(
+		a.rebalanceVerb("status", "show how the copying goes", status),
+		a.rebalanceVerb("pause", "ask for nothing more until resume", pause),
+		a.rebalanceVerb("resume", "let it go on", resume),
+		a.rebalanceRateCmd())
+	return cmd
+}
+
+func (a *app) rebalanceVerb(verb, short string, ask rebalanceAsk) *cobra.Command {
+	var server string
+	cmd := &cobra.Command{
+		Use:     verb + " [--server ADDR]",
+		Short:   short,
+		Example: "  viewring rebalance " + verb + "\n  viewring rebalance " + verb + " --server s4 --json",
+		Args:    wants(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.rebalance(cmd.Context(), server, ask) },
+	}
+	serverFlag(cmd, &server)
+	return cmd
+}
+
+func (a *app) rebalanceRateCmd() *cobra.Command {
+	var server string
+	cmd := &cobra.Command{
+		Use:     "rate BYTES [--server ADDR]",
+		Short:   "copy in at most this many bytes per second, 0 for no limit",
+		Example: "  viewring rebalance rate 10485760\n  viewring rebalance rate 0 --server s4",
+		Args:    wants("BYTES"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			rate, err := strconv.ParseInt(args[0], 10, 64)
+			if err != nil || rate < 0 {
+				return usagef("BYTES is a number per second, 0 for no limit, not %q", args[0])
+			}
+			return a.rebalance(cmd.Context(), server, func(ctx context.Context, s *admin.Server) (admin.Rebalancing, error) {
+				return s.LimitRebalancing(ctx, rate)
+			})
+		},
+	}
+	serverFlag(cmd, &server)
+	return cmd
+}
+
+// rebalance asks one server, or all that are up, and shows what they say. Where one can't be
+// asked the others are, and the exit code says so.
+func (a *app) rebalance(ctx context.Context, server string, ask rebalanceAsk) error {
+	ctx, cancel := a.deadline(ctx)
+	defer cancel()
+	type named struct{ name, addr string }
+	var all []named
+	if server != "" {
+		all = append(all, named{name: server, addr: server})
+	} else {
+		c, err := a.openCluster(ctx)
+		if err != nil {
+			return err
+		}
+		for _, m := range c.View().Members {
+			all = append(all, named{m.ID.String(), m.Addr})
+		}
+		c.Close()
+	}
+	objects, rows, bad := []map[string]any{}, [][]string{}, error(nil)
+	for _, n := range all {
+		r, err := a.askServer(ctx, n.addr, ask)
+		if err != nil {
+			bad = errors.Join(bad, fmt.Errorf("%s: %w", n.name, err))
+			objects = append(objects, map[string]any{"server": n.name, "error": err.Error()})
+			rows = append(rows, []string{n.name, err.Error(), "", "", "", ""})
+			continue
+		}
+		objects = append(objects, rebalancingObject(n.name, &r))
+		rows = append(rows, rebalancingRow(n.name, &r))
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "servers": objects})
+	} else {
+		a.table([]string{"SERVER", "STATE", ">LIMIT", ">LEFT", ">RATE", ">TO GO"}, rows)
+	}
+	if bad != nil {
+		return codeError{exitUnavailable, bad}
+	}
+	return nil
+}
+
+func (a *app) askServer(ctx context.Context, addr string, ask rebalanceAsk) (admin.Rebalancing, error) {
+	s, err := a.dialServer(ctx, addr, "")
+	if err != nil {
+		return admin.Rebalancing{}, err
+	}
+	defer s.Close()
+	return ask(ctx, s)
+}
+
+func rebalancingRow(name string, r *admin.Rebalancing) []string {
+	state, limit, toGo := "done", "none", ""
+	switch {
+	case r.Paused:
+		state = "paused"
+	case r.Left > 0:
+		state = "copying"
+	}
+	if r.Limit > 0 {
+		limit = size(r.Limit) + "/s"
+	}
+	if r.Left > 0 && !r.Paused && r.TimeLeft >= 0 {
+		toGo = span(r.TimeLeft)
+	}
+	return []string{name, state, limit, decimal(r.Left), size(r.Rate) + "/s", toGo}
+}
+
+// rebalancingObject is a server in the output of rebalance --json.
+func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
+	seconds := -1.0
+	if r.TimeLeft >= 0 {
+		seconds = r.TimeLeft.Seconds()
+	}
+	return map[string]any{"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
+		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds}
+}
