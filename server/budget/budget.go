@@ -17,7 +17,7 @@ import (
 const (
 	memoryMin      = 128 << 20 // the default, where the machine's share is less
 	memoryShare    = 64        // of the machine: servers share it with others, of their own kind too, and with the kernel's cache
-	bufferBytes    = 32 << 20  // connections, cores, windows, frames: a busy server that keeps no items has 25 MB alive
+	bufferBytes    = 32 << 20  // connections, cores, windows, frames: a busy server that keeps no items has 24 MiB alive
 	itemBytesMin   = 8 << 20   // kept whatever the index takes
 	heapSlackMin   = 32 << 20  // of garbage; see heapLimit and heapPercent
 	heapSlackShare = 4         // of what lives, likewise

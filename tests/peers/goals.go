@@ -84,7 +84,7 @@ func filledAndOverwritten(ctx context.Context, o *options, start starter, dir st
 		return err
 	}
 	t.add(s.name, "filling, bytes to disk per user byte, three copies", float64(writtenBytes(s.pids)-written)/user)
-	t.add(s.name, fmt.Sprintf("memory, MB, %d keys", o.keys), float64(residentBytes(s.pids))/1e6)
+	t.add(s.name, fmt.Sprintf("memory, MiB, %d keys", o.keys), float64(residentBytes(s.pids))/(1<<20))
 	if idle, err = s.idle(ctx, o.idle); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func filledAndOverwritten(ctx context.Context, o *options, start starter, dir st
 		return err
 	}
 	t.add(s.name, name+", disk used / live data of three copies", float64(used)/user/3)
-	t.add(s.name, name+", memory, MB", float64(residentBytes(s.pids))/1e6)
+	t.add(s.name, name+", memory, MiB", float64(residentBytes(s.pids))/(1<<20))
 	return nil
 }
 
@@ -132,7 +132,7 @@ func withManyKeys(ctx context.Context, o *options, start starter, dir string, t 
 	if err := s.fill(ctx); err != nil {
 		return err
 	}
-	t.add(s.name, fmt.Sprintf("memory, MB, %d keys", o.keys), float64(residentBytes(s.pids))/1e6)
+	t.add(s.name, fmt.Sprintf("memory, MiB, %d keys", o.keys), float64(residentBytes(s.pids))/(1<<20))
 	for _, row := range manyRows {
 		if err := settle(ctx); err != nil {
 			return err

@@ -60,8 +60,8 @@ func joined(ctx context.Context, o *options, dir string, t *table) error {
 		return err
 	}
 	bytes := s.Servers[len(s.Servers)-1].Bytes
-	fmt.Printf("join: %d MB in %v, %v of processor time since the start of all\n", bytes/1e6, took.Round(time.Millisecond), cpu)
-	t.add("viewring", fmt.Sprintf("a fifth server joins four that have %d keys, MB/s", o.keys), float64(bytes)/1e6/took.Seconds())
+	fmt.Printf("join: %d MiB in %v, %v of processor time since the start of all\n", bytes/(1<<20), took.Round(time.Millisecond), cpu)
+	t.add("viewring", fmt.Sprintf("a fifth server joins four that have %d keys, MiB/s", o.keys), float64(bytes)/(1<<20)/took.Seconds())
 	return nil
 }
 

@@ -146,7 +146,7 @@ func measure(ctx context.Context, o *options, start starter, dir string, t *tabl
 	if _, err := s.load(ctx, load{mode: "get", connections: 256, pipeline: 1, valueSize: 1024, span: time.Second / 10, fill: true}); err != nil {
 		return fmt.Errorf("fill: %w", err)
 	}
-	t.add(s.name, "memory, MB", float64(residentBytes(s.pids))/1e6)
+	t.add(s.name, "memory, MiB", float64(residentBytes(s.pids))/(1<<20))
 	for _, row := range rows {
 		if row.pipeline > 1 && s.noPipeline {
 			continue
@@ -177,7 +177,7 @@ func measure(ctx context.Context, o *options, start starter, dir string, t *tabl
 			t.add(s.name, "bytes to disk per user byte, three copies", float64(written)/float64(r.Operations)/float64(l.valueSize))
 		}
 		if l.valueSize > 1024 {
-			t.add(s.name, row.name+", MB/s", r.PerSecond*float64(l.valueSize)/1e6)
+			t.add(s.name, row.name+", MiB/s", r.PerSecond*float64(l.valueSize)/(1<<20))
 		}
 	}
 	return nil

@@ -80,14 +80,14 @@ func childrenOf(parent int) map[int][]string {
 	return found
 }
 
-// diskRates is how fast the disk writes, MB/s.
+// diskRates is how fast the disk writes, MiB/s.
 type diskRates struct {
 	stream float64 // in one stream, synced at the end
 	synced float64 // 64 KiB and an fdatasync at a time
 }
 
 func (d diskRates) String() string {
-	return fmt.Sprintf("The disk writes %.0f MB/s in a stream and %.0f MB/s\nwhere each 64 KiB is synced.", d.stream, d.synced)
+	return fmt.Sprintf("The disk writes %.0f MiB/s in a stream and %.0f MiB/s\nwhere each 64 KiB is synced.", d.stream, d.synced)
 }
 
 // diskSpeed measures it.
@@ -108,7 +108,7 @@ func diskSpeed(dir string) (d diskRates, err error) {
 	if err := f.Sync(); err != nil {
 		return d, err
 	}
-	d.stream = piece * pieces / 1e6 / time.Since(began).Seconds()
+	d.stream = piece * pieces / (1 << 20) / time.Since(began).Seconds()
 	began = time.Now()
 	for range synced {
 		if _, err := f.Write(block); err != nil {
@@ -118,7 +118,7 @@ func diskSpeed(dir string) (d diskRates, err error) {
 			return d, err
 		}
 	}
-	d.synced = piece * synced / 1e6 / time.Since(began).Seconds()
+	d.synced = piece * synced / (1 << 20) / time.Since(began).Seconds()
 	return d, nil
 }
 

@@ -101,7 +101,7 @@ func (p *Player) loadVerb(ctx context.Context, args []string) (string, error) {
 		if len(files) == 0 {
 			return "", fmt.Errorf("%s has no files", args[1])
 		}
-		p.say("%d files, %.1f MB", len(files), float64(bulk.Bytes(files))/1e6)
+		p.say("%d files, %.1f MiB", len(files), float64(bulk.Bytes(files))/(1<<20))
 		p.load = startLoad(context.Background(), p.client, files)
 		return "", nil
 	case p.load == nil:

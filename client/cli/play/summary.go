@@ -37,7 +37,7 @@ func (p *Player) summaryVerb(_ context.Context, _ []string) (string, error) {
 	}
 	s := p.sumUp()
 	p.summary = s
-	p.say("files        %d, %.1f MB, loaded in %.1f s, %d read back at random meanwhile", s.Files, float64(s.Bytes)/1e6, s.LoadSeconds, s.ReadBack)
+	p.say("files        %d, %.1f MiB, loaded in %.1f s, %d read back at random meanwhile", s.Files, float64(s.Bytes)/(1<<20), s.LoadSeconds, s.ReadBack)
 	p.say("epochs       %d", s.Epochs)
 	ratio := 0.0
 	if s.SlotsNeeded > 0 {
