@@ -1,6 +1,7 @@
 package front
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -401,4 +402,92 @@ func TestLastReplies(t *testing.T) {
 	}
 	s.stop()
 	<-served
+}
+
+// pipes is a listener at which the other ends of pipes are accepted, as wrap makes them.
+type pipes struct {
+	wrap   func(net.Conn) net.Conn
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes(wrap func(net.Conn) net.Conn) *pipes {
+	return &pipes{wrap: wrap, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// dial returns a client's end. It waits until the listener accepts.
+func (l *pipes) dial(t *testing.T) net.Conn {
+	ours, theirs := net.Pipe()
+	l.conns <- l.wrap(ours)
+	t.Cleanup(func() { theirs.Close() })
+	return theirs
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipes) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// encrypt is the server's side of TLS to clients that never shake hands.
+func encrypt(nc net.Conn) net.Conn { return tls.Server(nc, &tls.Config{}) }
+
+// TestTurnedAwaySilent: a client that says nothing and is one too many keeps neither the next
+// from being turned away nor the Server from its end.
+func TestTurnedAwaySilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) { o.Limits.Connections, o.Limits.PasswordTimeout = 1, time.Hour })
+		l := newPipes(encrypt)
+		served := make(chan struct{})
+		go func() { s.Serve(l); close(served) }()
+		l.dial(t) // has the only place
+		for i := range 3 {
+			nc := l.dial(t)
+			synctest.Wait()
+			_ = nc.SetReadDeadline(time.Now().Add(time.Minute))
+			if _, err := io.ReadAll(nc); err != nil {
+				t.Fatalf("%d too many: %v", i+1, err)
+			}
+		}
+		s.stop()
+		<-served
+	})
+}
+
+// farewell is a connection whose end takes a second, as where TLS waits for a client that
+// does not read.
+type farewell struct {
+	net.Conn
+	once sync.Once
+}
+
+func (f *farewell) Close() error {
+	f.once.Do(func() { <-time.After(time.Second) })
+	return f.Conn.Close()
+}
+
+// TestFarewells: at the end of a Server no client waits for another.
+func TestFarewells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) { o.InTurn = true })
+		l := newPipes(func(nc net.Conn) net.Conn { return &farewell{Conn: nc} })
+		served := make(chan struct{})
+		go func() { s.Serve(l); close(served) }()
+		for range 5 {
+			l.dial(t)
+		}
+		synctest.Wait()
+		began := time.Now()
+		s.stop()
+		<-served
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("five farewells of a second took %v", took)
+		}
+	})
 }
