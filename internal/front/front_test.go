@@ -491,3 +491,25 @@ func TestFarewells(t *testing.T) {
 		}
 	})
 }
+
+// TestRequestLimit: Request bounds a command, whether it is more than the default or less; what
+// a service says of the parts bounds them, too.
+func TestRequestLimit(t *testing.T) {
+	most := wire.DefaultLimits
+	for _, one := range []struct {
+		request     int
+		reader      wire.Limits
+		total, bulk int
+	}{
+		{request: 4 * most.TotalBytesMax, total: 4 * most.TotalBytesMax, bulk: most.BulkBytesMax},
+		{request: 1000, total: 1000, bulk: 1000},
+		{request: 1000, reader: wire.Limits{TotalBytesMax: 100, BulkBytesMax: 10}, total: 100, bulk: 10},
+		{request: 50, reader: wire.Limits{TotalBytesMax: 100, BulkBytesMax: 10}, total: 50, bulk: 10},
+	} {
+		l := Limits{Bounds: Bounds{Request: one.request}, Reader: one.reader}
+		l.fill()
+		if l.Reader.TotalBytesMax != one.total || l.Reader.BulkBytesMax != one.bulk {
+			t.Errorf("%+v: %+v", one, l.Reader)
+		}
+	}
+}
