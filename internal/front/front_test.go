@@ -513,3 +513,54 @@ func TestRequestLimit(t *testing.T) {
 		}
 	}
 }
+
+// guarded is a connection without the password, of a server that wants one.
+func guarded(t *testing.T) (*Conn, net.Conn) {
+	c, client := pipe(t, newServer(t, nil))
+	c.trusted = false
+	return c, client
+}
+
+// hungUpAfter sends words, one every so often, until it is hung up on;
+// it returns after how long.
+func hungUpAfter(client net.Conn, every time.Duration, words ...string) time.Duration {
+	go func() { _, _ = io.Copy(io.Discard, client) }()
+	began := time.Now()
+	for time.Since(began) < time.Hour {
+		for _, word := range words {
+			<-time.After(every)
+			if _, err := io.WriteString(client, word); err != nil {
+				return time.Since(began)
+			}
+		}
+	}
+	return time.Hour
+}
+
+// TestDrip: commands that come in parts do not put off the time for the password.
+func TestDrip(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := guarded(t)
+		go c.Serve()
+		if took := hungUpAfter(client, 300*time.Millisecond, "NG\r\nPI"); took > time.Minute {
+			t.Errorf("it was served for %v without the password", took)
+		}
+	})
+}
+
+// TestLastLookInParts: what comes in the last look may come in parts.
+func TestLastLookInParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := guarded(t)
+		c.patience.greeting = time.Now().Add(-time.Minute)
+		c.arm(c.patience.greeting)
+		go func() {
+			_, _ = io.WriteString(client, "PI")
+			<-time.After(lastLook / 2)
+			_, _ = io.WriteString(client, "NG\r\n")
+		}()
+		if args, err := c.ReadCommand(); err != nil || string(args[0]) != "PING" {
+			t.Errorf("%q, %v", args, err)
+		}
+	})
+}

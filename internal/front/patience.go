@@ -22,12 +22,9 @@ type patience struct {
 	armed    time.Time // the deadline that is set; zero: none
 }
 
-// came notes a whole command.
-func (p *patience) came() {
-	if !p.begun.IsZero() {
-		p.begun, p.last = time.Time{}, false
-	}
-}
+// came notes a whole command. lastLook is not given back: who has not said the password could
+// go on with it for ever, by commands in parts.
+func (p *patience) came() { p.begun = time.Time{} }
 
 // awaitGreeting sets until when the connection may be guarded.
 func (c *Conn) awaitGreeting() {
@@ -50,7 +47,7 @@ func (c *Conn) awaitGreeting() {
 func (c *Conn) begin() {
 	p := &c.patience
 	p.begun = time.Now()
-	if due := c.due(); p.armed.IsZero() || due.Before(p.armed) {
+	if due := c.due(); p.armed.IsZero() || due.Before(p.armed) && !p.last {
 		c.arm(due)
 	}
 }
@@ -75,6 +72,7 @@ func (c *Conn) again() bool {
 	case p.over:
 		return false
 	case due.IsZero() || now.Before(due):
+		p.last = false
 		c.arm(due)
 	case p.last:
 		return false
