@@ -152,7 +152,10 @@ func (c *Conn) ReadCommand() ([][]byte, error) {
 // hands over what it has gathered: a whole pipeline is set to work at once.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.session.Submit()
-	if c.reader.Buffered() > 0 && c.patience.begun.IsZero() {
+	switch {
+	case c.reader.Buffered() == 0:
+		c.patience.came() // what had begun was empty: the Reader has skipped it
+	case c.patience.begun.IsZero():
 		c.begin()
 	}
 	for {

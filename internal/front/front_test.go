@@ -564,3 +564,25 @@ func TestLastLookInParts(t *testing.T) {
 		}
 	})
 }
+
+// TestEmptyInParts: after an empty command that came in parts a client may say nothing.
+func TestEmptyInParts(t *testing.T) {
+	for _, parts := range [][]string{{"\r", "\n"}, {"*0", "\r\n"}} {
+		synctest.Test(t, func(t *testing.T) {
+			c, client := pipe(t, newServer(t, nil))
+			go c.Serve()
+			for _, part := range parts {
+				if _, err := io.WriteString(client, part); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+			}
+			<-time.After(time.Hour)
+			go func() { _, _ = io.WriteString(client, "PING\r\n") }()
+			if v, err := wire.NewReader(client, wire.DefaultLimits).ReadValue(); err != nil || v.Text() != "PING" {
+				t.Errorf("%q: %q, %v", parts, v.Text(), err)
+			}
+			client.Close()
+		})
+	}
+}
