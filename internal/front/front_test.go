@@ -586,3 +586,34 @@ func TestEmptyInParts(t *testing.T) {
 		})
 	}
 }
+
+// TestReset: who has said the password once is not asked to hurry again, and on a place for
+// peers it gets no more time by it.
+func TestReset(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := guarded(t)
+		c.awaitGreeting()
+		c.Trust(true)
+		c.Trust(false)
+		go func() {
+			<-time.After(time.Hour)
+			_, _ = io.WriteString(client, "PING\r\n")
+		}()
+		if args, err := c.ReadCommand(); err != nil || string(args[0]) != "PING" {
+			t.Errorf("%q, %v", args, err)
+		}
+		if text, _ := c.Admit(0); text == "" {
+			t.Error("without the password it is let in")
+		}
+		c, _ = guarded(t)
+		c.reserved = true
+		c.awaitGreeting()
+		due := c.due()
+		<-time.After(time.Second)
+		c.Trust(true)
+		c.Trust(false)
+		if !c.due().Equal(due) {
+			t.Errorf("a peer's place is kept for %v longer", c.due().Sub(due))
+		}
+	})
+}

@@ -18,6 +18,7 @@ type patience struct {
 	greeting time.Time // by then the password, or a peer's command, must have come; zero: either has
 	begun    time.Time // when a command was found to have come in part; zero: none has
 	last     bool      // lastLook was given
+	greeted  bool      // it has: whoever forgets the password later (RESET) may take its time
 	over     bool      // the handshake failed: each read does
 	armed    time.Time // the deadline that is set; zero: none
 }
@@ -26,17 +27,18 @@ type patience struct {
 // go on with it for ever, by commands in parts.
 func (p *patience) came() { p.begun = time.Time{} }
 
-// awaitGreeting sets until when the connection may be guarded.
+// awaitGreeting sets until when the connection may be guarded, for the first time.
 func (c *Conn) awaitGreeting() {
 	l, p := &c.server.opts.Limits, &c.patience
 	was := p.greeting
 	switch {
-	case c.reserved:
+	case c.reserved && was.IsZero():
 		p.greeting = time.Now().Add(l.PeerTimeout)
-	case !c.trusted:
+	case c.reserved: // and AUTH or RESET puts nothing off
+	case !c.trusted && !p.greeted:
 		p.greeting = time.Now().Add(l.PasswordTimeout)
 	default:
-		p.greeting, p.last = time.Time{}, false
+		p.greeting, p.last, p.greeted = time.Time{}, false, true
 	}
 	if !p.greeting.IsZero() && (was.IsZero() || p.greeting.Before(was)) {
 		c.arm(p.greeting)
