@@ -177,6 +177,9 @@ func (c *Conn) sayWhy(err error) bool {
 	case errors.Is(err, wire.ErrProtocol):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.met(&s.reached.Late, "time of a password or command")
+		if c.patience.over {
+			return false // the handshake: nothing can be written
+		}
 		c.PushError(c.lateText())
 		return true
 	default:

@@ -617,3 +617,24 @@ func TestReset(t *testing.T) {
 		}
 	})
 }
+
+// TestSilentHandshakes: who does not shake hands is late and nothing else, and many of them
+// are one line of the log.
+func TestSilentHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		s := newServer(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+		for range 3 {
+			ours, theirs := net.Pipe()
+			c := s.Open(encrypt(ours))
+			c.Serve()
+			theirs.Close()
+		}
+		if late, cut := s.Reached().Late.Load(), s.Reached().Cut.Load(); late != 3 || cut != 0 {
+			t.Errorf("of three, %d were late, %d did not read", late, cut)
+		}
+		if strings.Contains(log.String(), "does not read") {
+			t.Errorf("the log says %q", log.String())
+		}
+	})
+}

@@ -88,7 +88,7 @@ func (s *Server) met(counter *atomic.Uint64, limit string) {
 	if quiet := s.quiet.Load(); now >= quiet && s.quiet.CompareAndSwap(quiet, now+int64(metEvery)) {
 		r := &s.reached
 		s.opts.Logger.Warn("clients reach limits", "limit", limit, "connections_refused", r.Connections.Load(),
-			"requests_too_large", r.Requests.Load(), "late", r.Late.Load(), "busy_replies", r.Buffers.Load())
+			"requests_too_large", r.Requests.Load(), "late", r.Late.Load(), "not_reading", r.Cut.Load(), "busy_replies", r.Buffers.Load())
 	}
 }
 
