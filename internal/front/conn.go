@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -131,9 +130,7 @@ func (c *Conn) readAll() error {
 func (c *Conn) greet() {
 	encrypted, ok := c.nc.(*tls.Conn)
 	if ok {
-		_ = c.nc.SetDeadline(time.Now().Add(c.server.opts.Limits.PasswordTimeout)) // a write sets its own
-		c.patience.over = encrypted.Handshake() != nil
-		_ = c.nc.SetDeadline(time.Time{})
+		c.patience.over = c.shake(encrypted) != nil
 	}
 	c.awaitGreeting()
 }

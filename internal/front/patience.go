@@ -1,7 +1,9 @@
 package front
 
 import (
+	"crypto/tls"
 	"fmt"
+	"sync"
 	"time"
 
 	"viewring/internal/secure"
@@ -10,6 +12,10 @@ import (
 // lastLook is for what has come already when a deadline is found to be over: a process that
 // was stopped for a while cuts nobody off for that.
 const lastLook = 500 * time.Millisecond
+
+// stillMin is how late a deadline must be looked at to tell that the process was stopped. What
+// it did not read then is not late.
+const stillMin = time.Second
 
 // patience is until when a connection is waited for. To set a deadline is a call of the
 // runtime that many commands have no use for: one that is set stays, and when it fires is
@@ -70,6 +76,9 @@ func (c *Conn) due() time.Time {
 // again looks at a deadline that has fired. It is true when reading goes on.
 func (c *Conn) again() bool {
 	p, now := &c.patience, time.Now()
+	if !p.begun.IsZero() && !p.armed.IsZero() && now.Sub(p.armed) > stillMin {
+		p.begun = now // the time for the password goes on: whoever wants some looks for such moments
+	}
 	switch due := c.due(); {
 	case p.over:
 		return false
@@ -83,6 +92,36 @@ func (c *Conn) again() bool {
 		c.arm(now.Add(lastLook))
 	}
 	return true
+}
+
+// shake shakes hands, in time. An error of TLS is final: there is no reading on after a
+// deadline, so none is set before the last look is over.
+func (c *Conn) shake(nc *tls.Conn) error {
+	var mu sync.Mutex // guards over
+	over := false
+	cut := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			_ = c.nc.SetDeadline(time.Unix(1, 0)) // in the past; a broken connection says so itself
+		}
+	}
+	most := c.server.opts.Limits.PasswordTimeout
+	due := time.Now().Add(most)
+	patience := time.AfterFunc(most, func() {
+		if time.Since(due) > stillMin {
+			time.AfterFunc(most, cut)
+			return
+		}
+		time.AfterFunc(lastLook, cut)
+	})
+	err := nc.Handshake()
+	patience.Stop() // what it has set off finds that all is over
+	mu.Lock()
+	defer mu.Unlock()
+	over = true
+	_ = c.nc.SetDeadline(time.Time{})
+	return err
 }
 
 func (c *Conn) arm(at time.Time) {
