@@ -28,7 +28,8 @@ type miniLeader struct {
 	conns map[net.Conn]bool
 	lost  bool // its data: it asks for reports
 	told  []wire.Report
-	beats int // heartbeats so far
+	beats int  // heartbeats so far
+	crowd bool // of clients: nobody may wait for a view
 	// vouch answers whether terms stand, instead of the truth; nil: the truth is told.
 	vouch func(m *miniLeader, w *wire.Writer, truth []byte)
 }
@@ -234,6 +235,13 @@ func (m *miniLeader) sendView(w *wire.Writer, args [][]byte) {
 	since, _ := strconv.ParseUint(string(args[1]), 10, 64)
 	wait, _ := strconv.Atoi(string(args[2]))
 	v, newer := m.view()
+	m.mu.Lock()
+	crowd := m.crowd
+	m.mu.Unlock()
+	if crowd && wait != 0 {
+		w.WriteError(wire.CodeBusy + " too many connections")
+		return
+	}
 	if v.Epoch <= since {
 		select {
 		case <-newer:

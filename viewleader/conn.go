@@ -123,12 +123,23 @@ func (c *conn) hungUp() bool {
 }
 
 // access is what commands are to connections that may not ask for everything: those
-// without the password, and those that are kept for servers and view leaders. Servers
-// wait for views on the connection that they send heartbeats on.
+// without the password, and those that are kept for servers and view leaders. What tells no
+// peer is let in there where it takes a moment: a server that drains may connect anew with
+// CmdMember, and with CmdView that does not wait (accessOf).
 var access = map[string]front.Access{
-	"AUTH": front.Open | front.ForPeers, "QUIT": front.Open, wire.CmdView: front.ForPeers,
+	"AUTH": front.Open | front.ForPeers, "QUIT": front.Open, wire.CmdView: front.ForPeers, wire.CmdMember: front.ForPeers,
 	wire.CmdRegister: front.OfPeers, wire.CmdHeartbeat: front.OfPeers, wire.CmdChange: front.OfPeers, wire.CmdConfirm: front.OfPeers,
 	wire.CmdReport: front.OfPeers, wire.CmdJoin: front.OfPeers, wire.CmdPeer: front.OfPeers,
+}
+
+// accessOf is access, but that nobody waits for a view on a place that is kept for peers: all
+// clients do that. Servers, who wait on a connection of their own, are turned away too, and ask
+// without waiting on the one that their heartbeats come by.
+func accessOf(name string, args [][]byte) front.Access {
+	if name == wire.CmdView && len(args) == 3 && string(args[2]) != "0" {
+		return 0
+	}
+	return access[name]
 }
 
 // dispatch sets a command to work. args are the reader's: what is kept is
@@ -141,7 +152,7 @@ func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 		copy(r.id[:], args[last])
 		args = args[:last]
 	}
-	refusal, over := c.Admit(access[name])
+	refusal, over := c.Admit(accessOf(name, args))
 	switch {
 	case refusal != "":
 		r.error(refusal)

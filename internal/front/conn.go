@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"viewring/internal/secure"
 	"viewring/internal/wire"
@@ -131,9 +130,7 @@ func (c *Conn) readAll() error {
 func (c *Conn) greet() {
 	encrypted, ok := c.nc.(*tls.Conn)
 	if ok {
-		_ = c.nc.SetDeadline(time.Now().Add(c.server.opts.Limits.PasswordTimeout)) // a write sets its own
-		c.patience.over = encrypted.Handshake() != nil
-		_ = c.nc.SetDeadline(time.Time{})
+		c.patience.over = c.shake(encrypted) != nil
 	}
 	c.awaitGreeting()
 }
@@ -152,7 +149,10 @@ func (c *Conn) ReadCommand() ([][]byte, error) {
 // hands over what it has gathered: a whole pipeline is set to work at once.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.session.Submit()
-	if c.reader.Buffered() > 0 && c.patience.begun.IsZero() {
+	switch {
+	case c.reader.Buffered() == 0:
+		c.patience.came() // what had begun was empty: the Reader has skipped it
+	case c.patience.begun.IsZero():
 		c.begin()
 	}
 	for {
@@ -174,6 +174,9 @@ func (c *Conn) sayWhy(err error) bool {
 	case errors.Is(err, wire.ErrProtocol):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.met(&s.reached.Late, "time of a password or command")
+		if c.patience.over {
+			return false // the handshake: nothing can be written
+		}
 		c.PushError(c.lateText())
 		return true
 	default:

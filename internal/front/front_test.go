@@ -1,6 +1,7 @@
 package front
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -185,58 +186,6 @@ func TestPush(t *testing.T) {
 	})
 }
 
-// TestSlowCommand: a command may take its time as long as it comes at some rate.
-func TestSlowCommand(t *testing.T) {
-	for _, one := range []struct {
-		bytes int // of each piece, one a second
-		want  string
-	}{{requestRate + 100, "PING"}, {1000, "the rest of a command did not come within 30s"}} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newServer(t, nil)
-			c, client := pipe(t, s)
-			go c.Serve()
-			sent := make(chan struct{})
-			go func() {
-				defer close(sent)
-				tick := time.NewTicker(time.Second)
-				defer tick.Stop()
-				_, err := fmt.Fprintf(client, "*2\r\n$4\r\nPING\r\n$%d\r\n", 100*one.bytes)
-				for i := 0; i < 100 && err == nil; i++ {
-					<-tick.C
-					_, err = client.Write(make([]byte, one.bytes))
-				}
-				if err == nil {
-					_, _ = io.WriteString(client, "\r\n") // the answer tells
-				}
-			}()
-			v, err := wire.NewReader(client, wire.DefaultLimits).ReadValue()
-			if err != nil || !strings.HasSuffix(v.Text(), one.want) {
-				t.Errorf("%d bytes a second: %q, %v", one.bytes, v.Text(), err)
-			}
-			client.Close()
-			<-sent
-		})
-	}
-}
-
-// TestStoodStill: a part of a command that has come while the process stood still is looked
-// at, however late.
-func TestStoodStill(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, client := pipe(t, newServer(t, nil))
-		c.patience.begun = time.Now().Add(-time.Hour)
-		c.arm(time.Now().Add(-time.Minute))
-		go func() { _, _ = io.WriteString(client, "PING\r\n") }()
-		if args, err := c.ReadCommand(); err != nil || string(args[0]) != "PING" {
-			t.Errorf("%q, %v", args, err)
-		}
-		go func() { _, _ = io.WriteString(client, "PING\r\n") }() // the deadline is over, and of no command
-		if args, err := c.ReadCommand(); err != nil || string(args[0]) != "PING" {
-			t.Errorf("%q, %v", args, err)
-		}
-	})
-}
-
 // TestAwait: bytes are waited for until replies give them back; who has none gets what it
 // asks for, and of all together there are no more than may be.
 func TestAwait(t *testing.T) {
@@ -401,4 +350,114 @@ func TestLastReplies(t *testing.T) {
 	}
 	s.stop()
 	<-served
+}
+
+// pipes is a listener at which the other ends of pipes are accepted, as wrap makes them.
+type pipes struct {
+	wrap   func(net.Conn) net.Conn
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipes(wrap func(net.Conn) net.Conn) *pipes {
+	return &pipes{wrap: wrap, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+// dial returns a client's end. It waits until the listener accepts.
+func (l *pipes) dial(t *testing.T) net.Conn {
+	ours, theirs := net.Pipe()
+	l.conns <- l.wrap(ours)
+	t.Cleanup(func() { theirs.Close() })
+	return theirs
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case nc := <-l.conns:
+		return nc, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (l *pipes) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
+func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+// encrypt is the server's side of TLS to clients that never shake hands.
+func encrypt(nc net.Conn) net.Conn { return tls.Server(nc, &tls.Config{}) }
+
+// TestTurnedAwaySilent: a client that says nothing and is one too many keeps neither the next
+// from being turned away nor the Server from its end.
+func TestTurnedAwaySilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) { o.Limits.Connections, o.Limits.PasswordTimeout = 1, time.Hour })
+		l := newPipes(encrypt)
+		served := make(chan struct{})
+		go func() { s.Serve(l); close(served) }()
+		l.dial(t) // has the only place
+		for i := range 3 {
+			nc := l.dial(t)
+			synctest.Wait()
+			_ = nc.SetReadDeadline(time.Now().Add(time.Minute))
+			if _, err := io.ReadAll(nc); err != nil {
+				t.Fatalf("%d too many: %v", i+1, err)
+			}
+		}
+		s.stop()
+		<-served
+	})
+}
+
+// farewell is a connection whose end takes a second, as where TLS waits for a client that
+// does not read.
+type farewell struct {
+	net.Conn
+	once sync.Once
+}
+
+func (f *farewell) Close() error {
+	f.once.Do(func() { <-time.After(time.Second) })
+	return f.Conn.Close()
+}
+
+// TestFarewells: at the end of a Server no client waits for another.
+func TestFarewells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(t, func(o *Options) { o.InTurn = true })
+		l := newPipes(func(nc net.Conn) net.Conn { return &farewell{Conn: nc} })
+		served := make(chan struct{})
+		go func() { s.Serve(l); close(served) }()
+		for range 5 {
+			l.dial(t)
+		}
+		synctest.Wait()
+		began := time.Now()
+		s.stop()
+		<-served
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("five farewells of a second took %v", took)
+		}
+	})
+}
+
+// TestRequestLimit: Request bounds a command, whether it is more than the default or less; what
+// a service says of the parts bounds them, too.
+func TestRequestLimit(t *testing.T) {
+	most := wire.DefaultLimits
+	for _, one := range []struct {
+		request     int
+		reader      wire.Limits
+		total, bulk int
+	}{
+		{request: 4 * most.TotalBytesMax, total: 4 * most.TotalBytesMax, bulk: most.BulkBytesMax},
+		{request: 1000, total: 1000, bulk: 1000},
+		{request: 1000, reader: wire.Limits{TotalBytesMax: 100, BulkBytesMax: 10}, total: 100, bulk: 10},
+		{request: 50, reader: wire.Limits{TotalBytesMax: 100, BulkBytesMax: 10}, total: 50, bulk: 10},
+	} {
+		l := Limits{Bounds: Bounds{Request: one.request}, Reader: one.reader}
+		l.fill()
+		if l.Reader.TotalBytesMax != one.total || l.Reader.BulkBytesMax != one.bulk {
+			t.Errorf("%+v: %+v", one, l.Reader)
+		}
+	}
 }

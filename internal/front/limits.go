@@ -41,8 +41,8 @@ type Limits struct {
 	// way; default 512 MiB. Each may have Spare bytes whatever the others have; default 0.
 	Total, Spare int64
 
-	// Reader bounds the parts of one command; default wire.DefaultLimits, no larger than
-	// Request.
+	// Reader bounds the parts of one command, which are no larger than Request; default
+	// wire.DefaultLimits, with as many bytes in all as Request says.
 	Reader wire.Limits
 
 	// PasswordTimeout is for the TLS handshake and the password; default 10 s.
@@ -61,6 +61,7 @@ func (l *Limits) fill() {
 	l.Total = cmp.Or(l.Total, 512<<20)
 	if l.Reader == (wire.Limits{}) {
 		l.Reader = wire.DefaultLimits
+		l.Reader.TotalBytesMax = l.Request // larger too: a command of many values
 	}
 	l.Reader.TotalBytesMax = min(l.Reader.TotalBytesMax, l.Request)
 	l.Reader.BulkBytesMax = min(l.Reader.BulkBytesMax, l.Request)
@@ -87,7 +88,7 @@ func (s *Server) met(counter *atomic.Uint64, limit string) {
 	if quiet := s.quiet.Load(); now >= quiet && s.quiet.CompareAndSwap(quiet, now+int64(metEvery)) {
 		r := &s.reached
 		s.opts.Logger.Warn("clients reach limits", "limit", limit, "connections_refused", r.Connections.Load(),
-			"requests_too_large", r.Requests.Load(), "late", r.Late.Load(), "busy_replies", r.Buffers.Load())
+			"requests_too_large", r.Requests.Load(), "late", r.Late.Load(), "not_reading", r.Cut.Load(), "busy_replies", r.Buffers.Load())
 	}
 }
 

@@ -133,8 +133,8 @@ func (c *Conn) Flush() {
 	}
 	c.broken = true
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		c.server.reached.Cut.Add(1)
-		c.server.opts.Logger.Warn("a client that does not read was cut off", "peer", c.nc.RemoteAddr())
+		c.server.met(&c.server.reached.Cut, "time of a write")
+		c.server.opts.Logger.Debug("a client that does not read was cut off", "peer", c.nc.RemoteAddr())
 	}
 	_ = c.nc.Close() // lets the reader go
 }

@@ -1,7 +1,9 @@
 package front
 
 import (
+	"crypto/tls"
 	"fmt"
+	"sync"
 	"time"
 
 	"viewring/internal/secure"
@@ -11,6 +13,10 @@ import (
 // was stopped for a while cuts nobody off for that.
 const lastLook = 500 * time.Millisecond
 
+// stillMin is how late a deadline must be looked at to tell that the process was stopped. What
+// it did not read then is not late.
+const stillMin = time.Second
+
 // patience is until when a connection is waited for. To set a deadline is a call of the
 // runtime that many commands have no use for: one that is set stays, and when it fires is
 // looked at anew.
@@ -18,28 +24,27 @@ type patience struct {
 	greeting time.Time // by then the password, or a peer's command, must have come; zero: either has
 	begun    time.Time // when a command was found to have come in part; zero: none has
 	last     bool      // lastLook was given
+	greeted  bool      // it has: whoever forgets the password later (RESET) may take its time
 	over     bool      // the handshake failed: each read does
 	armed    time.Time // the deadline that is set; zero: none
 }
 
-// came notes a whole command.
-func (p *patience) came() {
-	if !p.begun.IsZero() {
-		p.begun, p.last = time.Time{}, false
-	}
-}
+// came notes a whole command. lastLook is not given back: who has not said the password could
+// go on with it for ever, by commands in parts.
+func (p *patience) came() { p.begun = time.Time{} }
 
-// awaitGreeting sets until when the connection may be guarded.
+// awaitGreeting sets until when the connection may be guarded, for the first time.
 func (c *Conn) awaitGreeting() {
 	l, p := &c.server.opts.Limits, &c.patience
 	was := p.greeting
 	switch {
-	case c.reserved:
+	case c.reserved && was.IsZero():
 		p.greeting = time.Now().Add(l.PeerTimeout)
-	case !c.trusted:
+	case c.reserved: // and AUTH or RESET puts nothing off
+	case !c.trusted && !p.greeted:
 		p.greeting = time.Now().Add(l.PasswordTimeout)
 	default:
-		p.greeting, p.last = time.Time{}, false
+		p.greeting, p.last, p.greeted = time.Time{}, false, true
 	}
 	if !p.greeting.IsZero() && (was.IsZero() || p.greeting.Before(was)) {
 		c.arm(p.greeting)
@@ -50,7 +55,7 @@ func (c *Conn) awaitGreeting() {
 func (c *Conn) begin() {
 	p := &c.patience
 	p.begun = time.Now()
-	if due := c.due(); p.armed.IsZero() || due.Before(p.armed) {
+	if due := c.due(); p.armed.IsZero() || due.Before(p.armed) && !p.last {
 		c.arm(due)
 	}
 }
@@ -71,10 +76,14 @@ func (c *Conn) due() time.Time {
 // again looks at a deadline that has fired. It is true when reading goes on.
 func (c *Conn) again() bool {
 	p, now := &c.patience, time.Now()
+	if !p.begun.IsZero() && !p.armed.IsZero() && now.Sub(p.armed) > stillMin {
+		p.begun = now // the time for the password goes on: whoever wants some looks for such moments
+	}
 	switch due := c.due(); {
 	case p.over:
 		return false
 	case due.IsZero() || now.Before(due):
+		p.last = false
 		c.arm(due)
 	case p.last:
 		return false
@@ -83,6 +92,36 @@ func (c *Conn) again() bool {
 		c.arm(now.Add(lastLook))
 	}
 	return true
+}
+
+// shake shakes hands, in time. An error of TLS is final: there is no reading on after a
+// deadline, so none is set before the last look is over.
+func (c *Conn) shake(nc *tls.Conn) error {
+	var mu sync.Mutex // guards over
+	over := false
+	cut := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if !over {
+			_ = c.nc.SetDeadline(time.Unix(1, 0)) // in the past; a broken connection says so itself
+		}
+	}
+	most := c.server.opts.Limits.PasswordTimeout
+	due := time.Now().Add(most)
+	patience := time.AfterFunc(most, func() {
+		if time.Since(due) > stillMin {
+			time.AfterFunc(most, cut)
+			return
+		}
+		time.AfterFunc(lastLook, cut)
+	})
+	err := nc.Handshake()
+	patience.Stop() // what it has set off finds that all is over
+	mu.Lock()
+	defer mu.Unlock()
+	over = true
+	_ = c.nc.SetDeadline(time.Time{})
+	return err
 }
 
 func (c *Conn) arm(at time.Time) {

@@ -3,6 +3,7 @@ package front
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -134,14 +135,15 @@ func (s *Server) Serve(l net.Listener) {
 	}
 }
 
-// hangUp closes everything; the goroutines end by it.
+// hangUp closes everything; the goroutines end by it. With TLS each Close says farewell, and
+// may wait for a client that does not read: none waits for another, or keeps mu.
 func (s *Server) hangUp(l net.Listener) {
 	_ = l.Close() // nobody waits for more
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.closed = true
 	for c := range s.mu.conns {
-		_ = c.nc.Close() // as above
+		s.running.Go(func() { _ = c.nc.Close() }) // as above
 	}
 }
 
@@ -178,10 +180,13 @@ func (s *Server) serve(nc net.Conn) {
 	}()
 }
 
-// turnAway says why there is no service; whoever does not listen misses it.
+// turnAway says why there is no service; whoever does not listen misses it. To whom TLS is
+// spoken nothing is said: that would wait for the client, which has not shaken hands.
 func (s *Server) turnAway(nc net.Conn) {
 	s.met(&s.reached.Connections, "connections")
-	_ = nc.SetWriteDeadline(time.Now().Add(turnAwayMax))
-	_, _ = nc.Write([]byte("-" + s.opts.TooMany + "\r\n"))
+	if _, encrypted := nc.(*tls.Conn); !encrypted {
+		_ = nc.SetWriteDeadline(time.Now().Add(turnAwayMax))
+		_, _ = nc.Write([]byte("-" + s.opts.TooMany + "\r\n"))
+	}
 	_ = nc.Close()
 }

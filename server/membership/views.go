@@ -176,6 +176,12 @@ func (vs *Views) RunPolls() {
 	ctx := vs.m.c.Context
 	for ctx.Err() == nil {
 		v, err := vs.m.leader.View(ctx, vs.View(), viewWait)
+		if wire.IsCode(err, wire.CodeBusy) {
+			// Clients have all the places. The connection that heartbeats go by is there all the
+			// same: ask on that one, without waiting.
+			wait.For(ctx, retryEvery)
+			v, err = vs.m.leader.View(ctx, vs.View(), 0)
+		}
 		if err != nil {
 			vs.m.c.Logger.Debug("no view from the view leader", "err", err)
 			wait.For(ctx, retryEvery)
