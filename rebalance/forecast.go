@@ -10,7 +10,7 @@ import (
 // Forecast says what another set of members would do to the copies of a view.
 type Forecast struct {
 	Move      Move                  // from the targets of now to those of then
-	Transfers []Transfer            // what servers that are up would then have to copy, fewest copies first
+	Transfers []Transfer            // what would then have to be copied, fewest copies first, but for what a server that is down brings back
 	Pending   int                   // of them, those that have to be copied anyway
 	Kept      map[ring.ServerID]int // copies that a server has now and goes on to hold
 	// Meanwhile counts the partitions that have copies now by those that would be left until
@@ -58,7 +58,7 @@ func Foresee(v *ring.View, after []ring.Member) (Forecast, error) {
 		already[missed{tr.Partition, tr.To}] = true
 	}
 	f.Transfers = slices.DeleteFunc(Plan(next, then), func(tr Transfer) bool {
-		return !next.Member(tr.To).Up // when it returns it has most of it already
+		return !next.Member(tr.To).Up && now.IsTarget(tr.Partition, tr.To) // when it returns it has most of it already
 	})
 	for _, tr := range f.Transfers {
 		if already[missed{tr.Partition, tr.To}] {

@@ -89,6 +89,14 @@ func TestForeseePending(t *testing.T) {
 		t.Errorf("%v: %d transfers to a server that is down", err, len(f.Transfers))
 	}
 	v.Members[4].Up = true
+	v.Members[1].Up = false // who would get copies that it never had
+	leave := slices.Clone(v.Members)
+	leave[2].Status = ring.Leaving
+	f, err = Foresee(v, leave)
+	if err != nil || !slices.ContainsFunc(f.Transfers, func(tr Transfer) bool { return tr.To == 2 }) {
+		t.Errorf("%v: nothing is to be copied to a server that is down and gets new copies", err)
+	}
+	v.Members[1].Up = true
 	v.Partitions[7].Acting = nil
 	if f, err = Foresee(v, v.Members); err != nil || f.Meanwhile[0] != 0 || f.Meanwhile[1]+f.Meanwhile[2]+f.Meanwhile[3] != 63 {
 		t.Errorf("%v: copies meanwhile %v while one partition has none anyway", err, f.Meanwhile)

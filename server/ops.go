@@ -8,6 +8,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/store"
 )
 
 // linkRequest ends a connection's life as a client's: it goes on as a link.
@@ -48,28 +49,9 @@ func (c *conn) runScrub(args [][]byte) error {
 // runRebalance holds back the copying in of this server, or lets it go on, and says how it
 // goes.
 func (c *conn) runRebalance(args [][]byte) error {
-	verb, t := strings.ToLower(string(args[0])), c.s.mover.Throttle()
-	before, rate := t, int64(0)
-	var err error
-	if verb == wire.RebalanceRate && len(args) == 2 {
-		rate, err = strconv.ParseInt(string(args[1]), 10, 64)
-	}
-	switch {
-	case len(args) != 1 && verb != wire.RebalanceRate, len(args) != 2 && verb == wire.RebalanceRate:
-		err = errors.New("wrong number of arguments")
-	case err != nil || rate < 0:
-		err = errors.New("a rate is bytes per second, 0 for no limit, not " + quote(args[1]))
-	case verb == wire.RebalancePause:
-		t.Paused = true
-	case verb == wire.RebalanceResume:
-		t.Paused = false
-	case verb == wire.RebalanceRate:
-		t.Rate = rate
-	case verb != wire.RebalanceStatus:
-		err = errors.New("pause, resume, rate or status, not " + quote(args[0]))
-	}
-	if err == nil && t != before {
-		err = c.s.mover.SetThrottle(t)
+	change, err := throttleChange(args)
+	if err == nil && change != nil {
+		err = c.s.mover.ChangeThrottle(change)
 	}
 	if err != nil {
 		c.replyFailed(err)
@@ -78,6 +60,29 @@ func (c *conn) runRebalance(args [][]byte) error {
 	r := c.s.mover.Progress()
 	c.replyBulk(wire.AppendRebalanceReport(nil, &r))
 	return nil
+}
+
+// throttleChange is what the arguments of VR.REBALANCE change; nil: nothing.
+func throttleChange(args [][]byte) (func(*store.Throttle), error) {
+	verb := strings.ToLower(string(args[0]))
+	if (verb == wire.RebalanceRate) != (len(args) == 2) {
+		return nil, errors.New("wrong number of arguments")
+	}
+	switch verb {
+	case wire.RebalanceStatus:
+		return nil, nil
+	case wire.RebalancePause:
+		return func(t *store.Throttle) { t.Paused = true }, nil
+	case wire.RebalanceResume:
+		return func(t *store.Throttle) { t.Paused = false }, nil
+	case wire.RebalanceRate:
+		rate, err := strconv.ParseInt(string(args[1]), 10, 64)
+		if err != nil || rate < 0 {
+			return nil, errors.New("a rate is bytes per second, 0 for no limit, not " + quote(args[1]))
+		}
+		return func(t *store.Throttle) { t.Rated, t.Rate = true, rate }, nil
+	}
+	return nil, errors.New("pause, resume, rate or status, not " + quote(args[0]))
 }
 
 // fullText says which server keeps a write from being taken.

@@ -11,7 +11,7 @@ import (
 	"viewring/ring"
 )
 
-// Plan is what a change of servers would move, between servers that are up. Bytes are guesses: a copy of a partition
+// Plan is what a change of servers would move. Bytes are guesses: a copy of a partition
 // is taken for as large as the others that its source holds.
 type Plan struct {
 	Servers []PlannedServer // sorted by id; newcomers have ids that the view leader has yet to give

@@ -202,7 +202,7 @@ func planJSON(verb string, p *admin.Plan) map[string]any {
 		routes = append(routes, map[string]any{"from": r.From.String(), "to": r.To.String(), "copies": r.Copies, "bytes": r.Bytes})
 	}
 	seconds := -1.0
-	if p.Time > 0 || p.Bytes == 0 {
+	if p.Time > 0 || p.Copies == 0 {
 		seconds = p.Time.Seconds()
 	}
 	return map[string]any{

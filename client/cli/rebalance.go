@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -72,41 +73,41 @@ func (a *app) rebalanceRateCmd() *cobra.Command {
 	return cmd
 }
 
-// rebalance asks one server, or all that are up, and shows what they say. Where one can't be
-// asked the others are, and the exit code says so.
+// rebalanceAnswer is what one server says.
+type rebalanceAnswer struct {
+	name string
+	says admin.Rebalancing
+	err  error
+}
+
+// rebalance asks one server, or all members at once, and shows what they say. One of several
+// that can't be asked is shown with the reason, and the exit code says so.
 func (a *app) rebalance(ctx context.Context, server string, ask rebalanceAsk) error {
 	ctx, cancel := a.deadline(ctx)
 	defer cancel()
-	type named struct{ name, addr string }
-	var all []named
 	if server != "" {
-		all = append(all, named{name: server, addr: server})
-	} else {
-		c, err := a.openCluster(ctx)
+		s, err := a.dialServer(ctx, server, "")
 		if err != nil {
 			return err
 		}
-		for _, m := range c.View().Members {
-			all = append(all, named{m.ID.String(), m.Addr})
-		}
-		c.Close()
-	}
-	objects, rows, bad := []map[string]any{}, [][]string{}, error(nil)
-	for _, n := range all {
-		r, err := a.askServer(ctx, n.addr, ask)
+		defer s.Close()
+		says, err := ask(ctx, s)
 		if err != nil {
-			bad = errors.Join(bad, fmt.Errorf("%s: %w", n.name, err))
-			objects = append(objects, map[string]any{"server": n.name, "error": err.Error()})
-			rows = append(rows, []string{n.name, err.Error(), "", "", "", ""})
-			continue
+			return err
 		}
-		objects = append(objects, rebalancingObject(n.name, &r))
-		rows = append(rows, rebalancingRow(n.name, &r))
+		a.printRebalancing([]*rebalanceAnswer{{name: server, says: says}})
+		return nil
 	}
-	if a.flags.json {
-		a.printJSON(map[string]any{"version": jsonVersion, "servers": objects})
-	} else {
-		a.table([]string{"SERVER", "STATE", ">LIMIT", ">LEFT", ">RATE", ">TO GO"}, rows)
+	all, err := a.askAll(ctx, ask)
+	if err != nil {
+		return err
+	}
+	a.printRebalancing(all)
+	var bad error
+	for _, r := range all {
+		if r.err != nil {
+			bad = errors.Join(bad, fmt.Errorf("%s: %w", r.name, r.err))
+		}
 	}
 	if bad != nil {
 		return codeError{exitUnavailable, bad}
@@ -114,13 +115,52 @@ func (a *app) rebalance(ctx context.Context, server string, ask rebalanceAsk) er
 	return nil
 }
 
-func (a *app) askServer(ctx context.Context, addr string, ask rebalanceAsk) (admin.Rebalancing, error) {
-	s, err := a.dialServer(ctx, addr, "")
+// askAll asks all members side by side: one that does not answer holds up nobody.
+func (a *app) askAll(ctx context.Context, ask rebalanceAsk) ([]*rebalanceAnswer, error) {
+	c, err := a.openCluster(ctx)
 	if err != nil {
-		return admin.Rebalancing{}, err
+		return nil, err
 	}
-	defer s.Close()
-	return ask(ctx, s)
+	defer c.Close()
+	var all []*rebalanceAnswer
+	var asking sync.WaitGroup
+	for _, m := range c.View().Members {
+		r := &rebalanceAnswer{name: m.ID.String()}
+		all = append(all, r)
+		if !m.Up {
+			r.err = errors.New("it is down")
+			continue
+		}
+		asking.Go(func() {
+			s, err := admin.DialServer(ctx, m.Addr, a.dialer())
+			if err != nil {
+				r.err = err
+				return
+			}
+			defer s.Close()
+			r.says, r.err = ask(ctx, s)
+		})
+	}
+	asking.Wait()
+	return all, nil
+}
+
+func (a *app) printRebalancing(all []*rebalanceAnswer) {
+	objects, rows := []map[string]any{}, [][]string{}
+	for _, r := range all {
+		if r.err != nil {
+			objects = append(objects, map[string]any{"server": r.name, "error": r.err.Error()})
+			rows = append(rows, []string{r.name, r.err.Error(), "", "", "", ""})
+			continue
+		}
+		objects = append(objects, rebalancingObject(r.name, &r.says))
+		rows = append(rows, rebalancingRow(r.name, &r.says))
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "servers": objects})
+	} else {
+		a.table([]string{"SERVER", "STATE", ">LIMIT", ">LEFT", ">RATE", ">TO GO"}, rows)
+	}
 }
 
 func rebalancingRow(name string, r *admin.Rebalancing) []string {
@@ -143,7 +183,7 @@ func rebalancingRow(name string, r *admin.Rebalancing) []string {
 // rebalancingObject is a server in the output of rebalance --json.
 func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
 	seconds := -1.0
-	if r.TimeLeft >= 0 {
+	if r.TimeLeft >= 0 && !r.Paused {
 		seconds = r.TimeLeft.Seconds()
 	}
 	return map[string]any{"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,

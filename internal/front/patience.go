@@ -107,6 +107,9 @@ func (c *Conn) shake(nc *tls.Conn) error {
 		}
 	}
 	most := c.server.opts.Limits.PasswordTimeout
+	if c.reserved {
+		most = min(most, c.server.opts.Limits.PeerTimeout)
+	}
 	due := time.Now().Add(most)
 	patience := time.AfterFunc(most, func() {
 		if time.Since(due) > stillMin {
@@ -131,8 +134,9 @@ func (c *Conn) arm(at time.Time) {
 
 // lateText is the reply to whom there is no patience with any more.
 func (c *Conn) lateText() string {
+	p := &c.patience
 	switch l := &c.server.opts.Limits; {
-	case !c.patience.begun.IsZero():
+	case !p.begun.IsZero() && (p.greeting.IsZero() || time.Now().Before(p.greeting)):
 		return protocolError + fmt.Sprintf("the rest of a command did not come within %v", l.RequestTimeout)
 	case c.reserved:
 		return c.server.opts.TooMany

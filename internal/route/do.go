@@ -115,10 +115,7 @@ func (c *Client) tryUntilDone(ctx context.Context, op *operation) error {
 		s := c.views.current.Load()
 		op.partition = ring.PartitionOf(op.slot, len(s.view.Partitions))
 		err, final := c.hopeless(ctx, op, s)
-		switch {
-		case final && ctx.Err() != nil: // who did not answer may only not have had the time
-			return op.giveUp(ctx)
-		case final:
+		if final {
 			return op.abandon(err)
 		}
 		r, _ := routeIn(s.view, op.partition)
@@ -180,7 +177,7 @@ func (op *operation) judge(ctx context.Context, err error) error {
 	case outcome.Answer, outcome.Refuse:
 		return &Error{Op: op.name, Kind: op.lastKind, Last: err}
 	case outcome.Unknown:
-		return &Error{Op: op.name, Kind: ErrUnknownOutcome, Last: err, Ended: ctx.Err()}
+		return &Error{Op: op.name, Kind: ErrUnknownOutcome, Last: err, Ended: endedUnanswered(ctx, ErrUnknownOutcome)}
 	}
 	switch {
 	case errors.Is(err, ErrClosed):

@@ -27,6 +27,9 @@ func (c *Client) hopeless(ctx context.Context, op *operation, s *snapshot) (why 
 			return nil, false
 		}
 		why = &wire.ServerError{Code: wire.CodeUnavailable, Message: s.view.WhyUnserved(p)}
+		if ctx.Err() != nil {
+			return why, false // who did not answer may only not have had the time
+		}
 		return why, !c.opts.Persist && c.confirmed(ctx, s)
 	} else if !ok { // no server ever came
 		return &wire.ServerError{Code: wire.CodeUnavailable, Message: fmt.Sprintf("no server has partition %d", p)}, false

@@ -176,9 +176,9 @@ func (vs *Views) RunPolls() {
 	ctx := vs.m.c.Context
 	for ctx.Err() == nil {
 		v, err := vs.m.leader.View(ctx, vs.View(), viewWait)
-		if wire.IsCode(err, wire.CodeBusy) {
-			// Clients have all the places. The connection that heartbeats go by is there all the
-			// same: ask on that one, without waiting.
+		if err != nil && ctx.Err() == nil {
+			// Clients may have all the places. The connection that heartbeats go by is there all
+			// the same: ask on that one, without waiting.
 			wait.For(ctx, retryEvery)
 			v, err = vs.m.leader.View(ctx, vs.View(), 0)
 		}

@@ -50,7 +50,8 @@ type Store struct {
 	corruptions atomic.Uint64 // items met since the start that fail their own checksum
 	scrubbed    atomic.Uint64 // damage that there was when the last scrub began
 
-	throttle atomic.Pointer[Throttle] // nil: never set
+	throttle   atomic.Pointer[Throttle] // nil: never set
+	throttling sync.Mutex               // held over a change of it and its write
 
 	identity struct {
 		sync.Mutex

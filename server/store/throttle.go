@@ -14,6 +14,7 @@ import (
 // restarts.
 type Throttle struct {
 	Paused bool
+	Rated  bool  // a rate was set; else that of the server's flags holds
 	Rate   int64 // bytes/s; 0: no limit
 }
 
@@ -32,7 +33,15 @@ func (s *Store) Throttle() (t Throttle, set bool) {
 
 // SetThrottle keeps t; it is durable when this returns.
 func (s *Store) SetThrottle(t Throttle) error {
+	s.throttling.Lock()
+	defer s.throttling.Unlock()
+	return s.keepThrottle(t)
+}
+
+// keepThrottle is SetThrottle for who holds throttling.
+func (s *Store) keepThrottle(t Throttle) error {
 	b := codec.AppendBool([]byte{throttleFormat}, t.Paused)
+	b = codec.AppendBool(b, t.Rated)
 	b = binary.AppendUvarint(b, uint64(t.Rate))
 	if err := s.write(replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: throttleKey, Value: b}); err != nil {
 		return fmt.Errorf("keep the rate of rebalancing: %w", err)
@@ -41,8 +50,8 @@ func (s *Store) SetThrottle(t Throttle) error {
 	return nil
 }
 
-// loadThrottle reads what an earlier start was told. A damaged one is as good as none: the
-// operator is told, and sets it again.
+// loadThrottle reads what an earlier start was told. One that can't be read is as good as
+// none: the operator is told, and sets it again.
 func (s *Store) loadThrottle() error {
 	b, found, err := s.log.Get(uint16(nodePartition), bytesOf(throttleKey))
 	if err == nil && !found {
@@ -53,8 +62,8 @@ func (s *Store) loadThrottle() error {
 		t, err = decodeThrottle(b)
 	}
 	switch {
-	case errors.Is(err, seglog.ErrCorrupt):
-		s.logger.Error("what was set for rebalancing (viewring rebalance) is damaged: set it again", "err", err)
+	case errors.Is(err, seglog.ErrCorrupt), errors.Is(err, errThrottleFormat):
+		s.logger.Error("what was set for rebalancing (viewring rebalance) can't be read: set it again", "err", err)
 		return nil
 	case err != nil:
 		return fmt.Errorf("read the rate of rebalancing: %w", err)
@@ -63,12 +72,14 @@ func (s *Store) loadThrottle() error {
 	return nil
 }
 
+var errThrottleFormat = errors.New("format")
+
 func decodeThrottle(b []byte) (t Throttle, err error) {
 	r := codec.NewReader(b)
 	if f := r.Byte(); r.Err() == nil && f != throttleFormat {
-		return t, fmt.Errorf("format %d, this build reads %d", f, throttleFormat)
+		return t, fmt.Errorf("%w %d, this build reads %d", errThrottleFormat, f, throttleFormat)
 	}
-	t.Paused = r.Bool()
+	t.Paused, t.Rated = r.Bool(), r.Bool()
 	t.Rate = int64(r.Uvarint())
 	switch err := r.Done(); {
 	case err != nil:
@@ -81,9 +92,13 @@ func decodeThrottle(b []byte) (t Throttle, err error) {
 
 // rewriteNode writes anew what the store keeps of itself in the log.
 func (s *Store) rewriteNode() error {
-	err := s.countStart(s.Identity().Incarnation)
-	if t, set := s.Throttle(); set && err == nil {
-		err = s.SetThrottle(t)
+	if err := s.countStart(s.Identity().Incarnation); err != nil {
+		return err
 	}
-	return err
+	s.throttling.Lock()
+	defer s.throttling.Unlock()
+	if t, set := s.Throttle(); set {
+		return s.keepThrottle(t)
+	}
+	return s.write(replica.StoreOp{Kind: replica.DeleteItem, Partition: nodePartition, Key: throttleKey}) // it may be what is damaged
 }

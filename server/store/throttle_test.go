@@ -17,8 +17,8 @@ func TestThrottle(t *testing.T) {
 	if got, set := s.Throttle(); set {
 		t.Errorf("a new store has %+v", got)
 	}
-	want := Throttle{Paused: true, Rate: 10 << 20}
-	for _, t1 := range []Throttle{{Rate: 1}, want} {
+	want := Throttle{Paused: true, Rated: true, Rate: 10 << 20}
+	for _, t1 := range []Throttle{{Rated: true, Rate: 1}, want} {
 		if err := s.SetThrottle(t1); err != nil {
 			t.Fatal(err)
 		}
@@ -44,18 +44,24 @@ func TestThrottle(t *testing.T) {
 	if got, set := s.Throttle(); set {
 		t.Errorf("a damaged one is read as %+v", got)
 	}
+	if err := s.rewriteNode(); err != nil {
+		t.Fatal(err)
+	}
+	if b, found, err := s.log.Get(uint16(nodePartition), bytesOf(throttleKey)); found || err != nil {
+		t.Errorf("a damaged one is still there after it was rewritten: %x, %v", b, err)
+	}
 }
 
 func TestDecodeThrottle(t *testing.T) {
 	for name, b := range map[string][]byte{
-		"empty": {}, "short": {throttleFormat}, "no rate": {throttleFormat, 1}, "more": {throttleFormat, 1, 5, 0},
-		"negative": {throttleFormat, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
+		"empty": {}, "short": {throttleFormat}, "no rate": {throttleFormat, 1, 1}, "more": {throttleFormat, 1, 1, 5, 0},
+		"negative": {throttleFormat, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 	} {
 		if got, err := decodeThrottle(b); !errors.Is(err, seglog.ErrCorrupt) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
-	if _, err := decodeThrottle([]byte{9, 0, 0}); err == nil || errors.Is(err, seglog.ErrCorrupt) {
+	if _, err := decodeThrottle([]byte{9, 0, 0}); !errors.Is(err, errThrottleFormat) || errors.Is(err, seglog.ErrCorrupt) {
 		t.Errorf("another format: %v", err)
 	}
 }

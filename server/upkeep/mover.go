@@ -29,6 +29,7 @@ type Mover struct {
 	throttle struct {
 		sync.Mutex // held while it is kept on the disk, so that the last one told is the last one kept
 		at         store.Throttle
+		flag       int64 // the rate that the server was started with
 	}
 
 	mu struct {
@@ -58,11 +59,12 @@ func NewMover(b *Base, views Views, rate int64, send Send, paused func() bool) *
 	m := &Mover{b: *b, views: views, send: send, paused: paused, wake: make(chan struct{}, 1), freed: make(chan struct{}, 1)}
 	m.page.Store(pageBytesGuess)
 	m.mu.waiting = make(map[ring.PartitionID]heldFetch)
-	m.throttle.at.Rate = rate
-	if t, set := b.Store.Throttle(); set {
-		m.throttle.at = t
+	m.throttle.flag = rate
+	m.throttle.at, _ = b.Store.Throttle()
+	m.m = rebalance.NewMover(rebalance.Config{Self: b.Self, Rate: m.rate(), Clock: moverClock{b.Now}}, m)
+	if m.throttle.at.Rated && rate != m.throttle.at.Rate {
+		b.Logger.Info("the rate that was set last holds, not that of the flags ('viewring rebalance rate')", "rate", m.throttle.at.Rate, "flags", rate)
 	}
-	m.m = rebalance.NewMover(rebalance.Config{Self: b.Self, Rate: m.throttle.at.Rate, Clock: moverClock{b.Now}}, m)
 	if m.throttle.at.Paused {
 		m.m.Pause()
 		b.Logger.Warn("the copying in of this server is paused: 'viewring rebalance resume' lets it go on")
@@ -178,36 +180,45 @@ func (m *Mover) Whole(p ring.PartitionID) {
 	}
 }
 
-// Throttle is what holds the copying back: what an operator set last, else what the server
-// was started with.
-func (m *Mover) Throttle() store.Throttle {
-	m.throttle.Lock()
-	defer m.throttle.Unlock()
-	return m.throttle.at
+// rate is the one that holds. The caller holds throttle.
+func (m *Mover) rate() int64 {
+	if m.throttle.at.Rated {
+		return m.throttle.at.Rate
+	}
+	return m.throttle.flag
 }
 
-// SetThrottle changes that; it is durable when this returns.
-func (m *Mover) SetThrottle(t store.Throttle) error {
+// ChangeThrottle changes what holds the copying back, in one step with the look at what it
+// is; it is durable when this returns.
+func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
 	m.throttle.Lock()
 	defer m.throttle.Unlock()
+	before, t := m.throttle.at, m.throttle.at
+	if change(&t); t == before {
+		return nil
+	}
 	if err := m.b.Store.SetThrottle(t); err != nil {
 		return err
 	}
 	m.throttle.at = t
-	m.m.SetRate(t.Rate)
-	if t.Paused {
+	m.m.SetRate(m.rate())
+	switch {
+	case t.Paused && !before.Paused:
 		m.m.Pause()
-	} else {
+	case before.Paused && !t.Paused:
 		m.m.Resume()
 	}
-	m.b.Logger.Info("the copying in of this server is set", "paused", t.Paused, "rate", t.Rate)
+	m.b.Logger.Info("the copying in of this server is set", "paused", t.Paused, "rate", m.rate())
 	return nil
 }
 
 // Progress is how the copying in goes.
 func (m *Mover) Progress() wire.RebalanceReport {
-	p, t := m.m.Progress(), m.Throttle()
-	return wire.RebalanceReport{Paused: t.Paused, Limit: uint64(t.Rate), Left: uint64(p.Left), Running: uint64(p.Running),
+	m.throttle.Lock()
+	paused, rate := m.throttle.at.Paused, m.rate()
+	m.throttle.Unlock()
+	p := m.m.Progress()
+	return wire.RebalanceReport{Paused: paused, Limit: uint64(rate), Left: uint64(p.Left), Running: uint64(p.Running),
 		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft}
 }
 

@@ -56,7 +56,8 @@ func testRebalance(t *testing.T, s *harness.Shell) {
 	s.Fails(2, "BYTES", "rebalance", "rate")
 	s.Fails(2, "BYTES", "rebalance", "rate", "fast")
 	s.Fails(2, "BYTES", "rebalance", "rate", "--", "-1")
-	s.Fails(5, "not found", "rebalance", "status", "--server", "s9")
+	s.Fails(1, "not found", "rebalance", "status", "--server", "s9")
+	s.Fails(2, "HOST:PORT", "rebalance", "pause", "--server", "nonsense")
 }
 
 // TestRebalancePaused: a server whose copying in is paused stays so over a restart, catches
