@@ -6,7 +6,7 @@
 // Here run two goroutines for each connection, the listener's, the console's, one that watches
 // the store, and one that stops the others (supervise).
 //
-// A lane never waits for another goroutine, but for its own store and for the
-// syncs of its batches; everybody may wait for a lane. That order, and bounds on
-// every queue, keep the process from blocking itself.
+// A lane waits for nothing except its own store and the syncs of its batches; everybody
+// else may wait for a lane. That order, and bounds on every queue, keep the process from
+// blocking itself.
 package server

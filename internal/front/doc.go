@@ -8,6 +8,6 @@
 // replies. The first may write too, where a reply is there at once and no other comes
 // before it (TakeWriter, WriteAll): that saves a hop between goroutines.
 //
-// Every limit is one of Limits. What each does to whom reaches it is said there, and
-// counted in Reached.
+// Every limit is one of Limits. DESIGN.md says what becomes of whoever reaches one; Reached
+// counts them.
 package front

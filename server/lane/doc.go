@@ -7,7 +7,7 @@
 // syncs of its batches. Clients' goroutines read in a lane's turn between two rounds
 // (ReadNow). Which of them a field belongs to stands beside it (Lane).
 //
-// A lane never waits for another goroutine, but for its own store and for the syncs of its
-// batches; everybody may wait for a lane (Put). So what a lane calls (Outward) must not
+// A lane waits for nothing except its own store and the syncs of its batches; everybody
+// else may wait for a lane (Put). So what a lane calls (Outward) must not
 // wait for a lane.
 package lane

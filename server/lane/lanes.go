@@ -219,7 +219,7 @@ func (ls Lanes) Expired(p ring.PartitionID, keys []replica.Key) {
 	ls.Of(p).inbox.put(Event{kind: onExpired, found: &found{partition: p, keys: keys}})
 }
 
-// Corrupt has the core mend keys whose items fail their checksums; none stands for a range
+// Corrupt has the core repair keys whose items fail their checksums; none stands for a range
 // that can't be read. It may wait.
 func (ls Lanes) Corrupt(p ring.PartitionID, keys ...replica.Key) {
 	ls.Of(p).inbox.put(Event{kind: onCorrupt, found: &found{partition: p, keys: keys}})

@@ -47,7 +47,7 @@ func NewQueue(m *Member, lanes Lanes) *Queue {
 	return q
 }
 
-// Ask takes requests of a lane, and never waits. A change that finds no room is dropped, its core repeats it; a
+// Ask takes requests of a lane, and never waits. A change that finds no room is dropped, and its core repeats it; a
 // question is answered with no.
 func (q *Queue) Ask(lane int, requests []replica.LeaderRequest) {
 	for _, r := range requests {

@@ -35,7 +35,7 @@ type Links interface {
 }
 
 // Views keeps the server's view. One goroutine adopts, whoever brought the view. Any
-// goroutine may call its exported methods, but for the three Run and Begin.
+// goroutine may call its exported methods, but for RunAdoption, RunPolls and Begin.
 type Views struct {
 	m     *Member
 	lanes Lanes
