@@ -54,7 +54,7 @@ func TestLeaseOverRestart(t *testing.T) {
 	for _, waited := range []time.Duration{short + time.Second, long - time.Second} {
 		at := 24*time.Hour + waited
 		mono.Store(int64(at))
-		c.wait("the lane has seen the time", func() bool { return s.lanes.Of(0).Moved() == at })
+		c.wait("the lane has seen the time", func() bool { return s.lanes.Of(0).LastRound() == at })
 		if copyOf(s).Serving {
 			t.Errorf("serves %v after its start", waited)
 		}

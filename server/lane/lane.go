@@ -113,7 +113,7 @@ func (l *Lane) run() {
 // tickEvery is how long it is from tick to tick: nothing is resent, waited for or handed off
 // in a lane to which nothing but promises came for a while.
 func (l *Lane) tickEvery() time.Duration {
-	if l.Moved()-l.stirred >= calmAfter {
+	if l.LastRound()-l.stirred >= calmAfter {
 		return calmTickEvery
 	}
 	return busyTickEvery
@@ -200,7 +200,7 @@ func (l *Lane) handle(at replica.Instant, e *Event) {
 		l.core.Adopt(at, e.adoption.view, e.adoption.table, e.adoption.promised)
 		l.epoch.Store(e.adoption.view.Epoch)
 		if l.all.Done() == e.adoption.view.Epoch {
-			l.out.Peers.Served(e.adoption.view)
+			l.out.Peers.ServesFrom(e.adoption.view)
 		}
 	case onLearn:
 		l.core.Learn(at, e.partition, e.from)

@@ -39,7 +39,7 @@ func (s *oneStore) ApplyBatch(b *replica.Batch) (func() error, error) {
 type alone struct{}
 
 func (alone) Send(ring.ServerID, []byte, int)          {}
-func (alone) Served(*ring.View)                        {}
+func (alone) ServesFrom(*ring.View)                    {}
 func (alone) Fetch(ring.ServerID, *replica.Message)    {}
 func (alone) Whole(ring.PartitionID)                   {}
 func (alone) Ask(lane int, rs []replica.LeaderRequest) {}

@@ -73,8 +73,8 @@ type Peers interface {
 	// Send passes on messages, encoded one behind the other (replica.AppendMessage) in a
 	// buffer of package frame, which is not the lane's any more. They may be lost.
 	Send(to ring.ServerID, messages []byte, count int)
-	// Served is told that this server serves no term from before a view.
-	Served(v *ring.View)
+	// ServesFrom is told that this server serves no term from before a view.
+	ServesFrom(v *ring.View)
 }
 
 // Mover holds back what learners ask for, and is told when they have all of it.
@@ -173,7 +173,7 @@ func (ls Lanes) Done() uint64 {
 func (ls Lanes) Stalled(after time.Duration) int {
 	now := ls[0].now().Mono
 	for i, l := range ls {
-		if now-l.Moved() > after {
+		if now-l.LastRound() > after {
 			return i
 		}
 	}
@@ -228,8 +228,8 @@ func (ls Lanes) Corrupt(p ring.PartitionID, keys ...replica.Key) {
 // Stats returns what the core counted, as of the last tick. Nobody changes it.
 func (l *Lane) Stats() *replica.Stats { return l.stats.Load() }
 
-// Moved returns when the last round was, by the monotonic clock.
-func (l *Lane) Moved() time.Duration { return time.Duration(l.movedAt.Load()) }
+// LastRound returns when the last round was, by the monotonic clock.
+func (l *Lane) LastRound() time.Duration { return time.Duration(l.movedAt.Load()) }
 
 // InTurn calls fn, for tests, with the core and with how many bytes of items may be kept,
 // in the lane's turn: the lane stands still meanwhile.

@@ -96,9 +96,9 @@ func (ls *Links) sendMessage(to ring.ServerID, m *replica.Message) {
 	ls.Send(to, replica.AppendMessage(frame.TakeBuffer(), m), 1)
 }
 
-// Served notes that all lanes serve by a view, and asks the members for promises at once:
+// ServesFrom notes that all lanes serve by a view, and asks the members for promises at once:
 // new primaries wait for our word that we serve no older term.
-func (ls *Links) Served(v *ring.View) {
+func (ls *Links) ServesFrom(v *ring.View) {
 	ls.epochs.note(ls.c.Self, v.Epoch)
 	ls.pingAll(v)
 }
