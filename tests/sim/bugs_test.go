@@ -12,11 +12,11 @@ import (
 // the given number of seeds. How the core and the roster are broken is in
 // tests/mutants/catalogue.
 func TestPlantedBugs(t *testing.T) {
-	seeds := harness.EnvUint(t, "VIEWRING_SIM_BUG_SEEDS", 1500)
+	seeds := harness.EnvUint(t, "VIEWRING_SIM_BUG_SEEDS", 5000)
 	for _, b := range []struct {
 		name string
 		rule sessionRule
-		rare bool // caught after dozens of seeds only
+		rare bool // caught after hundreds of seeds, or thousands
 	}{
 		{"a new head counts silence from before", bugNewHeadHasty, false},
 		{"a session counts from its answers", bugHeardWhenAnswered, true},
