@@ -2,8 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,4 +59,36 @@ func (a *app) resolve(ctx context.Context, id string) (string, error) {
 		return "", fmt.Errorf("server %s: %w", id, client.ErrNotFound)
 	}
 	return m.Addr, nil
+}
+
+// dialed is a member, and the connection to it or why there is none.
+type dialed struct {
+	name   string
+	server *admin.Server
+	err    error
+}
+
+// dialAllMax is how long a member that does not answer holds up the others.
+const dialAllMax = 3 * time.Second
+
+// dialAll connects to all members side by side. The caller closes those that have a server.
+func (a *app) dialAll(ctx context.Context) ([]*dialed, error) {
+	c, err := a.openCluster(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, dialAllMax)
+	defer cancel()
+	var all []*dialed
+	var dialing sync.WaitGroup
+	for _, m := range c.View().Members {
+		d := &dialed{name: m.ID.String()}
+		all = append(all, d)
+		if d.err = errors.New("it is down"); m.Up {
+			dialing.Go(func() { d.server, d.err = admin.DialServer(ctx, m.Addr, a.dialer()) })
+		}
+	}
+	dialing.Wait()
+	return all, nil
 }

@@ -115,30 +115,23 @@ func (a *app) rebalance(ctx context.Context, server string, ask rebalanceAsk) er
 	return nil
 }
 
-// askAll asks all members side by side: one that does not answer holds up nobody.
+// askAll asks all members side by side.
 func (a *app) askAll(ctx context.Context, ask rebalanceAsk) ([]*rebalanceAnswer, error) {
-	c, err := a.openCluster(ctx)
+	members, err := a.dialAll(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
 	var all []*rebalanceAnswer
 	var asking sync.WaitGroup
-	for _, m := range c.View().Members {
-		r := &rebalanceAnswer{name: m.ID.String()}
+	for _, d := range members {
+		r := &rebalanceAnswer{name: d.name, err: d.err}
 		all = append(all, r)
-		if !m.Up {
-			r.err = errors.New("it is down")
+		if d.server == nil {
 			continue
 		}
 		asking.Go(func() {
-			s, err := admin.DialServer(ctx, m.Addr, a.dialer())
-			if err != nil {
-				r.err = err
-				return
-			}
-			defer s.Close()
-			r.says, r.err = ask(ctx, s)
+			defer d.server.Close()
+			r.says, r.err = ask(ctx, d.server)
 		})
 	}
 	asking.Wait()

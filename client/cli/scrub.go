@@ -50,18 +50,13 @@ type scrubbed struct {
 }
 
 func (a *app) scrubAll(ctx context.Context) error {
-	c, err := a.openCluster(ctx)
+	members, err := a.dialAll(ctx)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
 	var all []*scrubbed
-	for _, m := range c.View().Members {
-		s := &scrubbed{name: m.ID.String()}
-		if s.err = errors.New("it is down"); m.Up {
-			s.server, s.err = admin.DialServer(ctx, m.Addr, a.dialer())
-		}
-		all = append(all, s)
+	for _, d := range members {
+		all = append(all, &scrubbed{name: d.name, server: d.server, err: d.err})
 	}
 	return a.scrub(ctx, all)
 }

@@ -2,7 +2,6 @@ package process
 
 import (
 	"encoding/json"
-	"os"
 	"strings"
 	"testing"
 
@@ -75,9 +74,7 @@ func testPlan(t *testing.T, s *harness.Shell) {
 
 // TestPlanComesTrue compares a plan with what then happens.
 func TestPlanComesTrue(t *testing.T) {
-	if os.Getenv("VIEWRING_SLOW") == "" {
-		t.Skip("a join takes seconds: VIEWRING_SLOW=1 has it")
-	}
+	harness.Slow(t)
 	c := harness.NewCluster(t, harness.Config{Servers: 4})
 	plan := planOf(t, harness.NewShell(t, c.Leader.Addr), "join")
 	c.Add().Start()

@@ -3,7 +3,6 @@ package process
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -63,9 +62,7 @@ func testRebalance(t *testing.T, s *harness.Shell) {
 // TestRebalancePaused: a server whose copying in is paused stays so over a restart, catches
 // up with nothing, and with all when it is let go on.
 func TestRebalancePaused(t *testing.T) {
-	if os.Getenv("VIEWRING_SLOW") == "" {
-		t.Skip("a server's return takes seconds: VIEWRING_SLOW=1 has it")
-	}
+	harness.Slow(t)
 	c := harness.NewCluster(t, harness.Config{Servers: 3})
 	s := harness.NewShell(t, c.Leader.Addr)
 	away := c.Servers[0]
