@@ -127,6 +127,14 @@ func TestMoverWhole(t *testing.T) {
 	if got := m.Progress(); len(l) != 3 || got.Running != 3 || got.Left != len(plan) || got.Done != 0 {
 		t.Errorf("%d started, %+v: one more is wanted", len(l), got)
 	}
+	next := v.Clone() // its source goes: it is asked to learn from another, and copies again
+	next.Epoch++
+	acting := &next.Partitions[p].Acting
+	*acting = slices.DeleteFunc(slices.Clone(*acting), func(id ring.ServerID) bool { return id == l[p][0] })
+	m.Adopt(next, tab)
+	if !m.Whole(p) || len(l[p]) != 2 {
+		t.Errorf("a transfer with another source still counts as whole, or has none: %v", l[p])
+	}
 	m.Copied(p, 1000) // it learns anew: a place of its own again
 	m.Whole(plan[1].Partition)
 	m.Tick()

@@ -35,15 +35,17 @@ func TestThrottle(t *testing.T) {
 	if err := s.rewriteNode(); err != nil {
 		t.Error(err)
 	}
-	if err := s.write(replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: throttleKey, Value: []byte{throttleFormat, 1}}); err != nil {
-		t.Fatal(err)
+	for _, bad := range [][]byte{{throttleFormat + 1}, {throttleFormat, 1}} {
+		if err := s.write(replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: throttleKey, Value: bad}); err != nil {
+			t.Fatal(err)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, after)
+		if got, set := s.Throttle(); set {
+			t.Errorf("%x is read as %+v", bad, got)
+		}
 	}
-	mustClose(t, s)
-	s = mustOpen(t, after)
 	defer mustClose(t, s)
-	if got, set := s.Throttle(); set {
-		t.Errorf("a damaged one is read as %+v", got)
-	}
 	if err := s.rewriteNode(); err != nil {
 		t.Fatal(err)
 	}
