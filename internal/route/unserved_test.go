@@ -179,3 +179,17 @@ func TestTooFewCopies(t *testing.T) {
 		}
 	}
 }
+
+// Whose time ends while a primary that should be down is asked whether it is was told
+// nothing: the primary may only be slow.
+func TestUnservedTimeEnds(t *testing.T) {
+	slow, other := fake.Start(t), fake.Start(t)
+	down := downView(2, 1, slow.Addr, other.Addr)
+	slow.View, slow.Mute, other.View = down, true, down
+	c := openSeeded(t, other.Addr)
+	ctx, cancel := context.WithTimeout(t.Context(), probeTimeout/5)
+	defer cancel()
+	if _, err := c.Get(ctx, "k"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Get: %v", err)
+	}
+}
