@@ -23,10 +23,10 @@ var (
 	sources        sync.Once
 )
 
-// program returns the path of viewring, and lets the go command know that the test
+// Program returns the path of viewring, and lets the go command know that the test
 // which runs it depends on all its source: after a change of a server it would take the
 // last result of a test that imports none of it for this one.
-func program() string {
+func Program() string {
 	sources.Do(func() {
 		_ = filepath.WalkDir(source, func(path string, _ os.DirEntry, err error) error {
 			if err == nil && (strings.HasSuffix(path, ".go") || filepath.Base(path) == "go.mod") {
@@ -87,7 +87,7 @@ func NewShell(t *testing.T, leader string) *Shell {
 	t.Helper()
 	dir := t.TempDir()
 	env := append(os.Environ(), "VIEWRING_VIEWLEADER="+leader, "XDG_CACHE_HOME="+filepath.Join(dir, "cache"),
-		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "PATH="+filepath.Dir(program())+string(os.PathListSeparator)+os.Getenv("PATH"))
+		"XDG_DATA_HOME="+filepath.Join(dir, "data"), "PATH="+filepath.Dir(Program())+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return &Shell{t: t, Leader: leader, env: env, Dir: dir}
 }
 
@@ -102,7 +102,7 @@ func (s *Shell) Run(stdin string, args ...string) Result {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 3*time.Minute)
 	defer cancel()
-	return s.Finish(exec.CommandContext(ctx, program(), args...), stdin)
+	return s.Finish(exec.CommandContext(ctx, Program(), args...), stdin)
 }
 
 // Finish runs any command to its end.
@@ -148,7 +148,7 @@ type Daemon struct {
 // Start starts viewring in the background; the test's end ends it.
 func (s *Shell) Start(args ...string) *Daemon {
 	s.t.Helper()
-	d := &Daemon{Cmd: exec.Command(program(), args...), Stdout: newLines(), Stderr: newLines(), Done: make(chan struct{})}
+	d := &Daemon{Cmd: exec.Command(Program(), args...), Stdout: newLines(), Stderr: newLines(), Done: make(chan struct{})}
 	d.Cmd.Env, d.Cmd.Dir, d.Cmd.Stdout, d.Cmd.Stderr = s.env, s.Dir, d.Stdout, d.Stderr
 	if err := d.Cmd.Start(); err != nil {
 		s.t.Fatal(err)
