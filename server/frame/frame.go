@@ -17,7 +17,7 @@ import (
 const BytesMax = 4 << 20
 
 // format is the first byte of every frame.
-const format = 2 // 2: promises carry the wall clock
+const format = 3 // 2: promises carry the wall clock; 3: entries and rows say what became of keys
 
 // Header is what a frame says before its messages. Cluster, sender and
 // incarnation are those of the Hello that opened the link.

@@ -21,7 +21,7 @@ func TestFrameCodec(t *testing.T) {
 		}
 	}
 	b[0]++
-	if _, _, err := Decode(b); err == nil || !strings.Contains(err.Error(), "format 3, this build speaks 2") {
+	if _, _, err := Decode(b); err == nil || !strings.Contains(err.Error(), "format 4, this build speaks 3") {
 		t.Errorf("another format: %v", err)
 	}
 }

@@ -16,6 +16,7 @@ func sampleMessages() []*Message {
 	entry := &Entry{Version: v, Digest: 12, Writes: []Write{
 		{Key: key, Before: Version{Term: 2, Seq: 1}, Shrinks: 4, Item: item},
 		{Key: MakeKey(0, SpaceSystem, "gone"), Before: Version{Term: 1, Seq: 1}},
+		{Key: MakeKey(7, SpaceUser, "late"), Before: Version{Term: 1, Seq: 2}, Shrinks: 5, Expired: true},
 	}}
 	history := []TermStart{{1, 1}, {3, 8}}
 	return []*Message{
@@ -24,7 +25,7 @@ func sampleMessages() []*Message {
 		{Type: MsgNewTerm, Partition: 5, Term: 3},
 		{Type: MsgState, Partition: 5, Term: 3, Last: v, Commit: 8, Floor: 2, Digest: 77, History: history},
 		{Type: MsgSuffix, Partition: 5, Term: 3, Prev: Version{Term: 1, Seq: 7}, Last: v, History: history,
-			Rows: []Row{{Seq: 8, Term: 3, Keys: []Key{key}}}, Items: []PageItem{{Key: key, Item: item}}},
+			Rows: []Row{{Seq: 8, Term: 3, Keys: []Key{key}}, {Seq: 9, Term: 3, Keys: []Key{key}, Changes: []Change{ChangeExpired}}}, Items: []PageItem{{Key: key, Item: item}}},
 		{Type: MsgAppend, Partition: 5, Term: 3, Prev: Version{Term: 1, Seq: 8}, Last: v, Commit: 8, Digest: 12, Entries: []*Entry{entry}},
 		{Type: MsgAck, Partition: 5, Term: 3, Flags: flagReady, Sub: 6, Seq: 9, Digest: 12},
 		{Type: MsgFetch, Partition: 5, Term: 3, Flags: flagKeys, Seq: 9, Bytes: 100, Cursor: key, Keys: []Key{key}},
@@ -48,6 +49,40 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, m) {
 			t.Errorf("%v:\n got %+v\nwant %+v", m.Type, got, m)
+		}
+	}
+}
+
+// TestRows: an entry's row says what became of its keys, that of an earlier build does not.
+func TestRows(t *testing.T) {
+	v := Version{Term: 3, Seq: 9}
+	key := func(space Space, name string) Key { return MakeKey(7, space, name) }
+	set := Write{Key: key(SpaceUser, "set"), Item: []byte("item")}
+	for _, tc := range []struct {
+		writes []Write
+		want   []Change
+	}{
+		{[]Write{set, {Key: key(SpaceSystem, "record")}}, nil},
+		{[]Write{set, {Key: key(SpaceUser, "deleted")}, {Key: key(SpaceUser, "expired"), Expired: true}}, []Change{ChangeSet, ChangeDeleted, ChangeExpired}},
+		{nil, nil},
+	} {
+		e := &Entry{Version: v, Writes: tc.writes}
+		stored := e.appendRow(nil)
+		row, err := decodeRow(v.Seq, stored)
+		if err != nil || !reflect.DeepEqual(row.Changes, tc.want) || len(row.Keys) != len(tc.writes) || row.Term != v.Term {
+			t.Errorf("%+v: row %+v, %v", tc.writes, row, err)
+		}
+		if again := appendRow(nil, e.row()); !reflect.DeepEqual(again, stored) {
+			t.Errorf("%+v: row() is %x, appendRow makes %x", tc.writes, again, stored)
+		}
+	}
+	old := appendKeys([]byte{3}, []Key{"abcd"})
+	if row, err := decodeRow(9, old); err != nil || row.change(0) != ChangeUnknown {
+		t.Errorf("a row without changes: %+v, %v", row, err)
+	}
+	for _, bad := range [][]byte{append(old, 2, 1, 1), append(old, 1, byte(changeEnd)), append(old, 1)} {
+		if row, err := decodeRow(9, bad); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%x: %+v, %v", bad, row, err)
 		}
 	}
 }

@@ -8,7 +8,19 @@ import (
 )
 
 // entryFormat is the first byte of every encoded entry.
-const entryFormat = 1
+const entryFormat = 2 // 2: a write says whether its key expired
+
+// Change is what an entry did to a key.
+type Change uint8
+
+// The changes.
+const (
+	ChangeUnknown Change = iota // a row of the index that an earlier build wrote does not say
+	ChangeSet                   // created, or given another value or expiry
+	ChangeDeleted
+	ChangeExpired // deleted because its time was over
+	changeEnd
+)
 
 // Write is what an entry does to one key.
 type Write struct {
@@ -16,6 +28,26 @@ type Write struct {
 	Before  Version // of the key in the log just before; zero = absent
 	Shrinks uint64  // bytes of the value that was there before
 	Item    []byte  // encoded, with the entry's version; nil = deleted
+	Expired bool    // deleted because its time was over
+}
+
+// Change returns what the write did.
+func (w *Write) Change() Change {
+	switch {
+	case w.Item != nil:
+		return ChangeSet
+	case w.Expired:
+		return ChangeExpired
+	}
+	return ChangeDeleted
+}
+
+// lasts is Shrinks, and Expired in the lowest bit, as they are encoded.
+func (w *Write) lasts() uint64 {
+	if w.Expired {
+		return w.Shrinks<<1 | 1
+	}
+	return w.Shrinks << 1
 }
 
 // Entry is one step of a partition's log. Immutable once made.
@@ -38,7 +70,7 @@ func (e *Entry) encoded() []byte {
 		for _, w := range e.Writes {
 			b = codec.AppendString(b, string(w.Key))
 			b = appendVersion(b, w.Before)
-			b = binary.AppendUvarint(b, w.Shrinks)
+			b = binary.AppendUvarint(b, w.lasts())
 			b = codec.AppendBytes(b, w.Item)
 		}
 		e.enc = b
@@ -66,7 +98,10 @@ func decodeEntry(b []byte) (*Entry, error) {
 		e.Writes = make([]Write, n)
 	}
 	for i := range e.Writes {
-		e.Writes[i] = Write{Key: readKey(r), Before: readVersion(r), Shrinks: r.Uvarint(), Item: r.Bytes()}
+		w := Write{Key: readKey(r), Before: readVersion(r)}
+		lasts := r.Uvarint()
+		w.Shrinks, w.Expired, w.Item = lasts>>1, lasts&1 != 0, r.Bytes()
+		e.Writes[i] = w
 		if it := e.Writes[i].Item; it != nil {
 			if v, err := versionOf(it); err != nil || v != e.Version {
 				r.Invalid("item of version %v in entry %v: %v", v, e.Version, err)
@@ -81,11 +116,28 @@ func decodeEntry(b []byte) (*Entry, error) {
 }
 
 func (e *Entry) row() Row {
-	keys := make([]Key, len(e.Writes))
-	for i, w := range e.Writes {
-		keys[i] = w.Key
+	row := Row{Seq: e.Version.Seq, Term: e.Version.Term, Keys: make([]Key, len(e.Writes))}
+	for i := range e.Writes {
+		row.Keys[i] = e.Writes[i].Key
 	}
-	return Row{Seq: e.Version.Seq, Term: e.Version.Term, Keys: keys}
+	if !e.onlySets() {
+		row.Changes = make([]Change, len(e.Writes))
+		for i := range e.Writes {
+			row.Changes[i] = e.Writes[i].Change()
+		}
+	}
+	return row
+}
+
+// onlySets reports whether nothing is deleted that anybody is told of: most entries do
+// nothing else, and their rows need not say it of each key.
+func (e *Entry) onlySets() bool {
+	for i := range e.Writes {
+		if e.Writes[i].Item == nil && e.Writes[i].Key.Space() != SpaceSystem {
+			return false
+		}
+	}
+	return true
 }
 
 // appendRow appends what appendRow does of the entry's row, without making it.
@@ -95,12 +147,19 @@ func (e *Entry) appendRow(b []byte) []byte {
 	for i := range e.Writes {
 		b = codec.AppendString(b, string(e.Writes[i].Key))
 	}
+	if e.onlySets() {
+		return append(b, 0)
+	}
+	b = binary.AppendUvarint(b, uint64(len(e.Writes)))
+	for i := range e.Writes {
+		b = append(b, byte(e.Writes[i].Change()))
+	}
 	return b
 }
 
 // rowBytes is about the length of that.
 func (e *Entry) rowBytes() int {
-	n := 8
+	n := 9
 	for i := range e.Writes {
 		n += 2 + len(e.Writes[i].Key)
 	}

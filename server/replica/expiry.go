@@ -97,7 +97,7 @@ func (l *primary) live(key Key, it Item) Item {
 	if it.Version.IsZero() || !l.core.expired(&it) {
 		return it
 	}
-	l.sequence([]Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value))}}, nil)
+	l.sequence([]Write{{Key: key, Before: it.Version, Shrinks: uint64(len(it.Value)), Expired: true}}, nil)
 	return Item{}
 }
 

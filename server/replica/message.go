@@ -66,9 +66,18 @@ type TermStart struct{ Term, First uint64 }
 
 // Row is a row of the change index.
 type Row struct {
-	Seq  uint64
-	Term uint64
-	Keys []Key
+	Seq     uint64
+	Term    uint64
+	Keys    []Key
+	Changes []Change // of each key; nil: all were set
+}
+
+// change is what became of a row's key.
+func (r *Row) change(i int) Change {
+	if r.Changes == nil {
+		return ChangeSet
+	}
+	return r.Changes[i]
 }
 
 // PageItem is the state of a key at the page's seq; Item is nil when absent.
@@ -262,25 +271,55 @@ func appendRows(b []byte, rows []Row) []byte {
 
 // appendRow appends a row as the store keeps it: without its seq.
 func appendRow(b []byte, row Row) []byte {
-	return appendKeys(binary.AppendUvarint(b, row.Term), row.Keys)
+	b = appendKeys(binary.AppendUvarint(b, row.Term), row.Keys)
+	b = binary.AppendUvarint(b, uint64(len(row.Changes)))
+	for _, c := range row.Changes {
+		b = append(b, byte(c))
+	}
+	return b
+}
+
+// readChanges reads what appendRow wrote behind a row's keys.
+func readChanges(r *codec.Reader, keys int) []Change {
+	n := r.Count(1)
+	if n == 0 {
+		return nil
+	}
+	if n != keys {
+		r.Invalid("%d changes of %d keys", n, keys)
+		return nil
+	}
+	changes := make([]Change, n)
+	for i := range changes {
+		if changes[i] = Change(r.Byte()); changes[i] >= changeEnd {
+			r.Invalid("change %d", changes[i])
+		}
+	}
+	return changes
 }
 
 func readRows(r *codec.Reader) []Row {
-	n := r.Count(3)
+	n := r.Count(4)
 	if n == 0 {
 		return nil
 	}
 	rows := make([]Row, n)
 	for i := range rows {
 		rows[i] = Row{Seq: r.Uvarint(), Term: r.Uvarint(), Keys: readKeys(r)}
+		rows[i].Changes = readChanges(r, len(rows[i].Keys))
 	}
 	return rows
 }
 
-// decodeRow reads what appendRow wrote.
+// decodeRow reads a stored row. One of a build that did not note changes ends with its keys.
 func decodeRow(seq uint64, b []byte) (Row, error) {
 	r := codec.NewReader(b)
 	row := Row{Seq: seq, Term: r.Uvarint(), Keys: readKeys(r)}
+	if r.Len() == 0 {
+		row.Changes = make([]Change, len(row.Keys))
+	} else {
+		row.Changes = readChanges(r, len(row.Keys))
+	}
 	if err := r.Done(); err != nil {
 		return Row{}, fmt.Errorf("%w: index row %d: %w", ErrCorrupt, seq, err)
 	}
