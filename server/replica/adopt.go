@@ -137,9 +137,7 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	if !staysPrimary || !lives {
 		p.endFeed()
 	}
-	for _, w := range l.waiting {
-		p.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
-	}
+	l.answerUnknown()
 	for i := range keep {
 		p.core.refuse(&keep[i], StatusMoved)
 	}
@@ -179,6 +177,13 @@ func (p *part) enterTerm() {
 	l.tryReconcile()
 }
 
+// answerUnknown answers what was sequenced, and will perhaps be committed by others.
+func (l *primary) answerUnknown() {
+	for _, w := range l.waiting {
+		l.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+	}
+}
+
 // dropLead ends a primary that was to go on, and can't: its copy is not whole. What waited
 // is answered.
 func (p *part) dropLead() {
@@ -190,9 +195,7 @@ func (p *part) dropLead() {
 	l.become(termOver)
 	l.watchers.leave(nil)
 	p.endFeed()
-	for _, w := range l.waiting {
-		p.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
-	}
+	l.answerUnknown()
 	for i := range l.queue {
 		p.core.refuse(&l.queue[i], StatusUnavailable)
 	}

@@ -229,7 +229,7 @@ func (ws *watchers) replay(w *watcher) {
 	var rows []Row
 	err := p.rows(w.told, p.commit, func(row Row) bool {
 		rows = append(rows, row)
-		return len(rows) < watchRowsMax
+		return len(rows) < ws.core.cfg.Limits.WatchRows
 	})
 	if err != nil {
 		p.spoiled(damaged, "read index", err)
