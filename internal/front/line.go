@@ -53,6 +53,20 @@ func (c *Conn) Push(r Reply) {
 	}
 }
 
+// Insert puts a reply that no command asked for at the end of the line. It does not wait,
+// whatever there is in line: who calls it bounds how many it has there. It is false when the
+// reply is not taken, because the connection ends. Any goroutine may call it.
+func (c *Conn) Insert(r Reply) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.gone || c.mu.ended {
+		return false
+	}
+	c.mu.line = append(c.mu.line, r)
+	c.Notify()
+	return true
+}
+
 // mustWait is true while there is no place in the line. The caller holds mu.
 func (c *Conn) mustWait(r Reply) bool {
 	return len(c.mu.line) >= c.server.opts.Limits.Pipeline || r.MustWait(c.mu.line)
