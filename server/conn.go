@@ -101,6 +101,7 @@ type conn struct {
 	gathered [][]lane.Event // by lane: read, not yet handed over
 	once     *wire.Once     // the request id of the command being run, if it has one
 	session  session        // of the reading goroutine
+	watches  *keyWatches    // nil: it never had any; of the reading goroutine
 }
 
 func (s *Server) newConn(fc *front.Conn) front.Session {
@@ -147,7 +148,10 @@ func (c *conn) Flushed(bool) {}
 func (c *conn) Ended() { c.discard() }
 
 // Left ends the session.
-func (c *conn) Left() { c.session.client.Leave() }
+func (c *conn) Left() {
+	c.watches.leave()
+	c.session.client.Leave()
+}
 
 // errQuit ends a connection that asked for it.
 var errQuit = front.ErrQuit

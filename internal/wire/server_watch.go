@@ -11,6 +11,12 @@ import (
 // watchFormat is the version of WatchRequest and Told.
 const watchFormat = 1
 
+// The spaces of keys that can be watched, as package server/replica numbers them.
+const (
+	UserSpace byte = 1
+	MetaSpace byte = 5
+)
+
 // WatchRequest asks a server to tell of changes in one partition. The server answers OK, and
 // then pushes a Told for each that there is to tell, until it has told TellEnded, or the
 // client sends CmdUnwatch.

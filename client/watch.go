@@ -1,0 +1,261 @@
+package client
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"viewring/internal/route"
+	"viewring/internal/wire"
+	"viewring/ring"
+)
+
+// Change is what became of a key.
+type Change uint8
+
+// The changes.
+const (
+	// Set: the key was created, or got another value or another time to live.
+	Set Change = iota + 1
+	// Deleted: a client deleted the key.
+	Deleted
+	// Expired: the key's time to live was over.
+	Expired
+	// Anew: what was changed between the last event and this one is not known any more,
+	// because the watch was interrupted for too long. The event has no key. Whoever follows
+	// the state of what is watched reads it again now; all that changes from now on is told.
+	Anew
+)
+
+// String returns the change's name in lower case.
+func (c Change) String() string {
+	if c == 0 || c > Anew {
+		return "change " + strconv.Itoa(int(c))
+	}
+	return [...]string{"set", "deleted", "expired", "anew"}[c-1]
+}
+
+// Event is a change of a key that is watched.
+type Event struct {
+	Change  Change
+	Key     string
+	Version Version // of a Set that which Get returns; else when the change was made
+	// Value is what was set, where WatchOptions.Values asks for it. It is nil where the key
+	// was written again before this could be told: an event for that follows.
+	Value   []byte
+	Expires time.Time // with Value: when the key expires; zero: never
+}
+
+// Token says how far a watch has come: another Watch begins there. It means something in
+// its own cluster and for the same keys only. A key's Version, as Get and Set return it, is
+// a Token for that key as well: TokenOf.
+type Token string
+
+// TokenOf is the Token for watching a key from after a version on.
+func TokenOf(v Version) Token { return Token(v.String()) }
+
+// WatchOptions say what to watch.
+type WatchOptions struct {
+	// Prefix watches all keys that begin with the key that is named.
+	Prefix bool
+	// Values has events carry the values that were set.
+	Values bool
+	// From goes on where another watch of the same keys was. "": from now on.
+	From Token
+}
+
+// Watch is told of the changes of a key, or of many. One goroutine uses it, but for Close.
+type Watch struct {
+	watch      *route.Watch
+	partitions int
+	single     bool
+	first      ring.PartitionID // where single
+	at         map[ring.PartitionID]route.Position
+	told       route.Told // its events from next on are still to come
+	next       int
+}
+
+// Watch has the servers tell of each change of a key from now on, or from a Token on, and
+// returns once they do: who reads after that misses nothing. Changes of one key come in their
+// order, each once, none is left out, and none is of a write that is lost later; between
+// keys there is no order. That holds over failures and moves, for which the Watch
+// finds the responsible servers again by itself, as long as those remember what happened since:
+// the last hundreds to thousands of changes of a partition. Anew tells where they did not.
+//
+// A Watch that nobody reads costs its servers nothing for long: they forget it, and it goes on
+// when it is read.
+//
+// ctx bounds the beginning alone. Close the Watch after use.
+func (c *Client) Watch(ctx context.Context, key string, o WatchOptions) (*Watch, error) {
+	name := fmt.Sprintf("watch %q", key)
+	w := &Watch{partitions: len(c.router.View().Partitions), single: !o.Prefix}
+	spec := route.WatchSpec{Space: wire.UserSpace, Prefix: o.Prefix, Name: key, Values: o.Values}
+	if w.single {
+		spec.Slot = ring.SlotOf(key)
+		w.first = ring.PartitionOf(spec.Slot, w.partitions)
+	}
+	if len(key) > wire.KeyBytesMax {
+		return nil, &route.Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("a key of %d bytes, %d are allowed", len(key), wire.KeyBytesMax)}
+	}
+	var err error
+	if w.at, err = w.parse(o.From); err != nil {
+		return nil, fmt.Errorf("%s: from %q: %w", name, o.From, err)
+	}
+	spec.From = w.at
+	if w.watch, err = c.router.Watch(ctx, name, spec); err != nil {
+		return nil, err
+	}
+	w.at = make(map[ring.PartitionID]route.Position)
+	return w, nil
+}
+
+// Close ends the watch.
+func (w *Watch) Close() error {
+	w.watch.Close()
+	return nil
+}
+
+// Next returns the next event, and waits for it. It fails when ctx ends, with ctx's error,
+// and when the Watch or its Client is closed, with ErrClosed.
+func (w *Watch) Next(ctx context.Context) (Event, error) {
+	for w.next == len(w.told.Changes) {
+		told, err := w.watch.Next(ctx)
+		if err != nil {
+			return Event{}, err
+		}
+		w.told, w.next = told, 0
+		if told.Kind != wire.TellChanged {
+			w.passed()
+		}
+		if told.Kind == wire.TellAnew {
+			return Event{Change: Anew, Version: Version{told.Term, told.Seq}}, nil
+		}
+	}
+	change := &w.told.Changes[w.next]
+	if w.next++; w.next == len(w.told.Changes) {
+		w.passed()
+	}
+	e := Event{Change: changes[change.Change], Key: string(change.Name), Version: Version{w.told.Term, w.told.Seq}}
+	if change.HasValue {
+		e.Value = change.Value
+		if e.Value == nil {
+			e.Value = []byte{}
+		}
+		if change.Expiry != 0 {
+			e.Expires = time.UnixMilli(change.Expiry)
+		}
+	}
+	return e, nil
+}
+
+// passed notes that all of what was told last was taken.
+func (w *Watch) passed() {
+	w.at[w.told.Partition] = route.Position{Term: w.told.Term, Seq: w.told.Seq}
+}
+
+var changes = [...]Change{wire.TellSet: Set, wire.TellDeleted: Deleted, wire.TellExpired: Expired}
+
+// Events yields the events as they come, until ctx ends or the Watch is closed. Its last
+// error is Next's, unless ctx has ended.
+func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for {
+			e, err := w.Next(ctx)
+			if err != nil && ctx.Err() != nil {
+				return
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// tokenFormat is the first byte of a Token of many partitions.
+const tokenFormat = 1
+
+// Token says up to where the events were taken. Where one write changed several keys it is
+// the place before that write until its last event was taken. It goes forward also while
+// nothing that is watched changes: a Token that is kept for long is best taken again now
+// and then.
+func (w *Watch) Token() Token {
+	if w.next == len(w.told.Changes) {
+		w.watch.Pass(func(t route.Told) { w.told, w.next = t, 0; w.passed() })
+	}
+	if w.single {
+		at := w.at[w.first]
+		return TokenOf(Version(at))
+	}
+	b := []byte{tokenFormat}
+	b = binary.AppendUvarint(b, uint64(w.partitions))
+	for p := range w.partitions {
+		at, ok := w.at[ring.PartitionID(p)]
+		if !ok {
+			return "" // Watch returned before it was told where it begins: it begins now
+		}
+		b = binary.AppendUvarint(b, at.Term)
+		b = binary.AppendUvarint(b, at.Seq)
+	}
+	return Token(base64.RawURLEncoding.EncodeToString(b))
+}
+
+// parse reads a Token.
+func (w *Watch) parse(t Token) (map[ring.PartitionID]route.Position, error) {
+	if t == "" {
+		return nil, nil
+	}
+	if w.single {
+		v, err := ParseVersion(string(t))
+		if err != nil {
+			return nil, err
+		}
+		return map[ring.PartitionID]route.Position{w.first: route.Position(v)}, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(string(t))
+	if err != nil || len(b) == 0 || b[0] != tokenFormat {
+		return nil, errors.New("no token of a watch of many keys")
+	}
+	b = b[1:]
+	number := func() (n uint64) {
+		var size int
+		if n, size = binary.Uvarint(b); size <= 0 {
+			err = errors.New("a token that is cut short")
+			b = nil
+			return 0
+		}
+		b = b[size:]
+		return n
+	}
+	if n := number(); n != uint64(w.partitions) && err == nil {
+		return nil, fmt.Errorf("a token of another cluster: of %d partitions, not %d", n, w.partitions)
+	}
+	at := make(map[ring.PartitionID]route.Position)
+	for p := range w.partitions {
+		at[ring.PartitionID(p)] = route.Position{Term: number(), Seq: number()}
+	}
+	if err == nil && len(b) > 0 {
+		err = errors.New("a token with something behind it")
+	}
+	return at, err
+}
+
+// ParseVersion reads what Version.String wrote.
+func ParseVersion(s string) (v Version, err error) {
+	term, seq, ok := strings.Cut(s, ".")
+	if ok {
+		v.Term, err = strconv.ParseUint(term, 10, 64)
+	}
+	if ok && err == nil {
+		v.Seq, err = strconv.ParseUint(seq, 10, 64)
+	}
+	if !ok || err != nil {
+		return Version{}, errors.New("no version, which is TERM.SEQ")
+	}
+	return v, nil
+}

@@ -1,0 +1,231 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"viewring/client"
+)
+
+func ExampleClient_Watch() {
+	ctx, c := connect()
+	defer c.Close()
+	w, err := c.Watch(ctx, "door", client.WatchOptions{Values: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer w.Close()
+	go func() { // somebody else
+		_, _ = c.Set(ctx, "door", []byte("open"), client.Always())
+		_, _ = c.Set(ctx, "door", []byte("shut"), client.Always())
+		_ = c.Delete(ctx, "door", client.Always())
+	}()
+	for event, err := range w.Events(ctx) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Printf("%v %s\n", event.Change, event.Value)
+		if event.Change == client.Deleted {
+			break
+		}
+	}
+	// Output:
+	// set open
+	// set shut
+	// deleted
+}
+
+// A program that follows all keys with a prefix, and goes on after a restart where it was.
+func ExampleWatch_Token() {
+	ctx, c := connect()
+	defer c.Close()
+	options := client.WatchOptions{Prefix: true}
+	w, err := c.Watch(ctx, "job:", options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	options.From = w.Token() // to be kept in a file
+	w.Close()
+
+	_, _ = c.Set(ctx, "job:1", []byte("sweep"), client.Always()) // while nobody watches
+
+	w, err = c.Watch(ctx, "job:", options)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer w.Close()
+	event, err := w.Next(ctx)
+	fmt.Println(event.Change, event.Key, err)
+	// Output: set job:1 <nil>
+}
+
+// Reading, and following from there: nothing is lost between the two.
+func ExampleTokenOf() {
+	ctx, c := connect()
+	defer c.Close()
+	version, _ := c.Set(ctx, "setting", []byte("a"), client.Always())
+	value, _ := c.Get(ctx, "setting")
+	_, _ = c.Set(ctx, "setting", []byte("b"), client.Always())
+	w, err := c.Watch(ctx, "setting", client.WatchOptions{From: client.TokenOf(value.Version), Values: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer w.Close()
+	event, err := w.Next(ctx)
+	fmt.Printf("%v %s %v %v\n", event.Change, event.Value, value.Version == version, err)
+	// Output: set b true <nil>
+}
+
+// take takes the next events of a watch.
+func take(t *testing.T, w *client.Watch, n int) (events []client.Event) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	for range n {
+		e, err := w.Next(ctx)
+		if err != nil {
+			t.Fatalf("after %d events: %v", len(events), err)
+		}
+		events = append(events, e)
+	}
+	return events
+}
+
+func watch(t *testing.T, c *client.Client, key string, o client.WatchOptions) *client.Watch {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	w, err := c.Watch(ctx, key, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.Close() })
+	return w
+}
+
+// TestWatchManyKeys: who watches a prefix is told of each key, of each in its order, with the
+// versions that its writer was told, and a Token goes on from any place.
+func TestWatchManyKeys(t *testing.T) {
+	ctx, c := connect()
+	defer c.Close()
+	const keys, rounds = 40, 5
+	w := watch(t, c, "many:", client.WatchOptions{Prefix: true})
+	want := make(map[string][]client.Version)
+	for range rounds {
+		for k := range keys {
+			name := fmt.Sprintf("many:%d", k)
+			v, err := c.Set(ctx, name, []byte("v"), client.Always())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want[name] = append(want[name], v)
+		}
+	}
+	half := take(t, w, keys*rounds/2)
+	token := w.Token()
+	rest := take(t, w, keys*rounds-len(half))
+	again := take(t, watch(t, c, "many:", client.WatchOptions{Prefix: true, From: token}), len(rest))
+	for what, events := range map[string][]client.Event{"one watch": slices.Concat(half, rest), "two": slices.Concat(half, again)} {
+		got := make(map[string][]client.Version)
+		for _, e := range events {
+			got[e.Key] = append(got[e.Key], e.Version)
+			if e.Change != client.Set || e.Value != nil {
+				t.Errorf("%+v", e)
+			}
+		}
+		for name := range want {
+			if !slices.Equal(got[name], want[name]) {
+				t.Errorf("%s: %s was told %v, not %v", what, name, got[name], want[name])
+			}
+		}
+	}
+}
+
+// TestWatchExpiry: who watches is told that a key expired, and until when a value is.
+func TestWatchExpiry(t *testing.T) {
+	ctx, c := connect()
+	defer c.Close()
+	w := watch(t, c, "mayfly", client.WatchOptions{Values: true})
+	before := time.Now()
+	if _, err := c.SetFor(ctx, "mayfly", []byte{}, 50*time.Millisecond, client.Always()); err != nil {
+		t.Fatal(err)
+	}
+	events := take(t, w, 2)
+	if e := events[0]; e.Change != client.Set || e.Value == nil || e.Expires.Before(before) {
+		t.Errorf("%+v", e)
+	}
+	if e := events[1]; e.Change != client.Expired || e.Key != "mayfly" {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestWatchSlowly: who does not read for a while is told all the same, or that it is not known.
+func TestWatchSlowly(t *testing.T) {
+	ctx, c := connect()
+	defer c.Close()
+	w := watch(t, c, "slow", client.WatchOptions{Values: true})
+	value := make([]byte, 1<<20)
+	var last client.Version
+	for range 40 { // far more than anybody keeps
+		v, err := c.Set(ctx, "slow", value, client.Always())
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = v
+	}
+	var at client.Version
+	for n := 0; at != last; n++ {
+		e := take(t, w, 1)[0]
+		if e.Version.Term < at.Term || e.Version.Seq <= at.Seq || e.Value != nil && len(e.Value) != len(value) {
+			t.Fatalf("%v of %v with %d bytes after %v", e.Change, e.Version, len(e.Value), at)
+		}
+		at = e.Version
+		if n > 40 {
+			t.Fatal("more events than writes")
+		}
+	}
+}
+
+func TestWatchRefuses(t *testing.T) {
+	ctx, c := connect()
+	defer c.Close()
+	for _, tc := range []struct {
+		key string
+		o   client.WatchOptions
+		is  error
+	}{
+		{"a", client.WatchOptions{From: "nonsense"}, nil},
+		{"a", client.WatchOptions{From: "1.2.3"}, nil},
+		{"a", client.WatchOptions{From: "1.2", Prefix: true}, nil},
+		{"a", client.WatchOptions{From: "AQ", Prefix: true}, nil},
+		{"a", client.WatchOptions{From: "AQUBAQ", Prefix: true}, nil},
+		{string(make([]byte, 65<<10)), client.WatchOptions{}, client.ErrTooLarge},
+	} {
+		if _, err := c.Watch(ctx, tc.key, tc.o); err == nil || tc.is != nil && !errors.Is(err, tc.is) {
+			t.Errorf("%.20q %+v: %v", tc.key, tc.o, err)
+		}
+	}
+	// A version that was never is not passed over.
+	w := watch(t, c, "a", client.WatchOptions{From: "77777.3"})
+	if e := take(t, w, 1)[0]; e.Change != client.Anew {
+		t.Errorf("%+v", e)
+	}
+	w.Close()
+	if _, err := w.Next(ctx); !errors.Is(err, client.ErrClosed) {
+		t.Errorf("Next of a closed watch: %v", err)
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for range watch(t, c, "a", client.WatchOptions{}).Events(ended) {
+		t.Error("an event after the end of the context")
+	}
+}
