@@ -19,7 +19,7 @@ var infoSections = []struct {
 }{
 	{"Server", (*conn).infoServer},
 	{"Clients", func(c *conn) string {
-		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\n", c.s.frontend.Connected(), c.s.opts.Bounds.Connections)
+		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\nwatches:%d\r\n", c.s.frontend.Connected(), c.s.opts.Bounds.Connections, c.s.lanes.Watches())
 	}},
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats
