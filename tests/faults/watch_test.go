@@ -31,39 +31,52 @@ type watchedOp struct {
 
 // writer has a key of its own.
 type writer struct {
-	key  string
-	mu   sync.Mutex
-	ops  []watchedOp
-	done atomic.Int64
+	key     string
+	present bool // of the goroutine that writes
+	done    atomic.Int64
+	mu      sync.Mutex
+	ops     []watchedOp
 }
 
 func (w *writer) run(ctx context.Context, t *testing.T, c *client.Client) {
-	present := false
 	for n := 0; ctx.Err() == nil; n++ {
-		op := watchedOp{change: client.Set, value: fmt.Sprintf("%s:%d", w.key, n)}
-		err := error(nil)
-		try, cancel := context.WithTimeout(context.WithoutCancel(ctx), opPatience)
-		if present && n%10 == 9 {
-			op.change, op.value = client.Deleted, ""
-			err = c.Delete(try, w.key, client.Always())
-		} else {
-			op.version, err = c.Set(try, w.key, []byte(op.value), client.Always())
-		}
-		cancel()
-		op.at = time.Now()
-		present = op.change == client.Set && err == nil
-		switch {
-		case errors.Is(err, client.ErrUnknownOutcome):
-			op.unknown = true
-		case err != nil:
-			t.Errorf("%s: %v", w.key, err)
+		if !w.write(ctx, t, c, n%10 == 9) {
 			return
 		}
-		w.mu.Lock()
-		w.ops = append(w.ops, op)
-		w.mu.Unlock()
-		w.done.Add(1)
 	}
+}
+
+// write sets the key to something new, or deletes it where it is there.
+func (w *writer) write(ctx context.Context, t *testing.T, c *client.Client, remove bool) bool {
+	op := watchedOp{change: client.Set, value: fmt.Sprintf("%s:%d", w.key, w.done.Load())}
+	err := error(nil)
+	try, cancel := context.WithTimeout(context.WithoutCancel(ctx), opPatience)
+	defer cancel()
+	if remove && w.present {
+		op.change, op.value = client.Deleted, ""
+		err = c.Delete(try, w.key, client.Always())
+	} else {
+		op.version, err = c.Set(try, w.key, []byte(op.value), client.Always())
+	}
+	op.at = time.Now()
+	w.present = op.change == client.Set && err == nil
+	op.unknown = errors.Is(err, client.ErrUnknownOutcome)
+	if err != nil && !op.unknown {
+		t.Errorf("%s: %v", w.key, err)
+		return false
+	}
+	w.mu.Lock()
+	w.ops = append(w.ops, op)
+	w.mu.Unlock()
+	w.done.Add(1)
+	return true
+}
+
+// last is the version that the key got last.
+func (w *writer) last() client.Version {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ops[len(w.ops)-1].version
 }
 
 // watched is a client that watches, and what it was told.
@@ -107,6 +120,13 @@ func (o *watched) last(key string) (v client.Version) {
 		}
 	}
 	return v
+}
+
+// began reports whether the watcher was told to start anew.
+func (o *watched) began() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.anew > 0
 }
 
 // check compares what a watcher was told of a key with what its writer did: all of it, in
@@ -244,18 +264,16 @@ func TestWatches(t *testing.T) {
 	}
 	stopWriting()
 	writes.Wait()
-	for _, o := range watchers {
-		for i, w := range writers {
-			single := slices.Index(watchers, o) < 20
-			if single && i != slices.Index(watchers, o)%watchWriters {
+	for i, o := range watchers {
+		for j, w := range writers {
+			if i < 20 && i != j {
 				continue
 			}
-			final := w.ops[len(w.ops)-1]
 			harness.Eventually(t, o.name+" is told the last of "+w.key, func() bool {
-				if final.change == client.Deleted || final.unknown {
-					return true
+				if w.last() == (client.Version{}) || w.last() != o.last(w.key) && o.began() {
+					w.write(t.Context(), t, clients[0], false) // of what it began anew after it is not told
 				}
-				return o.last(w.key) == final.version || t.Failed()
+				return w.last() == o.last(w.key) || t.Failed()
 			})
 		}
 	}
