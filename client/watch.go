@@ -2,18 +2,13 @@ package client
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
-	"errors"
 	"fmt"
 	"iter"
 	"strconv"
-	"strings"
 	"time"
 
 	"viewring/internal/route"
 	"viewring/internal/wire"
-	"viewring/ring"
 )
 
 // Change is what became of a key.
@@ -72,13 +67,9 @@ type WatchOptions struct {
 
 // Watch is told of the changes of a key, or of many. One goroutine uses it, but for Close.
 type Watch struct {
-	watch      *route.Watch
-	partitions int
-	single     bool
-	first      ring.PartitionID // where single
-	at         map[ring.PartitionID]route.Position
-	told       route.Told // its events from next on are still to come
-	next       int
+	watch *route.Watch
+	told  route.Told // its changes from next on are still to come
+	next  int
 }
 
 // Watch has the servers tell of each change of a key from now on, or from a Token on, and
@@ -93,26 +84,11 @@ type Watch struct {
 //
 // ctx bounds the beginning alone. Close the Watch after use.
 func (c *Client) Watch(ctx context.Context, key string, o WatchOptions) (*Watch, error) {
-	name := fmt.Sprintf("watch %q", key)
-	w := &Watch{partitions: len(c.router.View().Partitions), single: !o.Prefix}
-	spec := route.WatchSpec{Space: wire.UserSpace, Prefix: o.Prefix, Name: key, Values: o.Values}
-	if w.single {
-		spec.Slot = ring.SlotOf(key)
-		w.first = ring.PartitionOf(spec.Slot, w.partitions)
-	}
-	if len(key) > wire.KeyBytesMax {
-		return nil, &route.Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("a key of %d bytes, %d are allowed", len(key), wire.KeyBytesMax)}
-	}
-	var err error
-	if w.at, err = w.parse(o.From); err != nil {
-		return nil, fmt.Errorf("%s: from %q: %w", name, o.From, err)
-	}
-	spec.From = w.at
-	if w.watch, err = c.router.Watch(ctx, name, spec); err != nil {
+	watch, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %q", key), key, o.Prefix, o.Values, string(o.From))
+	if err != nil {
 		return nil, err
 	}
-	w.at = make(map[ring.PartitionID]route.Position)
-	return w, nil
+	return &Watch{watch: watch}, nil
 }
 
 // Close ends the watch.
@@ -131,7 +107,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		}
 		w.told, w.next = told, 0
 		if told.Kind != wire.TellChanged {
-			w.passed()
+			w.watch.Took(&w.told)
 		}
 		if told.Kind == wire.TellAnew {
 			return Event{Change: Anew, Version: Version{told.Term, told.Seq}}, nil
@@ -139,7 +115,7 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 	}
 	change := &w.told.Changes[w.next]
 	if w.next++; w.next == len(w.told.Changes) {
-		w.passed()
+		w.watch.Took(&w.told)
 	}
 	e := Event{Change: changes[change.Change], Key: string(change.Name), Version: Version{w.told.Term, w.told.Seq}}
 	if change.HasValue {
@@ -152,11 +128,6 @@ func (w *Watch) Next(ctx context.Context) (Event, error) {
 		}
 	}
 	return e, nil
-}
-
-// passed notes that all of what was told last was taken.
-func (w *Watch) passed() {
-	w.at[w.told.Partition] = route.Position{Term: w.told.Term, Seq: w.told.Seq}
 }
 
 var changes = [...]Change{wire.TellSet: Set, wire.TellDeleted: Deleted, wire.TellExpired: Expired}
@@ -177,85 +148,18 @@ func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
 	}
 }
 
-// tokenFormat is the first byte of a Token of many partitions.
-const tokenFormat = 1
-
 // Token says up to where the events were taken. Where one write changed several keys it is
 // the place before that write until its last event was taken. It goes forward also while
-// nothing that is watched changes: a Token that is kept for long is best taken again now
-// and then.
+// nothing that is watched changes: one that is kept for long is best taken again now and then.
 func (w *Watch) Token() Token {
 	if w.next == len(w.told.Changes) {
-		w.watch.Pass(func(t route.Told) { w.told, w.next = t, 0; w.passed() })
+		w.watch.Pass(func(t route.Told) { w.watch.Took(&t) })
 	}
-	if w.single {
-		at := w.at[w.first]
-		return TokenOf(Version(at))
-	}
-	b := []byte{tokenFormat}
-	b = binary.AppendUvarint(b, uint64(w.partitions))
-	for p := range w.partitions {
-		at, ok := w.at[ring.PartitionID(p)]
-		if !ok {
-			return "" // Watch returned before it was told where it begins: it begins now
-		}
-		b = binary.AppendUvarint(b, at.Term)
-		b = binary.AppendUvarint(b, at.Seq)
-	}
-	return Token(base64.RawURLEncoding.EncodeToString(b))
-}
-
-// parse reads a Token.
-func (w *Watch) parse(t Token) (map[ring.PartitionID]route.Position, error) {
-	if t == "" {
-		return nil, nil
-	}
-	if w.single {
-		v, err := ParseVersion(string(t))
-		if err != nil {
-			return nil, err
-		}
-		return map[ring.PartitionID]route.Position{w.first: route.Position(v)}, nil
-	}
-	b, err := base64.RawURLEncoding.DecodeString(string(t))
-	if err != nil || len(b) == 0 || b[0] != tokenFormat {
-		return nil, errors.New("no token of a watch of many keys")
-	}
-	b = b[1:]
-	number := func() (n uint64) {
-		var size int
-		if n, size = binary.Uvarint(b); size <= 0 {
-			err = errors.New("a token that is cut short")
-			b = nil
-			return 0
-		}
-		b = b[size:]
-		return n
-	}
-	if n := number(); n != uint64(w.partitions) && err == nil {
-		return nil, fmt.Errorf("a token of another cluster: of %d partitions, not %d", n, w.partitions)
-	}
-	at := make(map[ring.PartitionID]route.Position)
-	for p := range w.partitions {
-		at[ring.PartitionID(p)] = route.Position{Term: number(), Seq: number()}
-	}
-	if err == nil && len(b) > 0 {
-		err = errors.New("a token with something behind it")
-	}
-	return at, err
+	return Token(w.watch.Token())
 }
 
 // ParseVersion reads what Version.String wrote.
-func ParseVersion(s string) (v Version, err error) {
-	term, seq, ok := strings.Cut(s, ".")
-	if ok {
-		v.Term, err = strconv.ParseUint(term, 10, 64)
-	}
-	if ok && err == nil {
-		v.Seq, err = strconv.ParseUint(seq, 10, 64)
-	}
-	if !ok || err != nil {
-		return Version{}, errors.New("no version, which is TERM.SEQ")
-	}
-	return v, nil
+func ParseVersion(s string) (Version, error) {
+	p, err := route.ParsePosition(s)
+	return Version(p), err
 }

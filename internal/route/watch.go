@@ -63,6 +63,9 @@ type Watch struct {
 	some  chan struct{} // capacity 1: there is something to take
 	begun chan struct{} // closed when all parts have begun
 
+	partitions int                           // of the cluster
+	took       map[ring.PartitionID]Position // of the goroutine that calls Next
+
 	mu struct {
 		sync.Mutex
 		parts   []*watchPart
@@ -80,6 +83,7 @@ type watchPart struct {
 	id     ring.PartitionID
 	at     Position // it was told all up to here
 	from   bool     // at counts; else it begins now
+	began  Position // the first that it was told
 	begun  bool
 	asking bool // a server is being asked
 
@@ -94,19 +98,18 @@ type watchPart struct {
 func (c *Client) Watch(ctx context.Context, name string, spec WatchSpec) (*Watch, error) {
 	run, stop := context.WithCancel(c.running)
 	w := &Watch{c: c, name: name, spec: spec, ctx: run, stop: stop,
-		stir: make(chan struct{}, 1), some: make(chan struct{}, 1), begun: make(chan struct{})}
-	partitions := len(c.View().Partitions)
+		stir: make(chan struct{}, 1), some: make(chan struct{}, 1), begun: make(chan struct{}), partitions: len(c.View().Partitions)}
 	add := func(p ring.PartitionID) {
 		part := &watchPart{w: w, id: p, pause: watchPauseMin}
 		part.at, part.from = spec.From[p], hasPosition(spec.From, p)
 		w.mu.parts = append(w.mu.parts, part)
 	}
 	if spec.Prefix {
-		for p := range partitions {
+		for p := range w.partitions {
 			add(ring.PartitionID(p))
 		}
 	} else {
-		add(ring.PartitionOf(spec.Slot, partitions))
+		add(ring.PartitionOf(spec.Slot, w.partitions))
 	}
 	w.mu.pending = len(w.mu.parts)
 	c.ended.Go(w.run)
@@ -114,7 +117,19 @@ func (c *Client) Watch(ctx context.Context, name string, spec WatchSpec) (*Watch
 		w.Close()
 		return nil, err
 	}
+	w.took = w.beginnings()
 	return w, nil
+}
+
+// beginnings are where the parts have begun.
+func (w *Watch) beginnings() map[ring.PartitionID]Position {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := make(map[ring.PartitionID]Position, len(w.mu.parts))
+	for _, p := range w.mu.parts {
+		at[p.id] = p.began
+	}
+	return at
 }
 
 func hasPosition(from map[ring.PartitionID]Position, p ring.PartitionID) bool {
@@ -398,7 +413,7 @@ func (p *watchPart) hear(t *wire.Told) {
 	}
 	p.at, p.from, p.pause = Position{t.Term, t.Seq}, true, watchPauseMin
 	if !p.begun {
-		p.begun = true
+		p.begun, p.began = true, p.at
 		if w.mu.pending--; w.mu.pending == 0 {
 			close(w.begun)
 		}
