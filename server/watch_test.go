@@ -14,13 +14,13 @@ import (
 
 // watching is a connection on which a server tells of changes.
 type watching struct {
-	t  *testing.T
+	t  testing.TB
 	nc net.Conn
 	r  *wire.Reader
 }
 
-// watches opens a connection to a server; what is told must be read by told.
-func watches(t *testing.T, s *Server) *watching {
+// watchesOf opens a connection to a server; what is told must be read by told.
+func watchesOf(t testing.TB, s *Server) *watching {
 	t.Helper()
 	nc, err := net.Dial("tcp", s.Addr())
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *cluster) watched() (n int) {
 func TestWatchCommands(t *testing.T) {
 	c := startCluster(t, 3, 4, 2)
 	s := c.primaryOf(partitionOf("a"))
-	w := watches(t, s)
+	w := watchesOf(t, s)
 	w.watch(wire.WatchRequest{ID: 1, Partition: partitionOf("a"), Now: true, Space: wire.UserSpace, Slot: ring.SlotOf("a"), Name: []byte("a"), Values: true})
 	if v := w.reply(); string(v.Bytes) != "OK" {
 		t.Fatalf("answered %+v", v)
@@ -149,7 +149,7 @@ func TestWatchElsewhere(t *testing.T) {
 		if s == c.primaryOf(partitionOf("a")) {
 			continue
 		}
-		w := watches(t, s)
+		w := watchesOf(t, s)
 		w.watch(wire.WatchRequest{ID: 1, Partition: partitionOf("a"), Now: true, Space: wire.UserSpace, Prefix: true})
 		w.reply()
 		if got := w.told(); got.Kind != wire.TellEnded || got.Why != wire.WhyMoved || got.Epoch == 0 {
@@ -163,7 +163,7 @@ func TestWatchElsewhere(t *testing.T) {
 func TestWatchUnread(t *testing.T) {
 	c := startCluster(t, 3, 4, 2)
 	s := c.primaryOf(partitionOf("a"))
-	w := watches(t, s)
+	w := watchesOf(t, s)
 	if err := w.nc.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
