@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -162,4 +163,27 @@ func (w *Watch) Token() Token {
 func ParseVersion(s string) (Version, error) {
 	p, err := route.ParsePosition(s)
 	return Version(p), err
+}
+
+// Await waits until a key has another version than one that was read, and returns what it
+// has then, as Get does: ErrNotFound where it was deleted. The zero Version stands for an
+// absent key. The waiting is done at the servers.
+func (c *Client) Await(ctx context.Context, key string, after Version) (Value, error) {
+	w, err := c.Watch(ctx, key, WatchOptions{})
+	if err != nil {
+		return Value{}, err
+	}
+	defer w.Close()
+	for {
+		value, err := c.Get(ctx, key) // what comes after this is told
+		if err == nil && value.Version != after || errors.Is(err, ErrNotFound) && after != (Version{}) {
+			return value, err
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return Value{}, err
+		}
+		if _, err := w.Next(ctx); err != nil {
+			return Value{}, route.Failed(ctx, fmt.Sprintf("await %q", key), err)
+		}
+	}
 }

@@ -79,3 +79,14 @@ func ExampleTokenOf() {
 	fmt.Printf("%v %s %v %v\n", event.Change, event.Value, value.Version == version, err)
 	// Output: set b true <nil>
 }
+
+// Waiting for the next state of a key.
+func ExampleClient_Await() {
+	ctx, c := connect()
+	defer c.Close()
+	version, _ := c.Set(ctx, "light", []byte("red"), client.Always())
+	go func() { _, _ = c.Set(ctx, "light", []byte("green"), client.Always()) }() // somebody else
+	value, err := c.Await(ctx, "light", version)
+	fmt.Printf("%s %v\n", value.Bytes, err)
+	// Output: green <nil>
+}

@@ -155,3 +155,44 @@ func TestWatchRefuses(t *testing.T) {
 		t.Error("an event after the end of the context")
 	}
 }
+
+// TestAwait: each kind of next state is waited for, and a state that is there already is not.
+func TestAwait(t *testing.T) {
+	ctx, c := connect()
+	defer c.Close()
+	type result struct {
+		value client.Value
+		err   error
+	}
+	await := func(after client.Version) <-chan result {
+		got := make(chan result, 1)
+		go func() {
+			v, err := c.Await(ctx, "awaited", after)
+			got <- result{v, err}
+		}()
+		return got
+	}
+	created := await(client.Version{})
+	version, err := c.Set(ctx, "awaited", []byte("1"), client.Always())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := <-created; r.err != nil || r.value.Version != version {
+		t.Errorf("created: %+v", r)
+	}
+	if r := <-await(client.Version{Term: 1, Seq: 1}); r.err != nil || r.value.Version != version {
+		t.Errorf("there already: %+v", r)
+	}
+	deleted := await(version)
+	if err := c.Delete(ctx, "awaited", client.Always()); err != nil {
+		t.Fatal(err)
+	}
+	if r := <-deleted; !errors.Is(r.err, client.ErrNotFound) {
+		t.Errorf("deleted: %+v", r)
+	}
+	ended, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.Await(ended, "awaited", client.Version{}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("in vain: %v", err)
+	}
+}
