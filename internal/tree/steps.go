@@ -280,11 +280,11 @@ func ListPage(ask Ask, dir string, cursor []byte, limit int) (nodes []wire.TreeN
 			return nil, nil, err
 		case p.Code == wire.TreeOK:
 			return p.Nodes, p.Cursor, nil
-		case p.Code == wire.TreeClosed:
+		case p.Code == wire.TreeClosed || p.Code == wire.TreeNotOpen:
 			if err := help(ask, dir); err != nil {
 				return nil, nil, err
 			}
-		case p.Code != wire.TreeNoDirectory && p.Code != wire.TreeNotOpen:
+		case p.Code != wire.TreeNoDirectory:
 			return nil, nil, errorOf(p.Code)
 		}
 		n, err := Get(ask, dir)
