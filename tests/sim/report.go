@@ -34,6 +34,7 @@ type Result struct {
 // Run plays one seed.
 func Run(seed uint64, opt Options) (res Result) {
 	w := newWorld(seed, opt)
+	defer w.tree.fell()
 	defer func() {
 		if r := recover(); r != nil {
 			if v, ok := r.(invariant.Violation); ok {
@@ -51,6 +52,9 @@ func Run(seed uint64, opt Options) (res Result) {
 		return w.result("the last reads were not answered")
 	}
 	if v := w.lockHead.checkHistory(); v != "" {
+		return w.result(v)
+	}
+	if v := w.checkTree(); v != "" {
 		return w.result(v)
 	}
 	return w.result(w.checkHistory())
