@@ -134,7 +134,7 @@ type arrival struct {
 func (w *world) checkRead(s *server, p ring.PartitionID, in *input, a *replica.Answer, came arrival) {
 	twice := dup(string(a.Value))
 	invariant.Check(twice == "" || in.step != nil, "I7", "key %s: %s twice in %q", in.key, twice, a.Value)
-	if a.Status != replica.StatusOK && a.Status != replica.StatusNotFound {
+	if a.Status != replica.StatusOK && a.Status != replica.StatusNotFound || a.Length == byTheLog {
 		return
 	}
 	term := s.lanes[int(p)%lanes].core.Inspect(p).Term

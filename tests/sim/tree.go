@@ -364,6 +364,10 @@ func (in *input) fillStep(r *replica.Request) {
 	}
 }
 
+// byTheLog is the length in the answer to a list that is an entry of the log: it is committed,
+// and needs no lease.
+const byTheLog = -1
+
 // list reads a page of a directory, as a server does: on the spot, or at the head of the log.
 func (l *lane) list(p ring.PartitionID, token uint64, q *wire.TreeRequest) {
 	w := l.s.w
@@ -394,9 +398,9 @@ func (l *lane) list(p ring.PartitionID, token uint64, q *wire.TreeRequest) {
 			return
 		}
 		l.s.asks[token] = func(a replica.Answer) {
-			if a.Status == replica.StatusOK { // its entry is committed: the term stood
+			if a.Status == replica.StatusOK {
 				w.count("lists by the log")
-				a.Value, a.Confirmed = encoded(), true
+				a.Value, a.Length = encoded(), byTheLog
 			}
 			then(a)
 		}
