@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"testing"
 
 	"viewring/tests/harness"
@@ -25,4 +26,16 @@ func TestTree(t *testing.T) {
 		}
 	}
 	t.Logf("%-30s %8d", "directories too hard to check", counts["directories too hard to check"])
+}
+
+// TestTreeMutant is TestMutant in worlds with clients of the tree.
+func TestTreeMutant(t *testing.T) {
+	seeds := harness.EnvUint(t, "VIEWRING_SIM_MUTANT", 0)
+	if seeds == 0 {
+		t.Skip("VIEWRING_SIM_MUTANT says how many seeds to play")
+	}
+	firstViolation(seeds, Options{Walkers: 3}, func(r Result) {
+		first, _, _ := strings.Cut(r.Violation, "\n")
+		t.Fatalf("seed %d: %s", r.Seed, first)
+	})
 }
