@@ -51,6 +51,7 @@ func own(args int, run func(c *conn, args [][]byte) error) *command {
 func init() {
 	ownCommands = map[string]*command{
 		wire.CmdDo:        own(1, (*conn).runDo),
+		wire.CmdTree:      own(1, (*conn).runTree),
 		wire.CmdOnce:      {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
 		wire.CmdViewOf:    own(1, (*conn).runViewOf),
 		wire.CmdPrint:     own(1, (*conn).runPrint),

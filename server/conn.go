@@ -24,10 +24,11 @@ type call struct {
 	request   replica.Request // Key alone for a read
 	cut       replica.Cut     // of a read: which part of the value; nil: all
 	style     replyStyle
-	known     bool                         // it came by CmdOnce
-	cost      int64                        // bytes held, given back with the reply
-	write     func(*wire.Writer)           // writes the reply, where style is replyWritten
-	show      func(redis.Found) wire.Value // makes it, where style is replyFound
+	known     bool                                          // it came by CmdOnce
+	cost      int64                                         // bytes held, given back with the reply
+	write     func(*wire.Writer)                            // writes the reply, where style is replyWritten
+	show      func(redis.Found) wire.Value                  // makes it, where style is replyFound
+	tree      func(*replica.Answer) (wire.TreeReply, error) // likewise, where style is replyTree
 
 	told chan<- struct{}     // gets one when the call is complete; nil: nobody waits for it apart
 	look func(*replica.Core) // all that is done, on the lane

@@ -25,6 +25,7 @@ const (
 	replyCount                     // how many keys there were: 0 or 1
 	replyNumber                    // Answer.Number
 	replyBatch                     // not at all: its commands' are
+	replyTree                      // by call.tree
 )
 
 // runDo is VR.DO.
@@ -148,6 +149,8 @@ func (c *conn) writeReply(w *wire.Writer, cl *call) {
 	switch cl.style {
 	case replyDo:
 		writeDoReply(w, a)
+	case replyTree:
+		c.writeTreeReply(w, cl)
 	case replyFound:
 		w.WriteValue(cl.show(redis.Found{Present: a.Status == replica.StatusOK, Value: a.Value, Length: a.Length, Expiry: a.Expiry, Now: c.s.wall}))
 	case replyOK:
@@ -218,7 +221,7 @@ func (c *conn) errorText(cl *call) string {
 	case replica.StatusCorrupt:
 		return wire.CodeCorrupt + " the stored value fails its checksum"
 	case replica.StatusTooLarge:
-		if cl.style == replyBatch {
+		if cl.style == replyBatch || cl.style == replyTree {
 			return fmt.Sprintf("%s at most %d bytes of values and %d of keys at a time", wire.CodeTooLarge, wire.ValueBytesMax, replica.BatchNamesMax)
 		}
 		return fmt.Sprintf("%s at most %d bytes of value and %d of key", wire.CodeTooLarge, wire.ValueBytesMax, wire.KeyBytesMax)
@@ -234,7 +237,7 @@ func (c *conn) errorText(cl *call) string {
 // Redis clients.
 func unservedText(cl *call, v *ring.View) string {
 	code := wire.CodeClusterDown
-	if cl.style == replyDo {
+	if cl.style == replyDo || cl.style == replyTree {
 		code = wire.CodeUnavailable
 	}
 	return code + " " + v.WhyUnserved(cl.partition)

@@ -33,6 +33,14 @@ func (a *app) separateArgs(root *cobra.Command, args []string) []string {
 	if cmd == nil {
 		return args
 	}
+	if cmd.HasSubCommands() && at+1 < len(args) {
+		for _, c := range cmd.Commands() {
+			if c.Name() == args[at+1] {
+				cmd, at = c, at+1
+				break
+			}
+		}
+	}
 	head, rest := args[:at+1:at+1], args[at+1:]
 	known := func(arg string) *pflag.Flag { return lookup(arg, cmd.Flags(), root.PersistentFlags()) }
 	var flags, words []string

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"viewring/client"
+	"viewring/client/tree"
 )
 
 // The exit codes.
@@ -91,10 +92,10 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, client.ErrUnknownOutcome), errors.Is(err, client.ErrUnreachable):
 		return exitUnknown
-	case errors.Is(err, client.ErrNotFound):
+	case errors.Is(err, client.ErrNotFound), errors.Is(err, tree.ErrNoNode), errors.Is(err, tree.ErrNoParent):
 		return exitNotFound
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies),
-		errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrCorrupt):
+		errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrCorrupt), errors.Is(err, tree.ErrContended):
 		return exitUnavailable
 	case errors.Is(err, client.ErrRefused), errors.Is(err, client.ErrTooLarge),
 		errors.Is(err, client.ErrCondition), errors.Is(err, client.ErrNotInteger):

@@ -224,14 +224,15 @@ func (id RequestID) IsZero() bool { return id.Number == 0 }
 // OpCode says what a Request does.
 type OpCode uint8
 
-// The operations. All but OpBatch are on one key.
+// The operations. All but the last two are on one key.
 const (
-	OpSet    OpCode = iota + 1 // Value; Cond
-	OpDelete                   // Cond
-	OpAppend                   // Value is added at the end; answers the new length
-	OpIncr                     // Delta is added to a decimal integer; answers the sum
-	OpExpire                   // sets Expiry of a present key, 0 takes it away; answers 1, or 0 when there was none to take away
-	OpBatch                    // Checks, then Writes, of several keys of one slot: all of them or nothing
+	OpSet      OpCode = iota + 1 // Value; Cond
+	OpDelete                     // Cond
+	OpAppend                     // Value is added at the end; answers the new length
+	OpIncr                       // Delta is added to a decimal integer; answers the sum
+	OpExpire                     // sets Expiry of a present key, 0 takes it away; answers 1, or 0 when there was none to take away
+	OpBatch                      // Checks, then Writes, of several keys of one slot: all of them or nothing
+	OpEvaluate                   // Evaluate is shown Keys of one slot, and decides what is written and answered
 )
 
 // Cond is a condition on the key's present state.
@@ -267,7 +268,7 @@ type Fence struct {
 	Token uint64
 }
 
-// Request is a client's mutation of one key, or with OpBatch of several. What it
+// Request is a client's mutation of one key, or with OpBatch and OpEvaluate of several. What it
 // refers to must not be changed before it is answered.
 type Request struct {
 	Token     uint64 // comes back in the Answer
@@ -306,6 +307,16 @@ type Request struct {
 	// keys before is committed.
 	Checks []KeyCheck
 	Writes []KeyWrite
+
+	// OpEvaluate (hole 31): Evaluate is shown what is at Keys at the head of the log. They are
+	// of one slot, Key's, and with all that it asks for at most BatchKeysMax. What it writes
+	// is bounded like an OpBatch: beyond that nothing is written, and StatusTooLarge is
+	// recorded. Frees says that it takes no room: it is not refused for want of that. Range,
+	// unless nil, is filled.
+	Keys     []Key
+	Evaluate Evaluation
+	Frees    bool
+	Range    *Range
 }
 
 // Bounds of an OpBatch.

@@ -84,7 +84,7 @@ func (l *primary) fullServer() ring.ServerID {
 
 // refuseFull refuses a request that needs room where there is none.
 func (l *primary) refuseFull(r *Request) bool {
-	if r.Op == OpDelete || r.Op == OpBatch && !slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return !w.Delete }) {
+	if r.Op == OpDelete || r.Op == OpEvaluate && r.Frees || r.Op == OpBatch && !slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return !w.Delete }) {
 		return false
 	}
 	id := l.fullServer()

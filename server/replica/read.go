@@ -103,7 +103,7 @@ func (l *primary) queues(key Key) bool {
 
 // touches reports whether a request may write a key.
 func (r *Request) touches(key Key) bool {
-	return r.Key == key || slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return w.Key == key })
+	return r.Key == key || slices.Contains(r.Keys, key) || slices.ContainsFunc(r.Writes, func(w KeyWrite) bool { return w.Key == key })
 }
 
 // start lets a read go on once nothing uncommitted lies on its key and the

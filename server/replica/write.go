@@ -13,8 +13,11 @@ import (
 // StatusUnknown.
 func (c *Core) Propose(at Instant, r Request) {
 	c.enter(at)
-	if r.Op == OpBatch {
+	switch r.Op {
+	case OpBatch:
 		r.checkKeys()
+	case OpEvaluate:
+		r.checkEvaluation(r.Keys)
 	}
 	p := c.part(r.Partition)
 	if p == nil || p.lead == nil {
@@ -76,6 +79,8 @@ func (l *primary) execute(r *Request) {
 	case !r.ID.IsZero() && l.answeredByID(r), l.refuseFull(r), l.fenced(r):
 	case r.Op == OpBatch:
 		l.executeBatch(r)
+	case r.Op == OpEvaluate:
+		l.executeEvaluation(r)
 	default:
 		l.executeOne(r)
 	}

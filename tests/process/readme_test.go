@@ -182,7 +182,8 @@ func TestReadmeCommandsExist(t *testing.T) {
 	t.Parallel()
 	h := helps{harness.NewShell(t, ""), map[string]string{}}
 	all := ""
-	for _, command := range append(h.commands(t), "bulk load", "bulk verify", "viewleaders add", "viewleaders remove") {
+	for _, command := range append(h.commands(t), "bulk load", "bulk verify", "viewleaders add", "viewleaders remove",
+		"meta create", "meta set", "meta list", "meta remove") {
 		all += h.of(command)
 	}
 	flag := regexp.MustCompile("`(--[a-z-]+)")

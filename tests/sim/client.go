@@ -9,6 +9,7 @@ import (
 
 	"viewring/internal/invariant"
 	"viewring/internal/outcome"
+	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -47,6 +48,8 @@ type client struct {
 	sleeps   time.Duration
 	token    uint64 // of the lock that it thinks it holds
 	stubborn bool   // reads alone, from who it took for the primary, whoever that is by now
+
+	walker *walker // what it does in the tree of paths, instead of anything else; nil: nothing
 }
 
 func newClient(w *world, id byte) *client {
@@ -81,6 +84,10 @@ func (c *client) next() {
 		c.w.after(c.sleeps-c.w.now, c.next)
 		return
 	}
+	if c.walker != nil {
+		c.walker.next()
+		return
+	}
 	in := input{}
 	if c.final {
 		if len(c.finals) == 0 {
@@ -93,6 +100,11 @@ func (c *client) next() {
 	} else {
 		in = c.draw(hotKeys[c.w.rng.IntN(len(hotKeys))])
 	}
+	c.begin(in)
+}
+
+// begin begins an operation, with its first try.
+func (c *client) begin(in input) {
 	c.number++
 	c.since = c.w.now
 	c.op = &record{client: int(c.id), number: c.number, in: in, call: c.w.now, done: never,
@@ -326,6 +338,10 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 			c.w.say(int(p), fmt.Sprintf("%v is asked by client %d number %d mark %d born %d: %+v", s, c.id, a.id.Number, a.mark, a.id.Born-epoch0, a.rec.in))
 		}
 		l := s.lanes[int(p)%lanes]
+		if a.rec.in.step != nil && a.rec.in.step.Op == wire.TreeList {
+			l.list(p, token, a.rec.in.step)
+			return
+		}
 		if a.rec.in.op == 0 && l.readNow(p, token, req.Key) {
 			return
 		}
@@ -347,6 +363,7 @@ func (a *attempt) request(token uint64, p ring.PartitionID) replica.Request {
 		r.Fence = replica.Fence{Lock: lockName, Token: in.token}
 	}
 	in.batch(&r)
+	in.fillStep(&r)
 	return r
 }
 
@@ -402,14 +419,16 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	switch c.known.Next(cameTo(a.Status)) {
 	case outcome.Answer:
 		c.op.note(&a, c.w.now)
-		c.shown(&a)
+		if c.walker == nil {
+			c.shown(&a)
+		}
 	case outcome.Refuse:
 		c.refused()
 		return
 	case outcome.Unknown:
 		c.w.count("refused after a try that was not answered")
 		c.tries++
-		if c.final {
+		if c.final && c.walker == nil {
 			c.finals = slices.Insert(c.finals, 0, c.op.in.key)
 		}
 		c.giveUp()
@@ -428,6 +447,12 @@ func (c *client) answered(number, try uint64, a replica.Answer) {
 	}
 	c.lost = false
 	c.tries++
+	if c.walker != nil {
+		c.w.count("steps in the tree")
+		c.later(c.op, number, c.attempt(c.op), 0.03)
+		c.w.after(c.w.between(time.Millisecond, 20*time.Millisecond), c.next)
+		return
+	}
 	if c.stubborn {
 		c.w.after(c.w.between(time.Millisecond, 100*time.Millisecond), c.next)
 		return
@@ -451,7 +476,7 @@ func (c *client) refused() {
 	if c.w.sequenced[name] {
 		c.w.violated("outcome", "client %d number %d is told that nothing was done, its entry is in a log", name.client, name.number)
 	}
-	if c.final {
+	if c.final && c.walker == nil {
 		c.finals = slices.Insert(c.finals, 0, c.op.in.key) // once there is room, or its clock is where another one's was
 	}
 	c.w.after(c.w.between(time.Millisecond, c.w.thinkMax()), c.next)

@@ -53,7 +53,7 @@ func (w *world) converge() {
 }
 
 func (w *world) awaitFinal(c *client) {
-	if len(c.finals) == 0 && c.op.done != never && w.watching.behind() == nil {
+	if len(c.finals) == 0 && c.op.done != never && w.watching.behind() == nil && w.walkedThrough() {
 		w.queue.clear()
 		return
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/anishathalye/porcupine"
 
+	"viewring/internal/wire"
 	"viewring/server/replica"
 )
 
@@ -27,6 +28,8 @@ type input struct {
 
 	checks []keyCheck // of a batch
 	writes []keyWrite
+
+	step *wire.TreeRequest // in the tree of paths; nil: none
 }
 
 type output struct {
@@ -310,7 +313,7 @@ func (w *world) checkHistory() string {
 		if name := (requestName{byte(r.client), r.number}); r.refused && w.sequenced[name] {
 			return fmt.Sprintf("client %d number %d was told that nothing was done, its entry is in a log", name.client, name.number)
 		}
-		if r.refused {
+		if r.refused || r.in.step != nil {
 			continue
 		}
 		if r.done == never && (r.in.op == 0 || !w.sequenced[requestName{byte(r.client), r.number}]) {

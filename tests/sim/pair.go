@@ -74,6 +74,9 @@ func (in *input) batch(r *replica.Request) {
 
 // takesSpace reports whether an operation may be refused where there is no space.
 func (in *input) takesSpace() bool {
+	if in.step != nil {
+		return in.op != 0 && !frees(in.step)
+	}
 	if in.op == replica.OpBatch {
 		return slices.ContainsFunc(in.writes, func(wr keyWrite) bool { return !wr.remove })
 	}

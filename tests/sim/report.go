@@ -34,6 +34,7 @@ type Result struct {
 // Run plays one seed.
 func Run(seed uint64, opt Options) (res Result) {
 	w := newWorld(seed, opt)
+	defer w.tree.fell()
 	defer func() {
 		if r := recover(); r != nil {
 			if v, ok := r.(invariant.Violation); ok {
@@ -56,6 +57,9 @@ func Run(seed uint64, opt Options) (res Result) {
 		return w.result(v)
 	}
 	if v := w.watching.check(); v != "" {
+		return w.result(v)
+	}
+	if v := w.checkTree(); v != "" {
 		return w.result(v)
 	}
 	return w.result(w.checkHistory())

@@ -39,6 +39,9 @@ type Options struct {
 	Ruin     bool
 	Recovery RecoveryBug // how the view leader is recovered when it has lost its data
 
+	// Walkers are the clients of the tree of paths; 0: the seed decides.
+	Walkers int
+
 	// Lockers are the clients of locks; 0: few.
 	Lockers int
 	Rule    sessionRule
@@ -100,6 +103,7 @@ type world struct {
 	acked      []replica.Version // by partition: the last acknowledged write
 	agreed     []uint64          // by partition: the highest seq that was seen committed by enough copies
 	history    []*record
+	tree       forest
 	sequenced  map[requestName]bool // requests that reached a log
 	arrived    map[requestName]int  // how often a server was asked
 	trace      uint64               // hash of everything that happened
@@ -253,6 +257,7 @@ func (w *world) schedule() {
 		w.clients = append(w.clients, c)
 		w.after(w.between(0, 100*time.Millisecond), c.next)
 	}
+	w.plantTree()
 	for range faultsMin + w.rng.IntN(10) {
 		w.after(time.Duration(w.rng.Int64N(int64(quietAt-time.Second))), w.fault)
 	}

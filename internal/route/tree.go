@@ -1,0 +1,45 @@
+package route
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"viewring/internal/outcome"
+	"viewring/internal/tree"
+	"viewring/internal/wire"
+	"viewring/ring"
+)
+
+// Tree carries out one step in the tree of paths, as Do does a request: q goes to the primary
+// of its directory's slot, and with a request id if it changes something.
+func (c *Client) Tree(ctx context.Context, name string, q *wire.TreeRequest) (wire.TreeReply, error) {
+	size := len(q.Dir)
+	for i := range q.Items {
+		size += len(q.Items[i].Name) + len(q.Items[i].Value)
+	}
+	mutation := q.Op.Mutates()
+	op := &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(size)}
+	op.slot = ring.SlotOf(cmp.Or(q.Dir, tree.Root))
+	if mutation {
+		q.Client = c.id
+		q.Number, q.Mark, q.Born = c.marks.begin(op.began.UnixMilli())
+		defer c.marks.end(q.Number)
+	}
+	payload := wire.AppendTreeRequest(make([]byte, 0, size+64), q)
+	var reply wire.TreeReply
+	op.ask = func(ctx context.Context, conn *wire.Conn) error {
+		value, err := conn.Do(ctx, []byte(wire.CmdTree), payload)
+		if err != nil {
+			return err
+		}
+		if reply, err = wire.DecodeTreeReply(value.Bytes); err != nil {
+			return fmt.Errorf("%s: %w", conn.Addr(), err)
+		}
+		return nil
+	}
+	err := c.tryUntilDone(ctx, op)
+	c.counted(op, err)
+	return reply, err
+}

@@ -1,0 +1,230 @@
+package replica
+
+import (
+	"slices"
+
+	"viewring/internal/invariant"
+	"viewring/ring"
+)
+
+// Outcome is what an Evaluation comes to.
+type Outcome struct {
+	// More are further keys of the slot that it has to see: it is called again with their
+	// items behind the others'. The rest of the Outcome does not count then.
+	More []Key
+
+	// Writes are all made, as one entry with one version, or none. No key is written twice,
+	// each was shown, and Expiry and TTL are 0: what it writes stays.
+	Writes []KeyWrite
+
+	// Answer is recorded with the request id: Status, up to StatusFenced, Version, Number.
+	Answer Answer
+}
+
+// Evaluation decides an OpEvaluate: found are the items at Keys and at all More, in their
+// order, the zero Item for an absent key; version is what its writes will have, and now the
+// primary's wall clock, unix milliseconds. It is called at the head of the log, perhaps
+// more than once, and must depend on nothing but its arguments.
+type Evaluation func(found []Item, version Version, now int64) Outcome
+
+// Range is a page of the items whose keys begin with Prefix, in the order of scans. An
+// OpEvaluate may carry one: it is filled where the operation is evaluated, and counts once
+// that is answered with StatusOK.
+type Range struct {
+	Prefix   Key    // slot, space and how the names begin
+	From     Cursor // where the page begins
+	ItemsMax int    // items that are told
+	KeysMax  int    // keys that are looked at, also those of other prefixes that lie between
+	BytesMax int    // bytes of items after which the page ends
+
+	Items []RangeItem
+	Next  Cursor // where the next page begins, if there is More
+	More  bool
+}
+
+// RangeItem is an item of a Range. Its value aliases what the storage returned.
+type RangeItem struct {
+	Key  Key
+	Item Item
+}
+
+// checkEvaluation checks what whoever makes an OpEvaluate must see to.
+func (r *Request) checkEvaluation(keys []Key) {
+	invariant.Check(len(keys) <= BatchKeysMax, "H31", "an evaluation of %d keys", len(keys))
+	for _, k := range keys {
+		invariant.Check(k.Slot() == r.Key.Slot(), "H31", "an evaluation of slots %d and %d", r.Key.Slot(), k.Slot())
+	}
+}
+
+// executeEvaluation decides an OpEvaluate at the head of the log (hole 31): what it is shown
+// is what its own entry follows, so nothing can come between its look and its writes.
+func (l *primary) executeEvaluation(r *Request) {
+	keys := slices.Clone(r.Keys)
+	var found []Item
+	for {
+		var ok bool
+		if found, ok = l.found(found, keys, r); !ok {
+			return // from the start again when it can be read
+		}
+		version := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
+		out := r.Evaluate(slices.Clone(found), version, l.core.now.Wall)
+		if len(out.More) > 0 {
+			keys = append(keys, out.More...)
+			r.checkEvaluation(keys)
+			continue
+		}
+		if r.Range != nil && !l.fillRange(r) {
+			return
+		}
+		writes, tooLarge := l.evaluated(out.Writes, keys, found, version)
+		if tooLarge {
+			out.Answer = Answer{Status: StatusTooLarge}
+		}
+		l.conclude(r, writes, out.Answer, version)
+		return
+	}
+}
+
+// found reads the keys that are not in found yet; what is expired goes first, an entry each.
+// It is false when one of them can't be read: the request waits for that.
+func (l *primary) found(found []Item, keys []Key, r *Request) ([]Item, bool) {
+	for _, key := range keys[len(found):] {
+		it, ok := l.present(key, r)
+		if !ok {
+			return nil, false
+		}
+		found = append(found, it)
+	}
+	for i, key := range keys {
+		found[i] = l.live(key, found[i])
+	}
+	return found, true
+}
+
+// evaluated makes the writes of an entry of what an evaluation wants written.
+func (l *primary) evaluated(wanted []KeyWrite, keys []Key, found []Item, version Version) (writes []Write, tooLarge bool) {
+	names, values := 0, 0
+	for i := range wanted {
+		w := &wanted[i]
+		at := slices.Index(keys, w.Key)
+		invariant.Check(at >= 0 && w.Expiry == 0 && w.TTL == 0, "H31", "an evaluation writes %v, which it has not seen, or which goes", w.Key)
+		invariant.Check(!slices.ContainsFunc(wanted[:i], func(o KeyWrite) bool { return o.Key == w.Key }), "H31", "an evaluation writes %v twice", w.Key)
+		names, values = names+len(w.Key), values+len(w.Value)
+		old := &found[at]
+		if w.Delete && old.Version.IsZero() {
+			continue
+		}
+		out := Write{Key: w.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
+		if !w.Delete {
+			out.Item = AppendItem(make([]byte, 0, len(w.Value)+40), w.Key, Item{Version: version, Kind: KindValue, Value: w.Value})
+		}
+		writes = append(writes, out)
+	}
+	if names > BatchNamesMax || values > l.core.cfg.ValueBytesMax {
+		return nil, true
+	}
+	return writes, false
+}
+
+// fillRange reads the range of a request at the head of the log; false when it can't.
+func (l *primary) fillRange(r *Request) bool {
+	bad, err := l.part.readRange(r.Range)
+	switch {
+	case bad != "":
+		l.part.repairer.await(bad, queued{since: l.core.now.Mono, write: r})
+	case isCorrupt(err):
+		l.part.spoil(damaged)
+		l.core.answer(Answer{Token: r.Token, Status: StatusCorrupt})
+	case err != nil:
+		l.core.fail("read range", err)
+	default:
+		return true
+	}
+	return false
+}
+
+// readRange fills a range as it is at the head of the log: what is stored, with what the
+// batch being filled does to it. bad is a key whose item can't be read.
+func (p *part) readRange(g *Range) (bad Key, err error) {
+	start := PlaceOf(g.Prefix.Slot(), g.Prefix.Space())
+	if g.From.Place < start {
+		g.From = Cursor{Place: start}
+	}
+	g.Items, g.More, g.Next = nil, false, g.From
+	newer := p.newer(g)
+	looked, bytes := 0, 0
+	take := func(key Key, stored []byte) bool {
+		if looked >= g.KeysMax || bytes >= g.BytesMax || len(g.Items) >= g.ItemsMax {
+			g.More = true
+			return false
+		}
+		looked, bytes, g.Next = looked+1, bytes+len(key)+len(stored), After(key)
+		if stored == nil || len(key) < len(g.Prefix) || key[:len(g.Prefix)] != g.Prefix {
+			return true
+		}
+		it, err := DecodeItem(key, stored)
+		if err != nil {
+			bad = key
+			return false
+		}
+		g.Items = append(g.Items, RangeItem{key, it})
+		return true
+	}
+	going := true
+	err = p.core.st.Scan(p.id, g.From, func(key Key, stored []byte) bool {
+		for going && len(newer) > 0 && ComparePlaces(newer[0], key) <= 0 {
+			if newer[0] == key {
+				stored = p.core.overlay[itemID{p.id, key}]
+			} else {
+				going = take(newer[0], p.core.overlay[itemID{p.id, newer[0]}])
+			}
+			newer = newer[1:]
+		}
+		if !going || key.Slot() != g.Prefix.Slot() || key.Space() != g.Prefix.Space() {
+			return false
+		}
+		going = take(key, stored)
+		return going
+	})
+	for ; err == nil && going && len(newer) > 0; newer = newer[1:] {
+		going = take(newer[0], p.core.overlay[itemID{p.id, newer[0]}])
+	}
+	return bad, err
+}
+
+// newer lists the keys of a range that the batch being filled writes, in the order of scans.
+func (p *part) newer(g *Range) (keys []Key) {
+	for id := range p.core.overlay {
+		k := id.key
+		if id.p == p.id && len(k) >= len(g.Prefix) && k[:len(g.Prefix)] == g.Prefix && g.From.Before(k) {
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, ComparePlaces)
+	return keys
+}
+
+// ReadRange fills a range, and reads keys as ReadAll does, at one moment, where all of it can
+// be answered at once. When it is not ok nothing is known, and an OpEvaluate that writes
+// nothing tells.
+func (c *Core) ReadRange(at Instant, id ring.PartitionID, keys []Key, g *Range) (items []Item, ok bool) {
+	items, ok = c.ReadAll(at, id, keys)
+	if !ok {
+		return nil, false
+	}
+	p := c.part(id)
+	for key := range p.lead.pending {
+		if len(key) >= len(g.Prefix) && key[:len(g.Prefix)] == g.Prefix {
+			return nil, false
+		}
+	}
+	if bad, err := p.readRange(g); bad != "" || err != nil {
+		return nil, false
+	}
+	for i := range g.Items {
+		if it := &g.Items[i].Item; it.Version.Seq > p.commit || c.expired(it) {
+			return nil, false
+		}
+	}
+	return items, true
+}

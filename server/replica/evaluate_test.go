@@ -1,0 +1,193 @@
+package replica
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"viewring/internal/invariant"
+)
+
+// counted is an evaluation that takes the next number from the key "next", and writes what it
+// gets to the key "taken" and that number, of which it asks to be shown the key.
+func counted(value string) Request {
+	keys := []Key{name("next"), name("other")}
+	return Request{Op: OpEvaluate, Key: keys[0], Keys: keys, Evaluate: func(found []Item, version Version, _ int64) Outcome {
+		taken := name(fmt.Sprint("taken", len(found[0].Value)))
+		if len(found) == len(keys) {
+			return Outcome{More: []Key{taken}}
+		}
+		if !found[2].Version.IsZero() {
+			return Outcome{Answer: Answer{Status: StatusCondFailed, Version: found[2].Version, Number: -1}}
+		}
+		return Outcome{Writes: []KeyWrite{{Key: taken, Value: []byte(value)}, {Key: keys[0], Value: append(found[0].Value[:len(found[0].Value):len(found[0].Value)], '|')}, {Key: keys[1], Delete: true}},
+			Answer: Answer{Status: StatusOK, Version: version, Number: int64(len(found[0].Value))}}
+	}}
+}
+
+// TestH31: an evaluation sees what is not committed yet, and what it writes is one entry.
+func TestH31(t *testing.T) {
+	holds(t, func() bool {
+		r := acting(t, 2, 2)
+		r.set(1, "other", "1")
+		r.drop = lost(MsgAck)
+		one, two := r.write(1, counted("a")), r.write(1, counted("b"))
+		r.run()
+		if len(r.got) > 1 {
+			t.Fatalf("answered before the commit: %+v", r.got)
+		}
+		r.drop = nil
+		r.pass(time.Second)
+		if a, b := r.answered(one), r.answered(two); a.Number != 0 || b.Number != 1 || b.Version.Seq != a.Version.Seq+1 {
+			t.Fatalf("%+v, %+v", a, b)
+		}
+		v := r.answered(two).Version
+		for id := 1; id <= 2; id++ {
+			if r.versionAt(id, "taken1") != v || r.versionAt(id, "next") != v || !r.versionAt(id, "other").IsZero() {
+				return false
+			}
+		}
+		r.change(actingAre(2, 1))
+		r.pass(2 * r.view.LeaseTTL)
+		return r.get(2, "taken0") == "a" && r.get(2, "taken1") == "b" && r.get(2, "next") == "||"
+	})
+}
+
+// TestH31Retry: the answer is recorded, whatever it is, and a retry evaluates nothing.
+func TestH31Retry(t *testing.T) {
+	r := acting(t, 2, 2)
+	ok := counted("a")
+	ok.ID = RequestID{Client: [16]byte{1}, Number: 1, Born: r.wall}
+	first := r.do(1, ok)
+	r.set(1, "taken1", "there")
+	no := counted("b")
+	no.ID = RequestID{Client: [16]byte{1}, Number: 2, Born: r.wall}
+	failed := r.do(1, no)
+	r.do(1, Request{Op: OpDelete, Key: name("taken1")})
+	r.change(actingAre(2, 1))
+	r.pass(2 * r.view.LeaseTTL)
+	if again := r.do(2, ok); first.Status != StatusOK || again.Version != first.Version || again.Number != first.Number {
+		t.Errorf("first %+v, again %+v", first, again)
+	}
+	if again := r.do(2, no); failed.Status != StatusCondFailed || again.Status != StatusCondFailed || again.Version != failed.Version || again.Number != -1 {
+		t.Errorf("first %+v, again %+v", failed, again)
+	}
+}
+
+// TestH31Repaired: an evaluation waits for each key that cannot be read, also of those that it
+// asks for, and a range for what lies in it.
+func TestH31Repaired(t *testing.T) {
+	r := acting(t, 3, 2)
+	r.do(1, batchOf("next", "|", "taken1", "there", "taken2", "there"))
+	r.host(1).spoilKey("next")
+	r.host(1).spoilKey("taken1")
+	if a := r.do(1, counted("a")); a.Status != StatusCondFailed || a.Number != -1 {
+		t.Errorf("%+v", a)
+	}
+	r.host(1).spoilKey("taken2")
+	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000}
+	if a := r.do(1, ranged(g)); a.Status != StatusOK || len(g.Items) != 2 {
+		t.Errorf("%+v, %+v", a, g)
+	}
+	r.wantStored("taken2", "there")
+}
+
+// ranged is an evaluation that writes nothing, and fills a range.
+func ranged(g *Range) Request {
+	return Request{Op: OpEvaluate, Key: name("next"), Keys: []Key{name("next")}, Frees: true, Range: g,
+		Evaluate: func([]Item, Version, int64) Outcome { return Outcome{Answer: Answer{Status: StatusOK}} }}
+}
+
+// TestH31Range: a range is the state at the head of the log, also of what no batch has brought
+// to the store, page by page; on the spot it is read only where nothing is under way.
+func TestH31Range(t *testing.T) {
+	r := acting(t, 2, 2)
+	want := map[string]string{}
+	for i := range 20 {
+		key := fmt.Sprint("in/", i)
+		r.set(1, key, "old")
+		r.set(1, fmt.Sprint("out/", i), "x")
+		want[key] = "old"
+	}
+	h := r.host(1)
+	spot := func() (*Range, bool) {
+		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20}
+		_, ok := h.core.ReadRange(h.at(), 0, []Key{name("in/0")}, g)
+		return g, ok
+	}
+	if g, ok := spot(); !ok || len(g.Items) != 20 || g.More {
+		t.Errorf("on the spot: %v, %d items", ok, len(g.Items))
+	}
+	for _, pairs := range [][]string{{"in/4", "-"}, {"in/3", "new"}, {"in/new", "new"}, {"out/new", "x"}} {
+		r.write(1, batchOf(pairs...))
+		if _, ok := spot(); ok {
+			t.Errorf("read on the spot while %v is under way", pairs)
+		}
+	}
+	want["in/3"], want["in/new"] = "new", "new"
+	delete(want, "in/4")
+	got, pages := map[string]string{}, 0
+	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20}); ; g.From = g.Next {
+		token := r.write(1, ranged(g))
+		for _, it := range g.Items {
+			if _, twice := got[it.Key.Name()]; twice {
+				t.Errorf("%s twice", it.Key.Name())
+			}
+			got[it.Key.Name()] = string(it.Item.Value)
+		}
+		if pages++; pages == 1 {
+			if _, early := r.got[token]; early {
+				t.Error("answered before the commit")
+			}
+		}
+		if !g.More {
+			break
+		}
+	}
+	if fmt.Sprint(got) != fmt.Sprint(want) || pages < 7 {
+		t.Errorf("%d pages: %v, want %v", pages, got, want)
+	}
+	r.run()
+}
+
+// TestH31Limits: what is too large is not written, and recorded; a full server takes what
+// frees; what the server in front must see to is checked.
+func TestH31Limits(t *testing.T) {
+	r := acting(t, 2, 2) // values up to 1 KiB
+	big := counted(strings.Repeat("x", 1<<10))
+	big.ID = RequestID{Client: [16]byte{1}, Number: 1, Born: r.wall}
+	if a := r.do(1, big); a.Status != StatusTooLarge || r.get(1, "next") != "" {
+		t.Errorf("%+v", a)
+	}
+	for _, h := range r.hosts {
+		h.core.SetFull(h.at(), true)
+	}
+	r.mono += 2 * fullPatience
+	r.pings()
+	if a := r.do(1, counted("a")); a.Status != StatusFull {
+		t.Errorf("full: %+v", a)
+	}
+	frees := counted("a")
+	frees.Frees = true
+	if a := r.do(1, frees); a.Status != StatusOK {
+		t.Errorf("full, frees: %+v", a)
+	}
+	other, unseen, twice := counted("a"), counted("a"), counted("a")
+	other.Keys = []Key{MakeKey(2, SpaceUser, "a")}
+	unseen.Evaluate = func([]Item, Version, int64) Outcome { return Outcome{Writes: []KeyWrite{{Key: name("unseen")}}} }
+	twice.Evaluate = func([]Item, Version, int64) Outcome {
+		return Outcome{Writes: []KeyWrite{{Key: name("next")}, {Key: name("next")}}}
+	}
+	for _, bad := range []Request{other, unseen, twice} {
+		bad.Frees = true
+		func() {
+			defer func() {
+				if _, ok := recover().(invariant.Violation); !ok {
+					t.Errorf("taken: %v", bad.Keys)
+				}
+			}()
+			r.write(1, bad)
+		}()
+	}
+}

@@ -1,0 +1,158 @@
+package tree
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"viewring/internal/tree"
+	"viewring/internal/wire"
+)
+
+// world is a memory that a test asks step by step.
+type world struct {
+	*memory
+	t *testing.T
+}
+
+// does carries out a step that must come to code.
+func (w world) does(code wire.TreeCode, q wire.TreeRequest) wire.TreeReply {
+	w.t.Helper()
+	p, err := w.do1(&q)
+	if err != nil || p.Code != code {
+		w.t.Fatalf("step %d of %q comes to %d, want %d: %v", q.Op, q.Dir, p.Code, code, err)
+	}
+	return p
+}
+
+func node(kind wire.TreeItemKind, name, value string) wire.TreeItem {
+	return wire.TreeItem{Kind: kind, Name: name, Value: []byte(value), DataVersion: -1}
+}
+
+func (w world) change(code wire.TreeCode, dir string, items ...wire.TreeItem) wire.TreeReply {
+	w.t.Helper()
+	return w.does(code, wire.TreeRequest{Op: wire.TreeChange, Dir: dir, Items: items})
+}
+
+// directory creates a node and lets children in.
+func (w world) directory(dir, name string) (id, birth wire.TreeVersion) {
+	w.t.Helper()
+	id = w.change(wire.TreeOK, dir, node(wire.TreeCreate, name, "")).Version
+	path := tree.Join(dir, name)
+	birth = w.does(wire.TreeOK, wire.TreeRequest{Op: wire.TreePrepare, Dir: path, Items: []wire.TreeItem{{ID: id}}}).Version
+	w.does(wire.TreeOK, wire.TreeRequest{Op: wire.TreeMark, Dir: dir, Items: []wire.TreeItem{{Name: name, ID: id}}})
+	w.does(wire.TreeOK, wire.TreeRequest{Op: wire.TreeActivate, Dir: path, Nonce: birth})
+	return id, birth
+}
+
+// TestSteps: each step refuses what is not about it any more.
+func TestSteps(t *testing.T) {
+	about := func(op wire.TreeOp, dir string, it wire.TreeItem) wire.TreeRequest {
+		return wire.TreeRequest{Op: op, Dir: dir, Items: []wire.TreeItem{it}}
+	}
+	with := func(op wire.TreeOp, dir string, nonce wire.TreeVersion) wire.TreeRequest {
+		return wire.TreeRequest{Op: op, Dir: dir, Nonce: nonce}
+	}
+	w := world{newMemory(), t}
+	id, birth := w.directory("/", "d")
+	w.change(wire.TreeHasRecord, "/", node(wire.TreeRemove, "d", ""))
+	w.change(wire.TreeOK, "/d", node(wire.TreeCreate, "c", ""))
+	w.does(wire.TreeNotEmpty, about(wire.TreeClose, "/d", wire.TreeItem{ID: id}))
+	w.change(wire.TreeOK, "/d", node(wire.TreeRemove, "c", ""))
+
+	// A conditional removal, and a set in between.
+	before := id
+	closed := w.does(wire.TreeOK, about(wire.TreeClose, "/d", wire.TreeItem{ID: id, Modified: before})).Version
+	w.does(wire.TreeClosed, about(wire.TreeClose, "/d", wire.TreeItem{ID: id}))
+	w.change(wire.TreeClosed, "/d", node(wire.TreeCreate, "c", ""))
+	w.change(wire.TreeOK, "/", node(wire.TreeSet, "d", "v"))
+	w.does(wire.TreeBadVersion, about(wire.TreeFinish, "/", wire.TreeItem{Name: "d", ID: id, Modified: before}))
+	w.does(wire.TreeStale, with(wire.TreeReopen, "/d", birth))
+	w.does(wire.TreeOK, with(wire.TreeReopen, "/d", closed))
+	w.does(wire.TreeStale, with(wire.TreeReopen, "/d", closed))
+	w.does(wire.TreeStale, with(wire.TreeDrop, "/d", closed))
+	w.does(wire.TreeStale, with(wire.TreeDrop, "/d", birth))
+	w.does(wire.TreeBadVersion, about(wire.TreeFinish, "/", wire.TreeItem{Name: "d", ID: id, Modified: before}))
+
+	// Removed, created again, and all late steps of the former node.
+	closed = w.does(wire.TreeOK, about(wire.TreeClose, "/d", wire.TreeItem{ID: id})).Version
+	w.does(wire.TreeClosed, with(wire.TreeActivate, "/d", birth))
+	w.does(wire.TreeOK, about(wire.TreeFinish, "/", wire.TreeItem{Name: "d", ID: id}))
+	next := w.change(wire.TreeOK, "/", node(wire.TreeCreate, "d", "")).Version
+	w.does(wire.TreeNoNode, about(wire.TreeFinish, "/", wire.TreeItem{Name: "d", ID: id}))
+	w.does(wire.TreeNoNode, about(wire.TreeMark, "/", wire.TreeItem{Name: "d", ID: id}))
+	w.does(wire.TreeNoDirectory, about(wire.TreeClose, "/d", wire.TreeItem{ID: next}))
+	again := w.does(wire.TreeOK, about(wire.TreePrepare, "/d", wire.TreeItem{ID: next})).Version
+	w.does(wire.TreeStale, about(wire.TreePrepare, "/d", wire.TreeItem{ID: id}))
+	w.does(wire.TreeStale, about(wire.TreeClose, "/d", wire.TreeItem{ID: id}))
+	w.does(wire.TreeStale, with(wire.TreeActivate, "/d", birth))
+	w.does(wire.TreeOK, about(wire.TreeMark, "/", wire.TreeItem{Name: "d", ID: next}))
+	if p := w.does(wire.TreeOK, about(wire.TreePrepare, "/d", wire.TreeItem{ID: next})); p.Version != again || p.Number != int64(wire.TreePreparing) {
+		t.Errorf("prepared twice: %+v", p)
+	}
+	w.does(wire.TreeOK, about(wire.TreeClose, "/d", wire.TreeItem{ID: next}))
+	w.does(wire.TreeStale, with(wire.TreeDrop, "/d", closed))
+	w.does(wire.TreeStale, with(wire.TreeDrop, "/d", again))
+	w.does(wire.TreeClosed, with(wire.TreeActivate, "/d", again))
+}
+
+// TestNumbers: a sequential number is never given twice, also of several at a time, and not
+// where somebody took the name.
+func TestNumbers(t *testing.T) {
+	w := world{newMemory(), t}
+	seq := node(wire.TreeSequential, "s", "")
+	p := w.change(wire.TreeOK, "/", seq, node(wire.TreeCreate, "x", ""), seq)
+	if p.Number != 0 {
+		t.Errorf("%+v", p)
+	}
+	w.change(wire.TreeOK, "/", node(wire.TreeRemove, "s0000000001", ""))
+	w.change(wire.TreeOK, "/", node(wire.TreeCreate, "s0000000002", ""))
+	if p := w.change(wire.TreeNodeExists, "/", node(wire.TreeSet, "x", ""), seq); p.Index != 1 {
+		t.Errorf("%+v", p)
+	}
+	w.change(wire.TreeOK, "/", node(wire.TreeRemove, "s0000000002", ""))
+	if p := w.change(wire.TreeOK, "/", seq); p.Number != 2 {
+		t.Errorf("%+v", p)
+	}
+	if p := w.change(wire.TreeOK, "/", node(wire.TreeSequential, "", "")); p.Number != 3 {
+		t.Errorf("%+v", p)
+	}
+	w.change(wire.TreeBadName, "/", node(wire.TreeSequential, strings.Repeat("n", tree.NameBytesMax-9), ""))
+}
+
+// TestCheck: what no client of ours sends is refused before it is evaluated.
+func TestCheck(t *testing.T) {
+	one := []wire.TreeItem{{Name: "n"}}
+	for _, q := range []wire.TreeRequest{
+		{Op: wire.TreeChange, Dir: "/"},
+		{Op: wire.TreeChange, Dir: "", Items: []wire.TreeItem{{Kind: wire.TreeRemove, Name: "/"}}},
+		{Op: wire.TreeChange, Dir: "", Items: []wire.TreeItem{{Kind: wire.TreeCreate, Name: "/"}}},
+		{Op: wire.TreeChange, Dir: "", Items: []wire.TreeItem{{Kind: wire.TreeSet, Name: "x"}}},
+		{Op: wire.TreeChange, Dir: "relative", Items: one},
+		{Op: wire.TreeChange, Dir: "/", Items: []wire.TreeItem{{Name: "a/b"}}},
+		{Op: wire.TreeChange, Dir: "/", Items: []wire.TreeItem{{Name: "a\x00b"}}},
+		{Op: wire.TreeChange, Dir: "/", Items: []wire.TreeItem{{Name: "n", Value: make([]byte, wire.TreeValueMax+1)}}},
+		{Op: wire.TreeGet, Dir: "/"},
+		{Op: wire.TreeGet, Dir: "/", Items: append(one, one...)},
+		{Op: wire.TreeList, Dir: ""},
+		{Op: wire.TreeList, Dir: "/", Items: one},
+		{Op: wire.TreePrepare, Dir: "/", Items: one},
+		{Op: wire.TreeClose, Dir: "/", Items: one},
+		{Op: wire.TreeDrop, Dir: "/"},
+		{Op: wire.TreeMark, Dir: "", Items: one},
+	} {
+		if err := Check(&q); err == nil {
+			t.Errorf("%+.200v is taken", q)
+		}
+	}
+	big := wire.TreeRequest{Op: wire.TreeChange, Dir: "/"}
+	for range 5 {
+		big.Items = append(big.Items, wire.TreeItem{Name: "n", Value: make([]byte, wire.TreeValueMax)})
+	}
+	if err := Check(&big); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("%v", err)
+	}
+	if _, err := NewList(&wire.TreeRequest{Op: wire.TreeList, Dir: "/", Cursor: []byte("short")}); err == nil {
+		t.Error("a cursor that no list gave is taken")
+	}
+}
