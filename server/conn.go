@@ -101,11 +101,14 @@ type conn struct {
 	gathered [][]lane.Event // by lane: read, not yet handed over
 	once     *wire.Once     // the request id of the command being run, if it has one
 	session  session        // of the reading goroutine
+	post     postbox        // what the client is told unasked
 }
 
 func (s *Server) newConn(fc *front.Conn) front.Session {
 	c := &conn{Conn: fc, s: s, gathered: make([][]lane.Event, len(s.lanes))}
+	c.post.c = c
 	c.session.client = s.front.Join(fc.RemoteAddr().String(), fc.LocalAddr().String())
+	s.notifier.came(c)
 	c.guard()
 	return c
 }
@@ -147,7 +150,10 @@ func (c *conn) Flushed(bool) {}
 func (c *conn) Ended() { c.discard() }
 
 // Left ends the session.
-func (c *conn) Left() { c.session.client.Leave() }
+func (c *conn) Left() {
+	c.s.notifier.left(c)
+	c.session.client.Leave()
+}
 
 // errQuit ends a connection that asked for it.
 var errQuit = front.ErrQuit
