@@ -24,6 +24,10 @@ const (
 	onFull                           // ok: the disk nearly is
 	onExpired                        // found
 	onCorrupt                        // found; without keys, a range
+	onWatch                          // watch
+	onResume                         // partition, n: the watch's token
+	onUnwatch                        // the same
+	onFeed                           // ok: it begins
 )
 
 // Event is one thing that a lane has to react to. Its maker gives away what it points to.
@@ -38,6 +42,7 @@ type Event struct {
 	promise   *replica.Promise
 	adoption  *adoption
 	found     *found
+	watch     *watch
 }
 
 // found are keys of a partition that its core should look at.

@@ -37,6 +37,8 @@ type Lane struct {
 	stats   atomic.Pointer[replica.Stats] // as of the last tick
 	kept    atomic.Int64                  // bytes of items, as of the last tick
 
+	lastWatch atomic.Uint64 // the token of the last watch
+
 	stirred time.Duration // when something came that may need ticks soon; run's
 
 	turn   sync.Mutex    // held in a round, and in a read between two
@@ -45,7 +47,8 @@ type Lane struct {
 	items  *itemCache    // guarded by turn
 
 	// run's, in a round.
-	calls   []Call // under way, by token-1
+	calls   []Call             // under way, by token-1
+	watches map[uint64]Watcher // by token
 	free    []uint64
 	sending map[ring.ServerID]*outgoing
 	touched []Client // have answers that their writers don't know of
@@ -221,6 +224,16 @@ func (l *Lane) handle(at replica.Instant, e *Event) {
 		l.core.SetFull(at, e.ok)
 	case onConfirmed:
 		l.core.Confirmed(at, e.n, e.ok)
+	case onWatch:
+		l.watches[e.watch.wish.Token] = e.watch.to
+		l.core.Watch(at, e.watch.wish)
+	case onResume:
+		l.core.ResumeWatch(at, e.partition, e.n)
+	case onUnwatch:
+		delete(l.watches, e.n)
+		l.core.Unwatch(at, e.partition, e.n)
+	case onFeed:
+		l.core.SetFeed(at, e.ok)
 	}
 }
 
@@ -274,6 +287,12 @@ func (l *Lane) perform(r *replica.Ready) error {
 			rd.Item, rd.Err = l.items.Get(rd.Partition, rd.Key)
 		}
 		l.core.Served(l.now(), r.Reads) // a fresh instant: the lease is checked again
+	}
+	for i := range r.Watched {
+		l.told(&r.Watched[i])
+	}
+	if len(r.Fed) > 0 {
+		l.out.Fed(r.Fed)
 	}
 	for i := range r.Answers {
 		l.answer(&r.Answers[i])

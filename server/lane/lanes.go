@@ -63,6 +63,8 @@ type Outward struct {
 	Mover  Mover
 	Leader Leader
 
+	Fed func(fed []replica.Fed) // what was committed, while there is a feed
+
 	Storing func(b *replica.Batch) // before a batch is applied
 	Stored  func(b *replica.Batch) // after that
 	Fail    func(err error)        // the server can't go on
@@ -130,6 +132,7 @@ func New(c *Config) (Lanes, error) {
 			commits: make(chan commit, commitsMax),
 			synced:  make(chan struct{}, 1),
 			sending: make(map[ring.ServerID]*outgoing),
+			watches: make(map[uint64]Watcher),
 		}
 		l.stats.Store(&replica.Stats{})
 		l.movedAt.Store(int64(c.Now().Mono))

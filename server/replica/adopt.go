@@ -123,15 +123,21 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	lives := p.view.ResetTerm == p.resetTerm // else its log is dropped
 	if staysPrimary {
 		p.lead = newPrimary(p)
+		if p.core.feeding {
+			p.lead.fed = l.fed
+		}
+		l.watchers.leave(p.lead)
 		p.lead.queue = keep
 		keep = nil
 		if lives {
 			p.lead.waiting, l.waiting = l.waiting, nil
 		}
 	}
-	for _, w := range l.waiting {
-		p.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+	l.watchers.leave(nil)
+	if !staysPrimary || !lives {
+		p.endFeed()
 	}
+	l.answerUnknown()
 	for i := range keep {
 		p.core.refuse(&keep[i], StatusMoved)
 	}
@@ -155,10 +161,7 @@ func (p *part) enterTerm() {
 		p.touch()
 	}
 	if p.role != rolePrimary || p.state != whole {
-		if p.lead != nil {
-			p.lead.become(termOver)
-		}
-		p.lead = nil
+		p.dropLead()
 		return
 	}
 	if p.lead == nil {
@@ -172,6 +175,30 @@ func (p *part) enterTerm() {
 		p.send(id, &Message{Type: MsgNewTerm})
 	}
 	l.tryReconcile()
+}
+
+// answerUnknown answers what was sequenced, and will perhaps be committed by others.
+func (l *primary) answerUnknown() {
+	for _, w := range l.waiting {
+		l.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
+	}
+}
+
+// dropLead ends a primary that was to go on, and can't: its copy is not whole. What waited
+// is answered.
+func (p *part) dropLead() {
+	l := p.lead
+	if l == nil {
+		return
+	}
+	p.lead = nil
+	l.become(termOver)
+	l.watchers.leave(nil)
+	p.endFeed()
+	l.answerUnknown()
+	for i := range l.queue {
+		p.core.refuse(&l.queue[i], StatusUnavailable)
+	}
 }
 
 func (c *Core) incarnation(id ring.ServerID) uint64 {

@@ -192,12 +192,14 @@ type Batch struct {
 
 // Ready is what the core wants done. The caller applies Batch (visible at
 // once), sends Send, performs Reads and hands them to Served, passes on
-// ToLeader and Answers, and calls Synced when the batch is durable; it may
+// Watched, Fed, Answers and ToLeader, and calls Synced when the batch is durable; it may
 // collect further Readys meanwhile.
 type Ready struct {
 	Batch    *Batch
 	Send     []Envelope
 	Reads    []Read
+	Watched  []Watched // before Answers: who writes, and watches, is told of it first
+	Fed      []Fed     // likewise
 	Answers  []Answer
 	ToLeader []LeaderRequest
 }

@@ -95,6 +95,7 @@ type Core struct {
 	nonces       uint64           // of this start, see nextNonce
 	deferred     []deferredFetch  // until batch is visible in st
 
+	feeding   bool // somebody wants to be told of all changes
 	draining  bool // the view wants this server to retire
 	full      bool // the disk nearly is
 	fullSince time.Duration
@@ -263,7 +264,7 @@ func (c *Core) Ready() (Ready, bool) {
 	c.sizes.note(&r)
 	c.batch = nil
 	clear(c.overlay)
-	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Answers != nil || r.ToLeader != nil
+	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Watched != nil || r.Fed != nil || r.Answers != nil || r.ToLeader != nil
 	return r, ok
 }
 

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,7 @@ func brokenPrimary(l *primary, check func(ok bool, format string, args ...any)) 
 	}
 	check(slices.IsSortedFunc(l.waiting, func(a, b waitingWrite) int { return int(a.seq) - int(b.seq) }), "waiting writes out of order")
 	check(!l.serves() || l.records != nil, "a primary that serves without records")
+	brokenWatchers(&l.watchers, check)
 	rd := &l.reads
 	check(len(rd.asks) == 0 || len(rd.question) > 0, "%d reads ask, and there is no question", len(rd.asks))
 	for k, waiting := range rd.blocked {
@@ -94,6 +96,33 @@ func brokenPrimary(l *primary, check func(ok bool, format string, args ...any)) 
 			check(r.after > p.commit && r.phase == readBlocked, "a read of %v waits for %d, %d is committed", k, r.after, p.commit)
 		}
 	}
+}
+
+// brokenWatchers is brokenFields for the watches of a primary.
+func brokenWatchers(ws *watchers, check func(ok bool, format string, args ...any)) {
+	waiting, live, listed := 0, 0, 0
+	for token, w := range ws.all {
+		check(token == w.Token && w.phase != watchOver, "watch %d is %v", token, w.phase)
+		check(w.told <= ws.part.commit || w.phase == watchWaiting, "watch %d was told %d, %d is committed", token, w.told, ws.part.commit)
+		check(w.said <= ws.part.commit || w.phase == watchWaiting, "watch %d was said %d, %d is committed", token, w.said, ws.part.commit)
+		check(len(w.group) == 0, "watch %d is being told of an entry", token)
+		switch w.phase {
+		case watchWaiting:
+			waiting++
+		case watchLive:
+			live++
+		}
+	}
+	for _, list := range ws.byKey {
+		listed += len(list)
+	}
+	lengths := make(map[int]int)
+	for set, list := range ws.byPrefix {
+		listed += len(list)
+		lengths[len(set.prefix)]++
+	}
+	check(waiting == ws.waiting && live == listed, "%d watches wait and %d are live, counted %d and listed %d", waiting, live, ws.waiting, listed)
+	check(maps.Equal(lengths, ws.lengths), "prefixes of lengths %v, counted %v", lengths, ws.lengths)
 }
 
 // TestFieldsAreChecked: a field that breaks its invariant is found.
@@ -114,11 +143,17 @@ func TestFieldsAreChecked(t *testing.T) {
 		"in flight":     func(p *part) { p.lead.flightBytes++ },
 		"pends":         func(p *part) { p.lead.pending["k"] = p.commit },
 		"records":       func(p *part) { p.lead.records = nil },
+		"is over":       func(p *part) { p.lead.watchers.all[7].phase = watchOver },
+		"watches wait":  func(p *part) { p.lead.watchers.waiting++ },
+		"lengths":       func(p *part) { p.lead.watchers.lengths[3]++ },
+		"was told":      func(p *part) { p.lead.watchers.all[7].told = p.commit + 1 },
+		"was said":      func(p *part) { p.lead.watchers.all[7].said = p.commit + 1 },
 		"ask":           func(p *part) { p.lead.reads.asks = make([]Read, 1) },
 		"waits for":     func(p *part) { p.lead.reads.blocked["k"] = make([]Read, 1) },
 	} {
 		r := acting(t, 2, 1)
 		r.drop = lost(MsgAck)
+		r.watch(1, Watch{Token: 7, Now: true, Space: SpaceUser, Prefix: "k"})
 		r.write(1, Request{Op: OpSet, Key: name("k")})
 		r.run()
 		c := r.host(1).core

@@ -16,6 +16,13 @@ type Detail struct {
 	Term      uint64
 }
 
+// RowChanges reads a row of the change index: its entry's version, and what that did to users'
+// keys.
+func RowChanges(seq uint64, row []byte) (Version, []KeyChange, error) {
+	r, err := decodeRow(seq, row)
+	return Version{Term: r.Term, Seq: seq}, r.changes(), err
+}
+
 // Detail returns the state of a partition of this lane.
 func (c *Core) Detail(id ring.PartitionID) Detail {
 	p := c.part(id)

@@ -16,6 +16,7 @@ type Limits struct {
 	FlightBytes    int           // entries not yet committed, beyond which writes queue
 	KeptBytes      int           // entries kept for a slow learner
 	StageBytes     int           // a delta staged in memory
+	WatchRows      int           // of the index that one replay looks at
 	RecordTTL      time.Duration // that a request's record is kept at most
 	RecordGCEvery  time.Duration // between two looks for older ones
 }
@@ -29,6 +30,7 @@ func (l Limits) orDefault() Limits {
 		DeltaBytes:     cmp.Or(l.DeltaBytes, deltaBytesMax),
 		FlightBytes:    cmp.Or(l.FlightBytes, windowBytesMax),
 		KeptBytes:      cmp.Or(l.KeptBytes, windowKeptMax),
+		WatchRows:      cmp.Or(l.WatchRows, watchRowsMax),
 		StageBytes:     cmp.Or(l.StageBytes, stageBytesMax),
 		RecordTTL:      cmp.Or(l.RecordTTL, recordTTL),
 		RecordGCEvery:  cmp.Or(l.RecordGCEvery, recordGCEvery),

@@ -42,6 +42,9 @@ type primary struct {
 	phase primaryPhase
 	reads reader
 
+	watchers watchers
+	fed      uint64 // the feed was told up to this seq, while there is one
+
 	// The other replicas that get the log. Invariant: sorted by id; each acting one is
 	// there all the term; learners come once the primary serves.
 	followers []*follower
@@ -76,6 +79,8 @@ type primary struct {
 func newPrimary(p *part) *primary {
 	l := &primary{core: p.core, part: p}
 	l.reads = reader{core: p.core, part: p, lead: l}
+	l.watchers = watchers{core: p.core, part: p}
+	l.fed = p.commit
 	return l
 }
 
@@ -128,6 +133,7 @@ func (l *primary) tick() {
 	}
 	l.notice = l.notice && !tell
 	l.considerHandoff()
+	l.watchers.tick()
 	if l.core.now.Mono-l.collectedAt >= l.core.cfg.Limits.RecordGCEvery && l.part.enoughCopies() {
 		l.collectedAt = l.core.now.Mono
 		l.collectRecords()

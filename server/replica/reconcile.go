@@ -146,6 +146,10 @@ func (l *primary) tryActivate() {
 	l.untold(l.core.now.Mono)
 	if committed {
 		l.part.commit = l.part.log.last.Seq
+	}
+	l.beginFeed()
+	l.watchers.beginAll()
+	if committed {
 		l.answerCommitted()
 	}
 	l.considerHandoff()

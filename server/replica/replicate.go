@@ -195,9 +195,10 @@ func (l *primary) advanceCommit() {
 		return
 	}
 	invariant.Check(commit <= l.part.log.last.Seq, "I5", "partition %d: commit %d beyond the log's %d", l.part.id, commit, l.part.log.last.Seq)
-	readers := l.release(commit)
+	readers, before := l.release(commit), l.part.commit
 	l.part.commit = commit
 	l.untold(l.core.now.Mono)
+	l.tellCommitted(before)
 	l.answerCommitted()
 	for i := range readers {
 		l.reads.readCommitted(&readers[i])

@@ -25,6 +25,9 @@ type rig struct {
 	got    map[uint64]Answer   // by token
 	tokens uint64
 	limits Limits
+	last   map[uint64]Version  // by a watch's token: the last that it was told
+	told   map[uint64][]string // by a watch's token: what it was told, as wrote says
+	fed    []string            // what the feeds were told
 }
 
 // parcel is a message under way.
@@ -52,7 +55,7 @@ type host struct {
 
 // newRig starts n servers that never held anything and know no view.
 func newRig(t *testing.T, n int, limits ...Limits) *rig {
-	r := &rig{t: t, wall: 1_000_000_000, mono: time.Hour, got: make(map[uint64]Answer)}
+	r := &rig{t: t, wall: 1_000_000_000, mono: time.Hour, got: make(map[uint64]Answer), told: make(map[uint64][]string), last: make(map[uint64]Version)}
 	for _, l := range limits {
 		r.limits = l
 	}
@@ -217,6 +220,7 @@ func (h *host) step() bool {
 	for _, e := range ready.Send {
 		h.r.net = append(h.r.net, parcel{h.id, e.To, e.Msg})
 	}
+	h.tell(&ready)
 	for _, a := range ready.Answers {
 		if _, twice := h.r.got[a.Token]; twice {
 			h.r.t.Errorf("request %d is answered twice", a.Token)

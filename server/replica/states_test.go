@@ -47,6 +47,7 @@ var machines = map[string]machine{
 	"learner":  machineOf(learnerNext, subscribing),
 	"read":     machineOf(readNext, readArrived),
 	"repair":   machineOf(repairNext, repairSuspected),
+	"watch":    machineOf(watchNext, watchWaiting),
 }
 
 // transitions lists what a machine can do, as a diagram's lines without their labels.

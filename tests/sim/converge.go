@@ -53,7 +53,7 @@ func (w *world) converge() {
 }
 
 func (w *world) awaitFinal(c *client) {
-	if len(c.finals) == 0 && c.op.done != never {
+	if len(c.finals) == 0 && c.op.done != never && w.watching.behind() == nil {
 		w.queue.clear()
 		return
 	}

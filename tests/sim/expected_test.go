@@ -217,6 +217,12 @@ var expected = []string{
 	"view leader recovered without some",
 	"view leader's data turns up",
 	"views refused after a report",
+	"watch anew",
+	"watch begun",
+	"watch changed",
+	"watch ended",
+	"watch passed",
+	"watch paused",
 }
 
 // checkCoverage fails where something was never seen.

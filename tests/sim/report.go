@@ -47,10 +47,15 @@ func Run(seed uint64, opt Options) (res Result) {
 	switch {
 	case !w.converged:
 		return w.result("not converged: " + w.unconverged())
+	case w.queue.len() > 0 && w.watching.behind() != nil:
+		return w.result(fmt.Sprintf("watch: partition %d: %v was not told all", w.watching.behind().wish.Partition, w.watching.behind()))
 	case w.queue.len() > 0:
 		return w.result("the last reads were not answered")
 	}
 	if v := w.lockHead.checkHistory(); v != "" {
+		return w.result(v)
+	}
+	if v := w.watching.check(); v != "" {
 		return w.result(v)
 	}
 	return w.result(w.checkHistory())

@@ -284,6 +284,7 @@ func (l *lane) ready() {
 		if r.Batch != nil {
 			s.w.mixBatch(s, r.Batch)
 			s.disk.apply(l.id, r.Batch)
+			s.w.watching.stored(s, r.Batch)
 			number := r.Batch.Number
 			s.later(s.diskTime(100*time.Microsecond, 10*time.Millisecond), func() {
 				s.disk.synced(l.id, number)
@@ -296,6 +297,10 @@ func (l *lane) ready() {
 		if len(r.Reads) > 0 {
 			l.read(r.Reads)
 		}
+		if len(r.Watched) > 0 {
+			s.w.watching.note(l)
+			s.w.watching.tell(l, r.Watched)
+		}
 		for i := range r.Answers {
 			s.w.mixAnswer(&r.Answers[i])
 			s.answer(l, r.Answers[i])
@@ -304,6 +309,7 @@ func (l *lane) ready() {
 			s.askLeader(l, q)
 		}
 	}
+	s.w.watching.note(l)
 	s.w.checkServing(s, l)
 }
 

@@ -24,7 +24,7 @@ const (
 )
 
 // tight limits are met all the time: half of the worlds have them.
-var tight = replica.Limits{IndexRows: 12, IndexTrimEvery: 4, FlightBytes: 150, KeptBytes: 500, StageBytes: 1500,
+var tight = replica.Limits{IndexRows: 12, IndexTrimEvery: 4, FlightBytes: 150, KeptBytes: 500, StageBytes: 1500, WatchRows: 3,
 	RecordTTL: 1500 * time.Millisecond, RecordGCEvery: 300 * time.Millisecond}
 
 // Options say what a run is like. The zero value is the default mix.
@@ -87,6 +87,7 @@ type world struct {
 	ambush     ambush
 	locks      locks
 	lockHead   *lockHead
+	watching   *watching
 	loss       *loss                     // nil: all that was acknowledged is kept
 	recoveries int                       // how often the view leader lost its data
 	rolled     map[ring.PartitionID]bool // some acting replica's disk was rolled back
@@ -142,6 +143,7 @@ func newWorld(seed uint64, opt Options) *world {
 		w.limits = tight
 	}
 	w.lockHead = newLockHead(w, cmp.Or(opt.Lockers, lockersFew))
+	w.watching = newWatching(w)
 	w.clocks = w.chance(0.3) || w.clocks
 	w.strict = w.clocks && w.chance(0.7)
 	w.valueMax = 1 << 20
@@ -242,6 +244,7 @@ func (w *world) schedule() {
 	w.after(0, w.leader.watch)
 	w.after(equalEvery, w.compare)
 	w.lockHead.schedule()
+	w.watching.schedule()
 	for _, s := range w.servers {
 		w.after(w.between(0, 50*time.Millisecond), s.start)
 	}
