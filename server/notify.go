@@ -37,7 +37,8 @@ type notifier struct {
 		clients  map[int64]*conn // by their ids
 		channels map[string]map[*postbox]struct{}
 		patterns map[string]map[*postbox]struct{}
-		wanted   int // subscriptions and clients that keep values: lanes tell while there are some
+		wanted   int           // subscriptions and clients that keep values: lanes tell while there are some
+		tell     chan struct{} // closed when they do
 	}
 }
 
@@ -79,11 +80,10 @@ func (n *notifier) fed(fed []replica.Fed) {
 			n.tracker.end(f.Partition)
 			woken = true
 		case replica.FedChanges:
-			for j := range f.Writes {
-				if w := &f.Writes[j]; w.Key.Space() == replica.SpaceUser {
-					n.tracker.changed(f.Partition, w.Key.Name())
-					woken = n.keep(event{w.Key.Name(), w.Change()}) || woken
-				}
+			for j := range f.Changes {
+				ch := &f.Changes[j]
+				n.tracker.changed(f.Partition, ch.Key.Name())
+				woken = n.keep(event{ch.Key.Name(), ch.Change}) || woken
 			}
 		}
 	}
@@ -138,7 +138,8 @@ func (n *notifier) run(ctx context.Context) {
 	}
 }
 
-// names are what events are called.
+// eventNames are what changes are called. Of one that an earlier build has committed and not
+// told nobody knows whether it deleted the key.
 var eventNames = [...]string{replica.ChangeUnknown: redis.EventSet, replica.ChangeSet: redis.EventSet,
 	replica.ChangeDeleted: redis.EventDel, replica.ChangeExpired: redis.EventExpired}
 
@@ -193,21 +194,52 @@ func (n *notifier) cutSubscribers() {
 	}
 }
 
-// want counts who is to be told of changes.
-func (n *notifier) want(by int) {
+// want counts one more who is to be told, and returns when lanes tell what they commit from
+// then on. It is false when the server stops.
+func (n *notifier) want() bool {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.wantLocked(by)
+	n.mu.wanted++
+	first := n.mu.wanted == 1
+	if first {
+		n.s.lanes.Feed(true)
+		n.mu.tell = make(chan struct{})
+	}
+	tell := n.mu.tell
+	n.mu.Unlock()
+	if first && n.lookAll(func(int, *replica.Core) {}) { // what lanes were told before is done then
+		close(tell)
+	}
+	select {
+	case <-tell:
+		return true
+	case <-n.s.ctx.Done():
+		return false
+	}
 }
 
-// wantLocked is want for who holds mu. Whoever is counted first is told of what is committed
-// from its return on.
-func (n *notifier) wantLocked(by int) {
-	before := n.mu.wanted
-	n.mu.wanted += by
-	if (before == 0) != (n.mu.wanted == 0) {
-		n.s.lanes.Feed(n.mu.wanted > 0)
+// unwant is the end of a want.
+func (n *notifier) unwant() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.wanted--; n.mu.wanted == 0 {
+		n.s.lanes.Feed(false)
 	}
+}
+
+// lookAll looks at the cores of all lanes, in their turns. It is false when the server stops.
+func (n *notifier) lookAll(do func(lane int, core *replica.Core)) bool {
+	told := make(chan struct{}, len(n.s.lanes))
+	for i := range n.s.lanes {
+		n.s.lanes.Put(i, lane.Looked(&look{told: told, do: func(core *replica.Core) { do(i, core) }}))
+	}
+	for range n.s.lanes {
+		select {
+		case <-told:
+		case <-n.s.ctx.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // came and left say which clients there are.
@@ -250,20 +282,24 @@ func (n *notifier) subscriptionsOf(scope redis.Scope) map[string]map[*postbox]st
 	return n.mu.channels
 }
 
-func (n *notifier) subscribe(scope redis.Scope, name string, b *postbox) {
+// subscribe is false when the server stops.
+func (n *notifier) subscribe(scope redis.Scope, name string, b *postbox) bool {
+	n.subscribers.Add(1)
+	if !n.want() {
+		return false
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.wantLocked(1)
-	n.subscribers.Add(1)
 	addTo(n.subscriptionsOf(scope), name, b)
+	return true
 }
 
 func (n *notifier) unsubscribe(scope redis.Scope, name string, b *postbox) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	dropFrom(n.subscriptionsOf(scope), name, b)
+	n.mu.Unlock()
 	n.subscribers.Add(-1)
-	n.wantLocked(-1)
+	n.unwant()
 }
 
 // lookAtLeases ends in the tracker the partitions that this server reads under no lease now:
@@ -279,34 +315,17 @@ func (n *notifier) lookAtLeases() {
 			}
 		}
 	}
-	byLane := make([][]ring.PartitionID, len(n.s.lanes))
-	for _, id := range ids {
-		i := n.s.lanes.Index(id)
-		byLane[i] = append(byLane[i], id)
+	if len(ids) == 0 {
+		return
 	}
-	told := make(chan struct{}, len(byLane))
-	asked := 0
-	for i, ids := range byLane {
-		if len(ids) == 0 {
-			continue
-		}
-		asked++
-		n.s.lanes.Put(i, lane.Looked(&look{told: told, do: func(core *replica.Core) {
-			now := n.s.opts.Now()
-			for _, id := range ids {
-				if !core.Leased(now, id) {
-					n.tracker.end(id)
-				}
+	n.lookAll(func(i int, core *replica.Core) {
+		now := n.s.opts.Now()
+		for _, id := range ids {
+			if n.s.lanes.Index(id) == i && !core.Leased(now, id) {
+				n.tracker.end(id)
 			}
-		}}))
-	}
-	for range asked {
-		select {
-		case <-told:
-		case <-n.s.ctx.Done():
-			return
 		}
-	}
+	})
 }
 
 // look is a call of nobody's.

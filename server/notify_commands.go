@@ -49,10 +49,11 @@ func (c *conn) subscribe(cmd *command, scope redis.Scope, args [][]byte) error {
 	for i, a := range args {
 		name := string(a)
 		count, isNew := client.Subscribe(scope, name)
-		if isNew {
-			c.s.notifier.subscribe(scope, name, &c.post)
-		} else {
+		switch {
+		case !isNew:
 			c.Give(subscriptionCost(a)) // mayName has taken it
+		case !c.s.notifier.subscribe(scope, name, &c.post):
+			return errStopped
 		}
 		replies[i] = redis.Confirm(cmd.row, bytes.Clone(a), count)
 	}
@@ -185,7 +186,10 @@ func (c *conn) sayClientTracking(args [][]byte) wire.Value {
 	}
 	before := c.session.cacher
 	after := &cacher{own: &c.post, told: told, id: t.Redirect}
-	n.want(1)
+	if !n.want() {
+		client.Untrack()
+		return failed(errStopped)
+	}
 	n.tracker.join(after, t.Prefixes)
 	c.session.cacher = after
 	if t.Redirect != 0 && n.client(t.Redirect) == nil { // it has just gone: who leaves looks after that
@@ -193,7 +197,7 @@ func (c *conn) sayClientTracking(args [][]byte) wire.Value {
 	}
 	if before != nil {
 		n.tracker.leave(before)
-		n.want(-1)
+		n.unwant()
 		told.allStale() // the keys that it keeps are not known any more
 	}
 	return redis.OK()
@@ -205,7 +209,7 @@ func (c *conn) untrack() {
 		return
 	}
 	c.s.notifier.tracker.leave(c.session.cacher)
-	c.s.notifier.want(-1)
+	c.s.notifier.unwant()
 	c.session.cacher = nil
 }
 
@@ -213,7 +217,7 @@ func (c *conn) untrack() {
 // known before their values are, and that these are old is told after the reply.
 func (c *conn) runTracked(cmd *command, args [][]byte) error {
 	client := c.session.client
-	if !client.Tracking().On {
+	if c.session.cacher == nil {
 		return cmd.run(c, args)
 	}
 	defer func() {
