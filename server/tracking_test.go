@@ -1,21 +1,20 @@
 package server
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"viewring/internal/disk/crashdisk"
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/replica"
 )
 
 // TestTracking: whatever reads a key for a client that keeps values, and whatever writes it
@@ -165,6 +164,96 @@ func (l *listener) want2(command, reply string) {
 	l.want(reply)
 }
 
+// TestTrackingBefore: a key is known to the tracker before its value is read.
+func TestTrackingBefore(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	for i, commands := range [][]string{{"GET {k}"}, {"SET {k}a 1", "GET {k}"}, {"MGET {k} {k}b"}, {"MULTI", "GET {k}", "EXEC"}} {
+		l := listenTo(t, s, "3")
+		l.ask("CLIENT TRACKING ON")
+		before := s.notifier.tracker.stats().items
+		s.lanes.Of(ring.PartitionOf(ring.SlotOf("{k}"), 4)).InTurn(func(*replica.Core, int64) {
+			l.send(commands...)
+			c.wait(fmt.Sprint(commands, ": the tracker knows"), func() bool { return s.notifier.tracker.stats().items > before })
+		})
+		for range commands {
+			l.next()
+		}
+		if n := s.notifier.tracker.stats().items - before; n != []int{1, 1, 2, 1}[i] {
+			t.Errorf("%v: %d keys are known", commands, n)
+		}
+	}
+}
+
+// TestTrackingAfterReply: what changed after a read is told after the reply that has what was
+// read, also where that is made long after, or stands behind others.
+func TestTrackingAfterReply(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	n := s.notifier
+	writer := listenTo(t, s, "2")
+	stale := func(name string) func() bool {
+		return func() bool {
+			n.tracker.mu.Lock()
+			defer n.tracker.mu.Unlock()
+			return n.tracker.parts[ring.PartitionOf(ring.SlotOf(name), 4)][name] == nil
+		}
+	}
+	t.Run("made long after", func(t *testing.T) {
+		for _, mode := range []string{"CLIENT TRACKING ON", "CLIENT TRACKING ON BCAST PREFIX k"} {
+			writer.ask("SET k old")
+			l := listenTo(t, s, "3")
+			l.ask(mode)
+			l.send("MULTI", "GET k", "PUBSUB NUMPAT")
+			l.want("OK", "QUEUED", "QUEUED")
+			n.mu.Lock() // PUBSUB waits for it, with what GET has read
+			l.send("EXEC")
+			c.wait("PUBSUB waits", func() bool {
+				stacks := make([]byte, 4<<20)
+				return strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "sayPubSubNumPat(")
+			})
+			writer.send("SET k new")
+			got := writer.next()
+			n.mu.Unlock()
+			if got != "OK" {
+				t.Fatal(got)
+			}
+			l.want("[old 0]", ">[invalidate [k]]")
+			l.send("RESET")
+		}
+	})
+	t.Run("behind others", func(t *testing.T) {
+		names := map[int]string{} // by lane
+		for i := 0; len(names) < 2; i++ {
+			name := fmt.Sprint("k", i)
+			names[s.lanes.Index(ring.PartitionOf(ring.SlotOf(name), 4))] = name
+		}
+		slow, k := names[0], names[1]
+		writer.ask("SET " + k + " 1")
+		l := listenTo(t, s, "3")
+		l.ask("CLIENT TRACKING ON")
+		l.send("GET " + k)
+		l.want("1")
+		s.lanes[0].InTurn(func(*replica.Core, int64) {
+			l.send("GET " + slow)
+			c.wait("it is asked", func() bool { return !stale(slow)() })
+			writer.ask("SET " + k + " 2")
+			c.wait("the client is to be told", stale(k))
+			l.send("GET " + k)
+			c.wait("it is read again", func() bool { return !stale(k)() })
+			writer.ask("SET " + k + " 3")
+			c.wait("the client is to be told again", stale(k))
+		})
+		l.want("nil", ">[invalidate ["+k+"]]")
+		if got := l.next(); got == "2" || got == "3" {
+			l.want(">[invalidate [" + k + "]]")
+			l.quiet("PONG")
+		} else {
+			t.Fatalf("%s in front of the reply", got)
+		}
+	})
+}
+
 // cache is what a client keeps that follows the protocol: a value from its reply on, until it
 // is told that it is old.
 type cache struct {
@@ -252,7 +341,7 @@ func testCachesAgree(t *testing.T, mode string, bytesMax int64) {
 	writing.Wait()
 	done.Store(true)
 	reading.Wait()
-	asker := listenTo(t, s, "2")
+	other := listenTo(t, s, "2")
 	for i, k := range caches {
 		for range 2 { // see quiet
 			k.l.send("PING")
@@ -262,12 +351,9 @@ func testCachesAgree(t *testing.T, mode string, bytesMax int64) {
 			t.Errorf("client %d was told nothing", i)
 		}
 		for name, kept := range k.kept {
-			if got := asker.ask("GET " + name); got != kept {
+			if got := other.ask("GET " + name); got != kept {
 				t.Errorf("client %d keeps %.20s of %s, which is %.20s", i, kept, name, got)
 			}
-		}
-		if len(k.kept) == 0 && bytesMax == trackerBytesMax {
-			t.Errorf("client %d keeps nothing", i)
 		}
 	}
 }
@@ -400,154 +486,4 @@ func TestTrackerModel(t *testing.T) {
 	if st := tr.stats(); st != (trackerStats{}) || tr.oldest != nil || tr.newest != nil || s.frontend.Held() != 0 {
 		t.Errorf("%+v is left, %d bytes are held", st, s.frontend.Held())
 	}
-}
-
-// TestTrackingPartitionLeaves: when another server takes a partition over, who keeps values of it
-// is told, and of no others where that is known.
-func TestTrackingPartitionLeaves(t *testing.T) {
-	c := startCluster(t, 1, 16, 1)
-	first := c.servers[1]
-	const keys = 100
-	for i := range keys {
-		c.set(fmt.Sprint("k", i), "v")
-	}
-	k := &cache{l: listenTo(t, first, "3"), kept: make(map[string]string)}
-	all := &cache{l: listenTo(t, first, "3"), kept: make(map[string]string)}
-	k.l.ask("CLIENT TRACKING ON")
-	all.l.ask("CLIENT TRACKING ON BCAST PREFIX k")
-	for i := range keys {
-		name := fmt.Sprint("k", i)
-		k.l.send("GET " + name)
-		all.l.send("GET " + name)
-		k.kept[name], all.kept[name] = render(k.reply()), render(all.reply())
-	}
-	c.join(crashdisk.Mem())
-	c.waitBalanced()
-	c.wait("the keys that moved are told", func() bool {
-		k.l.send("PING")
-		all.l.send("PING")
-		k.reply()
-		all.reply()
-		v, _ := c.leader.view()
-		stay := 0
-		for i := range keys {
-			name := fmt.Sprint("k", i)
-			if v.Partitions[ring.PartitionOf(ring.SlotOf(name), len(v.Partitions))].Primary() == first.ID() {
-				stay++
-			} else if k.kept[name] != "" {
-				return false
-			}
-		}
-		if stay == 0 || stay == keys {
-			t.Fatalf("%d keys of %d stay", stay, keys)
-		}
-		return len(k.kept) == stay && len(all.kept) == 0
-	})
-}
-
-// cutOff makes connections of a server that can be broken, and stay so.
-type cutOff struct {
-	mu    sync.Mutex
-	off   bool
-	conns []net.Conn
-}
-
-func (c *cutOff) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.off {
-		return nil, errors.New("cut off")
-	}
-	nc, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-	c.conns = append(c.conns, nc)
-	return nc, err
-}
-
-func (c *cutOff) cut() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.off = true
-	for _, nc := range c.conns {
-		if nc != nil {
-			_ = nc.Close()
-		}
-	}
-}
-
-// TestTrackingCutOff: a server that hears nothing of the others any more, and so does not know
-// whether they have replaced it, tells its clients that what they keep is old.
-func TestTrackingCutOff(t *testing.T) {
-	c := startCluster(t, 0, 4, 1)
-	var network cutOff
-	for range 2 {
-		fs := crashdisk.Mem()
-		o := c.options(fs)
-		o.Dial = network.dial
-		s := c.start(o)
-		c.fs[s.ID()] = fs
-	}
-	c.waitBalanced()
-	v, _ := c.leader.view()
-	s := c.servers[v.Partitions[ring.PartitionOf(ring.SlotOf("a"), len(v.Partitions))].Primary()]
-	c.set("a", "v")
-	reader, all := listenTo(t, s, "3"), listenTo(t, s, "3")
-	reader.ask("CLIENT TRACKING ON")
-	all.ask("CLIENT TRACKING ON BCAST")
-	c.wait("there is a lease", func() bool { return reader.ask("GET a") == "v" })
-	reader.quiet("PONG")
-	network.cut()
-	reader.want(">[invalidate [a]]")
-	all.want(">[invalidate nil]")
-}
-
-// TestTrackingSlowReader: who does not read what it is told is told once that all is old, and
-// nothing is kept for it but that.
-func TestTrackingSlowReader(t *testing.T) {
-	c := startCluster(t, 1, 4, 1)
-	s := c.servers[1]
-	l := listenTo(t, s, "3")
-	l.ask("CLIENT TRACKING ON BCAST")
-	id := l.ask("CLIENT ID")
-	s.notifier.mu.Lock()
-	var post *postbox
-	for n, conn := range s.notifier.mu.clients {
-		if fmt.Sprint(n) == id {
-			post = &conn.post
-		}
-	}
-	s.notifier.mu.Unlock()
-	writer := listenTo(t, s, "2")
-	all := func() bool {
-		post.mu.Lock()
-		defer post.mu.Unlock()
-		return post.mu.next.all
-	}
-	for i := 0; !all(); i++ {
-		writer.ask(fmt.Sprint("SET ", strings.Repeat("x", 60_000), i%8, " v"))
-	}
-	writer.ask("SET after v")
-	for got := ""; got != ">[invalidate nil]"; {
-		got = l.next()
-	}
-	writer.ask("SET later v")
-	l.want(">[invalidate [later]]")
-	if n := s.frontend.Reached().Cut.Load(); n != 0 {
-		t.Errorf("%d were cut off", n)
-	}
-}
-
-// TestTrackingNoRoom: what there is no room to remember may not be kept.
-func TestTrackingNoRoom(t *testing.T) {
-	c := startCluster(t, 1, 4, 1)
-	s := c.servers[1]
-	s.notifier.tracker.bytesMax = readerBytes + 1
-	l := listenTo(t, s, "3")
-	l.ask("CLIENT TRACKING ON")
-	l.send("GET a")
-	l.want("nil")
-	l.send("GET longer")
-	l.want("nil", ">[invalidate [longer]]")
-	l.send("GET b")
-	l.want("nil", ">[invalidate [a]]")
-	l.quiet("PONG")
 }
