@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/server/redis"
+	"viewring/server/replica"
 )
 
 // listener is a client that is told what it did not ask for.
@@ -265,6 +267,84 @@ func TestListenersGiveBack(t *testing.T) {
 		return len(n.mu.channels)+len(n.mu.patterns)+n.mu.wanted == 0 && n.subscribers.Load() == 0 &&
 			st == trackerStats{} && len(n.tracker.at)+len(n.tracker.lengths) == 0 && s.frontend.Held() == 0
 	})
+}
+
+// connOf finds the connection of a client.
+func connOf(s *Server, id string) *conn {
+	n := s.notifier
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i, c := range n.mu.clients {
+		if fmt.Sprint(i) == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// TestNothingAfterUnsubscribe: what was not on its way when a client of RESP2 ended a
+// subscription does not come: the client would take it for a reply.
+func TestNothingAfterUnsubscribe(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	for command, confirmed := range map[string][]string{
+		"UNSUBSCRIBE":  {"[unsubscribe __keyspace@0__:k 1]"},
+		"PUNSUBSCRIBE": {"[punsubscribe __keyspace@0__:* 1]"},
+		"RESET":        {"RESET"},
+	} {
+		l, writer := listenTo(t, s, "2"), listenTo(t, s, "2")
+		post := &connOf(s, l.ask("CLIENT ID")).post
+		l.send("SUBSCRIBE __keyspace@0__:k", "PSUBSCRIBE __keyspace@0__:*")
+		l.want("[subscribe __keyspace@0__:k 1]", "[psubscribe __keyspace@0__:* 2]")
+		post.hold()
+		writer.ask("SET k v")
+		c.wait("both messages wait", func() bool {
+			post.mu.Lock()
+			defer post.mu.Unlock()
+			return len(post.mu.next.letters) == 2
+		})
+		l.send(command)
+		l.want(confirmed...)
+		post.letGo()
+		switch command {
+		case "UNSUBSCRIBE":
+			l.want("[pmessage __keyspace@0__:* __keyspace@0__:k set]")
+			l.quiet("[pong ]")
+		case "PUNSUBSCRIBE":
+			l.want("[message __keyspace@0__:k set]")
+			l.quiet("[pong ]")
+		default:
+			l.quiet("PONG")
+		}
+		_ = l.nc.Close()
+	}
+}
+
+// TestToldFromTheBeginning: nobody is told that a subscription has begun, or that values may be
+// kept, before all lanes tell what they commit.
+func TestToldFromTheBeginning(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	first, second := listenTo(t, s, "3"), listenTo(t, s, "3")
+	waiting := func(fn string) func() bool {
+		return func() bool {
+			stacks := make([]byte, 4<<20)
+			for one := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+				if strings.Contains(one, "(*notifier).want(") && strings.Contains(one, fn) {
+					return true
+				}
+			}
+			return false
+		}
+	}
+	s.lanes[1].InTurn(func(*replica.Core, int64) {
+		first.send("SUBSCRIBE __keyspace@0__:k")
+		c.wait("the first waits", waiting("(*conn).subscribe("))
+		second.send("CLIENT TRACKING ON")
+		c.wait("so does the second", waiting("(*conn).sayClientTracking("))
+	})
+	first.want(">[subscribe __keyspace@0__:k 1]")
+	second.want("OK")
 }
 
 // TestSlowSubscriber: who does not read what it is told is cut off, and nobody waits for it.

@@ -118,15 +118,7 @@ func TestTrackingSlowReader(t *testing.T) {
 	s := c.servers[1]
 	l := listenTo(t, s, "3")
 	l.ask("CLIENT TRACKING ON BCAST")
-	id := l.ask("CLIENT ID")
-	s.notifier.mu.Lock()
-	var post *postbox
-	for n, conn := range s.notifier.mu.clients {
-		if fmt.Sprint(n) == id {
-			post = &conn.post
-		}
-	}
-	s.notifier.mu.Unlock()
+	post := &connOf(s, l.ask("CLIENT ID")).post
 	writer := listenTo(t, s, "2")
 	all := func() bool {
 		post.mu.Lock()
