@@ -59,6 +59,8 @@ func init() {
 		wire.CmdKeys:      own(2, (*conn).runOwnKeys),
 		wire.CmdCopies:    own(3, (*conn).runCopies),
 		wire.CmdParts:     own(0, (*conn).runParts),
+		wire.CmdWatch:     own(1, (*conn).runWatchKeys),
+		wire.CmdUnwatch:   own(1, (*conn).runUnwatchKeys),
 		wire.CmdLink:      own(1, (*conn).runLink),
 		wire.CmdScrub:     own(1, (*conn).runScrub),
 		wire.CmdRebalance: {argsMin: 1, argsMax: 2, run: (*conn).runRebalance},

@@ -102,6 +102,7 @@ type conn struct {
 	once     *wire.Once     // the request id of the command being run, if it has one
 	session  session        // of the reading goroutine
 	post     postbox        // what the client is told unasked
+	watches  *keyWatches    // nil: it never had any; of the reading goroutine
 }
 
 func (s *Server) newConn(fc *front.Conn) front.Session {
@@ -152,6 +153,7 @@ func (c *conn) Ended() { c.discard() }
 // Left ends the session.
 func (c *conn) Left() {
 	c.s.notifier.left(c)
+	c.watches.leave()
 	c.session.client.Leave()
 }
 

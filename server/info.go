@@ -19,8 +19,8 @@ var infoSections = []struct {
 }{
 	{"Server", (*conn).infoServer},
 	{"Clients", func(c *conn) string {
-		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\ntracking_clients:%d\r\n",
-			c.s.frontend.Connected(), c.s.opts.Bounds.Connections, c.s.notifier.tracker.stats().clients)
+		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\nwatches:%d\r\ntracking_clients:%d\r\n",
+			c.s.frontend.Connected(), c.s.opts.Bounds.Connections, c.s.lanes.Watches(), c.s.notifier.tracker.stats().clients)
 	}},
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats

@@ -96,10 +96,10 @@ func (b *postbox) Write(w *wire.Writer) {
 func writeStale(w *wire.Writer, keys []string, listens bool) {
 	switch {
 	case w.RESP3():
-		w.WritePush(2)
+		w.WriteUnasked(2)
 		w.WriteBulkString("invalidate")
 	case listens:
-		w.WritePush(3)
+		w.WriteUnasked(3)
 		w.WriteBulkString("message")
 		w.WriteBulkString("__redis__:invalidate")
 	default:
@@ -119,17 +119,17 @@ func (l *letter) write(w *wire.Writer) {
 	switch l.kind {
 	case brokenRedirect:
 		if w.RESP3() {
-			w.WritePush(2)
+			w.WriteUnasked(2)
 			w.WriteBulkString("tracking-redir-broken")
 			w.WriteInt(l.id)
 		}
 		return
 	case patternMessage:
-		w.WritePush(4)
+		w.WriteUnasked(4)
 		w.WriteBulkString("pmessage")
 		w.WriteBulkString(l.pattern)
 	default:
-		w.WritePush(3)
+		w.WriteUnasked(3)
 		w.WriteBulkString("message")
 	}
 	w.WriteBulkString(l.channel)

@@ -48,15 +48,18 @@ type Client struct {
 	marks    marks
 	counters counters
 
-	stop  context.CancelFunc
-	ended sync.WaitGroup
+	watchConns *watchConns
+	running    context.Context // until Close
+	stop       context.CancelFunc
+	ended      sync.WaitGroup
 }
 
 // New returns a Client that has not looked for the cluster: it may be asked for its
 // Leader, and what that knows.
 func New(opts Options) *Client {
 	setDefaults(&opts)
-	c := &Client{opts: opts, stop: func() {}}
+	c := &Client{opts: opts, running: context.Background(), stop: func() {}}
+	c.watchConns = newWatchConns(c)
 	_, _ = rand.Read(c.id[:]) // never fails
 	c.views = newViews(c.flights.reroute)
 	c.pool = newPool(opts.Dialer, c.greet)
@@ -71,7 +74,7 @@ func Open(ctx context.Context, opts Options) (*Client, error) {
 	}
 	c := New(opts)
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
-	c.stop = stop
+	c.running, c.stop = run, stop
 	if err := c.start(ctx); err != nil {
 		_ = c.Close()
 		k := ErrUnreachable
@@ -105,6 +108,7 @@ func setDefaults(o *Options) {
 // Close ends the Client. Operations under way fail.
 func (c *Client) Close() error {
 	c.stop()
+	c.watchConns.close()
 	_ = c.leader.Close() // nobody waits for its answers any more
 	c.ended.Wait()
 	c.pool.close()

@@ -26,11 +26,12 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 // with the next, and replies are matched in order. A call that waits long at the
 // server holds up those behind it: give such calls a Conn of their own.
 type Conn struct {
-	addr  string
-	nc    net.Conn
-	done  chan struct{} // closed when the connection is broken
-	wake  chan struct{} // something to write; capacity 1
-	ended sync.WaitGroup
+	addr   string
+	nc     net.Conn
+	pushed func(Value)   // takes what comes unasked; nil: nobody does
+	done   chan struct{} // closed when the connection is broken
+	wake   chan struct{} // something to write; capacity 1
+	ended  sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
@@ -76,9 +77,21 @@ func Dial(ctx context.Context, addr string, dial DialFunc, limits Limits) (*Conn
 	return NewConn(nc, addr, limits), nil
 }
 
+// DialPushed is Dial for a connection on which the other side pushes: pushed is given what
+// comes, in order, by the goroutine that reads the connection, which waits for it.
+func DialPushed(ctx context.Context, addr string, dial DialFunc, limits Limits, pushed func(Value)) (*Conn, error) {
+	nc, err := dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", addr, err)
+	}
+	return newConn(nc, addr, limits, pushed), nil
+}
+
 // NewConn takes over a connection already made; addr is for error messages.
-func NewConn(nc net.Conn, addr string, limits Limits) *Conn {
-	c := &Conn{addr: addr, nc: nc, done: make(chan struct{}), wake: make(chan struct{}, 1)}
+func NewConn(nc net.Conn, addr string, limits Limits) *Conn { return newConn(nc, addr, limits, nil) }
+
+func newConn(nc net.Conn, addr string, limits Limits, pushed func(Value)) *Conn {
+	c := &Conn{addr: addr, nc: nc, pushed: pushed, done: make(chan struct{}), wake: make(chan struct{}, 1)}
 	c.ended.Add(2)
 	go c.write()
 	go c.read(NewReader(nc, limits))
@@ -238,7 +251,7 @@ func (c *Conn) read(r *Reader) {
 	for {
 		kind, err := r.peek()
 		if err == nil && kind == KindPush {
-			if _, err = r.ReadRaw(); err == nil {
+			if err = c.push(r); err == nil {
 				continue
 			}
 		}
@@ -258,6 +271,19 @@ func (c *Conn) read(r *Reader) {
 			return
 		}
 	}
+}
+
+// push reads what the other side pushes, and passes it on.
+func (c *Conn) push(r *Reader) error {
+	if c.pushed == nil {
+		_, err := r.ReadRaw()
+		return err
+	}
+	v, err := r.ReadValue()
+	if err == nil {
+		c.pushed(v)
+	}
+	return err
 }
 
 // unasked is what a reply says that comes to no command: an error is why the other side

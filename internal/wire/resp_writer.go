@@ -29,11 +29,11 @@ func (w *Writer) SetRESP3(on bool) { w.resp3 = on }
 // RESP3 reports whether the client asked for it.
 func (w *Writer) RESP3() bool { return w.resp3 }
 
-// WritePush starts n elements, which follow, that answer no command: an array where the client
-// speaks RESP2.
-func (w *Writer) WritePush(n int) {
+// WriteUnasked starts n elements, which follow, that answer no command: a push, or an array where
+// the client speaks RESP2.
+func (w *Writer) WriteUnasked(n int) {
 	if w.resp3 {
-		w.count('>', int64(n))
+		w.WritePush(n)
 		return
 	}
 	w.WriteArray(n)
@@ -185,7 +185,7 @@ func (w *Writer) writeAggregate(v Value) {
 	case v.Kind == KindSet && w.resp3:
 		w.count('~', int64(len(v.Array)))
 	case v.Kind == KindPush:
-		w.WritePush(len(v.Array))
+		w.WriteUnasked(len(v.Array))
 	default:
 		w.WriteArray(len(v.Array))
 	}

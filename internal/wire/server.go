@@ -23,6 +23,8 @@ const (
 	CmdRebalance = "VR.REBALANCE" // args: pause, resume, rate and bytes/s, or status → RebalanceReport
 	CmdScan      = "VR.SCAN"      // args: those of SCAN → as SCAN, but only up to where the server's partitions end
 	CmdWhole     = "VR.WHOLE"     // args: epoch, DBSIZE or FLUSHALL → the command's reply, or WholeAgain
+	CmdWatch     = "VR.WATCH"     // WatchRequest → OK, then a push for each Told
+	CmdUnwatch   = "VR.UNWATCH"   // args: the watch's ID → OK, whether or not there is one
 	CmdLink      = "VR.LINK"      // Hello → OK, then a one-way stream of frames
 	CmdFrame     = "VR.FRAME"     // one bulk, on a link only, without a reply: server to server
 )

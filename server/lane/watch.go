@@ -41,6 +41,14 @@ func (ls Lanes) Feed(on bool) {
 	}
 }
 
+// Watches is how many there are, as of the lanes' last ticks.
+func (ls Lanes) Watches() (n int) {
+	for _, l := range ls {
+		n += l.Stats().Watches
+	}
+	return n
+}
+
 // told passes on what a watcher is told.
 func (l *Lane) told(w *replica.Watched) {
 	to := l.watches[w.Token]

@@ -10,6 +10,7 @@ import (
 type Stats struct {
 	Primaries, Backups, Learners, Strays int
 	Inactive                             int    // primaries that do not serve yet
+	Watches                              int    // of clients, at primaries
 	Keys, Bytes                          int64  // user keys and their values, all copies here
 	FullCopies, DeltaCopies              uint64 // begun since start
 	CopiedKeys                           uint64
@@ -30,6 +31,9 @@ func (c *Core) Stats() Stats {
 			s.Primaries++
 			if p.lead != nil && !p.lead.serves() {
 				s.Inactive++
+			}
+			if p.lead != nil {
+				s.Watches += len(p.lead.watchers.all)
 			}
 		case p.role == roleBackup:
 			s.Backups++

@@ -1,0 +1,189 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"time"
+
+	"viewring/internal/route"
+	"viewring/internal/wire"
+)
+
+// Change is what became of a key.
+type Change uint8
+
+// The changes.
+const (
+	// Set: the key was created, or got another value or another time to live.
+	Set Change = iota + 1
+	// Deleted: a client deleted the key.
+	Deleted
+	// Expired: the key's time to live was over.
+	Expired
+	// Anew: what was changed between the last event and this one is not known any more,
+	// because the watch was interrupted for too long. The event has no key. Whoever follows
+	// the state of what is watched reads it again now; all that changes from now on is told.
+	Anew
+)
+
+// String returns the change's name in lower case.
+func (c Change) String() string {
+	if c == 0 || c > Anew {
+		return "change " + strconv.Itoa(int(c))
+	}
+	return [...]string{"set", "deleted", "expired", "anew"}[c-1]
+}
+
+// Event is a change of a key that is watched.
+type Event struct {
+	Change  Change
+	Key     string
+	Version Version // of a Set that which Get returns; else when the change was made
+	// Value is what was set, where WatchOptions.Values asks for it. It is nil where the key
+	// was written again before this could be told: an event for that follows.
+	Value   []byte
+	Expires time.Time // with Value: when the key expires; zero: never
+}
+
+// Token says how far a watch has come: another Watch begins there. It means something in
+// its own cluster and for the same keys only. A key's Version, as Get and Set return it, is
+// a Token for that key as well: TokenOf.
+type Token string
+
+// TokenOf is the Token for watching a key from after a version on.
+func TokenOf(v Version) Token { return Token(v.String()) }
+
+// WatchOptions say what to watch.
+type WatchOptions struct {
+	// Prefix watches all keys that begin with the key that is named.
+	Prefix bool
+	// Values has events carry the values that were set.
+	Values bool
+	// From goes on where another watch of the same keys was. "": from now on.
+	From Token
+}
+
+// Watch is told of the changes of a key, or of many. One goroutine uses it, but for Close.
+type Watch struct {
+	watch *route.Watch
+	told  route.Told // its changes from next on are still to come
+	next  int
+}
+
+// Watch has the servers tell of each change of a key from now on, or from a Token on, and
+// returns once they do: who reads after that misses nothing. Changes of one key come in their
+// order, each once, none is left out, and none is of a write that is lost later; between
+// keys there is no order. That holds over failures and moves, for which the Watch
+// finds the responsible servers again by itself, as long as those remember what happened since:
+// the last hundreds to thousands of changes of a partition. Anew tells where they did not.
+//
+// A Watch that nobody reads costs its servers nothing for long: they forget it, and it goes on
+// when it is read.
+//
+// ctx bounds the beginning alone. Close the Watch after use.
+func (c *Client) Watch(ctx context.Context, key string, o WatchOptions) (*Watch, error) {
+	watch, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %q", key), key, o.Prefix, o.Values, string(o.From))
+	if err != nil {
+		return nil, err
+	}
+	return &Watch{watch: watch}, nil
+}
+
+// Close ends the watch.
+func (w *Watch) Close() error {
+	w.watch.Close()
+	return nil
+}
+
+// Next returns the next event, and waits for it. It fails when ctx ends, with ctx's error,
+// and when the Watch or its Client is closed, with ErrClosed.
+func (w *Watch) Next(ctx context.Context) (Event, error) {
+	for w.next == len(w.told.Changes) {
+		told, err := w.watch.Next(ctx)
+		if err != nil {
+			return Event{}, err
+		}
+		w.told, w.next = told, 0
+		if told.Kind != wire.TellChanged {
+			w.watch.Took(&w.told)
+		}
+		if told.Kind == wire.TellAnew {
+			return Event{Change: Anew, Version: Version{told.Term, told.Seq}}, nil
+		}
+	}
+	change := &w.told.Changes[w.next]
+	if w.next++; w.next == len(w.told.Changes) {
+		w.watch.Took(&w.told)
+	}
+	e := Event{Change: changes[change.Change], Key: string(change.Name), Version: Version{w.told.Term, w.told.Seq}}
+	if change.HasValue {
+		e.Value = change.Value
+		if e.Value == nil {
+			e.Value = []byte{}
+		}
+		if change.Expiry != 0 {
+			e.Expires = time.UnixMilli(change.Expiry)
+		}
+	}
+	return e, nil
+}
+
+var changes = [...]Change{wire.TellSet: Set, wire.TellDeleted: Deleted, wire.TellExpired: Expired}
+
+// Events yields the events as they come, until ctx ends or the Watch is closed. Its last
+// error is Next's, unless ctx has ended.
+func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		for {
+			e, err := w.Next(ctx)
+			if err != nil && ctx.Err() != nil {
+				return
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Token says up to where the events were taken. Where one write changed several keys it is
+// the place before that write until its last event was taken. It goes forward also while
+// nothing that is watched changes: one that is kept for long is best taken again now and then.
+func (w *Watch) Token() Token {
+	if w.next == len(w.told.Changes) {
+		w.watch.Pass(func(t route.Told) { w.watch.Took(&t) })
+	}
+	return Token(w.watch.Token())
+}
+
+// ParseVersion reads what Version.String wrote.
+func ParseVersion(s string) (Version, error) {
+	p, err := route.ParsePosition(s)
+	return Version(p), err
+}
+
+// Await waits until a key has another version than one that was read, and returns what it
+// has then, as Get does: ErrNotFound where it was deleted. The zero Version stands for an
+// absent key. The waiting is done at the servers.
+func (c *Client) Await(ctx context.Context, key string, after Version) (Value, error) {
+	w, err := c.Watch(ctx, key, WatchOptions{})
+	if err != nil {
+		return Value{}, err
+	}
+	defer w.Close()
+	for {
+		value, err := c.Get(ctx, key) // what comes after this is told
+		if err == nil && value.Version != after || errors.Is(err, ErrNotFound) && after != (Version{}) {
+			return value, err
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return Value{}, err
+		}
+		if _, err := w.Next(ctx); err != nil {
+			return Value{}, route.Failed(ctx, fmt.Sprintf("await %q", key), err)
+		}
+	}
+}
