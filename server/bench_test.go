@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -108,5 +109,37 @@ func benchmarkCluster(b *testing.B, op string, clients int) {
 		b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "ops/s")
 		b.ReportMetric(float64(latencies[n/2].Microseconds()), "p50-us")
 		b.ReportMetric(float64(latencies[n*99/100].Microseconds()), "p99-us")
+	}
+}
+
+// BenchmarkToldOf measures sets of one client that waits for each, while others are told of them.
+func BenchmarkToldOf(b *testing.B) {
+	for _, c := range []struct {
+		name, begin string
+		clients     int
+	}{
+		{"nobody", "", 0}, {"50 subscribers", "PSUBSCRIBE __keyspace@0__:k*", 50}, {"50 of other keys", "PSUBSCRIBE __keyspace@0__:other*", 50},
+		{"50 that keep all", "CLIENT TRACKING ON BCAST", 50},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			t := &testing.T{}
+			cl := startCluster(t, 1, 8, 1)
+			defer cl.leader.stop()
+			defer cl.servers[1].Close()
+			for range c.clients {
+				l := listenTo(t, cl.servers[1], "3")
+				defer l.nc.Close()
+				l.ask(c.begin)
+				go func() { _, _ = io.Copy(io.Discard, l.nc) }()
+			}
+			w := listenTo(t, cl.servers[1], "2")
+			defer w.nc.Close()
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				w.send(fmt.Sprint("SET k", i%1000, " v"))
+				w.next()
+			}
+		})
 	}
 }

@@ -133,6 +133,14 @@ var hosted = map[string]command{
 	"discard":                 {run: (*conn).runDiscard},
 	"watch":                   {run: (*conn).runWatch},
 	"unwatch":                 {says: (*conn).sayUnwatch},
+	"subscribe":               {run: (*conn).runSubscribe},
+	"unsubscribe":             {run: (*conn).runUnsubscribe},
+	"psubscribe":              {run: (*conn).runPSubscribe},
+	"punsubscribe":            {run: (*conn).runPUnsubscribe},
+	"pubsub|channels":         {says: (*conn).sayPubSubChannels},
+	"pubsub|numsub":           {says: (*conn).sayPubSubNumSub},
+	"pubsub|numpat":           {says: (*conn).sayPubSubNumPat},
+	"client|tracking":         {says: (*conn).sayClientTracking},
 }
 
 // ownNameMax is longer than any name of our own.
@@ -182,6 +190,8 @@ func (c *conn) run(words [][]byte) error {
 func (c *conn) reject(text string) error {
 	if m := c.session.multi; m != nil {
 		m.spoiled = true
+	} else {
+		c.session.client.Followed(nil)
 	}
 	c.replyError(text)
 	return nil
@@ -199,8 +209,21 @@ func (cmd *command) access() (s front.Access) {
 	return s
 }
 
+// listens reports whether a client may ask for the command that reads messages and nothing
+// else.
+func (cmd *command) listens() bool { return cmd.row != nil && cmd.row.Listens() }
+
+// name is the command's, where it is one of Redis's.
+func (cmd *command) name() string {
+	if cmd.row == nil {
+		return "this"
+	}
+	return cmd.row.Name
+}
+
 // runGuarded looks at a command of a connection that has not said its password or is kept
-// for other servers, or that is between MULTI and EXEC.
+// for other servers, that is between MULTI and EXEC, or whose client subscribed or keeps what it
+// reads.
 func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 	switch refusal, over := c.Admit(cmd.access()); {
 	case over:
@@ -208,8 +231,10 @@ func (c *conn) runGuarded(cmd *command, args [][]byte) error {
 		return errQuit
 	case refusal != "":
 		return c.reject(refusal)
+	case c.session.client.Restricted() && !cmd.listens():
+		return c.reject(redis.ErrRestricted(cmd.name()))
 	case c.session.multi == nil || cmd.multi() == redis.AtOnce:
-		return cmd.run(c, args)
+		return c.runTracked(cmd, args)
 	case cmd.multi() == redis.Refused:
 		return c.reject(redis.ErrNotInMulti)
 	}

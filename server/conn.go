@@ -102,12 +102,15 @@ type conn struct {
 	gathered [][]lane.Event // by lane: read, not yet handed over
 	once     *wire.Once     // the request id of the command being run, if it has one
 	session  session        // of the reading goroutine
+	post     postbox        // what the client is told unasked
 	watches  *keyWatches    // nil: it never had any; of the reading goroutine
 }
 
 func (s *Server) newConn(fc *front.Conn) front.Session {
 	c := &conn{Conn: fc, s: s, gathered: make([][]lane.Event, len(s.lanes))}
+	c.post.c = c
 	c.session.client = s.front.Join(fc.RemoteAddr().String(), fc.LocalAddr().String())
+	s.notifier.came(c)
 	c.guard()
 	return c
 }
@@ -150,6 +153,7 @@ func (c *conn) Ended() { c.discard() }
 
 // Left ends the session.
 func (c *conn) Left() {
+	c.s.notifier.left(c)
 	c.watches.leave()
 	c.session.client.Leave()
 }

@@ -19,7 +19,8 @@ var infoSections = []struct {
 }{
 	{"Server", (*conn).infoServer},
 	{"Clients", func(c *conn) string {
-		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\nwatches:%d\r\n", c.s.frontend.Connected(), c.s.opts.Bounds.Connections, c.s.lanes.Watches())
+		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\nwatches:%d\r\ntracking_clients:%d\r\n",
+			c.s.frontend.Connected(), c.s.opts.Bounds.Connections, c.s.lanes.Watches(), c.s.notifier.tracker.stats().clients)
 	}},
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats
@@ -31,7 +32,7 @@ var infoSections = []struct {
 			m.HeapAlloc, m.Sys, t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.Buffers(int64(t.IndexBytes)), c.s.budget.Heap(),
 			t.RequestBytes, t.RequestBytesMax)
 	}},
-	{"Stats", func(c *conn) string { return c.s.frontend.Reached().String() }},
+	{"Stats", func(c *conn) string { return c.s.frontend.Reached().String() + c.s.notifier.info() }},
 	{"Persistence", func(*conn) string {
 		return "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\n"
 	}},
@@ -91,6 +92,7 @@ func (c *conn) settings() [][2]string {
 		{"maxclients", strconv.Itoa(c.s.opts.Bounds.Connections)},
 		{"maxmemory", "0"},
 		{"maxmemory-policy", "noeviction"},
+		{"notify-keyspace-events", redis.NotifyEvents},
 		{"port", strconv.FormatInt(port, 10)},
 		{"proto-max-bulk-len", strconv.Itoa(wire.ValueBytesMax)},
 		{"save", ""},

@@ -56,6 +56,7 @@ type Server struct {
 	scrubber *upkeep.Scrubber
 	mover    *upkeep.Mover
 	console  *console
+	notifier *notifier
 	clients  // what all connections share
 
 	running sync.WaitGroup
@@ -145,6 +146,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	s.scrubber = upkeep.NewScrubber(base, s.views, s.opts.ScrubEvery)
 	s.receiver = link.NewReceiver(s.links, s.views, s.lanes, s.mover.Arrived)
 	s.console = newConsole(s.opts.Console)
+	s.notifier = newNotifier(s)
 
 	s.frontend = s.newFrontend()
 	s.room.Look() // before anything is learned
@@ -153,6 +155,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	}
 	run = s.lanes.Begin(s.ctx, lane.Outward{
 		Peers: s.links, Mover: s.mover, Leader: queue, Storing: sweeper.Storing, Stored: s.room.Stored, Fail: s.cancel,
+		Fed: s.notifier.fed,
 	})
 	return append(run,
 		func() { s.member.RunHeartbeats(membership.Vitals{Views: s.views, Lanes: s.lanes, Stats: s.stats}) },
@@ -161,6 +164,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		s.mover.Run, s.mover.RunFetches, sweeper.Run, s.scrubber.Run, s.room.Run,
 		func() { s.budget.Run(s.ctx) },
 		func() { s.console.run(s.ctx) },
+		func() { s.notifier.run(s.ctx) },
 		s.watchStore,
 		func() { s.frontend.Serve(s.listener) },
 	), nil

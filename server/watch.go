@@ -160,7 +160,7 @@ func (w *keyWatch) Watched(t *replica.Watched) {
 	ws.mu.queue = append(ws.mu.queue, one)
 	ws.mu.bytes += n
 	if !ws.mu.inLine {
-		ws.mu.inLine = ws.c.Insert(&tells{of: ws})
+		ws.mu.inLine = ws.c.Tell(&tells{of: ws})
 	}
 }
 

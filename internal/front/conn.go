@@ -37,7 +37,10 @@ type Conn struct {
 	mu struct {
 		sync.Mutex
 		line    []Reply // in the order of their commands
+		came    uint64  // replies that were put in line
+		left    uint64  // and that have left it
 		writing bool    // one of the two goroutines has the writer
+		direct  bool    // and it is the one that reads
 		ended   bool    // no more will come
 		lingers bool    // the client is read until it hangs up
 		gone    bool    // nobody writes any more

@@ -49,22 +49,14 @@ func (c *Conn) Push(r Reply) {
 		}
 	}
 	if !c.mu.gone {
-		c.mu.line = append(c.mu.line, r)
+		c.putLast(r)
 	}
 }
 
-// Insert puts a reply that no command asked for at the end of the line. It does not wait,
-// whatever there is in line: who calls it bounds how many it has there. It is false when the
-// reply is not taken, because the connection ends. Any goroutine may call it.
-func (c *Conn) Insert(r Reply) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.gone || c.mu.ended {
-		return false
-	}
+// putLast puts a reply at the end of the line. The caller holds mu.
+func (c *Conn) putLast(r Reply) {
 	c.mu.line = append(c.mu.line, r)
-	c.Notify()
-	return true
+	c.mu.came++
 }
 
 // mustWait is true while there is no place in the line. The caller holds mu.
@@ -72,12 +64,13 @@ func (c *Conn) mustWait(r Reply) bool {
 	return len(c.mu.line) >= c.server.opts.Limits.Pipeline || r.MustWait(c.mu.line)
 }
 
-// AwaitReplies waits until all replies have left the line. It is false when the Server stops.
+// AwaitReplies waits until all replies that are in line have left it, whatever the client is
+// told meanwhile. It is false when the Server stops.
 func (c *Conn) AwaitReplies() bool {
 	c.session.Submit()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(c.mu.line) > 0 && !c.mu.gone {
+	for last := c.mu.came; c.mu.left < last && !c.mu.gone; {
 		c.room.Wait()
 	}
 	return !c.mu.gone
@@ -124,7 +117,7 @@ func (c *Conn) TakeWriter() bool {
 	if len(c.mu.line) > 0 || c.mu.writing || c.mu.gone {
 		return false
 	}
-	c.mu.writing = true
+	c.mu.writing, c.mu.direct = true, true
 	return true
 }
 
@@ -132,7 +125,10 @@ func (c *Conn) TakeWriter() bool {
 func (c *Conn) LeaveWriter() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.mu.writing = false
+	if c.mu.direct && len(c.mu.line) > 0 {
+		c.Notify() // the client is to be told something, which the other goroutine had to leave
+	}
+	c.mu.writing, c.mu.direct = false, false
 	if c.mu.hungry {
 		c.room.Signal() // what was written has given back its bytes
 	}
@@ -195,9 +191,10 @@ func (c *Conn) takeAll() bool {
 		}
 	}
 	c.taken = append(c.taken[:0], c.mu.line...)
+	c.mu.left += uint64(len(c.mu.line))
 	clear(c.mu.line)
 	c.mu.line = c.mu.line[:0]
-	c.mu.writing = true
+	c.mu.writing, c.mu.direct = true, true
 	return true
 }
 
@@ -206,6 +203,9 @@ func (c *Conn) takeAll() bool {
 func (c *Conn) takeDone(spare []Reply) (taken []Reply, has, over bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.mu.direct {
+		return spare[:0], false, false // LeaveWriter says so if there is something
+	}
 	n := 0
 	for n < len(c.mu.line) && c.mu.line[n].Done() {
 		n++
@@ -213,7 +213,7 @@ func (c *Conn) takeDone(spare []Reply) (taken []Reply, has, over bool) {
 	taken = c.takeFirst(spare, n)
 	over = c.mu.ended && len(c.mu.line) == 0
 	if has = n > 0 || over; has {
-		c.mu.writing = true // not the reader's, which has it only while none is in line
+		c.mu.writing = true
 	}
 	return taken, has, over
 }
@@ -224,6 +224,7 @@ func (c *Conn) takeFirst(spare []Reply, n int) []Reply {
 	rest := copy(c.mu.line, c.mu.line[n:])
 	clear(c.mu.line[rest:])
 	c.mu.line = c.mu.line[:rest]
+	c.mu.left += uint64(n)
 	if n > 0 {
 		c.room.Signal()
 	}

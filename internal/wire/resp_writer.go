@@ -26,6 +26,19 @@ func NewWriter(dst io.Writer) *Writer { return &Writer{dst: dst} }
 // SetRESP3 makes nulls and maps those of RESP3, for a client that asked HELLO 3.
 func (w *Writer) SetRESP3(on bool) { w.resp3 = on }
 
+// RESP3 reports whether the client asked for it.
+func (w *Writer) RESP3() bool { return w.resp3 }
+
+// WriteUnasked starts n elements, which follow, that answer no command: a push, or an array where
+// the client speaks RESP2.
+func (w *Writer) WriteUnasked(n int) {
+	if w.resp3 {
+		w.WritePush(n)
+		return
+	}
+	w.WriteArray(n)
+}
+
 // Flush writes out what is buffered and returns the first error of the stream.
 func (w *Writer) Flush() error {
 	if len(w.buf) > 0 {
@@ -131,7 +144,7 @@ func (w *Writer) WriteNil() {
 }
 
 // WriteValue writes a reply in the connection's protocol: to RESP2 a map is an array
-// of its keys and values, a set an array, verbatim text a bulk; a null with an Array that
+// of its keys and values, a set or push an array, verbatim text a bulk; a null with an Array that
 // is not nil is its null array. It keeps no reference to v.
 func (w *Writer) WriteValue(v Value) {
 	switch v.Kind {
@@ -151,7 +164,7 @@ func (w *Writer) WriteValue(v Value) {
 			return
 		}
 		w.WriteBulk(v.Bytes)
-	case KindArray, KindSet, KindMap:
+	case KindArray, KindSet, KindMap, KindPush:
 		w.writeAggregate(v)
 	default:
 		if v.Array != nil && !w.resp3 {
@@ -171,6 +184,8 @@ func (w *Writer) writeAggregate(v Value) {
 		w.WriteMap(len(v.Array) / 2)
 	case v.Kind == KindSet && w.resp3:
 		w.count('~', int64(len(v.Array)))
+	case v.Kind == KindPush:
+		w.WriteUnasked(len(v.Array))
 	default:
 		w.WriteArray(len(v.Array))
 	}

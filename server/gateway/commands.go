@@ -20,6 +20,9 @@ func init() {
 		"scan": (*session).runScan, "keys": (*session).runKeys, "randomkey": (*session).runRandomKey,
 		"multi": (*session).runMulti, "exec": (*session).runExec, "discard": (*session).runDiscard,
 		"watch": (*session).runWatch, "unwatch": (*session).runUnwatch,
+		"subscribe": (*session).refuseTelling, "unsubscribe": (*session).refuseTelling, "psubscribe": (*session).refuseTelling, "punsubscribe": (*session).refuseTelling,
+		"pubsub|channels": (*session).refuseTelling, "pubsub|numsub": (*session).refuseTelling, "pubsub|numpat": (*session).refuseTelling,
+		"client|tracking": (*session).refuseTelling,
 	}
 }
 

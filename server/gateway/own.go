@@ -22,6 +22,15 @@ func (s *session) say(v wire.Value) {
 	})
 }
 
+// refuseTelling answers what asks to be told of changes: the servers of the keys know of them,
+// and a gateway's clients can't be told.
+func (s *session) refuseTelling(words [][]byte) error {
+	cmd, _, _ := redis.Resolve(words)
+	s.wrong(fmt.Sprintf("%s a gateway does not tell of changes: ask the servers themselves for %s", wire.CodeErr,
+		strings.ToUpper(strings.ReplaceAll(cmd.Name, "|", " "))))
+	return nil
+}
+
 func (s *session) runQuit([][]byte) error {
 	s.replyOK()
 	return front.ErrQuit

@@ -75,6 +75,12 @@ func TestAsServer(t *testing.T) {
 		"EXEC x":                    "EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command",
 		"INFO nosuch":               "",
 		"COMMAND COUNT x":           "ERR wrong number of arguments for 'command|count' command",
+		"SUBSCRIBE a":               "ERR a gateway does not tell of changes: ask the servers themselves for SUBSCRIBE",
+		"PUNSUBSCRIBE":              "ERR a gateway does not tell of changes: ask the servers themselves for PUNSUBSCRIBE",
+		"PUBSUB NUMPAT":             "ERR a gateway does not tell of changes: ask the servers themselves for PUBSUB NUMPAT",
+		"CLIENT TRACKING on":        "ERR a gateway does not tell of changes: ask the servers themselves for CLIENT TRACKING",
+		"CLIENT CACHING yes":        "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
+		"PUBLISH a b":               "ERR clients can't send messages here: channels tell of changes of keys, __keyspace@0__:<key> and __keyevent@0__:<event>",
 	} {
 		if v, err := do(t, conn, command); v.Text() != want {
 			t.Errorf("%s: %q, %v, want %q", command, v.Text(), err, want)

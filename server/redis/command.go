@@ -46,6 +46,8 @@ type means struct {
 	eval  Evaluator
 	blind bool // eval looks at no key
 	talk  Talk
+
+	listens bool // see Command.Listens
 }
 
 func read(r Reader) means                { return means{read: r, eval: r.eval} }
@@ -55,6 +57,12 @@ func writes(w Writer, e Evaluator) means { return means{write: w, eval: e} }
 func eval(e Evaluator) means             { return means{eval: e} }
 func blind(e Evaluator) means            { return means{eval: e, blind: true} }
 func talk(t Talk) means                  { return means{talk: t} }
+
+// listens is for those that a client may ask for that is Restricted.
+func listens(m means) means {
+	m.listens = true
+	return m
+}
 
 var hosted means
 
@@ -131,7 +139,7 @@ func (k Keys) noted(note string) Keys {
 }
 
 // categoryOrder is the order in which Redis lists them.
-var categoryOrder = []string{"keyspace", "read", "write", "string", "bitmap", "admin", "fast", "slow", "dangerous", "connection", "transaction"}
+var categoryOrder = []string{"keyspace", "read", "write", "string", "bitmap", "admin", "pubsub", "fast", "slow", "dangerous", "connection", "transaction"}
 
 // commands by their names in small letters, subcommands included.
 var commands = make(map[string]*Command)

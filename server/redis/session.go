@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"viewring/internal/wire"
@@ -54,6 +55,9 @@ type Session struct {
 	// Others list these: changed under the Front's mutex.
 	proto                 int // of RESP: 2 or 3
 	name, libName, libVer string
+	subs                  subscriptions
+	tracking              Tracking
+	broken                atomic.Bool // whom it redirects to is gone
 }
 
 // Join begins a session with a client at addr, which came in at listensOn.
@@ -100,8 +104,9 @@ func (s *Session) tell(change func()) {
 // String is a line of CLIENT LIST: of Redis's fields those that mean something here. The
 // caller is the session's goroutine or holds the Front's mutex.
 func (s *Session) String() string {
-	return fmt.Sprintf("id=%d addr=%s laddr=%s name=%s age=%d flags=N db=0 sub=0 psub=0 ssub=0 user=default resp=%d lib-name=%s lib-ver=%s\n",
-		s.id, s.addr, s.listensOn, s.name, int(s.front.Now().Sub(s.since).Seconds()), s.proto, s.libName, s.libVer)
+	return fmt.Sprintf("id=%d addr=%s laddr=%s name=%s age=%d flags=%s db=0 sub=%d psub=%d ssub=0 user=default resp=%d lib-name=%s lib-ver=%s\n",
+		s.id, s.addr, s.listensOn, s.name, int(s.front.Now().Sub(s.since).Seconds()), s.flags(), s.subs.count[OneChannel], s.subs.count[Pattern],
+		s.proto, s.libName, s.libVer)
 }
 
 // Talk is what a command does to a session and answers, whatever the keys are. args are
@@ -111,10 +116,12 @@ type Talk func(s *Session, args [][]byte) wire.Value
 func talkOK(*Session, [][]byte) wire.Value { return OK() }
 
 func talkPing(s *Session, args [][]byte) wire.Value {
-	switch len(args) {
-	case 0:
+	switch n := len(args); {
+	case n <= 1 && s.Restricted():
+		return Array(Text("pong"), Bulk(slices.Concat(args...)))
+	case n == 0:
 		return Simple("PONG")
-	case 1:
+	case n == 1:
 		return talkEcho(s, args)
 	}
 	return Fail(ArityError(Lookup("ping")))
@@ -272,7 +279,10 @@ func talkClientList(s *Session, args [][]byte) wire.Value {
 	case option == "TYPE" && len(args) == 2:
 		switch strings.ToLower(string(args[1])) {
 		case "normal":
-		case "master", "replica", "slave", "pubsub":
+			wanted = func(o *Session) bool { return o.Subscriptions() == 0 }
+		case "pubsub":
+			wanted = func(o *Session) bool { return o.Subscriptions() > 0 }
+		case "master", "replica", "slave":
 			wanted = func(*Session) bool { return false }
 		default:
 			return Fail(fmt.Sprintf("ERR Unknown client type '%s'", args[1]))

@@ -17,7 +17,8 @@ type Lines struct {
 	changed chan struct{}
 }
 
-func newLines() *Lines { return &Lines{changed: make(chan struct{})} }
+// NewLines returns an output that nothing was written to.
+func NewLines() *Lines { return &Lines{changed: make(chan struct{})} }
 
 // Write adds to the output.
 func (l *Lines) Write(p []byte) (int, error) {

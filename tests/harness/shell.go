@@ -148,7 +148,7 @@ type Daemon struct {
 // Start starts viewring in the background; the test's end ends it.
 func (s *Shell) Start(args ...string) *Daemon {
 	s.t.Helper()
-	d := &Daemon{Cmd: exec.Command(Program(), args...), Stdout: newLines(), Stderr: newLines(), Done: make(chan struct{})}
+	d := &Daemon{Cmd: exec.Command(Program(), args...), Stdout: NewLines(), Stderr: NewLines(), Done: make(chan struct{})}
 	d.Cmd.Env, d.Cmd.Dir, d.Cmd.Stdout, d.Cmd.Stderr = s.env, s.Dir, d.Stdout, d.Stderr
 	if err := d.Cmd.Start(); err != nil {
 		s.t.Fatal(err)
