@@ -8,6 +8,7 @@ import (
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
+	"viewring/server/tree"
 )
 
 // Bounds of what is told to one connection.
@@ -239,16 +240,37 @@ func (t *telling) wire(epoch uint64) *wire.Told {
 		}
 	}
 	for i := range t.told.Changes {
-		c := &t.told.Changes[i]
-		change := wire.ToldChange{Change: tellChanges[c.Change], Slot: c.Key.Slot(), Name: []byte(c.Key.Name())}
-		if c.Item != nil {
-			if it, err := replica.DecodeItem(c.Key, c.Item); err == nil { // else who wants it reads it, and has it repaired
-				change.HasValue, change.Value, change.Expiry = true, it.Value, it.Expiry
-			}
+		if c, ok := toldChange(&t.told.Changes[i], t.told.Version); ok {
+			out.Changes = append(out.Changes, c)
 		}
-		out.Changes = append(out.Changes, change)
+	}
+	if out.Kind == wire.TellChanged && len(out.Changes) == 0 {
+		out.Kind = wire.TellPassed
 	}
 	return out
+}
+
+// toldChange is what a client is told of a key's change; false for what is not for clients. A
+// value that can't be read is left out: who wants it reads the key, and has it repaired.
+func toldChange(c *replica.KeyChange, v replica.Version) (out wire.ToldChange, ok bool) {
+	out = wire.ToldChange{Change: tellChanges[c.Change], Slot: c.Key.Slot(), Name: []byte(c.Key.Name())}
+	var item *replica.Item
+	if c.Item != nil {
+		if it, err := replica.DecodeItem(c.Key, c.Item); err == nil {
+			item = &it
+		}
+	}
+	if c.Key.Space() == replica.SpaceMeta {
+		n, seen, err := tree.Told(c.Key, v, item)
+		if n != nil && err == nil {
+			out.HasValue, out.Value = true, wire.AppendTreeNode(nil, n)
+		}
+		return out, seen
+	}
+	if item != nil {
+		out.HasValue, out.Value, out.Expiry = true, item.Value, item.Expiry
+	}
+	return out, true
 }
 
 var tellKinds = [...]wire.TellKind{

@@ -20,15 +20,15 @@ created below one that is there, and removed when it has no children.`,
 		Example: "  viewring meta create -p /config/limits 100\n  viewring meta list /config",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("meta: unknown command %q; there are meta create, set, get, list, stat and remove", args[0])
+				return usagef("meta: unknown command %q; there are meta create, set, get, list, stat, remove and watch", args[0])
 			}
 			return nil
 		},
 		RunE: func(*cobra.Command, []string) error {
-			return usagef("meta: create, set, get, list, stat or remove is missing")
+			return usagef("meta: create, set, get, list, stat, remove or watch is missing")
 		},
 	}
-	cmd.AddCommand(a.metaCreateCmd(), a.metaSetCmd(), a.metaGetCmd(), a.metaListCmd(), a.metaStatCmd(), a.metaRemoveCmd())
+	cmd.AddCommand(a.metaCreateCmd(), a.metaSetCmd(), a.metaGetCmd(), a.metaListCmd(), a.metaStatCmd(), a.metaRemoveCmd(), a.metaWatchCmd())
 	return cmd
 }
 

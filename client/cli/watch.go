@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,20 +76,23 @@ and goes on there when it is started again.`,
 	}
 	cmd.Flags().StringVar(&f.prefix, "prefix", "", "watch all keys that begin with `P`; '' is all")
 	cmd.Flags().StringVar(&f.from, "from", "", "begin after this `VERSION` of the key, TERM.SEQ")
-	cmd.Flags().StringVar(&f.resume, "resume", "", "begin at the place kept in `FILE`, if there is one, and keep it there")
-	cmd.Flags().BoolVar(&f.values, "values", false, "show what was set")
-	cmd.Flags().IntVar(&f.count, "count", 0, "end after `N` changes")
+	f.add(cmd)
 	return cmd
 }
 
+// add adds the flags that all commands have which watch.
+func (f *watchFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.resume, "resume", "", "begin at the place kept in `FILE`, if there is one, and keep it there")
+	cmd.Flags().BoolVar(&f.values, "values", false, "show what was set")
+	cmd.Flags().IntVar(&f.count, "count", 0, "end after `N` changes")
+}
+
 func (a *app) watch(ctx context.Context, key string, o client.WatchOptions, f *watchFlags) error {
-	if f.resume != "" {
-		kept, err := os.ReadFile(f.resume)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read the place: %w", err)
-		}
-		o.From = client.Token(strings.TrimSpace(string(kept)))
+	place, err := f.place(o.From)
+	if err != nil {
+		return err
 	}
+	o.From = place
 	beginning, cancel := a.deadline(ctx)
 	defer cancel()
 	c, err := a.open(beginning)
@@ -101,39 +105,59 @@ func (a *app) watch(ctx context.Context, key string, o client.WatchOptions, f *w
 		return err
 	}
 	defer w.Close()
-	if err := keepPlace(f.resume, w); err != nil { // nothing is lost however this ends
-		return err
-	}
-	err = a.showEvents(ctx, w, f)
-	if kerr := keepPlace(f.resume, w); err == nil {
-		err = kerr
-	}
-	return err
+	return showEvents(ctx, f, w, func(e client.Event) (counts bool) {
+		a.showEvent(&e, f.values)
+		return e.Change != client.Anew
+	})
 }
 
-// showEvents prints events until there were enough, or ctx ends.
-func (a *app) showEvents(ctx context.Context, w *client.Watch, f *watchFlags) error {
+// place is where to begin: what the file has, if one is named and there is one.
+func (f *watchFlags) place(from client.Token) (client.Token, error) {
+	if f.resume == "" {
+		return from, nil
+	}
+	kept, err := os.ReadFile(f.resume)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read the place: %w", err)
+	}
+	return client.Token(strings.TrimSpace(string(kept))), nil
+}
+
+// watcher is a client.Watch or a tree.Watch.
+type watcher[E any] interface {
+	Events(ctx context.Context) iter.Seq2[E, error]
+	Token() client.Token
+}
+
+// showEvents shows events until there were enough that count, or ctx ends, and keeps the place.
+func showEvents[E any](ctx context.Context, f *watchFlags, w watcher[E], show func(E) (counts bool)) error {
+	if err := keepPlace(f.resume, w.Token()); err != nil { // nothing is lost however this ends
+		return err
+	}
 	kept := time.Now()
 	shown := 0
+	var failed error
 	for event, err := range w.Events(ctx) {
-		if err != nil {
-			return err
+		if failed = err; failed != nil {
+			break
 		}
-		a.showEvent(&event, f.values)
-		if event.Change == client.Anew {
-			continue
+		if show(event) {
+			shown++
 		}
-		if shown++; shown == f.count {
-			return nil
+		if shown == f.count && f.count > 0 {
+			break
 		}
 		if time.Since(kept) >= watchKeepEvery {
-			if err := keepPlace(f.resume, w); err != nil {
-				return err
+			if failed = keepPlace(f.resume, w.Token()); failed != nil {
+				break
 			}
 			kept = time.Now()
 		}
 	}
-	return nil
+	if err := keepPlace(f.resume, w.Token()); failed == nil {
+		failed = err
+	}
+	return failed
 }
 
 func (a *app) showEvent(e *client.Event, values bool) {
@@ -151,26 +175,31 @@ func (a *app) showEvent(e *client.Event, values bool) {
 		a.printJSON(fields)
 		return
 	}
-	line := fmt.Sprintf("%-10s %-8s", e.Version, e.Change)
+	a.showChange(e.Version, e.Change.String(), e.Key, e.Value, values && e.Change == client.Set)
+}
+
+// showChange prints a line for people: what became of something, and its value, where that is
+// wanted and known.
+func (a *app) showChange(v client.Version, change, name string, value []byte, wanted bool) {
+	line := fmt.Sprintf("%-10s %-8s", v, change)
 	switch {
-	case e.Change == client.Anew:
+	case change == client.Anew.String():
 		line += "what happened before is not known: read what you follow"
-	case e.Value != nil && len(e.Value) > watchShownBytes:
-		line += fmt.Sprintf("%s  %s… (%s)", quoted(e.Key), quoted(string(e.Value[:watchShownBytes])), size(uint64(len(e.Value))))
-	case e.Value != nil:
-		line += quoted(e.Key) + "  " + quoted(string(e.Value))
-	case values && e.Change == client.Set:
-		line += quoted(e.Key) + "  (written again since)"
+	case !wanted:
+		line += quoted(name)
+	case value == nil:
+		line += quoted(name) + "  (written again since)"
+	case len(value) > watchShownBytes:
+		line += fmt.Sprintf("%s  %s… (%s)", quoted(name), quoted(string(value[:watchShownBytes])), size(uint64(len(value))))
 	default:
-		line += quoted(e.Key)
+		line += quoted(name) + "  " + quoted(string(value))
 	}
 	a.printf("%s\n", line)
 }
 
 // keepPlace writes a watch's Token to a file, in one step.
-func keepPlace(file string, w *client.Watch) error {
-	token := w.Token()
-	if file == "" || token == "" {
+func keepPlace(file string, token client.Token) error {
+	if file == "" {
 		return nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new-*")

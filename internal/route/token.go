@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"viewring/internal/tree"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -26,6 +28,23 @@ func (c *Client) WatchKeys(ctx context.Context, name, key string, prefix, values
 	if !prefix {
 		spec.Slot = ring.SlotOf(key)
 	}
+	return c.watchFrom(ctx, name, spec, token)
+}
+
+// WatchTree watches nodes of the tree of paths, from a token on: with name the node of that name in a
+// directory, else all nodes in it, with below also those whose directories begin with that.
+func (c *Client) WatchTree(ctx context.Context, op, dir, name string, below bool, token string) (*Watch, error) {
+	spec := WatchSpec{Space: wire.MetaSpace, Name: dir + tree.Separator + name, Slot: ring.SlotOf(cmp.Or(dir, tree.Root)), Values: true}
+	if name == "" {
+		spec.Prefix, spec.Alone = true, true
+	}
+	if below {
+		spec.Name, spec.Alone = dir, false
+	}
+	return c.watchFrom(ctx, op, spec, token)
+}
+
+func (c *Client) watchFrom(ctx context.Context, name string, spec WatchSpec, token string) (*Watch, error) {
 	from, err := parseToken(token, spec, len(c.View().Partitions))
 	if err != nil {
 		return nil, &Error{Op: name, Kind: ErrRefused, Last: fmt.Errorf("from %q: %w", token, err)}
@@ -39,7 +58,7 @@ func (w *Watch) Took(t *Told) { w.took[t.Partition] = Position{t.Term, t.Seq} }
 
 // Token says up to where what was told was taken. It is for the goroutine that calls Next.
 func (w *Watch) Token() string {
-	if !w.spec.Prefix {
+	if !w.spec.many() {
 		return w.took[ring.PartitionOf(w.spec.Slot, w.partitions)].String()
 	}
 	b := binary.AppendUvarint([]byte{tokenFormat}, uint64(w.partitions))
@@ -73,7 +92,7 @@ func parseToken(token string, spec WatchSpec, partitions int) (map[ring.Partitio
 	if token == "" {
 		return nil, nil
 	}
-	if !spec.Prefix {
+	if !spec.many() {
 		at, err := ParsePosition(token)
 		return map[ring.PartitionID]Position{ring.PartitionOf(spec.Slot, partitions): at}, err
 	}

@@ -29,13 +29,17 @@ type Position struct{ Term, Seq uint64 }
 type WatchSpec struct {
 	Space  byte
 	Prefix bool
+	Alone  bool // with Prefix: only in the partition of Slot
 	Name   string
-	Slot   uint16 // without Prefix: of the key
+	Slot   uint16 // of the key, or with Alone of all keys
 	Values bool
 
 	// From is where to begin in each partition. Those that are not in it begin now.
 	From map[ring.PartitionID]Position
 }
+
+// many reports whether all partitions are concerned.
+func (s *WatchSpec) many() bool { return s.Prefix && !s.Alone }
 
 // Told is what a partition's primary tells, TellEnded excepted.
 type Told struct {
@@ -104,7 +108,7 @@ func (c *Client) Watch(ctx context.Context, name string, spec WatchSpec) (*Watch
 		part.at, part.from = spec.From[p], hasPosition(spec.From, p)
 		w.mu.parts = append(w.mu.parts, part)
 	}
-	if spec.Prefix {
+	if spec.many() {
 		for p := range w.partitions {
 			add(ring.PartitionID(p))
 		}

@@ -20,6 +20,10 @@ const (
 // Root is the path of the node that is always there.
 const Root = "/"
 
+// Separator stands between a directory and a child where they are one name, as in the names of
+// keys. No path has it.
+const Separator = "\x00"
+
 // ErrBadPath is wrapped by all that Check returns.
 var ErrBadPath = errors.New("bad path")
 

@@ -259,7 +259,7 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	b = appendTreeVersion(b, p.Version)
 	b = binary.AppendVarint(b, p.Number)
 	if p.Node != nil {
-		b = appendTreeNode(b, p.Node)
+		b = AppendTreeNode(b, p.Node)
 	}
 	if d := p.Directory; d != nil {
 		b = append(b, byte(d.State))
@@ -272,12 +272,14 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.Nodes)))
 	for i := range p.Nodes {
-		b = appendTreeNode(b, &p.Nodes[i])
+		b = AppendTreeNode(b, &p.Nodes[i])
 	}
 	return codec.AppendBytes(b, p.Cursor)
 }
 
-func appendTreeNode(b []byte, n *TreeNode) []byte {
+// AppendTreeNode encodes n, as it stands in a TreeReply, and as the value of what a watch of the tree
+// is told.
+func AppendTreeNode(b []byte, n *TreeNode) []byte {
 	b = codec.AppendString(b, n.Name)
 	b = appendTreeVersion(appendTreeVersion(b, n.ID), n.Modified)
 	b = binary.AppendVarint(binary.AppendVarint(b, n.Created), n.ModifiedAt)
@@ -296,6 +298,16 @@ func readTreeNode(r *codec.Reader) (n TreeNode) {
 	n.ValueBytes = int(min(r.Uvarint(), 1<<30))
 	n.Value = r.Bytes()
 	return n
+}
+
+// DecodeTreeNode parses what AppendTreeNode wrote. The value aliases b.
+func DecodeTreeNode(b []byte) (TreeNode, error) {
+	r := codec.NewReader(b)
+	n := readTreeNode(r)
+	if err := r.Done(); err != nil {
+		return TreeNode{}, fmt.Errorf("node: %w", err)
+	}
+	return n, nil
 }
 
 // treeNodeBytesMin is what a node takes at least.

@@ -21,9 +21,9 @@ const (
 	recordFormat = 1
 )
 
-// separator stands in a key's name between a directory and a child. No path has it, so a
-// directory's record, which ends with it, is no node's entry, and neither are those of others.
-const separator = "\x00"
+// separator ends a directory's name in keys. A directory's record, which ends with it, is no
+// node's entry, and neither are those of others.
+const separator = tree.Separator
 
 // hasRecord is the flag of an entry whose node may have a directory's record.
 const hasRecord = 1
