@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,8 +140,9 @@ func (r row) String() string {
 		r.name, v.Operations, v.Acked, v.Lost, v.Unknown, v.WriteGap, v.ReadGap, r.keys, r.took.Seconds())
 }
 
-// TestFaults plays the scenes and prints what came of each: with VIEWRING_SLOW one after
-// the other, so that what is measured is the fault's doing; otherwise a few at once.
+// TestFaults plays the scenes and prints what came of each: with VIEWRING_SLOW all of them,
+// and with VIEWRING_MEASURE one after the other, so that what is measured is the fault's
+// doing; otherwise a few at once, for they mostly wait.
 func TestFaults(t *testing.T) {
 	var mu sync.Mutex
 	var rows []row
@@ -156,7 +158,7 @@ func TestFaults(t *testing.T) {
 			if !s.quick {
 				harness.Slow(t)
 			}
-			if !harness.IsSlow() {
+			if os.Getenv("VIEWRING_MEASURE") == "" {
 				t.Parallel()
 			}
 			r := s.run(t)

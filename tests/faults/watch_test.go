@@ -184,6 +184,7 @@ func (o *watched) check(t *testing.T, w *writer) {
 // TestWatches: 50 clients watch what 20 write while servers are killed, join, pause and leave:
 // each is told what was committed, all of it in its order, or to start anew.
 func TestWatches(t *testing.T) {
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 4})
 	writing, stopWriting := context.WithCancel(t.Context())
 	watching, stopWatching := context.WithCancel(t.Context())
