@@ -136,27 +136,14 @@ var changes = [...]Change{wire.TellSet: Set, wire.TellDeleted: Deleted, wire.Tel
 // Events yields the events as they come, until ctx ends or the Watch is closed. Its last
 // error is Next's, unless ctx has ended.
 func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
-		for {
-			e, err := w.Next(ctx)
-			if err != nil && ctx.Err() != nil {
-				return
-			}
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
+	return route.Events(ctx, w.Next)
 }
 
 // Token says up to where the events were taken. Where one write changed several keys it is
 // the place before that write until its last event was taken. It goes forward also while
 // nothing that is watched changes: one that is kept for long is best taken again now and then.
 func (w *Watch) Token() Token {
-	if w.next == len(w.told.Changes) {
-		w.watch.Pass(func(t route.Told) { w.watch.Took(&t) })
-	}
-	return Token(w.watch.Token())
+	return Token(w.watch.Token(w.next == len(w.told.Changes)))
 }
 
 // ParseVersion reads what Version.String wrote.

@@ -148,23 +148,10 @@ func (w *Watch) event(c *wire.ToldChange) (e Event, ok bool, err error) {
 // Events yields the events as they come, until ctx ends or the Watch is closed. Its last error
 // is Next's, unless ctx has ended.
 func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
-		for {
-			e, err := w.Next(ctx)
-			if err != nil && ctx.Err() != nil {
-				return
-			}
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
-	}
+	return route.Events(ctx, w.Next)
 }
 
 // Token says up to where the events were taken, as that of client.Watch does.
 func (w *Watch) Token() client.Token {
-	if w.next == len(w.told.Changes) {
-		w.watch.Pass(func(t route.Told) { w.watch.Took(&t) })
-	}
-	return client.Token(w.watch.Token())
+	return client.Token(w.watch.Token(w.next == len(w.told.Changes)))
 }

@@ -56,8 +56,17 @@ func (c *Client) watchFrom(ctx context.Context, name string, spec WatchSpec, tok
 // Took notes that all of what Next returned was taken; Token goes on after that.
 func (w *Watch) Took(t *Told) { w.took[t.Partition] = Position{t.Term, t.Seq} }
 
-// Token says up to where what was told was taken. It is for the goroutine that calls Next.
-func (w *Watch) Token() string {
+// Token says up to where what was told was taken. With all, everything that Next returned was,
+// and what was told since that is no event is taken, too. It is for the goroutine that calls
+// Next.
+func (w *Watch) Token(all bool) string {
+	for all {
+		t, ok := w.takeIf(func(t *Told) bool { return t.Kind == wire.TellBegun || t.Kind == wire.TellPassed })
+		if !ok {
+			break
+		}
+		w.Took(&t)
+	}
 	if !w.spec.many() {
 		return w.took[ring.PartitionOf(w.spec.Slot, w.partitions)].String()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -222,14 +223,18 @@ func (w *Watch) Next(ctx context.Context) (Told, error) {
 	}
 }
 
-// Pass calls fn with what is told next as long as that is no event, and does not wait.
-func (w *Watch) Pass(fn func(Told)) {
-	for {
-		t, ok := w.takeIf(func(t *Told) bool { return t.Kind == wire.TellBegun || t.Kind == wire.TellPassed })
-		if !ok {
-			return
+// Events yields what next returns until ctx ends, or next fails for another reason.
+func Events[E any](ctx context.Context, next func(context.Context) (E, error)) iter.Seq2[E, error] {
+	return func(yield func(E, error) bool) {
+		for {
+			e, err := next(ctx)
+			if err != nil && ctx.Err() != nil {
+				return
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
 		}
-		fn(t)
 	}
 }
 
