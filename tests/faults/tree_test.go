@@ -65,14 +65,17 @@ const killsMax = 4
 // killUntil kills servers at even distances in the work, until all clients are through.
 func (r *treeRun) killUntil(over <-chan struct{}, wanted int) (kills int) {
 	killed := make(map[*harness.Node]int)
-	for {
+	for looked := 0; ; {
 		select {
 		case <-over:
 			return kills
 		case <-time.After(50 * time.Millisecond):
 		}
-		n := r.c.Acting(fmt.Sprint("/d", kills%r.dirs))[0]
-		if killed[n] == killsMax || r.done() < kills*wanted/(4*killsMax) {
+		if r.done() < kills*wanted/(4*killsMax) {
+			continue
+		}
+		n := r.c.Acting(fmt.Sprint("/d", looked%r.dirs))[0]
+		if looked++; killed[n] == killsMax {
 			continue
 		}
 		n.Kill()
