@@ -158,6 +158,9 @@ func (m *memory) broken() string {
 			records[dir], _ = decodeRecord(it.Value)
 			continue
 		}
+		if dir == "" {
+			continue // the root
+		}
 		counts[dir]++
 		nodes[tree.Join(dir, name)], _ = decodeEntry(it.Value)
 	}
