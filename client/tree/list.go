@@ -76,7 +76,7 @@ func (t *Tree) walk(ctx context.Context, path string, top bool, yield func(Child
 	return true
 }
 
-// removersMax is how many directories a RemoveAll empties at a time.
+// removersMax is how many removals of a RemoveAll are under way at a time, beside the first.
 const removersMax = 8
 
 // RemoveAll removes a node and all below it, from the bottom up: it is many removals, not one.
@@ -139,8 +139,9 @@ func (r *remover) below(ctx context.Context, path string) error {
 	}
 	var leaves []wire.TreeItem
 	flush := func() {
-		note(r.leaves(ctx, path, leaves))
+		items := leaves
 		leaves = nil
+		r.spread(&running, func() { note(r.leaves(ctx, path, items)) })
 	}
 	for c, err := range r.t.List(ctx, path) {
 		if err != nil {
@@ -153,21 +154,27 @@ func (r *remover) below(ctx context.Context, path string) error {
 			}
 			continue
 		}
-		select {
-		case r.free <- struct{}{}:
-			running.Go(func() {
-				defer func() { <-r.free }()
-				note(r.all(ctx, c.Path))
-			})
-		default: // all are busy, perhaps with waiting for those below
-			note(r.all(ctx, c.Path))
-		}
+		r.spread(&running, func() { note(r.all(ctx, c.Path)) })
 	}
 	if len(leaves) > 0 {
 		flush()
 	}
 	running.Wait()
 	return failure
+}
+
+// spread lets somebody do a share of the work, or does it itself: all may be busy with waiting
+// for what is below.
+func (r *remover) spread(running *sync.WaitGroup, share func()) {
+	select {
+	case r.free <- struct{}{}:
+		running.Go(func() {
+			defer func() { <-r.free }()
+			share()
+		})
+	default:
+		share()
+	}
 }
 
 // removeAtOnce is how many nodes are removed as one.

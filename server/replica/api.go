@@ -37,7 +37,7 @@ const (
 	SpaceLocal  Space = 2 // one server's own; never replicated
 	SpaceFile   Space = 3
 	SpaceChunk  Space = 4
-	SpaceMeta   Space = 5
+	SpaceMeta   Space = 5 // nodes and directories of the tree of paths (server/tree)
 	SpaceSystem Space = 6 // request records, fences
 )
 

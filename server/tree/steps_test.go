@@ -158,6 +158,9 @@ func (m *memory) broken() string {
 			records[dir], _ = decodeRecord(it.Value)
 			continue
 		}
+		if dir == "" {
+			continue // the root
+		}
 		counts[dir]++
 		nodes[tree.Join(dir, name)], _ = decodeEntry(it.Value)
 	}
@@ -230,16 +233,16 @@ func playAnyOrder(seed uint64) string {
 			return err.Error()
 		}
 	}
-	step := func(q *wire.TreeRequest, who string) (wire.TreeReply, error, string) {
+	step := func(q *wire.TreeRequest, who string) (p wire.TreeReply, why string, err error) {
 		if q.Op.Mutates() {
 			q.Number = 1
 		}
-		p, err := m.do(q)
+		p, err = m.do(q)
 		story = append(story, fmt.Sprintf("%s: step %d of %q %+v → %+v %v", who, q.Op, q.Dir, q.Items, p, err))
-		if why := m.broken(); why != "" {
-			return p, err, why + "\n" + strings.Join(story, "\n")
+		if why = m.broken(); why != "" {
+			why += "\n" + strings.Join(story, "\n")
 		}
-		return p, err, ""
+		return p, why, err
 	}
 	for began < operations || len(running)+len(late) > 0 {
 		switch i := rng.IntN(len(running) + len(late) + 1); {
@@ -254,7 +257,7 @@ func playAnyOrder(seed uint64) string {
 			}
 			q := late[i-len(running)]
 			late = slices.Delete(late, i-len(running), i-len(running)+1)
-			if _, _, why := step(q, "late"); why != "" {
+			if _, why, _ := step(q, "late"); why != "" {
 				return why
 			}
 		default:
@@ -273,7 +276,7 @@ func playAnyOrder(seed uint64) string {
 				continue
 			}
 			var why string
-			if a.reply, a.err, why = step(q, a.name); why != "" {
+			if a.reply, why, a.err = step(q, a.name); why != "" {
 				return why
 			}
 		}

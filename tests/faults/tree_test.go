@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"viewring/client/tree"
-	"viewring/internal/wait"
 	"viewring/tests/harness"
 	"viewring/tests/history"
 )
@@ -47,7 +46,7 @@ func TestTreeHistory(t *testing.T) {
 		running.Wait()
 		close(over)
 	}()
-	kills := r.killUntil(over)
+	kills := r.killUntil(over, clients*ops)
 	took := time.Since(r.began)
 	r.pass()
 	checking := time.Now()
@@ -59,22 +58,39 @@ func TestTreeHistory(t *testing.T) {
 	}
 }
 
-// killUntil kills a server again and again, until all clients are through.
-func (r *treeRun) killUntil(over <-chan struct{}) (kills int) {
-	for {
+// killsMax is how often a server is killed: the view leader keeps one out for a while that
+// fails more often.
+const killsMax = 4
+
+// killUntil kills servers at even distances in the work, until all clients are through.
+func (r *treeRun) killUntil(over <-chan struct{}, wanted int) (kills int) {
+	killed := make(map[*harness.Node]int)
+	for looked := 0; ; {
 		select {
 		case <-over:
 			return kills
-		default:
+		case <-time.After(50 * time.Millisecond):
 		}
-		n := r.c.Acting(fmt.Sprint("/d", kills%r.dirs))[0]
+		if r.done() < kills*wanted/(4*killsMax) {
+			continue
+		}
+		n := r.c.Acting(fmt.Sprint("/d", looked%r.dirs))[0]
+		if looked++; killed[n] == killsMax {
+			continue
+		}
 		n.Kill()
+		killed[n]++
 		kills++
 		r.c.WaitDown(n)
 		n.Start()
 		r.c.WaitBalanced()
-		wait.For(r.t.Context(), time.Second)
 	}
+}
+
+func (r *treeRun) done() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ops)
 }
 
 // client does its share, and dies once.

@@ -84,6 +84,7 @@ var expected = []string{
 	"fault view leader loses its data",
 	"fault view leader out",
 	"late retries answered",
+	"lists by the log", "lists on the spot", "operations in the tree", "steps in the tree", "walkers died",
 	"reads on the spot", "reads not on the spot",
 	"command restore",
 	"lock client leaves the line",

@@ -44,8 +44,14 @@ type forest struct {
 	rng     *rand.Rand
 	walkers []*client
 	ids     int
-	ops     []*history.TreeOp
+	ops     []*treeOp
 	final   *client
+}
+
+// treeOp is an operation with the requests of its steps that change something.
+type treeOp struct {
+	history.TreeOp
+	steps []requestName
 }
 
 // walker is what a client does in the tree.
@@ -57,7 +63,8 @@ type walker struct {
 	err     error
 	dead    bool
 	serial  int
-	passing bool // the last one, once all is quiet
+	op      *treeOp // the last that it noted
+	passing bool    // the last one, once all is quiet
 	over    bool
 }
 
@@ -120,6 +127,9 @@ func (k *walker) next() {
 		in.op = replica.OpEvaluate
 	}
 	k.c.begin(in)
+	if q.Op.Mutates() {
+		k.op.steps = append(k.op.steps, requestName{k.c.id, k.c.number})
+	}
 	if w := k.c.w; !k.passing && w.tree.rng.Float64() < walkerDies && w.tree.ids < lastWalkerID-firstWalkerID {
 		w.count("walkers died")
 		k.stop()
@@ -197,7 +207,7 @@ func (k *walker) draw() func(ask tree.Ask) {
 }
 
 // told notes what an operation came to.
-func (k *walker) told(op *history.TreeOp, err error) {
+func (k *walker) told(op *treeOp, err error) {
 	results := []struct {
 		err    error
 		result history.TreeResult
@@ -214,7 +224,7 @@ func (k *walker) told(op *history.TreeOp, err error) {
 		}
 	}
 	w := k.c.w
-	w.note(global, "client %d: %+v: %v", k.c.id, *op, err)
+	w.note(global, "client %d: %+v: %v", k.c.id, op.TreeOp, err)
 	switch {
 	case op.Result != history.TreeUnknown:
 		op.Return = w.now
@@ -223,15 +233,16 @@ func (k *walker) told(op *history.TreeOp, err error) {
 	case errors.Is(err, tree.ErrOvertaken):
 		w.count("removals overtaken")
 	case !errors.Is(err, errStepUnknown) && !errors.Is(err, errStepRefused):
-		w.violated("tree", "client %d: %+v: %v", k.c.id, *op, err)
+		w.violated("tree", "client %d: %+v: %v", k.c.id, op.TreeOp, err)
 	}
 }
 
 // note begins to note an operation.
-func (k *walker) note(op history.TreeOp) *history.TreeOp {
+func (k *walker) note(op history.TreeOp) *treeOp {
 	op.Client, op.Call, op.Return = int(k.c.id), k.c.w.now, history.Never
-	k.c.w.tree.ops = append(k.c.w.tree.ops, &op)
-	return &op
+	k.op = &treeOp{TreeOp: op}
+	k.c.w.tree.ops = append(k.c.w.tree.ops, k.op)
+	return k.op
 }
 
 func (k *walker) unique() string {
@@ -416,9 +427,11 @@ func (w *world) checkTree() string {
 	if len(w.tree.walkers) == 0 {
 		return ""
 	}
-	ops := make([]history.TreeOp, len(w.tree.ops))
-	for i, op := range w.tree.ops {
-		ops[i] = *op
+	var ops []history.TreeOp
+	for _, op := range w.tree.ops {
+		if op.Result != history.TreeUnknown || slices.ContainsFunc(op.steps, func(n requestName) bool { return w.sequenced[n] }) {
+			ops = append(ops, op.TreeOp) // what was never in a log did nothing
+		}
 	}
 	why, tooHard := history.CheckTree(ops, treePatience)
 	w.Counts["directories too hard to check"] += tooHard
