@@ -302,3 +302,48 @@ func TestCLIListens(t *testing.T) {
 	write("DEL greeting")
 	messages.Wait(t, "__keyevent@0__:del\ngreeting", nil)
 }
+
+// TestNodeListens: npm's clients are told of keys, and node-redis keeps none too long.
+func TestNodeListens(t *testing.T) {
+	if !npm(t) {
+		t.Skip("npm's clients are not here")
+	}
+	cluster := harness.NewCluster(t, harness.Config{Servers: 1, Direct: true})
+	addr := cluster.Addrs()[0]
+	c := redis.NewClient(&redis.Options{Addr: addr})
+	defer c.Close()
+	start := func(args ...string) *harness.Lines {
+		cmd := exec.Command("node", append([]string{"listen.mjs"}, args...)...)
+		cmd.Dir = "node"
+		out := harness.NewLines()
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()
+		})
+		out.Wait(t, "ready", nil)
+		return out
+	}
+	set := func(value string) {
+		if err := c.Set(t.Context(), "npm", value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listens := []*harness.Lines{start("ioredis", addr, "__keyspace@0__:np*"), start("redis", addr, "__keyspace@0__:np*")}
+	set("1")
+	for _, out := range listens {
+		out.Wait(t, "__keyspace@0__:npm set", nil)
+	}
+	cached := start("redis", addr, "npm", "cached")
+	for i := range 20 {
+		set(fmt.Sprint("value ", i))
+		cached.Wait(t, fmt.Sprint("value value ", i, "\n"), nil)
+	}
+	hits, err := c.Info(t.Context(), "stats").Result()
+	if err != nil || !strings.Contains(hits, "tracking_total_keys:1\r\n") {
+		t.Errorf("%v, %s", err, hits)
+	}
+}
