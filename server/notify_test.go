@@ -296,6 +296,7 @@ func TestNothingAfterUnsubscribe(t *testing.T) {
 		post := &connOf(s, l.ask("CLIENT ID")).post
 		l.send("SUBSCRIBE __keyspace@0__:k", "PSUBSCRIBE __keyspace@0__:*")
 		l.want("[subscribe __keyspace@0__:k 1]", "[psubscribe __keyspace@0__:* 2]")
+		l.quiet("[pong ]") // the last command let the postbox go
 		post.hold()
 		writer.ask("SET k v")
 		c.wait("both messages wait", func() bool {
