@@ -59,16 +59,17 @@ func writeAll(t *testing.T, all []*register, stop <-chan struct{}) *sync.WaitGro
 func TestCaching(t *testing.T) {
 	cluster := harness.NewCluster(t, harness.Config{Servers: 3, Direct: true})
 	shell := harness.NewShell(t, cluster.Leader.Addr)
-	open := func(cached bool) rueidis.Client {
+	open := func(cached bool, tracking ...string) rueidis.Client {
 		c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: !cached, ShuffleInit: true,
-			ClusterOption: rueidis.ClusterOption{ShardsRefreshInterval: time.Second}})
+			ClientTrackingOptions: tracking, ClusterOption: rueidis.ClusterOption{ShardsRefreshInterval: time.Second}})
 		if err != nil {
 			t.Fatalf("rueidis: %v", err)
 		}
 		t.Cleanup(c.Close)
 		return c
 	}
-	writer, reader := open(false), open(true)
+	writer := open(false)
+	readers := map[string]rueidis.Client{"default": open(true), "BCAST": open(true, "PREFIX", "cached/", "BCAST")}
 	const keys = 60
 	all := make([]*register, keys)
 	for i := range all {
@@ -78,14 +79,13 @@ func TestCaching(t *testing.T) {
 		}
 		all[i] = r
 	}
-	get := func(name string) rueidis.RedisResult {
+	get := func(reader rueidis.Client, name string) rueidis.RedisResult {
 		ctx, cancel := context.WithTimeout(context.Background(), askMax)
 		defer cancel()
 		return reader.DoCache(ctx, reader.B().Get().Key(name).Cache(), time.Hour)
 	}
-	agrees := func(what string) {
+	settle := func() {
 		t.Helper()
-		hits := 0
 		for _, r := range all {
 			if r.acked != r.tried { // nobody knows which one is stored
 				ctx, cancel := context.WithTimeout(context.Background(), askMax)
@@ -97,13 +97,17 @@ func TestCaching(t *testing.T) {
 				r.acked = r.tried
 				cancel()
 			}
-			var kept rueidis.RedisResult
+		}
+	}
+	agrees := func(what string, reader rueidis.Client) {
+		t.Helper()
+		hits := 0
+		for _, r := range all {
 			harness.Eventually(t, fmt.Sprintf("%s: %s is %d for who keeps it", what, r.name, r.acked), func() bool {
-				kept = get(r.name)
-				got, err := kept.AsInt64()
+				got, err := get(reader, r.name).AsInt64()
 				return err == nil && got == int64(r.acked)
 			})
-			if again := get(r.name); again.IsCacheHit() {
+			if again := get(reader, r.name); again.IsCacheHit() {
 				hits++
 			}
 		}
@@ -115,24 +119,32 @@ func TestCaching(t *testing.T) {
 		stop := make(chan struct{})
 		writing := writeAll(t, all, stop)
 		var reading sync.WaitGroup
-		for range 4 {
-			reading.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						get(all[rand.IntN(keys)].name)
+		for _, reader := range readers {
+			for range 2 {
+				reading.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						get(reader, all[rand.IntN(keys)].name)
+						ctx, cancel := context.WithTimeout(context.Background(), askMax)
+						_, _ = rueidis.MGetCache(reader, ctx, time.Hour, []string{all[rand.IntN(keys)].name, all[rand.IntN(keys)].name}) // of a server that is down
+						cancel()
 					}
-				}
-			})
+				})
+			}
 		}
 		fault()
 		harness.Pass(t, 300*time.Millisecond)
 		close(stop)
 		writing.Wait()
 		reading.Wait()
-		agrees(what)
+		settle()
+		for mode, reader := range readers {
+			agrees(what+", "+mode, reader)
+		}
 		t.Logf("%s: %d keys agree", what, keys)
 	}
 	play("nothing happens", func() {})
