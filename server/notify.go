@@ -15,9 +15,9 @@ import (
 )
 
 // notifier tells Redis clients what changed: who has subscribed to channels by messages, and
-// who keeps values (tracker) that these are old. What lanes say (fed) is looked up in the
-// tracker in their turn; which channels and patterns want it is found out by a goroutine of
-// its own, for that may take long.
+// who keeps values (tracker) that these are old. Who has read a key is told in the turn of the
+// lane that says so (fed). Whom a channel, a pattern or a prefix concerns is found out by a
+// goroutine of the notifier's own, for that may take long.
 type notifier struct {
 	s       *Server
 	tracker *tracker
@@ -51,7 +51,7 @@ type event struct {
 // Bounds of a notifier.
 const (
 	eventBytes     = 48       // that an event counts besides its key
-	eventsBytesMax = 16 << 20 // of events that wait; who has subscribed is cut off beyond
+	eventsBytesMax = 16 << 20 // of events that wait; beyond, who has subscribed is cut off, and who is told of prefixes that all is old
 	leasesEvery    = time.Second
 )
 
@@ -92,15 +92,15 @@ func (n *notifier) fed(fed []replica.Fed) {
 	}
 }
 
-// keep keeps an event for run, if anybody has subscribed.
+// keep keeps an event for run, if anybody is told by that.
 func (n *notifier) keep(e event) bool {
-	if n.subscribers.Load() == 0 {
+	if n.subscribers.Load() == 0 && n.tracker.broadcasters.Load() == 0 {
 		return false
 	}
 	n.events.Lock()
 	defer n.events.Unlock()
 	switch size := int64(eventBytes + len(e.key)); {
-	case n.events.bytes+size > eventsBytesMax:
+	case n.events.lost || n.events.bytes+size > eventsBytesMax:
 		n.events.lost = true
 	default:
 		n.events.list = append(n.events.list, e)
@@ -134,6 +134,8 @@ func (n *notifier) run(ctx context.Context) {
 		clear(events)
 		if lost {
 			n.cutSubscribers()
+			n.tracker.lose()
+			n.tracker.tellEnded()
 		}
 	}
 }
@@ -143,8 +145,12 @@ func (n *notifier) run(ctx context.Context) {
 var eventNames = [...]string{replica.ChangeUnknown: redis.EventSet, replica.ChangeSet: redis.EventSet,
 	replica.ChangeDeleted: redis.EventDel, replica.ChangeExpired: redis.EventExpired}
 
-// publish tells of an event who has subscribed.
+// publish tells of an event who has subscribed, or is told of prefixes.
 func (n *notifier) publish(e *event) {
+	n.tracker.broadcast(e.key)
+	if n.subscribers.Load() == 0 {
+		return
+	}
 	name := eventNames[e.change]
 	n.mu.Lock()
 	defer n.mu.Unlock()

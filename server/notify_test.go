@@ -296,6 +296,7 @@ func TestNothingAfterUnsubscribe(t *testing.T) {
 		post := &connOf(s, l.ask("CLIENT ID")).post
 		l.send("SUBSCRIBE __keyspace@0__:k", "PSUBSCRIBE __keyspace@0__:*")
 		l.want("[subscribe __keyspace@0__:k 1]", "[psubscribe __keyspace@0__:* 2]")
+		l.quiet("[pong ]") // the last command let the postbox go
 		post.hold()
 		writer.ask("SET k v")
 		c.wait("both messages wait", func() bool {
@@ -373,4 +374,41 @@ func TestSlowSubscriber(t *testing.T) {
 	if n := s.Reached().Cut.Load(); n != 1 {
 		t.Errorf("%d were cut off", n)
 	}
+}
+
+// TestEventsLost: while nobody finds out whom events concern, lanes go on. Where there is no room
+// for more, those who would miss some are told so: who has subscribed by the end of the connection.
+func TestEventsLost(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	writer, subscriber, caches := listenTo(t, s, "2"), listenTo(t, s, "3"), listenTo(t, s, "3")
+	subscriber.ask("SUBSCRIBE __keyspace@0__:k")
+	caches.ask("CLIENT TRACKING ON BCAST PREFIX k")
+	n := s.notifier
+	lost := func() bool {
+		n.events.Lock()
+		defer n.events.Unlock()
+		return n.events.lost
+	}
+	n.mu.Lock()
+	for i := 0; !lost(); i++ {
+		if got := writer.ask(fmt.Sprint("SET ", strings.Repeat("x", 60_000), i%8, " v")); got != "OK" {
+			t.Error(got)
+			break
+		}
+	}
+	writer.ask("SET k v")
+	n.mu.Unlock()
+	caches.want(">[invalidate nil]")
+	if v, err := subscriber.r.ReadValue(); err == nil {
+		t.Errorf("%v", v)
+	}
+	if n := s.Reached().Cut.Load(); n != 1 {
+		t.Errorf("%d were cut off", n)
+	}
+	again := listenTo(t, s, "3")
+	again.ask("SUBSCRIBE __keyspace@0__:k")
+	writer.ask("SET k v")
+	again.want(">[message __keyspace@0__:k set]")
+	caches.want(">[invalidate [k]]")
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"viewring/ring"
 )
@@ -37,7 +38,8 @@ const (
 // when it was told that the value is old, so that whatever a client keeps it will be told of.
 // Lanes look at it in their turn: whoever has its mutex does not wait, and not long.
 type tracker struct {
-	bytesMax int64
+	bytesMax     int64
+	broadcasters atomic.Int32 // clients in BCAST mode
 
 	mu       sync.Mutex
 	cachers  map[*cacher]struct{}
@@ -69,7 +71,9 @@ func (t *tracker) join(c *cacher, prefixes []string) {
 	if c.told != c.own {
 		addTo(t.at, c.told, c)
 	}
-	c.prefixes = prefixes
+	if c.prefixes = prefixes; len(prefixes) > 0 {
+		t.broadcasters.Add(1)
+	}
 	for _, p := range prefixes {
 		addTo(t.prefixes, p, c)
 	}
@@ -93,9 +97,9 @@ func dropFrom[K, V comparable](sets map[K]map[V]struct{}, at K, v V) (left int) 
 	return left
 }
 
-// measure finds out which lengths prefixes have.
+// measure finds out which lengths prefixes have. broadcast may be going over the ones before.
 func (t *tracker) measure() {
-	t.lengths = t.lengths[:0]
+	t.lengths = nil
 	for p := range t.prefixes {
 		t.lengths = append(t.lengths, len(p))
 	}
@@ -113,6 +117,9 @@ func (t *tracker) leave(c *cacher) {
 	delete(t.cachers, c)
 	if c.told != c.own {
 		dropFrom(t.at, c.told, c)
+	}
+	if len(c.prefixes) > 0 {
+		t.broadcasters.Add(-1)
 	}
 	for _, p := range c.prefixes {
 		dropFrom(t.prefixes, p, c)
@@ -222,21 +229,40 @@ func (t *tracker) stale(k *trackedKey) {
 	}
 }
 
-// changed tells who may keep a key that it has changed.
+// changed tells who may keep a key that it has changed, but for those that broadcast tells. Each
+// that is told has read the key before, so this takes no longer than the reading did.
 func (t *tracker) changed(p ring.PartitionID, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if k := t.parts[p][name]; k != nil {
 		t.stale(k)
 	}
+}
+
+// broadcast tells who is told of all keys with a prefix that one of them has changed.
+func (t *tracker) broadcast(name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	told := 0
 	for _, n := range t.lengths {
 		if n > len(name) {
-			break
+			return
 		}
 		for c := range t.prefixes[name[:n]] {
 			c.told.stale(name)
+			if told++; told%stepMax == 0 {
+				t.mu.Unlock()
+				t.mu.Lock()
+			}
 		}
 	}
+}
+
+// lose says that something was not broadcast; tellEnded tells of it.
+func (t *tracker) lose() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lapsed = true
 }
 
 // end says that a partition is not served here, at least for a moment, so that others may

@@ -59,16 +59,17 @@ func writeAll(t *testing.T, all []*register, stop <-chan struct{}) *sync.WaitGro
 func TestCaching(t *testing.T) {
 	cluster := harness.NewCluster(t, harness.Config{Servers: 3, Direct: true})
 	shell := harness.NewShell(t, cluster.Leader.Addr)
-	open := func(cached bool) rueidis.Client {
+	open := func(cached bool, tracking ...string) rueidis.Client {
 		c, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: cluster.Addrs(), DisableCache: !cached, ShuffleInit: true,
-			ClusterOption: rueidis.ClusterOption{ShardsRefreshInterval: time.Second}})
+			ClientTrackingOptions: tracking, ClusterOption: rueidis.ClusterOption{ShardsRefreshInterval: time.Second}})
 		if err != nil {
 			t.Fatalf("rueidis: %v", err)
 		}
 		t.Cleanup(c.Close)
 		return c
 	}
-	writer, reader := open(false), open(true)
+	writer := open(false)
+	readers := map[string]rueidis.Client{"default": open(true), "BCAST": open(true, "PREFIX", "cached/", "BCAST")}
 	const keys = 60
 	all := make([]*register, keys)
 	for i := range all {
@@ -78,14 +79,13 @@ func TestCaching(t *testing.T) {
 		}
 		all[i] = r
 	}
-	get := func(name string) rueidis.RedisResult {
+	get := func(reader rueidis.Client, name string) rueidis.RedisResult {
 		ctx, cancel := context.WithTimeout(context.Background(), askMax)
 		defer cancel()
 		return reader.DoCache(ctx, reader.B().Get().Key(name).Cache(), time.Hour)
 	}
-	agrees := func(what string) {
+	settle := func() {
 		t.Helper()
-		hits := 0
 		for _, r := range all {
 			if r.acked != r.tried { // nobody knows which one is stored
 				ctx, cancel := context.WithTimeout(context.Background(), askMax)
@@ -97,13 +97,17 @@ func TestCaching(t *testing.T) {
 				r.acked = r.tried
 				cancel()
 			}
-			var kept rueidis.RedisResult
+		}
+	}
+	agrees := func(what string, reader rueidis.Client) {
+		t.Helper()
+		hits := 0
+		for _, r := range all {
 			harness.Eventually(t, fmt.Sprintf("%s: %s is %d for who keeps it", what, r.name, r.acked), func() bool {
-				kept = get(r.name)
-				got, err := kept.AsInt64()
+				got, err := get(reader, r.name).AsInt64()
 				return err == nil && got == int64(r.acked)
 			})
-			if again := get(r.name); again.IsCacheHit() {
+			if again := get(reader, r.name); again.IsCacheHit() {
 				hits++
 			}
 		}
@@ -115,24 +119,32 @@ func TestCaching(t *testing.T) {
 		stop := make(chan struct{})
 		writing := writeAll(t, all, stop)
 		var reading sync.WaitGroup
-		for range 4 {
-			reading.Go(func() {
-				for {
-					select {
-					case <-stop:
-						return
-					default:
-						get(all[rand.IntN(keys)].name)
+		for _, reader := range readers {
+			for range 2 {
+				reading.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						get(reader, all[rand.IntN(keys)].name)
+						ctx, cancel := context.WithTimeout(context.Background(), askMax)
+						_, _ = rueidis.MGetCache(reader, ctx, time.Hour, []string{all[rand.IntN(keys)].name, all[rand.IntN(keys)].name}) // of a server that is down
+						cancel()
 					}
-				}
-			})
+				})
+			}
 		}
 		fault()
 		harness.Pass(t, 300*time.Millisecond)
 		close(stop)
 		writing.Wait()
 		reading.Wait()
-		agrees(what)
+		settle()
+		for mode, reader := range readers {
+			agrees(what+", "+mode, reader)
+		}
 		t.Logf("%s: %d keys agree", what, keys)
 	}
 	play("nothing happens", func() {})
@@ -301,4 +313,49 @@ func TestCLIListens(t *testing.T) {
 	cached.Wait(t, "invalidate", nil)
 	write("DEL greeting")
 	messages.Wait(t, "__keyevent@0__:del\ngreeting", nil)
+}
+
+// TestNodeListens: npm's clients are told of keys, and node-redis keeps none too long.
+func TestNodeListens(t *testing.T) {
+	if !npm(t) {
+		t.Skip("npm's clients are not here")
+	}
+	cluster := harness.NewCluster(t, harness.Config{Servers: 1, Direct: true})
+	addr := cluster.Addrs()[0]
+	c := redis.NewClient(&redis.Options{Addr: addr})
+	defer c.Close()
+	start := func(args ...string) *harness.Lines {
+		cmd := exec.Command("node", append([]string{"listen.mjs"}, args...)...)
+		cmd.Dir = "node"
+		out := harness.NewLines()
+		cmd.Stdout, cmd.Stderr = out, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()
+		})
+		out.Wait(t, "ready", nil)
+		return out
+	}
+	set := func(value string) {
+		if err := c.Set(t.Context(), "npm", value, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	listens := []*harness.Lines{start("ioredis", addr, "__keyspace@0__:np*"), start("redis", addr, "__keyspace@0__:np*")}
+	set("1")
+	for _, out := range listens {
+		out.Wait(t, "__keyspace@0__:npm set", nil)
+	}
+	cached := start("redis", addr, "npm", "cached")
+	for i := range 20 {
+		set(fmt.Sprint("value ", i))
+		cached.Wait(t, fmt.Sprint("value value ", i, "\n"), nil)
+	}
+	hits, err := c.Info(t.Context(), "stats").Result()
+	if err != nil || !strings.Contains(hits, "tracking_total_keys:1\r\n") {
+		t.Errorf("%v, %s", err, hits)
+	}
 }
