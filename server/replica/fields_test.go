@@ -103,7 +103,7 @@ func brokenWatchers(ws *watchers, check func(ok bool, format string, args ...any
 	waiting, live, listed := 0, 0, 0
 	for token, w := range ws.all {
 		check(token == w.Token && w.phase != watchOver, "watch %d is %v", token, w.phase)
-		check(w.told <= ws.part.commit || w.phase == watchWaiting, "watch %d was told %d, %d is committed", token, w.told, ws.part.commit)
+		check(w.told <= ws.part.commit || w.phase != watchReplays, "watch %d was told %d, %d is committed", token, w.told, ws.part.commit)
 		check(w.said <= ws.part.commit || w.phase == watchWaiting, "watch %d was said %d, %d is committed", token, w.said, ws.part.commit)
 		check(len(w.group) == 0, "watch %d is being told of an entry", token)
 		switch w.phase {
@@ -116,11 +116,20 @@ func brokenWatchers(ws *watchers, check func(ok bool, format string, args ...any
 	for _, list := range ws.byKey {
 		listed += len(list)
 	}
-	lengths := make(map[int]int)
-	for set, list := range ws.byPrefix {
+	for _, list := range ws.byPrefix {
 		listed += len(list)
-		lengths[len(set.prefix)]++
 	}
+	lengths, ordered := make(map[int]int), 0
+	for _, w := range ws.order {
+		if w.phase == watchOver {
+			continue
+		}
+		ordered++
+		if w.Key == "" {
+			lengths[len(w.Prefix)]++
+		}
+	}
+	check(ordered == len(ws.all), "%d watches in order, there are %d", ordered, len(ws.all))
 	check(waiting == ws.waiting && live == listed, "%d watches wait and %d are live, counted %d and listed %d", waiting, live, ws.waiting, listed)
 	check(maps.Equal(lengths, ws.lengths), "prefixes of lengths %v, counted %v", lengths, ws.lengths)
 }
@@ -144,9 +153,10 @@ func TestFieldsAreChecked(t *testing.T) {
 		"pends":         func(p *part) { p.lead.pending["k"] = p.commit },
 		"records":       func(p *part) { p.lead.records = nil },
 		"is over":       func(p *part) { p.lead.watchers.all[7].phase = watchOver },
+		"in order":      func(p *part) { p.lead.watchers.order = nil },
 		"watches wait":  func(p *part) { p.lead.watchers.waiting++ },
 		"lengths":       func(p *part) { p.lead.watchers.lengths[3]++ },
-		"was told":      func(p *part) { p.lead.watchers.all[7].told = p.commit + 1 },
+		"was told":      func(p *part) { w := p.lead.watchers.all[7]; w.phase, w.told = watchReplays, p.commit+1 },
 		"was said":      func(p *part) { p.lead.watchers.all[7].said = p.commit + 1 },
 		"ask":           func(p *part) { p.lead.reads.asks = make([]Read, 1) },
 		"waits for":     func(p *part) { p.lead.reads.blocked["k"] = make([]Read, 1) },

@@ -55,6 +55,7 @@ type Copy struct {
 	Last     Version
 	Durable  uint64
 	Commit   uint64
+	Floor    uint64 // the change index has what came after
 	Digest   uint64
 	Keys     int64
 	Learning bool
@@ -68,7 +69,7 @@ func (c *Core) Inspect(id ring.PartitionID) Copy {
 	}
 	return Copy{Whole: p.state == whole, Acting: p.role == rolePrimary || p.role == roleBackup,
 		Serving: c.Serves(id), Term: p.term, Last: p.log.last, Durable: p.durable,
-		Commit: p.commit, Digest: p.log.digest, Keys: p.log.keys, Learning: p.learn != nil}
+		Commit: p.commit, Floor: p.floor, Digest: p.log.digest, Keys: p.log.keys, Learning: p.learn != nil}
 }
 
 // Serves reports whether reads of a partition are answered here: this is its active primary.

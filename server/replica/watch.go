@@ -11,10 +11,13 @@ import (
 // Watches: clients are told of what is committed, in the order of the log, from a version
 // on. WATCHES.md has the rules and why nothing is missed or invented.
 const (
-	watchRowsMax   = 512             // rows of the index that one replay looks at
-	watchBytesMax  = 256 << 10       // of values in one replay, and one value more
-	watchPassEvery = 16              // entries after which a watch that nothing concerned is told so
-	watchPassAfter = 5 * time.Second // that is the longest that it is not told of some
+	watchRowsMax    = 512             // rows of the index that one replay looks at
+	watchReadsMax   = 1024            // values that it reads, and those of one entry more
+	watchBytesMax   = 256 << 10       // bytes of them, likewise
+	watchPassEvery  = 16              // entries after which a watch that nothing concerned is told so
+	watchPassAfter  = 5 * time.Second // that is the longest that it is not told of some
+	watchPassAtOnce = 256             // watches that are told so at a time: more wait for the next tick
+	prefixesMax     = 64              // lengths of prefixes in a partition: each is looked up for each write
 )
 
 // Watch is a client's wish to be told of changes in a partition.
@@ -98,6 +101,7 @@ type watcher struct {
 	said  uint64 // up to here the client knows that it was told all. Invariant: ≤ the commit
 
 	group []KeyChange // of the entry that is being told
+	place int         // live: in its list
 }
 
 // nameSet is the keys of a space whose names have a prefix.
@@ -112,11 +116,13 @@ type watchers struct {
 	part *part
 
 	all      map[uint64]*watcher    // by token
+	order    []*watcher             // as they came, and some that are over. Invariant: all of all are in it
 	byKey    map[Key][]*watcher     // Invariant: those that are live
 	byPrefix map[nameSet][]*watcher // likewise
-	lengths  map[int]int            // how many of byPrefix have prefixes of a length
+	lengths  map[int]int            // how many have a prefix of a length. Invariant: of prefixesMax lengths at most
 	waiting  int                    // Invariant: that many are waiting
-	passedAt time.Duration          // when all were last told how far they are
+	passedAt time.Duration          // when it was last looked who is behind
+	passNext int                    // in order: who is looked at next
 
 	touched []*watcher // by the entry that is being told
 }
@@ -173,9 +179,28 @@ func (ws *watchers) add(w *watcher) {
 		ws.byKey, ws.byPrefix = make(map[Key][]*watcher), make(map[nameSet][]*watcher)
 		ws.lengths = make(map[int]int)
 	}
+	if n := len(w.Prefix); w.Key == "" {
+		if ws.lengths[n] == 0 && len(ws.lengths) >= prefixesMax {
+			ws.core.tellEnd(w.Token, StatusBusy)
+			return
+		}
+		ws.lengths[n]++
+	}
+	if len(ws.all) == 0 {
+		ws.passedAt = ws.core.now.Mono
+	}
 	ws.all[w.Token] = w
+	ws.order = append(ws.order, w)
 	ws.waiting++
 	ws.begin(w)
+}
+
+// at is the version of an entry, or of the beginning of this life of the partition.
+func (ws *watchers) at(seq uint64) Version {
+	if seq == 0 {
+		return Version{Term: ws.part.resetTerm}
+	}
+	return ws.part.versionAt(seq)
 }
 
 // begin takes up a watch that waits, if it can be.
@@ -185,9 +210,9 @@ func (ws *watchers) begin(w *watcher) {
 		return
 	}
 	if w.Now {
-		w.From, w.Now = p.versionAt(p.commit), false
+		w.From, w.Now = ws.at(p.commit), false
 	}
-	switch known := w.From.Seq <= p.log.last.Seq && p.versionAt(w.From.Seq) == w.From; {
+	switch known := w.From.Seq <= p.log.last.Seq && ws.at(w.From.Seq) == w.From; {
 	case !known || w.From.Seq < p.floor:
 		ws.waiting--
 		ws.anew(w)
@@ -207,7 +232,7 @@ func (ws *watchers) begin(w *watcher) {
 // anew goes on from here where what was before is not known.
 func (ws *watchers) anew(w *watcher) {
 	w.begun = true
-	ws.tellAt(w, WatchAnew, ws.part.versionAt(ws.part.commit))
+	ws.tellAt(w, WatchAnew, ws.at(ws.part.commit))
 	ws.live(w)
 }
 
@@ -236,7 +261,11 @@ func (ws *watchers) replay(w *watcher) {
 		ws.anew(w)
 		return
 	}
-	bytes := 0
+	if len(rows) == 0 {
+		ws.anew(w) // they are not there, whatever the floor says
+		return
+	}
+	reads, bytes := 0, 0
 	for i := range rows {
 		row := &rows[i]
 		changes, read, known := ws.changes(w, row)
@@ -248,16 +277,17 @@ func (ws *watchers) replay(w *watcher) {
 		if len(changes) > 0 {
 			ws.tellChanges(w, Version{Term: row.Term, Seq: row.Seq}, changes)
 		}
-		if bytes += read; bytes >= watchBytesMax {
+		reads, bytes = reads+len(changes), bytes+read
+		if w.Values && (reads >= watchReadsMax || bytes >= watchBytesMax) {
 			break
 		}
 	}
 	if w.told < p.commit {
-		ws.tellAt(w, WatchPaused, p.versionAt(w.told))
+		ws.tellAt(w, WatchPaused, ws.at(w.told))
 		return
 	}
 	if w.said < w.told {
-		ws.tellAt(w, WatchPassed, p.versionAt(w.told))
+		ws.tellAt(w, WatchPassed, ws.at(w.told))
 	}
 	ws.live(w)
 }
@@ -311,41 +341,39 @@ func (w *Watch) concerns(key Key) bool {
 func (ws *watchers) live(w *watcher) {
 	w.become(watchLive)
 	if w.Key != "" {
-		ws.byKey[w.Key] = append(ws.byKey[w.Key], w)
-		return
+		with(ws.byKey, w.Key, w)
+	} else {
+		with(ws.byPrefix, nameSet{w.Space, w.Prefix}, w)
 	}
-	set := nameSet{w.Space, w.Prefix}
-	if len(ws.byPrefix[set]) == 0 {
-		ws.lengths[len(w.Prefix)]++
-	}
-	ws.byPrefix[set] = append(ws.byPrefix[set], w)
 }
 
 // unlive takes a live watch off the lists.
 func (ws *watchers) unlive(w *watcher) {
 	if w.Key != "" {
 		without(ws.byKey, w.Key, w)
-		return
-	}
-	set := nameSet{w.Space, w.Prefix}
-	if without(ws.byPrefix, set, w) {
-		if ws.lengths[len(w.Prefix)]--; ws.lengths[len(w.Prefix)] == 0 {
-			delete(ws.lengths, len(w.Prefix))
-		}
+	} else {
+		without(ws.byPrefix, nameSet{w.Space, w.Prefix}, w)
 	}
 }
 
-// without takes a watch off a list, and reports whether that was its last.
-func without[K comparable](lists map[K][]*watcher, of K, w *watcher) bool {
+// with puts a watch on a list.
+func with[K comparable](lists map[K][]*watcher, of K, w *watcher) {
+	w.place = len(lists[of])
+	lists[of] = append(lists[of], w)
+}
+
+// without takes a watch off a list, however long that is: the last takes its place.
+func without[K comparable](lists map[K][]*watcher, of K, w *watcher) {
 	list := lists[of]
-	i := slices.Index(list, w)
-	list = slices.Delete(list, i, i+1)
-	if len(list) == 0 {
+	last := len(list) - 1
+	list[w.place] = list[last]
+	list[w.place].place = w.place
+	list[last] = nil
+	if last == 0 {
 		delete(lists, of)
-		return true
+		return
 	}
-	lists[of] = list
-	return false
+	lists[of] = list[:last]
 }
 
 func (ws *watchers) end(w *watcher) {
@@ -357,6 +385,15 @@ func (ws *watchers) end(w *watcher) {
 	}
 	w.become(watchOver)
 	delete(ws.all, w.Token)
+	if n := len(w.Prefix); w.Key == "" {
+		if ws.lengths[n]--; ws.lengths[n] == 0 {
+			delete(ws.lengths, n)
+		}
+	}
+	if len(ws.order) > 2*len(ws.all)+watchPassAtOnce {
+		ws.order = slices.DeleteFunc(ws.order, func(w *watcher) bool { return w.phase == watchOver })
+		ws.passNext = 0
+	}
 }
 
 // tellCommitted tells of the entries after before, up to the commit.
@@ -382,8 +419,8 @@ func (ws *watchers) committed(before uint64) {
 	if ws.waiting > 0 {
 		ws.beginAll()
 	}
-	if p.commit/watchPassEvery != before/watchPassEvery {
-		ws.pass(watchPassEvery)
+	if p.commit/watchPassEvery != before/watchPassEvery && len(ws.order) <= watchPassAtOnce {
+		ws.pass(watchPassEvery) // of many, tick tells some at a time: that costs each of them a message
 	}
 }
 
@@ -426,53 +463,59 @@ func (ws *watchers) touch(at *watcher, w *Write) {
 	at.group = append(at.group, c)
 }
 
-// pass tells the live watches that were told nothing of so many entries that there was
-// nothing to tell: they go on from there at the next primary, whose index may not reach
+// pass tells live watches that were told nothing of so many entries that there was nothing to
+// tell, some at a time: they go on from there at the next primary, whose index may not reach
 // further back.
 func (ws *watchers) pass(behind uint64) {
-	ws.passedAt = ws.core.now.Mono
-	for _, w := range ws.inOrder() {
+	for range min(len(ws.order), watchPassAtOnce) {
+		if ws.passNext >= len(ws.order) {
+			ws.passNext = 0
+		}
+		w := ws.order[ws.passNext]
+		ws.passNext++
 		if w.phase == watchLive && w.said+behind <= ws.part.commit {
-			ws.tellAt(w, WatchPassed, ws.part.versionAt(ws.part.commit))
+			ws.tellAt(w, WatchPassed, ws.at(ws.part.commit))
 		}
 	}
 }
 
 func (ws *watchers) tick() {
-	if len(ws.all) > 0 && ws.core.now.Mono-ws.passedAt >= watchPassAfter {
-		ws.pass(1)
+	if len(ws.all) == 0 {
+		return
+	}
+	if len(ws.order) > watchPassAtOnce {
+		ws.pass(watchPassEvery)
+	}
+	if ws.core.now.Mono-ws.passedAt >= watchPassAfter {
+		ws.passedAt = ws.core.now.Mono
+		for range len(ws.order)/watchPassAtOnce + 1 {
+			ws.pass(1)
+		}
 	}
 }
 
 // beginAll takes up all that wait and can be.
 func (ws *watchers) beginAll() {
-	for _, w := range ws.inOrder() {
+	for _, w := range ws.order {
 		if w.phase == watchWaiting {
 			ws.begin(w)
 		}
 	}
 }
 
-func (ws *watchers) inOrder() []*watcher {
-	list := make([]*watcher, 0, len(ws.all))
-	for _, w := range ws.all {
-		list = append(list, w)
-	}
-	slices.SortFunc(list, func(a, b *watcher) int { return int(a.Token) - int(b.Token) })
-	return list
-}
-
 // leave ends a primary's watches with its term, or hands them to the primary that it is in
 // the next one: they go on from where they were told all.
 func (ws *watchers) leave(next *primary) {
-	for _, w := range ws.inOrder() {
+	for _, w := range ws.order {
 		switch w.phase {
+		case watchOver:
+			continue
 		case watchLive:
 			ws.unlive(w)
-			w.From = ws.part.versionAt(ws.part.commit)
+			w.From = ws.at(ws.part.commit)
 			w.become(watchWaiting)
 		case watchReplays:
-			w.From = ws.part.versionAt(w.told)
+			w.From = ws.at(w.told)
 			w.become(watchWaiting)
 		}
 		if next == nil {
@@ -484,5 +527,5 @@ func (ws *watchers) leave(next *primary) {
 		next.watchers = *ws
 		next.watchers.waiting = len(ws.all)
 	}
-	ws.all = nil
+	ws.all, ws.order = nil, nil
 }

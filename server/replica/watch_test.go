@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"viewring/ring"
 )
 
 // tell notes what the server's watches and its feed are told.
@@ -125,6 +127,64 @@ func TestWatchFrom(t *testing.T) {
 	r.hosts[0].store.badRows = true
 	r.watch(1, Watch{Token: 8, From: first, Key: name("a")})
 	r.isTold(8, "begun 1", "anew 4")
+}
+
+// TestWatchOfAFormerLife: who began when a partition was empty is told that it began anew.
+func TestWatchOfAFormerLife(t *testing.T) {
+	r := acting(t, 1, 1)
+	r.watch(1, Watch{Token: 1, Now: true, Space: SpaceUser})
+	began := r.last[1]
+	r.set(1, "former", "1")
+	r.watch(1, Watch{Token: 2, From: began, Key: name("former")})
+	r.isTold(2, "begun 0", "1: former set")
+	r.change(func(p *ring.Partition) { p.ResetTerm = r.view.Epoch + 1 })
+	r.pass(2 * r.view.LeaseTTL)
+	r.watch(1, Watch{Token: 3, From: began, Space: SpaceUser})
+	r.isTold(3, "anew 0")
+	r.watch(1, Watch{Token: 4, From: r.last[3], Space: SpaceUser})
+	r.set(1, "other", "1")
+	r.isTold(4, "begun 0", "1: other set")
+}
+
+// TestWatchMany: of many watches some are told at a time how far they are, and so many lengths
+// of prefixes are looked up that each write stays cheap.
+func TestWatchMany(t *testing.T) {
+	r := acting(t, 1, 1)
+	for i := range uint64(2 * watchPassAtOnce) {
+		r.watch(1, Watch{Token: 100 + i, Now: true, Key: name(fmt.Sprint(i))})
+	}
+	for range watchPassEvery {
+		r.set(1, "x", "1")
+	}
+	told := func() (n int) {
+		for _, said := range r.told {
+			if slices.Contains(said, fmt.Sprintf("passed %d", watchPassEvery)) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := told(); n != 0 {
+		t.Errorf("%d were told before a tick", n)
+	}
+	r.ticks()
+	if n := told(); n != watchPassAtOnce {
+		t.Errorf("%d were told in a tick", n)
+	}
+	r.ticks()
+	if n := told(); n != 2*watchPassAtOnce {
+		t.Errorf("%d were told in two", n)
+	}
+	for i := range uint64(prefixesMax + 1) {
+		r.watch(1, Watch{Token: 1000 + i, Now: true, Space: SpaceUser, Prefix: strings.Repeat("p", int(i))})
+	}
+	r.isTold(1000+prefixesMax, fmt.Sprintf("ended %d", StatusBusy))
+	for i := range uint64(2 * watchPassAtOnce) {
+		r.hosts[0].core.Unwatch(r.hosts[0].at(), 0, 100+i)
+	}
+	r.hosts[0].core.Unwatch(r.hosts[0].at(), 0, 1000)
+	r.watch(1, Watch{Token: 2000, Now: true, Space: SpaceUser, Prefix: strings.Repeat("p", prefixesMax)})
+	r.isTold(2000, fmt.Sprintf("begun %d", watchPassEvery))
 }
 
 // TestWatchAnew: what the index does not have any more is not passed over in silence.

@@ -25,6 +25,7 @@ type watching struct {
 	rows     map[*server]map[ring.PartitionID]map[uint64]logged // the log of each server, by seq
 	items    map[written][]byte                                 // what entries wrote
 	lives    map[life][]logged                                  // what was committed, in order: of seq 1, 2, …
+	resets   map[ring.PartitionID][]uint64                      // when lives began that somebody believed in
 }
 
 // life is a partition from its beginning, or from when it was made anew.
@@ -64,7 +65,7 @@ type watcher struct {
 
 func newWatching(w *world) *watching {
 	g := &watching{w: w, rng: rand.New(rand.NewPCG(w.seed, 0x7761746368)), rows: make(map[*server]map[ring.PartitionID]map[uint64]logged),
-		items: make(map[written][]byte), lives: make(map[life][]logged)}
+		items: make(map[written][]byte), lives: make(map[life][]logged), resets: make(map[ring.PartitionID][]uint64)}
 	for i := range g.rng.IntN(watchersMax + 1) {
 		g.watchers = append(g.watchers, g.newWatcher(i))
 	}
@@ -242,6 +243,9 @@ func (g *watching) note(l *lane) {
 			continue
 		}
 		of := life{id, g.reset(l, id)}
+		if !slices.Contains(g.resets[id], of.reset) {
+			g.resets[id] = append(g.resets[id], of.reset)
+		}
 		for done := g.lives[of]; uint64(len(done)) < c.Commit; done = g.lives[of] {
 			e, ok := g.rows[l.s][id][uint64(len(done))+1]
 			if !ok {
@@ -270,19 +274,55 @@ func (g *watching) checkTold(l *lane, o *watcher, t *replica.Watched) {
 	if seq := t.Version.Seq; seq > 0 && (seq > uint64(len(done)) || done[seq-1].version != t.Version) && l.adoptedAt != g.w.now {
 		g.w.violated("watch", "partition %d: %v of %v is told at %v, %d entries are committed", p, t.Kind, t.Version, l.s, len(done))
 	}
+	g.checkAnew(l, o, t)
 	for i := range t.Changes {
 		c := &t.Changes[i]
+		g.checkKept(l, o, t, c)
 		if has := g.items[written{p, c.Key, t.Version}]; c.Item != nil && !bytes.Equal(c.Item, has) {
 			g.w.violated("watch", "partition %d: key %s at %v is told as %x, written was %x", p, c.Key.Name(), t.Version, c.Item, has)
 		}
 	}
 }
 
+// checkAnew: a watcher is told to start anew only where its server does not know what came after
+// what it was told last: that is of another log, or the index does not reach back to it.
+func (g *watching) checkAnew(l *lane, o *watcher, t *replica.Watched) {
+	p := o.wish.Partition
+	if t.Kind != replica.WatchAnew || g.w.flips || l.adoptedAt == g.w.now {
+		return
+	}
+	from := o.from // or what is on its way to it, which is later
+	if !o.begun {
+		from = o.wish.From
+	}
+	known := from.Seq == 0 && from.Term == g.reset(l, p) || from.Seq > 0 && g.rows[l.s][p][from.Seq].version == from
+	if c := l.core.Inspect(p); known && from.Seq >= c.Floor && from.Seq <= c.Last.Seq {
+		g.w.violated("watch", "partition %d: %v is told to start anew by %v after %v, of which the index has all from %d to %d", p, o, l.s, from, c.Floor, c.Last.Seq)
+	}
+}
+
+// checkKept: a set comes with its value if that is wanted, unless the key was written again.
+func (g *watching) checkKept(l *lane, o *watcher, t *replica.Watched, c *replica.KeyChange) {
+	if wanted := o.wish.Values && c.Change == replica.ChangeSet; wanted == (c.Item != nil) || wanted && g.w.flips {
+		return
+	}
+	p := o.wish.Partition
+	for seq := t.Version.Seq + 1; o.wish.Values && seq <= l.core.Inspect(p).Last.Seq; seq++ {
+		for _, later := range g.rows[l.s][p][seq].changes {
+			if later.Key == c.Key {
+				return
+			}
+		}
+	}
+	g.w.violated("watch", "partition %d: %v is told by %v that %s was changed (%d) at %v, with a value: %v", p, o, l.s, c.Key.Name(), c.Change, t.Version, c.Item != nil)
+}
+
 // behind is a watcher that was not told all, if there is one.
 func (g *watching) behind() *watcher {
 	for _, o := range g.watchers {
-		done := g.lives[life{o.wish.Partition, g.w.leader.state.View().Partitions[o.wish.Partition].ResetTerm}]
-		if !o.begun || o.from.Seq > uint64(len(done)) || len(o.untold(done[o.from.Seq:])) > 0 {
+		now := life{o.wish.Partition, g.w.leader.state.View().Partitions[o.wish.Partition].ResetTerm}
+		done := g.lives[now]
+		if !o.begun || g.lifeOf(now.p, o.from) != now || o.from.Seq > uint64(len(done)) || len(o.untold(done[o.from.Seq:])) > 0 {
 			return o
 		}
 	}
@@ -322,14 +362,16 @@ func (g *watching) check() string {
 // checkStream follows a watcher from version to version.
 func (g *watching) checkStream(o *watcher) string {
 	var at replica.Version
-	var done []logged
+	var of life
 	for i, t := range o.told {
 		fresh := i == 0 || t.Kind == replica.WatchAnew
-		if fresh || t.Version.Term > at.Term {
-			done = g.lifeOf(o.wish.Partition, t.Version)
+		if fresh {
+			of = g.lifeOf(o.wish.Partition, t.Version)
 		}
-		seq := t.Version.Seq
+		done, seq := g.lives[of], t.Version.Seq
 		switch {
+		case g.lifeOf(o.wish.Partition, t.Version) != of:
+			return fmt.Sprintf("%v of %v was told after %v, and the partition began anew between", t.Kind, t.Version, at)
 		case seq > uint64(len(done)) || seq > 0 && done[seq-1].version != t.Version:
 			return fmt.Sprintf("%v of %v was told, which was never committed", t.Kind, t.Version)
 		case fresh && (t.Kind == replica.WatchBegun || t.Kind == replica.WatchAnew):
@@ -366,13 +408,13 @@ func (o *watcher) gap(t *replica.Watched, between []logged) string {
 	return ""
 }
 
-// lifeOf is the life to which a version belongs.
-func (g *watching) lifeOf(p ring.PartitionID, v replica.Version) []logged {
-	best := life{p, 0}
-	for of := range g.lives {
-		if of.p == p && of.reset <= v.Term && of.reset > best.reset {
-			best = of
+// lifeOf is the life to which a version belongs: the last that had begun by then.
+func (g *watching) lifeOf(p ring.PartitionID, v replica.Version) life {
+	of := life{p, 0}
+	for _, reset := range g.resets[p] {
+		if reset <= v.Term {
+			of.reset = max(of.reset, reset)
 		}
 	}
-	return g.lives[best]
+	return of
 }
