@@ -142,6 +142,9 @@ func TestWatchRefuses(t *testing.T) {
 	}
 	// A version that was never is not passed over.
 	w := watch(t, c, "a", client.WatchOptions{From: "77777.3"})
+	if token := w.Token(); token != "77777.3" {
+		t.Errorf("before it was told to begin anew it is at %s", token)
+	}
 	if e := take(t, w, 1)[0]; e.Change != client.Anew {
 		t.Errorf("%+v", e)
 	}

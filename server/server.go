@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"viewring/internal/front"
@@ -71,6 +72,8 @@ type clients struct {
 	turns    []chan struct{} // see transaction
 	started  time.Time
 	wall     func() int64 // unix milliseconds of Options.Now
+
+	watchBytes atomic.Int64 // of all watches
 }
 
 // Start opens the store, listens, joins the cluster and serves. It waits for the

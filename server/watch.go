@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"strconv"
 	"sync"
 
@@ -11,13 +12,19 @@ import (
 	"viewring/server/tree"
 )
 
-// Bounds of what is told to one connection.
+// Bounds of watches, and of what is told to one connection.
 const (
-	tellBytesMax = 4 << 20 // that wait to be written: one more ends its watch
-	watchBytes   = 512     // about what a watch takes here and in its lane, besides its name
-	tellBytes    = 96      // about what a Told takes while it waits, besides its changes
-	changeBytes  = 64      // about what a change takes, besides its value
+	watchesMax     = 20_000  // of a connection
+	watchShare     = 4       // those of all connections take a quarter of what requests may at most: an account of their own, for they stay
+	watchPrefixMax = 8 << 10 // bytes of a prefix: longer than any path of the tree
+	tellBytesMax   = 4 << 20 // that wait to be written: one more ends its watch
+	watchBytes     = 512     // about what a watch takes here and in its lane, besides its name
+	tellBytes      = 96      // about what a Told takes while it waits, besides its changes
+	changeBytes    = 64      // about what a change takes, besides its value
 )
+
+// tooManyWatches refuses one more.
+var tooManyWatches = fmt.Sprintf("a connection has at most %d watches", watchesMax)
 
 // keyWatches are a connection's, and what its client is to be told.
 type keyWatches struct {
@@ -60,6 +67,8 @@ func (c *conn) runWatchKeys(args [][]byte) error {
 		return c.reject(wire.CodeErr + " " + err.Error())
 	case int(q.Partition) >= partitions || !q.Prefix && ring.PartitionOf(q.Slot, partitions) != q.Partition:
 		return c.reject(wire.CodeErr + " watch: the key is not of partition " + strconv.Itoa(int(q.Partition)))
+	case q.Prefix && len(q.Name) > watchPrefixMax:
+		return c.reject(fmt.Sprintf("%s watch: a prefix has at most %d bytes", wire.CodeTooLarge, watchPrefixMax))
 	case q.Space != wire.UserSpace && q.Space != wire.MetaSpace || len(q.Name) > wire.KeyBytesMax:
 		return c.reject(wire.CodeErr + " watch: no such keys")
 	}
@@ -80,9 +89,6 @@ func (c *conn) runWatchKeys(args [][]byte) error {
 
 // addWatch notes a watch, and says why it can't.
 func (c *conn) addWatch(w *keyWatch) (errText string) {
-	if !c.Take(w.cost) {
-		return wire.CodeBusy + " too many watches"
-	}
 	if c.watches == nil {
 		c.watches = &keyWatches{c: c}
 		c.watches.mu.byID = make(map[uint64]*keyWatch)
@@ -91,9 +97,14 @@ func (c *conn) addWatch(w *keyWatch) (errText string) {
 	w.of = ws
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.mu.byID[w.id] != nil {
-		c.Give(w.cost)
+	switch {
+	case ws.mu.byID[w.id] != nil:
 		return wire.CodeErr + " watch: the connection has one of that number"
+	case len(ws.mu.byID) >= watchesMax:
+		return wire.CodeBusy + " " + tooManyWatches
+	case c.s.watchBytes.Add(w.cost) > c.s.budget.Requests()/watchShare:
+		c.s.watchBytes.Add(-w.cost)
+		return wire.CodeBusy + " too many watches"
 	}
 	ws.mu.byID[w.id] = w
 	return ""
@@ -121,7 +132,7 @@ func (c *conn) runUnwatchKeys(args [][]byte) error {
 func (ws *keyWatches) end(w *keyWatch) {
 	w.over = true
 	delete(ws.mu.byID, w.id)
-	ws.c.Give(w.cost)
+	ws.c.s.watchBytes.Add(-w.cost)
 }
 
 // leave ends all watches: the connection has ended.
@@ -235,7 +246,7 @@ func (t *telling) wire(epoch uint64) *wire.Told {
 		return &wire.Told{ID: t.w.id, Kind: wire.TellEnded, Why: wire.WhySlow, Epoch: epoch}
 	case t.told.Kind == replica.WatchEnded:
 		out.Epoch, out.Why = epoch, wire.WhyMoved
-		if t.told.Status == replica.StatusUnavailable {
+		if t.told.Status != replica.StatusMoved {
 			out.Why = wire.WhyUnavailable
 		}
 	}

@@ -158,6 +158,40 @@ func TestWatchElsewhere(t *testing.T) {
 	}
 }
 
+// TestWatchBounds: a connection has so many watches, and however many there are, others' requests
+// have their memory.
+func TestWatchBounds(t *testing.T) {
+	c := startCluster(t, 3, 4, 2)
+	s := c.primaryOf(partitionOf("a"))
+	w := watchesOf(t, s)
+	watch := func(id uint64, name string) wire.Value {
+		w.watch(wire.WatchRequest{ID: id, Partition: partitionOf("a"), Now: true, Space: wire.UserSpace, Slot: ring.SlotOf("a"), Name: []byte(name)})
+		for {
+			if v := w.reply(); v.Kind != wire.KindPush {
+				return v
+			}
+		}
+	}
+	for i := range uint64(watchesMax) {
+		if v := watch(i, "a"); v.Kind == wire.KindError {
+			t.Fatalf("watch %d: %+v", i, v)
+		}
+	}
+	if v := watch(watchesMax, "a"); v.Kind != wire.KindError || !strings.HasPrefix(string(v.Bytes), wire.CodeBusy) {
+		t.Errorf("one more: %+v", v)
+	}
+	if held := s.frontend.Held(); held > 1<<20 {
+		t.Errorf("%d bytes of watches count as requests'", held)
+	}
+	w.nc.Close()
+	c.wait("no watch", func() bool { return c.watched() == 0 && s.watchBytes.Load() == 0 })
+	w = watchesOf(t, s)
+	w.watch(wire.WatchRequest{ID: 1, Partition: partitionOf("a"), Now: true, Space: wire.UserSpace, Prefix: true, Name: make([]byte, watchPrefixMax+1)})
+	if v := w.reply(); v.Kind != wire.KindError {
+		t.Errorf("a long prefix: %+v", v)
+	}
+}
+
 // TestWatchUnread: a client that does not read is told of so much, all of it in order, and then
 // that it is too slow. The server has no more for it than that.
 func TestWatchUnread(t *testing.T) {

@@ -90,7 +90,8 @@ type watchPart struct {
 	from   bool     // at counts; else it begins now
 	began  Position // the first that it was told
 	begun  bool
-	asking bool // a server is being asked
+	asking string // the server that is being asked; "": none
+	tries  uint64 // numbers what is asked: an answer to an earlier one counts for nothing
 
 	conn    *watchConn // nil: nobody tells it anything
 	number  uint64     // its name on the connection
@@ -291,23 +292,24 @@ func (w *Watch) look(v *ring.View) (next time.Time) {
 	defer w.mu.Unlock()
 	now := time.Now()
 	next = now.Add(watchIdle)
-	due := make(map[string][]*watchPart)
+	due := make(map[string][]attempt)
 	for _, p := range w.mu.parts {
 		r, ok := routeIn(v, p.id)
-		if p.conn != nil && ok && r.addr != "" && r.addr != p.conn.addr {
+		if ok && r.addr != "" && (p.conn != nil && r.addr != p.conn.addr || p.asking != "" && r.addr != p.asking) {
 			p.leave()
-			p.retryAt = now
+			p.asking, p.retryAt = "", now // it may never answer
 		}
 		switch {
-		case p.conn != nil || p.asking || w.mu.full:
+		case p.conn != nil || p.asking != "" || w.mu.full:
 		case !ok || r.addr == "": // until the view changes
 		case now.Before(p.retryAt):
 			if p.retryAt.Before(next) {
 				next = p.retryAt
 			}
 		default:
-			p.asking = true
-			due[r.addr] = append(due[r.addr], p)
+			p.asking = r.addr
+			p.tries++
+			due[r.addr] = append(due[r.addr], attempt{p, p.tries})
 		}
 	}
 	for addr, parts := range due {
@@ -316,24 +318,30 @@ func (w *Watch) look(v *ring.View) (next time.Time) {
 	return next
 }
 
+// attempt is a part that asks a server.
+type attempt struct {
+	*watchPart
+	number uint64
+}
+
 // ask asks a server to tell of some partitions.
-func (w *Watch) ask(addr string, parts []*watchPart) {
+func (w *Watch) ask(addr string, parts []attempt) {
 	wc, err := w.c.watchConns.get(w.ctx, addr)
-	pending := make([]wire.Pending, len(parts))
-	sent := 0
-	for ; err == nil && sent < len(parts); sent++ {
-		request, ok := w.join(wc, parts[sent])
-		if !ok {
-			err = errors.New("the connection is broken")
+	pending := make([]wire.Pending, 0, len(parts))
+	for _, p := range parts {
+		if err != nil {
 			break
 		}
-		pending[sent], err = wc.conn.Start(w.ctx, wire.AppendCommand(nil, []byte(wire.CmdWatch), request), 1, wire.Room{})
+		var sent wire.Pending
+		if sent, err = w.join(wc, p); err == nil {
+			pending = append(pending, sent)
+		}
 	}
 	ctx, cancel := context.WithTimeout(w.ctx, watchAnswerIn)
 	defer cancel()
 	for i, p := range parts {
 		failed := err
-		if i < sent {
+		if i < len(pending) {
 			failed = answered(ctx, pending[i])
 		}
 		p.asked(failed)
@@ -357,25 +365,47 @@ func answered(ctx context.Context, p wire.Pending) error {
 	}
 }
 
-// join has what a connection is told go to a part, and returns what to ask.
-func (w *Watch) join(wc *watchConn, p *watchPart) (request []byte, ok bool) {
+// errOver is why a part is not asked for: the watch is closed, or full, or the part has gone on.
+var errOver = errors.New("not wanted any more")
+
+// join has what a connection is told go to a part, and asks the server. That is put in line while
+// mu is held: what is said of the part later comes later.
+func (w *Watch) join(wc *watchConn, p attempt) (sent wire.Pending, err error) {
 	number := w.c.watchConns.nextID()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.ctx.Err() != nil || w.mu.full || !wc.add(number, p) {
-		return nil, false
+	if w.ctx.Err() != nil || w.mu.full || p.tries != p.number {
+		return sent, errOver
 	}
-	p.conn, p.number = wc, number
-	return wire.AppendWatchRequest(nil, &wire.WatchRequest{ID: number, Partition: p.id, Now: !p.from, Term: p.at.Term, Seq: p.at.Seq,
-		Space: w.spec.Space, Prefix: w.spec.Prefix, Slot: w.spec.Slot, Name: []byte(w.spec.Name), Values: w.spec.Values}), true
+	request := wire.AppendWatchRequest(nil, &wire.WatchRequest{ID: number, Partition: p.id, Now: !p.from, Term: p.at.Term, Seq: p.at.Seq,
+		Space: w.spec.Space, Prefix: w.spec.Prefix, Slot: w.spec.Slot, Name: []byte(w.spec.Name), Values: w.spec.Values})
+	if !wc.add(number, p.watchPart) {
+		return sent, errors.New("the connection is broken")
+	}
+	sent, ok, err := wc.conn.TryStart(wire.AppendCommand(nil, []byte(wire.CmdWatch), request), 1, wire.Room{})
+	if err == nil && !ok {
+		err = errors.New("too much is under way on the connection")
+	}
+	if err != nil {
+		wc.forget(number)
+		return sent, err
+	}
+	p.conn, p.watchPart.number = wc, number
+	return sent, nil
 }
 
-// asked notes that a server was asked, and what it answered at once.
-func (p *watchPart) asked(failed error) {
+// asked notes what a server that was asked has answered at once.
+func (a attempt) asked(failed error) {
+	p := a.watchPart
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
-	p.asking = false
-	if failed != nil {
+	if p.tries != a.number || p.asking == "" {
+		return // the part has gone on meanwhile
+	}
+	p.asking = ""
+	switch {
+	case errors.Is(failed, errOver):
+	case failed != nil:
 		p.w.mu.last = failed
 		p.leave()
 		p.again()
@@ -420,9 +450,15 @@ func (p *watchPart) hear(t *wire.Told) {
 		p.over(t)
 		return
 	}
-	p.at, p.from, p.pause = Position{t.Term, t.Seq}, true, watchPauseMin
+	before, known := p.at, p.from
+	p.at, p.from = Position{t.Term, t.Seq}, true
+	if t.Kind != wire.TellBegun {
+		p.pause = watchPauseMin
+	}
 	if !p.begun {
-		p.begun, p.began = true, p.at
+		if p.begun, p.began = true, p.at; t.Kind == wire.TellAnew && known {
+			p.began = before // until it is taken that all begins anew
+		}
 		if w.mu.pending--; w.mu.pending == 0 {
 			close(w.begun)
 		}
@@ -430,6 +466,10 @@ func (p *watchPart) hear(t *wire.Told) {
 		return // it goes on where it was
 	}
 	one := Told{Partition: p.id, Told: *t}
+	if n := len(w.mu.queue); n > 0 && t.Kind == wire.TellPassed && w.mu.queue[n-1].Kind == wire.TellPassed && w.mu.queue[n-1].Partition == p.id {
+		w.mu.queue[n-1] = one
+		return
+	}
 	w.mu.queue = append(w.mu.queue, one)
 	wake(w.some)
 	if w.mu.bytes += one.size(); w.mu.bytes > toldBytesMax {
@@ -445,10 +485,7 @@ func (p *watchPart) over(t *wire.Told) {
 	addr := p.conn.addr
 	p.conn = nil
 	switch v := p.w.c.View(); {
-	case t.Why == wire.WhySlow:
-		p.retryAt = time.Time{}
-		wake(p.w.stir)
-		return
+	case t.Why == wire.WhySlow: // or the server has no memory to spare: what was told meanwhile was progress, else it waits
 	case t.Why == wire.WhyUnavailable:
 		p.w.mu.last = &wire.ServerError{Code: wire.CodeUnavailable, Message: fmt.Sprintf("partition %d can't serve now", p.id)}
 	case t.Epoch > v.Epoch:

@@ -3,18 +3,21 @@ package route
 import (
 	"context"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"viewring/internal/wire"
 )
 
-// How a connection on which a server tells of changes is found to be dead: nothing comes for
-// as long as nothing happens.
+// How a connection on which a server tells of changes is found to be dead, on which nothing comes
+// for as long as nothing happens.
 const (
-	watchPingEvery   = 3 * time.Second
-	watchPingTimeout = 3 * time.Second
+	watchPingEvery = 3 * time.Second
+	watchSilence   = 3 * time.Second  // that nothing comes after a PING
+	watchIdleClose = 30 * time.Second // without a watch it is closed
 )
 
 // watchConns are the connections on which servers tell of changes: one to each, which all
@@ -36,6 +39,7 @@ type watchConn struct {
 	ready chan struct{} // closed when conn or err is set
 	conn  *wire.Conn
 	err   error
+	came  atomic.Int64 // when something came last, unix nanoseconds
 
 	mu struct {
 		sync.Mutex
@@ -85,7 +89,7 @@ func (ws *watchConns) get(ctx context.Context, addr string) (*watchConn, error) 
 func (ws *watchConns) run(wc *watchConn) {
 	ctx := ws.c.running
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-	wc.conn, wc.err = wire.DialPushed(dialing, wc.addr, ws.c.opts.Dialer, wire.DefaultLimits, wc.pushed)
+	wc.conn, wc.err = wire.DialPushed(dialing, wc.addr, wc.heardBy(ws.c.opts.Dialer), wire.DefaultLimits, wc.pushed)
 	if wc.err == nil {
 		if wc.err = ws.c.greet(dialing, wc.conn); wc.err != nil {
 			_ = wc.conn.Close() // the error says more
@@ -109,10 +113,39 @@ func (ws *watchConns) run(wc *watchConn) {
 	}
 }
 
-// keepAlive returns when the connection is broken, does not answer, or the Client is closed.
+// heardConn notes when something comes.
+type heardConn struct {
+	net.Conn
+	wc *watchConn
+}
+
+// Read implements net.Conn.
+func (c *heardConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.wc.came.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// heardBy has a dialer's connections note when something comes: an answer may stand behind a
+// long value.
+func (wc *watchConn) heardBy(dial DialFunc) DialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := dial(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &heardConn{nc, wc}, nil
+	}
+}
+
+// keepAlive returns when the connection is broken, silent or of no more use, or the Client is
+// closed.
 func (wc *watchConn) keepAlive(ctx context.Context) {
 	tick := time.NewTicker(watchPingEvery)
 	defer tick.Stop()
+	used := time.Now()
 	for {
 		select {
 		case <-tick.C:
@@ -121,13 +154,52 @@ func (wc *watchConn) keepAlive(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		asked, cancel := context.WithTimeout(ctx, watchPingTimeout)
-		_, err := wc.conn.Do(asked, []byte("PING"))
-		cancel()
-		if err != nil {
+		if !wc.unused() {
+			used = time.Now()
+		}
+		if time.Since(used) >= watchIdleClose && wc.retire() || !wc.answers(ctx) {
 			return
 		}
 	}
+}
+
+// answers reports whether the other side answers a PING, or says anything else meanwhile.
+func (wc *watchConn) answers(ctx context.Context) bool {
+	ping, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := wc.conn.Do(ping, []byte("PING"))
+		answered <- err
+	}()
+	since := time.Now()
+	for {
+		select {
+		case err := <-answered:
+			return err == nil
+		case <-time.After(watchSilence):
+		}
+		if last := time.Unix(0, wc.came.Load()); last.After(since) {
+			since = last
+		}
+		if time.Since(since) >= watchSilence {
+			return false
+		}
+	}
+}
+
+func (wc *watchConn) unused() bool {
+	wc.mu.Lock()
+	defer wc.mu.Unlock()
+	return len(wc.mu.parts) == 0
+}
+
+// retire has nobody use the connection any more, if nobody does.
+func (wc *watchConn) retire() bool {
+	wc.mu.Lock()
+	defer wc.mu.Unlock()
+	wc.mu.broken = len(wc.mu.parts) == 0
+	return wc.mu.broken
 }
 
 // close ends all connections.
@@ -167,6 +239,13 @@ func (wc *watchConn) add(id uint64, p *watchPart) bool {
 	}
 	wc.mu.parts[id] = p
 	return true
+}
+
+// forget has nothing go to who was added.
+func (wc *watchConn) forget(id uint64) {
+	wc.mu.Lock()
+	defer wc.mu.Unlock()
+	delete(wc.mu.parts, id)
 }
 
 // remove forgets an id, and tells the server, whose answer nobody waits for.
