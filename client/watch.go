@@ -26,6 +26,8 @@ const (
 	// Anew: what was changed between the last event and this one is not known any more,
 	// because the watch was interrupted for too long. The event has no key. Whoever follows
 	// the state of what is watched reads it again now; all that changes from now on is told.
+	// Where many keys are watched it is about some of them, those of one partition, and
+	// several may come together: one look after the last of them does.
 	Anew
 )
 
@@ -42,8 +44,9 @@ type Event struct {
 	Change  Change
 	Key     string
 	Version Version // of a Set that which Get returns; else when the change was made
-	// Value is what was set, where WatchOptions.Values asks for it. It is nil where the key
-	// was written again before this could be told: an event for that follows.
+	// Value is what was set, where WatchOptions.Values asks for it. It is nil where it is not
+	// there any more because the key was written again before this could be told, of which an
+	// event follows; or where the server's copy of it is damaged: Get finds another.
 	Value   []byte
 	Expires time.Time // with Value: when the key expires; zero: never
 }
@@ -53,7 +56,9 @@ type Event struct {
 // a Token for that key as well: TokenOf.
 type Token string
 
-// TokenOf is the Token for watching a key from after a version on.
+// TokenOf is the Token for watching a key from after a version on. Servers know what came after for
+// a while only, whether or not that concerned the key: to read what is and then follow it, begin
+// the Watch first, and read then.
 func TokenOf(v Version) Token { return Token(v.String()) }
 
 // WatchOptions say what to watch.
@@ -80,10 +85,11 @@ type Watch struct {
 // finds the responsible servers again by itself, as long as those remember what happened since:
 // the last hundreds to thousands of changes of a partition. Anew tells where they did not.
 //
-// A Watch that nobody reads costs its servers nothing for long: they forget it, and it goes on
+// What a Watch is told and nobody takes is bounded: then its servers forget it, and it goes on
 // when it is read.
 //
-// ctx bounds the beginning alone. Close the Watch after use.
+// ctx bounds the beginning alone, for which the servers of all keys that are watched must
+// serve. Close the Watch after use.
 func (c *Client) Watch(ctx context.Context, key string, o WatchOptions) (*Watch, error) {
 	watch, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %q", key), key, o.Prefix, o.Values, string(o.From))
 	if err != nil {

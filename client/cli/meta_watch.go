@@ -43,7 +43,8 @@ it is the nodes directly below that are watched, with -r all below. What is prom
 }
 
 func (a *app) metaWatch(ctx context.Context, path string, scope tree.Scope, f *watchFlags) error {
-	from, err := f.place("")
+	what := [...]string{tree.ThisNode: "node ", tree.Children: "children of ", tree.AllBelow: "all below "}[scope]
+	from, err := f.place(what+quoted(path), "")
 	if err != nil {
 		return err
 	}

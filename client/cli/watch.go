@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +27,7 @@ type watchFlags struct {
 	resume string
 	values bool
 	count  int
+	what   string // is watched, as the file of --resume says
 }
 
 func (a *app) watchCmd() *cobra.Command {
@@ -88,7 +88,11 @@ func (f *watchFlags) add(cmd *cobra.Command) {
 }
 
 func (a *app) watch(ctx context.Context, key string, o client.WatchOptions, f *watchFlags) error {
-	place, err := f.place(o.From)
+	what := "key " + quoted(key)
+	if o.Prefix {
+		what = fmt.Sprintf("prefix %q", key)
+	}
+	place, err := f.place(what, o.From)
 	if err != nil {
 		return err
 	}
@@ -111,53 +115,80 @@ func (a *app) watch(ctx context.Context, key string, o client.WatchOptions, f *w
 	})
 }
 
-// place is where to begin: what the file has, if one is named and there is one.
-func (f *watchFlags) place(from client.Token) (client.Token, error) {
+// place is where to begin: what the file has, if one is named and there is one. what says what is
+// watched: the place of something else is refused.
+func (f *watchFlags) place(what string, from client.Token) (client.Token, error) {
+	f.what = what
 	if f.resume == "" {
 		return from, nil
 	}
 	kept, err := os.ReadFile(f.resume)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
 		return "", fmt.Errorf("read the place: %w", err)
 	}
-	return client.Token(strings.TrimSpace(string(kept))), nil
+	token, of, ok := strings.Cut(strings.TrimSpace(string(kept)), "\n")
+	switch {
+	case !ok || token == "":
+		return "", fmt.Errorf("%s has no place of a watch: remove it to begin from now on", f.resume)
+	case of != what:
+		return "", fmt.Errorf("%s is the place of another watch: %s, not %s", f.resume, of, what)
+	}
+	return client.Token(token), nil
 }
 
 // watcher is a client.Watch or a tree.Watch.
 type watcher[E any] interface {
-	Events(ctx context.Context) iter.Seq2[E, error]
+	Next(ctx context.Context) (E, error)
 	Token() client.Token
 }
 
-// showEvents shows events until there were enough that count, or ctx ends, and keeps the place.
+// showEvents shows events until there were enough that count, or ctx ends, and keeps the place, also
+// while nothing comes.
 func showEvents[E any](ctx context.Context, f *watchFlags, w watcher[E], show func(E) (counts bool)) error {
-	if err := keepPlace(f.resume, w.Token()); err != nil { // nothing is lost however this ends
+	keep := &placeKeeper{flags: f}
+	if err := keep.keep(w.Token()); err != nil { // nothing is lost however this ends
 		return err
 	}
-	kept := time.Now()
-	shown := 0
-	var failed error
-	for event, err := range w.Events(ctx) {
-		if failed = err; failed != nil {
-			break
-		}
-		if show(event) {
+	for shown := 0; ctx.Err() == nil; {
+		waiting, cancel := context.WithTimeout(ctx, watchKeepEvery)
+		event, err := w.Next(waiting)
+		cancel()
+		switch {
+		case err == nil && show(event):
 			shown++
+		case err == nil, waiting.Err() != nil:
+		default:
+			return err
 		}
 		if shown == f.count && f.count > 0 {
 			break
 		}
-		if time.Since(kept) >= watchKeepEvery {
-			if failed = keepPlace(f.resume, w.Token()); failed != nil {
-				break
+		if time.Since(keep.at) >= watchKeepEvery {
+			if err := keep.keep(w.Token()); err != nil {
+				return err
 			}
-			kept = time.Now()
 		}
 	}
-	if err := keepPlace(f.resume, w.Token()); failed == nil {
-		failed = err
+	return keep.keep(w.Token())
+}
+
+// placeKeeper keeps the place in the file, where one is named.
+type placeKeeper struct {
+	flags *watchFlags
+	last  client.Token
+	at    time.Time
+}
+
+func (k *placeKeeper) keep(token client.Token) error {
+	k.at = time.Now()
+	if k.flags.resume == "" || token == k.last {
+		return nil
 	}
-	return failed
+	k.last = token
+	return writePlace(k.flags.resume, fmt.Sprintf("%s\n%s\n", token, k.flags.what))
 }
 
 func (a *app) showEvent(e *client.Event, values bool) {
@@ -188,7 +219,7 @@ func (a *app) showChange(v client.Version, change, name string, value []byte, wa
 	case !wanted:
 		line += quoted(name)
 	case value == nil:
-		line += quoted(name) + "  (written again since)"
+		line += quoted(name) + "  (not kept)"
 	case len(value) > watchShownBytes:
 		line += fmt.Sprintf("%s  %s… (%s)", quoted(name), quoted(string(value[:watchShownBytes])), size(uint64(len(value))))
 	default:
@@ -197,16 +228,16 @@ func (a *app) showChange(v client.Version, change, name string, value []byte, wa
 	a.printf("%s\n", line)
 }
 
-// keepPlace writes a watch's Token to a file, in one step.
-func keepPlace(file string, token client.Token) error {
-	if file == "" {
-		return nil
-	}
+// writePlace replaces the file in one step, which is on the disk before it counts.
+func writePlace(file, text string) error {
 	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new-*")
 	if err != nil {
 		return fmt.Errorf("keep the place: %w", err)
 	}
-	_, err = fmt.Fprintln(f, token)
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

@@ -43,7 +43,7 @@ func testMeta(t *testing.T, s *harness.Shell) {
 	s.Fails(2, "missing", "meta", "create")
 	s.Fails(2, "missing", "meta", "set", "/m")
 	s.Fails(2, "missing", "meta")
-	s.Fails(2, "unknown", "meta", "watch")
+	s.Fails(2, "unknown", "meta", "destroy")
 	s.Fails(2, "-r", "meta", "remove", "-r", "--if-version", "1", "/m")
 	s.Fails(2, "0 or more", "meta", "set", "--if-version", "-1", "/m", "x")
 	if r := s.Run(strings.Repeat("x", 1<<20+1), "meta", "set", "/m", "-"); r.Code != 4 || !strings.Contains(r.Stderr, "too large") {
