@@ -23,9 +23,9 @@ type notifier struct {
 	tracker *tracker
 	wake    chan struct{} // capacity 1: there are events or ended partitions
 
-	subscribers atomic.Int32 // subscriptions, of all clients; while there are none no events are kept
+	subscribers atomic.Int32 // subscriptions, of all clients
 
-	events struct {
+	events struct { // kept while there are subscriptions or prefixes
 		sync.Mutex
 		list  []event
 		bytes int64
@@ -52,6 +52,7 @@ type event struct {
 const (
 	eventBytes     = 48       // that an event counts besides its key
 	eventsBytesMax = 16 << 20 // of events that wait; beyond, who has subscribed is cut off, and who is told of prefixes that all is old
+	eventsKept     = 4 << 10  // for how many there is room when there are none
 	leasesEvery    = time.Second
 )
 
@@ -131,7 +132,9 @@ func (n *notifier) run(ctx context.Context) {
 		for i := range events {
 			n.publish(&events[i])
 		}
-		clear(events)
+		if clear(events); cap(events) > eventsKept {
+			events = nil
+		}
 		if lost {
 			n.cutSubscribers()
 			n.tracker.lose()
