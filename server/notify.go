@@ -21,7 +21,8 @@ import (
 type notifier struct {
 	s       *Server
 	tracker *tracker
-	wake    chan struct{} // capacity 1: there are events or ended partitions
+	wake    chan struct{} // capacity 1: there are events
+	ended   chan struct{} // capacity 1: there are ended partitions
 
 	subscribers atomic.Int32 // subscriptions, of all clients
 
@@ -32,13 +33,17 @@ type notifier struct {
 		lost  bool // there was no room for one
 	}
 
-	mu struct {
+	clients struct { // apart from mu: whoever comes waits for no matching
 		sync.Mutex
-		clients  map[int64]*conn // by their ids
-		channels map[string]map[*postbox]struct{}
-		patterns map[string]map[*postbox]struct{}
-		wanted   int           // subscriptions and clients that keep values: lanes tell while there are some
-		tell     chan struct{} // closed when they do
+		byID map[int64]*conn
+	}
+
+	mu struct {
+		sync.RWMutex // for reading while events are matched
+		channels     map[string]map[*postbox]struct{}
+		patterns     map[string]map[*postbox]struct{}
+		wanted       int           // subscriptions and clients that keep values: lanes tell while there are some
+		tell         chan struct{} // closed when they do
 	}
 }
 
@@ -57,16 +62,17 @@ const (
 )
 
 func newNotifier(s *Server) *notifier {
-	n := &notifier{s: s, tracker: newTracker(), wake: make(chan struct{}, 1)}
-	n.mu.clients = make(map[int64]*conn)
+	n := &notifier{s: s, tracker: newTracker(), wake: make(chan struct{}, 1), ended: make(chan struct{}, 1)}
+	n.clients.byID = make(map[int64]*conn)
 	n.mu.channels = make(map[string]map[*postbox]struct{})
 	n.mu.patterns = make(map[string]map[*postbox]struct{})
 	return n
 }
 
-func (n *notifier) notify() {
+// signal wakes who waits on a channel of capacity 1.
+func signal(c chan<- struct{}) {
 	select {
-	case n.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default: // told already
 	}
 }
@@ -79,7 +85,7 @@ func (n *notifier) fed(fed []replica.Fed) {
 		switch f.Kind {
 		case replica.FedEnded:
 			n.tracker.end(f.Partition)
-			woken = true
+			signal(n.ended)
 		case replica.FedChanges:
 			for j := range f.Changes {
 				ch := &f.Changes[j]
@@ -89,7 +95,7 @@ func (n *notifier) fed(fed []replica.Fed) {
 		}
 	}
 	if woken {
-		n.notify()
+		signal(n.wake)
 	}
 }
 
@@ -110,20 +116,15 @@ func (n *notifier) keep(e event) bool {
 	return true
 }
 
-// run tells what lanes said, until ctx ends.
+// run tells of the events that lanes said, until ctx ends.
 func (n *notifier) run(ctx context.Context) {
-	leases := time.NewTicker(leasesEvery)
-	defer leases.Stop()
 	var events []event
 	for {
 		select {
 		case <-n.wake:
-		case <-leases.C:
-			n.lookAtLeases()
 		case <-ctx.Done():
 			return
 		}
-		n.tracker.tellEnded()
 		n.events.Lock()
 		lost := n.events.lost
 		n.events.list, events = events[:0], n.events.list
@@ -138,9 +139,100 @@ func (n *notifier) run(ctx context.Context) {
 		if lost {
 			n.cutSubscribers()
 			n.tracker.lose()
-			n.tracker.tellEnded()
+			signal(n.ended)
 		}
 	}
+}
+
+// runEnds tells of partitions that are not served here any more, until ctx ends. It waits for no
+// lane and no matching: on it depends how long a client keeps what is old.
+func (n *notifier) runEnds(ctx context.Context) {
+	for {
+		select {
+		case <-n.ended:
+			n.tracker.tellEnded()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// runLeases ends in the tracker, each second, the partitions that this server reads under no lease
+// now: it may be cut off from the others, and not know that one of them has taken over. Those of a
+// lane that does not say within that time are ended, too: it may stand still for longer than a
+// lease, and others take over from it.
+func (n *notifier) runLeases(ctx context.Context) {
+	looks := make([]chan struct{}, len(n.s.lanes)) // of each lane the one under way; nil: none
+	tick := time.NewTicker(leasesEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		byLane := n.read()
+		for i, ids := range byLane {
+			if looks[i] != nil {
+				select {
+				case <-looks[i]:
+					looks[i] = nil
+				default: // it has had a second, or more
+					for _, id := range ids {
+						n.tracker.end(id)
+					}
+					signal(n.ended)
+					continue
+				}
+			}
+			if len(ids) > 0 {
+				looks[i] = n.lookAtLeases(i, ids)
+			}
+		}
+	}
+}
+
+// read returns the partitions, by lane, of which clients may keep something.
+func (n *notifier) read() [][]ring.PartitionID {
+	ids, broadcast := n.tracker.read()
+	v := n.s.views.View()
+	if broadcast {
+		ids = ids[:0]
+		for p := range v.Partitions {
+			if id := ring.PartitionID(p); n.s.primaryOf(v, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	byLane := make([][]ring.PartitionID, len(n.s.lanes))
+	for _, id := range ids {
+		i := n.s.lanes.Index(id)
+		byLane[i] = append(byLane[i], id)
+	}
+	return byLane
+}
+
+// lookAtLeases looks at the leases of a lane's partitions in its turn. Done is closed then.
+func (n *notifier) lookAtLeases(i int, ids []ring.PartitionID) (done chan struct{}) {
+	done = make(chan struct{})
+	told := make(chan struct{}, 1)
+	go func() { // the lane's queue may be full
+		n.s.lanes.Put(i, lane.Looked(&look{told: told, do: func(core *replica.Core) {
+			now := n.s.opts.Now()
+			for _, id := range ids {
+				if !core.Leased(now, id) {
+					n.tracker.end(id)
+					signal(n.ended)
+				}
+			}
+		}}))
+		select {
+		case <-told:
+			close(done)
+		case <-n.s.ctx.Done():
+		}
+	}()
+	return done
 }
 
 // eventNames are what changes are called. Of one that an earlier build has committed and not
@@ -155,8 +247,8 @@ func (n *notifier) publish(e *event) {
 		return
 	}
 	name := eventNames[e.change]
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.mu.RLock()
+	defer n.mu.RUnlock()
 	n.send(redis.KeyspacePrefix+e.key, name)
 	n.send(redis.KeyeventPrefix+name, e.key)
 }
@@ -253,15 +345,15 @@ func (n *notifier) lookAll(do func(lane int, core *replica.Core)) bool {
 
 // came and left say which clients there are.
 func (n *notifier) came(c *conn) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.mu.clients[c.session.client.ID()] = c
+	n.clients.Lock()
+	defer n.clients.Unlock()
+	n.clients.byID[c.session.client.ID()] = c
 }
 
 func (n *notifier) left(c *conn) {
-	n.mu.Lock()
-	delete(n.mu.clients, c.session.client.ID())
-	n.mu.Unlock()
+	n.clients.Lock()
+	delete(n.clients.byID, c.session.client.ID())
+	n.clients.Unlock()
 	c.post.close()
 	c.unsubscribeAll()
 	c.untrack()
@@ -278,9 +370,9 @@ func (c *cacher) broke() {
 
 // client finds one by its id; nil where there is none.
 func (n *notifier) client(id int64) *conn {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.mu.clients[id]
+	n.clients.Lock()
+	defer n.clients.Unlock()
+	return n.clients.byID[id]
 }
 
 // subscriptionsOf returns those of a scope. The caller holds mu.
@@ -309,32 +401,6 @@ func (n *notifier) unsubscribe(scope redis.Scope, name string, b *postbox) {
 	n.mu.Unlock()
 	n.subscribers.Add(-1)
 	n.unwant()
-}
-
-// lookAtLeases ends in the tracker the partitions that this server reads under no lease now:
-// it may be cut off from the others, and not know that one of them has taken over.
-func (n *notifier) lookAtLeases() {
-	ids, broadcast := n.tracker.read()
-	v := n.s.views.View()
-	if broadcast {
-		ids = ids[:0]
-		for p := range v.Partitions {
-			if id := ring.PartitionID(p); n.s.primaryOf(v, id) {
-				ids = append(ids, id)
-			}
-		}
-	}
-	if len(ids) == 0 {
-		return
-	}
-	n.lookAll(func(i int, core *replica.Core) {
-		now := n.s.opts.Now()
-		for _, id := range ids {
-			if n.s.lanes.Index(id) == i && !core.Leased(now, id) {
-				n.tracker.end(id)
-			}
-		}
-	})
 }
 
 // look is a call of nobody's.

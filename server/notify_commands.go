@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -20,6 +21,9 @@ const subscriptionBytes = 256
 
 // patternsMax is how many patterns one client may listen by: each is tried with each change.
 const patternsMax = 1024
+
+// patternBytesMax bounds one: matching may take as long as the pattern times the name.
+const patternBytesMax = 1024
 
 func (c *conn) runSubscribe(args [][]byte) error {
 	return c.subscribe(redisCommand("subscribe"), redis.OneChannel, args)
@@ -71,6 +75,9 @@ func (c *conn) mayName(scope redis.Scope, names [][]byte) (errText string) {
 	}
 	cost := int64(0)
 	for _, n := range names {
+		if scope == redis.Pattern && len(n) > patternBytesMax {
+			return fmt.Sprintf("%s a pattern has at most %d bytes", wire.CodeTooLarge, patternBytesMax)
+		}
 		if len(n) > scopedNameMax {
 			return wire.CodeTooLarge + " no channel has so long a name"
 		}

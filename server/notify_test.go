@@ -272,9 +272,9 @@ func TestListenersGiveBack(t *testing.T) {
 // connOf finds the connection of a client.
 func connOf(s *Server, id string) *conn {
 	n := s.notifier
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for i, c := range n.mu.clients {
+	n.clients.Lock()
+	defer n.clients.Unlock()
+	for i, c := range n.clients.byID {
 		if fmt.Sprint(i) == id {
 			return c
 		}

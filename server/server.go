@@ -167,7 +167,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		s.mover.Run, s.mover.RunFetches, sweeper.Run, s.scrubber.Run, s.room.Run,
 		func() { s.budget.Run(s.ctx) },
 		func() { s.console.run(s.ctx) },
-		func() { s.notifier.run(s.ctx) },
+		func() { s.notifier.run(s.ctx) }, func() { s.notifier.runEnds(s.ctx) }, func() { s.notifier.runLeases(s.ctx) },
 		s.watchStore,
 		func() { s.frontend.Serve(s.listener) },
 	), nil

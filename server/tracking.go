@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,8 @@ type tracker struct {
 	cachers  map[*cacher]struct{}
 	parts    map[ring.PartitionID]map[string]*trackedKey
 	prefixes map[string]map[*cacher]struct{} // of BCAST mode
-	lengths  []int                           // of those
+	lengths  []int                           // of those, each once and in order
+	counts   map[int]int                     // how many prefixes have a length
 	oldest   *trackedKey
 	newest   *trackedKey
 	items    int // readers of keys
@@ -59,7 +61,7 @@ type tracker struct {
 func newTracker() *tracker {
 	return &tracker{
 		bytesMax: trackerBytesMax, cachers: make(map[*cacher]struct{}), parts: make(map[ring.PartitionID]map[string]*trackedKey),
-		prefixes: make(map[string]map[*cacher]struct{}), at: make(map[*postbox]map[*cacher]struct{}),
+		prefixes: make(map[string]map[*cacher]struct{}), at: make(map[*postbox]map[*cacher]struct{}), counts: make(map[int]int),
 	}
 }
 
@@ -75,9 +77,10 @@ func (t *tracker) join(c *cacher, prefixes []string) {
 		t.broadcasters.Add(1)
 	}
 	for _, p := range prefixes {
-		addTo(t.prefixes, p, c)
+		if addTo(t.prefixes, p, c); len(t.prefixes[p]) == 1 {
+			t.count(len(p), 1)
+		}
 	}
-	t.measure()
 }
 
 // addTo adds to one of some sets.
@@ -97,14 +100,16 @@ func dropFrom[K, V comparable](sets map[K]map[V]struct{}, at K, v V) (left int) 
 	return left
 }
 
-// measure finds out which lengths prefixes have. broadcast may be going over the ones before.
-func (t *tracker) measure() {
-	t.lengths = nil
-	for p := range t.prefixes {
-		t.lengths = append(t.lengths, len(p))
+// count counts prefixes of a length. broadcast may be going over the lengths before.
+func (t *tracker) count(length, more int) {
+	had := t.counts[length] > 0
+	if t.counts[length] += more; t.counts[length] == 0 {
+		delete(t.counts, length)
 	}
-	slices.Sort(t.lengths)
-	t.lengths = slices.Compact(t.lengths)
+	if had == (t.counts[length] > 0) {
+		return
+	}
+	t.lengths = slices.Sorted(maps.Keys(t.counts))
 }
 
 // stepMax is how many keys are looked at before others get the mutex.
@@ -122,9 +127,10 @@ func (t *tracker) leave(c *cacher) {
 		t.broadcasters.Add(-1)
 	}
 	for _, p := range c.prefixes {
-		dropFrom(t.prefixes, p, c)
+		if dropFrom(t.prefixes, p, c) == 0 {
+			t.count(len(p), -1)
+		}
 	}
-	t.measure()
 	n := 0
 	for k := range c.keys {
 		t.forget(k, c)
@@ -154,7 +160,7 @@ func (t *tracker) remember(c *cacher, p ring.PartitionID, key []byte) {
 		return
 	}
 	cost := trackedCost(len(key))
-	if cost > t.bytesMax || !c.own.c.Take(cost) {
+	if cost > t.bytesMax {
 		c.told.stale(string(key))
 		return
 	}
@@ -188,9 +194,11 @@ func (t *tracker) remember(c *cacher, p ring.PartitionID, key []byte) {
 func trackedCost(name int) int64 { return int64(readerBytes + name) }
 
 // forget drops one reader of a key.
-func (t *tracker) forget(k *trackedKey, c *cacher) {
-	i := slices.Index(k.readers, c)
-	last := len(k.readers) - 1
+func (t *tracker) forget(k *trackedKey, c *cacher) { t.forgetAt(k, slices.Index(k.readers, c)) }
+
+// forgetAt drops the reader of a key at a place in its list.
+func (t *tracker) forgetAt(k *trackedKey, i int) {
+	c, last := k.readers[i], len(k.readers)-1
 	k.readers[i] = k.readers[last]
 	k.readers[last] = nil
 	k.readers = k.readers[:last]
@@ -198,7 +206,6 @@ func (t *tracker) forget(k *trackedKey, c *cacher) {
 	cost := trackedCost(len(k.name))
 	t.bytes -= cost
 	t.items--
-	c.own.c.Give(cost)
 	if last == 0 {
 		t.drop(k)
 	}
@@ -223,8 +230,9 @@ func (t *tracker) drop(k *trackedKey) {
 // stale tells all who have read a key that what they keep is old.
 func (t *tracker) stale(k *trackedKey) {
 	for len(k.readers) > 0 {
-		c := k.readers[len(k.readers)-1]
-		t.forget(k, c)
+		last := len(k.readers) - 1
+		c := k.readers[last]
+		t.forgetAt(k, last)
 		c.told.stale(k.name)
 	}
 }

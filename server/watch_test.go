@@ -201,6 +201,9 @@ func TestWatchUnread(t *testing.T) {
 	if err := w.nc.(*net.TCPConn).SetReadBuffer(64 << 10); err != nil {
 		t.Fatal(err)
 	}
+	if err := w.nc.SetDeadline(time.Now().Add(5 * testWait)); err != nil { // it is many megabytes
+		t.Fatal(err)
+	}
 	w.watch(wire.WatchRequest{ID: 1, Partition: partitionOf("a"), Now: true, Space: wire.UserSpace, Prefix: true, Values: true})
 	w.reply()
 	begun := w.told()

@@ -60,7 +60,10 @@ func (s *Session) Track(args [][]byte, exists func(id int64) bool) (errText stri
 	case "OFF":
 		t = Tracking{}
 	case "ON":
-		if errText = t.follows(&s.tracking); errText != "" {
+		if errText = t.tooMany(&s.tracking); errText == "" {
+			errText = t.follows(&s.tracking)
+		}
+		if errText != "" {
 			return errText
 		}
 		t.On = true
@@ -128,6 +131,24 @@ func parseTracking(args [][]byte, exists func(id int64) bool) (t Tracking, errTe
 		}
 	}
 	return t, ""
+}
+
+// What a session may have of prefixes: how many, and bytes of all.
+const (
+	prefixesMax    = 1024
+	prefixBytesMax = 256 << 10
+)
+
+// tooMany refuses more prefixes than a session may have, with those of before.
+func (t *Tracking) tooMany(before *Tracking) (errText string) {
+	bytes := 0
+	for _, p := range slices.Concat(t.Prefixes, before.Prefixes) {
+		bytes += len(p)
+	}
+	if len(t.Prefixes)+len(before.Prefixes) > prefixesMax || bytes > prefixBytesMax {
+		return fmt.Sprintf("ERR a client has at most %d prefixes, of %d bytes together", prefixesMax, prefixBytesMax)
+	}
+	return ""
 }
 
 // follows judges whether a tracking makes sense, by itself and after another one.

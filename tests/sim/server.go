@@ -174,6 +174,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance, reported ui
 		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
 			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease}, s.disk, at)
 		invariant.Check(err == nil, "disk", "%v: %v", s, err)
+		core.SetFeed(at, s.w.watching.feeding.on)
 		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions), seen: make([]replica.Detail, s.w.partitions)}
 	}
 	s.adopt(v)
@@ -297,9 +298,10 @@ func (l *lane) ready() {
 		if len(r.Reads) > 0 {
 			l.read(r.Reads)
 		}
-		if len(r.Watched) > 0 {
+		if len(r.Watched)+len(r.Fed) > 0 {
 			s.w.watching.note(l)
 			s.w.watching.tell(l, r.Watched)
+			s.w.watching.fed(l, r.Fed)
 		}
 		for i := range r.Answers {
 			s.w.mixAnswer(&r.Answers[i])

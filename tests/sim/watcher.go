@@ -25,7 +25,8 @@ type watching struct {
 	rows     map[*server]map[ring.PartitionID]map[uint64]logged // the log of each server, by seq
 	items    map[written][]byte                                 // what entries wrote
 	lives    map[life][]logged                                  // what was committed, in order: of seq 1, 2, …
-	resets   map[ring.PartitionID][]uint64                      // when lives began that somebody believed in
+	feeding  *feeding
+	resets   map[ring.PartitionID][]uint64 // when lives began that somebody believed in
 }
 
 // life is a partition from its beginning, or from when it was made anew.
@@ -66,6 +67,7 @@ type watcher struct {
 func newWatching(w *world) *watching {
 	g := &watching{w: w, rng: rand.New(rand.NewPCG(w.seed, 0x7761746368)), rows: make(map[*server]map[ring.PartitionID]map[uint64]logged),
 		items: make(map[written][]byte), lives: make(map[life][]logged), resets: make(map[ring.PartitionID][]uint64)}
+	g.feeding = newFeeding(g.rng.IntN(2) == 0)
 	for i := range g.rng.IntN(watchersMax + 1) {
 		g.watchers = append(g.watchers, g.newWatcher(i))
 	}
@@ -233,7 +235,7 @@ func (g *watching) stored(s *server, b *replica.Batch) {
 
 // note notes what a server's whole copies have for committed.
 func (g *watching) note(l *lane) {
-	if len(g.watchers) == 0 {
+	if len(g.watchers) == 0 && !g.feeding.on {
 		return
 	}
 	for p := l.id; p < g.w.partitions; p += lanes {
@@ -351,6 +353,9 @@ func (o *watcher) concerns(e *logged) (changes []replica.KeyChange) {
 
 // check compares what each watcher was told with what was committed.
 func (g *watching) check() string {
+	if why := g.checkFed(); why != "" {
+		return why
+	}
 	for _, o := range g.watchers {
 		if why := g.checkStream(o); why != "" {
 			return fmt.Sprintf("watch: partition %d: %v (%+v): %s", o.wish.Partition, o, o.wish, why)
