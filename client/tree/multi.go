@@ -20,7 +20,8 @@ func CreateChild(name string, value []byte) Change {
 	return Change{wire.TreeItem{Kind: wire.TreeCreate, Name: name, Value: value, DataVersion: -1}}
 }
 
-// CreateSequential creates a child with the next number behind its name.
+// CreateSequential creates a child with the next number behind its name. The numbers of one Multi
+// are in a row.
 func CreateSequential(name string, value []byte) Change {
 	return Change{wire.TreeItem{Kind: wire.TreeSequential, Name: name, Value: value, DataVersion: -1}}
 }
