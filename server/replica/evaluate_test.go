@@ -173,21 +173,63 @@ func TestH31Limits(t *testing.T) {
 	if a := r.do(1, frees); a.Status != StatusOK {
 		t.Errorf("full, frees: %+v", a)
 	}
-	other, unseen, twice := counted("a"), counted("a"), counted("a")
+	other := counted("a")
 	other.Keys = []Key{MakeKey(2, SpaceUser, "a")}
-	unseen.Evaluate = func([]Item, Version, int64) Outcome { return Outcome{Writes: []KeyWrite{{Key: name("unseen")}}} }
-	twice.Evaluate = func([]Item, Version, int64) Outcome {
-		return Outcome{Writes: []KeyWrite{{Key: name("next")}, {Key: name("next")}}}
+	other.Frees = true
+	defer func() {
+		if _, ok := recover().(invariant.Violation); !ok {
+			t.Errorf("taken: %v", other.Keys)
+		}
+	}()
+	r.write(1, other)
+}
+
+// TestH31BadOutcome: an evaluation that comes to what it may not is refused, nothing of it is
+// written or recorded, and the partition goes on.
+func TestH31BadOutcome(t *testing.T) {
+	r := acting(t, 2, 2)
+	r.badOutcomes = true
+	r.set(1, "next", "|")
+	ok := Answer{Status: StatusOK}
+	next, elsewhere := KeyWrite{Key: name("next")}, MakeKey(2, SpaceUser, "a")
+	many := make([]Key, BatchKeysMax)
+	for i := range many {
+		many[i] = name(fmt.Sprint("many", i))
 	}
-	for _, bad := range []Request{other, unseen, twice} {
-		bad.Frees = true
-		func() {
-			defer func() {
-				if _, ok := recover().(invariant.Violation); !ok {
-					t.Errorf("taken: %v", bad.Keys)
-				}
-			}()
-			r.write(1, bad)
-		}()
+	for i, bad := range []Outcome{
+		{Answer: ok, Writes: []KeyWrite{next, {Key: name("unseen")}}},
+		{Answer: ok, Writes: []KeyWrite{next, next}},
+		{Answer: ok, Writes: []KeyWrite{{Key: next.Key, Expiry: 1}}},
+		{Answer: ok, Writes: []KeyWrite{{Key: next.Key, TTL: 1}}},
+		{Answer: ok, Writes: []KeyWrite{{Key: elsewhere}}},
+		{Writes: []KeyWrite{next}},
+		{Answer: Answer{Status: StatusMoved}},
+		{More: []Key{elsewhere}},
+		{More: []Key{name("other")}}, // again and again
+		{More: []Key{name("more"), name("more")}},
+		{More: many},
+	} {
+		q := counted("a")
+		q.ID = RequestID{Client: [16]byte{1}, Number: uint64(1 + i), Born: r.wall}
+		q.Evaluate = func([]Item, Version, int64) Outcome { return bad }
+		if a := r.do(1, q); a.Status != StatusBadOutcome || r.get(1, "next") != "|" {
+			t.Errorf("%d: %+v, %q", i, a, r.get(1, "next"))
+		}
+		q.Evaluate = func([]Item, Version, int64) Outcome { return Outcome{Answer: ok} }
+		if a := r.do(1, q); a.Status != StatusOK {
+			t.Errorf("%d: a retry: %+v", i, a)
+		}
+	}
+	asks := 0
+	forever := counted("a")
+	forever.Evaluate = func([]Item, Version, int64) Outcome {
+		asks++
+		return Outcome{More: []Key{name(fmt.Sprint("another", asks))}}
+	}
+	if a := r.do(1, forever); a.Status != StatusBadOutcome || asks > BatchKeysMax {
+		t.Errorf("%+v after %d", a, asks)
+	}
+	if a := r.do(1, counted("a")); a.Status != StatusOK || r.get(1, "taken1") != "a" {
+		t.Errorf("after all that: %+v", a)
 	}
 }
