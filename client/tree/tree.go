@@ -59,7 +59,7 @@ func (t *Tree) Close() error { return t.router.Close() }
 
 // Stat is what is known of a node beside its value.
 type Stat struct {
-	Created    client.Version // never that of another node
+	Created    client.Version // never that of another node at this path
 	Modified   client.Version // of the creation, or the last Set
 	CreatedAt  time.Time      // by a server's clock
 	ModifiedAt time.Time

@@ -27,15 +27,16 @@ type Outcome struct {
 // more than once, and must depend on nothing but its arguments.
 type Evaluation func(found []Item, version Version, now int64) Outcome
 
-// Range is a page of the items whose keys begin with Prefix, in the order of scans. An
+// Range is a page of the items whose keys begin with Prefix and go on, in the order of scans. An
 // OpEvaluate may carry one: it is filled where the operation is evaluated, and counts once
 // that is answered with StatusOK.
 type Range struct {
 	Prefix   Key    // slot, space and how the names begin
 	From     Cursor // where the page begins
 	ItemsMax int    // items that are told
+	BytesMax int    // bytes of keys and items that are told, but for the last
 	KeysMax  int    // keys that are looked at, also those of other prefixes that lie between
-	BytesMax int    // bytes of items after which the page ends
+	ReadMax  int    // bytes of them all, but for the last
 
 	Items []RangeItem
 	Next  Cursor // where the next page begins, if there is More
@@ -174,16 +175,19 @@ func (p *part) readRange(g *Range) (bad Key, err error) {
 	}
 	g.Items, g.More, g.Next = nil, false, g.From
 	newer := p.newer(g)
-	looked, bytes := 0, 0
+	looked, read, told := 0, 0, 0
 	take := func(key Key, stored []byte) bool {
-		if looked >= g.KeysMax || bytes >= g.BytesMax || len(g.Items) >= g.ItemsMax {
+		ours := stored != nil && len(key) > len(g.Prefix) && key[:len(g.Prefix)] == g.Prefix
+		if looked >= g.KeysMax || read >= g.ReadMax || ours && (told >= g.BytesMax || len(g.Items) >= g.ItemsMax) {
 			g.More = true
 			return false
 		}
-		looked, bytes, g.Next = looked+1, bytes+len(key)+len(stored), After(key)
-		if stored == nil || len(key) < len(g.Prefix) || key[:len(g.Prefix)] != g.Prefix {
+		size := len(key) + len(stored)
+		looked, read, g.Next = looked+1, read+size, After(key)
+		if !ours {
 			return true
 		}
+		told += size
 		it, err := DecodeItem(key, stored)
 		if err != nil {
 			bad = key

@@ -122,7 +122,7 @@ func (m *memory) list(q *wire.TreeRequest) (wire.TreeReply, error) {
 	r.Evaluate([]replica.Item{m.items[r.Key]}, replica.Version{}, 0)
 	var keys []replica.Key
 	for k := range m.items {
-		if strings.HasPrefix(string(k), string(l.Range.Prefix)) && l.Range.From.Before(k) {
+		if k != l.Range.Prefix && strings.HasPrefix(string(k), string(l.Range.Prefix)) && l.Range.From.Before(k) {
 			keys = append(keys, k)
 		}
 	}
