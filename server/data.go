@@ -227,6 +227,8 @@ func (c *conn) errorText(cl *call) string {
 		return fmt.Sprintf("%s at most %d bytes of value and %d of key", wire.CodeTooLarge, wire.ValueBytesMax, wire.KeyBytesMax)
 	case replica.StatusFull:
 		return wire.CodeReadOnly + " " + c.s.fullText(ring.ServerID(cl.answer.Number))
+	case replica.StatusBadOutcome:
+		return wire.CodeErr + " this server has a fault: the request came to what it may not do, and nothing was done"
 	case replica.StatusExpiredID:
 		return wire.CodeErr + " the request id was born too long ago (is the client's clock right?)"
 	}

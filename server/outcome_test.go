@@ -24,6 +24,7 @@ func TestStatusesAsTried(t *testing.T) {
 		replica.StatusUnknown:      outcome.Unsure,
 		replica.StatusCorrupt:      outcome.Refused,
 		replica.StatusExpiredID:    outcome.Refused,
+		replica.StatusBadOutcome:   outcome.Refused,
 	} {
 		cl := &call{conn: c, answer: replica.Answer{Status: status, Number: int64(ring.ServerID(1))}}
 		if text := c.errorText(cl); wire.Tried(wire.ParseServerError(text)) != want {

@@ -26,8 +26,9 @@ const listPage = 1000
 
 // List tells of the children of a node, in no order that means anything. They come page by
 // page, so a list of any length takes little memory: a node that is there from the first page
-// to the last is told once, of others there may be none or one. A list of up to 1,000 children,
-// of 512 KiB with their values, is one page: all of it is of one instant. An error ends it.
+// to the last is told once, of others there may be none or one. All of a page is of one instant,
+// and so is a list of up to 1,000 children, of 512 KiB with their values, unless its slot is
+// shared with much else (a page looks at 4,096 nodes, of 4 MiB with their values). An error ends it.
 func (t *Tree) List(ctx context.Context, path string) iter.Seq2[Child, error] {
 	return func(yield func(Child, error) bool) {
 		name := fmt.Sprintf("list %q", path)

@@ -20,7 +20,8 @@ func CreateChild(name string, value []byte) Change {
 	return Change{wire.TreeItem{Kind: wire.TreeCreate, Name: name, Value: value, DataVersion: -1}}
 }
 
-// CreateSequential creates a child with the next number behind its name.
+// CreateSequential creates a child with the next number behind its name. The numbers of one Multi
+// are in a row.
 func CreateSequential(name string, value []byte) Change {
 	return Change{wire.TreeItem{Kind: wire.TreeSequential, Name: name, Value: value, DataVersion: -1}}
 }
@@ -56,7 +57,8 @@ func (e *MultiError) Error() string { return fmt.Sprintf("change %d: %v", e.Inde
 func (e *MultiError) Unwrap() error { return e.Err }
 
 // Multi makes up to 100 changes of the children of one node as one: all of them at one
-// instant, with one version, or none. It returns the paths of the nodes that it was about.
+// instant, with one version, or none. Their values are at most 4 MiB together, their paths
+// 256 KiB. It returns the paths of the nodes that it was about.
 // Where one fails the error is a *MultiError too.
 func (t *Tree) Multi(ctx context.Context, path string, changes ...Change) ([]string, error) {
 	name := fmt.Sprintf("change below %q", path)

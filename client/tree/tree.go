@@ -59,7 +59,7 @@ func (t *Tree) Close() error { return t.router.Close() }
 
 // Stat is what is known of a node beside its value.
 type Stat struct {
-	Created    client.Version // never that of another node
+	Created    client.Version // never that of another node at this path
 	Modified   client.Version // of the creation, or the last Set
 	CreatedAt  time.Time      // by a server's clock
 	ModifiedAt time.Time
@@ -187,7 +187,7 @@ type CreateOption uint8
 // The options of Create.
 const (
 	Parents    CreateOption = 1 << iota // creates those that are missing, with empty values; is done where the node exists, if it is not Sequential
-	Sequential                          // puts a number of ten digits behind the path, one that no node of this parent ever had
+	Sequential                          // puts a number of ten digits behind the path, higher than all that were given below this parent; taken names are skipped
 )
 
 // Create creates a node and returns its path, which a number ends if it is Sequential: then

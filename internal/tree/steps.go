@@ -271,7 +271,8 @@ func remake(ask Ask, path string, id wire.TreeVersion) error {
 
 // ListPage returns a page of a directory's nodes, in no order that people know, and where the
 // next begins. A node that is there all the while is told once; of one that is created or
-// removed meanwhile a list of one page tells the truth of one moment.
+// removed meanwhile a list of one page tells the truth of one moment. A
+// page may have few nodes, or none, and not be the last.
 func ListPage(ask Ask, dir string, cursor []byte, limit int) (nodes []wire.TreeNode, next []byte, err error) {
 	for range attemptsMax {
 		p, err := ask(&wire.TreeRequest{Op: wire.TreeList, Dir: dir, Cursor: cursor, Limit: limit})

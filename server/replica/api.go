@@ -311,7 +311,7 @@ type Request struct {
 	// OpEvaluate (hole 31): Evaluate is shown what is at Keys at the head of the log. They are
 	// of one slot, Key's, and with all that it asks for at most BatchKeysMax. What it writes
 	// is bounded like an OpBatch: beyond that nothing is written, and StatusTooLarge is
-	// recorded. Frees says that it takes no room: it is not refused for want of that. Range,
+	// recorded. An Outcome that may not be is refused with StatusBadOutcome. Frees says that it takes no room: it is not refused for want of that. Range,
 	// unless nil, is filled.
 	Keys     []Key
 	Evaluate Evaluation
@@ -363,6 +363,7 @@ const (
 	StatusCorrupt             // nothing was done; the stored bytes fail their checksum, and no replica could repair them so far
 	StatusExpiredID           // the request id is older than its record would be kept
 	StatusFull                // nothing was done; server Number, which can't be done without, has no room
+	StatusBadOutcome          // nothing was done; an Evaluation came to what an Outcome may not be
 )
 
 // Answer is the outcome of a Request or Read.

@@ -9,8 +9,8 @@ import (
 
 // Outcome is what an Evaluation comes to.
 type Outcome struct {
-	// More are further keys of the slot that it has to see: it is called again with their
-	// items behind the others'. The rest of the Outcome does not count then.
+	// More are further keys of the slot that it has to see, none of which it was shown: it is
+	// called again with their items behind the others'. The rest of the Outcome does not count then.
 	More []Key
 
 	// Writes are all made, as one entry with one version, or none. No key is written twice,
@@ -27,15 +27,16 @@ type Outcome struct {
 // more than once, and must depend on nothing but its arguments.
 type Evaluation func(found []Item, version Version, now int64) Outcome
 
-// Range is a page of the items whose keys begin with Prefix, in the order of scans. An
+// Range is a page of the items whose keys begin with Prefix and go on, in the order of scans. An
 // OpEvaluate may carry one: it is filled where the operation is evaluated, and counts once
 // that is answered with StatusOK.
 type Range struct {
 	Prefix   Key    // slot, space and how the names begin
 	From     Cursor // where the page begins
 	ItemsMax int    // items that are told
+	BytesMax int    // bytes of keys and items that are told, but for the last
 	KeysMax  int    // keys that are looked at, also those of other prefixes that lie between
-	BytesMax int    // bytes of items after which the page ends
+	ReadMax  int    // bytes of them all, but for the last
 
 	Items []RangeItem
 	Next  Cursor // where the next page begins, if there is More
@@ -56,6 +57,28 @@ func (r *Request) checkEvaluation(keys []Key) {
 	}
 }
 
+// sound reports whether an outcome is one of an evaluation that was shown keys. What a client
+// asks for decides what an evaluation does, so a mistake in one must cost no more than that
+// request: it is refused.
+func (o *Outcome) sound(keys []Key) bool {
+	if len(keys)+len(o.More) > BatchKeysMax {
+		return false
+	}
+	for i, k := range o.More {
+		if k.Slot() != keys[0].Slot() || slices.Contains(keys, k) || slices.Contains(o.More[:i], k) {
+			return false
+		}
+	}
+	for i := range o.Writes {
+		w := &o.Writes[i]
+		twice := slices.ContainsFunc(o.Writes[:i], func(other KeyWrite) bool { return other.Key == w.Key })
+		if twice || !slices.Contains(keys, w.Key) || w.Expiry != 0 || w.TTL != 0 {
+			return false
+		}
+	}
+	return len(o.More) > 0 || o.Answer.Status >= StatusOK && o.Answer.Status <= StatusFenced
+}
+
 // executeEvaluation decides an OpEvaluate at the head of the log (hole 31): what it is shown
 // is what its own entry follows, so nothing can come between its look and its writes.
 func (l *primary) executeEvaluation(r *Request) {
@@ -68,9 +91,12 @@ func (l *primary) executeEvaluation(r *Request) {
 		}
 		version := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
 		out := r.Evaluate(slices.Clone(found), version, l.core.now.Wall)
+		if !out.sound(keys) {
+			l.core.answer(Answer{Token: r.Token, Status: StatusBadOutcome})
+			return
+		}
 		if len(out.More) > 0 {
 			keys = append(keys, out.More...)
-			r.checkEvaluation(keys)
 			continue
 		}
 		if r.Range != nil && !l.fillRange(r) {
@@ -106,11 +132,8 @@ func (l *primary) evaluated(wanted []KeyWrite, keys []Key, found []Item, version
 	names, values := 0, 0
 	for i := range wanted {
 		w := &wanted[i]
-		at := slices.Index(keys, w.Key)
-		invariant.Check(at >= 0 && w.Expiry == 0 && w.TTL == 0, "H31", "an evaluation writes %v, which it has not seen, or which goes", w.Key)
-		invariant.Check(!slices.ContainsFunc(wanted[:i], func(o KeyWrite) bool { return o.Key == w.Key }), "H31", "an evaluation writes %v twice", w.Key)
 		names, values = names+len(w.Key), values+len(w.Value)
-		old := &found[at]
+		old := &found[slices.Index(keys, w.Key)]
 		if w.Delete && old.Version.IsZero() {
 			continue
 		}
@@ -152,16 +175,19 @@ func (p *part) readRange(g *Range) (bad Key, err error) {
 	}
 	g.Items, g.More, g.Next = nil, false, g.From
 	newer := p.newer(g)
-	looked, bytes := 0, 0
+	looked, read, told := 0, 0, 0
 	take := func(key Key, stored []byte) bool {
-		if looked >= g.KeysMax || bytes >= g.BytesMax || len(g.Items) >= g.ItemsMax {
+		ours := stored != nil && len(key) > len(g.Prefix) && key[:len(g.Prefix)] == g.Prefix
+		if looked >= g.KeysMax || read >= g.ReadMax || ours && (told >= g.BytesMax || len(g.Items) >= g.ItemsMax) {
 			g.More = true
 			return false
 		}
-		looked, bytes, g.Next = looked+1, bytes+len(key)+len(stored), After(key)
-		if stored == nil || len(key) < len(g.Prefix) || key[:len(g.Prefix)] != g.Prefix {
+		size := len(key) + len(stored)
+		looked, read, g.Next = looked+1, read+size, After(key)
+		if !ours {
 			return true
 		}
+		told += size
 		it, err := DecodeItem(key, stored)
 		if err != nil {
 			bad = key

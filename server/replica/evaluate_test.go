@@ -86,7 +86,7 @@ func TestH31Repaired(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	r.host(1).spoilKey("taken2")
-	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000}
+	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000, ReadMax: 1000}
 	if a := r.do(1, ranged(g)); a.Status != StatusOK || len(g.Items) != 2 {
 		t.Errorf("%+v, %+v", a, g)
 	}
@@ -112,7 +112,7 @@ func TestH31Range(t *testing.T) {
 	}
 	h := r.host(1)
 	spot := func() (*Range, bool) {
-		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20}
+		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20}
 		_, ok := h.core.ReadRange(h.at(), 0, []Key{name("in/0")}, g)
 		return g, ok
 	}
@@ -128,7 +128,7 @@ func TestH31Range(t *testing.T) {
 	want["in/3"], want["in/new"] = "new", "new"
 	delete(want, "in/4")
 	got, pages := map[string]string{}, 0
-	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20}); ; g.From = g.Next {
+	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20, ReadMax: 1 << 20}); ; g.From = g.Next {
 		token := r.write(1, ranged(g))
 		for _, it := range g.Items {
 			if _, twice := got[it.Key.Name()]; twice {
@@ -149,6 +149,55 @@ func TestH31Range(t *testing.T) {
 		t.Errorf("%d pages: %v, want %v", pages, got, want)
 	}
 	r.run()
+}
+
+// TestH31RangeBounds: what lies between counts as looked at alone, and a page that is full goes
+// on over it.
+func TestH31RangeBounds(t *testing.T) {
+	r := acting(t, 1, 1)
+	r.set(1, "in/", "the prefix itself is none of it")
+	for i := range 10 {
+		r.set(1, fmt.Sprint("in/", i), strings.Repeat("x", 100))
+		for k := range 3 {
+			r.set(1, fmt.Sprint("out/", i, "/", k), strings.Repeat("x", 1000))
+		}
+	}
+	pages := func(g Range) (pages int) {
+		g.Prefix = name("in/")
+		told := make(map[Key]bool)
+		for g.More = true; g.More; pages++ {
+			if a := r.do(1, ranged(&g)); a.Status != StatusOK {
+				t.Fatalf("%+v", a)
+			}
+			for _, it := range g.Items {
+				if told[it.Key] || it.Key == g.Prefix {
+					t.Errorf("%q is told twice, or is none of it", it.Key)
+				}
+				told[it.Key] = true
+			}
+			g.From = g.Next
+		}
+		if len(told) != 10 {
+			t.Errorf("%d of 10", len(told))
+		}
+		return pages
+	}
+	const plenty = 1 << 20
+	for _, c := range []struct {
+		what       string
+		g          Range
+		least, max int
+	}{
+		{"just enough", Range{ItemsMax: 10, BytesMax: 2000, KeysMax: 41, ReadMax: 50_000}, 1, 1},
+		{"half the items", Range{ItemsMax: 5, BytesMax: plenty, KeysMax: plenty, ReadMax: plenty}, 2, 2},
+		{"half the bytes", Range{ItemsMax: plenty, BytesMax: 600, KeysMax: plenty, ReadMax: plenty}, 2, 2},
+		{"half the keys", Range{ItemsMax: plenty, BytesMax: plenty, KeysMax: 21, ReadMax: plenty}, 2, 2},
+		{"a tenth of what is read", Range{ItemsMax: plenty, BytesMax: plenty, KeysMax: plenty, ReadMax: 3000}, 8, 12},
+	} {
+		if n := pages(c.g); n < c.least || n > c.max {
+			t.Errorf("%s: %d pages", c.what, n)
+		}
+	}
 }
 
 // TestH31Limits: what is too large is not written, and recorded; a full server takes what
@@ -173,21 +222,63 @@ func TestH31Limits(t *testing.T) {
 	if a := r.do(1, frees); a.Status != StatusOK {
 		t.Errorf("full, frees: %+v", a)
 	}
-	other, unseen, twice := counted("a"), counted("a"), counted("a")
+	other := counted("a")
 	other.Keys = []Key{MakeKey(2, SpaceUser, "a")}
-	unseen.Evaluate = func([]Item, Version, int64) Outcome { return Outcome{Writes: []KeyWrite{{Key: name("unseen")}}} }
-	twice.Evaluate = func([]Item, Version, int64) Outcome {
-		return Outcome{Writes: []KeyWrite{{Key: name("next")}, {Key: name("next")}}}
+	other.Frees = true
+	defer func() {
+		if _, ok := recover().(invariant.Violation); !ok {
+			t.Errorf("taken: %v", other.Keys)
+		}
+	}()
+	r.write(1, other)
+}
+
+// TestH31BadOutcome: an evaluation that comes to what it may not is refused, nothing of it is
+// written or recorded, and the partition goes on.
+func TestH31BadOutcome(t *testing.T) {
+	r := acting(t, 2, 2)
+	r.badOutcomes = true
+	r.set(1, "next", "|")
+	ok := Answer{Status: StatusOK}
+	next, elsewhere := KeyWrite{Key: name("next")}, MakeKey(2, SpaceUser, "a")
+	many := make([]Key, BatchKeysMax)
+	for i := range many {
+		many[i] = name(fmt.Sprint("many", i))
 	}
-	for _, bad := range []Request{other, unseen, twice} {
-		bad.Frees = true
-		func() {
-			defer func() {
-				if _, ok := recover().(invariant.Violation); !ok {
-					t.Errorf("taken: %v", bad.Keys)
-				}
-			}()
-			r.write(1, bad)
-		}()
+	for i, bad := range []Outcome{
+		{Answer: ok, Writes: []KeyWrite{next, {Key: name("unseen")}}},
+		{Answer: ok, Writes: []KeyWrite{next, next}},
+		{Answer: ok, Writes: []KeyWrite{{Key: next.Key, Expiry: 1}}},
+		{Answer: ok, Writes: []KeyWrite{{Key: next.Key, TTL: 1}}},
+		{Answer: ok, Writes: []KeyWrite{{Key: elsewhere}}},
+		{Writes: []KeyWrite{next}},
+		{Answer: Answer{Status: StatusMoved}},
+		{More: []Key{elsewhere}},
+		{More: []Key{name("other")}}, // again and again
+		{More: []Key{name("more"), name("more")}},
+		{More: many},
+	} {
+		q := counted("a")
+		q.ID = RequestID{Client: [16]byte{1}, Number: uint64(1 + i), Born: r.wall}
+		q.Evaluate = func([]Item, Version, int64) Outcome { return bad }
+		if a := r.do(1, q); a.Status != StatusBadOutcome || r.get(1, "next") != "|" {
+			t.Errorf("%d: %+v, %q", i, a, r.get(1, "next"))
+		}
+		q.Evaluate = func([]Item, Version, int64) Outcome { return Outcome{Answer: ok} }
+		if a := r.do(1, q); a.Status != StatusOK {
+			t.Errorf("%d: a retry: %+v", i, a)
+		}
+	}
+	asks := 0
+	forever := counted("a")
+	forever.Evaluate = func([]Item, Version, int64) Outcome {
+		asks++
+		return Outcome{More: []Key{name(fmt.Sprint("another", asks))}}
+	}
+	if a := r.do(1, forever); a.Status != StatusBadOutcome || asks > BatchKeysMax {
+		t.Errorf("%+v after %d", a, asks)
+	}
+	if a := r.do(1, counted("a")); a.Status != StatusOK || r.get(1, "taken1") != "a" {
+		t.Errorf("after all that: %+v", a)
 	}
 }

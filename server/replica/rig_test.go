@@ -25,9 +25,12 @@ type rig struct {
 	got    map[uint64]Answer   // by token
 	tokens uint64
 	limits Limits
-	last   map[uint64]Version  // by a watch's token: the last that it was told
-	told   map[uint64][]string // by a watch's token: what it was told, as wrote says
-	fed    []string            // what the feeds were told
+
+	badOutcomes bool // of evaluations are part of the test
+
+	last map[uint64]Version  // by a watch's token: the last that it was told
+	told map[uint64][]string // by a watch's token: what it was told, as wrote says
+	fed  []string            // what the feeds were told
 }
 
 // parcel is a message under way.
@@ -224,6 +227,9 @@ func (h *host) step() bool {
 	for _, a := range ready.Answers {
 		if _, twice := h.r.got[a.Token]; twice {
 			h.r.t.Errorf("request %d is answered twice", a.Token)
+		}
+		if a.Status == StatusBadOutcome && !h.r.badOutcomes {
+			h.r.t.Errorf("request %d came to what it may not", a.Token)
 		}
 		h.r.got[a.Token] = a
 	}

@@ -30,73 +30,104 @@ func (s step) keys() []replica.Key {
 // slotState is what a step sees of its slot, and makes of it.
 type slotState struct {
 	q       *wire.TreeRequest
-	keys    []replica.Key
+	record  replica.Key // the directory's
 	version wire.TreeVersion
 	now     int64
 
 	directory *wire.TreeRecord       // nil: there is none
 	entries   map[replica.Key]*entry // nil: there is none
 	dirty     []replica.Key          // what it changed, in that order
-	more      []replica.Key          // that it has to see
-	seen      int                    // of keys
+	taken     bool                   // a sequential node's name is that of another node
 }
 
-// evaluate is the replica.Evaluation of the step.
+// numberTriesMax bounds where free numbers are looked for: at the next number, then 1, 2, 4
+// and so on behind it, so a run of 8 million names that others took is skipped. A change that
+// would have to see more than replica.BatchKeysMax keys ends the search sooner.
+const numberTriesMax = 25
+
+// evaluate is the replica.Evaluation of the step. Where others took the name of a sequential
+// node all is tried again with higher numbers. The keys that it has to see follow from the
+// request and from what those before them hold, so each has the same place in every call.
 func (s step) evaluate(found []replica.Item, version replica.Version, now int64) replica.Outcome {
-	st := &slotState{q: s.q, keys: s.keys(), version: wire.TreeVersion(version), now: now, entries: make(map[replica.Key]*entry), seen: len(found)}
-	if !st.load(found) {
-		return failed(wire.TreeUnreadable, 0, wire.TreeVersion{})
-	}
-	out := st.run()
-	if len(st.more) > 0 {
-		return replica.Outcome{More: st.more}
-	}
-	if out.Answer.Status == replica.StatusOK {
-		out.Writes = st.writes()
+	keys := s.keys()
+	var out replica.Outcome
+	for try := range numberTriesMax {
+		st := &slotState{q: s.q, record: keys[0], version: wire.TreeVersion(version), now: now, entries: make(map[replica.Key]*entry)}
+		if !st.readRecord(&found[0]) {
+			return st.fail(wire.TreeUnreadable)
+		}
+		if try > 0 {
+			st.directory.Next += 1 << (try - 1)
+		}
+		keys = st.appendNumbered(keys)
+		if len(keys) > replica.BatchKeysMax && try > 0 {
+			break
+		}
+		if len(keys) > len(found) {
+			return replica.Outcome{More: keys[len(found):]}
+		}
+		if !st.readEntries(keys, found) {
+			return st.fail(wire.TreeUnreadable)
+		}
+		if out = st.run(); out.Answer.Status == replica.StatusOK {
+			out.Writes = st.writes()
+		}
+		if !st.taken {
+			break
+		}
 	}
 	return out
 }
 
-// load decodes what was found; false where another build wrote it.
-func (st *slotState) load(found []replica.Item) bool {
-	if !found[0].Version.IsZero() {
-		d, err := decodeRecord(found[0].Value)
-		if err != nil {
-			return false
-		}
+// readRecord decodes the directory's record; false where another build wrote it.
+func (st *slotState) readRecord(it *replica.Item) bool {
+	if !it.Version.IsZero() {
+		d, err := decodeRecord(it.Value)
 		st.directory = d
-	} else if st.q.Dir == tree.Root {
+		return err == nil
+	}
+	if st.q.Dir == tree.Root {
 		st.directory = &wire.TreeRecord{State: wire.TreeOpen, Birth: st.version}
 	}
-	if len(found) > len(st.keys) {
-		st.keys = append(st.keys, st.numbered()...)
-	}
-	for i := range found[1:] {
+	return true
+}
+
+// readEntries decodes the nodes; false where another build wrote one.
+func (st *slotState) readEntries(keys []replica.Key, found []replica.Item) bool {
+	for i, k := range keys[1:] {
 		if it := &found[1+i]; !it.Version.IsZero() {
 			e, err := decodeEntry(it.Value)
 			if err != nil {
 				return false
 			}
-			st.entries[st.keys[1+i]] = e
+			st.entries[k] = e
 		}
 	}
 	return true
 }
 
-// numbered are the keys of the sequential nodes that the step creates, those that are not
-// among its keys already.
-func (st *slotState) numbered() (keys []replica.Key) {
+// appendNumbered appends the keys of the sequential nodes that the step would create from the
+// next number on, those that are not among the keys already.
+func (st *slotState) appendNumbered(keys []replica.Key) []replica.Key {
+	if notOpen(st.directory) != wire.TreeOK {
+		return keys
+	}
 	next := st.directory.Next
 	for i := range st.q.Items {
 		if it := &st.q.Items[i]; it.Kind == wire.TreeSequential {
-			k := keyOf(st.q.Dir, tree.SequentialName(it.Name, next))
+			name := tree.SequentialName(it.Name, next)
 			next++
-			if !slices.Contains(st.keys, k) && !slices.Contains(keys, k) {
+			if k := keyOf(st.q.Dir, name); st.nameFits(name) && !slices.Contains(keys, k) {
 				keys = append(keys, k)
 			}
 		}
 	}
 	return keys
+}
+
+// nameFits reports whether a name with its number is one that a node may have.
+func (st *slotState) nameFits(name string) bool {
+	return tree.CheckName(name) == nil && tree.Check(tree.Join(st.q.Dir, name)) == nil
 }
 
 // touch notes that a key changes.
@@ -111,9 +142,9 @@ func (st *slotState) writes() (out []replica.KeyWrite) {
 	for _, k := range st.dirty {
 		w := replica.KeyWrite{Key: k}
 		switch e := st.entries[k]; {
-		case k == st.keys[0] && st.directory != nil:
+		case k == st.record && st.directory != nil:
 			w.Value = encodeRecord(st.directory)
-		case k != st.keys[0] && e != nil:
+		case k != st.record && e != nil:
 			w.Value = e.encode()
 		default:
 			w.Delete = true
@@ -159,9 +190,6 @@ func (st *slotState) change() replica.Outcome {
 	for i := range st.q.Items {
 		it := &st.q.Items[i]
 		n, code, v := st.one(it)
-		if len(st.more) > 0 {
-			return replica.Outcome{}
-		}
 		if code != wire.TreeOK {
 			return failed(code, i, v)
 		}
@@ -213,16 +241,13 @@ func (st *slotState) create(it *wire.TreeItem) (number int64, code wire.TreeCode
 	if it.Kind == wire.TreeSequential {
 		number = st.directory.Next
 		name = tree.SequentialName(name, number)
-		if tree.CheckName(name) != nil || tree.Check(tree.Join(st.q.Dir, name)) != nil {
+		if !st.nameFits(name) {
 			return 0, wire.TreeBadName, v
 		}
 	}
 	key := keyOf(st.q.Dir, name)
-	if !slices.Contains(st.keys, key) {
-		st.more = st.numbered()
-		return 0, wire.TreeOK, v
-	}
 	if st.entries[key] != nil {
+		st.taken = it.Kind == wire.TreeSequential
 		return 0, wire.TreeNodeExists, v
 	}
 	if it.Kind == wire.TreeSequential {
@@ -260,7 +285,7 @@ func (st *slotState) count(n int64) {
 		d.Children += n
 		d.ChildrenVersion++
 		d.Changed = st.version
-		st.touch(st.keys[0])
+		st.touch(st.record)
 	}
 }
 
@@ -320,7 +345,7 @@ func (st *slotState) prepare() replica.Outcome {
 	}
 	d.State, d.ID, d.Birth = wire.TreePreparing, id, st.version
 	st.directory = d
-	st.touch(st.keys[0])
+	st.touch(st.record)
 	return st.done(int64(wire.TreePreparing))
 }
 
@@ -335,7 +360,7 @@ func (st *slotState) activate() replica.Outcome {
 		return st.fail(wire.TreeClosed)
 	case d.State == wire.TreePreparing:
 		d.State = wire.TreeOpen
-		st.touch(st.keys[0])
+		st.touch(st.record)
 	}
 	return st.done(0)
 }
@@ -353,7 +378,7 @@ func (st *slotState) close() replica.Outcome {
 		return st.fail(wire.TreeNotEmpty)
 	}
 	d.State, d.Closed, d.ClosedAt = wire.TreeShut, st.version, it.Modified
-	st.touch(st.keys[0])
+	st.touch(st.record)
 	return st.done(0)
 }
 
@@ -363,7 +388,7 @@ func (st *slotState) reopen() replica.Outcome {
 		return st.fail(wire.TreeStale)
 	}
 	d.State, d.Closed, d.ClosedAt = wire.TreeOpen, wire.TreeVersion{}, wire.TreeVersion{}
-	st.touch(st.keys[0])
+	st.touch(st.record)
 	return st.done(0)
 }
 
@@ -377,6 +402,6 @@ func (st *slotState) drop() replica.Outcome {
 		return st.fail(wire.TreeStale)
 	}
 	st.directory = nil
-	st.touch(st.keys[0])
+	st.touch(st.record)
 	return st.done(0)
 }

@@ -16,8 +16,9 @@ var ErrTooLarge = errors.New("too large")
 // Bounds of a page of a list.
 const (
 	ListNodesMax = 1000      // told
+	listBytesMax = 512 << 10 // of those, with their values
 	listKeysMax  = 4096      // looked at: other directories may share the slot
-	listBytesMax = 512 << 10 // of the items looked at
+	listReadMax  = 4 << 20   // bytes of all that is looked at
 )
 
 // changeBytesMax bounds the values of one change together.
@@ -179,7 +180,7 @@ func NewList(q *wire.TreeRequest) (*List, error) {
 	if limit <= 0 || limit > ListNodesMax {
 		limit = ListNodesMax
 	}
-	l := &List{q: q, Keys: []replica.Key{key}, Range: replica.Range{Prefix: key, ItemsMax: limit, KeysMax: listKeysMax, BytesMax: listBytesMax}}
+	l := &List{q: q, Keys: []replica.Key{key}, Range: replica.Range{Prefix: key, ItemsMax: limit, BytesMax: listBytesMax, KeysMax: listKeysMax, ReadMax: listReadMax}}
 	if n := len(q.Cursor); n > 0 {
 		if n < cursorPlaceBytes {
 			return nil, errors.New("a cursor that no list gave")
@@ -210,9 +211,6 @@ func (l *List) Reply() (p wire.TreeReply, err error) {
 	for i := range l.Range.Items {
 		it := &l.Range.Items[i]
 		name := string(it.Key[len(l.Range.Prefix):])
-		if name == "" {
-			continue // the record
-		}
 		e, err := decodeEntry(it.Item.Value)
 		if err != nil {
 			return p, err

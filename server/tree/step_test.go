@@ -96,28 +96,82 @@ func TestSteps(t *testing.T) {
 	w.does(wire.TreeClosed, with(wire.TreeActivate, "/d", again))
 }
 
-// TestNumbers: a sequential number is never given twice, also of several at a time, and not
-// where somebody took the name.
+// TestNumbers: a sequential number is never given twice, also of several at a time, and where
+// others took the name it is a higher one.
 func TestNumbers(t *testing.T) {
 	w := world{newMemory(), t}
 	seq := node(wire.TreeSequential, "s", "")
-	p := w.change(wire.TreeOK, "/", seq, node(wire.TreeCreate, "x", ""), seq)
-	if p.Number != 0 {
-		t.Errorf("%+v", p)
+	numbered := func(want int64, items ...wire.TreeItem) {
+		t.Helper()
+		if p := w.change(wire.TreeOK, "/", items...); p.Number != want || w.wrong != "" {
+			t.Errorf("number %d, want %d: %s", p.Number, want, w.wrong)
+		}
 	}
+	numbered(0, seq, node(wire.TreeCreate, "x", ""), seq)
 	w.change(wire.TreeOK, "/", node(wire.TreeRemove, "s0000000001", ""))
 	w.change(wire.TreeOK, "/", node(wire.TreeCreate, "s0000000002", ""))
-	if p := w.change(wire.TreeNodeExists, "/", node(wire.TreeSet, "x", ""), seq); p.Index != 1 {
-		t.Errorf("%+v", p)
-	}
+	numbered(3, node(wire.TreeSet, "x", ""), seq)
 	w.change(wire.TreeOK, "/", node(wire.TreeRemove, "s0000000002", ""))
-	if p := w.change(wire.TreeOK, "/", seq); p.Number != 2 {
-		t.Errorf("%+v", p)
-	}
-	if p := w.change(wire.TreeOK, "/", node(wire.TreeSequential, "", "")); p.Number != 3 {
-		t.Errorf("%+v", p)
-	}
+	numbered(4, seq)
+	numbered(5, node(wire.TreeSequential, "", ""))
 	w.change(wire.TreeBadName, "/", node(wire.TreeSequential, strings.Repeat("n", tree.NameBytesMax-9), ""))
+
+	// Several are in a row.
+	w.change(wire.TreeOK, "/", node(wire.TreeCreate, "s0000000007", ""), node(wire.TreeCreate, "s0000000008", ""))
+	numbered(10, seq, seq)
+	if p := w.change(wire.TreeNodeExists, "/", seq, node(wire.TreeCreate, "s0000000012", "")); p.Index != 1 {
+		t.Errorf("%+v", p)
+	}
+	numbered(13, node(wire.TreeCreate, "s0000000012", ""), seq)
+}
+
+// TestNumbersOfNamesAmongOthers: changes that name what a sequential node among them is called.
+func TestNumbersOfNamesAmongOthers(t *testing.T) {
+	a, b := node(wire.TreeSequential, "a", "1"), node(wire.TreeSequential, "b", "2")
+	for _, there := range []bool{false, true} {
+		for _, items := range [][]wire.TreeItem{
+			{a, b, node(wire.TreeSet, "a0000000000", "3")},
+			{a, b, node(wire.TreeRemove, "b0000000001", "")},
+			{a, node(wire.TreeRemove, "a0000000000", ""), a, b},
+		} {
+			w := world{newMemory(), t}
+			if there {
+				w.change(wire.TreeOK, "/", node(wire.TreeCreate, "a0000000000", ""))
+				items = append([]wire.TreeItem{node(wire.TreeRemove, "a0000000000", "")}, items...)
+			}
+			w.change(wire.TreeOK, "/", items...)
+			if why := w.broken(); why != "" {
+				t.Errorf("%+v: %s", items, why)
+			}
+		}
+	}
+}
+
+// TestNumbersTaken: of a long run of names that others took a number behind it is found, also
+// for as many nodes as can be one change. Where none is found, nothing is done.
+func TestNumbersTaken(t *testing.T) {
+	w := world{newMemory(), t}
+	for i := range int64(300) {
+		w.change(wire.TreeOK, "/", node(wire.TreeCreate, tree.SequentialName("s", i), ""))
+	}
+	many := make([]wire.TreeItem, wire.TreeItemsMax)
+	for i := range many {
+		many[i] = node(wire.TreeSequential, "s", "")
+	}
+	p := w.change(wire.TreeOK, "/", many...)
+	if p.Number < 300 || p.Number > 600 || w.wrong != "" {
+		t.Errorf("%+v, %s", p, w.wrong)
+	}
+	next := p.Number + wire.TreeItemsMax
+	for i := range numberTriesMax {
+		w.change(wire.TreeOK, "/", node(wire.TreeCreate, tree.SequentialName("s", next+1<<i>>1), ""))
+	}
+	w.change(wire.TreeNodeExists, "/", many...)
+	w.change(wire.TreeNodeExists, "/", many[0])
+	w.change(wire.TreeOK, "/", node(wire.TreeRemove, tree.SequentialName("s", next+1<<(numberTriesMax-1)>>1), ""))
+	if p := w.change(wire.TreeOK, "/", many[0]); p.Number != next+1<<(numberTriesMax-2) || w.broken() != "" {
+		t.Errorf("%+v, %s", p, w.broken())
+	}
 }
 
 // TestCheck: what no client of ours sends is refused before it is evaluated.

@@ -21,10 +21,13 @@ type memory struct {
 	items map[replica.Key]replica.Item
 	seqs  map[uint16]uint64
 	now   int64
+
+	given map[string]int64 // the last number that was given, by directory and record
+	wrong string           // what an evaluation came to that no evaluation may
 }
 
 func newMemory() *memory {
-	return &memory{items: make(map[replica.Key]replica.Item), seqs: make(map[uint16]uint64)}
+	return &memory{items: make(map[replica.Key]replica.Item), seqs: make(map[uint16]uint64), given: make(map[string]int64)}
 }
 
 // do carries out a step as a server does: the evaluation, or the read.
@@ -44,6 +47,28 @@ func (m *memory) do(q *wire.TreeRequest) (wire.TreeReply, error) {
 	Fill(q, &r)
 	m.seqs[r.Key.Slot()]++
 	version := replica.Version{Term: 1, Seq: m.seqs[r.Key.Slot()]}
+	out := m.evaluate(&r, version)
+	if m.wrong != "" {
+		return wire.TreeReply{}, errors.New(m.wrong)
+	}
+	for _, w := range out.Writes {
+		if delete(m.items, w.Key); !w.Delete {
+			m.items[w.Key] = replica.Item{Version: version, Value: bytes.Clone(w.Value)}
+		}
+	}
+	p, ok := Reply(&out.Answer)
+	if !ok {
+		m.wrong = fmt.Sprintf("%+v answers %+v", q, out.Answer)
+	}
+	if q.Op == wire.TreeChange && p.Code == wire.TreeOK {
+		m.checkNumbers(q, p.Number)
+	}
+	return p, nil
+}
+
+// evaluate shows an evaluation what it asks for, and sees to it that it keeps to what an
+// Outcome may be: of a server it would be refused.
+func (m *memory) evaluate(r *replica.Request, version replica.Version) replica.Outcome {
 	keys := slices.Clone(r.Keys)
 	for {
 		found := make([]replica.Item, len(keys))
@@ -51,24 +76,40 @@ func (m *memory) do(q *wire.TreeRequest) (wire.TreeReply, error) {
 			found[i] = m.items[k]
 		}
 		out := r.Evaluate(found, version, m.now)
+		if keys = append(keys, out.More...); len(keys) > replica.BatchKeysMax {
+			m.wrong = fmt.Sprintf("it asks for %d keys", len(keys))
+			return replica.Outcome{}
+		}
 		if len(out.More) > 0 {
-			keys = append(keys, out.More...)
 			continue
 		}
-		for _, w := range out.Writes {
-			if !slices.Contains(keys, w.Key) || w.Key.Slot() != r.Key.Slot() {
-				panic(fmt.Sprintf("%+v writes %q, which it has not seen", q, w.Key))
-			}
-			if delete(m.items, w.Key); !w.Delete {
-				m.items[w.Key] = replica.Item{Version: version, Value: bytes.Clone(w.Value)}
+		for i, w := range out.Writes {
+			if !slices.Contains(keys, w.Key) || w.Key.Slot() != r.Key.Slot() || slices.ContainsFunc(out.Writes[:i], func(o replica.KeyWrite) bool { return o.Key == w.Key }) {
+				m.wrong = fmt.Sprintf("it writes %q, which it has not seen, or twice", w.Key)
+				return replica.Outcome{}
 			}
 		}
-		p, ok := Reply(&out.Answer)
-		if !ok {
-			panic(fmt.Sprintf("%+v answers %+v", q, out.Answer))
-		}
-		return p, nil
+		return out
 	}
+}
+
+// checkNumbers is that the numbers of sequential nodes rise, as long as their directory lives.
+func (m *memory) checkNumbers(q *wire.TreeRequest, number int64) {
+	n := int64(0)
+	for i := range q.Items {
+		if q.Items[i].Kind == wire.TreeSequential {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	d, _ := decodeRecord(m.items[keyOf(q.Dir, "")].Value)
+	of := fmt.Sprint(q.Dir, d.ID)
+	if last, ok := m.given[of]; ok && number <= last {
+		m.wrong = fmt.Sprintf("below %s the number %d is given, after %d", q.Dir, number, last)
+	}
+	m.given[of] = number + n - 1
 }
 
 func (m *memory) list(q *wire.TreeRequest) (wire.TreeReply, error) {
@@ -81,7 +122,7 @@ func (m *memory) list(q *wire.TreeRequest) (wire.TreeReply, error) {
 	r.Evaluate([]replica.Item{m.items[r.Key]}, replica.Version{}, 0)
 	var keys []replica.Key
 	for k := range m.items {
-		if strings.HasPrefix(string(k), string(l.Range.Prefix)) && l.Range.From.Before(k) {
+		if k != l.Range.Prefix && strings.HasPrefix(string(k), string(l.Range.Prefix)) && l.Range.From.Before(k) {
 			keys = append(keys, k)
 		}
 	}
@@ -147,9 +188,38 @@ func drawOperation(rng *rand.Rand) (string, func(ask tree.Ask) error) {
 	return "remove " + path, func(ask tree.Ask) error { return tree.Remove(ask, path, tree.Always) }
 }
 
+// drawChanges draws several changes as one: sequential nodes among others, of the names that
+// they have, or will have.
+func drawChanges(rng *rand.Rand) (string, func(ask tree.Ask) error) {
+	dir := []string{"/", "/a", "/a/b"}[rng.IntN(3)]
+	items := make([]wire.TreeItem, 1+rng.IntN(5))
+	for i := range items {
+		kinds := []wire.TreeItemKind{wire.TreeSequential, wire.TreeSequential, wire.TreeSequential, wire.TreeCreate, wire.TreeSet, wire.TreeRemove, wire.TreeCheck}
+		items[i] = wire.TreeItem{Kind: kinds[rng.IntN(len(kinds))], Name: []string{"s", "t"}[rng.IntN(2)], DataVersion: -1}
+		if items[i].Kind != wire.TreeSequential {
+			items[i].Name = tree.SequentialName(items[i].Name, rng.Int64N(7))
+		}
+	}
+	return fmt.Sprintf("change below %s", dir), func(ask tree.Ask) error {
+		_, _, err := tree.Change(ask, dir, items)
+		return err
+	}
+}
+
+// drawMixed is one of drawChanges or of drawOperation.
+func drawMixed(rng *rand.Rand) (string, func(ask tree.Ask) error) {
+	if rng.IntN(2) == 0 {
+		return drawChanges(rng)
+	}
+	return drawOperation(rng)
+}
+
 // broken says which promise the store breaks: each entry's parent is there and lets children
 // in, each record that lets children in is that of a node that is there, and counts are true.
 func (m *memory) broken() string {
+	if m.wrong != "" {
+		return m.wrong
+	}
 	counts, records := make(map[string]int64), make(map[string]*wire.TreeRecord)
 	nodes := make(map[string]*entry)
 	for k, it := range m.items {
@@ -211,8 +281,13 @@ func TestAnyOrder(t *testing.T) {
 		seeds = 100_000
 	}
 	for seed := range uint64(seeds) {
-		if why := playAnyOrder(seed); why != "" {
+		if why := playAnyOrder(seed, drawOperation); why != "" {
 			t.Fatalf("seed %d: %s", seed, why)
+		}
+	}
+	for seed := range uint64(seeds / 4) {
+		if why := playAnyOrder(seed, drawMixed); why != "" {
+			t.Fatalf("seed %d, with several changes as one: %s", seed, why)
 		}
 	}
 }
@@ -220,7 +295,7 @@ func TestAnyOrder(t *testing.T) {
 // operations is how many a play has.
 const operations = 14
 
-func playAnyOrder(seed uint64) string {
+func playAnyOrder(seed uint64, draw func(*rand.Rand) (string, func(tree.Ask) error)) string {
 	rng := rand.New(rand.NewPCG(seed, 15))
 	m := newMemory()
 	var running []*actor
@@ -248,7 +323,7 @@ func playAnyOrder(seed uint64) string {
 		switch i := rng.IntN(len(running) + len(late) + 1); {
 		case i == len(running)+len(late) || len(running) < 2 && began < operations:
 			if began++; began <= operations {
-				name, op := drawOperation(rng)
+				name, op := draw(rng)
 				running = append(running, newActor(fmt.Sprintf("%d %s", began, name), op))
 			}
 		case i >= len(running):

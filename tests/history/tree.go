@@ -95,6 +95,17 @@ type treeStep struct {
 	name string // "": the directory itself
 }
 
+// freeNumber is the name that a sequential node gets, and its number: the next one, or if that
+// is taken the next one, two, four and so on behind it.
+func freeNumber(nodes []treeNode, prefix string, next int64) (string, int64) {
+	for number, far := next, int64(1); ; number, far = next+far, 2*far {
+		name := tree.SequentialName(prefix, number)
+		if !slices.ContainsFunc(nodes, func(n treeNode) bool { return n.name == name }) {
+			return name, number
+		}
+	}
+}
+
 // step returns the directory after the operation; false where the answer cannot be. What
 // nobody was told of takes effect if it can: it stands last where it never did.
 func (d directory) step(op *treeStep) (directory, bool) {
@@ -104,7 +115,7 @@ func (d directory) step(op *treeStep) (directory, bool) {
 	nodes := decodeNodes(d.nodes)
 	name := op.name
 	if op.Kind == TreeSequential {
-		name = tree.SequentialName(name, d.next)
+		name, d.next = freeNumber(nodes, name, d.next)
 	}
 	at := slices.IndexFunc(nodes, func(n treeNode) bool { return n.name == name })
 	found := at >= 0

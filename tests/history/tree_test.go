@@ -3,6 +3,8 @@ package history
 import (
 	"testing"
 	"time"
+
+	"viewring/internal/tree"
 )
 
 // TestCheckTree: histories that can be, and such that cannot.
@@ -21,6 +23,9 @@ func TestCheckTree(t *testing.T) {
 	gone := TreeOp{Kind: TreeRemove, Path: "/d/c", Version: -1, Result: TreeDone}
 	next := func(n int64) TreeOp {
 		return TreeOp{Kind: TreeSequential, Path: "/d/s", Number: n, Result: TreeDone}
+	}
+	taken := func(n int64) TreeOp {
+		return TreeOp{Kind: TreeCreate, Path: tree.SequentialName("/d/s", n), Result: TreeDone}
 	}
 	list := func(names ...string) TreeOp {
 		return TreeOp{Kind: TreeList, Path: "/d", Names: names, Result: TreeDone}
@@ -44,6 +49,8 @@ func TestCheckTree(t *testing.T) {
 		{"a list of what may not be there", one(dir, unknown(child), list()), true},
 		{"a number twice", one(dir, next(0), next(0)), false},
 		{"a number left out", one(dir, next(0), next(2)), false},
+		{"a number that was taken", one(dir, taken(0), taken(1), next(2), next(3)), true},
+		{"a number that was not taken is left out", one(dir, taken(0), next(2)), false},
 		{"a number that nobody was told of", one(dir, next(0), unknown(next(1)), next(2)), true},
 		{"removed with a child", one(dir, child, rmdir), false},
 		{"not empty without a child", one(dir, failed(rmdir, TreeNotEmpty)), false},

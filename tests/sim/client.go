@@ -401,7 +401,7 @@ func cameTo(s replica.Status) outcome.Try {
 		return outcome.Answered
 	case s == replica.StatusUnknown:
 		return outcome.Unsure
-	case s == replica.StatusCorrupt, s == replica.StatusExpiredID, s == statusLockedOut:
+	case s == replica.StatusCorrupt, s == replica.StatusExpiredID, s == replica.StatusBadOutcome, s == statusLockedOut:
 		return outcome.Refused
 	case s == statusAtLimit:
 		return outcome.AtLimit
@@ -411,6 +411,7 @@ func cameTo(s replica.Status) outcome.Try {
 
 // answered takes the answer to a try; those of earlier operations are late.
 func (c *client) answered(number, try uint64, a replica.Answer) {
+	invariant.Check(a.Status != replica.StatusBadOutcome, "H31", "an evaluation came to what it may not")
 	if number != c.number || c.op.done != never || c.op.refused {
 		return
 	}
@@ -519,7 +520,7 @@ func dup(value string) string {
 // statusName is how the table of a run names an answer.
 func statusName(s replica.Status) string {
 	names := []string{"?", "ok", "not found", "condition failed", "not an integer", "too large", "fenced", "moved", "unavailable",
-		"too few copies", "unknown outcome", "busy", "corrupt", "expired id", "full"}
+		"too few copies", "unknown outcome", "busy", "corrupt", "expired id", "full", "bad outcome"}
 	switch {
 	case int(s) < len(names):
 		return names[s]
