@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -153,5 +154,34 @@ func TestPages(t *testing.T) {
 	must(t, tr, "/pages")
 	if s, err := tr.Stat(ctx, "/pages"); err != nil || s.Children != 0 {
 		t.Errorf("made again: %+v, %v", s, err)
+	}
+}
+
+// TestSequentialAmongOthers: changes that are one may name what the sequential nodes among them
+// are called, and the paths that are told are those that are there.
+func TestSequentialAmongOthers(t *testing.T) {
+	ctx, tr := connect()
+	defer tr.Close()
+	must(t, tr, "/sequential")
+	for round, c := range []struct {
+		changes []tree.Change
+		want    string // the last path that was told, and what is there
+	}{
+		{[]tree.Change{tree.CreateSequential("a", nil), tree.CreateSequential("b", nil), tree.SetChild("a0000000000", []byte("v"), tree.IfVersion(0))},
+			"/sequential/a0000000000 [a0000000000 b0000000001]"},
+		{[]tree.Change{tree.RemoveChild("a0000000000", tree.Always()), tree.CreateChild("a0000000002", nil), tree.CreateSequential("a", nil), tree.CreateSequential("b", nil)},
+			"/sequential/b0000000004 [a0000000002 a0000000003 b0000000001 b0000000004]"},
+		{[]tree.Change{tree.CreateChild("b0000000005", nil), tree.CreateSequential("a", nil), tree.RemoveChild("a0000000005", tree.Always()), tree.CreateSequential("b", nil)},
+			"/sequential/b0000000006 [a0000000002 a0000000003 b0000000001 b0000000004 b0000000005 b0000000006]"},
+	} {
+		paths, err := tr.Multi(ctx, "/sequential", c.changes...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		there, err := names(tr, "/sequential")
+		slices.Sort(there)
+		if got := fmt.Sprint(paths[len(paths)-1], " ", there); got != c.want || err != nil {
+			t.Errorf("round %d: %s, %v, want %s", round+1, got, err, c.want)
+		}
 	}
 }
