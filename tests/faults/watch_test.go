@@ -241,7 +241,7 @@ func TestWatches(t *testing.T) {
 	calmUntil := time.Now()
 	rounds := 1
 	if harness.IsSlow() {
-		rounds = 4
+		rounds = 2
 	}
 	for i := range rounds {
 		primary := c.Acting(writers[i].key)[0]
