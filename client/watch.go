@@ -72,11 +72,7 @@ type WatchOptions struct {
 }
 
 // Watch is told of the changes of a key, or of many. One goroutine uses it, but for Close.
-type Watch struct {
-	watch *route.Watch
-	told  route.Told // its changes from next on are still to come
-	next  int
-}
+type Watch struct{ changes *route.Changes }
 
 // Watch has the servers tell of each change of a key from now on, or from a Token on, and
 // returns once they do: who reads after that misses nothing. Changes of one key come in their
@@ -91,40 +87,31 @@ type Watch struct {
 // ctx bounds the beginning alone, for which the servers of all keys that are watched must
 // serve. Close the Watch after use.
 func (c *Client) Watch(ctx context.Context, key string, o WatchOptions) (*Watch, error) {
-	watch, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %q", key), key, o.Prefix, o.Values, string(o.From))
+	told, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %q", key), key, o.Prefix, o.Values, string(o.From))
 	if err != nil {
 		return nil, err
 	}
-	return &Watch{watch: watch}, nil
+	return &Watch{told}, nil
 }
 
 // Close ends the watch.
 func (w *Watch) Close() error {
-	w.watch.Close()
+	w.changes.Close()
 	return nil
 }
 
 // Next returns the next event, and waits for it. It fails when ctx ends, with ctx's error,
 // and when the Watch or its Client is closed, with ErrClosed.
 func (w *Watch) Next(ctx context.Context) (Event, error) {
-	for w.next == len(w.told.Changes) {
-		told, err := w.watch.Next(ctx)
-		if err != nil {
-			return Event{}, err
-		}
-		w.told, w.next = told, 0
-		if told.Kind != wire.TellChanged {
-			w.watch.Took(&w.told)
-		}
-		if told.Kind == wire.TellAnew {
-			return Event{Change: Anew, Version: Version{told.Term, told.Seq}}, nil
-		}
+	told, change, err := w.changes.Next(ctx)
+	if err != nil {
+		return Event{}, err
 	}
-	change := &w.told.Changes[w.next]
-	if w.next++; w.next == len(w.told.Changes) {
-		w.watch.Took(&w.told)
+	e := Event{Change: Anew, Version: Version{told.Term, told.Seq}}
+	if change == nil {
+		return e, nil
 	}
-	e := Event{Change: changes[change.Change], Key: string(change.Name), Version: Version{w.told.Term, w.told.Seq}}
+	e.Change, e.Key = changes[change.Change], string(change.Name)
 	if change.HasValue {
 		e.Value = change.Value
 		if e.Value == nil {
@@ -149,7 +136,7 @@ func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
 // the place before that write until its last event was taken. It goes forward also while
 // nothing that is watched changes: one that is kept for long is best taken again now and then.
 func (w *Watch) Token() Token {
-	return Token(w.watch.Token(w.next == len(w.told.Changes)))
+	return Token(w.changes.Token())
 }
 
 // ParseVersion reads what Version.String wrote.

@@ -135,6 +135,7 @@ func TestWatchRefuses(t *testing.T) {
 		{"a", client.WatchOptions{From: "AQ", Prefix: true}, nil},
 		{"a", client.WatchOptions{From: "AQUBAQ", Prefix: true}, nil},
 		{string(make([]byte, 65<<10)), client.WatchOptions{}, client.ErrTooLarge},
+		{string(make([]byte, 9<<10)), client.WatchOptions{Prefix: true}, client.ErrTooLarge},
 	} {
 		if _, err := c.Watch(ctx, tc.key, tc.o); err == nil || tc.is != nil && !errors.Is(err, tc.is) {
 			t.Errorf("%.20q %+v: %v", tc.key, tc.o, err)
@@ -163,6 +164,8 @@ func TestWatchRefuses(t *testing.T) {
 func TestAwait(t *testing.T) {
 	ctx, c := connect()
 	defer c.Close()
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
 	type result struct {
 		value client.Value
 		err   error

@@ -69,3 +69,18 @@ func TestConnectWhileMatching(t *testing.T) {
 		t.Errorf("long prefixes: %.80s", got)
 	}
 }
+
+// TestEndsWaitForNoMatching: that a partition is not served any more is told while events wait for
+// patterns to be matched.
+func TestEndsWaitForNoMatching(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	s := c.servers[1]
+	c.set("a", "v")
+	reader := listenTo(t, s, "3")
+	reader.ask("CLIENT TRACKING ON")
+	c.wait("a lease", func() bool { return reader.ask("GET a") == "v" })
+	s.notifier.mu.Lock()
+	defer s.notifier.mu.Unlock()
+	s.notifier.fed([]replica.Fed{{Partition: partitionOf("a"), Kind: replica.FedEnded}})
+	reader.want(">[invalidate [a]]")
+}

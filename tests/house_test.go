@@ -176,7 +176,7 @@ var mayImport = map[string][]string{
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
-	"client/...":              {"client", "client/...", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
+	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
 	".":                       {"client/cli", "internal/route", "server", "server/gateway", "server/machine", "viewleader"},
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client"
+	"viewring/internal/disk"
 )
 
 const (
@@ -188,7 +190,12 @@ func (k *placeKeeper) keep(token client.Token) error {
 		return nil
 	}
 	k.last = token
-	return writePlace(k.flags.resume, fmt.Sprintf("%s\n%s\n", token, k.flags.what))
+	dir, name := filepath.Split(k.flags.resume)
+	err := disk.WriteFile(disk.Dir(cmp.Or(dir, ".")), name, fmt.Appendf(nil, "%s\n%s\n", token, k.flags.what))
+	if err != nil {
+		return fmt.Errorf("keep the place: %w", err)
+	}
+	return nil
 }
 
 func (a *app) showEvent(e *client.Event, values bool) {
@@ -226,27 +233,4 @@ func (a *app) showChange(v client.Version, change, name string, value []byte, wa
 		line += quoted(name) + "  " + quoted(string(value))
 	}
 	a.printf("%s\n", line)
-}
-
-// writePlace replaces the file in one step, which is on the disk before it counts.
-func writePlace(file, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".new-*")
-	if err != nil {
-		return fmt.Errorf("keep the place: %w", err)
-	}
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), file)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // a leftover at worst
-		return fmt.Errorf("keep the place: %w", err)
-	}
-	return nil
 }

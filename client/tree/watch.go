@@ -56,10 +56,8 @@ type Event struct {
 
 // Watch is told of changes of nodes. One goroutine uses it, but for Close.
 type Watch struct {
-	watch *route.Watch
-	below string     // AllBelow: the path; else ""
-	told  route.Told // its changes from next on are still to come
-	next  int
+	changes *route.Changes
+	below   string // AllBelow: the path; else ""
 }
 
 // Watch has the servers tell of each change of nodes, from now on or from a Token of another such
@@ -79,7 +77,7 @@ func (t *Tree) Watch(ctx context.Context, path string, scope Scope, from client.
 		w.below = path
 	}
 	var err error
-	w.watch, err = t.router.WatchTree(ctx, op, dir, name, scope == AllBelow, string(from))
+	w.changes, err = t.router.WatchTree(ctx, op, dir, name, scope == AllBelow, string(from))
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +86,7 @@ func (t *Tree) Watch(ctx context.Context, path string, scope Scope, from client.
 
 // Close ends the watch.
 func (w *Watch) Close() error {
-	w.watch.Close()
+	w.changes.Close()
 	return nil
 }
 
@@ -96,36 +94,27 @@ func (w *Watch) Close() error {
 // when the Watch or its Tree is closed, with client.ErrClosed.
 func (w *Watch) Next(ctx context.Context) (Event, error) {
 	for {
-		for w.next < len(w.told.Changes) {
-			e, ok, err := w.event(&w.told.Changes[w.next])
-			if w.next++; w.next == len(w.told.Changes) {
-				w.watch.Took(&w.told)
-			}
-			if ok || err != nil {
-				return e, err
-			}
-		}
-		told, err := w.watch.Next(ctx)
+		told, change, err := w.changes.Next(ctx)
 		if err != nil {
 			return Event{}, err
 		}
-		w.told, w.next = told, 0
-		if told.Kind != wire.TellChanged {
-			w.watch.Took(&w.told)
+		version := client.Version{Term: told.Term, Seq: told.Seq}
+		if change == nil {
+			return Event{Kind: Anew, Version: version}, nil
 		}
-		if told.Kind == wire.TellAnew {
-			return Event{Kind: Anew, Version: client.Version{Term: told.Term, Seq: told.Seq}}, nil
+		if e, ok, err := w.event(change, version); ok || err != nil {
+			return e, err
 		}
 	}
 }
 
 // event is a change as callers see it; false where it is of a node that is not watched.
-func (w *Watch) event(c *wire.ToldChange) (e Event, ok bool, err error) {
+func (w *Watch) event(c *wire.ToldChange, version client.Version) (e Event, ok bool, err error) {
 	dir, name, _ := strings.Cut(string(c.Name), tree.Separator)
 	if w.below != "" && dir != w.below && (dir == "" || w.below != Root && !strings.HasPrefix(dir, w.below+"/")) {
 		return e, false, nil // its directory's name only begins alike
 	}
-	e = Event{Kind: Removed, Path: tree.Join(dir, name), Version: client.Version{Term: w.told.Term, Seq: w.told.Seq}}
+	e = Event{Kind: Removed, Path: tree.Join(dir, name), Version: version}
 	if c.Change != wire.TellSet {
 		return e, true, nil
 	}
@@ -153,5 +142,5 @@ func (w *Watch) Events(ctx context.Context) iter.Seq2[Event, error] {
 
 // Token says up to where the events were taken, as that of client.Watch does.
 func (w *Watch) Token() client.Token {
-	return client.Token(w.watch.Token(w.next == len(w.told.Changes)))
+	return client.Token(w.changes.Token())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,6 +57,9 @@ func TestWatchScopes(t *testing.T) {
 		isTold(t, what, watches[what], tree.Created, s.want)
 	}
 	isTold(t, "the root", root, tree.Created, all)
+	if token := watches["children"].Token(); !strings.Contains(string(token), ".") {
+		t.Errorf("a watch of one directory asks more than its partition: its token is %s", token)
+	}
 	place := watches["more below"].Token()
 	for _, path := range slices.Backward(all) {
 		if err := tr.Remove(ctx, path, tree.Always()); err != nil {

@@ -20,7 +20,7 @@ const tokenFormat = 1
 
 // WatchKeys watches a user's key, or with prefix all keys that begin so, from where a token
 // says, which another Watch of the same keys made: "" is from now on.
-func (c *Client) WatchKeys(ctx context.Context, name, key string, prefix, values bool, token string) (*Watch, error) {
+func (c *Client) WatchKeys(ctx context.Context, name, key string, prefix, values bool, token string) (*Changes, error) {
 	if len(key) > wire.KeyBytesMax {
 		return nil, &Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("a key of %d bytes, %d are allowed", len(key), wire.KeyBytesMax)}
 	}
@@ -33,7 +33,7 @@ func (c *Client) WatchKeys(ctx context.Context, name, key string, prefix, values
 
 // WatchTree watches nodes of the tree of paths, from a token on: with name the node of that name in a
 // directory, else all nodes in it, with below also those whose directories begin with that.
-func (c *Client) WatchTree(ctx context.Context, op, dir, name string, below bool, token string) (*Watch, error) {
+func (c *Client) WatchTree(ctx context.Context, op, dir, name string, below bool, token string) (*Changes, error) {
 	spec := WatchSpec{Space: wire.MetaSpace, Name: dir + tree.Separator + name, Slot: ring.SlotOf(cmp.Or(dir, tree.Root)), Values: true}
 	if name == "" {
 		spec.Prefix, spec.Alone = true, true
@@ -44,35 +44,74 @@ func (c *Client) WatchTree(ctx context.Context, op, dir, name string, below bool
 	return c.watchFrom(ctx, op, spec, token)
 }
 
-func (c *Client) watchFrom(ctx context.Context, name string, spec WatchSpec, token string) (*Watch, error) {
+func (c *Client) watchFrom(ctx context.Context, name string, spec WatchSpec, token string) (*Changes, error) {
 	from, err := parseToken(token, spec, len(c.View().Partitions))
 	if err != nil {
 		return nil, &Error{Op: name, Kind: ErrRefused, Last: fmt.Errorf("from %q: %w", token, err)}
 	}
 	spec.From = from
-	return c.Watch(ctx, name, spec)
+	w, err := c.Watch(ctx, name, spec)
+	if err != nil {
+		return nil, err
+	}
+	return &Changes{watch: w, took: w.beginnings()}, nil
 }
 
-// Took notes that all of what Next returned was taken; Token goes on after that.
-func (w *Watch) Took(t *Told) { w.took[t.Partition] = Position{t.Term, t.Seq} }
+// Changes takes what a Watch is told change by change, and knows up to where that was taken. It is
+// for one goroutine, but for Close.
+type Changes struct {
+	watch *Watch
+	told  Told // its changes from next on are still to come
+	next  int
+	took  map[ring.PartitionID]Position
+}
 
-// Token says up to where what was told was taken. With all, everything that Next returned was,
-// and what was told since that is no event is taken, too. It is for the goroutine that calls
-// Next.
-func (w *Watch) Token(all bool) string {
-	for all {
-		t, ok := w.takeIf(func(t *Told) bool { return t.Kind == wire.TellBegun || t.Kind == wire.TellPassed })
+// Next returns the next change, with what was told as one with it, and waits for it; nil where all
+// begins anew. Names and values are the caller's.
+func (c *Changes) Next(ctx context.Context) (*Told, *wire.ToldChange, error) {
+	for c.next == len(c.told.Changes) {
+		told, err := c.watch.Next(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		c.told, c.next = told, 0
+		if len(told.Changes) == 0 {
+			c.taken()
+		}
+		if told.Kind == wire.TellAnew {
+			return &c.told, nil, nil
+		}
+	}
+	change := &c.told.Changes[c.next]
+	if c.next++; c.next == len(c.told.Changes) {
+		c.taken()
+	}
+	return &c.told, change, nil
+}
+
+func (c *Changes) taken() { c.took[c.told.Partition] = Position{c.told.Term, c.told.Seq} }
+
+// Close ends the watch.
+func (c *Changes) Close() { c.watch.Close() }
+
+// Token says up to where changes were taken. Of those that were told as one all must have been,
+// and then what was told since counts, too, that is no change.
+func (c *Changes) Token() string {
+	for c.next == len(c.told.Changes) {
+		t, ok := c.watch.takeIf(func(t *Told) bool { return t.Kind == wire.TellBegun || t.Kind == wire.TellPassed })
 		if !ok {
 			break
 		}
-		w.Took(&t)
+		c.told, c.next = t, 0
+		c.taken()
 	}
+	w := c.watch
 	if !w.spec.many() {
-		return w.took[ring.PartitionOf(w.spec.Slot, w.partitions)].String()
+		return c.took[ring.PartitionOf(w.spec.Slot, w.partitions)].String()
 	}
 	b := binary.AppendUvarint([]byte{tokenFormat}, uint64(w.partitions))
 	for p := range w.partitions {
-		at := w.took[ring.PartitionID(p)]
+		at := c.took[ring.PartitionID(p)]
 		b = binary.AppendUvarint(binary.AppendUvarint(b, at.Term), at.Seq)
 	}
 	return base64.RawURLEncoding.EncodeToString(b)

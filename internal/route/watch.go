@@ -68,8 +68,7 @@ type Watch struct {
 	some  chan struct{} // capacity 1: there is something to take
 	begun chan struct{} // closed when all parts have begun
 
-	partitions int                           // of the cluster
-	took       map[ring.PartitionID]Position // of the goroutine that calls Next
+	partitions int // of the cluster
 
 	mu struct {
 		sync.Mutex
@@ -123,7 +122,6 @@ func (c *Client) Watch(ctx context.Context, name string, spec WatchSpec) (*Watch
 		w.Close()
 		return nil, err
 	}
-	w.took = w.beginnings()
 	return w, nil
 }
 
@@ -162,7 +160,7 @@ func (w *Watch) await(ctx context.Context) error {
 			return &Error{Op: w.name, Kind: k, Last: last, Ended: endedUnanswered(ctx, k)}
 		case <-doubt.C:
 			if why := w.hopeless(ctx); why != nil {
-				return &Error{Op: w.name, Kind: ErrUnavailable, Last: why}
+				return &Error{Op: w.name, Kind: kind(why), Last: why}
 			}
 		}
 	}
@@ -174,8 +172,14 @@ func (w *Watch) lastError() error {
 	return w.mu.last
 }
 
-// hopeless says why a part can't begin before a server returns, if somebody alive agrees.
+// hopeless says why a part can't begin: a server refuses it for what it is; or before another server
+// returns, if somebody alive agrees.
 func (w *Watch) hopeless(ctx context.Context) error {
+	if last := w.lastError(); last != nil {
+		if k := kind(last); k == ErrTooLarge || k == ErrRefused {
+			return last
+		}
+	}
 	if w.c.opts.Persist {
 		return nil
 	}

@@ -93,11 +93,9 @@ func TestHear(t *testing.T) {
 	}
 	say(wire.Told{Kind: wire.TellAnew, Term: 9, Seq: 9})
 	<-w.begun
-	w.took, w.spec.Prefix, w.spec.Alone, w.partitions = w.beginnings(), true, true, 1
-	if at := w.took[0]; at != (Position{3, 4}) {
-		t.Errorf("a Token before anything was taken is %v", at)
-	}
-	if token := w.Token(true); token != "3.4" {
+	w.spec.Prefix, w.spec.Alone, w.partitions = true, true, 1
+	c := &Changes{watch: w, took: w.beginnings()}
+	if token := c.Token(); token != "3.4" {
 		t.Errorf("a Token that passes over what begins anew: %s", token)
 	}
 	for seq := range uint64(3) {
@@ -105,13 +103,13 @@ func TestHear(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if told, err := w.Next(ctx); err != nil || told.Kind != wire.TellAnew {
-		t.Errorf("%+v, %v", told, err)
+	if told, change, err := c.Next(ctx); err != nil || change != nil || told.Kind != wire.TellAnew {
+		t.Errorf("%+v, %+v, %v", told, change, err)
 	}
 	if n := len(w.mu.queue); n != 1 {
 		t.Errorf("%d times told that nothing more happened", n)
 	}
-	if token := w.Token(true); token != "9.12" {
+	if token := c.Token(); token != "9.12" {
 		t.Errorf("a Token %s", token)
 	}
 	say(wire.Told{Kind: wire.TellEnded, Why: wire.WhySlow})

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -444,7 +445,7 @@ func (ws *watchers) tell(e *Entry) {
 			}
 		}
 	}
-	slices.SortFunc(ws.touched, func(a, b *watcher) int { return int(a.Token) - int(b.Token) }) // lengths has no order
+	slices.SortFunc(ws.touched, func(a, b *watcher) int { return cmp.Compare(a.Token, b.Token) }) // lengths has no order
 	for i, at := range ws.touched {
 		ws.tellChanges(at, e.Version, at.group)
 		at.group, ws.touched[i] = nil, nil
