@@ -112,6 +112,13 @@ func TestHear(t *testing.T) {
 	if token := c.Token(); token != "9.12" {
 		t.Errorf("a Token %s", token)
 	}
+	set := wire.ToldChange{Change: wire.TellSet, Name: []byte("k")}
+	say(wire.Told{Kind: wire.TellChanged, Term: 9, Seq: 13, Changes: []wire.ToldChange{set, set}})
+	for _, want := range []string{"9.12", "9.13"} { // half of it, and all
+		if _, change, err := c.Next(ctx); err != nil || change == nil || c.Token() != want {
+			t.Errorf("%+v, %v, a Token %s, not %s", change, err, c.Token(), want)
+		}
+	}
 	say(wire.Told{Kind: wire.TellEnded, Why: wire.WhySlow})
 	if p.conn != nil || !p.retryAt.After(time.Now().Add(-time.Second)) {
 		t.Errorf("after the end: %+v", p)
