@@ -1,6 +1,10 @@
 package replica
 
-import "viewring/internal/invariant"
+import (
+	"slices"
+
+	"viewring/internal/invariant"
+)
 
 // checkKeys checks what whoever makes an OpBatch must see to. The names' and values'
 // bytes are the client's, and answered.
@@ -24,18 +28,13 @@ func (r *Request) checkKeys() {
 	invariant.Check(len(seen) <= BatchKeysMax && len(r.Checks) <= BatchKeysMax, "H29", "a batch of %d keys and %d checks", len(seen), len(r.Checks))
 }
 
-// tooLarge reports whether a batch's values, or its names, are too long together: its
-// entry is then at most somewhat longer than that of one value.
+// tooLarge reports whether a batch is: the names of its checks count, too.
 func (r *Request) tooLarge(valueBytesMax int) bool {
-	names, values := 0, 0
+	names := 0
 	for i := range r.Checks {
 		names += len(r.Checks[i].Key)
 	}
-	for i := range r.Writes {
-		names += len(r.Writes[i].Key)
-		values += len(r.Writes[i].Value)
-	}
-	return values > valueBytesMax || names > BatchNamesMax
+	return writesTooLarge(r.Writes, names, valueBytesMax)
 }
 
 // executeBatch evaluates an OpBatch at the head of the log (hole 29). Its writes are
@@ -54,19 +53,14 @@ func (l *primary) executeBatch(r *Request) {
 	for i := range r.Writes {
 		keys = append(keys, r.Writes[i].Key)
 	}
-	found := make(map[Key]Item, len(keys))
-	for _, key := range keys {
-		if _, again := found[key]; again {
-			continue
-		}
-		it, ok := l.present(key, r)
-		if !ok {
-			return // from the start again when it can be read
-		}
-		found[key] = it
+	keys = uniqueKeys(keys)
+	items, ok := l.found(nil, keys, r)
+	if !ok {
+		return // from the start again when it can be read
 	}
-	for _, key := range keys { // all can be read: what is expired goes first, an entry each
-		found[key] = l.live(key, found[key])
+	found := make(map[Key]Item, len(keys))
+	for i, key := range keys {
+		found[key] = items[i]
 	}
 	version := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
 	for i := range r.Checks {
@@ -75,21 +69,49 @@ func (l *primary) executeBatch(r *Request) {
 			return
 		}
 	}
-	var writes []Write
-	for i := range r.Writes {
-		w := &r.Writes[i]
-		old := found[w.Key]
-		if w.Delete && old.Version.IsZero() {
+	writes := l.writesOf(r.Writes, func(k Key) Item { return found[k] }, version)
+	l.conclude(r, writes, Answer{Status: StatusOK, Version: version}, version)
+}
+
+// uniqueKeys returns the keys in their order, each once.
+func uniqueKeys(keys []Key) []Key {
+	seen := make(map[Key]bool, len(keys))
+	return slices.DeleteFunc(keys, func(k Key) bool {
+		again := seen[k]
+		seen[k] = true
+		return again
+	})
+}
+
+// writesOf makes the writes of an entry, where each key has what old says. What is absent is not
+// deleted.
+func (l *primary) writesOf(wanted []KeyWrite, old func(Key) Item, version Version) (writes []Write) {
+	for i := range wanted {
+		w := &wanted[i]
+		before := old(w.Key)
+		if w.Delete && before.Version.IsZero() {
 			continue
 		}
-		out := Write{Key: w.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
+		out := Write{Key: w.Key, Before: before.Version, Shrinks: uint64(len(before.Value))}
 		if !w.Delete {
+			expiry := w.Expiry
 			if w.TTL != 0 {
-				w.Expiry = l.core.deadline(w.TTL)
+				expiry = l.core.deadline(w.TTL)
 			}
-			out.Item = AppendItem(make([]byte, 0, len(w.Value)+40), w.Key, Item{Version: version, Kind: KindValue, Expiry: w.Expiry, Value: w.Value})
+			out.Item = AppendItem(make([]byte, 0, len(w.Value)+40), w.Key, Item{Version: version, Kind: KindValue, Expiry: expiry, Value: w.Value})
 		}
 		writes = append(writes, out)
 	}
-	l.conclude(r, writes, Answer{Status: StatusOK, Version: version}, version)
+	return writes
+}
+
+// writesTooLarge reports whether the values of writes, or their names, are too long together: an
+// entry is at most somewhat longer than that of one value.
+func writesTooLarge(writes []KeyWrite, names, valueBytesMax int) bool {
+	values := 0
+	for i := range writes {
+		names += len(writes[i].Key)
+		values += len(writes[i].Value)
+	}
+	return values > valueBytesMax || names > BatchNamesMax
 }

@@ -102,11 +102,10 @@ func (l *primary) executeEvaluation(r *Request) {
 		if r.Range != nil && !l.fillRange(r) {
 			return
 		}
-		writes, tooLarge := l.evaluated(out.Writes, keys, found, version)
-		if tooLarge {
-			out.Answer = Answer{Status: StatusTooLarge}
+		if writesTooLarge(out.Writes, 0, l.core.cfg.ValueBytesMax) {
+			out.Writes, out.Answer = nil, Answer{Status: StatusTooLarge}
 		}
-		l.conclude(r, writes, out.Answer, version)
+		l.conclude(r, l.writesOf(out.Writes, func(k Key) Item { return found[slices.Index(keys, k)] }, version), out.Answer, version)
 		return
 	}
 }
@@ -125,28 +124,6 @@ func (l *primary) found(found []Item, keys []Key, r *Request) ([]Item, bool) {
 		found[i] = l.live(key, found[i])
 	}
 	return found, true
-}
-
-// evaluated makes the writes of an entry of what an evaluation wants written.
-func (l *primary) evaluated(wanted []KeyWrite, keys []Key, found []Item, version Version) (writes []Write, tooLarge bool) {
-	names, values := 0, 0
-	for i := range wanted {
-		w := &wanted[i]
-		names, values = names+len(w.Key), values+len(w.Value)
-		old := &found[slices.Index(keys, w.Key)]
-		if w.Delete && old.Version.IsZero() {
-			continue
-		}
-		out := Write{Key: w.Key, Before: old.Version, Shrinks: uint64(len(old.Value))}
-		if !w.Delete {
-			out.Item = AppendItem(make([]byte, 0, len(w.Value)+40), w.Key, Item{Version: version, Kind: KindValue, Value: w.Value})
-		}
-		writes = append(writes, out)
-	}
-	if names > BatchNamesMax || values > l.core.cfg.ValueBytesMax {
-		return nil, true
-	}
-	return writes, false
 }
 
 // fillRange reads the range of a request at the head of the log; false when it can't.

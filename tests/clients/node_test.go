@@ -54,21 +54,11 @@ func startNode(t *testing.T, library string, addrs []string) driver {
 	t.Helper()
 	cmd := exec.Command("node", append([]string{"driver.mjs", library}, addrs...)...)
 	cmd.Dir, cmd.Stderr = "node", os.Stderr
-	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
-	})
+	in := startTalking(t, cmd)
 	n := &node{in: in, out: bufio.NewScanner(out)}
 	var hello struct{ Version string }
 	if err := n.answer(&hello); err != nil {
@@ -108,4 +98,21 @@ func (n *node) load() error                          { return n.ask("load", &str
 func (n *node) finish() (o outcome, err error) {
 	err = n.ask("finish", &o)
 	return o, err
+}
+
+// startTalking starts a program that is talked to, until the test ends.
+func startTalking(t *testing.T, cmd *exec.Cmd) (in io.Writer) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	return in
 }

@@ -279,17 +279,7 @@ func TestCLIListens(t *testing.T) {
 		cmd := exec.Command("redis-cli", append([]string{"-h", host, "-p", port}, args...)...)
 		out := harness.NewLines()
 		cmd.Stdout, cmd.Stderr = out, out
-		in, err := cmd.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill() // it may have ended
-			_ = cmd.Wait()
-		})
+		in := startTalking(t, cmd)
 		say := func(line string) {
 			if _, err := fmt.Fprintln(in, line); err != nil {
 				t.Fatal(err)
