@@ -13,7 +13,7 @@ import (
 const CmdTree = "VR.TREE"
 
 // treeFormat is the version of TreeRequest and TreeReply.
-const treeFormat = 1
+const treeFormat = 2 // 2: items have an owner
 
 // TreeValueMax bounds the value of a node; TreeItemsMax how many changes are one.
 const (
@@ -52,11 +52,11 @@ type TreeItemKind uint8
 
 // The kinds of items.
 const (
-	TreeCreate     TreeItemKind = iota // Name, Value
+	TreeCreate     TreeItemKind = iota // Name, Value, Owner
 	TreeSequential                     // the same, with the next number behind Name
-	TreeSet                            // Name, Value; DataVersion, Modified
-	TreeRemove                         // Name; DataVersion, Modified
-	TreeCheck                          // Name; DataVersion, Modified
+	TreeSet                            // Name, Value; DataVersion, Modified, Owner
+	TreeRemove                         // Name; DataVersion, Modified, Owner
+	TreeCheck                          // Name; DataVersion, Modified, Owner
 	treeItemKindEnd
 )
 
@@ -71,6 +71,7 @@ type TreeItem struct {
 	DataVersion int64       // only if the node's is that; -1: any
 	Modified    TreeVersion // only if that was its last change; zero: any
 	ID          TreeVersion
+	Owner       uint64 // of what is created: the session that it goes with, 0 for none; else only if that is the node's, 0: any
 }
 
 // TreeRequest is one step. Retries carry the same Client and Number; reads carry none.
@@ -118,12 +119,13 @@ func AppendTreeRequest(b []byte, q *TreeRequest) []byte {
 		b = binary.AppendVarint(b, it.DataVersion)
 		b = appendTreeVersion(b, it.Modified)
 		b = appendTreeVersion(b, it.ID)
+		b = binary.AppendUvarint(b, it.Owner)
 	}
 	return b
 }
 
 // treeItemBytesMin is what an item takes at least.
-const treeItemBytesMin = 8
+const treeItemBytesMin = 9
 
 // DecodeTreeRequest parses what AppendTreeRequest wrote. Values alias b.
 func DecodeTreeRequest(b []byte) (TreeRequest, error) {
@@ -156,6 +158,7 @@ func DecodeTreeRequest(b []byte) (TreeRequest, error) {
 		it.DataVersion = r.Varint()
 		it.Modified = readTreeVersion(r)
 		it.ID = readTreeVersion(r)
+		it.Owner = r.Uvarint()
 		if it.Kind >= treeItemKindEnd {
 			r.Invalid("item of kind %d", it.Kind)
 		}

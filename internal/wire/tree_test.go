@@ -11,7 +11,7 @@ func TestTreeRequest(t *testing.T) {
 	full := TreeRequest{Client: [16]byte{1, 2}, Number: 7, Born: 1_700_000_000_000, Mark: 3, Op: TreeChange, Dir: "/a/b", Nonce: TreeVersion{4, 5},
 		Cursor: []byte("cursor"), Limit: 10, Items: []TreeItem{
 			{Kind: TreeSequential, Name: "n", Value: []byte("value"), DataVersion: -1},
-			{Kind: TreeCheck, Name: "m", DataVersion: 8, Modified: TreeVersion{1, 2}, ID: TreeVersion{3, 4}},
+			{Kind: TreeCheck, Name: "m", DataVersion: 8, Modified: TreeVersion{1, 2}, ID: TreeVersion{3, 4}, Owner: 9},
 		}}
 	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}}} {
 		b := AppendTreeRequest(nil, &q)

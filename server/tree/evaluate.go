@@ -253,7 +253,7 @@ func (st *slotState) create(it *wire.TreeItem) (number int64, code wire.TreeCode
 	if it.Kind == wire.TreeSequential {
 		st.directory.Next++
 	}
-	st.entries[key] = &entry{id: st.version, modified: st.version, created: st.now, modifiedAt: st.now, value: it.Value}
+	st.entries[key] = &entry{id: st.version, modified: st.version, created: st.now, modifiedAt: st.now, owner: it.Owner, value: it.Value}
 	st.touch(key)
 	st.count(1)
 	return number, wire.TreeOK, v
