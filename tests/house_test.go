@@ -169,7 +169,7 @@ var mayImport = map[string][]string{
 	"server/link":             {"internal/wait", "internal/wire", "ring", "server/frame", "server/lane", "server/replica"},
 	"server/machine":          nil,
 	"server/membership":       {"internal/wait", "internal/wire", "ring", "server/replica", "server/store", "viewleader/vocab"},
-	"server/upkeep":           {"internal/wait", "internal/wire", "rebalance", "ring", "server/frame", "server/replica", "server/store", "viewleader/vocab"},
+	"server/upkeep":           {"internal/wait", "internal/wire", "rebalance", "ring", "server/frame", "server/replica", "server/store", "server/tree", "viewleader/vocab"},
 	"server/redis":            {"internal/wire"},
 	"server/gateway":          {"internal/front", "internal/route", "internal/secure", "internal/wire", "ring", "server/redis"},
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
