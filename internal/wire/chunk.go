@@ -60,7 +60,7 @@ type ChunkOp uint8
 
 // The operations of a ChunkRequest.
 const (
-	ChunkGet    ChunkOp = iota // Offset, Length → the bytes; DoReply.Number: of the whole
+	ChunkGet    ChunkOp = iota // Offset, Length → the bytes
 	ChunkPut                   // Value, if the chunk is absent
 	ChunkDelete                // once its content has ended
 	chunkOpEnd
