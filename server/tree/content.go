@@ -149,10 +149,11 @@ func (st *slotState) settleContents() {
 		switch {
 		case c.State == wire.ContentWhole && c.Refs > 0:
 			c.Idle, st.owned[todo] = wire.TreeVersion{}, false
+			st.touch(todo)
 		case c.State == wire.ContentWhole && c.Idle == (wire.TreeVersion{}):
 			c.Idle, st.owned[todo] = st.version, true
+			st.touch(todo)
 		}
-		st.touch(todo)
 	}
 }
 
