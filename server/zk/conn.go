@@ -61,9 +61,15 @@ func newConn(f *Front, nc net.Conn) *conn {
 }
 
 // drop ends the connection; the session goes on, and its client connects anew.
-func (c *conn) drop(why string) {
-	c.cancel(errors.New(why))
-	_ = c.nc.Close() // reading and writing end by it
+func (c *conn) drop(why string) { c.hangUp(errors.New(why)) }
+
+func (c *conn) hangUp(why error) {
+	c.cancel(why)
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn() // to say farewell would wait for who does not read
+	}
+	_ = nc.Close() // reading and writing end by it
 }
 
 // run serves the connection until it ends.
@@ -158,6 +164,20 @@ func (c *conn) frame(most int) ([]byte, error) {
 	if n < 0 || n > most {
 		return nil, fmt.Errorf("a message of %d bytes, at most %d are allowed", n, most)
 	}
+	if n > growth && c.f.stats.held.Add(int64(n)) > requestTotal {
+		c.f.stats.held.Add(-int64(n))
+		c.f.stats.turnedAway.Add(1)
+		return nil, errors.New("too many bytes of requests are under way")
+	}
+	b, err := c.body(n)
+	if err != nil && n > growth {
+		c.f.stats.held.Add(-int64(n))
+	}
+	return b, err
+}
+
+// body reads n bytes, and makes room as they come.
+func (c *conn) body(n int) ([]byte, error) {
 	b := make([]byte, 0, min(n, growth))
 	for len(b) < n {
 		step := min(n-len(b), max(len(b), growth))
@@ -189,10 +209,14 @@ func (c *conn) read() error {
 		if q.Request, q.bad = jute.DecodeRequest(b); q.bad != nil && len(b) < 8 {
 			return q.bad
 		}
+		may := c.mayAsk(q)
+		if q.Op == jute.OpPing || q.Op == jute.OpAuth || !may {
+			c.release(q)
+		}
 		switch {
 		case q.Op == jute.OpPing:
 			c.out.reply(jute.PingXid, 0, jute.OK, nil)
-		case !c.mayAsk(q):
+		case !may:
 			return errors.New("it has not said the password")
 		case q.Op == jute.OpAuth && !c.auth(q):
 			return errors.New("a password that is not the cluster's, or of a scheme that is not known")
@@ -215,7 +239,7 @@ func readFailed(err error) error {
 
 // mayAsk is false of who has to say the password first, and says so.
 func (c *conn) mayAsk(q *request) bool {
-	if c.trusted.Load() || q.Op == jute.OpAuth || q.Op == jute.OpClose {
+	if c.trusted.Load() || q.Op == jute.OpPing || q.Op == jute.OpAuth || q.Op == jute.OpClose {
 		return true
 	}
 	c.out.reply(q.Xid, 0, jute.NoAuth, nil)
@@ -246,12 +270,6 @@ func (c *conn) auth(q *request) bool {
 // enqueue puts a request in line. While there is no room the client counts as heard: it may have
 // said more, which nobody reads.
 func (c *conn) enqueue(q *request) bool {
-	if c.f.stats.held.Add(q.bytes) > requestTotal && q.bytes > growth {
-		c.f.stats.held.Add(-q.bytes)
-		c.f.stats.turnedAway.Add(1)
-		c.drop("too many bytes of requests are under way")
-		return false
-	}
 	c.f.stats.outstanding.Add(1)
 	c.queued.Add(1)
 	still := time.NewTicker(c.ttl / 4)
@@ -270,9 +288,16 @@ func (c *conn) enqueue(q *request) bool {
 }
 
 func (c *conn) done(q *request) {
-	c.f.stats.held.Add(-q.bytes)
+	c.release(q)
 	c.f.stats.outstanding.Add(-1)
 	c.queued.Add(-1)
+}
+
+// release gives back what frame has counted.
+func (c *conn) release(q *request) {
+	if q.bytes > growth {
+		c.f.stats.held.Add(-q.bytes)
+	}
 }
 
 // farewell waits until the client hangs up, to whom the end of its session is being told.

@@ -105,7 +105,7 @@ func (f *Front) hangUp() {
 	defer f.mu.Unlock()
 	f.mu.closed = true
 	for c := range f.mu.conns {
-		f.running.Go(func() { c.drop("the front stops") })
+		c.drop("the front stops")
 	}
 }
 

@@ -86,7 +86,7 @@ func (o *output) shut(at int) {
 	o.c.f.stats.sent.Add(1)
 	if int64(at) > o.c.f.opts.Bounds.Buffered {
 		o.c.f.stats.cut.Add(1)
-		go o.c.drop("the client does not read what it is told") // its Close may wait, with TLS
+		o.c.drop("the client does not read what it is told")
 		o.mu.waiting = nil
 	}
 	select {

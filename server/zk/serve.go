@@ -172,7 +172,6 @@ func (c *conn) close(_ context.Context, _ *jute.Request) (answer, error) {
 	}
 	return answer{then: func() {
 		c.out.flush()
-		c.cancel(errClosed)
-		_ = c.nc.Close() // reading ends by it
+		c.hangUp(errClosed)
 	}}, nil
 }

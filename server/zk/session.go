@@ -152,7 +152,7 @@ func (b *beat) look() {
 func (b *beat) end(why string) {
 	b.mu.timer.Stop()
 	b.mu.timer = nil
-	go b.c.drop(why) // its Close may wait, with TLS
+	b.c.drop(why)
 }
 
 // tell has the view leader know that the client lived at a time.

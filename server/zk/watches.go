@@ -38,7 +38,7 @@ type watches struct {
 		paths  map[string]*watched
 		listen map[listening]struct{}
 		uses   map[streamKey]*use  // Invariant: of each stream in listen
-		told   map[string]lastTold // where recursive watches are, which may be told twice
+		told   map[told]struct{}   // where recursive watches are, for which two streams may tell the same
 		deep   map[string]struct{} // paths of recursive watches
 		stale  []string            // paths whose listenings may be of no more use
 		gone   bool
@@ -74,10 +74,10 @@ type missed struct {
 	at    route.Position
 }
 
-// lastTold is the last event of a path.
-type lastTold struct {
-	event jute.Event
-	at    route.Position
+// told is a change of a node that the client was told.
+type told struct {
+	path string
+	at   route.Position
 }
 
 // toldMax bounds what is known of what was told.
@@ -87,7 +87,7 @@ func (ws *watches) init(c *conn) {
 	ws.c = c
 	ws.mu.paths, ws.mu.listen = make(map[string]*watched), make(map[listening]struct{})
 	ws.mu.uses = make(map[streamKey]*use)
-	ws.mu.told, ws.mu.deep = make(map[string]lastTold), make(map[string]struct{})
+	ws.mu.told, ws.mu.deep = make(map[told]struct{}), make(map[string]struct{})
 }
 
 // needed are what a connection must listen to for what it watches of a path.
@@ -215,15 +215,15 @@ func (ws *watches) giveUp(path string, k kinds) {
 	ws.mu.Lock()
 	w := ws.mu.paths[path]
 	w.count(k, -1)
-	ws.settle(path, w)
+	ws.clean(path, w)
 	ws.mu.stale = append(ws.mu.stale, path)
 	ws.mu.Unlock()
 	ws.tidy()
 }
 
-// settle forgets what is missed and not waited for, and a path of which nothing is watched. The
+// clean forgets what is missed and not waited for, and a path of which nothing is watched. The
 // caller holds mu.
-func (ws *watches) settle(path string, w *watched) {
+func (ws *watches) clean(path string, w *watched) {
 	if w.pending == [2]int{} {
 		w.missed = nil
 		if w.armed == 0 && ws.mu.paths[path] == w {
@@ -300,7 +300,7 @@ func (ws *watches) arm(path string, k kinds, s seen) {
 		ws.fireNode(path, w, m.event, m.at, fire)
 	}
 	w.count(k, -1)
-	ws.settle(path, w)
+	ws.clean(path, w)
 	ws.mu.stale = append(ws.mu.stale, path)
 }
 
@@ -315,7 +315,7 @@ func (ws *watches) tellNode(path string, event jute.Event, at route.Position) bo
 	}
 	w.miss(event, at)
 	ws.fireNode(path, w, event, at, ofData|ofChildren|persistent|recursive)
-	ws.settle(path, w)
+	ws.clean(path, w)
 	if ws.needs(listeningToNode(path)) {
 		return true
 	}
@@ -361,13 +361,13 @@ func (ws *watches) fireNode(path string, w *watched, event jute.Event, at route.
 // say puts an event in line, unless the client has it already. The caller holds mu.
 func (ws *watches) say(path string, event jute.Event, at route.Position) {
 	if len(ws.mu.deep) > 0 {
-		if ws.mu.told[path] == (lastTold{event, at}) {
+		if _, ok := ws.mu.told[told{path, at}]; ok {
 			return
 		}
 		if len(ws.mu.told) >= toldMax {
 			clear(ws.mu.told)
 		}
-		ws.mu.told[path] = lastTold{event, at}
+		ws.mu.told[told{path, at}] = struct{}{}
 	}
 	ws.c.out.event(event, path)
 }
@@ -382,7 +382,7 @@ func (ws *watches) tellChildren(path string, at route.Position) bool {
 	if w != nil {
 		w.miss(jute.NodeChildrenChanged, at)
 		ws.fireChildren(path, w, at, ofChildren|persistent)
-		ws.settle(path, w)
+		ws.clean(path, w)
 	}
 	if ws.needs(l) {
 		return true
@@ -400,8 +400,10 @@ func (ws *watches) fireChildren(path string, w *watched, at route.Position, of k
 	if fires == 0 {
 		return
 	}
-	w.armed &^= fires & ofChildren
-	ws.mu.stale = append(ws.mu.stale, path)
+	if fires&ofChildren != 0 {
+		w.armed &^= ofChildren
+		ws.mu.stale = append(ws.mu.stale, path)
+	}
 	ws.c.out.event(jute.NodeChildrenChanged, path)
 }
 
@@ -453,7 +455,7 @@ func (ws *watches) compareNode(path string, n *wire.TreeNode) bool {
 		case w.armed&ofChildren != 0:
 			ws.fireNode(path, w, event, at, ofChildren)
 		}
-		ws.settle(path, w)
+		ws.clean(path, w)
 	}
 	if ws.needs(listeningToNode(path)) {
 		return true
@@ -478,7 +480,7 @@ func (ws *watches) remove(path string, k kinds) bool {
 		if k&recursive != 0 {
 			delete(ws.mu.deep, path)
 		}
-		ws.settle(path, w)
+		ws.clean(path, w)
 		ws.mu.stale = append(ws.mu.stale, path)
 	}
 	ws.mu.Unlock()
