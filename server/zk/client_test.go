@@ -24,10 +24,16 @@ var cluster = sync.OnceValue(func() *local.Cluster { return local.Keep(local.Opt
 func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
 
 // patience is for what has to come.
-const patience = 60 * time.Second
+const patience = 10 * time.Second
 
 // startFront starts a front; change may be nil.
 func startFront(t *testing.T, change func(*Options)) *Front {
+	t.Helper()
+	return startPausing(t, change, false)
+}
+
+// startPausing is startFront of one that is slow where others may be faster.
+func startPausing(t *testing.T, change func(*Options), pauses bool) *Front {
 	t.Helper()
 	o := cluster().Options()
 	o.Dialer = nil
@@ -43,7 +49,11 @@ func startFront(t *testing.T, change func(*Options)) *Front {
 	if change != nil {
 		change(&opts)
 	}
-	f := Start(context.Background(), opts)
+	f := newFront(context.Background(), opts)
+	if pauses {
+		f.pause = func(what pause) { <-time.After(time.Duration(1+what) * 2 * time.Millisecond) }
+	}
+	f.start()
 	t.Cleanup(func() { f.Close(); rc.Close() })
 	return f
 }

@@ -26,12 +26,28 @@ type Front struct {
 	running sync.WaitGroup
 
 	stats stats
+	pause func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
 	mu struct {
 		sync.Mutex
 		conns    map[*conn]struct{}
 		sessions map[uint64]*conn // each session's last connection
 		closed   bool
+	}
+}
+
+// pause says where time passes.
+type pause uint8
+
+// The pauses.
+const (
+	beforeTelling pause = iota // what a stream was told
+	beforeArming               // a watch whose answer is in line
+)
+
+func (f *Front) letPass(what pause) {
+	if f.pause != nil {
+		f.pause(what)
 	}
 }
 
@@ -45,18 +61,27 @@ type stats struct {
 
 // Start serves.
 func Start(ctx context.Context, opts Options) *Front {
+	f := newFront(ctx, opts)
+	f.start()
+	return f
+}
+
+func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
 	f.key = passwordKey(opts.Client.View().Cluster)
 	f.mu.conns, f.mu.sessions = make(map[*conn]struct{}), make(map[uint64]*conn)
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.hub = newHub(f)
+	return f
+}
+
+func (f *Front) start() {
 	go func() {
 		defer close(f.stopped)
 		f.serve()
 	}()
-	opts.Logger.Info("zookeeper front is up", "addr", f.Addr())
-	return f
+	f.opts.Logger.Info("zookeeper front is up", "addr", f.Addr())
 }
 
 // Addr returns the address that the front listens at.

@@ -220,6 +220,7 @@ func (s *stream) tell() {
 		if err != nil {
 			return
 		}
+		s.f.letPass(beforeTelling)
 		at := route.Position{Term: told.Term, Seq: told.Seq}
 		if told.Kind == wire.TellAnew && !s.anew() {
 			return

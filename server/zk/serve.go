@@ -76,6 +76,7 @@ func (c *conn) serve(q *request) {
 	}
 	c.out.reply(q.Xid, a.zxid, a.code, a.body)
 	if a.then != nil {
+		c.f.letPass(beforeArming)
 		a.then()
 	}
 	c.f.stats.took(time.Since(q.came))

@@ -164,7 +164,7 @@ func hammer(t *testing.T, f *Front, change func(c *client, i int)) (stop func())
 // TestEventBeforeState: no answer shows a state before the event that led to it was told, whatever is
 // read: data, its absence, the parent's children, or a sibling that was changed later.
 func TestEventBeforeState(t *testing.T) {
-	f := startFront(t, nil)
+	f := startPausing(t, nil, true)
 	c := dial(t, f, nil)
 	c.create("/before", 0)
 	c.create("/before/a", 0)
@@ -237,7 +237,7 @@ func TestEventBeforeState(t *testing.T) {
 // TestNoneMissed: a change between a read and the arming of its watch is told, as is any other: who
 // reads again after each event sees the last state.
 func TestNoneMissed(t *testing.T) {
-	first, second := startFront(t, nil), startFront(t, nil)
+	first, second := startPausing(t, nil, true), startFront(t, nil)
 	const changes = 100
 	w := dial(t, first, nil)
 	w.create("/missed", 0)
