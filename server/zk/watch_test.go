@@ -248,7 +248,7 @@ func TestNoneMissed(t *testing.T) {
 		},
 		func(c *client, k int) bool { return c.exists(fmt.Sprint("/missed/c", k), true) },
 	}
-	saw := make(chan int)
+	saw := make(chan int, 2*len(looks)*(changes+1))
 	var running sync.WaitGroup
 	for i := range 2 * len(looks) {
 		c := dial(t, []*Front{first, second}[i%2], nil)
