@@ -16,6 +16,7 @@ func init() {
 	words = map[string]func(f *Front) string{
 		"ruok": func(*Front) string { return "imok" },
 		"isro": func(*Front) string { return "rw" },
+		"envi": func(*Front) string { return "Environment:\nzookeeper.version=" + versionText + "\n" },
 		"srvr": (*Front).sayServer,
 		"stat": (*Front).sayStat,
 		"mntr": (*Front).sayMonitor,
