@@ -287,7 +287,9 @@ func table(t *testing.T) *conn {
 	f.opts.fill()
 	here, there := net.Pipe()
 	t.Cleanup(func() { here.Close(); there.Close() })
-	return newConn(f, here)
+	c := newConn(f, here)
+	c.out.mu.writing = true // nobody takes what is in line
+	return c
 }
 
 // said takes the events in line, and nothing else.
