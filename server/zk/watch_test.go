@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"viewring/internal/route"
 	"viewring/internal/wire"
@@ -135,6 +136,47 @@ func TestWatchesSetAgain(t *testing.T) {
 	doer.create("/again/same/below", 0)
 	if got := slices.Sorted(slices.Values(back.await(3))); fmt.Sprint(got) != "[1 /again/not 1 /again/same/below 4 /again/parent]" {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestNothingLeft: watches that have fired, and clients that have left, leave no listening behind, and
+// then no stream.
+func TestNothingLeft(t *testing.T) {
+	f := startFront(t, nil)
+	c, leaver := dial(t, f, nil), dial(t, f, nil)
+	c.create("/left", 0)
+	c.create("/left/n", 0)
+	for _, w := range []*client{c, leaver} {
+		w.get("/left/n", true)
+		w.children("/left/n", true)
+		w.exists("/left/none", true)
+		w.do(jute.Request{Op: jute.OpGetData, Path: "/left/none", Watch: true})
+	}
+	leaver.ok(jute.Request{Op: jute.OpAddWatch, Path: "/left", Mode: jute.WatchPersistentRecursive})
+	later := time.Now().Add(time.Hour)
+	f.hub.endIdle(later)
+	if n := f.hub.count(); n != 4 { // the children of /, /left and /left/n, and all below /left
+		t.Errorf("%d streams are there", n)
+	}
+	leaver.ok(jute.Request{Op: jute.OpClose})
+	c.create("/left/n/child", 0) // fires the watch of the children
+	c.remove("/left/n/child")
+	c.set("/left/n", "v")
+	c.create("/left/none", 0)
+	c.exists("/", false) // tidies
+	for f.hub.count() > 0 {
+		f.hub.endIdle(later)
+		if c.exists("/", false); t.Context().Err() != nil {
+			return
+		}
+	}
+	if n := f.stats.watches.Load(); n != 0 || len(c.events) != 3 {
+		t.Errorf("%d watches are left; events: %q", n, c.events)
+	}
+	c.get("/left/n", true)
+	c.set("/left/n", "w")
+	if len(c.events) != 4 {
+		t.Errorf("events: %q", c.events)
 	}
 }
 
