@@ -180,6 +180,51 @@ func TestNothingLeft(t *testing.T) {
 	}
 }
 
+// TestAnew: when servers do not know any more what was changed, who watches is told of what is not as
+// it was, and of nothing else; whom reading does not help has to connect anew.
+func TestAnew(t *testing.T) {
+	f := startFront(t, nil)
+	c, stays, below := dial(t, f, nil), dial(t, f, nil), dial(t, f, nil)
+	c.create("/anew", 0)
+	for _, path := range []string{"/anew/set", "/anew/gone", "/anew/same"} {
+		c.create(path, 0)
+		c.get(path, true)
+	}
+	c.children("/anew", true)
+	stays.ok(jute.Request{Op: jute.OpAddWatch, Path: "/anew/set", Mode: jute.WatchPersistent})
+	below.ok(jute.Request{Op: jute.OpAddWatch, Path: "/anew", Mode: jute.WatchPersistentRecursive})
+	f.mu.Lock()
+	here := f.mu.sessions[uint64(c.hello.Session)]
+	f.mu.Unlock()
+	ws := &here.watches
+	ws.mu.Lock() // as if it had been told less than was done
+	ws.mu.paths["/anew/set"].node.Seq--
+	ws.mu.paths["/anew"].children.Seq--
+	ws.mu.paths["/anew/none"] = &watched{armed: ofData, exists: true, node: ws.mu.paths["/anew/gone"].node}
+	ws.mu.Unlock()
+	s, err := f.hub.get(t.Context(), streamKey{path: "/anew"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.release()
+	s.add(here, "none")
+	if !s.anew() {
+		t.Fatal("the stream is over")
+	}
+	c.exists("/anew", false)
+	if slices.Sort(c.events); fmt.Sprint(c.events) != "[2 /anew/none 3 /anew/set 4 /anew]" {
+		t.Errorf("events: %q", c.events)
+	}
+	stays.isClosed()
+	all, err := f.hub.get(t.Context(), streamKey{path: "/anew", below: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.release()
+	all.anew()
+	below.isClosed()
+}
+
 // hammer changes nodes of a directory until the test has seen enough.
 func hammer(t *testing.T, f *Front, change func(c *client, i int)) (stop func()) {
 	t.Helper()
