@@ -446,6 +446,12 @@ func TestWatchTable(t *testing.T) {
 			c.watches.giveUp("/d/n", ofData)
 			c.watches.tellNode("/d/n", jute.NodeDataChanged, at(7))
 		}, "[]", 0},
+		{"a removal of before, and a node that comes", func(c *conn) {
+			begin(c, ofData)
+			c.watches.arm("/d/n", ofData, seen{})
+			c.watches.tellNode("/d/n", jute.NodeDeleted, at(4))
+			c.watches.tellNode("/d/n", jute.NodeCreated, at(6))
+		}, "[1 /d/n]", 0},
 		{"children that came before and after", func(c *conn) {
 			begin(c, ofChildren)
 			c.watches.arm("/d/n", ofChildren, there)

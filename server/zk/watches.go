@@ -342,7 +342,7 @@ func (w *watched) miss(event jute.Event, at route.Position) {
 // fireNode tells the client of a node, if any watch of some kinds is to. The caller holds mu.
 func (ws *watches) fireNode(path string, w *watched, event jute.Event, at route.Position, of kinds) {
 	fires := w.armed & of & (persistent | recursive)
-	if w.armed&of&ofData != 0 && before(w.node, at) {
+	if w.armed&of&ofData != 0 && before(w.node, at) && (w.exists || event != jute.NodeDeleted) { // else it is a node of before
 		fires |= ofData
 	}
 	if w.armed&of&ofChildren != 0 && event == jute.NodeDeleted && before(w.id, at) {
