@@ -289,7 +289,7 @@ type mortal struct {
 	mu      sync.Mutex
 	left    int
 	carried bool // the last one is carried out
-	deaf    bool // the rest is answered again
+	heals   bool // what comes after it is answered again
 	at      string
 }
 
@@ -300,7 +300,7 @@ func (m *mortal) die(what string) (dead, carry bool) {
 	if m.left == 0 {
 		m.at = what
 	}
-	return m.left == 0 || m.left < 0 && !m.deaf, m.left == 0 && m.carried
+	return m.left == 0 || m.left < 0 && !m.heals, m.left == 0 && m.carried
 }
 
 var errDead = &route.Error{Op: "step", Kind: client.ErrUnknownOutcome}

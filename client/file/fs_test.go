@@ -105,7 +105,7 @@ func TestDeath(t *testing.T) {
 		"rename": {func(f *FS) error { return f.Rename(context.Background(), "/other/g", "/f") }, more},
 	} {
 		for _, carried := range []bool{false, true} {
-			for _, deaf := range []bool{false, true} {
+			for _, heals := range []bool{false, true} {
 				for step := 1; ; step++ {
 					m := newMemory()
 					f := small(m)
@@ -114,7 +114,7 @@ func TestDeath(t *testing.T) {
 							t.Fatal(err)
 						}
 					}
-					client := &mortal{store: m, left: step, carried: carried, deaf: deaf}
+					client := &mortal{store: m, left: step, carried: carried, heals: heals}
 					err := c.do(small(client))
 					if client.at == "" {
 						if err != nil {
@@ -122,7 +122,7 @@ func TestDeath(t *testing.T) {
 						}
 						break
 					}
-					judge(t, fmt.Sprintf("%s, death at mutation %d (%s), carried out %v, heard again %v", what, step, client.at, carried, deaf), m, err, before, c.after)
+					judge(t, fmt.Sprintf("%s, death at mutation %d (%s), carried out %v, heard again %v", what, step, client.at, carried, heals), m, err, before, c.after)
 				}
 			}
 		}
