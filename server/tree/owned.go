@@ -53,6 +53,15 @@ func FillReap(r *replica.Request, dir string, owned []Ownership) {
 	r.Op, r.Frees = replica.OpEvaluate, true
 	r.Keys, r.Key = keys, keys[0]
 	r.Evaluate = func(found []replica.Item, version replica.Version, now int64) replica.Outcome {
+		keys := slices.Clone(keys)
+		for i := range found[:len(r.Keys)] {
+			if e, err := decodeEntry(found[i].Value); keys[i].Space() == replica.SpaceMeta && i > 0 && err == nil {
+				keys = appendContent(keys, slotOf(dir), e.content)
+			}
+		}
+		if len(keys) > len(found) {
+			return replica.Outcome{More: keys[len(found):]}
+		}
 		st := newSlotState(&wire.TreeRequest{Dir: dir}, keys[0], version, now)
 		if !st.readRecord(&found[0]) || !st.readEntries(keys, found) {
 			return st.fail(wire.TreeUnreadable)
@@ -60,6 +69,7 @@ func FillReap(r *replica.Request, dir string, owned []Ownership) {
 		for _, o := range owned {
 			st.reap(o)
 		}
+		st.settleContents()
 		out := st.done(0)
 		out.Writes = st.writes()
 		return out
