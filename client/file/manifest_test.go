@@ -1,0 +1,82 @@
+package file
+
+import (
+	"bytes"
+	"encoding/hex"
+	"testing"
+	"testing/iotest"
+
+	"github.com/cespare/xxhash/v2"
+
+	"viewring/internal/wire"
+)
+
+func iotestReader(file *File, want []byte) error { return iotest.TestReader(file, want) }
+
+var someManifests = []struct {
+	m    manifest
+	size int64
+	hex  string // of format 1, for ever
+}{
+	{manifest{chunkSize: 1 << 20, sum: 0x1122334455667788, extents: []extent{{count: 3}}}, 3 << 20, "01808040112233445566778800010000" + "03"},
+	{manifest{chunkSize: 16, sum: 1, extents: []extent{{content: wire.TreeVersion{Term: 2, Seq: 300}, first: 5, count: 2}, {hole: true, count: 1}, {first: 0, count: 1}, {content: wire.TreeVersion{Term: 2, Seq: 300}, first: 8, count: 1}}}, 65,
+		"0110000000000000000101" + "02ac02" + "04" + "020502" + "010001" + "000001" + "020801"},
+}
+
+// TestManifest: the bytes of the format stay what they are, and nothing else is read.
+func TestManifest(t *testing.T) {
+	for _, c := range someManifests {
+		b := c.m.encode()
+		if hex.EncodeToString(b) != c.hex {
+			t.Errorf("%x, want %s", b, c.hex)
+		}
+		m, err := decodeManifest(b, c.size)
+		if err != nil || !bytes.Equal(m.encode(), b) {
+			t.Errorf("%v", err)
+		}
+		for _, size := range []int64{-1, 0, c.size - 17, c.size + c.m.chunkSize} {
+			if size == c.size-17 && c.m.chunkSize > 17 {
+				size = c.size - c.m.chunkSize
+			}
+			if _, err := decodeManifest(b, size); err == nil {
+				t.Errorf("%s is read for a file of %d bytes", c.hex, size)
+			}
+		}
+		for i := range b {
+			if _, err := decodeManifest(b[:i], c.size); err == nil {
+				t.Errorf("%d bytes of %s are read", i, c.hex)
+			}
+		}
+		if _, err := decodeManifest(append(b, 0), c.size); err == nil {
+			t.Errorf("%s is read with a byte behind it", c.hex)
+		}
+	}
+	if got := chunkSum(0, []byte("viewring")); got != xxhash.Sum64String("viewring") {
+		t.Errorf("the sum of one chunk is %x", got)
+	}
+	if chunkSum(0, nil) == chunkSum(1, nil) {
+		t.Error("chunks may change places")
+	}
+}
+
+// FuzzManifest: what is read is what is written, and is safe to be used.
+func FuzzManifest(f *testing.F) {
+	for _, c := range someManifests {
+		f.Add(c.m.encode(), c.size)
+	}
+	f.Fuzz(func(t *testing.T, b []byte, size int64) {
+		m, err := decodeManifest(b, size)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(m.encode(), b) {
+			t.Errorf("%x is not what is written", b)
+		}
+		n := chunksOf(size, m.chunkSize)
+		for _, k := range []int64{0, n / 2, n - 1} {
+			if x := m.locate(k); x.count != 1 || x.first < 0 || x.first >= chunksMax {
+				t.Errorf("chunk %d of %x: %+v", k, b, x)
+			}
+		}
+	})
+}
