@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,8 +42,18 @@ func Program() string {
 }
 
 // Main builds viewring, runs a package's tests and returns their exit code. It
-// is for TestMain.
+// is for TestMain. Tests of real processes mostly wait: of those that are parallel, twice
+// as many as there are processors go at once, unless -parallel says otherwise.
 func Main(m *testing.M) int {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	dir, err := os.MkdirTemp("", "viewring-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -174,7 +187,9 @@ func (s *Shell) Start(args ...string) *Daemon {
 	return d
 }
 
-// Up starts a cluster by "viewring up" and returns a shell for it.
+// Up starts a cluster by "viewring up" and returns a shell for it. Its servers have the ports
+// of everyday use, or the next that are free: two that look for them at once may find the same,
+// so no test that calls Up is parallel.
 func Up(t *testing.T, args ...string) (*Shell, *Daemon) {
 	t.Helper()
 	s := NewShell(t, FreeAddr(t))
