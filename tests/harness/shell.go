@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,19 +40,20 @@ func Program() string {
 	return binary
 }
 
-// Main builds viewring, runs a package's tests and returns their exit code. It
-// is for TestMain. Tests of real processes mostly wait: of those that are parallel, twice
-// as many as there are processors go at once, unless -parallel says otherwise.
-func Main(m *testing.M) int {
+// AtOnce lets n parallel tests of a package go at once, unless -parallel says otherwise. It is
+// for tests that mostly wait; go test counts processors. TestMain calls it before Main.
+func AtOnce(n int) {
 	flag.Parse()
 	chosen := false
 	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
 	if !chosen {
-		if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
+		_ = flag.Set("test.parallel", strconv.Itoa(n)) // a number is never refused
 	}
+}
+
+// Main builds viewring, runs a package's tests and returns their exit code. It
+// is for TestMain.
+func Main(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "viewring-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
