@@ -129,6 +129,7 @@ func testRedisTLS(t *testing.T, s *harness.Shell, secrets *harness.Secrets, addr
 // Beyond this machine nothing is offered without TLS and a password, unless that
 // is meant.
 func TestRefusesToListenOpenly(t *testing.T) {
+	t.Parallel()
 	s := harness.NewShell(t, harness.FreeAddr(t))
 	secrets := harness.NewSecrets(t)
 	for _, command := range []string{"server", "viewleader", "gateway", "zk"} {
