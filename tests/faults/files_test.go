@@ -92,7 +92,7 @@ func TestFiles(t *testing.T) {
 		running.Go(func() { r.client(ctx, rand.New(rand.NewPCG(uint64(i), 17))) })
 	}
 	for round := range 5 {
-		n := c.Acting(fmt.Sprint("/d", round%3))[0]
+		n := c.Acting(fmt.Sprint("/d", round%3), 1)[0]
 		n.Kill()
 		c.WaitDown(n)
 		n.Start()
