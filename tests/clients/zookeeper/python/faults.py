@@ -4,8 +4,8 @@
     faults.py HOST:PORT,… SESSION-SECONDS
 
 Prints a line of JSON when all are at work, and one a moment with how far each is: their
-counts must go on to rise. At "victim PATH" on standard input it says which of the children
-holds an ephemeral node there, at "stop" it ends the work and prints what it found wrong.
+counts must go on to rise. At the end of standard input it ends the work and prints what it
+found wrong.
 
 An answer that is lost with its connection leaves open whether the change was made: such
 changes are counted as unknown and not made again, though kazoo by default makes them again.
@@ -62,6 +62,12 @@ def persist(call):
             if time.monotonic() > end:
                 raise
             pause.wait(0.05)
+
+
+def caught_up(client, path):
+    """Reads of what others have done may be late, as far as ZooKeeper promises, but for sync."""
+    persist(lambda: client.sync(path))
+    return client
 
 
 class Work:
@@ -198,7 +204,7 @@ class Counter(Work):
         return True
 
     def judge(self):
-        value, stat = persist(lambda: self.all[0].client.get(self.path))
+        value, stat = persist(lambda: caught_up(self.all[0].client, self.path).get(self.path))
         if not self.done <= int(value) <= self.done + self.unknown:
             self.wrong("%s after %d counted and %d unknown" % (value, self.done, self.unknown))
         if int(value) != stat.version:
@@ -237,7 +243,7 @@ class Queue(Work):
         return True
 
     def judge(self):
-        q = self.all[0].client.Queue(self.path)
+        q = caught_up(self.all[0].client, self.path).Queue(self.path)
         while True:
             item = q.get()
             if item is None:
@@ -264,11 +270,11 @@ class Party(Work):
     def once(self, i, m):
         party = m.client.Party(self.path, m.name)
         persist(party.join)
-        seen = persist(lambda: list(self.other.client.Party(self.path)))
+        seen = persist(lambda: list(caught_up(self.other.client, self.path).Party(self.path)))
         if seen != [m.name]:
             self.wrong("%s is there, seen: %s" % (m.name, seen))
         persist(party.leave)
-        seen = persist(lambda: list(self.other.client.Party(self.path)))
+        seen = persist(lambda: list(caught_up(self.other.client, self.path).Party(self.path)))
         if seen != []:
             self.wrong("%s has left, seen: %s" % (m.name, seen))
         return True
@@ -285,6 +291,7 @@ class Barrier(Work):
     def once(self, i, m):
         path = "%s/%d" % (self.path, self.done)
         persist(lambda: self.other.client.Barrier(path).create())
+        caught_up(m.client, path)
         removed, waited = threading.Event(), queue.Queue()
 
         def wait():
@@ -427,8 +434,10 @@ class Run:
         self.works = [kind(self) for kind in (Lock, Election, Counter, Queue, Party, Barrier, DoubleBarrier, Watches)]
         for w in self.works:
             w.start()
-        victim = subprocess.Popen([sys.executable, sys.path[0] + "/features.py", self.hosts, "--hold", ROOT + "/members/victim"])
+        victim = subprocess.Popen([sys.executable, sys.path[0] + "/features.py", self.hosts, "--hold", ROOT + "/members/victim", str(self.session)])
         try:
+            while persist(lambda: first.exists(ROOT + "/members/victim")) is None:
+                self.stopping.wait(0.05)
             self.report(first, victim)
         finally:
             victim.kill()

@@ -20,7 +20,7 @@ from kazoo.protocol.states import EventType
 from kazoo.recipe.cache import TreeCache
 from kazoo.security import make_digest_acl
 
-from common import PATIENCE, Threads, connect, equal, eventually, raises, tell, wait
+from common import PATIENCE, SESSION, Threads, connect, equal, eventually, raises, tell, wait
 
 FEATURES = []
 
@@ -151,7 +151,7 @@ def ephemeral_of_a_killed_client(p):
     def seen(e):
         (made if e.type == EventType.CREATED else gone).set()
     c.exists(p.path("e"), watch=seen)
-    child = subprocess.Popen([sys.executable, __file__, p.hosts, "--hold", p.path("e")])
+    child = subprocess.Popen([sys.executable, __file__, p.hosts, "--hold", p.path("e"), str(SESSION)])
     try:
         wait(made, "an ephemeral node of another process")
         c.exists(p.path("e"), watch=seen)
@@ -618,7 +618,7 @@ def run(hosts, f):
 
 def main(hosts, *args):
     if args and args[0] == "--hold":  # an ephemeral node, until this process is killed
-        c = connect(hosts)
+        c = connect(hosts, timeout=float(args[2]))
         c.create(args[1], ephemeral=True)
         threading.Event().wait()
     tell(client="kazoo " + kazoo.version.__version__)
