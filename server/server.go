@@ -146,6 +146,10 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	s.room = upkeep.NewRoom(base, s.opts.Data, s.opts.DiskReserve)
 	s.mover = upkeep.NewMover(base, s.views, s.opts.RebalanceRate, s.links.Send, s.room.Full)
 	sweeper := upkeep.NewSweeper(base, s.views, len(v.Partitions))
+	reaper, err := upkeep.NewReaper(base, s.views, s.member.Leader(), len(v.Partitions))
+	if err != nil {
+		return nil, err
+	}
 	s.scrubber = upkeep.NewScrubber(base, s.views, s.opts.ScrubEvery)
 	s.receiver = link.NewReceiver(s.links, s.views, s.lanes, s.mover.Arrived)
 	s.console = newConsole(s.opts.Console)
@@ -157,14 +161,18 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		return nil, err
 	}
 	run = s.lanes.Begin(s.ctx, lane.Outward{
-		Peers: s.links, Mover: s.mover, Leader: queue, Storing: sweeper.Storing, Stored: s.room.Stored, Fail: s.cancel,
+		Peers: s.links, Mover: s.mover, Leader: queue, Stored: s.room.Stored, Fail: s.cancel,
 		Fed: s.notifier.fed,
+		Storing: func(b *replica.Batch) {
+			sweeper.Storing(b)
+			reaper.Storing(b)
+		},
 	})
 	return append(run,
 		func() { s.member.RunHeartbeats(membership.Vitals{Views: s.views, Lanes: s.lanes, Stats: s.stats}) },
 		s.views.RunPolls, s.views.RunAdoption, queue.RunChanges, queue.RunConfirms,
 		func() { s.links.RunPings(s.views) },
-		s.mover.Run, s.mover.RunFetches, sweeper.Run, s.scrubber.Run, s.room.Run,
+		s.mover.Run, s.mover.RunFetches, sweeper.Run, reaper.Run, reaper.RunEnds, s.scrubber.Run, s.room.Run,
 		func() { s.budget.Run(s.ctx) },
 		func() { s.console.run(s.ctx) },
 		func() { s.notifier.run(s.ctx) }, func() { s.notifier.runEnds(s.ctx) }, func() { s.notifier.runLeases(s.ctx) },

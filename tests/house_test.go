@@ -169,16 +169,18 @@ var mayImport = map[string][]string{
 	"server/link":             {"internal/wait", "internal/wire", "ring", "server/frame", "server/lane", "server/replica"},
 	"server/machine":          nil,
 	"server/membership":       {"internal/wait", "internal/wire", "ring", "server/replica", "server/store", "viewleader/vocab"},
-	"server/upkeep":           {"internal/wait", "internal/wire", "rebalance", "ring", "server/frame", "server/replica", "server/store", "viewleader/vocab"},
+	"server/upkeep":           {"internal/wait", "internal/wire", "rebalance", "ring", "server/frame", "server/replica", "server/store", "server/tree", "viewleader/vocab"},
 	"server/redis":            {"internal/wire"},
 	"server/gateway":          {"internal/front", "internal/route", "internal/secure", "internal/wire", "ring", "server/redis"},
+	"server/zk":               {"internal/front", "internal/route", "internal/secure", "internal/session", "internal/tree", "internal/wait", "internal/wire", "ring", "server/zk/jute"},
+	"server/zk/jute":          nil,
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client/cli", "internal/route", "server", "server/gateway", "server/machine", "viewleader"},
+	".":                       {"client", "client/cli", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/zk", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {
@@ -309,7 +311,7 @@ func receiver(d *ast.FuncDecl) string {
 // and global randomness.
 func isPure(s source) bool {
 	switch s.dir() {
-	case "internal/session", "internal/tree", "ring", "server/redis", "server/replica", "server/tree", "viewleader/roster", "viewleader/vocab":
+	case "internal/session", "internal/tree", "ring", "server/redis", "server/replica", "server/tree", "server/zk/jute", "viewleader/roster", "viewleader/vocab":
 		return !s.isTest()
 	}
 	return s.path == "rebalance/plan.go" || s.path == "rebalance/estimate.go"

@@ -75,6 +75,7 @@ func (s *Service) dismiss() {
 	s.views.dismiss(elsewhere)
 	s.events.dismiss(elsewhere)
 	s.lockQueues.dismiss(elsewhere)
+	s.sessions.ends.dismiss(elsewhere)
 }
 
 // configureAsHead applies this view leader's flags.

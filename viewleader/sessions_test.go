@@ -3,6 +3,7 @@ package viewleader
 import (
 	"context"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -128,5 +129,55 @@ func TestSessionCommandsRefused(t *testing.T) {
 		if _, err := c.Do(t.Context(), args...); !wire.IsCode(err, wire.CodeErr) {
 			t.Errorf("%q: %v", line, err)
 		}
+	}
+}
+
+// TestSessionsEnded: whoever asks is told which sessions are not open, also of such as never
+// were; and who waits is told that there is something to ask.
+func TestSessionsEnded(t *testing.T) {
+	s := start(t, testOptions(t))
+	l := leaderOf(t, s)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	open := func(ttl time.Duration) uint64 {
+		t.Helper()
+		id, err := l.SessionOpen(ctx, ttl, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	await := func(since uint64, wait time.Duration) uint64 {
+		t.Helper()
+		count, err := l.AwaitSessionEnds(ctx, since, wait)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return count
+	}
+	ended := func(ids, want []uint64) {
+		t.Helper()
+		if got, err := l.SessionsEnded(ctx, ids); err != nil || !slices.Equal(got, want) {
+			t.Errorf("of %v those have ended: %v, want %v: %v", ids, got, want, err)
+		}
+	}
+	a, b := open(time.Minute), open(time.Minute)
+	count := await(0, 0)
+	if again := await(count, time.Millisecond); again != count {
+		t.Errorf("nothing has ended, and %d became %d", count, again)
+	}
+	ended(nil, nil)
+	ended([]uint64{b, a, b + 1}, []uint64{b + 1})
+	if err := l.SessionEnd(ctx, a); err != nil {
+		t.Fatal(err)
+	}
+	next := await(count, 20*time.Second)
+	ended([]uint64{a, b}, []uint64{a})
+	open(50 * time.Millisecond) // and falls silent
+	if last := await(next, 20*time.Second); next == count || last == next {
+		t.Errorf("%d, %d, %d", count, next, last)
+	}
+	if _, err := l.SessionsEnded(ctx, make([]uint64, wire.SessionsMax+1)); err == nil {
+		t.Error("any number is asked about")
 	}
 }

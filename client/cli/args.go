@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,11 +12,17 @@ import (
 // "-": "value" for NAME VALUE, "text" for TEXT….
 const valueAnnotation = "viewring-value"
 
+// commandAnnotation marks commands that end with "--" and a command to run, if they have the
+// flag that it names.
+const commandAnnotation = "viewring-command"
+
 // separateArgs rewrites the arguments of commands that take values, so that a
 // value may start with "-" and a script may pass any value whatever:
 //
 //   - NAME VALUE: what follows NAME is the value, even "--json". Flags go before
 //     NAME or after VALUE. "--" before either is dropped.
+//   - NAME VALUE -- COMMAND…, with the flag of commandAnnotation: what follows the
+//     first "--" behind NAME is the command. The words keep that "--".
 //   - TEXT…: what is not one of the command's flags is text; after "--" all is.
 //
 // For other commands nothing changes: "--" ends the flags.
@@ -46,13 +53,40 @@ func (a *app) separateArgs(root *cobra.Command, args []string) []string {
 	var flags, words []string
 	switch cmd.Annotations[valueAnnotation] {
 	case "value":
-		flags, words = separateValue(rest, known)
+		end := commandDash(rest, cmd)
+		flags, words = separateValue(rest[:end], known)
+		words = append(words, rest[end:]...)
 	case "text":
 		flags, words = separateText(rest, known)
 	default:
 		return args
 	}
 	return append(append(append(head, flags...), "--"), words...)
+}
+
+// commandDash returns the index of the "--" before a command to run; len(args) where there is
+// none.
+func commandDash(args []string, cmd *cobra.Command) int {
+	wanted, named := false, false
+	for i, arg := range args {
+		switch f := lookup(arg, cmd.Flags()); {
+		case arg == "--" && named && wanted:
+			return i
+		case f != nil:
+			wanted = wanted || f.Name == cmd.Annotations[commandAnnotation]
+		case !strings.HasPrefix(arg, "-"):
+			named = true
+		}
+	}
+	return len(args)
+}
+
+// cutCommand separates the words of such a command line from the command to run.
+func cutCommand(args []string) (words, command []string) {
+	if i := slices.Index(args, "--"); i >= 0 {
+		return args[:i], args[i+1:]
+	}
+	return args, nil
 }
 
 // commandAt returns the index of the command's name, or -1.

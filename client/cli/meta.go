@@ -54,56 +54,6 @@ func upTo(last string, names ...string) cobra.PositionalArgs {
 	}
 }
 
-func (a *app) metaCreateCmd() *cobra.Command {
-	var parents, sequence bool
-	cmd := &cobra.Command{
-		Use:   "create PATH [VALUE]",
-		Short: "create a node",
-		Long: `Create a node, with an empty value unless VALUE is given; VALUE - reads standard input.
-One that exists is exit code 4, a missing parent exit code 1. With -p missing parents
-are created too, and a node that exists is left as it is.
-
-With --sequence a number of ten digits is put behind PATH, one that no node of this
-parent has had before, and the path is printed.`,
-		Example: `  viewring meta create /config
-  viewring meta create -p /config/limits 100
-  viewring meta create --sequence /jobs/job- 'print me'`,
-		Args:        upTo("VALUE", "PATH"),
-		Annotations: map[string]string{valueAnnotation: "value"},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var value []byte
-			var err error
-			if len(args) > 1 {
-				if value, err = a.readValue(args[1]); err != nil {
-					return err
-				}
-			}
-			var options []tree.CreateOption
-			if parents {
-				options = append(options, tree.Parents)
-			}
-			if sequence {
-				options = append(options, tree.Sequential)
-			}
-			return a.onTree(a.deadline, func(ctx context.Context, t *tree.Tree, args []string) error {
-				path, err := t.Create(ctx, args[0], value, options...)
-				switch {
-				case err != nil:
-					return err
-				case a.flags.json:
-					a.printJSON(map[string]any{"version": jsonVersion, "path": path, "bytes": len(value)})
-				case sequence:
-					a.printf("%s\n", path)
-				}
-				return nil
-			})(cmd, args)
-		},
-	}
-	cmd.Flags().BoolVarP(&parents, "parents", "p", false, "create missing parents")
-	cmd.Flags().BoolVar(&sequence, "sequence", false, "put the next number behind PATH")
-	return cmd
-}
-
 // ifVersion adds --if-version, and returns what makes a condition of it.
 func ifVersion(cmd *cobra.Command) func() (tree.Condition, error) {
 	version := cmd.Flags().Int64("if-version", 0, "only if the node was set so often")
@@ -183,6 +133,9 @@ func statFields(path string, s *tree.Stat) map[string]any {
 	fields := map[string]any{"path": path, "bytes": s.Bytes, "node_version": s.Version, "created": s.Created.String(), "modified": s.Modified.String()}
 	if !s.CreatedAt.IsZero() {
 		fields["created_at"], fields["modified_at"] = stamp(s.CreatedAt), stamp(s.ModifiedAt)
+	}
+	if s.Owner != 0 {
+		fields["session"] = s.Owner
 	}
 	return fields
 }

@@ -22,12 +22,13 @@ type ServerOptions struct {
 	Advertise     string // "" : where it listens
 	Data          string
 	Zone          string
-	RebalanceRate int64          // bytes/s; 0: no limit
-	ScrubEvery    time.Duration  // 0: when asked to
-	DiskReserve   int64          // bytes; 0: the usual
-	Memory        int64          // bytes; 0: the usual
-	DrainTimeout  time.Duration  // that a SIGTERM may take to hand over
-	Gateway       GatewayOptions // Listen "": none
+	RebalanceRate int64            // bytes/s; 0: no limit
+	ScrubEvery    time.Duration    // 0: when asked to
+	DiskReserve   int64            // bytes; 0: the usual
+	Memory        int64            // bytes; 0: the usual
+	DrainTimeout  time.Duration    // that a SIGTERM may take to hand over
+	Gateway       GatewayOptions   // Listen "": none
+	ZooKeeper     ZooKeeperOptions // Listen "": none
 	Secure        secure.Config
 	Bounds        Bounds
 	Logger        *slog.Logger
@@ -36,7 +37,7 @@ type ServerOptions struct {
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var child, insecure bool
-	var gateway string
+	var gateway, zk string
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "run a server",
@@ -70,6 +71,13 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 				}
 				o.Gateway = GatewayOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
 			}
+			if zk != "" {
+				listen, err := listenAddr(zk, insecure || a.isSafe())
+				if err != nil {
+					return err
+				}
+				o.ZooKeeper = ZooKeeperOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+			}
 			return a.starters.Server(ctx, o)
 		},
 	}
@@ -84,6 +92,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.Int64Var(&o.Memory, "memory", 0, "take about this many `bytes` of memory: index, values kept, buffers (default a sixty-fourth of the machine's, at least 128 MiB)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
+	f.StringVar(&zk, "zk", "", "also let ZooKeeper's clients in at `HOST:PORT`, see 'viewring zk --help'")
 	boundsFlags(cmd, &o.Bounds)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"viewring/client"
 	"viewring/client/tree"
 )
 
@@ -104,4 +105,117 @@ func meet(ctx context.Context, t *tree.Tree, barrier string, n int64) error {
 			return err
 		}
 	}
+}
+
+// Leader election: candidates queue up, each watches the one before it, and whoever is first
+// leads. When a candidate's session ends its node goes, and the next is told. What the leader does
+// must not outlast its session: see client.Session.Until, and locks with fences for what has
+// to be certain.
+func Example_election() {
+	ctx, t := connect()
+	defer t.Close()
+	c, err := client.Open(ctx, options())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	_, _ = t.Create(ctx, "/election", nil)
+	for _, name := range []string{"ann", "bob"} {
+		s, err := c.OpenSession(ctx, client.SessionOptions{})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if err := lead(ctx, t, s, "/election", name); err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(name, "leads")
+		_ = s.Close(ctx) // its term is over
+	}
+	// Output:
+	// ann leads
+	// bob leads
+}
+
+// lead returns once the candidate is the leader, until its session ends.
+func lead(ctx context.Context, t *tree.Tree, s *client.Session, election, name string) error {
+	mine, err := t.CreateEphemeral(ctx, s, election+"/candidate-", []byte(name), tree.Sequential)
+	if err != nil {
+		return err
+	}
+	for {
+		before := ""
+		for child, err := range t.List(ctx, election) {
+			switch {
+			case err != nil:
+				return err
+			case child.Path < mine && child.Path > before:
+				before = child.Path
+			}
+		}
+		if before == "" {
+			return s.Err()
+		}
+		if err := awaitRemoval(ctx, t, before); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRemoval waits until a node is gone.
+func awaitRemoval(ctx context.Context, t *tree.Tree, path string) error {
+	w, err := t.Watch(ctx, path, tree.ThisNode, "")
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	for {
+		if _, err := t.Get(ctx, path); errors.Is(err, tree.ErrNoNode) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if _, err := w.Next(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Group membership: each member has a node that goes with its session, and whoever watches
+// the group is told who comes and goes.
+func Example_members() {
+	ctx, t := connect()
+	defer t.Close()
+	c, err := client.Open(ctx, options())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	_, _ = t.Create(ctx, "/group", nil)
+	w, err := t.Watch(ctx, "/group", tree.Children, "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer w.Close()
+	s, err := c.OpenSession(ctx, client.SessionOptions{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if _, err := t.CreateEphemeral(ctx, s, "/group/ann", nil); err != nil {
+		fmt.Println(err)
+		return
+	}
+	e, err := w.Next(ctx)
+	fmt.Println(e.Path, e.Kind, err)
+	_ = s.Close(ctx) // or it dies
+	e, err = w.Next(ctx)
+	fmt.Println(e.Path, e.Kind, err)
+	// Output:
+	// /group/ann created <nil>
+	// /group/ann removed <nil>
 }

@@ -63,9 +63,9 @@ type Stat struct {
 	Modified   client.Version // of the creation, or the last Set
 	CreatedAt  time.Time      // by a server's clock
 	ModifiedAt time.Time
-	Version    int64 // how often it was set
-	Bytes      int   // of the value
-	Owner      uint64
+	Version    int64  // how often it was set
+	Bytes      int    // of the value
+	Owner      uint64 // client.Session.ID of the session that it goes with; 0: none
 
 	// Of the children, as Stat tells: their number, how often one was created or removed, and
 	// when last. Each half of a Stat is of some moment of the call.
@@ -194,11 +194,19 @@ const (
 // the path may end with a slash, and the number is the name. Missing parents are created one by
 // one: a failure may leave some.
 func (t *Tree) Create(ctx context.Context, path string, value []byte, options ...CreateOption) (string, error) {
-	name := fmt.Sprintf("create %q", path)
-	var all CreateOption
+	return t.create(ctx, path, value, combined(options), 0)
+}
+
+func combined(options []CreateOption) (all CreateOption) {
 	for _, o := range options {
 		all |= o
 	}
+	return all
+}
+
+// create is Create, of a node that goes with a session unless owner is 0.
+func (t *Tree) create(ctx context.Context, path string, value []byte, all CreateOption, owner uint64) (string, error) {
+	name := fmt.Sprintf("create %q", path)
 	kind, checked := wire.TreeCreate, path
 	if all&Sequential != 0 {
 		kind, checked = wire.TreeSequential, tree.SequentialName(path, 0)
@@ -215,16 +223,16 @@ func (t *Tree) Create(ctx context.Context, path string, value []byte, options ..
 	}
 	ask := t.ask(ctx, name)
 	for {
-		p, _, err := tree.Change(ask, dir, []wire.TreeItem{{Kind: kind, Name: own, Value: value}})
+		p, _, err := tree.Change(ask, dir, []wire.TreeItem{{Kind: kind, Name: own, Value: value, Owner: owner}})
 		switch {
 		case err == nil && kind == wire.TreeSequential:
 			return tree.Join(dir, tree.SequentialName(own, p.Number)), nil
-		case err == nil, errors.Is(err, ErrNodeExists) && all == Parents:
+		case err == nil, errors.Is(err, ErrNodeExists) && all == Parents && owner == 0:
 			return path, nil
 		case !errors.Is(err, ErrNoParent) || all&Parents == 0:
 			return "", failed(name, err)
 		}
-		if _, err := t.Create(ctx, dir, nil, Parents); err != nil {
+		if _, err := t.create(ctx, dir, nil, Parents, 0); err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}
 	}

@@ -133,6 +133,9 @@ func open(ask Ask, dir string) error {
 	if err != nil {
 		return err
 	}
+	if n.Owner != 0 {
+		return ErrEphemeral // and always will be: an owner is for life
+	}
 	p, err := ask(&wire.TreeRequest{Op: wire.TreePrepare, Dir: dir, Items: []wire.TreeItem{{ID: n.ID}}})
 	if err != nil || p.Code != wire.TreeOK || p.Number != int64(wire.TreePreparing) {
 		return err // it is open, or closed, or of a later node

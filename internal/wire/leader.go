@@ -21,7 +21,7 @@ const (
 	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none), any of SHARED, KNOT, SESSION id → [token, held since ms]; answers when granted
 	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client, the session in which it is held (0 = none) → OK
 	CmdLocks     = "VL.LOCKS"     // no argument → Locks
-	CmdSession   = "VL.SESSION"   // args: OPEN ttl ms, lock delay ms → id; KEEP id → OK; END id → OK
+	CmdSession   = "VL.SESSION"   // args: OPEN ttl ms, lock delay ms → id; KEEP id → OK; END id → OK; ENDED, ENDS: see SessionEnded
 	CmdLoss      = "VL.LOSS"      // []PartitionID → epoch; an operator's: their data is given up
 	CmdEvents    = "VL.EVENTS"    // args: since number, wait milliseconds → []Event, or nil when none came in time
 )

@@ -195,9 +195,11 @@ func (l *Leader) Locks(ctx context.Context) (vocab.Locks, error) {
 
 // The verbs of CmdSession.
 const (
-	SessionOpen = "OPEN" // time to live, lock delay → id
-	SessionKeep = "KEEP" // id
-	SessionEnd  = "END"  // id
+	SessionOpen  = "OPEN"  // time to live, lock delay → id
+	SessionKeep  = "KEEP"  // id
+	SessionEnd   = "END"   // id
+	SessionEnded = "ENDED" // ids → those of them that are not open, for good
+	SessionEnds  = "ENDS"  // count, wait → another count, once more sessions have ended
 )
 
 // SessionOpen begins a session that ends after ttl of silence; then whoever is next
@@ -223,6 +225,59 @@ func (l *Leader) SessionEnd(ctx context.Context, id uint64) error {
 		return err
 	}
 	return nil
+}
+
+// SessionsMax bounds how many sessions one question is about.
+const SessionsMax = 10_000
+
+// SessionsEnded returns which of at most SessionsMax sessions are not open. They never will be:
+// ids are not given twice. Every session that was opened before the call is known.
+func (l *Leader) SessionsEnded(ctx context.Context, ids []uint64) ([]uint64, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdSession), []byte(SessionEnded), AppendSessions(nil, ids)}})
+	if err != nil {
+		return nil, fmt.Errorf("which sessions have ended: %w", err)
+	}
+	return DecodeSessions(v.Bytes)
+}
+
+// AwaitSessionEnds waits until sessions have ended since a call that returned since, 0 for the
+// first, or for so long, and returns what to ask with next. What it returns says nothing else:
+// another head counts from another number.
+func (l *Leader) AwaitSessionEnds(ctx context.Context, since uint64, wait time.Duration) (uint64, error) {
+	v, _, err := l.ask(ctx, question{long: true, wait: wait, args: [][]byte{[]byte(CmdSession), []byte(SessionEnds),
+		strconv.AppendUint(nil, since, 10), strconv.AppendInt(nil, wait.Milliseconds(), 10)}})
+	if err != nil {
+		return since, fmt.Errorf("wait for ends of sessions: %w", err)
+	}
+	if v.Kind != KindBulk {
+		return since, nil
+	}
+	count, err := strconv.ParseUint(string(v.Bytes), 10, 64)
+	if err != nil {
+		return since, fmt.Errorf("wait for ends of sessions: %w: %w", ErrProtocol, err)
+	}
+	return count, nil
+}
+
+// AppendSessions encodes ids.
+func AppendSessions(b []byte, ids []uint64) []byte {
+	b = append(b, leaderFormat)
+	b = binary.AppendUvarint(b, uint64(len(ids)))
+	for _, id := range ids {
+		b = binary.AppendUvarint(b, id)
+	}
+	return b
+}
+
+// DecodeSessions reads what AppendSessions wrote.
+func DecodeSessions(b []byte) ([]uint64, error) {
+	return decodeLeader("sessions", b, func(r *codec.Reader) []uint64 {
+		ids := readList(r, 1, r.Uvarint)
+		if len(ids) > SessionsMax {
+			r.Invalid("%d sessions, at most %d are asked about at once", len(ids), SessionsMax)
+		}
+		return ids
+	})
 }
 
 func (l *Leader) session(ctx context.Context, verb string, kind outcome.Kind, id uint64) error {

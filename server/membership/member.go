@@ -154,6 +154,9 @@ func (m *Member) joined(r wire.Registered) (*ring.View, error) {
 	return v, nil
 }
 
+// Leader is the view leader, for what is not about this server's membership.
+func (m *Member) Leader() *wire.Leader { return m.leader }
+
 // RunHeartbeats tells the view leader that this server lives: that its lanes do, not only
 // this goroutine, until the server stops.
 func (m *Member) RunHeartbeats(vitals Vitals) {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"viewring/internal/seglog"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -29,6 +30,32 @@ func (s *Store) Heads(p ring.PartitionID, from replica.Cursor, fn func(key repli
 		return !more
 	})
 	return replica.After(last), more && err == nil, tell(err)
+}
+
+// KeysOf calls fn with the keys of one space of partition p. It looks at no others, but for one
+// of each slot.
+func (s *Store) KeysOf(p ring.PartitionID, space replica.Space, fn func(key replica.Key)) error {
+	for at, more := replica.PlaceOf(0, space), true; more; {
+		more = false
+		err := s.log.ScanHeads(uint16(p), seglog.Cursor{Place: at}, 0, func(k, _ []byte, _ int) bool {
+			key := replica.Key(k)
+			if key.Space() == space {
+				fn(key)
+				return true
+			}
+			next := key.Slot()
+			if key.Space() > space {
+				next++
+			}
+			more = next < ring.Slots
+			at = replica.PlaceOf(next, space)
+			return false
+		})
+		if err != nil {
+			return tell(err)
+		}
+	}
+	return nil
 }
 
 // Names calls fn with up to limit of the names that the store holds, the user

@@ -12,7 +12,7 @@ import (
 type step struct{ q *wire.TreeRequest }
 
 // keys are those that the step looks at, as far as the request tells: the directory's
-// record first, then each node once.
+// record first, then each node once, with its ownership where it would get one.
 func (s step) keys() []replica.Key {
 	keys := []replica.Key{keyOf(s.q.Dir, "")}
 	if s.q.Op == wire.TreePrepare || s.q.Op == wire.TreeClose {
@@ -20,11 +20,46 @@ func (s step) keys() []replica.Key {
 	}
 	for i := range s.q.Items {
 		it := &s.q.Items[i]
-		if k := keyOf(s.q.Dir, it.Name); it.Kind != wire.TreeSequential && !slices.Contains(keys, k) {
-			keys = append(keys, k)
+		if it.Kind == wire.TreeSequential {
+			continue
+		}
+		keys = appendNew(keys, keyOf(s.q.Dir, it.Name))
+		if it.Kind == wire.TreeCreate && it.Owner != 0 {
+			keys = appendNew(keys, ownershipKey(s.q.Dir, it.Name, it.Owner))
 		}
 	}
 	return keys
+}
+
+func appendNew(keys []replica.Key, k replica.Key) []replica.Key {
+	if slices.Contains(keys, k) {
+		return keys
+	}
+	return append(keys, k)
+}
+
+// appendEnding appends the ownerships that end with the nodes that a change removes: those of
+// the nodes that found has at keys.
+func (s step) appendEnding(keys []replica.Key, found []replica.Item) ([]replica.Key, error) {
+	known := len(keys)
+	for i := range s.q.Items {
+		it := &s.q.Items[i]
+		if s.q.Op != wire.TreeChange || it.Kind != wire.TreeRemove {
+			continue
+		}
+		at := &found[slices.Index(keys[:known], keyOf(s.q.Dir, it.Name))]
+		if at.Version.IsZero() {
+			continue
+		}
+		e, err := decodeEntry(at.Value)
+		if err != nil {
+			return nil, err
+		}
+		if e.owner != 0 {
+			keys = appendNew(keys, ownershipKey(s.q.Dir, it.Name, e.owner))
+		}
+	}
+	return keys, nil
 }
 
 // slotState is what a step sees of its slot, and makes of it.
@@ -36,8 +71,14 @@ type slotState struct {
 
 	directory *wire.TreeRecord       // nil: there is none
 	entries   map[replica.Key]*entry // nil: there is none
+	owned     map[replica.Key]bool   // the ownerships that there are
 	dirty     []replica.Key          // what it changed, in that order
 	taken     bool                   // a sequential node's name is that of another node
+}
+
+func newSlotState(q *wire.TreeRequest, record replica.Key, version replica.Version, now int64) *slotState {
+	return &slotState{q: q, record: record, version: wire.TreeVersion(version), now: now,
+		entries: make(map[replica.Key]*entry), owned: make(map[replica.Key]bool)}
 }
 
 // numberTriesMax bounds where free numbers are looked for: at the next number, then 1, 2, 4
@@ -49,10 +90,13 @@ const numberTriesMax = 25
 // node all is tried again with higher numbers. The keys that it has to see follow from the
 // request and from what those before them hold, so each has the same place in every call.
 func (s step) evaluate(found []replica.Item, version replica.Version, now int64) replica.Outcome {
-	keys := s.keys()
+	keys, err := s.appendEnding(s.keys(), found)
+	if err != nil {
+		return failed(wire.TreeUnreadable, 0, wire.TreeVersion{})
+	}
 	var out replica.Outcome
 	for try := range numberTriesMax {
-		st := &slotState{q: s.q, record: keys[0], version: wire.TreeVersion(version), now: now, entries: make(map[replica.Key]*entry)}
+		st := newSlotState(s.q, keys[0], version, now)
 		if !st.readRecord(&found[0]) {
 			return st.fail(wire.TreeUnreadable)
 		}
@@ -92,22 +136,28 @@ func (st *slotState) readRecord(it *replica.Item) bool {
 	return true
 }
 
-// readEntries decodes the nodes; false where another build wrote one.
+// readEntries decodes the nodes, and notes the ownerships; false where another build wrote one.
 func (st *slotState) readEntries(keys []replica.Key, found []replica.Item) bool {
 	for i, k := range keys[1:] {
-		if it := &found[1+i]; !it.Version.IsZero() {
-			e, err := decodeEntry(it.Value)
-			if err != nil {
-				return false
-			}
-			st.entries[k] = e
+		it := &found[1+i]
+		switch {
+		case it.Version.IsZero():
+			continue
+		case k.Space() == replica.SpaceOwned:
+			st.owned[k] = true
+			continue
 		}
+		e, err := decodeEntry(it.Value)
+		if err != nil {
+			return false
+		}
+		st.entries[k] = e
 	}
 	return true
 }
 
 // appendNumbered appends the keys of the sequential nodes that the step would create from the
-// next number on, those that are not among the keys already.
+// next number on, and of their ownerships, those that are not among the keys already.
 func (st *slotState) appendNumbered(keys []replica.Key) []replica.Key {
 	if notOpen(st.directory) != wire.TreeOK {
 		return keys
@@ -117,8 +167,11 @@ func (st *slotState) appendNumbered(keys []replica.Key) []replica.Key {
 		if it := &st.q.Items[i]; it.Kind == wire.TreeSequential {
 			name := tree.SequentialName(it.Name, next)
 			next++
-			if k := keyOf(st.q.Dir, name); st.nameFits(name) && !slices.Contains(keys, k) {
-				keys = append(keys, k)
+			if !st.nameFits(name) {
+				continue
+			}
+			if keys = appendNew(keys, keyOf(st.q.Dir, name)); it.Owner != 0 {
+				keys = appendNew(keys, ownershipKey(st.q.Dir, name, it.Owner))
 			}
 		}
 	}
@@ -142,6 +195,8 @@ func (st *slotState) writes() (out []replica.KeyWrite) {
 	for _, k := range st.dirty {
 		w := replica.KeyWrite{Key: k}
 		switch e := st.entries[k]; {
+		case k.Space() == replica.SpaceOwned:
+			w.Delete = !st.owned[k]
 		case k == st.record && st.directory != nil:
 			w.Value = encodeRecord(st.directory)
 		case k != st.record && e != nil:
@@ -212,7 +267,8 @@ func (st *slotState) one(it *wire.TreeItem) (number int64, code wire.TreeCode, v
 	case e == nil:
 		return 0, wire.TreeNoNode, v
 	}
-	if it.DataVersion >= 0 && it.DataVersion != e.dataVersion || it.Modified != (wire.TreeVersion{}) && it.Modified != e.modified {
+	if it.DataVersion >= 0 && it.DataVersion != e.dataVersion || it.Modified != (wire.TreeVersion{}) && it.Modified != e.modified ||
+		it.Owner != 0 && it.Owner != e.owner {
 		return 0, wire.TreeBadVersion, e.modified
 	}
 	switch it.Kind {
@@ -227,7 +283,7 @@ func (st *slotState) one(it *wire.TreeItem) (number int64, code wire.TreeCode, v
 		if e.flags&hasRecord != 0 {
 			return 0, wire.TreeHasRecord, e.id
 		}
-		st.removeEntry(key)
+		st.removeEntry(it.Name)
 	}
 	return 0, wire.TreeOK, v
 }
@@ -255,8 +311,18 @@ func (st *slotState) create(it *wire.TreeItem) (number int64, code wire.TreeCode
 	}
 	st.entries[key] = &entry{id: st.version, modified: st.version, created: st.now, modifiedAt: st.now, owner: it.Owner, value: it.Value}
 	st.touch(key)
+	if it.Owner != 0 {
+		st.own(name, it.Owner, true)
+	}
 	st.count(1)
 	return number, wire.TreeOK, v
+}
+
+// own notes that a node goes with a session, or does so no more.
+func (st *slotState) own(name string, owner uint64, goes bool) {
+	k := ownershipKey(st.q.Dir, name, owner)
+	st.owned[k] = goes
+	st.touch(k)
 }
 
 // notOpen says why no child can be created, TreeOK where it can.
@@ -272,8 +338,12 @@ func notOpen(d *wire.TreeRecord) wire.TreeCode {
 	return wire.TreeOK
 }
 
-// removeEntry deletes a node.
-func (st *slotState) removeEntry(key replica.Key) {
+// removeEntry deletes a node, which is there.
+func (st *slotState) removeEntry(name string) {
+	key := keyOf(st.q.Dir, name)
+	if owner := st.entries[key].owner; owner != 0 {
+		st.own(name, owner, false)
+	}
 	delete(st.entries, key)
 	st.touch(key)
 	st.count(-1)
@@ -319,8 +389,10 @@ func (st *slotState) finish() replica.Outcome {
 		return st.fail(wire.TreeNoNode)
 	case it.Modified != (wire.TreeVersion{}) && it.Modified != e.modified:
 		return st.fail(wire.TreeBadVersion)
+	case e.owner != 0: // it never had a record to be closed
+		return st.fail(wire.TreeEphemeral)
 	}
-	st.removeEntry(keyOf(st.q.Dir, it.Name))
+	st.removeEntry(it.Name)
 	return st.done(0)
 }
 

@@ -45,25 +45,33 @@ func (m *memory) do(q *wire.TreeRequest) (wire.TreeReply, error) {
 	}
 	var r replica.Request
 	Fill(q, &r)
-	m.seqs[r.Key.Slot()]++
-	version := replica.Version{Term: 1, Seq: m.seqs[r.Key.Slot()]}
-	out := m.evaluate(&r, version)
+	answer := m.carryOut(&r)
 	if m.wrong != "" {
 		return wire.TreeReply{}, errors.New(m.wrong)
 	}
-	for _, w := range out.Writes {
-		if delete(m.items, w.Key); !w.Delete {
-			m.items[w.Key] = replica.Item{Version: version, Value: bytes.Clone(w.Value)}
-		}
-	}
-	p, ok := Reply(&out.Answer)
+	p, ok := Reply(&answer)
 	if !ok {
-		m.wrong = fmt.Sprintf("%+v answers %+v", q, out.Answer)
+		m.wrong = fmt.Sprintf("%+v answers %+v", q, answer)
 	}
 	if q.Op == wire.TreeChange && p.Code == wire.TreeOK {
 		m.checkNumbers(q, p.Number)
 	}
 	return p, nil
+}
+
+// carryOut evaluates a request, and makes its writes.
+func (m *memory) carryOut(r *replica.Request) replica.Answer {
+	m.seqs[r.Key.Slot()]++
+	version := replica.Version{Term: 1, Seq: m.seqs[r.Key.Slot()]}
+	out := m.evaluate(r, version)
+	if m.wrong == "" {
+		for _, w := range out.Writes {
+			if delete(m.items, w.Key); !w.Delete {
+				m.items[w.Key] = replica.Item{Version: version, Value: bytes.Clone(w.Value)}
+			}
+		}
+	}
+	return out.Answer
 }
 
 // evaluate shows an evaluation what it asks for, and sees to it that it keeps to what an
@@ -215,14 +223,25 @@ func drawMixed(rng *rand.Rand) (string, func(ask tree.Ask) error) {
 }
 
 // broken says which promise the store breaks: each entry's parent is there and lets children
-// in, each record that lets children in is that of a node that is there, and counts are true.
+// in, each record that lets children in is that of a node that is there, counts are true, and just
+// the nodes of sessions have an ownership beside them.
 func (m *memory) broken() string {
 	if m.wrong != "" {
 		return m.wrong
 	}
 	counts, records := make(map[string]int64), make(map[string]*wire.TreeRecord)
 	nodes := make(map[string]*entry)
+	owned := 0
 	for k, it := range m.items {
+		if k.Space() == replica.SpaceOwned {
+			owned++
+			o, ok := ParseOwnership(k)
+			e, _ := decodeEntry(m.items[keyOf(o.Dir, o.Name)].Value)
+			if !ok || e == nil || e.owner != o.Session {
+				return fmt.Sprintf("the node of the ownership %+v is %+v", o, e)
+			}
+			continue
+		}
 		dir, name, _ := strings.Cut(k.Name(), separator)
 		if name == "" {
 			records[dir], _ = decodeRecord(it.Value)
@@ -234,11 +253,20 @@ func (m *memory) broken() string {
 		counts[dir]++
 		nodes[tree.Join(dir, name)], _ = decodeEntry(it.Value)
 	}
-	for path := range nodes {
+	for path, n := range nodes {
+		if n.owner != 0 {
+			owned--
+		}
+		if n.owner != 0 && n.flags&hasRecord != 0 {
+			return fmt.Sprintf("%s goes with a session, and has a record", path)
+		}
 		dir, _ := tree.Split(path)
 		if d := records[dir]; d == nil || d.State != wire.TreeOpen {
 			return fmt.Sprintf("%s is there, and its parent's record is %+v", path, d)
 		}
+	}
+	if owned != 0 {
+		return fmt.Sprintf("there are %d ownerships more than nodes of sessions", owned)
 	}
 	for dir, d := range records {
 		n := nodes[dir]
@@ -256,7 +284,7 @@ func (m *memory) broken() string {
 func (m *memory) leftover() string {
 	for k, it := range m.items {
 		dir, name, _ := strings.Cut(k.Name(), separator)
-		if name != "" || dir == tree.Root {
+		if k.Space() != replica.SpaceMeta || name != "" || dir == tree.Root {
 			continue
 		}
 		d, _ := decodeRecord(it.Value)
@@ -290,6 +318,11 @@ func TestAnyOrder(t *testing.T) {
 			t.Fatalf("seed %d, with several changes as one: %s", seed, why)
 		}
 	}
+	for seed := range uint64(seeds / 4) {
+		if why := playAnyOrder(seed, drawOwned); why != "" {
+			t.Fatalf("seed %d, with nodes of sessions: %s", seed, why)
+		}
+	}
 }
 
 // operations is how many a play has.
@@ -320,6 +353,9 @@ func playAnyOrder(seed uint64, draw func(*rand.Rand) (string, func(tree.Ask) err
 		return p, why, err
 	}
 	for began < operations || len(running)+len(late) > 0 {
+		if why := m.reapSome(rng); why != "" {
+			return why + "\n" + strings.Join(story, "\n")
+		}
 		switch i := rng.IntN(len(running) + len(late) + 1); {
 		case i == len(running)+len(late) || len(running) < 2 && began < operations:
 			if began++; began <= operations {
@@ -361,7 +397,7 @@ func playAnyOrder(seed uint64, draw func(*rand.Rand) (string, func(tree.Ask) err
 			return err.Error()
 		}
 	}
-	if why := m.broken() + m.leftover(); why != "" {
+	if why := m.reapAll() + m.broken() + m.leftover(); why != "" {
 		return why + "\n" + strings.Join(story, "\n")
 	}
 	return ""

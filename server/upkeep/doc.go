@@ -1,9 +1,10 @@
 // Package upkeep is the work that a server does by itself, whoever asks for what: it copies
 // partitions that it is to have (Mover), finds expired keys that nobody reads (Sweeper), reads
-// everything to find damage (Scrubber), and watches how full the disk is (Room). It tells the
-// lanes, whose cores decide what to do about it.
+// everything to find damage (Scrubber), removes the nodes of sessions that have ended (Reaper),
+// and watches how full the disk is (Room). It tells the lanes, whose cores decide what to do
+// about it.
 //
-// Each part has a goroutine, Run, and the mover another, RunFetches. Lanes call Fetch, Storing
+// Each part has a goroutine, Run; the mover has another, RunFetches, and so has the reaper, RunEnds. Lanes call Fetch, Storing
 // and Stored, which wait for nothing. What guards a field stands beside it.
 package upkeep
 
@@ -30,6 +31,7 @@ type Lanes interface {
 	Learn(p ring.PartitionID, source ring.ServerID)
 	Expired(p ring.PartitionID, keys []replica.Key)
 	Corrupt(p ring.PartitionID, keys ...replica.Key) // none: a range that can't be read
+	Propose(p ring.PartitionID, r *replica.Request, done func(replica.Answer))
 }
 
 // Base is what all parts are made with.

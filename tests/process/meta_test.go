@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"viewring/tests/harness"
@@ -80,4 +81,38 @@ func testMeta(t *testing.T, s *harness.Shell) {
 		t.Errorf("remove -r: %+v", o)
 	}
 	s.Fails(1, "no such node", "meta", "stat", "/m")
+}
+
+// testEphemeral: a node is there while a command runs, whose exit code is passed on; and when
+// the session is lost it goes, and the command is ended.
+func testEphemeral(t *testing.T, s *harness.Shell) {
+	r := s.Run("", "meta", "create", "--ephemeral", "--sequence", "-p", "/e/n-", "v", "--", "sh", "-c", `echo $VIEWRING_NODE; exit 7`)
+	if r.Code != 7 || r.Stdout != "/e/n-0000000000\n" {
+		t.Errorf("exit %d, %q, %s", r.Code, r.Stdout, r.Stderr)
+	}
+	gone := func(path string) {
+		t.Helper()
+		harness.Eventually(t, path+" is gone", func() bool { return s.Run("", "meta", "get", path).Code == 1 })
+	}
+	gone("/e/n-0000000000")
+	s.Fails(127, "not found", "meta", "create", "--ephemeral", "/e/x", "--", "no-such-command")
+	s.Fails(2, "wants -- and a command", "meta", "create", "--ephemeral", "/e/x")
+	s.Fails(2, "wants -- and a command", "meta", "create", "--ephemeral", "/e/x", "--")
+	s.Fails(2, "is for --ephemeral", "meta", "create", "--session-ttl", "2s", "/e/x")
+	s.Fails(2, "a second or more", "meta", "create", "--ephemeral", "--session-ttl", "1ms", "/e/x", "--", "true")
+	s.Fails(1, "parent", "meta", "create", "--ephemeral", "/e/no/child", "--", "true")
+	s.Fails(1, "no such node", "meta", "get", "/e/x")
+
+	held := s.Start("meta", "create", "--ephemeral", "--session-ttl", "1s", "/e/held", "--",
+		"sh", "-c", `trap "echo ended" TERM; echo began; sleep 1000 & wait; sleep 1000`)
+	held.Stdout.Wait(t, "began", held.Done)
+	s.Fails(4, "exists", "meta", "create", "--ephemeral", "-p", "/e/held", "--", "true")
+	s.Fails(4, "session", "meta", "create", "-p", "/e/held/child")
+	_ = held.Cmd.Process.Signal(syscall.SIGSTOP)
+	gone("/e/held")
+	_ = held.Cmd.Process.Signal(syscall.SIGCONT)
+	<-held.Done
+	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stdout.Text(), "ended") || !strings.Contains(held.Stderr.Text(), "is lost") {
+		t.Errorf("a command whose node was lost: exit %d, %s%s", code, held.Stdout.Text(), held.Stderr.Text())
+	}
 }

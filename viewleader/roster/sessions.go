@@ -38,6 +38,9 @@ func (s *State) Sessions() []SessionState {
 	return out
 }
 
+// SessionOpen reports whether a session is open. One that is not never is again.
+func (s *State) SessionOpen(id uint64) bool { return s.locks.sessions[id] != nil }
+
 func noSession(id uint64) Result {
 	return Result{Code: NoSession, Reason: fmt.Sprintf("session %d is not open", id)}
 }
