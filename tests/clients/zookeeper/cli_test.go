@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,25 +19,31 @@ type step struct {
 	say     []string
 	hear    []string // in this order
 	not     string   // what must not be said
+	other   string   // what is said where this is done otherwise than by ZooKeeper
 }
 
 // steps tries features by a program; hush says something that is answered by its last word.
-func steps(t *testing.T, name string, k *talk, hush func(n int) (say, hear string), all []step) (results []result) {
+func steps(t *testing.T, k *talk, hush func(n int) (say, hear string), all []step) (results []result) {
 	t.Helper()
 	for n, s := range all {
 		say, hear := hush(n)
 		k.say(s.say...)
-		heard, err := k.hears(s.hear...)
-		if err == nil && say != "" {
+		heard, err := k.hears(s.other, s.hear...)
+		if say != "" { // all that the step says is heard when this is
+			from := k.read
 			k.say(say)
-			var rest string
-			rest, err = k.hears(hear)
-			heard += rest
+			if unheard := k.await(hear, func(string) error { return nil }); err == nil {
+				err = unheard
+			}
+			heard += k.out.Text()[from:k.read]
+		}
+		if err == nil && slices.ContainsFunc(refusals, func(r string) bool { return strings.Contains(heard, r) }) {
+			err = fmt.Errorf("%w: %q", errRefused, heard)
 		}
 		if err == nil && s.not != "" && strings.Contains(heard, s.not) {
 			err = fmt.Errorf("%q was said: %q", s.not, heard)
 		}
-		r := result{client: name, feature: s.feature}
+		r := result{feature: s.feature}
 		r.outcome, r.why = outcomeOf(err)
 		results = append(results, r)
 		k.read = len(k.out.Text())
@@ -48,11 +55,11 @@ func runCLI(t *testing.T, addr string) (version string, results []result) {
 	t.Helper()
 	cmd := exec.Command("java", "-cp", zooKeeperJar, "org.apache.zookeeper.ZooKeeperMain", "-timeout", "4000", "-server", addr)
 	k := startTalk(t, cmd)
-	if _, err := k.hears("state:SyncConnected"); err != nil {
+	if _, err := k.hears("", "state:SyncConnected"); err != nil {
 		t.Fatalf("zkCli.sh: %v", err)
 	}
 	k.say("version")
-	heard, err := k.hears("ZooKeeper CLI version: ", "-")
+	heard, err := k.hears("", "ZooKeeper CLI version: ", "-")
 	if err != nil {
 		t.Fatalf("zkCli.sh: %v", err)
 	}
@@ -61,7 +68,7 @@ func runCLI(t *testing.T, addr string) (version string, results []result) {
 		mark := fmt.Sprint("mark-", n)
 		return mark, "Command not found " + mark
 	}
-	results = steps(t, "zkCli.sh", k, hush, []step{
+	results = steps(t, k, hush, []step{
 		{feature: "create", say: []string{"create /cli v", "create /cli w", "create /cli/x 1", "create /cli/y", "create /no/x"},
 			hear: []string{"Created /cli\n", "Node already exists: /cli", "Created /cli/x", "Created /cli/y", "Node does not exist: /no/x"}},
 		{feature: "create -s, -e", say: []string{"create -s /cli/s- 1", "create -e /cli/e 1", "create -e -s /cli/es- 1"},
@@ -79,13 +86,14 @@ func runCLI(t *testing.T, addr string) (version string, results []result) {
 			hear: []string{"type:NodeDataChanged path:/cli/x", "type:NodeCreated path:/cli/x/deep", "type:NodeDataChanged path:/cli/x"}},
 		{feature: "removewatches", say: []string{"removewatches /cli/x -a"}, not: "No watch"},
 		{feature: "getAcl", say: []string{"getAcl /cli"}, hear: []string{"'world,'anyone", ": cdrwa"}},
-		{feature: "setAcl", say: []string{"setAcl /cli/y world:anyone:cdrwa", "getAcl -s /cli/y"}, hear: []string{"aclVersion = 1"}},
+		{feature: "setAcl", say: []string{"setAcl /cli/y world:anyone:cdrwa", "getAcl -s /cli/y"}, hear: []string{"aclVersion = 1"}, other: "aclVersion = 0"},
 		{feature: "getEphemerals", say: []string{"getEphemerals /cli"}, hear: []string{"/cli/e"}},
 		{feature: "getAllChildrenNumber", say: []string{"getAllChildrenNumber /cli"}, hear: []string{"7\n"}},
-		{feature: "whoami", say: []string{"whoami"}, hear: []string{"ip: "}},
+		{feature: "whoami", say: []string{"whoami", "stat /cli/no"}, hear: []string{"ip: "}, other: "Node does not exist"},
 		{feature: "sync", say: []string{"sync /"}, hear: []string{"Sync is OK"}},
 		{feature: "delete", say: []string{"delete /cli", "delete /cli/y", "stat /cli/y"}, hear: []string{"Node not empty: /cli", "Node does not exist: /cli/y"}},
-		{feature: "deleteall", say: []string{"deleteall /cli", "stat /cli"}, hear: []string{"Node does not exist: /cli"}},
+		{feature: "deleteall", say: []string{"deleteall /cli/x", "deleteall /cli", "stat /cli"}, hear: []string{"Node does not exist: /cli\n"}},
+		{feature: "deleteall -b 1", say: []string{"create /cli v", "create /cli/x v", "create /cli/x/y v", "deleteall -b 1 /cli", "stat /cli"}, hear: []string{"Node does not exist: /cli\n"}},
 	})
 	k.say("quit")
 	<-k.ended
@@ -108,11 +116,11 @@ func runC(t *testing.T, addr string) (version string, results []result) {
 		t.Fatal(addr, err)
 	}
 	k := startTalk(t, exec.Command(cMulti, addr))
-	if _, err := k.hears("Got a new session id: 0x"); err != nil {
+	if _, err := k.hears("", "Got a new session id: 0x"); err != nil {
 		t.Fatalf("cli_mt: %v", err)
 	}
 	hush := func(int) (string, string) { return "", "" }
-	return "cli_mt", steps(t, "C client (cli_mt)", k, hush, []step{
+	return "cli_mt", steps(t, k, hush, []step{
 		{feature: "create", say: []string{"create /c"}, hear: []string{"[/c]: rc = 0", "name = /c"}},
 		{feature: "create2", say: []string{"create2 /c/x"}, hear: []string{"[/c/x]: rc = 0", "name = /c/x"}},
 		{feature: "create +s", say: []string{"create +s /c/s-"}, hear: []string{"rc = 0", "name = /c/s-00000000"}},
@@ -124,6 +132,7 @@ func runC(t *testing.T, addr string) (version string, results []result) {
 		{feature: "exists", say: []string{"exists /c/no"}, hear: []string{"Error -101 for /c/no"}},
 		{feature: "wexists", say: []string{"wexists /c/x", "set /c/x 1"}, hear: []string{"CHANGED_EVENT", "/c/x"}},
 		{feature: "sync", say: []string{"sync /c"}, hear: []string{"rc = 0"}},
-		{feature: "delete", say: []string{"delete /c", "delete /c/x", "exists /c/x"}, hear: []string{"/c: rc = -111", "/c/x: rc = 0", "-101"}},
+		{feature: "delete", say: []string{"delete /c", "delete /c/x"}, hear: []string{"/c: rc = -111", "/c/x: rc = 0"}},
+		{feature: "exists, of what is deleted", say: []string{"exists /c/x"}, hear: []string{"Error -101 for /c/x"}},
 	})
 }

@@ -6,13 +6,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // result is what came of one feature of a client.
 type result struct {
-	client  string // without its version
 	feature string
-	outcome string // ok, refused or FAILS
+	outcome string // ok, refused, differs or FAILS
 	why     string
 }
 
@@ -23,17 +23,37 @@ func outcomeOf(err error) (outcome, why string) {
 		return "ok", ""
 	case errors.Is(err, errRefused):
 		return "refused", err.Error()
+	case errors.Is(err, errDiffers):
+		return "differs", err.Error()
 	}
 	return "FAILS", err.Error()
 }
 
-// client is a client library, or a program.
+// zkClient is a client library, or a program.
 type zkClient struct {
 	name string
-	// run tries all features; missing says which program is not there.
+	// run tries all features.
 	run func(t *testing.T, addr string) (version string, results []result)
 	// missing says why it can't run here.
 	missing func() error
+}
+
+// run is what came of a client with a target.
+type run struct {
+	version string
+	results []result
+}
+
+func (c *zkClient) on(t *testing.T, to target) (r run) {
+	began := time.Now()
+	r.version, r.results = c.run(t, to.addr)
+	t.Logf("%d features in %v", len(r.results), time.Since(began).Round(100*time.Millisecond))
+	for _, f := range r.results {
+		if f.outcome != "ok" {
+			t.Logf("%s: %s: %s", f.feature, f.outcome, f.why)
+		}
+	}
+	return r
 }
 
 var zkClients = []zkClient{kazooClient, goClient, cliClient, cClient}
@@ -49,26 +69,29 @@ func TestFeatures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var head, table []string
 	complete := len(all) == 2
-	for _, c := range zkClients {
-		if err := c.missing(); err != nil {
-			t.Logf("%s is not tested: %v", c.name, err)
-			complete = false
-			continue
-		}
-		columns := make([][]result, len(all))
-		var version string
-		for i, target := range all {
-			version, columns[i] = c.run(t, target.addr)
-			for _, r := range columns[i] {
-				if r.outcome != "ok" {
-					t.Logf("%s, %s, %s: %s: %s", target.title, c.name, r.feature, r.outcome, r.why)
-				}
+	runs := make([][]run, len(zkClients))
+	t.Run("clients", func(t *testing.T) { // ends when all of them have
+		for i, c := range zkClients {
+			runs[i] = make([]run, len(all))
+			for j, target := range all {
+				t.Run(c.name+", "+target.title, func(t *testing.T) {
+					if err := c.missing(); err != nil {
+						complete = false
+						t.Skipf("not tested: %v", err)
+					}
+					t.Parallel()
+					runs[i][j] = c.on(t, target)
+				})
 			}
 		}
-		head = append(head, version)
-		table = append(table, compare(t, c.name, columns)...)
+	})
+	var head, table []string
+	for i, c := range zkClients {
+		if len(runs[i][0].results) > 0 {
+			head = append(head, runs[i][0].version)
+			table = append(table, compare(t, c.name, runs[i])...)
+		}
 	}
 	t.Logf("%s\n| client | feature | viewring | ZooKeeper |\n|---|---|---|---|\n%s", strings.Join(head, ", "), strings.Join(table, "\n"))
 	if os.Getenv("VIEWRING_UPDATE") != "" && complete && !t.Failed() {
@@ -88,17 +111,18 @@ func TestFeatures(t *testing.T) {
 }
 
 // compare makes a client's rows of what came of it with each target. What ZooKeeper does,
-// viewring does, or refuses by name.
-func compare(t *testing.T, name string, columns [][]result) (rows []string) {
+// viewring does, refuses by name, or does otherwise in a way that the page names.
+func compare(t *testing.T, name string, runs []run) (rows []string) {
 	t.Helper()
-	for i, ours := range columns[0] {
+	for i, ours := range runs[0].results {
 		theirs := "–"
-		if len(columns) > 1 {
-			if i >= len(columns[1]) || columns[1][i].feature != ours.feature {
+		if len(runs) > 1 {
+			itself := runs[1].results
+			if i >= len(itself) || itself[i].feature != ours.feature {
 				t.Fatalf("%s: ZooKeeper's results are of other features", name)
 			}
-			if theirs = columns[1][i].outcome; theirs != "ok" {
-				t.Errorf("%s: %s: the test is at fault, ZooKeeper itself: %s", name, ours.feature, columns[1][i].why)
+			if theirs = itself[i].outcome; theirs != "ok" {
+				t.Errorf("%s: %s: the test is at fault, ZooKeeper itself: %s", name, ours.feature, itself[i].why)
 			}
 		}
 		if ours.outcome == "FAILS" {

@@ -112,7 +112,7 @@ func runGo(t *testing.T, addr string) (version string, results []result) {
 	}
 	for i, f := range goFeatures {
 		p := &goPlace{addr: addr, root: fmt.Sprintf("/go-%d", i)}
-		r := result{client: "go-zookeeper", feature: f.name}
+		r := result{feature: f.name}
 		r.outcome, r.why = outcomeOf(p.try(f))
 		results = append(results, r)
 	}
@@ -143,7 +143,7 @@ func (p *goPlace) try(f goFeature) error {
 	case <-time.After(2 * patience):
 		err = errors.New("never ends")
 	}
-	if err != nil && strings.Contains(err.Error(), "unknown error: -6") { // it has no name for UNIMPLEMENTED
+	if err != nil && strings.Contains(err.Error(), "unknown error: -6") || errors.Is(err, zk.ErrInvalidACL) { // it has no name for UNIMPLEMENTED
 		return fmt.Errorf("%w: %w", errRefused, err)
 	}
 	return err

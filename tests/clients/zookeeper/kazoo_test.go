@@ -53,11 +53,13 @@ func runKazoo(t *testing.T, addr string) (version string, results []result) {
 			version = l.Client
 			continue
 		}
-		r := result{client: "kazoo", feature: strings.ReplaceAll(l.Feature, "_", " ")}
+		r := result{feature: strings.ReplaceAll(l.Feature, "_", " ")}
 		switch l.Result {
 		case "ok":
 		case "refused":
 			err = fmt.Errorf("%w: %s", errRefused, l.Why)
+		case "differs":
+			err = fmt.Errorf("%w: %s", errDiffers, l.Why)
 		default:
 			err = errors.New(l.Why)
 		}

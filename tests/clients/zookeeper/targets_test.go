@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,8 +31,7 @@ type target struct {
 func targets(t *testing.T) []target {
 	t.Helper()
 	cluster := harness.NewCluster(t, harness.Config{Servers: 3, Direct: true})
-	all := []target{{"viewring", startZooKeeper(t)}}
-	_ = cluster
+	all := []target{{"viewring", startFront(t, harness.NewShell(t, cluster.Leader.Addr)).addr}}
 	if addr := startZooKeeper(t); addr != "" {
 		all = append(all, target{"ZooKeeper", addr})
 	}
@@ -160,7 +160,7 @@ func startZooKeeper(t *testing.T) string {
 		return ""
 	}
 	addr := harness.FreeAddr(t)
-	z := newZooKeeper(t, addr, "", "")
+	z := newZooKeeper(t, addr, "", "1")
 	z.start()
 	z.waitFor(addr)
 	return addr
@@ -233,41 +233,59 @@ func (k *talk) say(lines ...string) {
 }
 
 // hears waits for texts in the output, in this order, and returns what came before the end
-// of the last.
-func (k *talk) hears(texts ...string) (string, error) {
+// of the last; other says that the answer is another one, as is known.
+func (k *talk) hears(other string, texts ...string) (string, error) {
 	from := k.read
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	over := time.After(patience)
+	known := func(said string) error {
+		if other != "" && strings.Contains(said, other) {
+			return errDiffers
+		}
+		if slices.ContainsFunc(refusals, func(r string) bool { return strings.Contains(said, r) }) {
+			return errRefused
+		}
+		return nil
+	}
 	for _, text := range texts {
-		for {
-			all := k.out.Text()
-			if i := strings.Index(all[k.read:], text); i >= 0 {
-				k.read += i + len(text)
-				break
-			}
-			for _, refusal := range refusals {
-				if strings.Contains(all[from:], refusal) {
-					return "", fmt.Errorf("%w: %q", errRefused, all[from:])
-				}
-			}
-			select {
-			case <-tick.C:
-				continue
-			case <-k.ended:
-				if strings.Contains(k.out.Text()[k.read:], text) {
-					continue
-				}
-			case <-over:
-			}
-			return "", fmt.Errorf("never said %q: %.600q", text, k.out.Text()[from:])
+		if err := k.await(text, func(all string) error { return known(all[from:]) }); err != nil {
+			return "", fmt.Errorf("%w: %.600q", err, k.out.Text()[from:])
 		}
 	}
 	return k.out.Text()[from:k.read], nil
 }
 
-// errRefused is of what a server does not know, and says so: UNIMPLEMENTED, -6.
-var errRefused = errors.New("refused")
+// await waits for a text; ends says by the whole output that it won't come.
+func (k *talk) await(text string, ends func(all string) error) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	over := time.After(patience)
+	for gone := false; ; {
+		all := k.out.Text()
+		if i := strings.Index(all[k.read:], text); i >= 0 {
+			k.read += i + len(text)
+			return nil
+		}
+		if err := ends(all); err != nil {
+			return err
+		}
+		if gone {
+			return fmt.Errorf("ended without %q", text)
+		}
+		select {
+		case <-tick.C:
+		case <-k.ended:
+			gone = true
+		case <-over:
+			return fmt.Errorf("never said %q", text)
+		}
+	}
+}
 
-// refusals are how programs say that.
-var refusals = []string{"Unimplemented", "rc = -6\n", "Error -6 "}
+var (
+	// errRefused is of what a server does not serve, and says so: UNIMPLEMENTED, -6.
+	errRefused = errors.New("refused")
+	// errDiffers is of what it does otherwise than ZooKeeper, as is known.
+	errDiffers = errors.New("differs")
+)
+
+// refusals are how programs say that they were refused.
+var refusals = []string{"Unimplemented", "rc = -6\n", "Error -6 ", "Failed to delete some node(s) in the subtree"}
