@@ -332,7 +332,15 @@ func goWatchesThroughCut(p *goPlace, a, b *goConn) error {
 	if err != nil {
 		return err
 	}
-	_, err = b.Set(p.root, []byte("1"), -1) // the value of which nothing was told yet
+	if _, _, err = a.Exists(p.root); err != nil { // what was told before is here after this
+		return err
+	}
+	select {
+	case e := <-quiet:
+		return fmt.Errorf("%w: told of %v %s, which was not changed", errDiffers, e.Type, e.Path)
+	default:
+	}
+	_, err = b.Set(p.root, []byte("1"), -1)
 	return errors.Join(err, told(quiet, zk.EventNodeDataChanged, p.root))
 }
 

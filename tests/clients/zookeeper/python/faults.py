@@ -19,7 +19,7 @@ import time
 from kazoo import exceptions
 from kazoo.client import KazooState
 from kazoo.handlers.threading import KazooTimeoutError
-from kazoo.retry import RetryFailedError
+from kazoo.retry import ForceRetryError, KazooRetry, RetryFailedError
 
 from common import connect, tell
 
@@ -32,8 +32,10 @@ class Member:
 
     def __init__(self, run, name):
         self.run, self.name, self.lost = run, name, 0
-        self.client = connect(run.hosts, timeout=run.session, connection_retry={"max_tries": -1, "max_delay": 0.2})
-        self.client.retry.retry_exceptions = ()  # what became of it is then unknown
+        again = KazooRetry(max_tries=-1, delay=0.01, max_delay=0.2)
+        again.retry_exceptions = (ForceRetryError,)  # not where an answer was lost
+        self.client = connect(run.hosts, timeout=run.session, command_retry=again,
+                              connection_retry={"max_tries": -1, "max_delay": 0.2})
         self.client.add_listener(self.listen)
         self.id = self.client.client_id
         self.node = ROOT + "/members/" + name
