@@ -66,6 +66,7 @@ func main() {
 	flag.IntVar(&o.many, "many", 1_000_000, "with -goals, `number` of keys of the large case; 0: leave it out")
 	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
 	zooKeeper := flag.Bool("zookeeper", false, "measure ZooKeeper's clients, beside ZooKeeper alone, and write zookeeper.md")
+	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -82,6 +83,9 @@ func main() {
 	}
 	if *zooKeeper {
 		measure = func() error { return runZooKeeper(ctx, &o, *only) }
+	}
+	if *large {
+		measure = func() error { return runTree(ctx, &o, *only) }
 	}
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)

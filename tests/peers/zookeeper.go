@@ -46,6 +46,7 @@ type victim struct {
 type zkService struct {
 	name, title string
 	addrs       []string // for clients
+	leaders     string   // viewring's
 	members     []*member
 	victims     []victim
 	whole       func(ctx context.Context) bool // all are up, and have all that they should
@@ -97,7 +98,7 @@ func viewringZK(o *options, dir string) (*zkService, error) {
 	}
 	leaders, servers, fronts := addrs[:3], addrs[3:6], addrs[6:]
 	all := strings.Join(leaders, ",")
-	s := &zkService{name: "viewring", title: "viewring, two fronts", addrs: fronts}
+	s := &zkService{name: "viewring", title: "viewring, two fronts", addrs: fronts, leaders: all}
 	add := func(name string, args ...string) {
 		s.members = append(s.members, &member{name: name, log: filepath.Join(dir, name+".log"), args: append([]string{o.viewring}, args...)})
 	}
