@@ -75,12 +75,9 @@ its process group: SIGTERM, and SIGKILL half a second later; that is exit code 4
 			if f.ephemeral {
 				words, command = cutCommand(args)
 			}
-			var value []byte
-			var err error
-			if len(words) > 1 {
-				if value, err = a.readValue(words[1]); err != nil {
-					return err
-				}
+			value, err := a.optionalValue(words)
+			if err != nil {
+				return err
 			}
 			if f.ephemeral {
 				return a.metaCreateEphemeral(cmd.Context(), words[0], value, command, &f)
@@ -105,6 +102,14 @@ its process group: SIGTERM, and SIGKILL half a second later; that is exit code 4
 	flags.BoolVar(&f.ephemeral, "ephemeral", false, "remove the node when COMMAND has ended")
 	flags.DurationVar(&f.sessionTTL, "session-ttl", 10*time.Second, "with --ephemeral: the node is lost after this long without news of this process")
 	return cmd
+}
+
+// optionalValue is the VALUE of PATH [VALUE].
+func (a *app) optionalValue(words []string) ([]byte, error) {
+	if len(words) < 2 {
+		return nil, nil
+	}
+	return a.readValue(words[1])
 }
 
 // metaCreateEphemeral creates a node that is there while a command runs.

@@ -517,6 +517,34 @@ func TestScanFrom(t *testing.T) {
 	}
 }
 
+// TestKeysOf: the keys of one space are found among others, in every slot, and those alone.
+func TestKeysOf(t *testing.T) {
+	s := mustOpen(t, crashdisk.Mem())
+	defer mustClose(t, s)
+	var want []replica.Key
+	for i := range 60 {
+		slot := uint16(i % 7 * (ring.Slots - 1) / 6)
+		for _, space := range []replica.Space{replica.SpaceUser, replica.SpaceMeta, replica.SpaceSystem} {
+			mustApply(t, s, put(1, replica.MakeKey(slot, space, fmt.Sprint(i)), "v"))
+		}
+		if i%7 != 3 {
+			want = append(want, replica.MakeKey(slot, replica.SpaceOwned, fmt.Sprint(i)))
+			mustApply(t, s, put(1, want[len(want)-1], "v"), put(2, want[len(want)-1]+"2", "v"))
+		}
+	}
+	var got []replica.Key
+	if err := s.KeysOf(1, replica.SpaceOwned, func(k replica.Key) { got = append(got, k) }); err != nil {
+		t.Fatal(err)
+	}
+	slices.SortFunc(want, replica.ComparePlaces)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d keys are found, want %d", len(got), len(want))
+	}
+	if err := s.KeysOf(3, replica.SpaceOwned, func(k replica.Key) { t.Errorf("%q in an empty partition", k) }); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestItemIsTheCallers: what was read is the reader's own: changing it changes nothing in
 // the store, be it in memory or on the disk.
 func TestItemIsTheCallers(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 )
 
 // conn is a client's connection, and what its session is at this front. One goroutine reads, one
-// carries requests out, each after the other, and one writes.
+// carries requests out, each after the other, and one writes; those two are there while there is
+// something to do.
 type conn struct {
 	f      *Front
 	nc     net.Conn
@@ -32,11 +33,10 @@ type conn struct {
 	beat    beat
 	trusted atomic.Bool // it has said the password, or none is wanted
 
-	requests chan *request
-	working  sync.WaitGroup
+	line    line
+	working sync.WaitGroup // those that carry requests out, and tell the view leader
 
 	received, sent atomic.Int64
-	queued         atomic.Int64
 
 	// Of the goroutine that carries requests out.
 	watches watches
@@ -51,8 +51,11 @@ type request struct {
 	came  time.Time
 }
 
+// readBuffer is for what most requests are: larger ones are read past it.
+const readBuffer = 1 << 10
+
 func newConn(f *Front, nc net.Conn) *conn {
-	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, 4<<10), requests: make(chan *request, f.opts.Bounds.Pipeline), owned: make(map[string]struct{})}
+	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), owned: make(map[string]struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(f.ctx)
 	c.out.init(c)
 	c.watches.init(c)
@@ -84,11 +87,7 @@ func (c *conn) run() {
 	}
 	c.f.take(c)
 	defer c.f.leave(c)
-	c.working.Go(c.work)
-	c.working.Go(c.out.run)
-	err := c.read()
-	close(c.requests)
-	c.cancel(err) // what is under way is carried out all the same, and its answer goes nowhere
+	c.cancel(c.read()) // what is under way is carried out all the same, and its answer goes nowhere
 	c.beat.stop()
 	c.working.Wait()
 	c.watches.leave()
@@ -267,32 +266,6 @@ func (c *conn) auth(q *request) bool {
 	return true
 }
 
-// enqueue puts a request in line. While there is no room the client counts as heard: it may have
-// said more, which nobody reads.
-func (c *conn) enqueue(q *request) bool {
-	c.f.stats.outstanding.Add(1)
-	c.queued.Add(1)
-	still := time.NewTicker(c.ttl / 4)
-	defer still.Stop()
-	for {
-		select {
-		case c.requests <- q:
-			return true
-		case <-still.C:
-			c.beat.heard()
-		case <-c.ctx.Done():
-			c.done(q)
-			return false
-		}
-	}
-}
-
-func (c *conn) done(q *request) {
-	c.release(q)
-	c.f.stats.outstanding.Add(-1)
-	c.queued.Add(-1)
-}
-
 // release gives back what frame has counted.
 func (c *conn) release(q *request) {
 	if q.bytes > growth {
@@ -305,15 +278,4 @@ func (c *conn) farewell() error {
 	_ = c.nc.SetReadDeadline(time.Now().Add(greetingMax))
 	_, _ = io.Copy(io.Discard, io.LimitReader(c.r, connectMax)) // nothing that it says counts
 	return errClosed
-}
-
-// work carries out what the client asks for. Of what waits when the client is gone only the end of
-// its session is: clients need not wait for that.
-func (c *conn) work() {
-	for q := range c.requests {
-		if c.ctx.Err() == nil || q.Op == jute.OpClose {
-			c.serve(q)
-		}
-		c.done(q)
-	}
 }

@@ -208,6 +208,41 @@ func TestStats(t *testing.T) {
 	}
 }
 
+// TestPages: a directory of several pages is listed whole, and a front with many watchers of one
+// directory has one stream of it.
+func TestPages(t *testing.T) {
+	f := startFront(t, nil)
+	c := dial(t, f, nil)
+	c.create("/pages", 0)
+	const pages, each = 23, 100
+	for p := range pages {
+		var ops []jute.Request
+		for i := range each {
+			ops = append(ops, jute.Request{Op: jute.OpCreate, Path: fmt.Sprintf("/pages/%d-%d", p, i), ACL: jute.Open})
+		}
+		c.ok(jute.Request{Op: jute.OpMulti, Ops: ops})
+	}
+	reply := c.ok(jute.Request{Op: jute.OpGetChildren2, Path: "/pages"})
+	names, s := reply.body.Strings(), reply.body.Stat()
+	slices.Sort(names)
+	if len(slices.Compact(names)) != pages*each || s.ChildrenCount != pages*each {
+		t.Errorf("%d names, %+v", len(names), s)
+	}
+	for i, name := range names[:200] {
+		watcher := c
+		if i%20 == 0 {
+			watcher = dial(t, f, nil)
+		}
+		watcher.get("/pages/"+name, true)
+	}
+	if n := f.hub.count(); n != 1 {
+		t.Errorf("%d streams", n)
+	}
+	if n := f.stats.watches.Load(); n != 200 {
+		t.Errorf("%d watches", n)
+	}
+}
+
 // TestInOrder: what is asked without waiting is answered in its order, and pings at any time.
 func TestInOrder(t *testing.T) {
 	c := dial(t, startFront(t, nil), nil)

@@ -143,17 +143,21 @@ func (h *hub) run(s *stream) {
 // tidy ends the streams that nobody needs.
 func (h *hub) tidy() {
 	for wait.For(h.f.ctx, tidyEvery) {
-		h.mu.Lock()
-		for key, s := range h.mu.streams {
-			s.mu.Lock()
-			if s.mu.listen == 0 && s.mu.users == 0 && time.Since(s.mu.idle) > streamIdle {
-				delete(h.mu.streams, key)
-				s.mu.dead = true
-				s.end()
-			}
-			s.mu.Unlock()
+		h.endIdle(time.Now())
+	}
+}
+
+func (h *hub) endIdle(now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, s := range h.mu.streams {
+		s.mu.Lock()
+		if s.mu.listen == 0 && s.mu.users == 0 && now.Sub(s.mu.idle) > streamIdle {
+			delete(h.mu.streams, key)
+			s.mu.dead = true
+			s.end()
 		}
-		h.mu.Unlock()
+		s.mu.Unlock()
 	}
 }
 

@@ -13,22 +13,19 @@ const outputRoom = 1 << 20
 
 // output is what a client is told, in the order in which it was put there.
 type output struct {
-	c    *conn
-	some chan struct{} // capacity 1: there is something, or nothing more comes
+	c *conn
 
 	mu struct {
 		sync.Mutex
 		waiting []byte
 		zxid    int64         // the highest that the client was told
 		room    chan struct{} // closed when all was taken; nil: nobody waits for that
-		idle    bool          // all that was put there is written
+		writing bool          // somebody writes; else all is written
 	}
 }
 
 func (o *output) init(c *conn) {
 	o.c = c
-	o.some = make(chan struct{}, 1)
-	o.mu.idle = true
 }
 
 // reply puts an answer in line. zxid is that of what it shows, 0 for none.
@@ -81,7 +78,6 @@ func (o *output) open() (at int) {
 // shut ends the message that began at at. Who does not read is cut off. The caller holds mu.
 func (o *output) shut(at int) {
 	binary.BigEndian.PutUint32(o.mu.waiting[at:], uint32(len(o.mu.waiting)-at-wordBytes))
-	o.mu.idle = false
 	o.c.sent.Add(1)
 	o.c.f.stats.sent.Add(1)
 	if int64(at) > o.c.f.opts.Bounds.Buffered {
@@ -89,9 +85,9 @@ func (o *output) shut(at int) {
 		o.c.drop("the client does not read what it is told")
 		o.mu.waiting = nil
 	}
-	select {
-	case o.some <- struct{}{}:
-	default: // told already
+	if !o.mu.writing {
+		o.mu.writing = true
+		o.c.f.running.Go(o.run)
 	}
 }
 
@@ -99,7 +95,7 @@ func (o *output) shut(at int) {
 func (o *output) await(most int, written bool) {
 	for {
 		o.mu.Lock()
-		if len(o.mu.waiting) <= most && (!written || o.mu.idle) {
+		if len(o.mu.waiting) <= most && !(written && o.mu.writing) {
 			o.mu.Unlock()
 			return
 		}
@@ -119,31 +115,30 @@ func (o *output) await(most int, written bool) {
 // flush waits until the client was told all, or is gone.
 func (o *output) flush() { o.await(0, true) }
 
-// run writes, until the connection ends.
+// run writes until all is written, or the connection has ended: then nobody writes any more.
 func (o *output) run() {
 	for {
-		select {
-		case <-o.some:
-		case <-o.c.ctx.Done():
+		b := o.take()
+		if b == nil {
 			return
 		}
-		o.mu.Lock()
-		b := o.mu.waiting
-		o.mu.waiting = nil
-		o.mu.Unlock()
-		if len(b) > 0 {
-			_ = o.c.nc.SetWriteDeadline(time.Now().Add(o.c.f.opts.Bounds.WriteTimeout)) // a broken connection says so when it is written
-			if _, err := o.c.nc.Write(b); err != nil {
-				o.c.drop("the client can't be told: " + err.Error())
-				return
-			}
+		_ = o.c.nc.SetWriteDeadline(time.Now().Add(o.c.f.opts.Bounds.WriteTimeout)) // a broken connection says so when it is written
+		if _, err := o.c.nc.Write(b); err != nil {
+			o.c.drop("the client can't be told: " + err.Error())
+			return
 		}
-		o.mu.Lock()
-		o.mu.idle = len(o.mu.waiting) == 0
-		if o.mu.room != nil {
-			close(o.mu.room)
-			o.mu.room = nil
-		}
-		o.mu.Unlock()
 	}
+}
+
+// take takes what is to be written; nil when all is.
+func (o *output) take() []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.mu.waiting
+	o.mu.waiting, o.mu.writing = nil, len(b) > 0
+	if o.mu.room != nil {
+		close(o.mu.room)
+		o.mu.room = nil
+	}
+	return b
 }

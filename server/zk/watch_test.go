@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"viewring/internal/route"
 	"viewring/internal/wire"
@@ -136,6 +137,92 @@ func TestWatchesSetAgain(t *testing.T) {
 	if got := slices.Sorted(slices.Values(back.await(3))); fmt.Sprint(got) != "[1 /again/not 1 /again/same/below 4 /again/parent]" {
 		t.Errorf("%q", got)
 	}
+}
+
+// TestNothingLeft: watches that have fired, and clients that have left, leave no listening behind, and
+// then no stream.
+func TestNothingLeft(t *testing.T) {
+	f := startFront(t, nil)
+	c, leaver := dial(t, f, nil), dial(t, f, nil)
+	c.create("/left", 0)
+	c.create("/left/n", 0)
+	for _, w := range []*client{c, leaver} {
+		w.get("/left/n", true)
+		w.children("/left/n", true)
+		w.exists("/left/none", true)
+		w.do(jute.Request{Op: jute.OpGetData, Path: "/left/none", Watch: true})
+	}
+	leaver.ok(jute.Request{Op: jute.OpAddWatch, Path: "/left", Mode: jute.WatchPersistentRecursive})
+	later := time.Now().Add(time.Hour)
+	f.hub.endIdle(later)
+	if n := f.hub.count(); n != 4 { // the children of /, /left and /left/n, and all below /left
+		t.Errorf("%d streams are there", n)
+	}
+	leaver.ok(jute.Request{Op: jute.OpClose})
+	c.create("/left/n/child", 0) // fires the watch of the children
+	c.remove("/left/n/child")
+	c.set("/left/n", "v")
+	c.create("/left/none", 0)
+	c.exists("/", false) // tidies
+	for f.hub.count() > 0 {
+		f.hub.endIdle(later)
+		if c.exists("/", false); t.Context().Err() != nil {
+			return
+		}
+	}
+	if n := f.stats.watches.Load(); n != 0 || len(c.events) != 3 {
+		t.Errorf("%d watches are left; events: %q", n, c.events)
+	}
+	c.get("/left/n", true)
+	c.set("/left/n", "w")
+	if len(c.events) != 4 {
+		t.Errorf("events: %q", c.events)
+	}
+}
+
+// TestAnew: when servers do not know any more what was changed, who watches is told of what is not as
+// it was, and of nothing else; whom reading does not help has to connect anew.
+func TestAnew(t *testing.T) {
+	f := startFront(t, nil)
+	c, stays, below := dial(t, f, nil), dial(t, f, nil), dial(t, f, nil)
+	c.create("/anew", 0)
+	for _, path := range []string{"/anew/set", "/anew/gone", "/anew/same"} {
+		c.create(path, 0)
+		c.get(path, true)
+	}
+	c.children("/anew", true)
+	stays.ok(jute.Request{Op: jute.OpAddWatch, Path: "/anew/set", Mode: jute.WatchPersistent})
+	below.ok(jute.Request{Op: jute.OpAddWatch, Path: "/anew", Mode: jute.WatchPersistentRecursive})
+	f.mu.Lock()
+	here := f.mu.sessions[uint64(c.hello.Session)]
+	f.mu.Unlock()
+	ws := &here.watches
+	ws.mu.Lock() // as if it had been told less than was done
+	ws.mu.paths["/anew/set"].node.Seq--
+	ws.mu.paths["/anew"].children.Seq--
+	ws.mu.paths["/anew/none"] = &watched{armed: ofData, exists: true, node: ws.mu.paths["/anew/gone"].node}
+	ws.mu.Unlock()
+	s, err := f.hub.get(t.Context(), streamKey{path: "/anew"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.release()
+	s.add(here, "none")
+	if !s.anew() {
+		t.Fatal("the stream is over")
+	}
+	c.exists("/anew", false)
+	if slices.Sort(c.events); fmt.Sprint(c.events) != "[2 /anew/none 3 /anew/set 4 /anew]" {
+		t.Errorf("events: %q", c.events)
+	}
+	stays.isClosed()
+	all, err := f.hub.get(t.Context(), streamKey{path: "/anew", below: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.release()
+	all.anew()
+	below.isClosed()
 }
 
 // hammer changes nodes of a directory until the test has seen enough.
@@ -287,7 +374,9 @@ func table(t *testing.T) *conn {
 	f.opts.fill()
 	here, there := net.Pipe()
 	t.Cleanup(func() { here.Close(); there.Close() })
-	return newConn(f, here)
+	c := newConn(f, here)
+	c.out.mu.writing = true // nobody takes what is in line
+	return c
 }
 
 // said takes the events in line, and nothing else.

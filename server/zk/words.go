@@ -16,6 +16,7 @@ func init() {
 	words = map[string]func(f *Front) string{
 		"ruok": func(*Front) string { return "imok" },
 		"isro": func(*Front) string { return "rw" },
+		"envi": func(*Front) string { return "Environment:\nzookeeper.version=" + versionText + "\n" },
 		"srvr": (*Front).sayServer,
 		"stat": (*Front).sayStat,
 		"mntr": (*Front).sayMonitor,
@@ -47,7 +48,7 @@ func (f *Front) sayStat() string {
 	b.WriteString("Zookeeper version: " + versionText + "\nClients:\n")
 	f.mu.Lock()
 	for c := range f.mu.conns {
-		fmt.Fprintf(&b, " /%s[1](queued=%d,recved=%d,sent=%d)\n", c.nc.RemoteAddr(), c.queued.Load(), c.received.Load(), c.sent.Load())
+		fmt.Fprintf(&b, " /%s[1](queued=%d,recved=%d,sent=%d)\n", c.nc.RemoteAddr(), c.line.length(), c.received.Load(), c.sent.Load())
 	}
 	f.mu.Unlock()
 	b.WriteString("\n" + f.figures())

@@ -2,6 +2,9 @@ package sim
 
 import "time"
 
+// clockAheadMax is how far ahead a client's clock may be.
+const clockAheadMax = 5 * time.Second
+
 // jumpClient sets a client's clock ahead, and a while later back: then it does little,
 // and its requests of before come again.
 func (w *world) jumpClient() bool {
@@ -10,7 +13,7 @@ func (w *world) jumpClient() bool {
 		return false
 	}
 	c.ahead = true
-	c.clock = 2*time.Second + time.Duration(w.rng.Int64N(int64(3*time.Second)))
+	c.clock = 2*time.Second + time.Duration(w.rng.Int64N(int64(clockAheadMax-2*time.Second)))
 	w.after(w.between(200*time.Millisecond, 2*time.Second), func() {
 		c.ahead = false
 		c.clock = -time.Duration(w.rng.Int64N(int64(2 * time.Second)))

@@ -338,6 +338,9 @@ func (w *world) walkedThrough() bool {
 	if w.tree.final == nil {
 		w.tree.final = w.newWalker(finalWalkerID)
 		w.tree.final.final, w.tree.final.walker.passing = true, true
+		// A clock behind the others' would have it refused: partitions take no request that was born
+		// before one whose record they have collected.
+		w.tree.final.clock = clockAheadMax
 		w.tree.final.next()
 	}
 	return w.tree.final.walker.over
