@@ -42,8 +42,15 @@ func growTree(s *zkService) (int, error) {
 		for i := range ops {
 			ops[i] = &zk.CreateRequest{Path: fmt.Sprintf("%s/node-%06d", dir, from+i), Data: value, Acl: everyone}
 		}
-		_, err := c.Multi(ops...)
-		return err
+		again := false
+		return persistently(func() error {
+			_, err := c.Multi(ops...)
+			if again && errors.Is(err, zk.ErrNodeExists) { // the answer to the one before was lost
+				return nil
+			}
+			again = true
+			return err
+		})
 	}
 	const pieces = treeBig/treeFew + treeDirs
 	var next atomic.Int64
@@ -60,7 +67,14 @@ func growTree(s *zkService) (int, error) {
 				case i >= treeDirs:
 					failed[n] = few(c, "/tree/big", (i-treeDirs)*treeFew)
 				default:
-					if _, failed[n] = c.Create(dir, nil, 0, everyone); failed[n] == nil {
+					failed[n] = persistently(func() error {
+						_, err := c.Create(dir, nil, 0, everyone)
+						if errors.Is(err, zk.ErrNodeExists) {
+							return nil
+						}
+						return err
+					})
+					if failed[n] == nil {
 						failed[n] = few(c, dir, 0)
 					}
 				}
@@ -69,6 +83,16 @@ func growTree(s *zkService) (int, error) {
 	}
 	running.Wait()
 	return 3 + treeDirs + pieces*treeFew, errors.Join(failed...)
+}
+
+// persistently asks again while connections break; the client makes new ones.
+func persistently(do func() error) (err error) {
+	for range 100 {
+		if err = do(); !errors.Is(err, zk.ErrConnectionClosed) {
+			return err
+		}
+	}
+	return err
 }
 
 // listed runs viewring meta list, and tells how long it took and its memory at most, MiB.
