@@ -87,10 +87,13 @@ func (r *recipes) goOn(after string) {
 	began := time.Now()
 	defer func() {
 		if r.t.Failed() {
-			r.t.Logf("%s: %v, before that %v", after, r.line().Counts, before)
+			r.t.Logf("%s: %v, before that %v; found so far: %v", after, r.line().Counts, before, r.line().Found)
 		}
 	}()
 	harness.Eventually(r.t, "every recipe goes on after: "+after, func() bool {
+		if found := r.line().Found; len(found) > 0 {
+			r.t.Fatalf("%s: %.2000s", after, strings.Join(found, "\n"))
+		}
 		now := r.line().Counts
 		for name, n := range now {
 			if n < before[name]+3 {

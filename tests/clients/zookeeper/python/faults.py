@@ -429,6 +429,9 @@ class Run:
     def counts(self):
         return {w.name: w.done for w in self.works}
 
+    def found(self):
+        return [w.name + ": " + f for w in self.works for f in w.found]
+
     def play(self):
         first = connect(self.hosts)
         first.delete(ROOT, recursive=True)
@@ -449,13 +452,13 @@ class Run:
         stop = threading.Event()
         threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
         while not stop.wait(0.2):
-            tell(counts=self.counts())
+            tell(counts=self.counts(), found=self.found())
         held = persist(lambda: first.exists(ROOT + "/members/victim")) is not None
         victim.kill()
         self.stopping.set()
         for w in self.works:
             w.finish()
-        found = [w.name + ": " + f for w in self.works for f in w.found]
+        found = self.found()
         if not held:
             found.append("a living process's ephemeral node is gone")
         end, pause = time.monotonic() + 30, threading.Event()
