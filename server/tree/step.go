@@ -170,7 +170,8 @@ func ReadReply(q *wire.TreeRequest, found bool, value []byte) (p wire.TreeReply,
 }
 
 // Fill makes r the request to the core that carries out a step that mutates.
-func Fill(q *wire.TreeRequest, r *replica.Request) {
+func Fill(q *wire.TreeRequest, r *replica.Request) *Made {
+	made := &Made{}
 	r.Op = replica.OpEvaluate
 	r.ID = replica.RequestID{Client: q.Client, Number: q.Number, Born: q.Born}
 	r.Mark = q.Mark
@@ -179,10 +180,11 @@ func Fill(q *wire.TreeRequest, r *replica.Request) {
 		s := contentStep{q: q}
 		r.Keys, r.Evaluate = s.keys(), s.evaluate
 	} else {
-		s := step{q: q}
+		s := step{q: q, made: made}
 		r.Keys, r.Evaluate = s.keys(), s.evaluate
 	}
 	r.Key = r.Keys[0]
+	return made
 }
 
 // frees reports whether a change only removes.

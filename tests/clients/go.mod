@@ -5,6 +5,7 @@ go 1.26.0
 replace viewring => ../..
 
 require (
+	github.com/go-zookeeper/zk v1.0.4
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/redis/rueidis v1.0.79
 	viewring v0.0.0-00010101000000-000000000000

@@ -65,6 +65,8 @@ func main() {
 	flag.DurationVar(&o.idle, "idle", 10*time.Second, "with -goals, watch idle servers for so long")
 	flag.IntVar(&o.many, "many", 1_000_000, "with -goals, `number` of keys of the large case; 0: leave it out")
 	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
+	zooKeeper := flag.Bool("zookeeper", false, "measure ZooKeeper's clients, beside ZooKeeper alone, and write zookeeper.md")
+	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -78,6 +80,12 @@ func main() {
 	}
 	if *locks {
 		measure = func() error { return runLocks(ctx, &o, *only) }
+	}
+	if *zooKeeper {
+		measure = func() error { return runZooKeeper(ctx, &o, *only) }
+	}
+	if *large {
+		measure = func() error { return runTree(ctx, &o, *only) }
 	}
 	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "peers:", err)

@@ -1,0 +1,74 @@
+package zookeeper
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kazooClient is kazoo, Python's client: python/features.py runs it.
+var kazooClient = zkClient{name: "kazoo", run: runKazoo, missing: func() error { _, err := python(); return err }}
+
+// python finds an interpreter that has kazoo.
+func python() (string, error) {
+	for _, name := range []string{"python3", "/usr/bin/python3"} {
+		if exec.Command(name, "-c", "import kazoo.client").Run() == nil {
+			return name, nil
+		}
+	}
+	return "", errors.New("no python3 has kazoo (Debian's package python3-kazoo)")
+}
+
+// kazooLine is a line that a program below python/ prints.
+type kazooLine struct {
+	Client, Feature, Result, Why string
+}
+
+func runKazoo(t *testing.T, addr string) (version string, results []result) {
+	t.Helper()
+	python, err := python()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, python, "python/features.py", addr)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	lines := bufio.NewScanner(bytes.NewReader(out))
+	for lines.Scan() {
+		var l kazooLine
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			t.Fatalf("features.py said %q: %v", lines.Text(), err)
+		}
+		if l.Client != "" {
+			version = l.Client
+			continue
+		}
+		r := result{feature: strings.ReplaceAll(l.Feature, "_", " ")}
+		switch l.Result {
+		case "ok":
+		case "refused":
+			err = fmt.Errorf("%w: %s", errRefused, l.Why)
+		case "differs":
+			err = fmt.Errorf("%w: %s", errDiffers, l.Why)
+		default:
+			err = errors.New(l.Why)
+		}
+		r.outcome, r.why = outcomeOf(err)
+		err = nil
+		results = append(results, r)
+	}
+	if err := lines.Err(); err != nil || len(results) == 0 {
+		t.Fatalf("features.py: %v: %s", err, out)
+	}
+	return version, results
+}
