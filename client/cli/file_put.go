@@ -185,5 +185,9 @@ func (a *app) source(ctx context.Context, name string) (r io.Reader, closing fun
 	if err != nil {
 		return nil, nil, codeError{exitNotFound, err}
 	}
-	return opened, func() { _ = opened.Close() }, nil // it was only read
+	closing = func() { _ = opened.Close() } // it was only read
+	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+		return &interruptible{ctx: ctx, r: opened}, closing, nil // a pipe, as it may be
+	}
+	return opened, closing, nil
 }
