@@ -87,7 +87,7 @@ func testFiles(t *testing.T, s *harness.Shell) {
 	if got, want := s.OK("file", "ls", "/copy"), "bound\nchunks\nempty\nnothing/\nsmall\nsub/\n"; got != want {
 		t.Errorf("ls: %q, want %q", got, want)
 	}
-	if got := s.OK("file", "ls", "-l", "-r", "/copy/sub"); !strings.Contains(got, "4.9 KiB") || !strings.Contains(got, "/copy/sub/deep/x y\n") {
+	if got := s.OK("file", "ls", "-l", "-r", "/copy/sub/"); !strings.Contains(got, "4.9 KiB") || !strings.Contains(got, "/copy/sub/deep/x y\n") {
 		t.Errorf("ls -l -r: %s", got)
 	}
 	if got := s.OK("file", "stat", "/copy/chunks"); !strings.Contains(got, "4 of 1.0 MiB") || !strings.Contains(got, "s1 ") {
@@ -156,7 +156,7 @@ func testFileChanges(t *testing.T, s *harness.Shell) {
 	s.Fails(4, "is a directory", "file", "mv", "/c/d", "/c/x")
 	s.Fails(4, "is a directory", "file", "cp", "/c/d", "/c/x")
 	s.Fails(4, "is in it", "file", "cp", "-r", "/c", "/c/d/x")
-	s.Fails(4, "not a directory", "file", "ls", "/c/g/x/")
+	s.Fails(1, "does not exist", "file", "ls", "/c/g/x/")
 	s.Fails(4, "slash", "file", "cat", "c")
 	s.Fails(4, "stands for another", "file", "rm", "/c/..")
 	s.Fails(4, "root", "file", "rm", "-r", "/")
