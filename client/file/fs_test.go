@@ -559,3 +559,49 @@ func TestMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// TestPlainNodes: what package tree made is a directory, or a file of the node's value, and is changed as such.
+func TestPlainNodes(t *testing.T) {
+	m := newMemory()
+	f := small(m)
+	value := pattern(1, 50) // longer than what a file keeps in its entry
+	v := wire.TreeVersion{Term: 1}
+	m.nodes["/value"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50}
+	m.nodes["/none"] = &wire.TreeNode{Modified: v}
+	m.nodes["/parent"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50, HasRecord: true}
+	m.nodes["/damaged"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50, File: true, Content: v, Size: 50}
+	for path, dir := range map[string]bool{"/value": false, "/none": true, "/parent": true} {
+		if i, err := f.Stat(t.Context(), path); err != nil || i.Dir != dir || i.Bytes != 50 && !dir {
+			t.Errorf("%s: %+v, %v", path, i, err)
+		}
+	}
+	wantFile(t, f, "/value", value)
+	if _, err := f.Copy(t.Context(), "/value", "/copy", PutOptions{}); err != nil {
+		t.Error(err)
+	}
+	wantFile(t, f, "/copy", value)
+	if _, err := f.Update(t.Context(), "/value", 20, bytes.NewReader(pattern(2, 10))); err != nil {
+		t.Error(err)
+	}
+	copy(value[20:], pattern(2, 10))
+	wantFile(t, f, "/value", value)
+	if _, err := read(f, "/damaged"); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("a damaged entry: %v", err)
+	}
+	if _, err := f.Put(t.Context(), "/damaged", bytes.NewReader(value), PutOptions{}); err != nil {
+		t.Errorf("a damaged entry is not replaced: %v", err)
+	}
+	wantFile(t, f, "/damaged", value)
+	for _, n := range []int64{30, 100} {
+		m.nodes["/value"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50}
+		if _, err := f.Truncate(t.Context(), "/value", n); err != nil {
+			t.Error(err)
+		}
+		wantFile(t, f, "/value", append(bytes.Clone(value), make([]byte, 50)...)[:n])
+	}
+	m.nodes["/value"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50}
+	if _, err := f.Update(t.Context(), "/value", 100, bytes.NewReader(value)); err != nil {
+		t.Error(err)
+	}
+	wantFile(t, f, "/value", append(append(bytes.Clone(value), make([]byte, 50)...), value...))
+}

@@ -160,8 +160,10 @@ func decodeManifest(b []byte, size int64) (*manifest, error) {
 		case e.first < 0 || e.first >= chunksMax || e.count < 1 || e.count > chunksMax-e.first || who >= uint64(ofOwners+len(contents)):
 			r.Invalid("an extent of %d, %d chunks from %d", who, e.count, e.first)
 			who = ofSelf
-		case who == ofNobody:
+		case who == ofNobody && e.first == 0:
 			e.hole = true
+		case who == ofNobody:
+			r.Invalid("a hole that begins with chunk %d", e.first)
 		case who >= ofOwners:
 			e.content = contents[who-ofOwners]
 		}
