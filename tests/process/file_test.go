@@ -165,6 +165,7 @@ func testFileChanges(t *testing.T, s *harness.Shell) {
 	s.Fails(2, "is a folder", "file", "put", t.TempDir(), "/c/x")
 	s.Fails(2, "has no name", "file", "put", "-", "/c/")
 	s.Fails(2, "--offset", "file", "write", "/c/g")
+	s.Fails(2, "without --json", "file", "cat", "--json", "/c/g")
 	s.Fails(2, "BYTES", "file", "truncate", "/c/g", "many")
 	if r := s.Run("x", "file", "put", "--if-absent", "-", "/c/g"); r.Code != 4 || !strings.Contains(r.Stderr, "exists") {
 		t.Errorf("put --if-absent: exit %d, %s", r.Code, r.Stderr)
