@@ -130,6 +130,9 @@ func (p *filePut) plan(ctx context.Context, src, to string, into bool) error {
 		p.add(src, to, info.Size())
 		return nil
 	}
+	if src, err = filepath.EvalSymlinks(src); err != nil { // a link that is named is followed, those below are not
+		return codeError{exitNotFound, err}
+	}
 	return filepath.WalkDir(src, func(name string, d fs.DirEntry, err error) error {
 		rel, relErr := filepath.Rel(src, name)
 		if err = errors.Join(err, relErr, ctx.Err()); err != nil {

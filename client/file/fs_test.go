@@ -238,6 +238,7 @@ func TestSharing(t *testing.T) {
 		"lengthen":    {func() (Info, error) { return f.Truncate(t.Context(), "/f", 16<<20) }, 1, 2},
 		"far beyond":  {func() (Info, error) { return f.Update(t.Context(), "/f", 16<<30, strings.NewReader("the end 0123456")) }, 2, 2},
 		"copy":        {func() (Info, error) { return f.Copy(t.Context(), "/f", "/g", PutOptions{}) }, 0, 0},
+		"longest":     {func() (Info, error) { return f.Truncate(t.Context(), "/f", 16*chunksMax) }, 1, 2},
 		"same length": {func() (Info, error) { return f.Truncate(t.Context(), "/f", int64(len(want))) }, 0, 0},
 	} {
 		if _, err := f.Put(t.Context(), "/f", bytes.NewReader(want), PutOptions{}); err != nil {
@@ -247,6 +248,9 @@ func TestSharing(t *testing.T) {
 		chunks, gets := len(m.chunks), m.gets
 		if _, err := c.do(); err != nil {
 			t.Fatalf("%s: %v", what, err)
+		}
+		if d, err := f.Describe(t.Context(), "/f"); err != nil || d.Bytes < 15990 {
+			t.Errorf("%s: %+v, %v", what, d, err)
 		}
 		if chunks, gets = len(m.chunks)-chunks, m.gets-gets; chunks != c.chunks || gets > c.gets {
 			t.Errorf("%s: %d chunks were stored and %d read, want %d and %d", what, chunks, gets, c.chunks, c.gets)
@@ -402,6 +406,9 @@ func TestBadInput(t *testing.T) {
 		"update what is absent":           {info1(f.Update(ctx, "/dir/no", 0, none)), fs.ErrNotExist},
 		"update before the beginning":     {info1(f.Update(ctx, "/dir/file", -1, none)), client.ErrRefused},
 		"update beyond all bounds":        {info1(f.Update(ctx, "/dir/file", 1<<62, none)), client.ErrTooLarge},
+		"update beyond all chunks":        {info1(f.Update(ctx, "/dir/file", 1<<50, strings.NewReader("0123456789"))), client.ErrTooLarge},
+		"update at the last chunk":        {info1(f.Update(ctx, "/dir/file", 16*chunksMax-1, strings.NewReader("0123456789"))), client.ErrTooLarge},
+		"truncate beyond all chunks":      {info1(f.Truncate(ctx, "/dir/file", 16*chunksMax+1)), client.ErrTooLarge},
 		"truncate to less than nothing":   {info1(f.Truncate(ctx, "/dir/file", -1)), client.ErrRefused},
 		"truncate what is absent":         {info1(f.Truncate(ctx, "/dir/no", 1)), fs.ErrNotExist},
 		"truncate a directory":            {info1(f.Truncate(ctx, "/dir", 1)), ErrIsDirectory},

@@ -221,7 +221,6 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 type piece struct {
 	bytes []byte
 	sum   uint64 // its chunkSum, if it is a whole chunk
-	hole  bool
 	err   error
 }
 
@@ -260,8 +259,7 @@ func (o *op) read(e *entry, from, to int64, pass func(p *piece) error) error {
 
 // fetch reads a part of a chunk.
 func (o *op) fetch(e *entry, k, from, to int64) (p piece) {
-	p.hole = e.manifest.locate(k).hole
-	if p.bytes, p.err = o.chunk(e, k, from, to-from); p.err == nil && !p.hole {
+	if p.bytes, p.err = o.chunk(e, k, from, to-from); p.err == nil && !e.manifest.locate(k).hole {
 		p.sum = chunkSum(k, p.bytes)
 	}
 	return p
