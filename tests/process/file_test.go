@@ -173,6 +173,17 @@ func testFileChanges(t *testing.T, s *harness.Shell) {
 	if r := s.Run("x", "file", "put", "-", "/c/g/x"); r.Code != 4 || !strings.Contains(r.Stderr, "is not a directory") {
 		t.Errorf("put below a file: exit %d, %s", r.Code, r.Stderr)
 	}
+	empty := t.TempDir()
+	s.Fails(1, "does not exist", "file", "get", "/c/no", empty)
+	if left, err := os.ReadDir(empty); err != nil || len(left) != 0 {
+		t.Errorf("a get that failed left %v, %v", left, err)
+	}
+	for range 2 { // again over what is there
+		s.OK("file", "get", "/c/new", empty)
+	}
+	if b, err := os.ReadFile(filepath.Join(empty, "new")); err != nil || string(b) != "new" {
+		t.Errorf("get: %q, %v", b, err)
+	}
 	testInterrupted(t, s, changed[:1500000])
 	s.OK("file", "rm", "-r", "/c")
 }
