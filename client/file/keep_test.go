@@ -105,6 +105,9 @@ func TestEnded(t *testing.T) {
 		if took := time.Since(began); !errors.Is(err, ErrEnded) || took > time.Hour {
 			t.Errorf("%v after %v", err, took)
 		}
+		if len(m.chunks) > 0 {
+			t.Errorf("%d chunks were stored after the end was known", len(m.chunks))
+		}
 	})
 }
 
