@@ -6,21 +6,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/term"
 
+	"viewring/client"
 	"viewring/client/cli"
 	"viewring/internal/route"
+	"viewring/internal/secure"
 	"viewring/server"
 	"viewring/server/gateway"
 	"viewring/server/machine"
+	"viewring/server/zk"
 	"viewring/viewleader"
 )
 
@@ -57,7 +62,8 @@ func run() int {
 		Server: func(ctx context.Context, o cli.ServerOptions) error {
 			return runServer(ctx, o, &drains, terms)
 		},
-		Gateway: runGateway,
+		Gateway:   runGateway,
+		ZooKeeper: runZooKeeper,
 	})
 }
 
@@ -109,28 +115,23 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if os.Getenv("GOGC") != "" {
 		paceHeap = nil
 	}
-	front, err := listenGateway(ctx, o.Gateway) // before anything begins that it could disturb
+	gatewayAt, err := listenFront(ctx, "gateway", o.Gateway.Listen, o.Gateway.Secure, o.Logger) // before anything begins that it could disturb
+	if err != nil {
+		return err
+	}
+	zooKeeperAt, err := listenFront(ctx, "zookeeper front", o.ZooKeeper.Listen, o.ZooKeeper.Secure, o.Logger)
 	if err != nil {
 		return err
 	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)
 	}
-	if front != nil {
-		gctx, stop := context.WithCancel(ctx)
-		gone := make(chan struct{})
-		defer func() { stop(); <-gone }()
-		go func() {
-			defer close(gone)
-			if err := serveGateway(gctx, front, o.Gateway); err != nil {
-				o.Logger.Error("the gateway has ended", "err", err)
-			}
-		}()
-	}
+	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt}
+	defer beside.start(ctx, o)()
 	drains.Store(true)
 	go func() { // ends with the process
 		<-terms
@@ -143,41 +144,81 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	return nil
 }
 
-// runGateway runs a gateway.
-func runGateway(ctx context.Context, o cli.GatewayOptions) error {
-	l, err := listenGateway(ctx, o)
-	if err != nil {
-		return err
+// besides are where a server's gateway and ZooKeeper front listen; nil where there is none.
+type besides struct{ gateway, zooKeeper net.Listener }
+
+// start lets them serve; end ends them.
+func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
+	ctx, stop := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	if b.gateway != nil {
+		running.Go(func() { serveGateway(ctx, b.gateway, o.Gateway) })
 	}
-	return serveGateway(ctx, l, o)
+	if b.zooKeeper != nil {
+		running.Go(func() { serveZooKeeper(ctx, b.zooKeeper, o.ZooKeeper) })
+	}
+	return func() {
+		stop()
+		running.Wait()
+	}
 }
 
-// listenGateway returns nil where no gateway is wanted.
-func listenGateway(ctx context.Context, o cli.GatewayOptions) (net.Listener, error) {
-	if o.Listen == "" {
+// runGateway runs a gateway.
+func runGateway(ctx context.Context, o cli.GatewayOptions) error {
+	l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
+	if err == nil {
+		serveGateway(ctx, l, o)
+	}
+	return err
+}
+
+// runZooKeeper runs a ZooKeeper front.
+func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
+	l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
+	if err == nil {
+		serveZooKeeper(ctx, l, o)
+	}
+	return err
+}
+
+// listenFront returns nil where nobody is to listen.
+func listenFront(ctx context.Context, what, addr string, config secure.Config, logger *slog.Logger) (net.Listener, error) {
+	if addr == "" {
 		return nil, nil
 	}
-	l, err := o.Secure.Listen(ctx, o.Listen, o.Logger)
+	l, err := config.Listen(ctx, addr, logger)
 	if err != nil {
-		return nil, fmt.Errorf("gateway: %w", err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return l, nil
 }
 
-// serveGateway finds the cluster, however long that takes, and serves.
-func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) error {
+func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) {
+	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
+		gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Logger: o.Logger}).Wait()
+	})
+}
+
+func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions) {
+	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
+		zk.Start(ctx, zk.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: zk.Bounds(o.Bounds), Logger: o.Logger}).Wait()
+	})
+}
+
+// serveFront finds the cluster, however long that takes, and has it served.
+func serveFront(ctx context.Context, l net.Listener, o client.Options, logger *slog.Logger, serve func(*route.Client)) {
 	defer l.Close()
 	for {
-		c, err := route.Open(ctx, route.Options(o.Client))
+		c, err := route.Open(ctx, route.Options(o))
 		if err == nil {
 			defer c.Close()
-			gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Logger: o.Logger}).Wait()
-			return nil
+			serve(c)
+			return
 		}
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
-		o.Logger.Warn("waiting for the cluster", "err", err)
+		logger.Warn("waiting for the cluster", "err", err)
 	}
 }
 

@@ -46,7 +46,7 @@ type Options struct {
 	PaceHeap func(percent int) int
 	Store    store.Options
 	Secure   secure.Config // of all connections; default: not encrypted, no password
-	Graces   upkeep.Graces // of contents of files that nothing names; 0: a minute, a quarter of an hour, an hour
+	Graces   Graces        // of contents of files that nothing names; 0: a minute, a quarter of an hour, an hour
 
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
@@ -59,6 +59,9 @@ type Options struct {
 	Now       func() replica.Instant // nil: the machine's clocks
 	Limits    func(*front.Limits)    // changes those of connections; nil: nothing
 }
+
+// Graces are upkeep.Graces.
+type Graces = upkeep.Graces
 
 func (o *Options) setDefaults() error {
 	if o.Data == "" {

@@ -151,7 +151,7 @@ var mayImport = map[string][]string{
 	"ring":                    {"internal/codec"},
 	"internal/wire":           {"internal/codec", "internal/outcome", "internal/wait", "ring", "viewleader/vocab"},
 	"internal/tree":           {"internal/wire"},
-	"server/tree":             {"internal/codec", "internal/tree", "internal/wire", "ring", "server/replica"},
+	"server/tree":             {"internal/codec", "internal/invariant", "internal/tree", "internal/wire", "ring", "server/replica"},
 	"client/tree":             {"client", "internal/route", "internal/tree", "internal/wire"},
 	"client/file":             {"client", "internal/codec", "internal/route", "internal/tree", "internal/wire"},
 	"rebalance":               {"internal/codec", "internal/invariant", "ring"},
@@ -163,7 +163,7 @@ var mayImport = map[string][]string{
 	"internal/seglog":         {"internal/disk"},
 	"internal/seglog/bench":   {"internal/seglog"},
 	"server/store":            {"internal/codec", "internal/disk", "internal/folder", "internal/seglog", "ring", "server/replica"},
-	"server":                  {"internal/disk", "internal/front", "internal/port", "internal/secure", "internal/wait", "internal/wire", "ring", "server/budget", "server/frame", "server/lane", "server/link", "server/machine", "server/membership", "server/redis", "server/replica", "server/store", "server/tree", "server/upkeep", "viewleader/vocab"},
+	"server":                  {"internal/disk", "internal/front", "internal/port", "internal/route", "internal/secure", "internal/wait", "internal/wire", "ring", "server/budget", "server/frame", "server/lane", "server/link", "server/machine", "server/membership", "server/redis", "server/replica", "server/store", "server/tree", "server/upkeep", "viewleader/vocab"},
 	"server/budget":           {"server/machine"},
 	"server/frame":            {"internal/codec", "server/replica"},
 	"server/lane":             {"internal/wait", "ring", "server/frame", "server/replica"},
@@ -173,13 +173,15 @@ var mayImport = map[string][]string{
 	"server/upkeep":           {"internal/wait", "internal/wire", "rebalance", "ring", "server/frame", "server/replica", "server/store", "server/tree", "viewleader/vocab"},
 	"server/redis":            {"internal/wire"},
 	"server/gateway":          {"internal/front", "internal/route", "internal/secure", "internal/wire", "ring", "server/redis"},
+	"server/zk":               {"internal/front", "internal/route", "internal/secure", "internal/session", "internal/tree", "internal/wait", "internal/wire", "ring", "server/zk/jute"},
+	"server/zk/jute":          nil,
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client/cli", "internal/route", "server", "server/gateway", "server/machine", "viewleader"},
+	".":                       {"client", "client/cli", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/zk", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {
@@ -310,7 +312,7 @@ func receiver(d *ast.FuncDecl) string {
 // and global randomness.
 func isPure(s source) bool {
 	switch s.dir() {
-	case "internal/session", "internal/tree", "ring", "server/redis", "server/replica", "server/tree", "viewleader/roster", "viewleader/vocab":
+	case "internal/session", "internal/tree", "ring", "server/redis", "server/replica", "server/tree", "server/zk/jute", "viewleader/roster", "viewleader/vocab":
 		return !s.isTest()
 	}
 	return s.path == "rebalance/plan.go" || s.path == "rebalance/estimate.go"

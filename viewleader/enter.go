@@ -19,6 +19,8 @@ const (
 	enterPause   = 100 * time.Millisecond // between rounds of questions
 	enterAnswer  = time.Second            // for one answer
 	enterLogWait = 10 * time.Second       // between words on what is waited for
+
+	announceEvery = 500 * time.Millisecond
 )
 
 // enter finds the group of a new data folder: the one that the others are in, or a new
@@ -66,8 +68,8 @@ func (s *Service) lookForGroup() (id identity, why string, err error) {
 		}
 		j, jerr := s.askJoin(addr, &q)
 		switch {
-		case s.ctx.Err() != nil:
-			return id, "", nil
+		case s.ctx.Err() != nil: // what it was not told while it stopped counts for nothing
+			return id, "", s.ctx.Err()
 		case wire.IsCode(jerr, wire.CodeRefused):
 			why = jerr.Error()
 		case jerr != nil && why == "":
@@ -140,32 +142,40 @@ func foundGroup(d *raftLog, state *roster.State, founder uint64, addr string, pe
 		Index: &one, Term: &one, ConfState: &pb.ConfState{Voters: []uint64{founder}}}})
 }
 
-// announce tells the head this member's address, until the head has heard it or this
-// member is the head itself.
-func (s *Service) announce(addrs []string) {
-	st := s.groupStatus.Load()
-	q := wire.Join{Cluster: st.cluster, ID: st.self, Store: s.disk.identity.store, Addr: s.advertised(), Peers: s.opts.peers()}
-	for {
-		for _, addr := range addrs {
-			if s.serves() {
-				return
-			}
-			if addr == s.advertised() {
-				continue
-			}
-			_, err := s.askJoin(addr, &q)
-			if err == nil {
-				return
-			}
-			if wire.IsCode(err, wire.CodeRefused) {
-				s.fail(fmt.Errorf("the group of view leaders: %w", err))
-				return
-			}
+// announce tells the head this member's address, and again whenever this member knows of no
+// head: it may have been removed meanwhile, and nobody sends anything to one that was.
+func (s *Service) announce() {
+	for heard := false; ; {
+		if st := s.groupStatus.Load(); !st.serving && (!heard || st.head == 0) {
+			heard = s.announceAs(st)
 		}
-		if !wait.For(s.ctx, 5*enterPause) {
+		if !wait.For(s.ctx, announceEvery) {
 			return
 		}
 	}
+}
+
+// announceAs asks one after the other until the head has heard it.
+func (s *Service) announceAs(st *groupStatus) (heard bool) {
+	q := wire.Join{Cluster: st.cluster, ID: st.self, Store: s.disk.identity.store, Addr: s.advertised(), Peers: s.opts.peers()}
+	var addrs []string
+	for i := range st.members.members {
+		addrs = append(addrs, st.members.members[i].addr)
+	}
+	for _, addr := range append(addrs, s.opts.peers()...) {
+		if addr == s.advertised() {
+			continue
+		}
+		_, err := s.askJoin(addr, &q)
+		if err == nil {
+			return true
+		}
+		if wire.IsCode(err, wire.CodeRefused) {
+			s.fail(fmt.Errorf("the group of view leaders: %w", err))
+			return false
+		}
+	}
+	return false
 }
 
 // join answers a view leader that looks for its group.

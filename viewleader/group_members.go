@@ -99,7 +99,8 @@ func (g *group) listSelf() {
 }
 
 // promote makes a voter of a newcomer that has caught up. If it replaces a member whose
-// folder was lost, that is one change, by joint consensus.
+// folder was lost, that is one change, by joint consensus. A folder that was found again
+// before that has lost nothing: the newcomer then waits, because its place is taken.
 func (g *group) promote() {
 	if len(g.conf.GetLearners()) == 0 {
 		return
@@ -108,6 +109,9 @@ func (g *group) promote() {
 	for _, id := range g.conf.GetLearners() {
 		pr, ok := status.Progress[id]
 		if !ok || !g.active(id) || pr.State != tracker.StateReplicate || pr.Match+promoteLag < status.GetCommit() {
+			continue
+		}
+		if o := g.members.of(id); o != nil && g.members.of(o.replaces) != nil && g.active(o.replaces) {
 			continue
 		}
 		g.desired = append(g.desired, change{done: g.logged("voter", id), make: func(m *membership) ([]*pb.ConfChangeSingle, error) {
@@ -178,13 +182,14 @@ func (g *group) rejoin(m *membership, o *member, q *wire.Join) error {
 // because what the lost folder promised to Raft is forgotten.
 func (g *group) admit(m *membership, q *wire.Join) ([]*pb.ConfChangeSingle, error) {
 	old := m.at(q.Addr)
+	up := slices.IndexFunc(m.members, func(o member) bool { return o.addr == q.Addr && g.active(o.id) })
 	switch {
 	case q.Addr == "" || len(q.Addr) > roster.AddrBytesMax:
 		return nil, refusal("an address of %d bytes: want 1 to %d", len(q.Addr), roster.AddrBytesMax)
 	case old == nil && !slices.Contains(m.awaited, q.Addr):
 		return nil, refusal("%s is not expected in this group: 'viewring viewleaders add %s' lets it in", q.Addr, q.Addr)
-	case old != nil && g.active(old.id):
-		return nil, refusal("address %s belongs to view leader %d, which is up", q.Addr, old.id)
+	case up >= 0:
+		return nil, refusal("address %s belongs to view leader %d, which is up", q.Addr, m.members[up].id)
 	case old == nil && len(m.members) >= membersMax:
 		return nil, refusal("the group has %d view leaders, its limit", len(m.members))
 	}

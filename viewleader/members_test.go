@@ -1,6 +1,7 @@
 package viewleader
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +140,150 @@ func TestWipedMemberComesBackAnew(t *testing.T) {
 	if err := s.Wait(); err == nil || !strings.Contains(err.Error(), "removed") {
 		t.Fatalf("a member that was replaced ended with %v", err)
 	}
+}
+
+// TestFormerFolderBeforeItsReplacement finds a lost folder again while its replacement has no
+// vote yet: it lost nothing and goes on. Who asks while there is no head learns which of the
+// two is up at their one address.
+func TestFormerFolderBeforeItsReplacement(t *testing.T) {
+	g := startTrio(t, 3)
+	head := g.head()
+	i := (head + 1) % 3
+	g.stop(i)
+	lost := g.options[i].Data + ".lost"
+	if err := os.Rename(g.options[i].Data, lost); err != nil {
+		t.Fatal(err)
+	}
+	former := g.options[i]
+	former.Data = lost
+	g.options[i].Dial = mute
+	g.start(i)
+	var id uint64 // of the former
+	joining := func(p *wire.Group) bool {
+		if len(p.Members) != 4 {
+			return false
+		}
+		m := &p.Members[3]
+		id = m.Replaces
+		return m.Addr == g.addrs[i] && !m.Voter && slices.ContainsFunc(p.Members[:3], func(o wire.GroupMember) bool { return o.ID == id && o.Addr == m.Addr })
+	}
+	g.waitGroup("a newcomer that cannot catch up", joining)
+
+	g.stop(head)
+	g.waitGroup("no head, and the newcomer answers", func(p *wire.Group) bool {
+		up := slices.DeleteFunc(slices.Clone(p.Members), func(m wire.GroupMember) bool { return !m.Heard })
+		if slices.ContainsFunc(up, func(m wire.GroupMember) bool { return p.Head == 0 && m.ID == id }) {
+			t.Fatalf("%d is called up, and its folder is not in use: %+v", id, p)
+		}
+		return p.Head == 0 && len(up) == 2 && joining(p)
+	})
+	g.start(head)
+	token := g.lock("deploy")
+
+	g.stop(i)
+	g.options[i] = former
+	g.start(i)
+	g.waitGroup("the former is back", func(p *wire.Group) bool {
+		return p.Head != 0 && len(p.Members) == 4 && whole(3)(&wire.Group{Head: p.Head, Members: p.Members[:3]})
+	})
+	g.stop(head)
+	if again := g.lock("deploy"); again != token {
+		t.Fatalf("token %d, then %d", token, again)
+	}
+}
+
+// TestRemovedUnheard removes a newcomer that cannot be reached: it has no vote to ask for, so
+// nothing that it would have sent by itself is refused.
+func TestRemovedUnheard(t *testing.T) {
+	g := startTrio(t, 1)
+	i := g.add()
+	g.stop(i)
+	var newcomer atomic.Pointer[Service]
+	var announced atomic.Bool
+	g.options[i].Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := mute(ctx, network, addr)
+		return closing{c, func() {
+			if s := newcomer.Load(); s != nil && s.groupStatus.Load().self != 0 {
+				announced.Store(true)
+			}
+		}}, err
+	}
+	g.start(i)
+	newcomer.Store(g.members[i])
+	g.options[0].Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr == g.addrs[i] {
+			return nil, errors.New("it cannot be reached")
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+	g.stop(0)
+	g.start(0)
+	if err := g.leader.GroupSet(t.Context(), wire.GroupAdd, g.addrs[i]); err != nil {
+		t.Fatal(err)
+	}
+	g.waitGroup("it joins", func(p *wire.Group) bool { return len(p.Members) == 2 && announced.Load() })
+	if err := g.leader.GroupSet(t.Context(), wire.GroupRemove, g.addrs[i]); err != nil {
+		t.Fatal(err)
+	}
+	inVain := time.AfterFunc(20*time.Second, func() { _ = g.members[i].Close() })
+	defer inVain.Stop()
+	if err := g.members[i].Wait(); err == nil || !strings.Contains(err.Error(), "removed") {
+		t.Fatalf("it ended with %v", err)
+	}
+}
+
+// TestStopWhileLooking stops a view leader that looks for its group: that it got no answer
+// must not make it found one.
+func TestStopWhileLooking(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o := testOptions(t)
+	o.Peers = []string{"127.0.0.1:1", "127.0.0.1:2"}
+	o.Dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		cancel()
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	s, err := Start(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openLog(o.Data, o.FS, logOptions(o.Logger))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = d.close() }()
+	if d.identity.id != 0 {
+		t.Fatalf("it is view leader %d of cluster %x", d.identity.id, d.identity.cluster)
+	}
+}
+
+// mute dials for a view leader that never gets a message to another one.
+func mute(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+	return muted{c}, err
+}
+
+type muted struct{ net.Conn }
+
+func (m muted) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(wire.CmdPeer)) {
+		return 0, errors.New("it is mute")
+	}
+	return m.Conn.Write(b)
+}
+
+// closing tells of its end.
+type closing struct {
+	net.Conn
+	closed func()
+}
+
+func (c closing) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
 }
 
 // TestMembersChange adds a fourth view leader, removes the head, and replaces one

@@ -183,12 +183,7 @@ func (s *Service) startGroup() error {
 	s.onMembers(g.members, 0)
 	s.running.Go(func() { s.fail(g.run(s.ctx)) })
 	if !g.startedAlone {
-		var addrs []string
-		for i := range g.members.members {
-			addrs = append(addrs, g.members.members[i].addr)
-		}
-		addrs = append(addrs, s.opts.peers()...)
-		s.running.Go(func() { s.announce(addrs) })
+		s.running.Go(s.announce)
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type Starters struct {
 	ViewLeader func(context.Context, ViewLeaderOptions) error
 	Server     func(context.Context, ServerOptions) error
 	Gateway    func(context.Context, GatewayOptions) error
+	ZooKeeper  func(context.Context, ZooKeeperOptions) error
 }
 
 // Main runs one command and returns its exit code.

@@ -22,21 +22,44 @@ type ServerOptions struct {
 	Advertise     string // "" : where it listens
 	Data          string
 	Zone          string
-	RebalanceRate int64          // bytes/s; 0: no limit
-	ScrubEvery    time.Duration  // 0: when asked to
-	DiskReserve   int64          // bytes; 0: the usual
-	Memory        int64          // bytes; 0: the usual
-	DrainTimeout  time.Duration  // that a SIGTERM may take to hand over
-	Gateway       GatewayOptions // Listen "": none
+	RebalanceRate int64            // bytes/s; 0: no limit
+	ScrubEvery    time.Duration    // 0: when asked to
+	DiskReserve   int64            // bytes; 0: the usual
+	Memory        int64            // bytes; 0: the usual
+	DrainTimeout  time.Duration    // that a SIGTERM may take to hand over
+	Gateway       GatewayOptions   // Listen "": none
+	ZooKeeper     ZooKeeperOptions // Listen "": none
 	Secure        secure.Config
 	Bounds        Bounds
+	Graces        Graces
 	Logger        *slog.Logger
+}
+
+// Graces are how long a server keeps contents of files that nothing names.
+type Graces struct {
+	Replaced time.Duration // for who still reads it
+	Writing  time.Duration // without a sign of its writer
+	Sweep    time.Duration // between two looks for chunks without a content
+}
+
+func gracesFlags(cmd *cobra.Command, g *Graces) {
+	f := cmd.Flags()
+	f.DurationVar(&g.Replaced, "file-grace", time.Minute, "keep the content of a file that was replaced or removed this long for who still reads it")
+	f.DurationVar(&g.Writing, "upload-grace", 15*time.Minute, "give an upload up after this long without news of it")
+	f.DurationVar(&g.Sweep, "chunk-sweep", time.Hour, "look this often for chunks that no file has")
+}
+
+func (g *Graces) check() error {
+	if g.Replaced <= 0 || g.Writing <= 0 || g.Sweep <= 0 {
+		return usagef("--file-grace, --upload-grace and --chunk-sweep must be above 0")
+	}
+	return nil
 }
 
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var child, insecure bool
-	var gateway string
+	var gateway, zk string
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "run a server",
@@ -70,6 +93,13 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 				}
 				o.Gateway = GatewayOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
 			}
+			if zk != "" {
+				listen, err := listenAddr(zk, insecure || a.isSafe())
+				if err != nil {
+					return err
+				}
+				o.ZooKeeper = ZooKeeperOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+			}
 			return a.starters.Server(ctx, o)
 		},
 	}
@@ -84,7 +114,9 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.Int64Var(&o.Memory, "memory", 0, "take about this many `bytes` of memory: index, values kept, buffers (default a sixty-fourth of the machine's, at least 128 MiB)")
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
+	f.StringVar(&zk, "zk", "", "also let ZooKeeper's clients in at `HOST:PORT`, see 'viewring zk --help'")
 	boundsFlags(cmd, &o.Bounds)
+	gracesFlags(cmd, &o.Graces)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
@@ -105,6 +137,9 @@ func (o *ServerOptions) check() error {
 		return usagef("--disk-reserve cannot be negative")
 	case o.Memory != 0 && o.Memory < memoryMin:
 		return usagef("--memory must be at least %d", memoryMin)
+	}
+	if err := o.Graces.check(); err != nil {
+		return err
 	}
 	return o.Bounds.check()
 }

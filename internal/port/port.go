@@ -22,6 +22,7 @@ import (
 const (
 	ViewLeader  = 28500
 	Gateway     = 28400
+	ZooKeeper   = 28410
 	ServerFirst = 28600 // servers take the first free one
 	ServerLast  = 28699
 )

@@ -10,7 +10,7 @@ import (
 func TestCollisions(t *testing.T) {
 	seeds := uint64(40)
 	if raceDetector { // one goroutine does nearly all of it
-		seeds = 10
+		seeds = 3
 	}
 	if slow() {
 		seeds = 400

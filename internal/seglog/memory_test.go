@@ -13,7 +13,11 @@ import (
 // back, and what is left costs no more than nearly half-full pages.
 func TestIndexMemory(t *testing.T) {
 	const keys, left, slack = 120_000, 6_000, 1 << 20
-	for _, order := range []string{"random", "ascending", "descending"} {
+	orders := []string{"random", "ascending", "descending"}
+	if raceDetector { // one goroutine does all of it
+		orders = orders[:1]
+	}
+	for _, order := range orders {
 		t.Run(order, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(1, 9))
 			opts := seglog.Options{SegmentBytes: 4 << 20, Manual: true}

@@ -205,23 +205,27 @@ const groupAnswerMax = time.Second
 func (l *Leader) Group(ctx context.Context) (Group, error) {
 	var best Group
 	var failed error
-	answered := make(map[string]bool)
+	asked := make(map[string]bool)
+	answered := make(map[uint64]bool) // by id: two members have one address while one replaces the other
 	addrs := l.addresses()
 	for len(addrs) > 0 {
 		addr := addrs[0]
 		addrs = addrs[1:]
-		if _, asked := answered[addr]; asked {
+		if asked[addr] {
 			continue
 		}
+		asked[addr] = true
 		g, err := l.groupOf(ctx, addr)
-		answered[addr] = err == nil
+		if err == nil {
+			answered[g.Self] = true
+		}
 		switch {
 		case err != nil:
 			failed = err
 			continue
 		case g.Head != 0 && g.Head == g.Self:
 			return g, nil
-		case best.Self == 0:
+		case best.Self == 0, len(best.Members) == 0 && len(g.Members) > 0: // a newcomer has not been told yet
 			best = g
 		}
 		for i := range g.Members {
@@ -233,7 +237,7 @@ func (l *Leader) Group(ctx context.Context) (Group, error) {
 	}
 	best.Head = 0 // whoever was named does not say so
 	for i := range best.Members {
-		best.Members[i].Heard = answered[best.Members[i].Addr]
+		best.Members[i].Heard = answered[best.Members[i].ID]
 	}
 	return best, nil
 }

@@ -261,6 +261,7 @@ func TestLeaderUnreachableIsNamed(t *testing.T) {
 }
 
 func TestLeaderGivesUpOnAHungOne(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") // accepts in the kernel, never answers
 	if err != nil {
 		t.Fatal(err)

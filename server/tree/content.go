@@ -136,9 +136,9 @@ func (st *slotState) letGo(v wire.TreeVersion) {
 	}
 }
 
-// settleContents makes idle, and the to-do, what they have to be with the refs that there are
+// concludeContents makes idle, and the to-do, what they have to be with the refs that there are
 // in the end. It may be called once.
-func (st *slotState) settleContents() {
+func (st *slotState) concludeContents() {
 	for _, k := range slices.Clone(st.dirty) {
 		c := st.contents[k]
 		if k.Space() != replica.SpaceFile || c == nil {

@@ -39,7 +39,7 @@ func (s contentStep) evaluate(found []replica.Item, version replica.Version, now
 	}
 	out := s.run(st, keys[0])
 	if out.Answer.Status == replica.StatusOK {
-		st.settleContents()
+		st.concludeContents()
 		out.Writes = st.writes()
 	}
 	return out

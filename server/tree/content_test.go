@@ -16,8 +16,8 @@ import (
 	"viewring/server/replica"
 )
 
-// shelf is a memory with the chunks of contents, in slots of their own.
-type shelf struct {
+// depot is a memory with the chunks of contents, in slots of their own.
+type depot struct {
 	*memory
 	chunks map[wire.Chunk]bool
 	late   []func() // steps of who is no more
@@ -44,10 +44,10 @@ func partsOf(b []byte) (parts []part) {
 	return parts
 }
 
-var shelfHome = slotOf("/")
+var depotHome = slotOf("/")
 
 func chunkOf(p part) wire.Chunk {
-	return wire.Chunk{Content: wire.Content{Home: shelfHome, Version: p.of}, Index: p.index}
+	return wire.Chunk{Content: wire.Content{Home: depotHome, Version: p.of}, Index: p.index}
 }
 
 // doing is somebody in the middle of something: each step is one of the store's.
@@ -74,7 +74,7 @@ func by(name string, work func(do func(step func()) error)) *doing {
 	return d
 }
 
-func (s *shelf) ask(q *wire.TreeRequest) wire.TreeReply {
+func (s *depot) ask(q *wire.TreeRequest) wire.TreeReply {
 	q.Number = 0
 	if q.Op.Mutates() {
 		q.Number = 1
@@ -88,11 +88,11 @@ func (s *shelf) ask(q *wire.TreeRequest) wire.TreeReply {
 }
 
 func about(op wire.TreeOp, v wire.TreeVersion, limit int) *wire.TreeRequest {
-	return &wire.TreeRequest{Op: op, Home: shelfHome, Nonce: v, Limit: limit}
+	return &wire.TreeRequest{Op: op, Home: depotHome, Nonce: v, Limit: limit}
 }
 
 // write writes a file: of new chunks, and perhaps some of the file that is there.
-func (s *shelf) write(rng *rand.Rand, name string) *doing {
+func (s *depot) write(rng *rand.Rand, name string) *doing {
 	n, shares, givesUp, session := rng.IntN(3), rng.IntN(2) == 0, rng.IntN(6) == 0, uint64(rng.IntN(3))
 	return by("write "+name, func(do func(func()) error) {
 		var v wire.TreeVersion
@@ -137,16 +137,16 @@ func (s *shelf) write(rng *rand.Rand, name string) *doing {
 	})
 }
 
-func (s *shelf) change(items ...wire.TreeItem) wire.TreeReply {
+func (s *depot) change(items ...wire.TreeItem) wire.TreeReply {
 	return s.ask(&wire.TreeRequest{Op: wire.TreeChange, Dir: "/", Items: items})
 }
 
-func (s *shelf) get(name string) *wire.TreeNode {
+func (s *depot) get(name string) *wire.TreeNode {
 	return s.ask(&wire.TreeRequest{Op: wire.TreeGet, Dir: "/", Items: []wire.TreeItem{{Name: name}}}).Node
 }
 
 // partsAt are those of the file of that name, if there is one.
-func (s *shelf) partsAt(name byte) []part {
+func (s *depot) partsAt(name byte) []part {
 	if n := s.get(string(name)); n != nil && n.Content != (wire.TreeVersion{}) {
 		return partsOf(n.Value)
 	}
@@ -154,7 +154,7 @@ func (s *shelf) partsAt(name byte) []part {
 }
 
 // rename gives the content of one name to another, or to both.
-func (s *shelf) rename(rng *rand.Rand, from, to string) *doing {
+func (s *depot) rename(rng *rand.Rand, from, to string) *doing {
 	copies := rng.IntN(2) == 0
 	return by("rename "+from+" "+to, func(do func(func()) error) {
 		var n *wire.TreeNode
@@ -170,7 +170,7 @@ func (s *shelf) rename(rng *rand.Rand, from, to string) *doing {
 }
 
 // remove removes a name, in one of the ways in which entries go, or makes it no file.
-func (s *shelf) remove(rng *rand.Rand, name string) *doing {
+func (s *depot) remove(rng *rand.Rand, name string) *doing {
 	way := rng.IntN(4)
 	return by(fmt.Sprint("remove ", name, " ", way), func(do func(func()) error) {
 		switch n := (*wire.TreeNode)(nil); way {
@@ -195,7 +195,7 @@ func (s *shelf) remove(rng *rand.Rand, name string) *doing {
 }
 
 // tidy is the janitor at work on one content that has a to-do.
-func (s *shelf) tidy(rng *rand.Rand) *doing {
+func (s *depot) tidy(rng *rand.Rand) *doing {
 	var todo []wire.Content
 	for _, k := range slices.Sorted(maps.Keys(s.items)) {
 		if c, ok := ParseTodo(k); k.Space() == replica.SpaceOwned && ok {
@@ -227,7 +227,7 @@ func (s *shelf) tidy(rng *rand.Rand) *doing {
 }
 
 // sweep is the sweeper at one chunk.
-func (s *shelf) sweep(rng *rand.Rand) *doing {
+func (s *depot) sweep(rng *rand.Rand) *doing {
 	if len(s.chunks) == 0 {
 		return nil
 	}
@@ -242,7 +242,7 @@ func (s *shelf) sweep(rng *rand.Rand) *doing {
 }
 
 // lost says which promise is broken.
-func (s *shelf) lost() string {
+func (s *depot) lost() string {
 	if why := s.broken(); why != "" {
 		return why
 	}
@@ -282,7 +282,7 @@ func (s *shelf) lost() string {
 		}
 	}
 	for v, c := range contents {
-		_, todo := s.items[todoKey(shelfHome, v)]
+		_, todo := s.items[todoKey(depotHome, v)]
 		if c.Refs != refs[v] {
 			return fmt.Sprintf("F1: %v has %d refs: %+v", v, refs[v], c)
 		}
@@ -294,9 +294,9 @@ func (s *shelf) lost() string {
 }
 
 // left says what stays behind for ever.
-func (s *shelf) left() string {
+func (s *depot) left() string {
 	for c := range s.chunks {
-		it, ok := s.items[contentKey(shelfHome, c.Version)]
+		it, ok := s.items[contentKey(depotHome, c.Version)]
 		if r, _ := decodeContent(it.Value); !ok || r.Refs == 0 {
 			return fmt.Sprintf("F3: chunk %v stays, its content is %+v", c, r)
 		}
@@ -323,7 +323,7 @@ func TestContents(t *testing.T) {
 	}
 }
 
-func (s *shelf) draw(rng *rand.Rand) *doing {
+func (s *depot) draw(rng *rand.Rand) *doing {
 	name := func() string { return string("abc"[rng.IntN(3)]) }
 	switch rng.IntN(9) {
 	case 0, 1, 2:
@@ -340,7 +340,7 @@ func (s *shelf) draw(rng *rand.Rand) *doing {
 
 func playContents(seed uint64) (why string, story []string) {
 	rng := rand.New(rand.NewPCG(seed, 16))
-	s := &shelf{memory: newMemory(), chunks: make(map[wire.Chunk]bool)}
+	s := &depot{memory: newMemory(), chunks: make(map[wire.Chunk]bool)}
 	var running []*doing
 	for began := 0; began < 40 || len(running)+len(s.late) > 0; {
 		switch i := rng.IntN(len(running) + len(s.late) + 1); {

@@ -117,7 +117,7 @@ func (s step) evaluate(found []replica.Item, version replica.Version, now int64)
 			return st.fail(wire.TreeUnreadable)
 		}
 		if out = st.run(); out.Answer.Status == replica.StatusOK {
-			st.settleContents()
+			st.concludeContents()
 			out.Writes = st.writes()
 		}
 		if !st.taken {

@@ -69,7 +69,7 @@ func FillReap(r *replica.Request, dir string, owned []Ownership) {
 		for _, o := range owned {
 			st.reap(o)
 		}
-		st.settleContents()
+		st.concludeContents()
 		out := st.done(0)
 		out.Writes = st.writes()
 		return out

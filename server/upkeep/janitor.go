@@ -120,6 +120,13 @@ func (j *Janitor) wiped(p ring.PartitionID) {
 	}
 }
 
+// Waiting is how many contents there are that nothing names, of the partitions whose copies are here.
+func (j *Janitor) Waiting() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.mu.todo)
+}
+
 // Run does what is due, until the server stops.
 func (j *Janitor) Run() {
 	var working sync.WaitGroup

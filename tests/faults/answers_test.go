@@ -36,6 +36,7 @@ func say(t *testing.T, c *wire.Conn, command string) string {
 // TestSecondWatchRefused has a gateway's client watch a second key, which its server
 // refuses for the moment: EXEC does nothing then, for the key may have changed unseen.
 func TestSecondWatchRefused(t *testing.T) {
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 1, Direct: true, LeaderFlags: []string{"--partitions", "16"}})
 	if _, err := c.Client.Set(t.Context(), "{x}b", make([]byte, 3<<20), client.Always()); err != nil {
 		t.Fatal(err)
@@ -77,6 +78,7 @@ func TestSecondWatchRefused(t *testing.T) {
 // nobody there to take the answer, is free again.
 func TestLateGrant(t *testing.T) {
 	harness.Slow(t)
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 1, Direct: true, LeaderFlags: []string{"--partitions", "16"}})
 	s := harness.NewShell(t, c.Options().Leaders[0])
 	s.OK("setr", "k", "v") // it knows the servers from here on

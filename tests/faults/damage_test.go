@@ -17,7 +17,7 @@ func init() { scenes = append(scenes, damages...) }
 var damages = []scene{
 	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
 		p.fillWith(2*longLog/bulkyBytes, bulkyBytes)
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		harness.Eventually(p.t, "the log is long", func() bool {
 			n, err := written(largest(p, segments(n)))
 			return err == nil && n > longLog
@@ -33,7 +33,7 @@ var damages = []scene{
 	}},
 	{name: "a flipped byte in a small store", servers: 4, play: func(p *play) {
 		p.fillWith(bulkyKeys, 100)
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		n.Kill()
 		p.WaitDown(n)
 		flip(p, largest(p, segments(n)), 1, 2)
@@ -47,7 +47,7 @@ var damages = []scene{
 	}},
 	{name: "flipped bytes all over the log of a server", servers: 4, play: func(p *play) {
 		p.fill()
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		n.Kill()
 		p.WaitDown(n)
 		for _, segment := range segments(n) {
@@ -61,7 +61,7 @@ var damages = []scene{
 		p.ops(someOps)
 	}},
 	{name: "a segment that is gone", servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		for len(segments(n)) < 3 {
 			p.fill()
 		}
@@ -77,7 +77,7 @@ var damages = []scene{
 	}},
 	{name: "a log that is gone", servers: 4, play: func(p *play) {
 		p.fill()
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		n.Stop()
 		p.WaitDown(n)
 		for _, file := range segments(n) {

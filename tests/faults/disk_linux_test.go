@@ -45,13 +45,17 @@ var fullDisks = []scene{
 		}},
 }
 
+// fullBytes is how long the values are that fill a disk: few, because it is not the number
+// of writes that counts.
+const fullBytes = 60_000
+
 // fillUp writes until it is told that there is no room.
 func (p *play) fillUp() {
 	p.t.Helper()
 	p.bulky = make(map[string]string)
 	rng := rand.NewChaCha8([32]byte{2})
 	for i := 0; ; i++ {
-		value := make([]byte, bulkyBytes)
+		value := make([]byte, fullBytes)
 		_, _ = rng.Read(value) // never fails
 		key := fmt.Sprintf("bulky/%d", i)
 		switch _, err := p.Client.Set(p.t.Context(), key, value, client.Always()); {

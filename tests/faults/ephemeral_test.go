@@ -54,7 +54,7 @@ func TestEphemeral(t *testing.T) {
 		running.Go(func() { o.client(ctx, rand.New(rand.NewPCG(uint64(i), 16))) })
 	}
 	for round := range 6 {
-		n := c.Acting(fmt.Sprint("/e", 2*round))[0]
+		n := c.Acting(fmt.Sprint("/e", 2*round), 1)[0]
 		if round%3 == 2 {
 			n = c.WaitLeaders()
 		}

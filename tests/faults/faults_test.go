@@ -15,10 +15,10 @@ const (
 
 var scenes = []scene{
 	{name: "kill -9 of a primary", quick: true, servers: 4, play: func(p *play) {
-		killAndRestart(p, p.Acting(hot)[0])
+		killAndRestart(p, p.Acting(hot, 1)[0])
 	}},
 	{name: "kill -9 of a backup", servers: 4, play: func(p *play) {
-		killAndRestart(p, p.Acting(hot)[1])
+		killAndRestart(p, p.Acting(hot, 2)[1])
 	}},
 	{name: "kill -9 of the view leader", servers: 3, play: func(p *play) {
 		p.Leader.Kill()
@@ -28,15 +28,15 @@ var scenes = []scene{
 	}},
 	{name: "kill -9 again and again", servers: 5, play: func(p *play) {
 		for i := range 6 {
-			killAndRestart(p, p.Acting(hot)[i%3])
+			killAndRestart(p, p.Acting(hot, 3)[i%3])
 		}
 	}},
 	{name: "pause of a primary", servers: 4, play: func(p *play) {
-		pause(p, p.Acting(hot)[0])
+		pause(p, p.Acting(hot, 1)[0])
 	}},
 	{name: "pauses shorter than anybody notices", servers: 4, play: func(p *play) {
 		for range 4 {
-			n := p.Acting(hot)[0]
+			n := p.Acting(hot, 1)[0]
 			n.Pause()
 			harness.Pass(p.t, short)
 			n.Resume()
@@ -62,7 +62,7 @@ var scenes = []scene{
 // clients, with a write under way for which one of them was waited for.
 func atTheLimit(p *play) {
 	for range 4 {
-		nodes := p.Acting(hot)
+		nodes := p.Acting(hot, 3)
 		free := []func(){idle(p.t, nodes[1]), idle(p.t, nodes[2])}
 		nodes[2].Pause()
 		harness.Pass(p.t, short/2)

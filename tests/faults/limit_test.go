@@ -118,6 +118,7 @@ const fullPatience = 5 * time.Second
 // is the append's own answer, or that its outcome is unknown, and never that it was
 // refused.
 func TestAnswerAtLimit(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		by   func(*testing.T, *harness.Cluster) appender
@@ -134,6 +135,7 @@ func TestAnswerAtLimit(t *testing.T) {
 			if tt.slow {
 				harness.Slow(t)
 			}
+			t.Parallel()
 			c := harness.NewCluster(t, harness.Config{Servers: 3, Direct: true, ServerFlags: []string{"--max-connections", "12"}})
 			testAnswerAtLimit(t, c, tt.by(t, c), tt.room, tt.wait)
 		})
@@ -145,7 +147,7 @@ func testAnswerAtLimit(t *testing.T, c *harness.Cluster, ask appender, room bool
 	if n, _, err := ask(t.Context(), key, first); err != nil || n != int64(len(first)) {
 		t.Fatalf("the first append: %d, %v", n, err)
 	}
-	nodes := c.Acting(key)
+	nodes := c.Acting(key, 3)
 	primary, backup, paused := nodes[0], nodes[1], nodes[2]
 	partitions := len(c.Admin.View().Partitions)
 	watch, err := admin.DialServer(t.Context(), backup.Addr, nil)

@@ -42,6 +42,7 @@ func TestLockHistory(t *testing.T) {
 	} else {
 		harness.Slow(t)
 	}
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 1, LeaderFlags: []string{"--partitions", "16"}})
 	r := &lockRun{locks: 1 + clients/4, ops: ops, think: 300 * time.Millisecond, began: time.Now(), direct: make(map[string]string)}
 	o := c.Options()

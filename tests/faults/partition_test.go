@@ -24,7 +24,7 @@ var partitions = []scene{
 	}},
 	{name: "one way: a primary is not heard", servers: 4, play: alone(everybody, drop)},
 	{name: "one way: a primary does not hear", servers: 4, play: func(p *play) {
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		drop(p.Net, everybody(p, n), harness.Names(n))
 		harness.Pass(p.t, 2*long)
 		p.Net.Heal()
@@ -80,7 +80,7 @@ func leaderOnly(*play, *harness.Node) []string { return []string{harness.Leader}
 // alone cuts a primary off from some until it has been down for a while.
 func alone(from func(p *play, but *harness.Node) []string, off cut) func(p *play) {
 	return func(p *play) {
-		n := p.Acting(hot)[0]
+		n := p.Acting(hot, 1)[0]
 		off(p.Net, harness.Names(n), from(p, n))
 		p.WaitDown(n)
 		p.ops(5 * someOps)
@@ -92,7 +92,7 @@ func alone(from func(p *play, but *harness.Node) []string, off cut) func(p *play
 // oneWay loses what one acting replica sends to another, by their places.
 func oneWay(from, to int) func(p *play) {
 	return func(p *play) {
-		acting := p.Acting(hot)
+		acting := p.Acting(hot, 2)
 		drop(p.Net, harness.Names(acting[from]), harness.Names(acting[to]))
 		harness.Pass(p.t, 2*long)
 		p.Net.Heal()

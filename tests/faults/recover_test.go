@@ -26,7 +26,7 @@ var recoveries = []scene{
 		p.Leader.Kill()
 		p.Leader.Start("--recover")
 		p.ops(someOps)
-		p.Acting(hot)[0].Kill()
+		p.Acting(hot, 1)[0].Kill()
 		p.WaitView("the next epoch", func(v *ring.View) bool { return v.Epoch > epoch && v.Epoch < epoch+ring.RecoveryJump })
 		for _, n := range p.Servers {
 			if ended, _ := n.Ended(); ended {
@@ -48,7 +48,7 @@ var recoveries = []scene{
 		}
 	}},
 	{name: "data of the view leader lost, and a server away", servers: 4, play: func(p *play) {
-		away := p.Acting(hot)[0]
+		away := p.Acting(hot, 1)[0]
 		id := away.ID()
 		away.Kill()
 		p.loseLeader()

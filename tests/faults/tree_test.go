@@ -32,6 +32,7 @@ type treeRun struct {
 // once, in the middle of an operation. VIEWRING_TREE_OPS=10000 is how many each of 20 does.
 func TestTreeHistory(t *testing.T) {
 	harness.Slow(t)
+	t.Parallel()
 	ops := int(harness.EnvUint(t, "VIEWRING_TREE_OPS", 500))
 	const clients = 20
 	c := harness.NewCluster(t, harness.Config{Servers: 5, LeaderFlags: []string{"--partitions", "16"}})
@@ -74,7 +75,7 @@ func (r *treeRun) killUntil(over <-chan struct{}, wanted int) (kills int) {
 		if r.done() < kills*wanted/(4*killsMax) {
 			continue
 		}
-		n := r.c.Acting(fmt.Sprint("/d", looked%r.dirs))[0]
+		n := r.c.Acting(fmt.Sprint("/d", looked%r.dirs), 1)[0]
 		if looked++; killed[n] == killsMax {
 			continue
 		}

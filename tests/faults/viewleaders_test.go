@@ -192,6 +192,7 @@ func TestViewLeadersKilled(t *testing.T) {
 // view leaders while clients reach it: others take over, also for those who wait in
 // line at the old head, and it grants nothing any more.
 func TestViewLeadersStandStill(t *testing.T) {
+	t.Parallel()
 	c := harness.NewCluster(t, leaderConfig)
 	l := startLeaderLoad(t, c)
 	newLock := func(name string) {

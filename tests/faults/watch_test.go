@@ -244,13 +244,13 @@ func TestWatches(t *testing.T) {
 		rounds = 2
 	}
 	for i := range rounds {
-		primary := c.Acting(writers[i].key)[0]
+		primary := c.Acting(writers[i].key, 1)[0]
 		primary.Kill()
 		more(500)
 		joined := c.Add()
 		more(500)
 		primary.Start()
-		paused := c.Acting(writers[i+1].key)[0]
+		paused := c.Acting(writers[i+1].key, 1)[0]
 		paused.Pause()
 		harness.Pass(t, long)
 		paused.Resume()

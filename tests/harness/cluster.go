@@ -151,21 +151,21 @@ func (c *Cluster) Others(but ...*Node) []*Node {
 	return others
 }
 
-// Acting are the servers that act for a key now, its primary first.
-func (c *Cluster) Acting(key string) []*Node {
+// Acting are the servers that act for a key now, its primary first. It waits until they are
+// at least so many: on a busy machine one may just count as down.
+func (c *Cluster) Acting(key string, least int) (acting []*Node) {
 	c.t.Helper()
-	v := c.Admin.View()
-	var acting []*Node
-	for _, id := range v.Partitions[ring.PartitionOf(ring.SlotOf(key), len(v.Partitions))].Acting {
-		for _, n := range c.Servers {
-			if v.Member(id).Addr == n.Addr {
-				acting = append(acting, n)
+	c.WaitView(fmt.Sprintf("%d act for %s", least, key), func(v *ring.View) bool {
+		acting = acting[:0]
+		for _, id := range v.Partitions[ring.PartitionOf(ring.SlotOf(key), len(v.Partitions))].Acting {
+			for _, n := range c.Servers {
+				if v.Member(id).Addr == n.Addr {
+					acting = append(acting, n)
+				}
 			}
 		}
-	}
-	if len(acting) == 0 {
-		c.t.Fatalf("nobody acts for %s", key)
-	}
+		return len(acting) >= least
+	})
 	return acting
 }
 

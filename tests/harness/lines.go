@@ -8,7 +8,7 @@ import (
 )
 
 // patience bounds every wait for something that should come soon.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // Lines is a process's output, for which tests wait.
 type Lines struct {

@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +38,17 @@ func Program() string {
 		})
 	})
 	return binary
+}
+
+// AtOnce lets n parallel tests of a package go at once, unless -parallel says otherwise. It is
+// for tests that mostly wait; go test counts processors. TestMain calls it before Main.
+func AtOnce(n int) {
+	flag.Parse()
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == "test.parallel" })
+	if !chosen {
+		_ = flag.Set("test.parallel", strconv.Itoa(n)) // a number is never refused
+	}
 }
 
 // Main builds viewring, runs a package's tests and returns their exit code. It
@@ -174,7 +187,9 @@ func (s *Shell) Start(args ...string) *Daemon {
 	return d
 }
 
-// Up starts a cluster by "viewring up" and returns a shell for it.
+// Up starts a cluster by "viewring up" and returns a shell for it. Its servers have the ports
+// of everyday use, or the next that are free: two that look for them at once may find the same,
+// so no test that calls Up is parallel.
 func Up(t *testing.T, args ...string) (*Shell, *Daemon) {
 	t.Helper()
 	s := NewShell(t, FreeAddr(t))

@@ -12,9 +12,14 @@ import (
 // scripts/acceptance/all.sh.
 func TestAcceptance(t *testing.T) {
 	harness.Slow(t)
-	t.Parallel() // they mostly wait
-	cmd := exec.Command("../../scripts/acceptance/all.sh", harness.Program(), "commands", "values", "badinput")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	t.Parallel()
+	for _, script := range []string{"commands", "badinput", "values"} {
+		t.Run(script, func(t *testing.T) {
+			t.Parallel() // they mostly wait
+			cmd := exec.Command("../../scripts/acceptance/all.sh", harness.Program(), script)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }

@@ -64,6 +64,7 @@ func garbage() string {
 // Whatever a web page, or any program, sends to a port in another protocol is not
 // carried out, at any port that speaks RESP.
 func TestOtherProtocols(t *testing.T) {
+	t.Parallel()
 	t.Run("plain", func(t *testing.T) { testOtherProtocols(t, nil) })
 	t.Run("encrypted", func(t *testing.T) { testOtherProtocols(t, harness.NewSecrets(t)) })
 }

@@ -150,7 +150,7 @@ func TestGatewayFailover(t *testing.T) {
 	killed := make(chan struct{})
 	for round := 1; round <= rounds; round++ {
 		if round == rounds/3 {
-			victim := cluster.Acting("key/0")[0]
+			victim := cluster.Acting("key/0", 1)[0]
 			go func() { // while requests are under way
 				victim.Kill()
 				close(killed)

@@ -2,9 +2,13 @@ package process
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"viewring/tests/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	harness.AtOnce(2 * runtime.GOMAXPROCS(0))
+	os.Exit(harness.Main(m))
+}

@@ -75,6 +75,7 @@ func testPlan(t *testing.T, s *harness.Shell) {
 // TestPlanComesTrue compares a plan with what then happens.
 func TestPlanComesTrue(t *testing.T) {
 	harness.Slow(t)
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 4})
 	plan := planOf(t, harness.NewShell(t, c.Leader.Addr), "join")
 	c.Add().Start()

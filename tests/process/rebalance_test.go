@@ -63,6 +63,7 @@ func testRebalance(t *testing.T, s *harness.Shell) {
 // up with nothing, and with all when it is let go on.
 func TestRebalancePaused(t *testing.T) {
 	harness.Slow(t)
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 3})
 	s := harness.NewShell(t, c.Leader.Addr)
 	away := c.Servers[0]

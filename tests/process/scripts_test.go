@@ -28,15 +28,23 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestSlowScripts plays one after the other, as TestSizes does: more large clusters at once
+// would only take each other for dead.
 func TestSlowScripts(t *testing.T) {
 	harness.Slow(t)
+	t.Parallel()
 	for _, name := range []string{"churn5", "churn7", "churn12"} {
 		t.Run(name, func(t *testing.T) { harness.NewShell(t, "").OK("run", name) })
 	}
-	for _, n := range []int{1, 2, 3, 4, 5, 7, 12} {
-		t.Run(fmt.Sprintf("sizes/%d", n), func(t *testing.T) { harness.NewShell(t, "").OK("run", "sizes", "--set", fmt.Sprintf("N=%d", n)) })
-	}
 	t.Run("demo", func(t *testing.T) { harness.NewShell(t, "").OK("demo") })
+}
+
+func TestSizes(t *testing.T) {
+	harness.Slow(t)
+	t.Parallel()
+	for _, n := range []int{1, 2, 3, 4, 5, 7, 12} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { harness.NewShell(t, "").OK("run", "sizes", "--set", fmt.Sprintf("N=%d", n)) })
+	}
 }
 
 // The demo, on a small folder.

@@ -129,9 +129,10 @@ func testRedisTLS(t *testing.T, s *harness.Shell, secrets *harness.Secrets, addr
 // Beyond this machine nothing is offered without TLS and a password, unless that
 // is meant.
 func TestRefusesToListenOpenly(t *testing.T) {
+	t.Parallel()
 	s := harness.NewShell(t, harness.FreeAddr(t))
 	secrets := harness.NewSecrets(t)
-	for _, command := range []string{"server", "viewleader", "gateway"} {
+	for _, command := range []string{"server", "viewleader", "gateway", "zk"} {
 		args := []string{command, "--listen", "0.0.0.0:1"}
 		s.Fails(4, "--tls-ca and --password-file, or say --insecure", args...)
 		s.Fails(4, "--insecure", append(args, "--password-file", secrets.Password)...)

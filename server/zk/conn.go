@@ -1,0 +1,281 @@
+package zk
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/server/zk/jute"
+)
+
+// conn is a client's connection, and what its session is at this front. One goroutine reads, one
+// carries requests out, each after the other, and one writes; those two are there while there is
+// something to do.
+type conn struct {
+	f      *Front
+	nc     net.Conn
+	r      *bufio.Reader
+	ctx    context.Context // ends with the connection
+	cancel context.CancelCauseFunc
+
+	out     output
+	session uint64 // 0 before there is one
+	ttl     time.Duration
+	beat    beat
+	trusted atomic.Bool // it has said the password, or none is wanted
+
+	line    line
+	working sync.WaitGroup // those that carry requests out, and tell the view leader
+
+	received, sent atomic.Int64
+
+	// Of the goroutine that carries requests out.
+	watches watches
+	owned   map[string]struct{} // paths of the session's nodes that were created here
+}
+
+// request is one that waits for its turn.
+type request struct {
+	jute.Request
+	bad   error // it could not be read
+	bytes int64
+	came  time.Time
+}
+
+// readBuffer is for what most requests are: larger ones are read past it.
+const readBuffer = 1 << 10
+
+func newConn(f *Front, nc net.Conn) *conn {
+	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), owned: make(map[string]struct{})}
+	c.ctx, c.cancel = context.WithCancelCause(f.ctx)
+	c.out.init(c)
+	c.watches.init(c)
+	c.trusted.Store(!f.opts.Secure.WantsPassword())
+	return c
+}
+
+// drop ends the connection; the session goes on, and its client connects anew.
+func (c *conn) drop(why string) { c.hangUp(errors.New(why)) }
+
+func (c *conn) hangUp(why error) {
+	c.cancel(why)
+	nc := c.nc
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn() // to say farewell would wait for who does not read
+	}
+	_ = nc.Close() // reading and writing end by it
+}
+
+// run serves the connection until it ends.
+func (c *conn) run() {
+	defer c.drop("the client has left")
+	if err := c.greet(); err != nil || c.session == 0 {
+		if err != nil && !errors.Is(err, io.EOF) && c.ctx.Err() == nil {
+			c.f.stats.garbage.Add(1)
+			c.f.opts.Logger.Debug("no client of ZooKeeper", "from", c.nc.RemoteAddr().String(), "err", err)
+		}
+		return
+	}
+	c.f.take(c)
+	defer c.f.leave(c)
+	c.cancel(c.read()) // what is under way is carried out all the same, and its answer goes nowhere
+	c.beat.stop()
+	c.working.Wait()
+	c.watches.leave()
+	if !c.trusted.Load() {
+		c.endSession() // a stranger's: it would stay for its time to live
+	}
+	if why := context.Cause(c.ctx); c.f.ctx.Err() == nil && !errors.Is(why, errClosed) && !errors.Is(why, io.EOF) {
+		c.f.opts.Logger.Info("a connection has ended", "session", c.name(), "from", c.nc.RemoteAddr().String(), "why", why)
+	}
+}
+
+// name is the session as ZooKeeper's tools write it.
+func (c *conn) name() string { return fmt.Sprintf("0x%x", c.session) }
+
+// errClosed is why a connection ends whose client has closed its session.
+var errClosed = errors.New("the session is closed")
+
+// greet answers a four-letter word, or opens or takes up the session that the client asks for.
+// Without a session there is nothing more to do.
+func (c *conn) greet() error {
+	if t, ok := c.nc.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(c.ctx, shakeMax)
+		defer cancel()
+		if err := t.HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("handshake: %w", err)
+		}
+	}
+	_ = c.nc.SetReadDeadline(time.Now().Add(greetingMax)) // a broken connection says so when it is read
+	head, err := c.r.Peek(wordBytes)
+	if err != nil {
+		return err
+	}
+	if word, ok := words[string(head)]; ok {
+		return c.sayWord(word)
+	}
+	if n := binary.BigEndian.Uint32(head); n > connectMax {
+		return fmt.Errorf("a first message of %d bytes", n)
+	}
+	frame, err := c.frame(connectMax)
+	if err != nil {
+		return err
+	}
+	hello, err := jute.DecodeConnect(frame)
+	if err != nil {
+		return err
+	}
+	return c.begin(&hello)
+}
+
+// sayWord answers a four-letter word; the connection ends then.
+func (c *conn) sayWord(word func(*Front) string) error {
+	text := "This word is for those who have said the password.\n"
+	if c.trusted.Load() {
+		text = word(c.f)
+	}
+	_ = c.nc.SetWriteDeadline(time.Now().Add(c.f.opts.Bounds.WriteTimeout)) // as above
+	if _, err := io.WriteString(c.nc, text); err != nil {
+		return fmt.Errorf("answer a word: %w", err)
+	}
+	return nil
+}
+
+// growth is how much is made room for before it has come.
+const growth = 64 << 10
+
+// frame reads a message of at most most bytes.
+func (c *conn) frame(most int) ([]byte, error) {
+	var head [wordBytes]byte
+	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+		return nil, err
+	}
+	n := int(int32(binary.BigEndian.Uint32(head[:])))
+	if n < 0 || n > most {
+		return nil, fmt.Errorf("a message of %d bytes, at most %d are allowed", n, most)
+	}
+	if n > growth && c.f.stats.held.Add(int64(n)) > requestTotal {
+		c.f.stats.held.Add(-int64(n))
+		c.f.stats.turnedAway.Add(1)
+		return nil, errors.New("too many bytes of requests are under way")
+	}
+	b, err := c.body(n)
+	if err != nil && n > growth {
+		c.f.stats.held.Add(-int64(n))
+	}
+	return b, err
+}
+
+// body reads n bytes, and makes room as they come.
+func (c *conn) body(n int) ([]byte, error) {
+	b := make([]byte, 0, min(n, growth))
+	for len(b) < n {
+		step := min(n-len(b), max(len(b), growth))
+		b = append(b, make([]byte, step)...)
+		if _, err := io.ReadFull(c.r, b[len(b)-step:]); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// read takes the client's messages until it leaves, or has to.
+func (c *conn) read() error {
+	if !c.trusted.Load() {
+		_ = c.nc.SetReadDeadline(time.Now().Add(greetingMax))
+	}
+	for {
+		if c.trusted.Load() {
+			_ = c.nc.SetReadDeadline(time.Now().Add(c.ttl)) // a broken connection says so when it is read
+		}
+		b, err := c.frame(c.f.opts.Bounds.Request)
+		if err != nil {
+			return readFailed(err)
+		}
+		c.received.Add(1)
+		c.f.stats.received.Add(1)
+		c.beat.heard()
+		q := &request{bytes: int64(len(b)), came: time.Now()}
+		if q.Request, q.bad = jute.DecodeRequest(b); q.bad != nil && len(b) < 8 {
+			return q.bad
+		}
+		may := c.mayAsk(q)
+		if q.Op == jute.OpPing || q.Op == jute.OpAuth || !may {
+			c.release(q)
+		}
+		switch {
+		case q.Op == jute.OpPing:
+			c.out.reply(jute.PingXid, 0, jute.OK, nil)
+		case !may:
+			return errors.New("it has not said the password")
+		case q.Op == jute.OpAuth && !c.auth(q):
+			return errors.New("a password that is not the cluster's, or of a scheme that is not known")
+		case q.Op == jute.OpAuth:
+		case !c.enqueue(q):
+			return context.Cause(c.ctx)
+		case q.Op == jute.OpClose:
+			return c.farewell()
+		}
+	}
+}
+
+func readFailed(err error) error {
+	var late net.Error
+	if errors.As(err, &late) && late.Timeout() {
+		return errors.New("the client was silent")
+	}
+	return err
+}
+
+// mayAsk is false of who has to say the password first, and says so.
+func (c *conn) mayAsk(q *request) bool {
+	if c.trusted.Load() || q.Op == jute.OpPing || q.Op == jute.OpAuth || q.Op == jute.OpClose {
+		return true
+	}
+	c.out.reply(q.Xid, 0, jute.NoAuth, nil)
+	c.out.flush()
+	return false
+}
+
+// auth judges what a client says of itself: the cluster's password stands behind "digest", as that of
+// any user. Without a password in the cluster all is well, because it is good for nothing.
+func (c *conn) auth(q *request) bool {
+	_, password, _ := strings.Cut(string(q.Data), ":")
+	ok := q.bad == nil && (q.Scheme == "digest" || q.Scheme == "auth" || q.Scheme == "world" || q.Scheme == "ip")
+	if ok && c.f.opts.Secure.WantsPassword() && q.Scheme == "digest" {
+		ok = c.f.opts.Secure.Auth([][]byte{[]byte(password)}) == ""
+		if ok {
+			c.trusted.Store(true)
+		}
+	}
+	if !ok {
+		c.out.reply(jute.AuthXid, 0, jute.AuthFailed, nil)
+		c.out.flush()
+		return false
+	}
+	c.out.reply(jute.AuthXid, 0, jute.OK, nil)
+	return true
+}
+
+// release gives back what frame has counted.
+func (c *conn) release(q *request) {
+	if q.bytes > growth {
+		c.f.stats.held.Add(-q.bytes)
+	}
+}
+
+// farewell waits until the client hangs up, to whom the end of its session is being told.
+func (c *conn) farewell() error {
+	_ = c.nc.SetReadDeadline(time.Now().Add(greetingMax))
+	_, _ = io.Copy(io.Discard, io.LimitReader(c.r, connectMax)) // nothing that it says counts
+	return errClosed
+}

@@ -1,0 +1,191 @@
+package zk
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/internal/tree"
+	"viewring/internal/wait"
+	"viewring/internal/wire"
+)
+
+// Front is a running front. It stops when its context ends or with Close.
+type Front struct {
+	opts    Options
+	started time.Time
+	key     []byte // of the passwords of sessions
+	hub     *hub
+
+	ctx     context.Context // ends with the front
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed when everything has ended
+	running sync.WaitGroup
+
+	stats stats
+	pause func(what pause) // for tests: lets time pass where others may be faster; nil: no time
+
+	mu struct {
+		sync.Mutex
+		conns    map[*conn]struct{}
+		sessions map[uint64]*conn // each session's last connection
+		closed   bool
+	}
+}
+
+// pause says where time passes.
+type pause uint8
+
+// The pauses.
+const (
+	beforeTelling pause = iota // what a stream was told
+	beforeArming               // a watch whose answer is in line
+)
+
+func (f *Front) letPass(what pause) {
+	if f.pause != nil {
+		f.pause(what)
+	}
+}
+
+// stats are those of now, and counted since the start.
+type stats struct {
+	connected, sessions, watches, held          atomic.Int64
+	received, sent, failed, expired, turnedAway atomic.Int64
+	outstanding, cut, garbage                   atomic.Int64
+	latencyCount, latencySum, latencyMax, zxid  atomic.Int64 // microseconds; zxid is the highest told
+}
+
+// Start serves.
+func Start(ctx context.Context, opts Options) *Front {
+	f := newFront(ctx, opts)
+	f.start()
+	return f
+}
+
+func newFront(ctx context.Context, opts Options) *Front {
+	opts.fill()
+	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
+	f.key = passwordKey(opts.Client.View().Cluster)
+	f.mu.conns, f.mu.sessions = make(map[*conn]struct{}), make(map[uint64]*conn)
+	f.ctx, f.cancel = context.WithCancel(ctx)
+	f.hub = newHub(f)
+	return f
+}
+
+func (f *Front) start() {
+	go func() {
+		defer close(f.stopped)
+		f.serve()
+	}()
+	f.opts.Logger.Info("zookeeper front is up", "addr", f.Addr())
+}
+
+// Addr returns the address that the front listens at.
+func (f *Front) Addr() string { return f.opts.Listener.Addr().String() }
+
+// Close stops the front and returns when everything in it has ended. Sessions go on at other
+// fronts.
+func (f *Front) Close() error {
+	f.cancel()
+	f.Wait()
+	return nil
+}
+
+// Wait returns when the front has stopped.
+func (f *Front) Wait() { <-f.stopped }
+
+// serve takes connections until the front's context ends.
+func (f *Front) serve() {
+	defer f.running.Wait()
+	defer f.cancel() // where the listener was closed by somebody else
+	hangUp := context.AfterFunc(f.ctx, f.hangUp)
+	defer func() {
+		if hangUp() {
+			f.hangUp()
+		}
+	}()
+	f.running.Go(f.hub.tidy)
+	for {
+		nc, err := f.opts.Listener.Accept()
+		switch {
+		case err == nil:
+			f.accept(nc)
+		case f.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
+			return
+		default:
+			f.opts.Logger.Warn("a connection could not be accepted", "err", err)
+			wait.For(f.ctx, acceptPause)
+		}
+	}
+}
+
+// hangUp closes everything; the goroutines end by it.
+func (f *Front) hangUp() {
+	_ = f.opts.Listener.Close() // nobody waits for more
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.closed = true
+	for c := range f.mu.conns {
+		c.drop("the front stops")
+	}
+}
+
+// accept serves a connection, unless there are too many.
+func (f *Front) accept(nc net.Conn) {
+	c := newConn(f, nc)
+	f.mu.Lock()
+	full := len(f.mu.conns) >= f.opts.Bounds.Connections
+	ok := !f.mu.closed && !full
+	if ok {
+		f.mu.conns[c] = struct{}{}
+		f.running.Add(1)
+	}
+	f.mu.Unlock()
+	if !ok {
+		if full {
+			f.stats.turnedAway.Add(1)
+		}
+		_ = nc.Close() // ZooKeeper has no word for it
+		return
+	}
+	f.stats.connected.Add(1)
+	go func() {
+		defer f.running.Done()
+		c.run()
+		f.mu.Lock()
+		delete(f.mu.conns, c)
+		f.mu.Unlock()
+		f.stats.connected.Add(-1)
+	}()
+}
+
+// take makes a connection that of a session, and drops the one that it had here.
+func (f *Front) take(c *conn) {
+	f.mu.Lock()
+	was := f.mu.sessions[c.session]
+	f.mu.sessions[c.session] = c
+	f.mu.Unlock()
+	f.stats.sessions.Add(1)
+	if was != nil {
+		was.drop("its session has moved to another connection")
+	}
+}
+
+// leave takes back what take did.
+func (f *Front) leave(c *conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.sessions[c.session] == c {
+		delete(f.mu.sessions, c.session)
+	}
+	f.stats.sessions.Add(-1)
+}
+
+// ask carries out the steps of an operation that is named so in errors.
+func (f *Front) ask(ctx context.Context, name string) tree.Ask {
+	return func(q *wire.TreeRequest) (wire.TreeReply, error) { return f.opts.Client.Tree(ctx, name, q) }
+}

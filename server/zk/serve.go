@@ -1,0 +1,178 @@
+package zk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"viewring/internal/route"
+	"viewring/internal/tree"
+	"viewring/internal/wire"
+	"viewring/server/zk/jute"
+)
+
+// answer is what a request comes to.
+type answer struct {
+	code jute.Code
+	zxid int64 // of what it shows
+	body []byte
+	then func() // called once the answer is in line; nil: nothing is to be done
+}
+
+// failure is the error of a request that has a code of its own.
+type failure struct {
+	code jute.Code
+	why  string
+}
+
+func (f *failure) Error() string { return f.why }
+
+func failf(code jute.Code, format string, args ...any) error {
+	return &failure{code, fmt.Sprintf(format, args...)}
+}
+
+// handlers carry requests out, by their types.
+var handlers map[jute.Op]func(c *conn, ctx context.Context, q *jute.Request) (answer, error)
+
+func init() {
+	handlers = map[jute.Op]func(c *conn, ctx context.Context, q *jute.Request) (answer, error){
+		jute.OpCreate: (*conn).create, jute.OpCreate2: (*conn).create, jute.OpCreateContainer: (*conn).create, jute.OpCreateTTL: (*conn).create,
+		jute.OpDelete: (*conn).remove, jute.OpExists: (*conn).exists, jute.OpGetData: (*conn).getData, jute.OpSetData: (*conn).setData,
+		jute.OpGetACL: (*conn).getACL, jute.OpSetACL: (*conn).setACL, jute.OpGetChildren: (*conn).getChildren, jute.OpGetChildren2: (*conn).getChildren,
+		jute.OpSync: (*conn).sync, jute.OpMulti: (*conn).multi, jute.OpMultiRead: (*conn).multiRead,
+		jute.OpCheckWatches: (*conn).checkWatches, jute.OpRemoveWatches: (*conn).removeWatches, jute.OpAddWatch: (*conn).addWatch,
+		jute.OpSetWatches: (*conn).setWatches, jute.OpSetWatches2: (*conn).setWatches, jute.OpClose: (*conn).close,
+	}
+}
+
+// serve carries a request out and puts its answer in line.
+func (c *conn) serve(q *request) {
+	ctx, cancel := context.WithTimeout(c.f.ctx, c.f.opts.Patience)
+	defer cancel()
+	c.watches.tidy()
+	c.out.await(outputRoom, false)
+	var a answer
+	err := q.bad
+	handle := handlers[q.Op]
+	switch {
+	case err != nil:
+		err = &failure{jute.MarshallingError, err.Error()}
+	case handle == nil:
+		err = failf(jute.Unimplemented, "requests of type %d are not served", q.Op)
+	default:
+		a, err = handle(c, ctx, &q.Request)
+	}
+	if err == errUntold { // nothing that it shows may be told before its events
+		c.drop("an event has not come in time")
+		return
+	}
+	if err != nil {
+		a.code, a.body = codeOf(err), nil
+		if a.code <= jute.SystemError && a.code > jute.NoNode {
+			c.f.stats.failed.Add(1)
+			c.f.opts.Logger.Info("a request has failed", "session", c.name(), "type", int32(q.Op), "path", q.Path, "code", a.code.String(), "err", err)
+		}
+	}
+	c.out.reply(q.Xid, a.zxid, a.code, a.body)
+	if a.then != nil {
+		c.f.letPass(beforeArming)
+		a.then()
+	}
+	c.f.stats.took(time.Since(q.came))
+}
+
+func (s *stats) took(d time.Duration) {
+	us := d.Microseconds()
+	s.latencyCount.Add(1)
+	s.latencySum.Add(us)
+	for {
+		was := s.latencyMax.Load()
+		if us <= was || s.latencyMax.CompareAndSwap(was, us) {
+			return
+		}
+	}
+}
+
+// errUntold says that the watches of a session may not have been told what an answer shows.
+var errUntold = errors.New("watches may not have been told")
+
+// codes are what clients are told of errors.
+var codes = []struct {
+	err  error
+	code jute.Code
+}{
+	{tree.ErrNoNode, jute.NoNode},
+	{tree.ErrNoParent, jute.NoNode},
+	{tree.ErrNodeExists, jute.NodeExists},
+	{tree.ErrNotEmpty, jute.NotEmpty},
+	{tree.ErrBadVersion, jute.BadVersion},
+	{tree.ErrEphemeral, jute.NoChildrenForEphemerals},
+	{tree.ErrBadPath, jute.BadArguments},
+	{tree.ErrHadChild, jute.Unimplemented},
+	{errTooMany, jute.SystemError},
+	{route.ErrTooLarge, jute.BadArguments},
+	{tree.ErrUnreadable, jute.SystemError},
+}
+
+// codeOf is what a client is told of an error, OK of none. All that may have been done, or may be done if it is
+// tried again, is a lost connection, which clients know to handle.
+func codeOf(err error) jute.Code {
+	var own *failure
+	if err == nil {
+		return jute.OK
+	}
+	if errors.As(err, &own) {
+		return own.code
+	}
+	for _, c := range codes {
+		if errors.Is(err, c.err) {
+			return c.code
+		}
+	}
+	return jute.ConnectionLoss
+}
+
+// hold waits until the client was told, by its watches, all that was done in a directory up to a
+// version, which an answer shows: an event comes before the state that follows.
+func (c *conn) hold(ctx context.Context, streams []*stream, dir string, version wire.TreeVersion) error {
+	for _, s := range streams {
+		if s.await(ctx, dir, version) != nil {
+			return errUntold
+		}
+	}
+	return nil
+}
+
+// holdAbsent is hold for an answer that shows that a node is not there, or is not any more: that has no version, but
+// its removal is no later than the last in the directory.
+func (c *conn) holdAbsent(ctx context.Context, streams []*stream, dir string) error {
+	if len(streams) == 0 {
+		return nil
+	}
+	p, err := c.f.ask(ctx, "look at "+dir)(&wire.TreeRequest{Op: wire.TreeDirectory, Dir: dir})
+	switch {
+	case err != nil:
+		return errUntold
+	case p.Directory != nil:
+		return c.hold(ctx, streams, dir, p.Directory.Changed)
+	}
+	for _, s := range streams {
+		if c.watches.awaitGone(ctx, s, dir) != nil {
+			return errUntold
+		}
+	}
+	return nil
+}
+
+// close ends the session, and its nodes that were created here, before it is answered.
+func (c *conn) close(_ context.Context, _ *jute.Request) (answer, error) {
+	c.removeOwned()
+	if err := c.endSession(); err != nil {
+		c.f.opts.Logger.Warn("a session was not ended: it will by its time to live", "session", c.name(), "err", err)
+	}
+	return answer{then: func() {
+		c.out.flush()
+		c.hangUp(errClosed)
+	}}, nil
+}

@@ -1,0 +1,133 @@
+package zk
+
+import (
+	"context"
+	"sync"
+
+	"viewring/internal/tree"
+	"viewring/server/zk/jute"
+)
+
+// modes are the kinds of watches by their names in requests.
+var modes = map[int32]kinds{
+	jute.WatchersChildren: ofChildren, jute.WatchersData: ofData, jute.WatchersAny: ofData | ofChildren | persistent | recursive,
+	jute.WatchersPersistent: persistent, jute.WatchersRecursive: recursive,
+}
+
+// addWatch adds a watch that stays.
+func (c *conn) addWatch(ctx context.Context, q *jute.Request) (answer, error) {
+	k := persistent
+	switch q.Mode {
+	case jute.WatchPersistent:
+	case jute.WatchPersistentRecursive:
+		k = recursive
+	default:
+		return answer{}, failf(jute.BadArguments, "a watch of mode %d", q.Mode)
+	}
+	if err := c.addLasting(ctx, q.Path, k); err != nil {
+		return answer{}, err
+	}
+	return answer{body: jute.AppendInt(nil, 0)}, nil
+}
+
+func (c *conn) addLasting(ctx context.Context, path string, k kinds) error {
+	if err := tree.Check(path); err != nil {
+		return err
+	}
+	if err := c.watches.prepare(ctx, path, k); err != nil {
+		return err
+	}
+	c.watches.arm(path, k, seen{})
+	return nil
+}
+
+func (c *conn) removeWatches(_ context.Context, q *jute.Request) (answer, error) {
+	k, err := modeOf(q)
+	if err == nil && !c.watches.remove(q.Path, k) {
+		err = failf(jute.NoWatcher, "there is no such watch of %s", q.Path)
+	}
+	return answer{}, err
+}
+
+func (c *conn) checkWatches(_ context.Context, q *jute.Request) (answer, error) {
+	k, err := modeOf(q)
+	if err == nil && !c.watches.has(q.Path, k) {
+		err = failf(jute.NoWatcher, "there is no such watch of %s", q.Path)
+	}
+	return answer{}, err
+}
+
+func modeOf(q *jute.Request) (kinds, error) {
+	k, ok := modes[q.Mode]
+	if !ok {
+		return 0, failf(jute.BadArguments, "watches of kind %d", q.Mode)
+	}
+	return k, tree.Check(q.Path)
+}
+
+// settersMax is how many nodes are read at a time for the watches of a client that comes back.
+const settersMax = 16
+
+// setWatches sets the watches again of a client that has lost its connection, and tells of each whose
+// node is another than before, as far as anybody can know: versions of different directories can't be
+// compared, so one that may have changed counts as changed.
+func (c *conn) setWatches(ctx context.Context, q *jute.Request) (answer, error) {
+	var running sync.WaitGroup
+	free := make(chan struct{}, settersMax)
+	var mu sync.Mutex
+	var failed error
+	set := func(paths []string, do func(path string) error) {
+		for _, path := range paths {
+			free <- struct{}{}
+			running.Go(func() {
+				defer func() { <-free }()
+				if err := do(path); err != nil {
+					mu.Lock()
+					failed = err
+					mu.Unlock()
+				}
+			})
+		}
+	}
+	w := &q.Watches
+	set(w.Data, func(path string) error { return c.setAgain(ctx, path, ofData, true) })
+	set(w.Exist, func(path string) error { return c.setAgain(ctx, path, ofData, false) })
+	set(w.Children, func(path string) error { return c.setAgain(ctx, path, ofChildren, true) })
+	set(w.Persistent, func(path string) error { return c.addLasting(ctx, path, persistent) })
+	set(w.Recursive, func(path string) error { return c.addLasting(ctx, path, recursive) })
+	running.Wait()
+	if failed != nil {
+		c.f.opts.Logger.Info("watches could not be set again", "session", c.name(), "err", failed)
+		return answer{}, errUntold
+	}
+	return answer{}, nil
+}
+
+// setAgain sets one watch again. existed says that its node was there when the client set it.
+func (c *conn) setAgain(ctx context.Context, path string, k kinds, existed bool) error {
+	l, err := c.look(ctx, path, true, k)
+	if err != nil {
+		return err
+	}
+	defer l.end()
+	n, err := c.f.getPatiently(ctx, path)
+	if err != nil {
+		return err
+	}
+	var event jute.Event
+	switch {
+	case n == nil && existed:
+		event = jute.NodeDeleted
+	case n == nil:
+		l.armed(seen{})()
+		return nil
+	case !existed:
+		event = jute.NodeCreated
+	case k == ofChildren:
+		event = jute.NodeChildrenChanged
+	default:
+		event = jute.NodeDataChanged
+	}
+	c.out.event(event, path)
+	return nil
+}
