@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,25 @@ func (a *app) onFiles(do func(ctx context.Context, f *file.FS, args []string) er
 		return opened(ctx, a.clientOptions(slog.LevelWarn), file.Open)
 	}
 	return within(a.longDeadline, open, do)
+}
+
+// trimmed is a path without the slashes that people put behind directories.
+func trimmed(path string) string {
+	if short := strings.TrimRight(path, "/"); short != "" {
+		return short
+	}
+	return path
+}
+
+// allTrimmed is trimmed of all arguments.
+func allTrimmed(do func(ctx context.Context, f *file.FS, args []string) error) func(ctx context.Context, f *file.FS, args []string) error {
+	return func(ctx context.Context, f *file.FS, args []string) error {
+		paths := make([]string, len(args))
+		for i, arg := range args {
+			paths[i] = trimmed(arg)
+		}
+		return do(ctx, f, paths)
+	}
 }
 
 // wantsSome checks that there are as many arguments as names or more.

@@ -25,7 +25,7 @@ from the bottom up: if it is interrupted, some are gone, and the rest is whole. 
 missing file is exit code 1.`,
 		Example: "  viewring file rm /docs/report.pdf\n  viewring file rm -r /photos",
 		Args:    wantsSome("PATH"),
-		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			removed := 0
 			teller := a.newTeller("removed")
 			for _, path := range args {
@@ -46,7 +46,7 @@ missing file is exit code 1.`,
 				a.printJSON(map[string]any{"version": jsonVersion, "removed": removed})
 			}
 			return nil
-		}),
+		})),
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "with all that is below")
 	return cmd
@@ -95,7 +95,7 @@ same chunks: it takes no room, and no time.`,
 		Example: "  viewring file cp /docs/report /docs/report.old\n  viewring file cp -r /photos /photos2",
 		Args:    wants("FROM", "TO"),
 		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
-			from := args[0]
+			from := trimmed(args[0])
 			to, err := destination(ctx, f, from, args[1])
 			if err != nil {
 				return err
@@ -162,7 +162,7 @@ func (a *app) fileMkdirCmd() *cobra.Command {
 1. With -p those above are created too, and one that exists is left as it is.`,
 		Example: "  viewring file mkdir -p /docs/2026",
 		Args:    wantsSome("PATH"),
-		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			for _, path := range args {
 				mkdir := f.Mkdir
 				if parents {
@@ -176,7 +176,7 @@ func (a *app) fileMkdirCmd() *cobra.Command {
 				a.printJSON(map[string]any{"version": jsonVersion, "created": len(args)})
 			}
 			return nil
-		}),
+		})),
 	}
 	cmd.Flags().BoolVarP(&parents, "parents", "p", false, "create missing directories above too")
 	return cmd

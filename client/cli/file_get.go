@@ -54,9 +54,7 @@ type fileGet struct {
 }
 
 func (g *fileGet) run(ctx context.Context, src, dest string, recursive bool) error {
-	if src != file.Root {
-		src = strings.TrimRight(src, "/")
-	}
+	src = trimmed(src)
 	if dest == stdinPath {
 		if g.a.flags.json || recursive {
 			return usagef("file get: standard output takes the bytes of one file, without --json and -r")

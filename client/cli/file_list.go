@@ -26,7 +26,7 @@ begins with the length in bytes and the time of the last change. PATH may be a f
 Up to 1,000 come in order of names; more come as they are found.`,
 		Example: "  viewring file ls /photos\n  viewring file ls -l -r",
 		Args:    upTo("PATH"),
-		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			path := file.Root
 			if len(args) > 0 {
 				path = args[0]
@@ -45,7 +45,7 @@ Up to 1,000 come in order of names; more come as they are found.`,
 			l := &listing[file.Info]{a: a, path: path, field: "files", teller: a.newTeller("listed"), pathOf: func(i *file.Info) string { return i.Path },
 				one: func(i *file.Info) { a.fileLine(i, long, recursive || !info.Dir) }, fields: fileFields}
 			return l.print(files)
-		}),
+		})),
 	}
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "lengths and times too")
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "all that is below PATH")
@@ -91,7 +91,7 @@ The checksum is the sum, modulo 2^64, of the xxhash64 of all chunks, each seeded
 with its number in the file; of a file of one chunk it is the xxhash64.`,
 		Example: "  viewring file stat /photos/cat.jpg",
 		Args:    wants("PATH"),
-		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			d, err := f.Describe(ctx, args[0])
 			if err != nil {
 				return err
@@ -111,7 +111,7 @@ with its number in the file; of a file of one chunk it is the xxhash64.`,
 				a.fileStatText(&d, servers)
 			}
 			return nil
-		}),
+		})),
 	}
 }
 
@@ -215,7 +215,7 @@ none of their own, but that of the server's store. A file with lost or wrong byt
 is exit code 5.`,
 		Example: "  viewring file verify /photos /backups/monday.tar",
 		Args:    wantsSome("PATH"),
-		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			job := fileJob{verb: "verify", done: "verified", began: time.Now()}
 			var paths []string
 			total := int64(0)
@@ -245,7 +245,7 @@ is exit code 5.`,
 			})
 			progress.end()
 			return job.end(ctx, a, true)
-		}),
+		})),
 	}
 }
 

@@ -130,6 +130,9 @@ func (p *filePut) plan(ctx context.Context, src, to string, into bool) error {
 		p.add(src, to, info.Size())
 		return nil
 	}
+	if src, err = filepath.EvalSymlinks(src); err != nil { // a link that is named is followed, those below are not
+		return codeError{exitNotFound, err}
+	}
 	return filepath.WalkDir(src, func(name string, d fs.DirEntry, err error) error {
 		rel, relErr := filepath.Rel(src, name)
 		if err = errors.Join(err, relErr, ctx.Err()); err != nil {
@@ -185,5 +188,9 @@ func (a *app) source(ctx context.Context, name string) (r io.Reader, closing fun
 	if err != nil {
 		return nil, nil, codeError{exitNotFound, err}
 	}
-	return opened, func() { _ = opened.Close() }, nil // it was only read
+	closing = func() { _ = opened.Close() } // it was only read
+	if info, err := opened.Stat(); err != nil || !info.Mode().IsRegular() {
+		return &interruptible{ctx: ctx, r: opened}, closing, nil // a pipe, as it may be
+	}
+	return opened, closing, nil
 }

@@ -236,7 +236,7 @@ func (o *op) commit(path string, body wire.TreeItem, w when, c *content) (wire.T
 		case p.Code == wire.TreeNoContent:
 			return wire.TreeVersion{}, ErrEnded
 		case errors.Is(err, client.ErrUnknownOutcome):
-			return o.settle(path, err, c)
+			return o.resolve(path, err, c)
 		case w != when{} || !errors.Is(err, tree.ErrNodeExists) && !errors.Is(err, tree.ErrBadVersion) && !errors.Is(err, tree.ErrNoNode):
 			return wire.TreeVersion{}, err
 		}
@@ -247,9 +247,9 @@ func (o *op) commit(path string, body wire.TreeItem, w when, c *content) (wire.T
 // errTakenBack: a change was not answered, and has been made impossible since.
 var errTakenBack = errors.New("the change was not answered in time and was taken back: nothing was done")
 
-// settle finds out what came of a change whose outcome is unknown: a content that is given up while
+// resolve finds out what came of a change whose outcome is unknown: a content that is given up while
 // it is still writing is never named, however late the change comes.
-func (o *op) settle(path string, unknown error, c *content) (wire.TreeVersion, error) {
+func (o *op) resolve(path string, unknown error, c *content) (wire.TreeVersion, error) {
 	if c == nil {
 		return wire.TreeVersion{}, unknown
 	}

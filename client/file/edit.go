@@ -136,7 +136,9 @@ func (b *builder) splice(e *entry, offset int64, r io.Reader) error {
 		if err := b.fill(e, (first+1)*size); err != nil {
 			return err
 		}
-		b.hole(offset/size-b.chunks, size)
+		if err := b.hole(offset/size-b.chunks, size); err != nil {
+			return err
+		}
 	}
 	head, err := b.old(e, b.size, min(offset, e.Bytes))
 	if err != nil {
@@ -204,12 +206,16 @@ func (b *builder) fill(e *entry, to int64) error {
 }
 
 // hole adds n chunks that nobody writes, of which the last has that length.
-func (b *builder) hole(n, last int64) {
+func (b *builder) hole(n, last int64) error {
+	if n > chunksMax-b.chunks {
+		return fmt.Errorf("%w: more than %d chunks of %d bytes", client.ErrTooLarge, int64(chunksMax), b.m.chunkSize)
+	}
 	if n > 0 {
 		b.m.add(extent{hole: true, count: n})
 		b.chunks += n
 		b.size += (n-1)*b.m.chunkSize + last
 	}
+	return nil
 }
 
 // share adds the old file's chunks from k to end, which have the same place in the new one. Their
@@ -228,19 +234,10 @@ func (b *builder) share(e *entry, k, end int64) error {
 		}
 		return nil
 	}
-	at := int64(0)
-	for _, x := range e.manifest.extents {
-		from, to := max(k, at), min(end, at+x.count)
-		if from < to {
-			y := extent{content: e.contentOf(x), hole: x.hole, first: x.first, count: to - from}
-			if !x.hole {
-				y.first += from - at
-			}
-			b.m.add(y)
-			b.chunks += to - from
-			b.size += min(to*size, e.Bytes) - from*size
-		}
-		at += x.count
+	for from, x := range e.manifest.between(k, end) {
+		b.m.add(extent{content: e.contentOf(x), hole: x.hole, first: x.first, count: x.count})
+		b.chunks += x.count
+		b.size += min((from+x.count)*size, e.Bytes) - from*size
 	}
 	return nil
 }
@@ -252,14 +249,20 @@ func (b *builder) sumShared(e *entry, k, end int64) error {
 	}
 	size := b.m.chunkSize
 	var sum uint64
-	add := func(from, to int64) error {
-		if from >= to {
-			return nil
+	add := func(k, end int64) error {
+		for from, x := range e.manifest.between(k, end) {
+			if x.hole {
+				continue
+			}
+			err := b.read(e, from*size, min((from+x.count)*size, e.Bytes), func(p *piece) error {
+				sum += p.sum
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 		}
-		return b.read(e, from*size, min(to*size, e.Bytes), func(p *piece) error {
-			sum += p.sum
-			return nil
-		})
+		return nil
 	}
 	all := chunksOf(e.Bytes, size)
 	if end-k <= all-(end-k) {
@@ -320,7 +323,9 @@ func (b *builder) lengthen(e *entry, size int64) error {
 		return err
 	}
 	if n := chunksOf(size, chunk); n > b.chunks {
-		b.hole(n-b.chunks, size-(n-1)*chunk)
+		if err := b.hole(n-b.chunks, size-(n-1)*chunk); err != nil {
+			return err
+		}
 	}
 	return b.sumShared(e, full, chunksOf(e.Bytes, chunk))
 }
@@ -394,19 +399,27 @@ func (b *builder) copyAll(e *entry) error {
 	if e.manifest == nil {
 		return b.stream(bytes.NewReader(e.node.Value))
 	}
-	err := b.read(e, 0, e.Bytes, func(p *piece) error {
-		if p.hole {
-			b.hole(1, int64(len(p.bytes)))
-			return nil
+	size := b.m.chunkSize
+	for from, x := range e.manifest.between(0, chunksOf(e.Bytes, size)) {
+		end := min((from+x.count)*size, e.Bytes)
+		var err error
+		if x.hole {
+			err = b.hole(x.count, end-(from+x.count-1)*size)
+		} else {
+			err = b.read(e, from*size, end, func(p *piece) error {
+				to, err := b.buffer()
+				if err != nil {
+					return err
+				}
+				return b.put(to[:copy(to, p.bytes)])
+			})
 		}
-		to, err := b.buffer()
 		if err != nil {
 			return err
 		}
-		return b.put(to[:copy(to, p.bytes)])
-	})
-	if err == nil && b.m.sum != e.manifest.sum {
-		err = fmt.Errorf("%w: %016x was read, %016x was written", ErrChecksum, b.m.sum, e.manifest.sum)
 	}
-	return err
+	if b.m.sum != e.manifest.sum {
+		return fmt.Errorf("%w: %016x was read, %016x was written", ErrChecksum, b.m.sum, e.manifest.sum)
+	}
+	return nil
 }

@@ -140,6 +140,9 @@ var kinds = []struct{ is, told error }{
 	{tree.ErrUnreadable, ErrUnreadable},
 }
 
+// errInterrupted is the kind of what ended with its context.
+var errInterrupted = errors.New("interrupted")
+
 // told is the error of a step as callers know it.
 func told(err error) error {
 	for _, k := range kinds {
@@ -163,7 +166,7 @@ func (o *op) failed(err error) error {
 	}
 	err = told(err)
 	if ended := o.ctx.Err(); ended != nil && errors.Is(err, ended) {
-		return &route.Error{Op: o.name, Kind: client.ErrUnreachable, Last: fmt.Errorf("interrupted: %w", err), Ended: ended}
+		return &route.Error{Op: o.name, Kind: errInterrupted, Last: err, Ended: ended}
 	}
 	return &route.Error{Op: o.name, Kind: err}
 }

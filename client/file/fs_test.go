@@ -122,12 +122,17 @@ func TestDeath(t *testing.T) {
 						}
 						break
 					}
+					if isUnknown(err) && (client.at != fmt.Sprint("step ", wire.TreeChange) || heals && what != "rename") {
+						t.Errorf("%s, death at mutation %d (%s), heard again %v: the outcome could be known: %v", what, step, client.at, heals, err)
+					}
 					judge(t, fmt.Sprintf("%s, death at mutation %d (%s), carried out %v, heard again %v", what, step, client.at, carried, heals), m, err, before, c.after)
 				}
 			}
 		}
 	}
 }
+
+func isUnknown(err error) bool { return errors.Is(err, client.ErrUnknownOutcome) }
 
 // judge says whether a file is what a client was told that died.
 func judge(t *testing.T, what string, m *memory, told error, before, after []byte) {
@@ -233,6 +238,7 @@ func TestSharing(t *testing.T) {
 		"lengthen":    {func() (Info, error) { return f.Truncate(t.Context(), "/f", 16<<20) }, 1, 2},
 		"far beyond":  {func() (Info, error) { return f.Update(t.Context(), "/f", 16<<30, strings.NewReader("the end 0123456")) }, 2, 2},
 		"copy":        {func() (Info, error) { return f.Copy(t.Context(), "/f", "/g", PutOptions{}) }, 0, 0},
+		"longest":     {func() (Info, error) { return f.Truncate(t.Context(), "/f", 16*chunksMax) }, 1, 2},
 		"same length": {func() (Info, error) { return f.Truncate(t.Context(), "/f", int64(len(want))) }, 0, 0},
 	} {
 		if _, err := f.Put(t.Context(), "/f", bytes.NewReader(want), PutOptions{}); err != nil {
@@ -242,6 +248,9 @@ func TestSharing(t *testing.T) {
 		chunks, gets := len(m.chunks), m.gets
 		if _, err := c.do(); err != nil {
 			t.Fatalf("%s: %v", what, err)
+		}
+		if d, err := f.Describe(t.Context(), "/f"); err != nil || d.Bytes < 15990 {
+			t.Errorf("%s: %+v, %v", what, d, err)
 		}
 		if chunks, gets = len(m.chunks)-chunks, m.gets-gets; chunks != c.chunks || gets > c.gets {
 			t.Errorf("%s: %d chunks were stored and %d read, want %d and %d", what, chunks, gets, c.chunks, c.gets)
@@ -397,6 +406,9 @@ func TestBadInput(t *testing.T) {
 		"update what is absent":           {info1(f.Update(ctx, "/dir/no", 0, none)), fs.ErrNotExist},
 		"update before the beginning":     {info1(f.Update(ctx, "/dir/file", -1, none)), client.ErrRefused},
 		"update beyond all bounds":        {info1(f.Update(ctx, "/dir/file", 1<<62, none)), client.ErrTooLarge},
+		"update beyond all chunks":        {info1(f.Update(ctx, "/dir/file", 1<<50, strings.NewReader("0123456789"))), client.ErrTooLarge},
+		"update at the last chunk":        {info1(f.Update(ctx, "/dir/file", 16*chunksMax-1, strings.NewReader("0123456789"))), client.ErrTooLarge},
+		"truncate beyond all chunks":      {info1(f.Truncate(ctx, "/dir/file", 16*chunksMax+1)), client.ErrTooLarge},
 		"truncate to less than nothing":   {info1(f.Truncate(ctx, "/dir/file", -1)), client.ErrRefused},
 		"truncate what is absent":         {info1(f.Truncate(ctx, "/dir/no", 1)), fs.ErrNotExist},
 		"truncate a directory":            {info1(f.Truncate(ctx, "/dir", 1)), ErrIsDirectory},
@@ -481,3 +493,49 @@ func TestCancelled(t *testing.T) {
 type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// TestPlainNodes: what package tree made is a directory, or a file of the node's value, and is changed as such.
+func TestPlainNodes(t *testing.T) {
+	m := newMemory()
+	f := small(m)
+	value := pattern(1, 50) // longer than what a file keeps in its entry
+	v := wire.TreeVersion{Term: 1}
+	m.nodes["/value"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50}
+	m.nodes["/none"] = &wire.TreeNode{Modified: v}
+	m.nodes["/parent"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50, HasRecord: true}
+	m.nodes["/damaged"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50, File: true, Content: v, Size: 50}
+	for path, dir := range map[string]bool{"/value": false, "/none": true, "/parent": true} {
+		if i, err := f.Stat(t.Context(), path); err != nil || i.Dir != dir || i.Bytes != 50 && !dir {
+			t.Errorf("%s: %+v, %v", path, i, err)
+		}
+	}
+	wantFile(t, f, "/value", value)
+	if _, err := f.Copy(t.Context(), "/value", "/copy", PutOptions{}); err != nil {
+		t.Error(err)
+	}
+	wantFile(t, f, "/copy", value)
+	if _, err := f.Update(t.Context(), "/value", 20, bytes.NewReader(pattern(2, 10))); err != nil {
+		t.Error(err)
+	}
+	copy(value[20:], pattern(2, 10))
+	wantFile(t, f, "/value", value)
+	if _, err := read(f, "/damaged"); !errors.Is(err, ErrUnreadable) {
+		t.Errorf("a damaged entry: %v", err)
+	}
+	if _, err := f.Put(t.Context(), "/damaged", bytes.NewReader(value), PutOptions{}); err != nil {
+		t.Errorf("a damaged entry is not replaced: %v", err)
+	}
+	wantFile(t, f, "/damaged", value)
+	for _, n := range []int64{30, 100} {
+		m.nodes["/value"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50}
+		if _, err := f.Truncate(t.Context(), "/value", n); err != nil {
+			t.Error(err)
+		}
+		wantFile(t, f, "/value", append(bytes.Clone(value), make([]byte, 50)...)[:n])
+	}
+	m.nodes["/value"] = &wire.TreeNode{Modified: v, Value: value, ValueBytes: 50}
+	if _, err := f.Update(t.Context(), "/value", 100, bytes.NewReader(value)); err != nil {
+		t.Error(err)
+	}
+	wantFile(t, f, "/value", append(append(bytes.Clone(value), make([]byte, 50)...), value...))
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -75,17 +76,31 @@ func (m *manifest) add(e extent) {
 	m.extents = append(m.extents, e)
 }
 
+// between tells of the extents of the chunks from k to end, of which only these are left, and at which of the
+// file's chunks each begins.
+func (m *manifest) between(k, end int64) iter.Seq2[int64, extent] {
+	return func(yield func(int64, extent) bool) {
+		at := int64(0)
+		for _, x := range m.extents {
+			from, to := max(k, at), min(end, at+x.count)
+			next := at + x.count
+			if from < to {
+				if !x.hole {
+					x.first += from - at
+				}
+				if x.count = to - from; !yield(from, x) {
+					return
+				}
+			}
+			at = next
+		}
+	}
+}
+
 // locate returns a chunk's extent, of which only that chunk is left.
 func (m *manifest) locate(k int64) extent {
-	for _, e := range m.extents {
-		if k < e.count {
-			if !e.hole {
-				e.first += k
-			}
-			e.count = 1
-			return e
-		}
-		k -= e.count
+	for _, x := range m.between(k, k+1) {
+		return x
 	}
 	panic("file: a chunk beyond the extents")
 }
@@ -160,15 +175,17 @@ func decodeManifest(b []byte, size int64) (*manifest, error) {
 		case e.first < 0 || e.first >= chunksMax || e.count < 1 || e.count > chunksMax-e.first || who >= uint64(ofOwners+len(contents)):
 			r.Invalid("an extent of %d, %d chunks from %d", who, e.count, e.first)
 			who = ofSelf
-		case who == ofNobody:
+		case who == ofNobody && e.first == 0:
 			e.hole = true
+		case who == ofNobody:
+			r.Invalid("a hole that begins with chunk %d", e.first)
 		case who >= ofOwners:
 			e.content = contents[who-ofOwners]
 		}
 		chunks += e.count
 		m.extents = append(m.extents, e)
 	}
-	if r.Err() == nil && (size < 1 || chunks != chunksOf(size, m.chunkSize)) {
+	if r.Err() == nil && (size < 1 || chunks > chunksMax || chunks != chunksOf(size, m.chunkSize)) {
 		r.Invalid("%d chunks of %d bytes make no file of %d", chunks, m.chunkSize, size)
 	}
 	if r.Done() == nil && !bytes.Equal(m.encode(), b) {

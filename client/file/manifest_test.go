@@ -3,6 +3,7 @@ package file
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"testing"
 	"testing/iotest"
 
@@ -49,6 +50,24 @@ func TestManifest(t *testing.T) {
 		}
 		if _, err := decodeManifest(append(b, 0), c.size); err == nil {
 			t.Errorf("%s is read with a byte behind it", c.hex)
+		}
+	}
+	for what, text := range map[string]string{
+		"a number longer than it must be": "019000" + "0000000000000001" + "00" + "01" + "000001",
+		"an owner that has no chunks":     "0110" + "0000000000000001" + "01" + "0203" + "01" + "000001",
+		"an owner twice":                  "0110" + "0000000000000001" + "02" + "02030203" + "02" + "020001" + "030101",
+		"an owner that is not named":      "0110" + "0000000000000001" + "00" + "01" + "020001",
+		"a hole that begins somewhere":    "0110" + "0000000000000001" + "00" + "01" + "010101",
+		"an extent of nothing":            "0110" + "0000000000000001" + "00" + "02" + "000001" + "000100",
+		"chunks of nothing":               "0100" + "0000000000000001" + "00" + "01" + "000001",
+		"another format":                  "0210" + "0000000000000001" + "00" + "01" + "000001",
+	} {
+		b, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decodeManifest(b, 16); !errors.Is(err, ErrUnreadable) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 	if got := chunkSum(0, []byte("viewring")); got != xxhash.Sum64String("viewring") {

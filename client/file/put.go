@@ -180,6 +180,10 @@ func (b *builder) buffer() ([]byte, error) {
 func (b *builder) put(p []byte) error {
 	b.m.sum += chunkSum(b.chunks, p)
 	b.size += int64(len(p))
+	if b.chunks == chunksMax {
+		b.c.giveBack(p)
+		return fmt.Errorf("%w: more than %d chunks of %d bytes", client.ErrTooLarge, int64(chunksMax), b.m.chunkSize)
+	}
 	index, err := b.c.put(p)
 	if err == nil {
 		b.m.add(extent{first: index, count: 1})

@@ -59,9 +59,8 @@ type File struct {
 	cancel context.CancelFunc
 	offset int64
 
-	keeping sync.Once
-	mu      sync.Mutex
-	closed  bool
+	mu     sync.Mutex
+	closed bool
 }
 
 // OpenFile opens a file for reading. The context is that of all that is done with it. Close it.
@@ -77,7 +76,11 @@ func (o *op) open(path string) (*File, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(o.ctx)
-	return &File{o: o.within(ctx), e: e, cancel: cancel}, nil
+	f := &File{o: o.within(ctx), e: e, cancel: cancel}
+	if e.manifest != nil {
+		go f.keep()
+	}
+	return f, nil
 }
 
 // Stat tells of the file as it was opened.
@@ -109,26 +112,19 @@ func (f *File) isClosed() bool {
 	return f.closed
 }
 
-// keep keeps the content from being deleted until the file is closed, from the first read on.
+// keep keeps the content from being deleted, until the file is closed.
 func (f *File) keep() {
-	if f.e.manifest == nil {
-		return
+	tick := time.NewTicker(readTouchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.o.ctx.Done():
+			return
+		case <-tick.C:
+			// Where it fails the next may not; reads find out what is gone.
+			_, _ = f.o.ask(&wire.TreeRequest{Op: wire.TreeTouch, Home: f.e.home, Nonce: f.e.node.Content})
+		}
 	}
-	f.keeping.Do(func() {
-		go func() {
-			tick := time.NewTicker(readTouchEvery)
-			defer tick.Stop()
-			for {
-				select {
-				case <-f.o.ctx.Done():
-					return
-				case <-tick.C:
-					// Where it fails the next may not; reads find out what is gone.
-					_, _ = f.o.ask(&wire.TreeRequest{Op: wire.TreeTouch, Home: f.e.home, Nonce: f.e.node.Content})
-				}
-			}
-		}()
-	})
 }
 
 // ReadAt is that of io.ReaderAt.
@@ -141,7 +137,6 @@ func (f *File) ReadAt(p []byte, offset int64) (n int, err error) {
 	case offset >= f.e.Bytes:
 		return 0, io.EOF
 	}
-	f.keep()
 	if f.e.manifest == nil {
 		n = copy(p, f.e.node.Value[offset:])
 	}
@@ -207,7 +202,6 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 	if f.isClosed() {
 		return 0, f.o.failed(fs.ErrClosed)
 	}
-	f.keep()
 	n, err := f.writeTo(w, f.offset, f.e.Bytes)
 	f.offset += n
 	var writing errWrite
@@ -221,7 +215,6 @@ func (f *File) WriteTo(w io.Writer) (int64, error) {
 type piece struct {
 	bytes []byte
 	sum   uint64 // its chunkSum, if it is a whole chunk
-	hole  bool
 	err   error
 }
 
@@ -260,8 +253,7 @@ func (o *op) read(e *entry, from, to int64, pass func(p *piece) error) error {
 
 // fetch reads a part of a chunk.
 func (o *op) fetch(e *entry, k, from, to int64) (p piece) {
-	p.hole = e.manifest.locate(k).hole
-	if p.bytes, p.err = o.chunk(e, k, from, to-from); p.err == nil && !p.hole {
+	if p.bytes, p.err = o.chunk(e, k, from, to-from); p.err == nil && !e.manifest.locate(k).hole {
 		p.sum = chunkSum(k, p.bytes)
 	}
 	return p
@@ -322,7 +314,6 @@ func (f *FS) GetRange(ctx context.Context, path string, w io.Writer, offset, len
 		if length >= 0 && length < to-offset {
 			to = offset + length
 		}
-		file.keep()
 		n, err := file.writeTo(w, offset, to)
 		_ = file.Close() // for the first time
 		var writing errWrite
