@@ -314,7 +314,7 @@ func (s *depot) left() string {
 func TestContents(t *testing.T) {
 	seeds := 600
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		seeds = 10_000
+		seeds = 4000
 	}
 	for seed := range uint64(seeds) {
 		if why, story := playContents(seed); why != "" {
