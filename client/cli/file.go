@@ -224,17 +224,30 @@ func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
 	return nil
 }
 
-// parallelFiles is how many files are under way at a time, each with several chunks.
-const parallelFiles = 4
+// How many files are under way at a time: of those that are one chunk or less, and of
+// larger ones, each of which has several chunks under way.
+const (
+	parallelFiles = 48
+	parallelLarge = 4
+	largeBytes    = 1 << 20
+)
 
-// each does something with many files, a few at a time, until the context ends.
-func (j *fileJob) each(ctx context.Context, n int, do func(i int)) {
+// each does something with many files, several at a time, until the context ends. bytes tells how
+// long a file is.
+func (j *fileJob) each(ctx context.Context, n int, bytes func(i int) int64, do func(i int)) {
 	var next atomic.Int64
 	var working sync.WaitGroup
+	large := make(chan struct{}, parallelLarge)
 	for range parallelFiles {
 		working.Go(func() {
 			for i := int(next.Add(1) - 1); i < n && ctx.Err() == nil; i = int(next.Add(1) - 1) {
+				if bytes(i) <= largeBytes {
+					do(i)
+					continue
+				}
+				large <- struct{}{}
 				do(i)
+				<-large
 			}
 		})
 	}

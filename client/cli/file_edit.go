@@ -110,13 +110,14 @@ same chunks: it takes no room, and no time.`,
 				return codeError{exitRefused, fmt.Errorf("copy %q: %s is in it", from, to)}
 			}
 			job := &fileJob{verb: "copy", done: "copied", began: time.Now()}
-			paths, err := copyPlan(ctx, f, top, to)
+			files, err := copyPlan(ctx, f, top, to)
 			if err != nil {
 				return err
 			}
-			job.each(ctx, len(paths), func(i int) {
-				info, err := f.Copy(ctx, paths[i], to+strings.TrimPrefix(paths[i], from), file.PutOptions{})
-				job.note(paths[i], info.Bytes, err)
+			job.each(ctx, len(files), func(i int) int64 { return files[i].Bytes }, func(i int) {
+				path := files[i].Path
+				info, err := f.Copy(ctx, path, to+strings.TrimPrefix(path, from), file.PutOptions{})
+				job.note(path, info.Bytes, err)
 			})
 			return job.end(ctx, a, recursive)
 		}),
@@ -126,9 +127,9 @@ same chunks: it takes no room, and no time.`,
 }
 
 // copyPlan returns the files to be copied; the directories for them are made.
-func copyPlan(ctx context.Context, f *file.FS, top file.Info, to string) (paths []string, err error) {
+func copyPlan(ctx context.Context, f *file.FS, top file.Info, to string) (files []file.Info, err error) {
 	if !top.Dir {
-		return []string{top.Path}, nil
+		return []file.Info{top}, nil
 	}
 	mkdir := func(path string) error {
 		err := f.Mkdir(ctx, path)
@@ -145,12 +146,12 @@ func copyPlan(ctx context.Context, f *file.FS, top file.Info, to string) (paths 
 			return nil, err
 		}
 		if !i.Dir {
-			paths = append(paths, i.Path)
+			files = append(files, i)
 		} else if err := mkdir(to + strings.TrimPrefix(i.Path, top.Path)); err != nil {
 			return nil, err
 		}
 	}
-	return paths, nil
+	return files, nil
 }
 
 func (a *app) fileMkdirCmd() *cobra.Command {

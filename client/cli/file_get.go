@@ -76,7 +76,7 @@ func (g *fileGet) run(ctx context.Context, src, dest string, recursive bool) err
 	}
 	progress := g.a.newTransfer(g.bytes)
 	defer progress.end()
-	g.job.each(ctx, len(g.from), func(i int) {
+	g.job.each(ctx, len(g.from), func(i int) int64 { return g.from[i].Bytes }, func(i int) {
 		info, err := g.one(ctx, g.from[i].Path, g.to[i], progress)
 		g.job.note(g.from[i].Path, info.Bytes, err)
 	})

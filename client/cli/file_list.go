@@ -217,7 +217,7 @@ is exit code 5.`,
 		Args:    wantsSome("PATH"),
 		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			job := fileJob{verb: "verify", done: "verified", began: time.Now()}
-			var paths []string
+			var files []file.Info
 			total := int64(0)
 			for _, path := range args {
 				top, err := f.Stat(ctx, path)
@@ -225,7 +225,7 @@ is exit code 5.`,
 					return err
 				}
 				if !top.Dir {
-					paths, total = append(paths, path), total+top.Bytes
+					files, total = append(files, top), total+top.Bytes
 					continue
 				}
 				for i, err := range f.Walk(ctx, path) {
@@ -233,15 +233,15 @@ is exit code 5.`,
 						return err
 					}
 					if !i.Dir {
-						paths, total = append(paths, i.Path), total+i.Bytes
+						files, total = append(files, i), total+i.Bytes
 					}
 				}
 			}
 			progress := a.newTransfer(total)
 			defer progress.end()
-			job.each(ctx, len(paths), func(i int) {
-				info, err := f.Get(ctx, paths[i], counting{discard{}, progress})
-				job.note(paths[i], info.Bytes, err)
+			job.each(ctx, len(files), func(i int) int64 { return files[i].Bytes }, func(i int) {
+				info, err := f.Get(ctx, files[i].Path, counting{discard{}, progress})
+				job.note(files[i].Path, info.Bytes, err)
 			})
 			progress.end()
 			return job.end(ctx, a, true)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -57,6 +58,7 @@ type filePut struct {
 	bytes int64 // of all files
 
 	from, to []string // files, and where they go
+	sizes    []int64  // theirs
 }
 
 // intoDirectory says whether a destination is a directory, and returns it without a slash at its end.
@@ -95,7 +97,7 @@ func (p *filePut) run(ctx context.Context, sources []string, dest string) error 
 	}
 	progress := p.a.newTransfer(p.bytes)
 	defer progress.end()
-	p.job.each(ctx, len(p.from), func(i int) {
+	p.job.each(ctx, len(p.from), func(i int) int64 { return p.sizes[i] }, func(i int) {
 		info, err := p.one(ctx, p.from[i], p.to[i], progress)
 		p.job.note(p.from[i], info.Bytes, err)
 	})
@@ -109,7 +111,7 @@ func (p *filePut) plan(ctx context.Context, src, to string, into bool) error {
 		if into {
 			return usagef("file put: standard input has no name: %s must be the path of a file", to)
 		}
-		p.from, p.to, p.bytes = append(p.from, src), append(p.to, to), -1
+		p.from, p.to, p.sizes, p.bytes = append(p.from, src), append(p.to, to), append(p.sizes, math.MaxInt64), -1
 		return nil
 	}
 	info, err := os.Stat(src)
@@ -163,7 +165,7 @@ func (p *filePut) plan(ctx context.Context, src, to string, into bool) error {
 }
 
 func (p *filePut) add(from, to string, n int64) {
-	p.from, p.to = append(p.from, from), append(p.to, to)
+	p.from, p.to, p.sizes = append(p.from, from), append(p.to, to), append(p.sizes, n)
 	if p.bytes >= 0 {
 		p.bytes += n
 	}
