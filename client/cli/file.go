@@ -209,7 +209,7 @@ func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
 	switch {
 	case !many && len(j.problems) == 1:
 		return answeredError{j.problems[0].Err, answer}
-	case a.flags.json && len(j.problems) == 0:
+	case a.flags.json && len(j.problems) == 0 && ctx.Err() == nil:
 		a.printJSON(answer)
 	case many && !a.flags.json:
 		a.printf("%s %s, %s, in %s\n", j.done, count(j.files, "file"), size(uint64(j.bytes)), span(time.Since(j.began)))

@@ -118,8 +118,16 @@ func (g *fileGet) add(i file.Info, to string) {
 
 // one fetches a file: under another name, until it is whole.
 func (g *fileGet) one(ctx context.Context, from, to string, progress *transfer) (info file.Info, err error) {
-	if there, err := os.Lstat(to); err == nil && there.IsDir() {
+	there, err := os.Stat(to) // of what a link leads to: that is replaced
+	switch {
+	case err == nil && there.IsDir():
 		return info, codeError{exitRefused, fmt.Errorf("%s: %w", to, file.ErrIsDirectory)}
+	case err == nil && !there.Mode().IsRegular():
+		return info, codeError{exitRefused, fmt.Errorf("%s is no regular file: - writes to standard output", to)}
+	case err == nil:
+		if to, err = filepath.EvalSymlinks(to); err != nil {
+			return info, codeError{exitRefused, err}
+		}
 	}
 	name := filepath.Join(filepath.Dir(to), fmt.Sprintf(".viewring-%016x.part", rand.Uint64()))
 	part, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)

@@ -44,8 +44,8 @@ type Graces struct {
 
 func gracesFlags(cmd *cobra.Command, g *Graces) {
 	f := cmd.Flags()
-	f.DurationVar(&g.Replaced, "file-grace", time.Minute, "keep the content of a file that was replaced or removed this long for who still reads it")
-	f.DurationVar(&g.Writing, "upload-grace", 15*time.Minute, "give an upload up after this long without news of it")
+	f.DurationVar(&g.Replaced, "file-grace", time.Minute, "keep the content of a file that was replaced or removed this long for who still reads it: clients say so every 20s")
+	f.DurationVar(&g.Writing, "upload-grace", 15*time.Minute, "give an upload up after this long without news of it: clients send some every minute")
 	f.DurationVar(&g.Sweep, "chunk-sweep", time.Hour, "look this often for chunks that no file has")
 }
 

@@ -18,10 +18,14 @@ import (
 // as it was when Append began: else it fails with ErrChanged, and nothing is done.
 func (f *FS) Append(ctx context.Context, path string, r io.Reader) (Info, error) {
 	o := f.op(ctx, "append to", path)
-	info, err := o.update(path, -1, r)
-	if errors.Is(err, tree.ErrNoNode) {
+	e, err := o.file(path)
+	if errors.Is(err, tree.ErrNoNode) { // before anything was read of r
 		return f.Put(ctx, path, r, PutOptions{IfAbsent: true})
 	}
+	if err != nil {
+		return Info{}, o.failed(err)
+	}
+	info, err := o.update(e, e.Bytes, r)
 	return info, o.edited(err)
 }
 
@@ -33,7 +37,11 @@ func (f *FS) Update(ctx context.Context, path string, offset int64, r io.Reader)
 	if err := checkSize(offset); err != nil {
 		return Info{}, o.failed(err)
 	}
-	info, err := o.update(path, offset, r)
+	e, err := o.file(path)
+	if err != nil {
+		return Info{}, o.failed(err)
+	}
+	info, err := o.update(e, offset, r)
 	return info, o.edited(err)
 }
 
@@ -43,7 +51,12 @@ func (f *FS) Truncate(ctx context.Context, path string, size int64) (Info, error
 	if err := checkSize(size); err != nil {
 		return Info{}, o.failed(err)
 	}
-	info, err := o.truncate(path, size)
+	e, err := o.file(path)
+	if err != nil || size == e.Bytes {
+		info, err := e.infoOr(err)
+		return info, o.failed(err)
+	}
+	info, err := o.truncate(e, size)
 	return info, o.edited(err)
 }
 
@@ -60,9 +73,10 @@ func checkSize(n int64) error {
 	return nil
 }
 
-// edited is failed for changes of a part: who finds the old bytes gone comes after another change.
+// edited is failed for changes of a part of a file that was there: who finds the old bytes gone, or no
+// file any more, comes after another change.
 func (o *op) edited(err error) error {
-	if errors.Is(err, ErrReplaced) {
+	if errors.Is(err, ErrReplaced) || errors.Is(err, tree.ErrNoNode) {
 		err = ErrChanged
 	}
 	return o.failed(err)
@@ -81,15 +95,8 @@ func (o *op) all(e *entry, to int64) ([]byte, error) {
 	return out, err
 }
 
-// update writes at an offset; -1 is the end.
-func (o *op) update(path string, offset int64, r io.Reader) (Info, error) {
-	e, err := o.file(path)
-	if err != nil {
-		return Info{}, err
-	}
-	if offset < 0 {
-		offset = e.Bytes
-	}
+// update writes into a file as it was found, at an offset.
+func (o *op) update(e *entry, offset int64, r io.Reader) (Info, error) {
 	w := when{modified: e.node.Modified}
 	head := make([]byte, o.f.inline+1)
 	n, err := io.ReadFull(r, head)
@@ -106,7 +113,7 @@ func (o *op) update(path string, offset int64, r io.Reader) (Info, error) {
 		}
 		value = append(value, make([]byte, max(offset+int64(n)-e.Bytes, 0))...)
 		copy(value[offset:], head)
-		return o.putInline(path, value, w)
+		return o.putInline(e.Path, value, w)
 	}
 	b := o.rebuild(e)
 	defer b.close()
@@ -278,21 +285,18 @@ func (b *builder) sumShared(e *entry, k, end int64) error {
 	return err
 }
 
-func (o *op) truncate(path string, size int64) (Info, error) {
-	e, err := o.file(path)
-	if err != nil || size == e.Bytes {
-		return e.infoOr(err)
-	}
+func (o *op) truncate(e *entry, size int64) (Info, error) {
 	w := when{modified: e.node.Modified}
 	if size <= o.f.inline {
 		value, err := o.all(e, min(size, e.Bytes))
 		if err != nil {
 			return Info{}, err
 		}
-		return o.putInline(path, append(value, make([]byte, size-int64(len(value)))...), w)
+		return o.putInline(e.Path, append(value, make([]byte, size-int64(len(value)))...), w)
 	}
 	b := o.rebuild(e)
 	defer b.close()
+	var err error
 	if size < e.Bytes {
 		err = b.shorten(e, size)
 	} else {
@@ -357,7 +361,7 @@ func (b *builder) shorten(e *entry, size int64) error {
 // recommit makes what was built of an old file the file in its place. Where that would be in too many pieces it
 // gets chunks of its own before.
 func (b *builder) recommit(e *entry, w when) (Info, error) {
-	if !b.m.fits() {
+	if !b.m.fits() && (len(b.m.owners()) > ownersMax || b.m.merged() <= len(b.m.extents)/2) {
 		if err := b.compact(e); err != nil {
 			return Info{}, err
 		}

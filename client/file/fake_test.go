@@ -220,6 +220,10 @@ func (m *memory) ofContent(q *wire.TreeRequest) wire.TreeReply {
 	if c == nil {
 		return wire.TreeReply{Code: wire.TreeNoContent}
 	}
+	if q.Op == wire.TreeContent {
+		told := *c
+		return wire.TreeReply{Content: &told}
+	}
 	state := c.State
 	switch {
 	case q.Op == wire.TreeTouch && state == wire.ContentEnded:

@@ -152,6 +152,19 @@ func (m *manifest) fits() bool {
 	return len(m.owners()) <= ownersMax && len(m.encode()) <= manifestBytesMax
 }
 
+// merged is how many extents there would be if all chunks were the file's own: holes stay between
+// them.
+func (m *manifest) merged() (n int) {
+	chunks := false // the one before is of chunks
+	for _, x := range m.extents {
+		if x.hole || !chunks {
+			n++
+		}
+		chunks = !x.hole
+	}
+	return n
+}
+
 var errManifest = errors.New("its manifest is damaged")
 
 // decodeManifest reads what encode returned for a file of that size, and nothing else.

@@ -79,6 +79,16 @@ func TestManifest(t *testing.T) {
 }
 
 // FuzzManifest: what is read is what is written, and is safe to be used.
+// TestMerged: what compaction can't merge is not counted as if it could.
+func TestMerged(t *testing.T) {
+	self, hole, other := extent{count: 1}, extent{hole: true, count: 1}, extent{content: wire.TreeVersion{Term: 1, Seq: 1}, count: 1}
+	for want, extents := range map[int][]extent{0: {}, 1: {self, other, self}, 3: {self, hole, other, self}, 2: {hole, self}, 4: {hole, other, hole, self}} {
+		if m := (&manifest{extents: extents}); m.merged() != want {
+			t.Errorf("%v: %d, want %d", extents, m.merged(), want)
+		}
+	}
+}
+
 func FuzzManifest(f *testing.F) {
 	for _, c := range someManifests {
 		f.Add(c.m.encode(), c.size)

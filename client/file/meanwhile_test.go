@@ -52,6 +52,8 @@ func TestMeanwhile(t *testing.T) {
 			return errors.Join(err, info(f.Put(ctx, "/f", bytes.NewReader(third), PutOptions{IfModified: i.Modified})))
 		}, ErrChanged, map[string][]byte{"/f": other}},
 		"append":                 {func(f *FS) error { return put(f, "/f", other) }, func(f *FS) error { return info(f.Append(ctx, "/f", bytes.NewReader(third))) }, ErrChanged, map[string][]byte{"/f": other}},
+		"append, removed":        {func(f *FS) error { return f.Remove(t.Context(), "/f") }, func(f *FS) error { return info(f.Append(ctx, "/f", bytes.NewReader(third))) }, ErrChanged, map[string][]byte{"/f": nil}},
+		"append, renamed":        {func(f *FS) error { return f.Rename(t.Context(), "/s", "/s2") }, func(f *FS) error { return info(f.Append(ctx, "/s", strings.NewReader("2"))) }, ErrChanged, map[string][]byte{"/s": nil, "/s2": []byte("1")}},
 		"append, new":            {func(f *FS) error { return put(f, "/new", other) }, func(f *FS) error { return info(f.Append(ctx, "/new", bytes.NewReader(third))) }, fs.ErrExist, map[string][]byte{"/new": other}},
 		"append, little":         {func(f *FS) error { return put(f, "/s", []byte("0")) }, func(f *FS) error { return info(f.Append(ctx, "/s", strings.NewReader("2"))) }, ErrChanged, map[string][]byte{"/s": []byte("0")}},
 		"truncate":               {func(f *FS) error { return put(f, "/f", other) }, func(f *FS) error { return info(f.Truncate(ctx, "/f", 50)) }, ErrChanged, map[string][]byte{"/f": other}},

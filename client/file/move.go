@@ -56,6 +56,11 @@ func (o *op) copyEntry(e *entry, to string, w when) (Info, error) {
 	if e.manifest != nil {
 		size = e.manifest.chunkSize
 	}
+	reading, cancel := context.WithCancel(o.ctx)
+	defer cancel()
+	if e.manifest != nil {
+		go (&File{o: o.within(reading), e: e}).keep() // also if it is replaced meanwhile
+	}
 	b := o.build(home, size)
 	defer b.close()
 	if err := b.copyAll(e); err != nil {
@@ -104,7 +109,7 @@ func (o *op) renameIn(dir, from, to string) error {
 			return nil
 		}
 		put := e.body()
-		put.Kind, put.Name = wire.TreeCreate, to
+		put.Kind, put.Name, put.Owner = wire.TreeCreate, to, e.node.Owner
 		switch there, err := o.entry(tree.Join(dir, to)); {
 		case errors.Is(err, tree.ErrNoNode):
 		case there == nil:
@@ -112,7 +117,7 @@ func (o *op) renameIn(dir, from, to string) error {
 		case there.Dir:
 			return ErrIsDirectory
 		default:
-			put.Kind, put.DataVersion, put.Modified = wire.TreeSet, -1, there.node.Modified
+			put.Kind, put.DataVersion, put.Modified, put.Owner = wire.TreeSet, -1, there.node.Modified, 0
 		}
 		gone := wire.TreeItem{Kind: wire.TreeRemove, Name: from, DataVersion: -1, Modified: e.node.Modified}
 		_, _, err = tree.Change(o.ask, dir, []wire.TreeItem{put, gone})

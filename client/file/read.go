@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"viewring/client"
-	"viewring/internal/tree"
 	"viewring/internal/wire"
 )
 
@@ -35,12 +34,16 @@ func (o *op) chunk(e *entry, k, offset, n int64) ([]byte, error) {
 
 // missing says why a chunk is not there.
 func (o *op) missing(e *entry, k int64) error {
-	n, err := tree.Get(o.ask, e.Path)
+	content := e.manifest.locate(k).content
+	if content == (wire.TreeVersion{}) {
+		content = e.node.Content
+	}
+	p, err := o.ask(&wire.TreeRequest{Op: wire.TreeContent, Home: e.home, Nonce: content})
 	switch {
-	case errors.Is(err, tree.ErrNoNode) || err == nil && n.Modified != e.node.Modified:
-		return ErrReplaced
 	case err != nil:
 		return err
+	case p.Code == wire.TreeNoContent || p.Code == wire.TreeOK && p.Content.State == wire.ContentEnded:
+		return ErrReplaced
 	}
 	return fmt.Errorf("%w: chunk %d of %d", ErrLost, k, chunksOf(e.Bytes, e.manifest.chunkSize))
 }

@@ -19,6 +19,7 @@ var (
 	ErrContended  = errors.New("others change these nodes all the time")
 	ErrNoContent  = errors.New("the file's content has ended")
 	ErrInUse      = errors.New("the file's content is in use")
+	ErrIsFile     = errors.New("the node is a file, which is written as one or removed")
 	ErrUnreadable = errors.New("stored by a build that the server does not know")
 
 	// ErrUnfinished: the removal has begun, and whoever comes next finishes it, or takes it
@@ -70,6 +71,8 @@ func errorOf(code wire.TreeCode) error {
 		return ErrNoContent
 	case wire.TreeInUse:
 		return ErrInUse
+	case wire.TreeIsFile:
+		return ErrIsFile
 	}
 	return fmt.Errorf("unexpected outcome %d of a step", code)
 }

@@ -262,6 +262,7 @@ const (
 	TreeUnreadable           // what is stored has a format that the server's build does not know
 	TreeNoContent            // there is no such content, or it has ended
 	TreeInUse                // the content is named, or has been kept since
+	TreeIsFile               // a node that names a content is set as a file, or not at all
 	treeCodeEnd
 )
 

@@ -52,6 +52,7 @@ func TestContentSteps(t *testing.T) {
 	if p := does(wire.TreeOK, wire.TreeAbort, v, 0); p.Number != int64(wire.ContentWhole) {
 		t.Errorf("the state was %d", p.Number)
 	}
+	w.change(wire.TreeIsFile, "/", node(wire.TreeSet, "f", "plain"))
 	before := state(v)
 	does(wire.TreeOK, wire.TreeTouch, v, 0)
 	if c := state(v); c.State != wire.ContentWhole || c.Refs != 2 || c.Idle != before.Idle {
@@ -97,11 +98,11 @@ func TestContentRequests(t *testing.T) {
 	change := func(items ...wire.TreeItem) wire.TreeRequest {
 		return wire.TreeRequest{Op: wire.TreeChange, Dir: "/", Items: items}
 	}
-	many := *about(wire.TreeTouch, v, ContentChunksMax+1)
+	fewer := *about(wire.TreeTouch, v, -1)
 	named := *about(wire.TreeTouch, v, 0)
 	named.Dir = "/"
 	root := wire.TreeItem{Kind: wire.TreeSet, Name: "/", File: true}
-	for _, q := range []wire.TreeRequest{many, named, *about(wire.TreeTouch, wire.TreeVersion{}, 0), *about(wire.TreeBegin, v, 1),
+	for _, q := range []wire.TreeRequest{fewer, named, *about(wire.TreeTouch, wire.TreeVersion{}, 0), *about(wire.TreeBegin, v, 1),
 		change(item(wire.TreeRemove, v)), change(item(wire.TreeCheck, v)), change(item(wire.TreeCreate, wire.TreeVersion{}, o)),
 		change(item(wire.TreeCreate, v, v)), change(item(wire.TreeCreate, v, o, o)), change(item(wire.TreeCreate, v, o), item(wire.TreeSet, v)),
 		{Op: wire.TreeChange, Items: []wire.TreeItem{root}}} {

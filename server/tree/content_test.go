@@ -176,7 +176,7 @@ func (s *depot) remove(rng *rand.Rand, name string) *doing {
 		switch n := (*wire.TreeNode)(nil); way {
 		case 0:
 			_ = do(func() {
-				s.change(wire.TreeItem{Kind: wire.TreeSet, Name: name, DataVersion: -1, Value: []byte("plain")})
+				s.change(wire.TreeItem{Kind: wire.TreeSet, Name: name, DataVersion: -1, File: true, Value: []byte("small")})
 			})
 		case 1:
 			if do(func() { n = s.get(name) }) == nil && n != nil {

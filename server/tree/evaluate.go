@@ -317,6 +317,9 @@ func (st *slotState) one(it *wire.TreeItem) (number int64, code wire.TreeCode, v
 	}
 	switch it.Kind {
 	case wire.TreeSet:
+		if e.content != (wire.TreeVersion{}) && !it.File {
+			return 0, wire.TreeIsFile, e.modified
+		}
 		changed := *e
 		changed.value, changed.modified, changed.modifiedAt = it.Value, st.version, st.now
 		changed.dataVersion++

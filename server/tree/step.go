@@ -74,8 +74,8 @@ func checkContentStep(q *wire.TreeRequest) error {
 		return errors.New("a step about a content, with a node")
 	case (q.Nonce == wire.TreeVersion{}) != (q.Op == wire.TreeBegin):
 		return errors.New("a step about a content wants its version, unless it begins it")
-	case q.Limit < 0 || q.Limit > ContentChunksMax:
-		return fmt.Errorf("%w: a content of %d chunks, at most %d are allowed", ErrTooLarge, q.Limit, ContentChunksMax)
+	case q.Limit < 0:
+		return fmt.Errorf("a content of %d chunks", q.Limit)
 	}
 	return nil
 }
@@ -175,7 +175,7 @@ func Fill(q *wire.TreeRequest, r *replica.Request) *Made {
 	r.Op = replica.OpEvaluate
 	r.ID = replica.RequestID{Client: q.Client, Number: q.Number, Born: q.Born}
 	r.Mark = q.Mark
-	r.Frees = q.Op.Frees() || q.Op == wire.TreeChange && frees(q)
+	r.Frees = q.Op.Frees() || q.Op == wire.TreeChange && frees(q) || q.Op == wire.TreeTouch && q.Limit == 0 // writes what is there again
 	if q.Op.OfContent() {
 		s := contentStep{q: q}
 		r.Keys, r.Evaluate = s.keys(), s.evaluate

@@ -184,8 +184,8 @@ func (j *Janitor) step(c wire.Content, op wire.TreeOp, limit int64, idle wire.Tr
 // tend ends a content that nobody keeps, and removes one that has ended. next is when to
 // look again, by the monotonic clock.
 func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
-	learned := j.learned(c) // before the look: what is seen was written then, or before
 	p, err := j.step(c, wire.TreeContent, 0, wire.TreeVersion{})
+	learned := j.learned(c) // after the look: what is seen was written then, or before
 	if err != nil || p.Code == wire.TreeNoContent {
 		return j.b.Now().Mono + janitorAgain, err
 	}
@@ -197,6 +197,8 @@ func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
 		return 0, j.remove(c, p.Content.Reserved)
 	case state == wire.ContentWhole && p.Content.Refs > 0:
 		return j.b.Now().Mono + janitorAgain, nil // the to-do is about to go
+	case state == wire.ContentWhole && j.b.Now().Mono < learned+j.graces.Replaced: // kept since it became due
+		return learned + j.graces.Replaced, nil
 	case state == wire.ContentWriting && j.b.Now().Mono < learned+j.graces.Writing:
 		return learned + j.graces.Writing, nil
 	}
