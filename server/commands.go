@@ -52,6 +52,7 @@ func init() {
 	ownCommands = map[string]*command{
 		wire.CmdDo:        own(1, (*conn).runDo),
 		wire.CmdTree:      own(1, (*conn).runTree),
+		wire.CmdChunk:     own(1, (*conn).runChunk),
 		wire.CmdOnce:      {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
 		wire.CmdViewOf:    own(1, (*conn).runViewOf),
 		wire.CmdPrint:     own(1, (*conn).runPrint),

@@ -68,7 +68,7 @@ func infoLog(t *vocab.ServerStats) string {
 }
 
 func (c *conn) infoServer() string {
-	return fmt.Sprintf("%srun_id:%016x\r\nserver_id:%v\r\n", c.s.front.InfoServer(), c.s.member.Instance(), c.s.id)
+	return fmt.Sprintf("%srun_id:%016x\r\nserver_id:%v\r\nfile_contents_ending:%d\r\n", c.s.front.InfoServer(), c.s.member.Instance(), c.s.id, c.s.janitor.Waiting())
 }
 
 // sayInfo is INFO [section …].

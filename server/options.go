@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"viewring/server/machine"
 	"viewring/server/replica"
 	"viewring/server/store"
+	"viewring/server/upkeep"
 )
 
 // Options of a Server. Data and LeaderAddrs are required.
@@ -44,6 +46,7 @@ type Options struct {
 	PaceHeap func(percent int) int
 	Store    store.Options
 	Secure   secure.Config // of all connections; default: not encrypted, no password
+	Graces   Graces        // of contents of files that nothing names; 0: a minute, a quarter of an hour, an hour
 
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
@@ -56,6 +59,9 @@ type Options struct {
 	Now       func() replica.Instant // nil: the machine's clocks
 	Limits    func(*front.Limits)    // changes those of connections; nil: nothing
 }
+
+// Graces are upkeep.Graces.
+type Graces = upkeep.Graces
 
 func (o *Options) setDefaults() error {
 	if o.Data == "" {
@@ -73,6 +79,9 @@ func (o *Options) setDefaults() error {
 	if o.Memory == 0 {
 		o.Memory = budget.Default()
 	}
+	o.Graces.Replaced = cmp.Or(o.Graces.Replaced, time.Minute)
+	o.Graces.Writing = cmp.Or(o.Graces.Writing, 15*time.Minute)
+	o.Graces.Sweep = cmp.Or(o.Graces.Sweep, time.Hour)
 	o.Bounds.Fill()
 	if o.Logger == nil {
 		o.Logger = slog.Default()

@@ -56,6 +56,7 @@ type Server struct {
 	room     *upkeep.Room
 	scrubber *upkeep.Scrubber
 	mover    *upkeep.Mover
+	janitor  *upkeep.Janitor
 	console  *console
 	notifier *notifier
 	clients  // what all connections share
@@ -150,6 +151,12 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	cluster := &peers{s: s}
+	s.janitor, err = upkeep.NewJanitor(base, s.views, cluster, s.opts.Graces, len(v.Partitions))
+	if err != nil {
+		return nil, err
+	}
+	orphans := upkeep.NewOrphans(base, s.views, cluster, s.opts.Graces)
 	s.scrubber = upkeep.NewScrubber(base, s.views, s.opts.ScrubEvery)
 	s.receiver = link.NewReceiver(s.links, s.views, s.lanes, s.mover.Arrived)
 	s.console = newConsole(s.opts.Console)
@@ -166,13 +173,14 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		Storing: func(b *replica.Batch) {
 			sweeper.Storing(b)
 			reaper.Storing(b)
+			s.janitor.Storing(b)
 		},
 	})
 	return append(run,
 		func() { s.member.RunHeartbeats(membership.Vitals{Views: s.views, Lanes: s.lanes, Stats: s.stats}) },
 		s.views.RunPolls, s.views.RunAdoption, queue.RunChanges, queue.RunConfirms,
 		func() { s.links.RunPings(s.views) },
-		s.mover.Run, s.mover.RunFetches, sweeper.Run, reaper.Run, reaper.RunEnds, s.scrubber.Run, s.room.Run,
+		s.mover.Run, s.mover.RunFetches, sweeper.Run, reaper.Run, reaper.RunEnds, s.janitor.Run, orphans.Run, cluster.run, s.scrubber.Run, s.room.Run,
 		func() { s.budget.Run(s.ctx) },
 		func() { s.console.run(s.ctx) },
 		func() { s.notifier.run(s.ctx) }, func() { s.notifier.runEnds(s.ctx) }, func() { s.notifier.runLeases(s.ctx) },

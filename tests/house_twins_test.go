@@ -12,6 +12,7 @@ import (
 var twins = map[string]string{
 	"Bounds":     "flags: the command line imports neither the server nor the gateway, main.go copies them",
 	"Cursor":     "with the key as the log has it, and as the core does, which may not import the log",
+	"Graces":     "flags, as Bounds",
 	"Fence":      "the library's options, and the core's request, which is pure",
 	"Options":    "the library's convert to those of internal/route, which it does not show: the compiler holds them equal",
 	"Report":     "its view is bytes where it travels, which a server passes on as they are stored, and decoded where it counts",

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
 
 	"viewring/client"
+	"viewring/client/file"
 	"viewring/client/tree"
 )
 
@@ -93,10 +95,12 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, client.ErrUnknownOutcome), errors.Is(err, client.ErrUnreachable):
 		return exitUnknown
-	case errors.Is(err, client.ErrNotFound), errors.Is(err, tree.ErrNoNode), errors.Is(err, tree.ErrNoParent):
+	case errors.Is(err, client.ErrNotFound), errors.Is(err, tree.ErrNoNode), errors.Is(err, tree.ErrNoParent),
+		errors.Is(err, fs.ErrNotExist):
 		return exitNotFound
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies),
-		errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrCorrupt), errors.Is(err, tree.ErrContended):
+		errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrCorrupt), errors.Is(err, tree.ErrContended),
+		errors.Is(err, file.ErrReplaced), errors.Is(err, file.ErrLost), errors.Is(err, file.ErrChecksum), errors.Is(err, file.ErrUnreadable):
 		return exitUnavailable
 	case errors.Is(err, client.ErrRefused), errors.Is(err, client.ErrTooLarge),
 		errors.Is(err, client.ErrCondition), errors.Is(err, client.ErrNotInteger):

@@ -1,21 +1,14 @@
 package cli
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"iter"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"viewring/client/tree"
 )
-
-// metaSorted is how many nodes a list has at most that is printed in order of names.
-const metaSorted = 1000
 
 // progressEvery is how often a command that takes long says how far it is.
 const progressEvery = time.Second
@@ -60,8 +53,9 @@ second says on standard error how far it is, and --timeout bounds it only if it 
 			if recursive {
 				nodes = t.Walk(ctx, path)
 			}
-			l := &metaList{a: a, long: long, recursive: recursive, teller: a.newTeller("listed")}
-			return l.print(path, nodes)
+			l := &listing[tree.Child]{a: a, path: path, field: "nodes", teller: a.newTeller("listed"), pathOf: func(c *tree.Child) string { return c.Path },
+				fields: func(c *tree.Child) map[string]any { return statFields(c.Path, &c.Stat) }, one: func(c *tree.Child) { a.nodeLine(c, long, recursive) }}
+			return l.print(nodes)
 		}),
 	}
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "versions, sizes and times too")
@@ -69,89 +63,16 @@ second says on standard error how far it is, and --timeout bounds it only if it 
 	return cmd
 }
 
-// metaList prints nodes as they come: with --json as one object.
-type metaList struct {
-	a               *app
-	long, recursive bool
-	teller          *teller
-	count           int
-}
-
-// print prints a list. The first nodes are kept until it is known whether there are more than
-// are sorted.
-func (l *metaList) print(path string, nodes iter.Seq2[tree.Child, error]) error {
-	first, sorted := make([]tree.Child, 0, metaSorted), true
-	flush := func() {
-		slices.SortFunc(first, func(a, b tree.Child) int { return cmp.Compare(a.Path, b.Path) })
-		for _, c := range first {
-			l.one(&c)
-		}
-		first, sorted = nil, false
-	}
-	began := false
-	for c, err := range nodes {
-		if err != nil {
-			if began && l.a.flags.json { // what was printed is no object without its end
-				return silentJSON(l.a, err)
-			}
-			return err
-		}
-		if sorted && len(first) < metaSorted {
-			first = append(first, c)
-			continue
-		}
-		if sorted {
-			began = true
-			l.begin(path)
-			flush()
-		}
-		l.one(&c)
-	}
-	if !began {
-		l.begin(path)
-		flush()
-	}
-	if l.a.flags.json {
-		l.a.printf("]}\n")
-	}
-	return nil
-}
-
-// silentJSON ends an object that was begun with the error that ended it.
-func silentJSON(a *app, err error) error {
-	code := a.exitCode(context.Background(), err)
-	text, _ := json.Marshal(err.Error()) // a string
-	a.printf("],\"error\":%s,\"exit\":%d}\n", text, code)
-	fmt.Fprintf(a.env.Stderr, "%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), err)
-	return silentExit{code}
-}
-
-func (l *metaList) begin(path string) {
-	if l.a.flags.json {
-		text, _ := json.Marshal(path) // a string
-		l.a.printf("{\"version\":%d,\"path\":%s,\"nodes\":[", jsonVersion, text)
-	}
-}
-
-func (l *metaList) one(c *tree.Child) {
+// nodeLine prints a node on a line.
+func (a *app) nodeLine(c *tree.Child, long, whole bool) {
 	name := c.Name
-	if l.recursive {
+	if whole {
 		name = c.Path
 	}
-	switch {
-	case l.a.flags.json:
-		if l.count > 0 {
-			l.a.printf(",")
-		}
-		text, _ := json.Marshal(statFields(c.Path, &c.Stat)) // strings and numbers
-		l.a.printf("%s", text)
-	case l.long:
-		l.a.printf("%8d  %9s  %s  %s\n", c.Stat.Version, size(uint64(c.Stat.Bytes)), c.Stat.ModifiedAt.Local().Format(time.DateTime), name)
-	default:
-		l.a.printf("%s\n", name)
+	if long {
+		a.printf("%8d  %9s  %s  ", c.Stat.Version, size(uint64(c.Stat.Bytes)), c.Stat.ModifiedAt.Local().Format(time.DateTime))
 	}
-	l.count++
-	l.teller.tell(l.count)
+	a.printf("%s\n", name)
 }
 
 func (a *app) metaRemoveCmd() *cobra.Command {

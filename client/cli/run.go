@@ -17,7 +17,7 @@ import (
 )
 
 // scriptCommands are the commands that scripts use as verbs under their own name.
-var scriptCommands = []string{"setr", "getr", "delr", "meta", "lock_get", "lock_release", "locks", "query_servers",
+var scriptCommands = []string{"setr", "getr", "delr", "meta", "file", "lock_get", "lock_release", "locks", "query_servers",
 	"print", "set", "get", "query_all_keys", "drain", "remove", "bulk", "bench"}
 
 func (a *app) runCmd() *cobra.Command {
@@ -52,7 +52,7 @@ shown; ! before a command wants it to fail. The commands:
   exits CODE COMMAND…         the command ends with this exit code
   summary                     the figures of a load
 
-and the commands of viewring itself: setr, getr, delr, meta, query_servers, bulk, ….`,
+and the commands of viewring itself: setr, getr, delr, meta, file, query_servers, bulk, ….`,
 		Example: "  viewring run crash.txt\n  viewring run sizes.txt --set N=5\n  viewring run --list\n  viewring run ./my-experiment.txt",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if list {

@@ -31,7 +31,29 @@ type ServerOptions struct {
 	ZooKeeper     ZooKeeperOptions // Listen "": none
 	Secure        secure.Config
 	Bounds        Bounds
+	Graces        Graces
 	Logger        *slog.Logger
+}
+
+// Graces are how long a server keeps contents of files that nothing names.
+type Graces struct {
+	Replaced time.Duration // for who still reads it
+	Writing  time.Duration // without a sign of its writer
+	Sweep    time.Duration // between two looks for chunks without a content
+}
+
+func gracesFlags(cmd *cobra.Command, g *Graces) {
+	f := cmd.Flags()
+	f.DurationVar(&g.Replaced, "file-grace", time.Minute, "keep the content of a file that was replaced or removed this long for who still reads it: clients say so every 20s")
+	f.DurationVar(&g.Writing, "upload-grace", 15*time.Minute, "give an upload up after this long without news of it: clients send some every minute")
+	f.DurationVar(&g.Sweep, "chunk-sweep", time.Hour, "look this often for chunks that no file has")
+}
+
+func (g *Graces) check() error {
+	if g.Replaced <= 0 || g.Writing <= 0 || g.Sweep <= 0 {
+		return usagef("--file-grace, --upload-grace and --chunk-sweep must be above 0")
+	}
+	return nil
 }
 
 func (a *app) serverCmd() *cobra.Command {
@@ -94,6 +116,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
 	f.StringVar(&zk, "zk", "", "also let ZooKeeper's clients in at `HOST:PORT`, see 'viewring zk --help'")
 	boundsFlags(cmd, &o.Bounds)
+	gracesFlags(cmd, &o.Graces)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
@@ -114,6 +137,9 @@ func (o *ServerOptions) check() error {
 		return usagef("--disk-reserve cannot be negative")
 	case o.Memory != 0 && o.Memory < memoryMin:
 		return usagef("--memory must be at least %d", memoryMin)
+	}
+	if err := o.Graces.check(); err != nil {
+		return err
 	}
 	return o.Bounds.check()
 }

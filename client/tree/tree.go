@@ -33,6 +33,8 @@ var (
 	ErrEphemeral = tree.ErrEphemeral
 	// ErrHadChild: a node that has, or ever had, a child is not removed by a Multi.
 	ErrHadChild = tree.ErrHadChild
+	// ErrIsFile: the node is a file that package file has written; its value is not set like this.
+	ErrIsFile = tree.ErrIsFile
 	// ErrBadPath: the text says what is wrong with the path.
 	ErrBadPath = tree.ErrBadPath
 	// ErrContended: others changed these nodes again and again.

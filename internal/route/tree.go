@@ -1,15 +1,12 @@
 package route
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"viewring/internal/outcome"
-	"viewring/internal/tree"
 	"viewring/internal/wire"
-	"viewring/ring"
 )
 
 // Tree carries out one step in the tree of paths, as Do does a request: q goes to the primary
@@ -21,7 +18,7 @@ func (c *Client) Tree(ctx context.Context, name string, q *wire.TreeRequest) (wi
 	}
 	mutation := q.Op.Mutates()
 	op := &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(size)}
-	op.slot = ring.SlotOf(cmp.Or(q.Dir, tree.Root))
+	op.slot = q.Slot()
 	if mutation {
 		q.Client = c.id
 		q.Number, q.Mark, q.Born = c.marks.begin(op.began.UnixMilli())

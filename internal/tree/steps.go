@@ -17,6 +17,9 @@ var (
 	ErrEphemeral  = errors.New("a session's node can't have children")
 	ErrHadChild   = errors.New("the node may have children: it is removed alone")
 	ErrContended  = errors.New("others change these nodes all the time")
+	ErrNoContent  = errors.New("the file's content has ended")
+	ErrInUse      = errors.New("the file's content is in use")
+	ErrIsFile     = errors.New("the node is a file, which is written as one or removed")
 	ErrUnreadable = errors.New("stored by a build that the server does not know")
 
 	// ErrUnfinished: the removal has begun, and whoever comes next finishes it, or takes it
@@ -64,6 +67,12 @@ func errorOf(code wire.TreeCode) error {
 		return ErrEphemeral
 	case wire.TreeUnreadable:
 		return ErrUnreadable
+	case wire.TreeNoContent:
+		return ErrNoContent
+	case wire.TreeInUse:
+		return ErrInUse
+	case wire.TreeIsFile:
+		return ErrIsFile
 	}
 	return fmt.Errorf("unexpected outcome %d of a step", code)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"viewring/internal/codec"
+	"viewring/ring"
 )
 
 // CmdTree is about one directory of the tree of paths: TreeRequest → TreeReply, or an error
@@ -13,7 +14,7 @@ import (
 const CmdTree = "VR.TREE"
 
 // treeFormat is the version of TreeRequest and TreeReply.
-const treeFormat = 2 // 2: items have an owner
+const treeFormat = 3 // 2: items have an owner; 3: contents
 
 // TreeValueMax bounds the value of a node; TreeItemsMax how many changes are one.
 const (
@@ -38,14 +39,28 @@ const (
 	TreeClose                   // lets no more children in, if there are none; ID, Modified → Version
 	TreeReopen                  // takes back a TreeClose that was answered with Nonce
 	TreeDrop                    // deletes a record that lets no children in; Nonce: the birth, or the version of the TreeClose
+
+	// Those about a content: Home, and Nonce is its version but for TreeBegin.
+	TreeContent // → Content
+	TreeBegin   // Limit: chunks → Version: that of the new content; Number: chunks reserved
+	TreeTouch   // keeps it; Limit: chunks → Number: chunks reserved
+	TreeAbort   // ends it, if it is still being written → Number: the state that it was in
+	TreeEnd     // ends it, if nothing names it and Idle is as told
+	TreeShrink  // of one that has ended: only Limit chunks are left
+	TreeGone    // of one that has ended, when no chunks are left
 	treeOpEnd
 )
 
 // Mutates reports whether the step changes something: it has a request id then.
-func (o TreeOp) Mutates() bool { return o >= TreeChange }
+func (o TreeOp) Mutates() bool { return o >= TreeChange && o != TreeContent }
 
 // Frees reports whether the step takes no room.
-func (o TreeOp) Frees() bool { return o >= TreeFinish && o != TreePrepare }
+func (o TreeOp) Frees() bool {
+	return o >= TreeFinish && o != TreePrepare && o != TreeBegin && o != TreeTouch
+}
+
+// OfContent reports whether the step is about a content, and not about a directory.
+func (o TreeOp) OfContent() bool { return o >= TreeContent }
 
 // TreeItemKind says what an item of a TreeChange does.
 type TreeItemKind uint8
@@ -72,7 +87,18 @@ type TreeItem struct {
 	Modified    TreeVersion // only if that was its last change; zero: any
 	ID          TreeVersion
 	Owner       uint64 // of what is created: the session that it goes with, 0 for none; else only if that is the node's, 0: any
+
+	// Of a file that is created or set. Its content is that of the version, of the directory's
+	// slot, and Value says how to read it; zero: Value is the content. Owners are the contents of
+	// the slot whose chunks it uses, where it is named for the first time.
+	File    bool
+	Content TreeVersion
+	Owners  []TreeVersion
+	Size    int64
 }
+
+// TreeOwnersMax is how many contents one content may use the chunks of.
+const TreeOwnersMax = 256
 
 // TreeRequest is one step. Retries carry the same Client and Number; reads carry none.
 type TreeRequest struct {
@@ -87,6 +113,21 @@ type TreeRequest struct {
 	Nonce  TreeVersion
 	Cursor []byte
 	Limit  int
+
+	// Of steps about a content.
+	Home uint16
+	Idle TreeVersion
+}
+
+// Slot is the slot that a request is about.
+func (q *TreeRequest) Slot() uint16 {
+	switch {
+	case q.Op.OfContent():
+		return q.Home
+	case q.Dir == "":
+		return ring.SlotOf("/") // has the root
+	}
+	return ring.SlotOf(q.Dir)
 }
 
 func appendTreeVersion(b []byte, v TreeVersion) []byte {
@@ -110,6 +151,9 @@ func AppendTreeRequest(b []byte, q *TreeRequest) []byte {
 	b = appendTreeVersion(b, q.Nonce)
 	b = codec.AppendBytes(b, q.Cursor)
 	b = binary.AppendUvarint(b, uint64(q.Limit))
+	if q.Op.OfContent() {
+		b = appendTreeVersion(binary.AppendUvarint(b, uint64(q.Home)), q.Idle)
+	}
 	b = binary.AppendUvarint(b, uint64(len(q.Items)))
 	for i := range q.Items {
 		it := &q.Items[i]
@@ -120,12 +164,19 @@ func AppendTreeRequest(b []byte, q *TreeRequest) []byte {
 		b = appendTreeVersion(b, it.Modified)
 		b = appendTreeVersion(b, it.ID)
 		b = binary.AppendUvarint(b, it.Owner)
+		if b = codec.AppendBool(b, it.File); it.File {
+			b = appendTreeVersion(binary.AppendUvarint(b, uint64(it.Size)), it.Content)
+			b = binary.AppendUvarint(b, uint64(len(it.Owners)))
+			for _, v := range it.Owners {
+				b = appendTreeVersion(b, v)
+			}
+		}
 	}
 	return b
 }
 
 // treeItemBytesMin is what an item takes at least.
-const treeItemBytesMin = 9
+const treeItemBytesMin = 10
 
 // DecodeTreeRequest parses what AppendTreeRequest wrote. Values alias b.
 func DecodeTreeRequest(b []byte) (TreeRequest, error) {
@@ -144,7 +195,14 @@ func DecodeTreeRequest(b []byte) (TreeRequest, error) {
 	q.Dir = r.String()
 	q.Nonce = readTreeVersion(r)
 	q.Cursor = r.Bytes()
-	q.Limit = int(min(r.Uvarint(), 1<<30))
+	q.Limit = int(min(r.Uvarint(), 1<<40))
+	if q.Op.OfContent() {
+		home := r.Uvarint()
+		if home >= ring.Slots {
+			r.Invalid("slot %d", home)
+		}
+		q.Home, q.Idle = uint16(home), readTreeVersion(r)
+	}
 	n := r.Count(treeItemBytesMin)
 	if n > TreeItemsMax {
 		return q, fmt.Errorf("tree request: %w: %d items, at most %d are allowed", codec.ErrMalformed, n, TreeItemsMax)
@@ -159,6 +217,18 @@ func DecodeTreeRequest(b []byte) (TreeRequest, error) {
 		it.Modified = readTreeVersion(r)
 		it.ID = readTreeVersion(r)
 		it.Owner = r.Uvarint()
+		if it.File = r.Bool(); it.File {
+			it.Size = int64(min(r.Uvarint(), 1<<62))
+			it.Content = readTreeVersion(r)
+			owners := r.Count(2)
+			if owners > TreeOwnersMax {
+				r.Invalid("%d owners, at most %d are allowed", owners, TreeOwnersMax)
+				owners = 0
+			}
+			for range owners {
+				it.Owners = append(it.Owners, readTreeVersion(r))
+			}
+		}
 		if it.Kind >= treeItemKindEnd {
 			r.Invalid("item of kind %d", it.Kind)
 		}
@@ -190,6 +260,9 @@ const (
 	TreeBadName              // with its number the name is too long
 	TreeEphemeral            // a session's node has no children
 	TreeUnreadable           // what is stored has a format that the server's build does not know
+	TreeNoContent            // there is no such content, or it has ended
+	TreeInUse                // the content is named, or has been kept since
+	TreeIsFile               // a node that names a content is set as a file, or not at all
 	treeCodeEnd
 )
 
@@ -215,6 +288,29 @@ type TreeNode struct {
 	HasRecord   bool
 	ValueBytes  int
 	Value       []byte // not in lists
+
+	File    bool
+	Content TreeVersion // zero: Value is the content
+	Size    int64       // of the content
+}
+
+// TreeContentState is what becomes of a content.
+type TreeContentState uint8
+
+// The states of a content.
+const (
+	ContentWriting TreeContentState = iota + 1 // its writer puts chunks
+	ContentWhole                               // it was named
+	ContentEnded                               // its chunks are being deleted
+)
+
+// TreeContentRecord is what is kept of a content.
+type TreeContentRecord struct {
+	State    TreeContentState
+	Reserved int64       // chunks 0 … Reserved-1 may exist
+	Refs     int64       // entries that name it, and whole contents that use its chunks
+	Idle     TreeVersion // of the last step that kept it; zero: it has Refs
+	Owners   []TreeVersion
 }
 
 // TreeRecord is a directory's record.
@@ -238,6 +334,7 @@ type TreeReply struct {
 	Number    int64       // TreeSequential: the first number; one TreeSet: the data version; TreePrepare: the state
 	Node      *TreeNode   // TreeGet; a TreeChange of one node: without its value, nil where a try before did it
 	Directory *TreeRecord
+	Content   *TreeContentRecord
 	Nodes     []TreeNode
 	Cursor    []byte // where the list goes on; empty: it has ended
 }
@@ -246,6 +343,7 @@ type TreeReply struct {
 const (
 	treeHasNode = 1 << iota
 	treeHasDirectory
+	treeHasContent
 )
 
 // AppendTreeReply encodes p.
@@ -256,6 +354,9 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	}
 	if p.Directory != nil {
 		flags |= treeHasDirectory
+	}
+	if p.Content != nil {
+		flags |= treeHasContent
 	}
 	b = append(b, treeFormat, byte(p.Code), flags)
 	b = binary.AppendUvarint(b, uint64(p.Index))
@@ -273,6 +374,9 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 			b = binary.AppendVarint(b, n)
 		}
 	}
+	if p.Content != nil {
+		b = AppendTreeContent(b, p.Content)
+	}
 	b = binary.AppendUvarint(b, uint64(len(p.Nodes)))
 	for i := range p.Nodes {
 		b = AppendTreeNode(b, &p.Nodes[i])
@@ -289,7 +393,33 @@ func AppendTreeNode(b []byte, n *TreeNode) []byte {
 	b = binary.AppendUvarint(binary.AppendVarint(b, n.DataVersion), n.Owner)
 	b = codec.AppendBool(b, n.HasRecord)
 	b = binary.AppendUvarint(b, uint64(n.ValueBytes))
+	if b = codec.AppendBool(b, n.File); n.File {
+		b = appendTreeVersion(binary.AppendUvarint(b, uint64(n.Size)), n.Content)
+	}
 	return codec.AppendBytes(b, n.Value)
+}
+
+// AppendTreeContent encodes c, as it stands in a TreeReply, and in the store.
+func AppendTreeContent(b []byte, c *TreeContentRecord) []byte {
+	b = append(b, byte(c.State))
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(c.Reserved)), uint64(c.Refs))
+	b = appendTreeVersion(b, c.Idle)
+	b = binary.AppendUvarint(b, uint64(len(c.Owners)))
+	for _, v := range c.Owners {
+		b = appendTreeVersion(b, v)
+	}
+	return b
+}
+
+// ReadTreeContent reads what AppendTreeContent wrote.
+func ReadTreeContent(r *codec.Reader) *TreeContentRecord {
+	c := &TreeContentRecord{State: TreeContentState(r.Byte())}
+	c.Reserved, c.Refs = int64(r.Uvarint()), int64(r.Uvarint())
+	c.Idle = readTreeVersion(r)
+	for range r.Count(2) {
+		c.Owners = append(c.Owners, readTreeVersion(r))
+	}
+	return c
 }
 
 func readTreeNode(r *codec.Reader) (n TreeNode) {
@@ -299,6 +429,10 @@ func readTreeNode(r *codec.Reader) (n TreeNode) {
 	n.DataVersion, n.Owner = r.Varint(), r.Uvarint()
 	n.HasRecord = r.Bool()
 	n.ValueBytes = int(min(r.Uvarint(), 1<<30))
+	if n.File = r.Bool(); n.File {
+		n.Size = int64(min(r.Uvarint(), 1<<62))
+		n.Content = readTreeVersion(r)
+	}
 	n.Value = r.Bytes()
 	return n
 }
@@ -314,7 +448,7 @@ func DecodeTreeNode(b []byte) (TreeNode, error) {
 }
 
 // treeNodeBytesMin is what a node takes at least.
-const treeNodeBytesMin = 12
+const treeNodeBytesMin = 13
 
 // DecodeTreeReply parses what AppendTreeReply wrote. Values alias b.
 func DecodeTreeReply(b []byte) (TreeReply, error) {
@@ -341,6 +475,9 @@ func DecodeTreeReply(b []byte) (TreeReply, error) {
 			*n = r.Varint()
 		}
 		p.Directory = d
+	}
+	if flags&treeHasContent != 0 {
+		p.Content = ReadTreeContent(r)
 	}
 	p.Nodes = make([]TreeNode, r.Count(treeNodeBytesMin))
 	for i := range p.Nodes {

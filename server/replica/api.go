@@ -39,7 +39,7 @@ const (
 	SpaceChunk  Space = 4
 	SpaceMeta   Space = 5 // nodes and directories of the tree of paths (server/tree)
 	SpaceSystem Space = 6 // request records, fences
-	SpaceOwned  Space = 7 // which nodes of the tree go with which session
+	SpaceOwned  Space = 7 // which nodes of the tree go with which session, and which contents to look after
 )
 
 // Key is slot (2 bytes, big endian), space (1 byte) and name: what follows the

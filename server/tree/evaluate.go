@@ -35,7 +35,7 @@ func (s step) keys() []replica.Key {
 			keys = appendNew(keys, ownershipKey(s.q.Dir, it.Name, it.Owner))
 		}
 	}
-	return keys
+	return s.appendNamed(keys)
 }
 
 func appendNew(keys []replica.Key, k replica.Key) []replica.Key {
@@ -45,13 +45,14 @@ func appendNew(keys []replica.Key, k replica.Key) []replica.Key {
 	return append(keys, k)
 }
 
-// appendEnding appends the ownerships that end with the nodes that a change removes: those of
-// the nodes that found has at keys.
+// appendEnding appends what ends, or is let go of, with the nodes that a step removes or sets: of
+// those that found has at keys, the ownerships and the contents.
 func (s step) appendEnding(keys []replica.Key, found []replica.Item) ([]replica.Key, error) {
 	known := len(keys)
 	for i := range s.q.Items {
 		it := &s.q.Items[i]
-		if s.q.Op != wire.TreeChange || it.Kind != wire.TreeRemove {
+		removes := s.q.Op == wire.TreeChange && it.Kind == wire.TreeRemove || s.q.Op == wire.TreeFinish
+		if !removes && (s.q.Op != wire.TreeChange || it.Kind != wire.TreeSet) {
 			continue
 		}
 		at := &found[slices.Index(keys[:known], keyOf(s.q.Dir, it.Name))]
@@ -62,9 +63,10 @@ func (s step) appendEnding(keys []replica.Key, found []replica.Item) ([]replica.
 		if err != nil {
 			return nil, err
 		}
-		if e.owner != 0 {
+		if e.owner != 0 && removes {
 			keys = appendNew(keys, ownershipKey(s.q.Dir, it.Name, e.owner))
 		}
+		keys = appendContent(keys, slotOf(s.q.Dir), e.content)
 	}
 	return keys, nil
 }
@@ -78,14 +80,15 @@ type slotState struct {
 
 	directory *wire.TreeRecord       // nil: there is none
 	entries   map[replica.Key]*entry // nil: there is none
-	owned     map[replica.Key]bool   // the ownerships that there are
-	dirty     []replica.Key          // what it changed, in that order
-	taken     bool                   // a sequential node's name is that of another node
+	owned     map[replica.Key]bool   // the ownerships and to-dos that there are
+	contents  map[replica.Key]*content
+	dirty     []replica.Key // what it changed, in that order
+	taken     bool          // a sequential node's name is that of another node
 }
 
 func newSlotState(q *wire.TreeRequest, record replica.Key, version replica.Version, now int64) *slotState {
 	return &slotState{q: q, record: record, version: wire.TreeVersion(version), now: now,
-		entries: make(map[replica.Key]*entry), owned: make(map[replica.Key]bool)}
+		entries: make(map[replica.Key]*entry), owned: make(map[replica.Key]bool), contents: make(map[replica.Key]*content)}
 }
 
 // numberTriesMax bounds where free numbers are looked for: at the next number, then 1, 2, 4
@@ -122,6 +125,7 @@ func (s step) evaluate(found []replica.Item, version replica.Version, now int64)
 			return st.fail(wire.TreeUnreadable)
 		}
 		if out = st.run(); out.Answer.Status == replica.StatusOK {
+			st.concludeContents()
 			out.Writes = st.writes()
 			s.made.Node = st.made(out.Answer.Number)
 		}
@@ -145,7 +149,7 @@ func (st *slotState) readRecord(it *replica.Item) bool {
 	return true
 }
 
-// readEntries decodes the nodes, and notes the ownerships; false where another build wrote one.
+// readEntries decodes the nodes and contents, and notes the ownerships; false where another build wrote one.
 func (st *slotState) readEntries(keys []replica.Key, found []replica.Item) bool {
 	for i, k := range keys[1:] {
 		it := &found[1+i]
@@ -154,6 +158,13 @@ func (st *slotState) readEntries(keys []replica.Key, found []replica.Item) bool 
 			continue
 		case k.Space() == replica.SpaceOwned:
 			st.owned[k] = true
+			continue
+		case k.Space() == replica.SpaceFile:
+			c, err := decodeContent(it.Value)
+			if err != nil {
+				return false
+			}
+			st.contents[k] = &content{TreeContentRecord: c}
 			continue
 		}
 		e, err := decodeEntry(it.Value)
@@ -206,6 +217,12 @@ func (st *slotState) writes() (out []replica.KeyWrite) {
 		switch e := st.entries[k]; {
 		case k.Space() == replica.SpaceOwned:
 			w.Delete = !st.owned[k]
+		case k.Space() == replica.SpaceFile:
+			if c := st.contents[k]; c.gone {
+				w.Delete = true
+			} else {
+				w.Value = c.encode()
+			}
 		case k == st.record && st.directory != nil:
 			w.Value = encodeRecord(st.directory)
 		case k != st.record && e != nil:
@@ -300,9 +317,16 @@ func (st *slotState) one(it *wire.TreeItem) (number int64, code wire.TreeCode, v
 	}
 	switch it.Kind {
 	case wire.TreeSet:
+		if e.content != (wire.TreeVersion{}) && !it.File {
+			return 0, wire.TreeIsFile, e.modified
+		}
 		changed := *e
 		changed.value, changed.modified, changed.modifiedAt = it.Value, st.version, st.now
 		changed.dataVersion++
+		st.letGo(e.content)
+		if code := st.fileOf(&changed, it); code != wire.TreeOK {
+			return 0, code, v
+		}
 		st.entries[key] = &changed
 		st.touch(key)
 		return changed.dataVersion, wire.TreeOK, v
@@ -336,7 +360,11 @@ func (st *slotState) create(it *wire.TreeItem) (number int64, code wire.TreeCode
 	if it.Kind == wire.TreeSequential {
 		st.directory.Next++
 	}
-	st.entries[key] = &entry{id: st.version, modified: st.version, created: st.now, modifiedAt: st.now, owner: it.Owner, value: it.Value}
+	e := &entry{id: st.version, modified: st.version, created: st.now, modifiedAt: st.now, owner: it.Owner, value: it.Value}
+	if code := st.fileOf(e, it); code != wire.TreeOK {
+		return 0, code, v
+	}
+	st.entries[key] = e
 	st.touch(key)
 	if it.Owner != 0 {
 		st.own(name, it.Owner, true)
@@ -368,9 +396,11 @@ func notOpen(d *wire.TreeRecord) wire.TreeCode {
 // removeEntry deletes a node, which is there.
 func (st *slotState) removeEntry(name string) {
 	key := keyOf(st.q.Dir, name)
-	if owner := st.entries[key].owner; owner != 0 {
-		st.own(name, owner, false)
+	e := st.entries[key]
+	if e.owner != 0 {
+		st.own(name, e.owner, false)
 	}
+	st.letGo(e.content)
 	delete(st.entries, key)
 	st.touch(key)
 	st.count(-1)

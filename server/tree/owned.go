@@ -18,6 +18,8 @@ type Ownership struct {
 	Dir, Name string
 }
 
+func (o *Ownership) bytes() int { return len(o.Dir) + len(o.Name) }
+
 // ownerBytes is what the name of an ownership's key begins with: the session, big endian.
 const ownerBytes = 8
 
@@ -39,8 +41,12 @@ func ParseOwnership(k replica.Key) (o Ownership, ok bool) {
 	return o, ok && o.Session != 0 && o.Name != "" && k == ownershipKey(o.Dir, o.Name, o.Session)
 }
 
-// ReapMax is how many nodes one request of FillReap removes at most.
-const ReapMax = 100
+// What one request of FillReap removes at most: so many nodes, and of paths that are so long
+// together. Each is in two keys, and at most one of a content more.
+const (
+	ReapMax      = 100
+	reapBytesMax = replica.BatchNamesMax / 4
+)
 
 // FillReap makes r the request that removes nodes of one directory, as far as they still are
 // those of the sessions that they are said to go with. Only whoever knows that a session has
@@ -53,6 +59,15 @@ func FillReap(r *replica.Request, dir string, owned []Ownership) {
 	r.Op, r.Frees = replica.OpEvaluate, true
 	r.Keys, r.Key = keys, keys[0]
 	r.Evaluate = func(found []replica.Item, version replica.Version, now int64) replica.Outcome {
+		keys := slices.Clone(keys)
+		for i := range found[:len(r.Keys)] {
+			if e, err := decodeEntry(found[i].Value); keys[i].Space() == replica.SpaceMeta && i > 0 && err == nil {
+				keys = appendContent(keys, slotOf(dir), e.content)
+			}
+		}
+		if len(keys) > len(found) {
+			return replica.Outcome{More: keys[len(found):]}
+		}
 		st := newSlotState(&wire.TreeRequest{Dir: dir}, keys[0], version, now)
 		if !st.readRecord(&found[0]) || !st.readEntries(keys, found) {
 			return st.fail(wire.TreeUnreadable)
@@ -60,6 +75,7 @@ func FillReap(r *replica.Request, dir string, owned []Ownership) {
 		for _, o := range owned {
 			st.reap(o)
 		}
+		st.concludeContents()
 		out := st.done(0)
 		out.Writes = st.writes()
 		return out
@@ -80,8 +96,9 @@ func Reapable(owned []Ownership) (groups [][]Ownership) {
 		return cmp.Or(strings.Compare(a.Dir, b.Dir), strings.Compare(a.Name, b.Name))
 	})
 	for len(owned) > 0 {
-		n := 1
-		for n < min(len(owned), ReapMax) && owned[n].Dir == owned[0].Dir {
+		n, bytes := 1, owned[0].bytes()
+		for n < min(len(owned), ReapMax) && owned[n].Dir == owned[0].Dir && bytes+owned[n].bytes() <= reapBytesMax {
+			bytes += owned[n].bytes()
 			n++
 		}
 		groups, owned = append(groups, owned[:n]), owned[n:]

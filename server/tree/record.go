@@ -15,9 +15,11 @@ import (
 	"viewring/server/replica"
 )
 
-// The first bytes of an entry's and a record's value.
+// The first bytes of an entry's and a record's value. A file's entry has one of its own, which
+// says more.
 const (
 	entryFormat  = 1
+	fileFormat   = 2
 	recordFormat = 1
 )
 
@@ -38,6 +40,11 @@ type entry struct {
 	dataVersion int64
 	owner       uint64 // the session that it goes with; 0: none
 	value       []byte
+
+	// Of a file.
+	file    bool
+	content wire.TreeVersion // zero: the value is the content
+	size    int64
 }
 
 func appendVersion(b []byte, v wire.TreeVersion) []byte {
@@ -50,10 +57,17 @@ func readVersion(r *codec.Reader) wire.TreeVersion {
 
 func (e *entry) encode() []byte {
 	b := make([]byte, 0, len(e.value)+64)
-	b = append(b, entryFormat, e.flags)
+	format := byte(entryFormat)
+	if e.file {
+		format = fileFormat
+	}
+	b = append(b, format, e.flags)
 	b = appendVersion(appendVersion(b, e.id), e.modified)
 	b = binary.AppendVarint(binary.AppendVarint(b, e.created), e.modifiedAt)
 	b = binary.AppendUvarint(binary.AppendVarint(b, e.dataVersion), e.owner)
+	if e.file {
+		b = binary.AppendVarint(appendVersion(b, e.content), e.size)
+	}
 	return append(b, e.value...)
 }
 
@@ -61,13 +75,17 @@ func (e *entry) encode() []byte {
 // verified, so it is another build that wrote it.
 func decodeEntry(b []byte) (*entry, error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); f != entryFormat {
-		return nil, fmt.Errorf("%w: node format %d, this build reads %d", replica.ErrCorrupt, f, entryFormat)
+	f := r.Byte()
+	if f != entryFormat && f != fileFormat {
+		return nil, fmt.Errorf("%w: node format %d, this build reads %d and %d", replica.ErrCorrupt, f, entryFormat, fileFormat)
 	}
-	e := &entry{flags: r.Byte()}
+	e := &entry{file: f == fileFormat, flags: r.Byte()}
 	e.id, e.modified = readVersion(r), readVersion(r)
 	e.created, e.modifiedAt = r.Varint(), r.Varint()
 	e.dataVersion, e.owner = r.Varint(), r.Uvarint()
+	if e.file {
+		e.content, e.size = readVersion(r), r.Varint()
+	}
 	e.value = r.Rest()
 	if err := r.Err(); err != nil {
 		return nil, fmt.Errorf("%w: node: %w", replica.ErrCorrupt, err)
@@ -78,7 +96,7 @@ func decodeEntry(b []byte) (*entry, error) {
 // node is the entry as clients are told of it.
 func (e *entry) node(name string) wire.TreeNode {
 	return wire.TreeNode{Name: name, ID: e.id, Modified: e.modified, Created: e.created, ModifiedAt: e.modifiedAt, DataVersion: e.dataVersion,
-		Owner: e.owner, HasRecord: e.flags&hasRecord != 0, ValueBytes: len(e.value), Value: e.value}
+		Owner: e.owner, HasRecord: e.flags&hasRecord != 0, ValueBytes: len(e.value), Value: e.value, File: e.file, Content: e.content, Size: e.size}
 }
 
 func encodeRecord(d *wire.TreeRecord) []byte {

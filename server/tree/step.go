@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"viewring/internal/tree"
 	"viewring/internal/wire"
@@ -26,6 +27,9 @@ const changeBytesMax = 4 << 20
 
 // Check tells what is wrong with a request that came from outside, or nil.
 func Check(q *wire.TreeRequest) error {
+	if q.Op.OfContent() {
+		return checkContentStep(q)
+	}
 	if q.Dir != "" {
 		if err := tree.Check(q.Dir); err != nil {
 			return err
@@ -64,7 +68,44 @@ func Check(q *wire.TreeRequest) error {
 	return nil
 }
 
+func checkContentStep(q *wire.TreeRequest) error {
+	switch {
+	case len(q.Items) > 0 || q.Dir != "" || len(q.Cursor) > 0:
+		return errors.New("a step about a content, with a node")
+	case (q.Nonce == wire.TreeVersion{}) != (q.Op == wire.TreeBegin):
+		return errors.New("a step about a content wants its version, unless it begins it")
+	case q.Limit < 0:
+		return fmt.Errorf("a content of %d chunks", q.Limit)
+	}
+	return nil
+}
+
+// checkFile looks at what an item says of a file.
+func checkFile(q *wire.TreeRequest, it *wire.TreeItem) error {
+	creates := q.Op == wire.TreeChange && (it.Kind == wire.TreeCreate || it.Kind == wire.TreeSequential || it.Kind == wire.TreeSet)
+	named := it.Content != wire.TreeVersion{}
+	switch {
+	case !it.File:
+		return nil
+	case !creates:
+		return errors.New("a file that is neither created nor set")
+	case len(it.Owners) > 0 && (!named || len(q.Items) > 1):
+		return errors.New("owners without a content, or in a change of several nodes")
+	case q.Dir == "":
+		return fmt.Errorf("%w: the root is no file", tree.ErrBadPath)
+	}
+	for i, v := range it.Owners {
+		if v == it.Content || v == (wire.TreeVersion{}) || slices.Contains(it.Owners[:i], v) {
+			return errors.New("owners that are not others, each once")
+		}
+	}
+	return nil
+}
+
 func checkItem(q *wire.TreeRequest, it *wire.TreeItem) error {
+	if err := checkFile(q, it); err != nil {
+		return err
+	}
 	if len(it.Value) > wire.TreeValueMax {
 		return fmt.Errorf("%w: a value of %d bytes, at most %d are allowed", ErrTooLarge, len(it.Value), wire.TreeValueMax)
 	}
@@ -87,19 +128,26 @@ func checkItem(q *wire.TreeRequest, it *wire.TreeItem) error {
 }
 
 // Slot is where a request that is sound is answered.
-func Slot(q *wire.TreeRequest) uint16 { return slotOf(q.Dir) }
+func Slot(q *wire.TreeRequest) uint16 { return q.Slot() }
 
-// ReadKey is the key that answers a TreeGet or a TreeDirectory.
+// ReadKey is the key that answers a TreeGet, a TreeDirectory or a TreeContent.
 func ReadKey(q *wire.TreeRequest) replica.Key {
-	if q.Op == wire.TreeGet {
+	switch q.Op {
+	case wire.TreeGet:
 		return keyOf(q.Dir, q.Items[0].Name)
+	case wire.TreeContent:
+		return contentKey(q.Home, q.Nonce)
 	}
 	return keyOf(q.Dir, "")
 }
 
-// ReadReply is the answer to a TreeGet or TreeDirectory that found value, or nothing.
+// ReadReply is the answer to what ReadKey has the key of, which found value, or nothing.
 func ReadReply(q *wire.TreeRequest, found bool, value []byte) (p wire.TreeReply, err error) {
 	switch {
+	case q.Op == wire.TreeContent && found:
+		p.Content, err = decodeContent(value)
+	case q.Op == wire.TreeContent:
+		p.Code = wire.TreeNoContent
 	case q.Op == wire.TreeGet && found:
 		e, err := decodeEntry(value)
 		if err != nil {
@@ -123,15 +171,20 @@ func ReadReply(q *wire.TreeRequest, found bool, value []byte) (p wire.TreeReply,
 
 // Fill makes r the request to the core that carries out a step that mutates.
 func Fill(q *wire.TreeRequest, r *replica.Request) *Made {
-	s := step{q: q, made: &Made{}}
+	made := &Made{}
 	r.Op = replica.OpEvaluate
 	r.ID = replica.RequestID{Client: q.Client, Number: q.Number, Born: q.Born}
 	r.Mark = q.Mark
-	r.Keys = s.keys()
+	r.Frees = q.Op.Frees() || q.Op == wire.TreeChange && frees(q) || q.Op == wire.TreeTouch && q.Limit == 0 // writes what is there again
+	if q.Op.OfContent() {
+		s := contentStep{q: q}
+		r.Keys, r.Evaluate = s.keys(), s.evaluate
+	} else {
+		s := step{q: q, made: made}
+		r.Keys, r.Evaluate = s.keys(), s.evaluate
+	}
 	r.Key = r.Keys[0]
-	r.Frees = q.Op.Frees() || q.Op == wire.TreeChange && frees(q)
-	r.Evaluate = s.evaluate
-	return s.made
+	return made
 }
 
 // frees reports whether a change only removes.

@@ -233,6 +233,9 @@ func (m *memory) broken() string {
 	nodes := make(map[string]*entry)
 	owned := 0
 	for k, it := range m.items {
+		if _, todo := ParseTodo(k); k.Space() == replica.SpaceFile || k.Space() == replica.SpaceOwned && todo {
+			continue // contents have tests of their own
+		}
 		if k.Space() == replica.SpaceOwned {
 			owned++
 			o, ok := ParseOwnership(k)

@@ -23,6 +23,8 @@ func TestCommands(t *testing.T) {
 	t.Run("values", func(t *testing.T) { testValues(t, s) })
 	t.Run("names", func(t *testing.T) { testNames(t, s) })
 	t.Run("meta", func(t *testing.T) { testMeta(t, s) })
+	t.Run("files", func(t *testing.T) { testFiles(t, s) })
+	t.Run("file changes", func(t *testing.T) { testFileChanges(t, s) })
 	t.Run("ephemeral", func(t *testing.T) { testEphemeral(t, s) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, s) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, s) })

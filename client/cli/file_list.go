@@ -1,0 +1,255 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client/admin"
+	"viewring/client/file"
+	"viewring/ring"
+)
+
+func (a *app) fileListCmd() *cobra.Command {
+	var long, recursive bool
+	cmd := &cobra.Command{
+		Use:   "ls [-l] [-r] [PATH]",
+		Short: "list a directory",
+		Long: `List a directory, / unless PATH is given: the names in it, or with -r the paths of
+all that is below it. The names of directories end with a slash. With -l each line
+begins with the length in bytes and the time of the last change. PATH may be a file.
+
+Up to 1,000 come in order of names; more come as they are found.`,
+		Example: "  viewring file ls /photos\n  viewring file ls -l -r",
+		Args:    upTo("PATH"),
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
+			path := file.Root
+			if len(args) > 0 {
+				path = args[0]
+			}
+			info, err := f.Stat(ctx, path)
+			if err != nil {
+				return err
+			}
+			files := f.List(ctx, path)
+			switch {
+			case !info.Dir:
+				files = func(yield func(file.Info, error) bool) { yield(info, nil) }
+			case recursive:
+				files = f.Walk(ctx, path)
+			}
+			l := &listing[file.Info]{a: a, path: path, field: "files", teller: a.newTeller("listed"), pathOf: func(i *file.Info) string { return i.Path },
+				one: func(i *file.Info) { a.fileLine(i, long, recursive || !info.Dir) }, fields: fileFields}
+			return l.print(files)
+		})),
+	}
+	cmd.Flags().BoolVarP(&long, "long", "l", false, "lengths and times too")
+	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "all that is below PATH")
+	return cmd
+}
+
+// fileLine prints a file on a line.
+func (a *app) fileLine(i *file.Info, long, whole bool) {
+	name := i.Name()
+	if whole {
+		name = i.Path
+	}
+	if i.Dir {
+		name = strings.TrimSuffix(name, "/") + "/"
+	}
+	if long {
+		length := size(uint64(i.Bytes))
+		if i.Dir {
+			length = "-"
+		}
+		a.printf("%10s  %s  ", length, i.ModifiedAt.Local().Format(time.DateTime))
+	}
+	a.printf("%s\n", name)
+}
+
+// fileFields are a file's figures in JSON.
+func fileFields(i *file.Info) map[string]any {
+	fields := map[string]any{"path": i.Path, "directory": i.Dir, "bytes": i.Bytes, "changes": i.Version, "created": i.Created.String(), "modified": i.Modified.String()}
+	if !i.CreatedAt.IsZero() {
+		fields["created_at"], fields["modified_at"] = i.CreatedAt.UTC().Format(time.RFC3339Nano), i.ModifiedAt.UTC().Format(time.RFC3339Nano)
+	}
+	return fields
+}
+
+func (a *app) fileStatCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "stat PATH",
+		Short: "tell of a file how it is stored",
+		Long: `Tell of a file or a directory what is known of it, and of a file that is kept in
+chunks how many there are, and how many of them each server has a copy of.
+
+The checksum is the sum, modulo 2^64, of the xxhash64 of all chunks, each seeded
+with its number in the file; of a file of one chunk it is the xxhash64.`,
+		Example: "  viewring file stat /photos/cat.jpg",
+		Args:    wants("PATH"),
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
+			d, err := f.Describe(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			var servers []chunkCopies
+			if d.Chunks > 0 {
+				cluster, err := a.openCluster(ctx)
+				if err != nil {
+					return err
+				}
+				defer cluster.Close()
+				servers = copiesOf(cluster, &d)
+			}
+			if a.flags.json {
+				a.fileStatJSON(&d, servers)
+			} else {
+				a.fileStatText(&d, servers)
+			}
+			return nil
+		})),
+	}
+}
+
+// chunkCopies is what a server has of a file.
+type chunkCopies struct {
+	id              ring.ServerID
+	up              bool
+	copies, primary int64
+}
+
+// copiesOf counts where a file's chunks are in the view that is known.
+func copiesOf(cluster *admin.Cluster, d *file.Details) []chunkCopies {
+	view := cluster.View()
+	byServer := map[ring.ServerID]*chunkCopies{}
+	for slot := range d.Slots() {
+		for i, id := range view.Partitions[ring.PartitionOf(slot, len(view.Partitions))].Acting {
+			if byServer[id] == nil {
+				m := view.Member(id)
+				byServer[id] = &chunkCopies{id: id, up: m != nil && m.Up}
+			}
+			byServer[id].copies++
+			if i == 0 {
+				byServer[id].primary++
+			}
+		}
+	}
+	var all []chunkCopies
+	for _, c := range byServer {
+		all = append(all, *c)
+	}
+	slices.SortFunc(all, func(a, b chunkCopies) int { return int(int64(a.id) - int64(b.id)) })
+	return all
+}
+
+func (a *app) fileStatJSON(d *file.Details, servers []chunkCopies) {
+	fields := fileFields(&d.Info)
+	fields["version"] = jsonVersion
+	if d.ChunkBytes > 0 {
+		fields["chunk_bytes"], fields["chunks"], fields["holes"], fields["sum"] = d.ChunkBytes, d.Chunks, d.Holes, fmt.Sprintf("%016x", d.Sum)
+		list := []map[string]any{}
+		for _, s := range servers {
+			list = append(list, map[string]any{"server": s.id.String(), "up": s.up, "copies": s.copies, "primary": s.primary})
+		}
+		fields["servers"] = list
+	}
+	a.printJSON(fields)
+}
+
+func (a *app) fileStatText(d *file.Details, servers []chunkCopies) {
+	at := func(t time.Time) string {
+		if t.IsZero() {
+			return "always"
+		}
+		return t.Local().Format(time.DateTime)
+	}
+	kind := "file"
+	if d.Dir {
+		kind = "directory"
+	}
+	a.printf("path      %s\nkind      %s\n", d.Path, kind)
+	if !d.Dir {
+		a.printf("bytes     %d\nchanges   %d\n", d.Bytes, d.Version)
+	}
+	a.printf("created   %s (%s)\nmodified  %s (%s)\n", at(d.CreatedAt), d.Created, at(d.ModifiedAt), d.Modified)
+	switch {
+	case d.Dir:
+		return
+	case d.ChunkBytes == 0:
+		a.printf("chunks    none: the bytes are in the entry\n")
+		return
+	}
+	contents := map[string]bool{}
+	for _, e := range d.Extents {
+		if !e.Hole {
+			contents[e.Content.String()] = true
+		}
+	}
+	a.printf("chunks    %d of %s, of %s", d.Chunks, size(uint64(d.ChunkBytes)), count(len(contents), "write"))
+	if d.Holes > 0 {
+		a.printf("; and %d of zeros that take no room", d.Holes)
+	}
+	a.printf("\nchecksum  %016x\n\n", d.Sum)
+	var rows [][]string
+	for _, s := range servers {
+		state := "up"
+		if !s.up {
+			state = "down"
+		}
+		rows = append(rows, []string{s.id.String(), state, fmt.Sprint(s.copies), fmt.Sprint(s.primary)})
+	}
+	a.table([]string{"SERVER", "STATE", ">COPIES", ">PRIMARY"}, rows)
+}
+
+func (a *app) fileVerifyCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify PATH…",
+		Short: "read files and compare their checksums",
+		Long: `Read all of each file, in directories of all files below, and compare it with the
+checksum that was made of it when it was written. Files of up to 4096 bytes have
+none of their own, but that of the server's store. A file with lost or wrong bytes
+is exit code 5.`,
+		Example: "  viewring file verify /photos /backups/monday.tar",
+		Args:    wantsSome("PATH"),
+		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
+			job := fileJob{verb: "verify", done: "verified", began: time.Now()}
+			var files []file.Info
+			total := int64(0)
+			for _, path := range args {
+				top, err := f.Stat(ctx, path)
+				if err != nil {
+					return err
+				}
+				if !top.Dir {
+					files, total = append(files, top), total+top.Bytes
+					continue
+				}
+				for i, err := range f.Walk(ctx, path) {
+					if err != nil {
+						return err
+					}
+					if !i.Dir {
+						files, total = append(files, i), total+i.Bytes
+					}
+				}
+			}
+			progress := a.newTransfer(total)
+			defer progress.end()
+			job.each(ctx, len(files), func(i int) int64 { return files[i].Bytes }, func(i int) {
+				info, err := f.Get(ctx, files[i].Path, counting{discard{}, progress})
+				job.note(files[i].Path, info.Bytes, err)
+			})
+			progress.end()
+			return job.end(ctx, a, true)
+		})),
+	}
+}
+
+// discard takes bytes for nothing.
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }

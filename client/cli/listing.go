@@ -1,0 +1,95 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// listSorted is how many lines a list has at most that is printed in order of paths.
+const listSorted = 1000
+
+// listing prints a list as it comes: with --json as one object.
+type listing[T any] struct {
+	a      *app
+	path   string // what is listed
+	field  string // of the object, that has the list
+	teller *teller
+	pathOf func(*T) string
+	fields func(*T) map[string]any // of one, with --json
+	one    func(*T)                // prints a line
+	count  int
+}
+
+// print prints the list. The first are kept until it is known whether there are more than are
+// sorted.
+func (l *listing[T]) print(items iter.Seq2[T, error]) error {
+	first, sorted := make([]T, 0, listSorted), true
+	flush := func() {
+		slices.SortFunc(first, func(a, b T) int { return cmp.Compare(l.pathOf(&a), l.pathOf(&b)) })
+		for i := range first {
+			l.next(&first[i])
+		}
+		first, sorted = nil, false
+	}
+	began := false
+	for it, err := range items {
+		if err != nil {
+			if began && l.a.flags.json { // what was printed is no object without its end
+				return silentJSON(l.a, err)
+			}
+			return err
+		}
+		if sorted && len(first) < listSorted {
+			first = append(first, it)
+			continue
+		}
+		if sorted {
+			began = true
+			l.begin()
+			flush()
+		}
+		l.next(&it)
+	}
+	if !began {
+		l.begin()
+		flush()
+	}
+	if l.a.flags.json {
+		l.a.printf("]}\n")
+	}
+	return nil
+}
+
+// silentJSON ends an object that was begun with the error that ended it.
+func silentJSON(a *app, err error) error {
+	code := a.exitCode(context.Background(), err)
+	text, _ := json.Marshal(err.Error()) // a string
+	a.printf("],\"error\":%s,\"exit\":%d}\n", text, code)
+	fmt.Fprintf(a.env.Stderr, "%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), err)
+	return silentExit{code}
+}
+
+func (l *listing[T]) begin() {
+	if l.a.flags.json {
+		text, _ := json.Marshal(l.path) // a string
+		l.a.printf("{\"version\":%d,\"path\":%s,\"%s\":[", jsonVersion, text, l.field)
+	}
+}
+
+func (l *listing[T]) next(it *T) {
+	if l.a.flags.json {
+		if l.count > 0 {
+			l.a.printf(",")
+		}
+		text, _ := json.Marshal(l.fields(it)) // strings, numbers and such
+		l.a.printf("%s", text)
+	} else {
+		l.one(it)
+	}
+	l.count++
+	l.teller.tell(l.count)
+}

@@ -1,0 +1,259 @@
+package upkeep
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"viewring/internal/wait"
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/replica"
+	"viewring/server/tree"
+)
+
+// Cluster is all servers, as a client asks them. route.Client is one.
+type Cluster interface {
+	Tree(ctx context.Context, name string, q *wire.TreeRequest) (wire.TreeReply, error)
+	Chunk(ctx context.Context, name string, q *wire.ChunkRequest) (wire.DoReply, error)
+}
+
+// Graces say for how long contents of files are kept that nothing names.
+type Graces struct {
+	Replaced time.Duration // for who still reads it
+	Writing  time.Duration // without a sign of its writer
+	Sweep    time.Duration // between two looks for chunks whose content is gone
+}
+
+const (
+	janitorEvery   = time.Second
+	janitorAgain   = 5 * time.Second // after what failed
+	janitorTimeout = time.Minute     // of one request
+	janitorWorkers = 4               // contents at a time
+	chunkDeletes   = 8               // of one content at a time
+	shrinkEvery    = 1000            // chunks
+)
+
+// Janitor ends contents of files that nothing names and nobody keeps, and removes what has
+// ended (server/tree/FILES.md). It knows all to-dos that are in the store.
+type Janitor struct {
+	b       Base
+	views   Views
+	cluster Cluster
+	graces  Graces
+
+	mu struct {
+		sync.Mutex
+		todo map[wire.Content]*todo
+	}
+}
+
+// todo is what is known of a content that something may be to do about. learned is when it
+// was written last, or later: whoever kept the content since has had it written again.
+type todo struct {
+	partition ring.PartitionID
+	learned   time.Duration // Instant.Mono
+	next      time.Duration // when to look
+	busy      bool
+}
+
+// NewJanitor returns a janitor, which has read the to-dos in the store. From then on it must be
+// told of all that is stored.
+func NewJanitor(b *Base, views Views, cluster Cluster, graces Graces, partitions int) (*Janitor, error) {
+	j := &Janitor{b: *b, views: views, cluster: cluster, graces: graces}
+	j.mu.todo = make(map[wire.Content]*todo)
+	for p := range ring.PartitionID(partitions) {
+		if err := b.Store.KeysOf(p, replica.SpaceOwned, func(key replica.Key) { j.put(p, key) }); err != nil {
+			return nil, fmt.Errorf("look for contents of files to remove: %w", err)
+		}
+	}
+	return j, nil
+}
+
+// Storing looks at what a lane is about to store.
+func (j *Janitor) Storing(b *replica.Batch) {
+	for i := range b.Ops {
+		switch o := &b.Ops[i]; {
+		case o.Kind == replica.WipePartition:
+			j.wiped(o.Partition)
+		case o.Kind == replica.PutItem && o.Key.Space() == replica.SpaceOwned:
+			j.put(o.Partition, o.Key)
+		case o.Kind == replica.DeleteItem && o.Key.Space() == replica.SpaceOwned:
+			if c, ok := tree.ParseTodo(o.Key); ok {
+				j.forget(c)
+			}
+		}
+	}
+}
+
+func (j *Janitor) put(p ring.PartitionID, key replica.Key) {
+	c, ok := tree.ParseTodo(key)
+	if !ok {
+		return
+	}
+	now := j.b.Now().Mono
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.mu.todo[c]
+	if t == nil {
+		t = &todo{}
+		j.mu.todo[c] = t
+	}
+	t.partition, t.learned, t.next = p, now, now+j.graces.Replaced
+}
+
+func (j *Janitor) forget(c wire.Content) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	delete(j.mu.todo, c)
+}
+
+func (j *Janitor) wiped(p ring.PartitionID) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for c, t := range j.mu.todo {
+		if t.partition == p {
+			delete(j.mu.todo, c)
+		}
+	}
+}
+
+// Waiting is how many contents there are that nothing names, of the partitions whose copies are here.
+func (j *Janitor) Waiting() int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.mu.todo)
+}
+
+// Run does what is due, until the server stops.
+func (j *Janitor) Run() {
+	var working sync.WaitGroup
+	defer working.Wait()
+	places := make(chan struct{}, janitorWorkers)
+	for wait.For(j.b.Context, janitorEvery) {
+		for _, c := range j.due() {
+			select {
+			case places <- struct{}{}:
+			case <-j.b.Context.Done():
+				return
+			}
+			working.Go(func() {
+				j.work(c)
+				<-places
+			})
+		}
+	}
+}
+
+// due takes what there is to do now, where this server is primary.
+func (j *Janitor) due() (due []wire.Content) {
+	now, v := j.b.Now().Mono, j.views.View()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for c, t := range j.mu.todo {
+		if !t.busy && t.next <= now && int(t.partition) < len(v.Partitions) && v.Partitions[t.partition].Primary() == j.b.Self {
+			t.busy = true
+			due = append(due, c)
+		}
+	}
+	return due
+}
+
+// work does what there is to do about a content, or says when to look again.
+func (j *Janitor) work(c wire.Content) {
+	next, err := j.tend(c)
+	if err != nil && j.b.Context.Err() == nil {
+		j.b.Logger.Debug("a content of a file can't be removed yet", "home", c.Home, "content", c.Version, "err", err)
+		next = j.b.Now().Mono + janitorAgain
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t := j.mu.todo[c]; t != nil {
+		t.busy, t.next = false, max(t.next, next)
+	}
+}
+
+func (j *Janitor) step(c wire.Content, op wire.TreeOp, limit int64, idle wire.TreeVersion) (wire.TreeReply, error) {
+	ctx, cancel := context.WithTimeout(j.b.Context, janitorTimeout)
+	defer cancel()
+	return j.cluster.Tree(ctx, "remove a file's content", &wire.TreeRequest{Op: op, Home: c.Home, Nonce: c.Version, Limit: int(limit), Idle: idle})
+}
+
+// tend ends a content that nobody keeps, and removes one that has ended. next is when to
+// look again, by the monotonic clock.
+func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
+	p, err := j.step(c, wire.TreeContent, 0, wire.TreeVersion{})
+	learned := j.learned(c) // after the look: what is seen was written then, or before
+	if err != nil || p.Code == wire.TreeNoContent {
+		return j.b.Now().Mono + janitorAgain, err
+	}
+	if p.Code != wire.TreeOK {
+		return 0, fmt.Errorf("unexpected outcome %d", p.Code)
+	}
+	switch state := p.Content.State; {
+	case state == wire.ContentEnded:
+		return 0, j.remove(c, p.Content.Reserved)
+	case state == wire.ContentWhole && p.Content.Refs > 0:
+		return j.b.Now().Mono + janitorAgain, nil // the to-do is about to go
+	case state == wire.ContentWhole && j.b.Now().Mono < learned+j.graces.Replaced: // kept since it became due
+		return learned + j.graces.Replaced, nil
+	case state == wire.ContentWriting && j.b.Now().Mono < learned+j.graces.Writing:
+		return learned + j.graces.Writing, nil
+	}
+	p, err = j.step(c, wire.TreeEnd, 0, p.Content.Idle)
+	if err != nil || p.Code == wire.TreeInUse {
+		return j.b.Now().Mono + janitorAgain, err
+	}
+	return 0, nil // the next look finds it ended
+}
+
+func (j *Janitor) learned(c wire.Content) time.Duration {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t := j.mu.todo[c]; t != nil {
+		return t.learned
+	}
+	return j.b.Now().Mono
+}
+
+// remove deletes the chunks of a content that has ended, from the last to the first, and then
+// the content.
+func (j *Janitor) remove(c wire.Content, reserved int64) error {
+	for reserved > 0 {
+		first := max(0, reserved-shrinkEvery)
+		if err := j.deleteChunks(c, first, reserved); err != nil {
+			return err
+		}
+		p, err := j.step(c, wire.TreeShrink, first, wire.TreeVersion{})
+		if err != nil || p.Code == wire.TreeNoContent {
+			return err
+		}
+		reserved = first
+	}
+	_, err := j.step(c, wire.TreeGone, 0, wire.TreeVersion{})
+	return err
+}
+
+// deleteChunks deletes some chunks, several at a time.
+func (j *Janitor) deleteChunks(c wire.Content, from, to int64) error {
+	var running sync.WaitGroup
+	errs := make([]error, chunkDeletes)
+	for w := range int64(chunkDeletes) {
+		running.Go(func() {
+			for i := from + w; i < to && errs[w] == nil; i += chunkDeletes {
+				errs[w] = deleteChunk(j.b.Context, j.cluster, wire.Chunk{Content: c, Index: uint32(i)})
+			}
+		})
+	}
+	running.Wait()
+	return errors.Join(errs...)
+}
+
+func deleteChunk(ctx context.Context, cluster Cluster, c wire.Chunk) error {
+	ctx, cancel := context.WithTimeout(ctx, janitorTimeout)
+	defer cancel()
+	_, err := cluster.Chunk(ctx, "delete a chunk", &wire.ChunkRequest{Op: wire.ChunkDelete, Chunk: c})
+	return err
+}
