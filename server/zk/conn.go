@@ -29,6 +29,7 @@ type conn struct {
 
 	out     output
 	session uint64 // 0 before there is one
+	opened  bool   // by this connection: not taken up
 	ttl     time.Duration
 	beat    beat
 	trusted atomic.Bool // it has said the password, or none is wanted
@@ -91,7 +92,7 @@ func (c *conn) run() {
 	c.beat.stop()
 	c.working.Wait()
 	c.watches.leave()
-	if !c.trusted.Load() {
+	if c.opened && !c.trusted.Load() && c.f.hasLast(c) {
 		c.endSession() // a stranger's: it would stay for its time to live
 	}
 	if why := context.Cause(c.ctx); c.f.ctx.Err() == nil && !errors.Is(why, errClosed) && !errors.Is(why, io.EOF) {

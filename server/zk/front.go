@@ -175,6 +175,13 @@ func (f *Front) take(c *conn) {
 	}
 }
 
+// hasLast reports whether a connection is the last of its session here.
+func (f *Front) hasLast(c *conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.sessions[c.session] == c
+}
+
 // leave takes back what take did.
 func (f *Front) leave(c *conn) {
 	f.mu.Lock()

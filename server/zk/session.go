@@ -36,7 +36,7 @@ func (c *conn) begin(hello *jute.Connect) error {
 		c.f.stats.expired.Add(1)
 		return c.answerNow(jute.AppendConnected(nil, &jute.Connect{Password: make([]byte, passwordBytes), HasReadOnly: hello.HasReadOnly}))
 	}
-	c.session = id
+	c.session, c.opened = id, hello.Session == 0
 	c.beat.start(c, sent)
 	c.out.mu.zxid = max(0, hello.LastZxid)
 	c.out.message(jute.AppendConnected(nil, &jute.Connect{Timeout: int32(c.ttl.Milliseconds()), Session: int64(id),

@@ -356,6 +356,32 @@ func TestPassword(t *testing.T) {
 	}
 }
 
+// TestFlap: the session of a client that has said the password goes on when a connection of its ends before it
+// could say it again; one that a stranger has opened ends with its connection.
+func TestFlap(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := secure.Load(secure.Files{Password: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startFront(t, func(o *Options) { o.Secure = conf })
+	known, stranger := dial(t, f, nil), dial(t, f, nil)
+	known.ok(jute.Request{Xid: jute.AuthXid, Op: jute.OpAuth, Scheme: "digest", Data: []byte("any:secret")})
+	dial(t, f, known).nc.Close() // before it has said the password
+	stranger.nc.Close()
+	for f.stats.connected.Load() > 0 {
+		if leaderKnows(t, f, known); t.Context().Err() != nil {
+			return
+		}
+	}
+	if !leaderKnows(t, f, known) || leaderKnows(t, f, stranger) {
+		t.Errorf("goes on: of who has said the password %v, of a stranger %v", leaderKnows(t, f, known), leaderKnows(t, f, stranger))
+	}
+}
+
 // TestCrowd: beyond its connections a front turns clients away, and one that leaves makes room.
 func TestCrowd(t *testing.T) {
 	f := startFront(t, func(o *Options) { o.Bounds.Connections = 2 })

@@ -440,6 +440,24 @@ func TestWatchTable(t *testing.T) {
 			there.node = version(missedMax + 3)
 			c.watches.arm("/d/n", ofData, there)
 		}, "[3 /d/n]", 0},
+		{"a child came amid so much that not all of it is kept", func(c *conn) {
+			begin(c, ofChildren)
+			for i := range uint64(missedMax + 5) {
+				c.watches.tellNode("/d/n", jute.NodeDataChanged, at(8+i))
+			}
+			c.watches.tellChildren("/d/n", at(50))
+			c.watches.tellNode("/d/n", jute.NodeDataChanged, at(51))
+			c.watches.arm("/d/n", ofChildren, there)
+		}, "[4 /d/n]", 0},
+		{"it was removed amid so many children that not all is kept", func(c *conn) {
+			begin(c, ofData)
+			for i := range uint64(missedMax + 5) {
+				c.watches.tellChildren("/d/n", at(8+i))
+			}
+			c.watches.tellNode("/d/n", jute.NodeDeleted, at(50))
+			c.watches.tellChildren("/d/n", at(51))
+			c.watches.arm("/d/n", ofData, there)
+		}, "[2 /d/n]", 0},
 		{"nothing came of the read", func(c *conn) {
 			begin(c, ofData)
 			c.watches.tellNode("/d/n", jute.NodeDataChanged, at(6))
@@ -484,6 +502,11 @@ func TestWatchTable(t *testing.T) {
 			c.watches.arm("/d/n", ofChildren, there)
 			c.watches.compareNode("/d/n", &wire.TreeNode{ID: version(6), Modified: version(6)})
 		}, "[2 /d/n]", 0},
+		{"anew, and it is another, whose data is watched too", func(c *conn) {
+			begin(c, ofData|ofChildren)
+			c.watches.arm("/d/n", ofData|ofChildren, there)
+			c.watches.compareNode("/d/n", &wire.TreeNode{ID: version(6), Modified: version(6)})
+		}, "[2 /d/n 3 /d/n]", 0},
 		{"anew, and it has come", func(c *conn) {
 			begin(c, ofData)
 			c.watches.arm("/d/n", ofData, seen{})
@@ -507,5 +530,22 @@ func TestWatchTable(t *testing.T) {
 		if n := len(c.watches.mu.paths); n != tt.left {
 			t.Errorf("%s: %d paths are watched, want %d", tt.what, n, tt.left)
 		}
+	}
+}
+
+// TestWatchesOfAll: who is refused a watch because all have too many is not counted, and once others have
+// left he gets it.
+func TestWatchesOfAll(t *testing.T) {
+	f := startFront(t, nil)
+	c := dial(t, f, nil)
+	f.stats.watches.Add(watchesAll) // as if others had all
+	for i := range 10 {
+		if p := c.do(jute.Request{Op: jute.OpExists, Path: fmt.Sprint("/of-all/", i), Watch: true}); p.Err != jute.SystemError {
+			t.Errorf("one more watch: %v", p.Err)
+		}
+	}
+	f.stats.watches.Add(-watchesAll) // they leave
+	if c.exists("/of-all/n", true); f.stats.watches.Load() != 1 {
+		t.Errorf("%d watches are counted", f.stats.watches.Load())
 	}
 }

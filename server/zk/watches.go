@@ -25,7 +25,7 @@ const (
 )
 
 // missedMax is how many events of a path are kept while the answer that its watch comes with is on
-// its way; of more the last ones are told as one.
+// its way. Of more the latest of each kind is kept: what a watch is about is never lost to what it is not about.
 const missedMax = 16
 
 // watches are those of a connection. All but what streams call is for the goroutine that carries
@@ -125,7 +125,7 @@ func (ws *watches) prepare(ctx context.Context, path string, k kinds) error {
 	ws.mu.Lock()
 	w := ws.mu.paths[path]
 	if w == nil {
-		if len(ws.mu.paths) >= watchesMax || ws.c.f.stats.watches.Add(1) > watchesAll {
+		if len(ws.mu.paths) >= watchesMax || !ws.c.f.stats.addWatch() {
 			ws.mu.Unlock()
 			return errTooMany
 		}
@@ -141,6 +141,15 @@ func (ws *watches) prepare(ctx context.Context, path string, k kinds) error {
 		}
 	}
 	return nil
+}
+
+// addWatch counts one path more that is watched; false where all have as many as they may.
+func (s *stats) addWatch() bool {
+	if s.watches.Add(1) > watchesAll {
+		s.watches.Add(-1)
+		return false
+	}
+	return true
 }
 
 // count notes that so many answers more are on their way.
@@ -330,13 +339,24 @@ func listeningToNode(path string) listening {
 
 // miss notes an event while an answer is on its way.
 func (w *watched) miss(event jute.Event, at route.Position) {
-	switch {
-	case w.pending == [2]int{}:
-	case len(w.missed) == missedMax:
-		w.missed[missedMax-1] = missed{event, at}
-	default:
-		w.missed = append(w.missed, missed{event, at})
+	if w.pending == [2]int{} {
+		return
 	}
+	for i := missedMax; i < len(w.missed); i++ {
+		if latest := &w.missed[i]; kindOf(latest.event) == kindOf(event) {
+			*latest = missed{event, at}
+			return
+		}
+	}
+	w.missed = append(w.missed, missed{event, at})
+}
+
+// kindOf says which events stand for each other: a node that was created may have been set since.
+func kindOf(event jute.Event) jute.Event {
+	if event == jute.NodeCreated {
+		return jute.NodeDataChanged
+	}
+	return event
 }
 
 // fireNode tells the client of a node, if any watch of some kinds is to. The caller holds mu.
@@ -447,9 +467,10 @@ func (ws *watches) compareNode(path string, n *wire.TreeNode) bool {
 				event = jute.NodeCreated
 			}
 		}
-		switch {
-		case n != nil && w.armed&ofChildren != 0 && before(w.id, route.Position(n.ID)):
+		if n != nil && w.armed&ofChildren != 0 && before(w.id, route.Position(n.ID)) { // it is another node
 			ws.fireNode(path, w, jute.NodeDeleted, at, ofChildren)
+		}
+		switch {
 		case n != nil || w.exists:
 			ws.fireNode(path, w, event, at, ofData|ofChildren)
 		case w.armed&ofChildren != 0:
