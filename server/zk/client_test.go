@@ -265,3 +265,21 @@ func word(t *testing.T, f *Front, text string) string {
 	}
 	return string(bytes.TrimSpace(b))
 }
+
+// lockedBuffer keeps what several write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}

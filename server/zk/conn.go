@@ -22,6 +22,7 @@ import (
 // something to do.
 type conn struct {
 	f      *Front
+	number uint64 // of those that were accepted
 	nc     net.Conn
 	r      *bufio.Reader
 	ctx    context.Context // ends with the connection
@@ -41,7 +42,11 @@ type conn struct {
 
 	// Of the goroutine that carries requests out.
 	watches watches
-	owned   map[string]struct{} // paths of the session's nodes that were created here
+	owned   map[string]struct{} // paths of the session's nodes that were created at this front
+
+	before    *conn // that of the session before, here; nil: none
+	inherited sync.Once
+	ended     chan struct{} // closed when all that was begun is carried out
 }
 
 // request is one that waits for its turn.
@@ -56,7 +61,7 @@ type request struct {
 const readBuffer = 1 << 10
 
 func newConn(f *Front, nc net.Conn) *conn {
-	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), owned: make(map[string]struct{})}
+	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), ended: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(f.ctx)
 	c.out.init(c)
 	c.watches.init(c)
@@ -86,11 +91,15 @@ func (c *conn) run() {
 		}
 		return
 	}
-	c.f.take(c)
+	if !c.f.take(c) {
+		c.beat.stop()
+		return
+	}
 	defer c.f.leave(c)
 	c.cancel(c.read()) // what is under way is carried out all the same, and its answer goes nowhere
 	c.beat.stop()
 	c.working.Wait()
+	c.inherit() // so that all before this one has ended too
 	c.watches.leave()
 	if c.opened && !c.trusted.Load() && c.f.hasLast(c) {
 		c.endSession() // a stranger's: it would stay for its time to live
@@ -98,6 +107,18 @@ func (c *conn) run() {
 	if why := context.Cause(c.ctx); c.f.ctx.Err() == nil && !errors.Is(why, errClosed) && !errors.Is(why, io.EOF) {
 		c.f.opts.Logger.Info("a connection has ended", "session", c.name(), "from", c.nc.RemoteAddr().String(), "why", why)
 	}
+}
+
+// inherit waits until the connection that the session had here before has carried out what it had begun, and
+// takes its nodes over. A request takes no longer than the front's patience.
+func (c *conn) inherit() {
+	c.inherited.Do(func() {
+		if c.before != nil {
+			<-c.before.ended
+			c.before = nil
+		}
+		c.owned = c.f.takeOwned(c.session)
+	})
 }
 
 // name is the session as ZooKeeper's tools write it.

@@ -37,7 +37,7 @@ func (c *conn) multi(ctx context.Context, q *jute.Request) (answer, error) {
 		return c.multiRemove(ctx, &q.Ops[0])
 	}
 	told := c.watches.covering(dir)
-	p, index, err := tree.Change(c.f.ask(ctx, "change below "+dir), dir, items)
+	p, index, err := c.change(ctx, "change below "+dir, dir, items)
 	switch {
 	case err != nil && p.Code == wire.TreeOK: // nobody said so of one of them
 		return answer{}, err

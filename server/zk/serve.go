@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"viewring/internal/route"
@@ -48,7 +50,11 @@ func init() {
 
 // serve carries a request out and puts its answer in line.
 func (c *conn) serve(q *request) {
-	ctx, cancel := context.WithTimeout(c.f.ctx, c.f.opts.Patience)
+	base := c.ctx // nobody waits for what is read, once the client is gone
+	if changes(q.Op) {
+		base = c.f.ctx
+	}
+	ctx, cancel := context.WithTimeout(base, c.f.opts.Patience)
 	defer cancel()
 	c.watches.tidy()
 	c.out.await(outputRoom, false)
@@ -69,10 +75,7 @@ func (c *conn) serve(q *request) {
 	}
 	if err != nil {
 		a.code, a.body = codeOf(err), nil
-		if a.code <= jute.SystemError && a.code > jute.NoNode {
-			c.f.stats.failed.Add(1)
-			c.f.opts.Logger.Info("a request has failed", "session", c.name(), "type", int32(q.Op), "path", q.Path, "code", a.code.String(), "err", err)
-		}
+		c.noteFailure(q, a.code, err)
 	}
 	c.out.reply(q.Xid, a.zxid, a.code, a.body)
 	if a.then != nil {
@@ -80,6 +83,39 @@ func (c *conn) serve(q *request) {
 		a.then()
 	}
 	c.f.stats.took(time.Since(q.came))
+}
+
+// changes reports whether requests of a type are carried out to their end, whatever becomes of the client.
+func changes(op jute.Op) bool {
+	switch op {
+	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL, jute.OpDelete, jute.OpSetData, jute.OpMulti, jute.OpClose:
+		return true
+	}
+	return false
+}
+
+// noteFailure counts and logs what is more than an answer about a node. What clients do wrong is theirs to log.
+func (c *conn) noteFailure(q *request, code jute.Code, err error) {
+	if code > jute.SystemError || code <= jute.NoNode || c.ctx.Err() != nil {
+		return
+	}
+	c.f.stats.failed.Add(1)
+	level := slog.LevelInfo
+	if code == jute.BadArguments || code == jute.MarshallingError || code == jute.Unimplemented {
+		level = slog.LevelDebug
+	}
+	c.f.opts.Logger.Log(c.ctx, level, "a request has failed", "session", c.name(), "type", int32(q.Op), "path", cut(q.Path), "code", code.String(), "err", cut(err.Error()))
+}
+
+// loggedMax is how many bytes of what a client says go into a line of the log.
+const loggedMax = 100
+
+// cut is the beginning of a text.
+func cut(s string) string {
+	if len(s) > loggedMax {
+		return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(s[:loggedMax], "?"), len(s))
+	}
+	return s
 }
 
 func (s *stats) took(d time.Duration) {
