@@ -104,6 +104,6 @@ func (c *conn) work() {
 
 // done forgets a request.
 func (c *conn) done(q *request) {
-	c.release(q)
+	c.giveBack(int64(len(q.raw)))
 	c.f.stats.outstanding.Add(-1)
 }

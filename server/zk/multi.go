@@ -11,9 +11,6 @@ import (
 
 // multi makes several changes as one: of the children of one node.
 func (c *conn) multi(ctx context.Context, q *jute.Request) (answer, error) {
-	if len(q.Ops) > wire.TreeItemsMax {
-		return answer{}, failf(jute.BadArguments, "%d changes, at most %d are one", len(q.Ops), wire.TreeItemsMax)
-	}
 	if len(q.Ops) == 0 {
 		return answer{body: jute.AppendMultiHeader(nil, jute.OpError, true, -1)}, nil
 	}

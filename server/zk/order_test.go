@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -210,5 +211,52 @@ func TestLogged(t *testing.T) {
 	text := log.String()
 	if len(text) > 2000 || !strings.Contains(text, "level=DEBUG") || strings.Contains(text, "level=INFO msg=\"a request") {
 		t.Errorf("%d bytes are logged: %.3000s", len(text), text)
+	}
+}
+
+// TestBytesOfAll: what a front holds of requests that wait, and of answers that nobody reads, is bounded for all
+// its clients, others are served meanwhile, and it is given back.
+func TestBytesOfAll(t *testing.T) {
+	const total, clients = 4 << 20, 8
+	b := &breaker{mark: "STALLED"}
+	f := startBreaking(t, b, func(o *Options) { o.Total = total })
+	c := dial(t, f, nil)
+	c.create("/bytes", 0)
+	c.set("/bytes", strings.Repeat("v", 1<<19))
+	for what, q := range map[string]jute.Request{
+		"requests": {Xid: 1, Op: jute.OpSetData, Path: "/bytes", Data: append([]byte("STALLED"), make([]byte, 40<<10)...), Version: -1},
+		"answers":  {Xid: 1, Op: jute.OpGetData, Path: "/bytes"},
+	} {
+		was, most := f.stats.turnedAway.Load(), int64(0)
+		b.on.Store(true)
+		message := jute.AppendBytes(nil, jute.AppendRequest(nil, &q))
+		var greedy []*client
+		var running sync.WaitGroup
+		for range clients {
+			d := dial(t, f, nil)
+			greedy = append(greedy, d)
+			running.Go(func() {
+				for err := error(nil); err == nil; {
+					_, err = d.nc.Write(message)
+				}
+			})
+		}
+		for f.stats.turnedAway.Load() < was+clients/2 {
+			c.exists("/", false)
+			most = max(most, f.stats.held.Load())
+		}
+		if most > total+clients*(spare+int64(len(message))+1<<19) { // of each what it has for itself, and what is being refused
+			t.Errorf("%s: %d bytes are held", what, most)
+		}
+		for _, d := range greedy {
+			d.nc.Close()
+		}
+		running.Wait()
+		b.on.Store(false)
+		for f.stats.held.Load() != 0 {
+			if c.exists("/", false); f.stats.held.Load() < 0 {
+				t.Fatalf("%s: %d bytes are held", what, f.stats.held.Load())
+			}
+		}
 	}
 }

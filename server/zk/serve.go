@@ -58,24 +58,17 @@ func (c *conn) serve(q *request) {
 	defer cancel()
 	c.watches.tidy()
 	c.out.await(outputRoom, false)
-	var a answer
-	err := q.bad
-	handle := handlers[q.Op]
-	switch {
-	case err != nil:
-		err = &failure{jute.MarshallingError, err.Error()}
-	case handle == nil:
-		err = failf(jute.Unimplemented, "requests of type %d are not served", q.Op)
-	default:
-		a, err = handle(c, ctx, &q.Request)
-	}
-	if err == errUntold { // nothing that it shows may be told before its events
-		c.drop("an event has not come in time")
+	a, err := c.carryOut(ctx, q)
+	defer func() {
+		c.giveBack(c.built)
+		c.built = 0
+	}()
+	if endsConn(err) {
+		c.hangUp(err)
 		return
 	}
 	if err != nil {
 		a.code, a.body = codeOf(err), nil
-		c.noteFailure(q, a.code, err)
 	}
 	c.out.reply(q.Xid, a.zxid, a.code, a.body)
 	if a.then != nil {
@@ -84,6 +77,37 @@ func (c *conn) serve(q *request) {
 	}
 	c.f.stats.took(time.Since(q.came))
 }
+
+// carryOut reads a request, and carries it out.
+func (c *conn) carryOut(ctx context.Context, q *request) (a answer, err error) {
+	if q.Op == jute.OpSetWatches || q.Op == jute.OpSetWatches2 {
+		if err := c.build(pathsGrow * len(q.raw)); err != nil {
+			return a, err
+		}
+	}
+	r, err := jute.DecodeRequest(q.raw)
+	handle := handlers[q.Op]
+	switch {
+	case errors.Is(err, jute.ErrTooMany):
+		err = &failure{jute.BadArguments, err.Error()}
+	case err != nil:
+		err = &failure{jute.MarshallingError, err.Error()}
+	case handle == nil:
+		err = failf(jute.Unimplemented, "requests of type %d are not served", q.Op)
+	default:
+		a, err = handle(c, ctx, &r)
+	}
+	if err != nil && !endsConn(err) {
+		c.noteFailure(&r, codeOf(err), err)
+	}
+	return a, err
+}
+
+// pathsGrow is how many times the bytes of short paths take when they were read.
+const pathsGrow = 5
+
+// endsConn reports whether an error ends the connection: nothing that an answer shows may be told before its events.
+func endsConn(err error) bool { return err == errUntold || err == errFull }
 
 // changes reports whether requests of a type are carried out to their end, whatever becomes of the client.
 func changes(op jute.Op) bool {
@@ -95,7 +119,7 @@ func changes(op jute.Op) bool {
 }
 
 // noteFailure counts and logs what is more than an answer about a node. What clients do wrong is theirs to log.
-func (c *conn) noteFailure(q *request, code jute.Code, err error) {
+func (c *conn) noteFailure(q *jute.Request, code jute.Code, err error) {
 	if code > jute.SystemError || code <= jute.NoNode || c.ctx.Err() != nil {
 		return
 	}
@@ -131,7 +155,7 @@ func (s *stats) took(d time.Duration) {
 }
 
 // errUntold says that the watches of a session may not have been told what an answer shows.
-var errUntold = errors.New("watches may not have been told")
+var errUntold = errors.New("an event has not come in time")
 
 // codes are what clients are told of errors.
 var codes = []struct {

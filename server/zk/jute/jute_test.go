@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -119,12 +120,15 @@ func TestLyingLengths(t *testing.T) {
 			t.Errorf("%s took %d bytes", what, took)
 		}
 	}
-	many := Request{Op: OpMulti}
-	for range MultiMax + 1 {
-		many.Ops = append(many.Ops, Request{Op: OpDelete, Path: "/a"})
-	}
-	if _, err := DecodeRequest(AppendRequest(nil, &many)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("too many changes: %v", err)
+	for op, most := range map[Op]int{OpMulti: ChangesMax, OpMultiRead: ReadsMax} {
+		many := Request{Op: op, Ops: slices.Repeat([]Request{{Op: OpGetData, Path: "/a"}}, most)}
+		if _, err := DecodeRequest(AppendRequest(nil, &many)); err != nil {
+			t.Errorf("%d in a request of type %d: %v", most, op, err)
+		}
+		many.Ops = append(many.Ops, many.Ops[0])
+		if _, err := DecodeRequest(AppendRequest(nil, &many)); !errors.Is(err, ErrMalformed) || !errors.Is(err, ErrTooMany) {
+			t.Errorf("too many in a request of type %d: %v", op, err)
+		}
 	}
 }
 

@@ -1,9 +1,19 @@
 package jute
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
-// MultiMax bounds the changes of one multi that are decoded.
-const MultiMax = 1000
+// Bounds of what is decoded.
+const (
+	ChangesMax = 100  // of an OpMulti
+	ReadsMax   = 1000 // of an OpMultiRead
+	aclMax     = 100  // entries of an access list
+)
+
+// ErrTooMany is wrapped by the error of a request with more than ChangesMax or ReadsMax in it.
+var ErrTooMany = errors.New("too many in one request")
 
 // Connect is a client's first message, and with the same fields its answer: there LastZxid is
 // not told.
@@ -77,6 +87,10 @@ func AppendACL(b []byte, list []ACL) []byte {
 
 func (r *Reader) acl() []ACL {
 	n := r.Count(12)
+	if n > aclMax {
+		r.fail("an access list of %d entries", n)
+		return nil
+	}
 	list := make([]ACL, 0, n)
 	for range n {
 		list = append(list, ACL{r.Int(), r.String(), r.String()})
@@ -86,6 +100,12 @@ func (r *Reader) acl() []ACL {
 
 // Watches are the paths of an OpSetWatches, by what is watched of them.
 type Watches struct{ Data, Exist, Children, Persistent, Recursive []string }
+
+// Header begins a request.
+type Header struct {
+	Xid int32
+	Op  Op
+}
 
 // Request is a client's request. Op says which fields it has.
 type Request struct {
@@ -108,16 +128,17 @@ type Request struct {
 }
 
 // DecodeHeader parses the beginning of a request.
-func DecodeHeader(b []byte) (q Request, err error) {
+func DecodeHeader(b []byte) (h Header, err error) {
 	r := NewReader(b)
-	q.Xid, q.Op = r.Int(), Op(r.Int())
-	return q, r.Err()
+	h.Xid, h.Op = r.Int(), Op(r.Int())
+	return h, r.Err()
 }
 
 // DecodeRequest parses a request. Where only the header makes sense that is returned, with an
 // error. Data aliases b. Of an Op that it does not know it reads the header alone.
 func DecodeRequest(b []byte) (Request, error) {
-	q, err := DecodeHeader(b)
+	h, err := DecodeHeader(b)
+	q := Request{Xid: h.Xid, Op: h.Op}
 	if err != nil {
 		return q, err
 	}
@@ -164,6 +185,10 @@ func (q *Request) body(r *Reader) {
 }
 
 func (q *Request) multi(r *Reader) {
+	most := ReadsMax
+	if q.Op == OpMulti {
+		most = ChangesMax
+	}
 	for {
 		op, done := Op(r.Int()), r.Bool()
 		r.Int() // an error: none in a request
@@ -177,8 +202,8 @@ func (q *Request) multi(r *Reader) {
 		default:
 			r.fail("a request of type %d in a multi", op)
 		}
-		if q.Ops = append(q.Ops, one); len(q.Ops) > MultiMax {
-			r.fail("more than %d changes in a multi", MultiMax)
+		if q.Ops = append(q.Ops, one); len(q.Ops) > most && r.err == nil {
+			r.fail("%w: more than %d", ErrTooMany, most)
 		}
 	}
 }
