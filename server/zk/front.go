@@ -25,8 +25,9 @@ type Front struct {
 	stopped chan struct{} // closed when everything has ended
 	running sync.WaitGroup
 
-	stats stats
-	pause func(what pause) // for tests: lets time pass where others may be faster; nil: no time
+	opening opening
+	stats   stats
+	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
 	mu struct {
 		sync.Mutex

@@ -19,6 +19,8 @@ const (
 	connectMax     = 1 << 10  // of the first message
 	wordBytes      = 4        // of a four-letter word, and of a length
 	queueMax       = 100      // requests that wait for their turn
+	sessionsBurst  = 2000     // that are opened at once,
+	sessionsRate   = 200      // and in a second after that
 	spare          = 16 << 10 // bytes that a connection may hold whatever the others hold
 	totalUsed      = 256 << 20
 	childrenMax    = 8 << 20          // bytes of the names of a directory's children, as an answer has them

@@ -260,3 +260,84 @@ func TestBytesOfAll(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchesOfAll: who is refused a watch because all have too many is not counted, and once others have
+// left he gets it.
+func TestWatchesOfAll(t *testing.T) {
+	f := startFront(t, nil)
+	c := dial(t, f, nil)
+	f.stats.watches.Add(watchesAll) // as if others had all
+	for i := range 10 {
+		if p := c.do(jute.Request{Op: jute.OpExists, Path: fmt.Sprint("/of-all/", i), Watch: true}); p.Err != jute.SystemError {
+			t.Errorf("one more watch: %v", p.Err)
+		}
+	}
+	f.stats.watches.Add(-watchesAll) // they leave
+	if c.exists("/of-all/n", true); f.stats.watches.Load() != 1 {
+		t.Errorf("%d watches are counted", f.stats.watches.Load())
+	}
+}
+
+// TestGoneBeforeAbsence: no answer shows that a node is not there before the client was told of its removal, also
+// where its directory is gone with it, or has come anew.
+func TestGoneBeforeAbsence(t *testing.T) {
+	var gate sync.RWMutex // streams tell while it is open
+	f := startPausing(t, nil, func(what pause) {
+		if what == beforeTelling {
+			gate.RLock()
+			defer gate.RUnlock()
+		}
+	})
+	doer := dial(t, startFront(t, nil), nil)
+	for i, tt := range []struct {
+		what  string
+		watch func(c *client, dir string)
+		anew  bool // the directory comes again
+	}{
+		{"data", func(c *client, dir string) { c.get(dir+"/x", true) }, false},
+		{"data, and the directory anew", func(c *client, dir string) { c.get(dir+"/x", true) }, true},
+		{"children of it", func(c *client, dir string) { c.children(dir+"/x", true) }, false},
+		{"children of the directory", func(c *client, dir string) { c.children(dir, true) }, false},
+		{"a watch that stays", func(c *client, dir string) {
+			c.ok(jute.Request{Op: jute.OpAddWatch, Path: dir + "/x", Mode: jute.WatchPersistent})
+		}, false},
+		{"a watch that stays, set before it came", func(c *client, dir string) {
+			c.ok(jute.Request{Op: jute.OpAddWatch, Path: dir + "/y", Mode: jute.WatchPersistent})
+			doer.create(dir+"/y", 0)
+			c.await(1)
+			doer.remove(dir + "/y")
+			c.await(2)
+			c.events = nil
+			c.ok(jute.Request{Op: jute.OpAddWatch, Path: dir + "/x", Mode: jute.WatchPersistentRecursive})
+		}, false},
+	} {
+		c, dir := dial(t, f, nil), fmt.Sprint("/absence", i)
+		doer.create(dir, 0)
+		doer.create(dir+"/x", 0)
+		tt.watch(c, dir)
+		gate.Lock()
+		doer.remove(dir + "/x")
+		doer.remove(dir)
+		if tt.anew {
+			doer.create(dir, 0)
+			doer.do(jute.Request{Op: jute.OpMulti, Ops: []jute.Request{{Op: jute.OpCreate, Path: dir + "/z", ACL: jute.Open}, {Op: jute.OpCheck, Path: dir + "/none", Version: -1}}})
+		}
+		xid := c.send(jute.Request{Op: jute.OpExists, Path: dir + "/x"})
+		for range 100 { // enough for it to be answered, if nothing holds it
+			doer.exists("/", false)
+		}
+		gate.Unlock()
+		for {
+			p, ok, err := c.next()
+			if err != nil {
+				t.Fatalf("%s: %v", tt.what, err)
+			}
+			if ok {
+				if p.Xid != xid || p.Err != jute.NoNode || len(c.events) == 0 {
+					t.Errorf("%s: %v after the events %q", tt.what, p.Err, c.events)
+				}
+				break
+			}
+		}
+	}
+}

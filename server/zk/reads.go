@@ -87,7 +87,7 @@ func shown(n *wire.TreeNode, d *wire.TreeRecord) int64 {
 func seenOf(n *wire.TreeNode, d *wire.TreeRecord) seen {
 	s := seen{exists: true, node: n.Modified, id: n.ID}
 	if d != nil {
-		s.children = d.Changed
+		s.children, s.some = d.Changed, d.Children > 0
 	}
 	return s
 }

@@ -214,7 +214,7 @@ func (c *conn) holdAbsent(ctx context.Context, streams []*stream, dir string) er
 	switch {
 	case err != nil:
 		return errUntold
-	case p.Directory != nil:
+	case p.Directory != nil && p.Directory.Changed != wire.TreeVersion{}: // else it is of a directory that was created anew
 		return c.hold(ctx, streams, dir, p.Directory.Changed)
 	}
 	for _, s := range streams {

@@ -372,9 +372,11 @@ func TestFlap(t *testing.T) {
 	known.ok(jute.Request{Xid: jute.AuthXid, Op: jute.OpAuth, Scheme: "digest", Data: []byte("any:secret")})
 	dial(t, f, known).nc.Close() // before it has said the password
 	stranger.nc.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for f.stats.connected.Load() > 0 {
-		if leaderKnows(t, f, known); t.Context().Err() != nil {
-			return
+		if leaderKnows(t, f, known); ctx.Err() != nil {
+			t.Fatal("the connections do not end")
 		}
 	}
 	if !leaderKnows(t, f, known) || leaderKnows(t, f, stranger) {
@@ -391,7 +393,12 @@ func TestCrowd(t *testing.T) {
 	}
 	first.ok(jute.Request{Op: jute.OpClose})
 	second.exists("/", false)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for { // the front learns of it
+		if ctx.Err() != nil {
+			t.Fatal("the one that has left makes no room")
+		}
 		c := dialRaw(t, f.Addr())
 		c.write(jute.AppendConnect(nil, &jute.Connect{Timeout: 10_000, Password: make([]byte, 16)}))
 		if _, err := c.frame(); err == nil {
@@ -414,7 +421,49 @@ func TestNotReading(t *testing.T) {
 	for range 200 {
 		c.send(jute.Request{Op: jute.OpGetData, Path: path})
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for f.stats.connected.Load() > 1 {
-		other.exists("/", false)
+		if other.exists("/", false); ctx.Err() != nil {
+			t.Fatal("it is not cut off")
+		}
+	}
+}
+
+// TestOpening: a front opens no more than so many sessions at once, and takes sessions up all the same.
+func TestOpening(t *testing.T) {
+	var o opening
+	now := time.Now()
+	opened := func(tries int) (n int) {
+		for range tries {
+			if o.may(now) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := opened(2 * sessionsBurst); n != sessionsBurst {
+		t.Errorf("%d at once", n)
+	}
+	now = now.Add(2 * time.Second)
+	if n := opened(sessionsBurst); n != 2*sessionsRate {
+		t.Errorf("%d after 2 s", n)
+	}
+	now = now.Add(-time.Hour) // clocks
+	if n := opened(10); n != 0 {
+		t.Errorf("%d in the past", n)
+	}
+	f := startFront(t, nil)
+	c := dial(t, f, nil)
+	f.opening.mu.Lock()
+	f.opening.spent, f.opening.at = sessionsBurst, time.Now().Add(time.Hour)
+	f.opening.mu.Unlock()
+	one := dialRaw(t, f.Addr())
+	one.write(jute.AppendConnect(nil, &jute.Connect{Timeout: 10_000, Password: make([]byte, 16)}))
+	if b, err := one.frame(); err == nil {
+		t.Errorf("one more: %x", b)
+	}
+	if again := dial(t, f, c); again.hello.Session != c.hello.Session {
+		t.Errorf("taken up as %x", again.hello.Session)
 	}
 }

@@ -38,7 +38,12 @@ func (c *conn) addLasting(ctx context.Context, path string, k kinds) error {
 	if err := c.watches.prepare(ctx, path, k); err != nil {
 		return err
 	}
-	c.watches.arm(path, k, seen{})
+	n, err := c.f.getPatiently(ctx, path)
+	if err != nil {
+		c.watches.giveUp(path, k)
+		return err
+	}
+	c.watches.arm(path, k, seen{exists: n != nil})
 	return nil
 }
 

@@ -23,8 +23,7 @@ type Connect struct {
 	Timeout     int32 // milliseconds
 	Session     int64
 	Password    []byte
-	ReadOnly    bool
-	HasReadOnly bool // the message has the field: clients of 3.4 and later
+	HasReadOnly bool // the message says whether it may be read-only, as those of 3.4 and later: it is never
 }
 
 // DecodeConnect parses a client's first message.
@@ -32,7 +31,7 @@ func DecodeConnect(b []byte) (c Connect, err error) {
 	r := NewReader(b)
 	c.Protocol, c.LastZxid, c.Timeout, c.Session, c.Password = r.Int(), r.Long(), r.Int(), r.Long(), r.Bytes()
 	if c.HasReadOnly = r.Left() > 0; c.HasReadOnly {
-		c.ReadOnly = r.Bool()
+		r.Bool()
 	}
 	return c, r.Err()
 }
@@ -46,7 +45,7 @@ func AppendConnect(b []byte, c *Connect) []byte {
 func appendSession(b []byte, c *Connect) []byte {
 	b = AppendBytes(AppendLong(AppendInt(b, c.Timeout), c.Session), c.Password)
 	if c.HasReadOnly {
-		b = AppendBool(b, c.ReadOnly)
+		b = AppendBool(b, false)
 	}
 	return b
 }
@@ -59,7 +58,7 @@ func DecodeConnected(b []byte) (c Connect, err error) {
 	r := NewReader(b)
 	c.Protocol, c.Timeout, c.Session, c.Password = r.Int(), r.Int(), r.Long(), r.Bytes()
 	if c.HasReadOnly = r.Left() > 0; c.HasReadOnly {
-		c.ReadOnly = r.Bool()
+		r.Bool()
 	}
 	return c, r.Err()
 }
@@ -116,7 +115,6 @@ type Request struct {
 	Data    []byte
 	ACL     []ACL
 	Flags   int32 // of what is created
-	TTL     int64 // milliseconds
 	Version int32 // -1: any
 	Watch   bool
 	Mode    int32 // of a watch
@@ -155,7 +153,7 @@ func (q *Request) body(r *Reader) {
 	case OpCreate, OpCreate2, OpCreateContainer, OpCreateTTL:
 		q.Path, q.Data, q.ACL, q.Flags = r.String(), r.Bytes(), r.acl(), r.Int()
 		if q.Op == OpCreateTTL {
-			q.TTL = r.Long()
+			r.Long() // how long it is to live, which nobody serves
 		}
 	case OpDelete, OpCheck:
 		q.Path, q.Version = r.String(), r.Int()
@@ -218,7 +216,7 @@ func (q *Request) appendBody(b []byte) []byte {
 	case OpCreate, OpCreate2, OpCreateContainer, OpCreateTTL:
 		b = AppendInt(AppendACL(AppendBytes(AppendString(b, q.Path), q.Data), q.ACL), q.Flags)
 		if q.Op == OpCreateTTL {
-			b = AppendLong(b, q.TTL)
+			b = AppendLong(b, 0)
 		}
 	case OpDelete, OpCheck:
 		b = AppendInt(AppendString(b, q.Path), q.Version)
