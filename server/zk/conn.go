@@ -228,6 +228,7 @@ func (c *conn) read() error {
 		c.beat.heard()
 		q := &request{raw: b, came: time.Now()}
 		if q.Header, err = jute.DecodeHeader(b); err != nil {
+			c.giveBack(int64(len(b)))
 			return err
 		}
 		may := c.mayAsk(q)
