@@ -44,11 +44,14 @@ func (c *conn) runTree(args [][]byte) error {
 		c.refuse(cl, replica.StatusBusy)
 		return nil
 	}
-	tree.Fill(&q, &cl.request)
+	made := tree.Fill(&q, &cl.request)
 	cl.tree = func(a *replica.Answer) (wire.TreeReply, error) {
 		p, ok := tree.Reply(a)
 		if !ok {
 			return p, errors.New("a step without an outcome")
+		}
+		if p.Code == wire.TreeOK {
+			p.Node = made.Node
 		}
 		return p, nil
 	}

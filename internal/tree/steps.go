@@ -82,22 +82,36 @@ func Get(ask Ask, path string) (*wire.TreeNode, error) {
 // Each is as it was at some moment of the call.
 func Stat(ask Ask, path string) (n *wire.TreeNode, d *wire.TreeRecord, err error) {
 	for range attemptsMax {
-		if n, err = Get(ask, path); err != nil || path != Root && !n.HasRecord {
+		if n, err = Get(ask, path); err != nil {
 			return n, nil, err
 		}
-		p, err := ask(&wire.TreeRequest{Op: wire.TreeDirectory, Dir: path})
-		switch {
-		case err != nil:
+		d, same, err := RecordOf(ask, path, n)
+		if err != nil {
 			return nil, nil, err
-		case p.Code == wire.TreeNoDirectory:
-			return n, nil, nil
-		case p.Code != wire.TreeOK:
-			return nil, nil, errorOf(p.Code)
-		case p.Directory.ID == n.ID:
-			return n, p.Directory, nil
+		}
+		if same {
+			return n, d, nil
 		}
 	}
 	return nil, nil, ErrContended
+}
+
+// RecordOf returns the directory's record of a node, nil where there are no children. same is false
+// where the record is that of another node of that path.
+func RecordOf(ask Ask, path string, n *wire.TreeNode) (d *wire.TreeRecord, same bool, err error) {
+	if path != Root && !n.HasRecord {
+		return nil, true, nil
+	}
+	p, err := ask(&wire.TreeRequest{Op: wire.TreeDirectory, Dir: path})
+	switch {
+	case err != nil:
+		return nil, false, err
+	case p.Code == wire.TreeNoDirectory:
+		return nil, true, nil
+	case p.Code != wire.TreeOK:
+		return nil, false, errorOf(p.Code)
+	}
+	return p.Directory, p.Directory.ID == n.ID, nil
 }
 
 // Change makes changes in one directory, all or none. index is of the one that failed.

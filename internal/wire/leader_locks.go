@@ -227,8 +227,9 @@ func (l *Leader) SessionEnd(ctx context.Context, id uint64) error {
 	return nil
 }
 
-// SessionsMax bounds how many sessions one question is about.
-const SessionsMax = 10_000
+// SessionsMax bounds how many sessions one question is about: the head of the view leaders does
+// nothing else while it looks them up.
+const SessionsMax = 1000
 
 // SessionsEnded returns which of at most SessionsMax sessions are not open. They never will be:
 // ids are not given twice. Every session that was opened before the call is known.
@@ -272,9 +273,14 @@ func AppendSessions(b []byte, ids []uint64) []byte {
 // DecodeSessions reads what AppendSessions wrote.
 func DecodeSessions(b []byte) ([]uint64, error) {
 	return decodeLeader("sessions", b, func(r *codec.Reader) []uint64 {
-		ids := readList(r, 1, r.Uvarint)
-		if len(ids) > SessionsMax {
-			r.Invalid("%d sessions, at most %d are asked about at once", len(ids), SessionsMax)
+		n := r.Count(1)
+		if n > SessionsMax {
+			r.Invalid("%d sessions, at most %d are asked about at once", n, SessionsMax)
+			return nil
+		}
+		ids := make([]uint64, n)
+		for i := range ids {
+			ids[i] = r.Uvarint()
 		}
 		return ids
 	})

@@ -236,7 +236,7 @@ type TreeReply struct {
 	Index     int         // of the item that failed
 	Version   TreeVersion // of the change
 	Number    int64       // TreeSequential: the first number; one TreeSet: the data version; TreePrepare: the state
-	Node      *TreeNode
+	Node      *TreeNode   // TreeGet; a TreeChange of one node: without its value, nil where a try before did it
 	Directory *TreeRecord
 	Nodes     []TreeNode
 	Cursor    []byte // where the list goes on; empty: it has ended

@@ -9,7 +9,14 @@ import (
 )
 
 // step is a request while it is evaluated.
-type step struct{ q *wire.TreeRequest }
+type step struct {
+	q    *wire.TreeRequest
+	made *Made
+}
+
+// Made is what a change of one node made of it. The last evaluation fills it in, so it counts
+// where that one's outcome is the answer: it stays empty where the step had been carried out before.
+type Made struct{ Node *wire.TreeNode }
 
 // keys are those that the step looks at, as far as the request tells: the directory's
 // record first, then each node once, with its ownership where it would get one.
@@ -95,6 +102,7 @@ func (s step) evaluate(found []replica.Item, version replica.Version, now int64)
 		return failed(wire.TreeUnreadable, 0, wire.TreeVersion{})
 	}
 	var out replica.Outcome
+	s.made.Node = nil
 	for try := range numberTriesMax {
 		st := newSlotState(s.q, keys[0], version, now)
 		if !st.readRecord(&found[0]) {
@@ -115,6 +123,7 @@ func (s step) evaluate(found []replica.Item, version replica.Version, now int64)
 		}
 		if out = st.run(); out.Answer.Status == replica.StatusOK {
 			out.Writes = st.writes()
+			s.made.Node = st.made(out.Answer.Number)
 		}
 		if !st.taken {
 			break
@@ -253,6 +262,24 @@ func (st *slotState) change() replica.Outcome {
 		}
 	}
 	return st.done(number)
+}
+
+// made is the node that the change of one has created or set, without its value.
+func (st *slotState) made(number int64) *wire.TreeNode {
+	if st.q.Op != wire.TreeChange || len(st.q.Items) != 1 {
+		return nil
+	}
+	name := st.q.Items[0].Name
+	if st.q.Items[0].Kind == wire.TreeSequential {
+		name = tree.SequentialName(name, number)
+	}
+	key := keyOf(st.q.Dir, name)
+	if e := st.entries[key]; e != nil && slices.Contains(st.dirty, key) {
+		n := e.node(name)
+		n.Value = nil
+		return &n
+	}
+	return nil
 }
 
 // one makes one change, and answers its number.

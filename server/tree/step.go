@@ -122,8 +122,8 @@ func ReadReply(q *wire.TreeRequest, found bool, value []byte) (p wire.TreeReply,
 }
 
 // Fill makes r the request to the core that carries out a step that mutates.
-func Fill(q *wire.TreeRequest, r *replica.Request) {
-	s := step{q: q}
+func Fill(q *wire.TreeRequest, r *replica.Request) *Made {
+	s := step{q: q, made: &Made{}}
 	r.Op = replica.OpEvaluate
 	r.ID = replica.RequestID{Client: q.Client, Number: q.Number, Born: q.Born}
 	r.Mark = q.Mark
@@ -131,6 +131,7 @@ func Fill(q *wire.TreeRequest, r *replica.Request) {
 	r.Key = r.Keys[0]
 	r.Frees = q.Op.Frees() || q.Op == wire.TreeChange && frees(q)
 	r.Evaluate = s.evaluate
+	return s.made
 }
 
 // frees reports whether a change only removes.

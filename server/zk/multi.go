@@ -102,7 +102,7 @@ func (c *conn) multiResults(ctx context.Context, q *jute.Request, dir string, it
 			}
 			b = jute.AppendString(b, path)
 			if one.Op != jute.OpCreate {
-				s := c.statCreated(ctx, path, &items[i], p.Version)
+				s := c.statCreated(ctx, path, &items[i], p.Version, nil)
 				b = jute.AppendStat(b, &s)
 			}
 		case wire.TreeSet:
@@ -125,6 +125,6 @@ func (c *conn) statOfMany(ctx context.Context, q *jute.Request, p *wire.TreeRepl
 			times = n.DataVersion
 		}
 	}
-	s, _ := c.statSet(ctx, q, p.Version, times)
+	s, _ := c.statSet(ctx, q, &wire.TreeReply{Version: p.Version, Number: times})
 	return s
 }

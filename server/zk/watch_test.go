@@ -265,6 +265,7 @@ func TestEventBeforeState(t *testing.T) {
 		w.set("/before/a", value)
 		w.set("/before/b", value)
 		w.remove("/before/c")
+		w.get("/before/b", true) // so it is no faster than what is told
 	})
 	defer stop()
 	number := func(path string, watch bool) (n int) {

@@ -25,7 +25,7 @@ func (c *conn) create(ctx context.Context, q *jute.Request) (answer, error) {
 	path := c.created(dir, &item, p.Number)
 	a := answer{zxid: zxidOf(p.Version), body: jute.AppendString(nil, path)}
 	if q.Op != jute.OpCreate {
-		s := c.statCreated(ctx, path, &item, p.Version)
+		s := c.statCreated(ctx, path, &item, p.Version, p.Node)
 		a.body = jute.AppendStat(a.body, &s)
 	}
 	return a, c.hold(ctx, told, dir, p.Version)
@@ -101,8 +101,11 @@ func (c *conn) creation(q *jute.Request) (wire.TreeItem, error) {
 }
 
 // statCreated is what is told of a node that was created at a version. When that was is read, for
-// servers' clocks say it.
-func (c *conn) statCreated(ctx context.Context, path string, item *wire.TreeItem, version wire.TreeVersion) jute.Stat {
+// servers' clocks say it, unless the answer has told.
+func (c *conn) statCreated(ctx context.Context, path string, item *wire.TreeItem, version wire.TreeVersion, made *wire.TreeNode) jute.Stat {
+	if made != nil {
+		return statOf(made, nil)
+	}
 	n, err := tree.Get(c.f.ask(ctx, "read "+path), path)
 	if err != nil || n.ID != version {
 		n = &wire.TreeNode{Created: time.Now().UnixMilli()} // it is gone already, or can't be read: it was created all the same
@@ -124,7 +127,7 @@ func (c *conn) setData(ctx context.Context, q *jute.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s, d := c.statSet(ctx, q, p.Version, p.Number)
+	s, d := c.statSet(ctx, q, &p)
 	if d != nil {
 		err = c.hold(ctx, below, q.Path, d.Changed)
 	}
@@ -134,15 +137,27 @@ func (c *conn) setData(ctx context.Context, q *jute.Request) (answer, error) {
 	return answer{zxid: zxidOf(p.Version), body: jute.AppendStat(nil, &s)}, err
 }
 
-// statSet is what is told of a node that was set at a version, so often by then.
-func (c *conn) statSet(ctx context.Context, q *jute.Request, version wire.TreeVersion, times int64) (jute.Stat, *wire.TreeRecord) {
-	n, d, err := tree.Stat(c.f.ask(ctx, "read "+q.Path), q.Path)
-	if err != nil {
+// statSet is what is told of a node that was set, which p is the answer to.
+func (c *conn) statSet(ctx context.Context, q *jute.Request, p *wire.TreeReply) (jute.Stat, *wire.TreeRecord) {
+	ask := c.f.ask(ctx, "read "+q.Path)
+	n, same := p.Node, false
+	var d *wire.TreeRecord
+	var err error
+	if n != nil {
+		d, same, err = tree.RecordOf(ask, q.Path, n)
+	}
+	if n == nil || !same && err == nil { // a try before did it, or it is gone already
+		n, d, err = tree.Stat(ask, q.Path)
+	}
+	if err != nil && p.Node == nil {
 		now := time.Now().UnixMilli()
 		n = &wire.TreeNode{Created: now, ModifiedAt: now} // it is gone already, or can't be read: it was set all the same
 	}
+	if err != nil && p.Node != nil {
+		n, d = p.Node, nil
+	}
 	was := *n
-	was.Modified, was.DataVersion, was.ValueBytes = version, times, len(q.Data)
+	was.Modified, was.DataVersion, was.ValueBytes = p.Version, p.Number, len(q.Data)
 	return statOf(&was, d), d
 }
 
