@@ -256,9 +256,6 @@ func TestEventBeforeState(t *testing.T) {
 	c.create("/before/a", 0)
 	c.create("/before/b", 0)
 	stop := hammer(t, f, func(w *client, i int) {
-		if i == 0 { // so that its answers wait for its events, and it does not run ahead of what the slowed streams tell
-			w.ok(jute.Request{Op: jute.OpAddWatch, Path: "/before", Mode: jute.WatchPersistent})
-		}
 		value := strconv.Itoa(i)
 		w.create("/before/c", 0)
 		w.set("/before/c", value)
