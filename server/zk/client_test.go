@@ -29,11 +29,14 @@ const patience = 60 * time.Second
 // startFront starts a front; change may be nil.
 func startFront(t *testing.T, change func(*Options)) *Front {
 	t.Helper()
-	return startPausing(t, change, false)
+	return startPausing(t, change, nil)
 }
 
-// startPausing is startFront of one that is slow where others may be faster.
-func startPausing(t *testing.T, change func(*Options), pauses bool) *Front {
+// slowed lets a little time pass.
+func slowed(what pause) { <-time.After(time.Duration(1+what) * 2 * time.Millisecond) }
+
+// startPausing is startFront of one that lets time pass where others may be faster.
+func startPausing(t *testing.T, change func(*Options), pause func(what pause)) *Front {
 	t.Helper()
 	o := cluster().Options()
 	o.Dialer = nil
@@ -50,9 +53,7 @@ func startPausing(t *testing.T, change func(*Options), pauses bool) *Front {
 		change(&opts)
 	}
 	f := newFront(context.Background(), opts)
-	if pauses {
-		f.pause = func(what pause) { <-time.After(time.Duration(1+what) * 2 * time.Millisecond) }
-	}
+	f.pause = pause
 	f.start()
 	t.Cleanup(func() { f.Close(); rc.Close() })
 	return f
@@ -264,4 +265,22 @@ func word(t *testing.T, f *Front, text string) string {
 		t.Fatal(err)
 	}
 	return string(bytes.TrimSpace(b))
+}
+
+// lockedBuffer keeps what several write.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

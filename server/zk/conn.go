@@ -22,6 +22,7 @@ import (
 // something to do.
 type conn struct {
 	f      *Front
+	number uint64 // of those that were accepted
 	nc     net.Conn
 	r      *bufio.Reader
 	ctx    context.Context // ends with the connection
@@ -29,6 +30,7 @@ type conn struct {
 
 	out     output
 	session uint64 // 0 before there is one
+	opened  bool   // by this connection: not taken up
 	ttl     time.Duration
 	beat    beat
 	trusted atomic.Bool // it has said the password, or none is wanted
@@ -37,25 +39,30 @@ type conn struct {
 	working sync.WaitGroup // those that carry requests out, and tell the view leader
 
 	received, sent atomic.Int64
+	held           atomic.Int64 // bytes of requests, and of what it is told
 
 	// Of the goroutine that carries requests out.
 	watches watches
-	owned   map[string]struct{} // paths of the session's nodes that were created here
+	built   int64               // bytes of the answer that is made, as far as they are counted
+	owned   map[string]struct{} // paths of the session's nodes that were created at this front
+
+	before    *conn // that of the session before, here; nil: none
+	inherited sync.Once
+	ended     chan struct{} // closed when all that was begun is carried out
 }
 
-// request is one that waits for its turn.
+// request is one that waits for its turn, as it came: that is less than what is made of it.
 type request struct {
-	jute.Request
-	bad   error // it could not be read
-	bytes int64
-	came  time.Time
+	jute.Header
+	raw  []byte
+	came time.Time
 }
 
 // readBuffer is for what most requests are: larger ones are read past it.
 const readBuffer = 1 << 10
 
 func newConn(f *Front, nc net.Conn) *conn {
-	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), owned: make(map[string]struct{})}
+	c := &conn{f: f, nc: nc, r: bufio.NewReaderSize(nc, readBuffer), ended: make(chan struct{})}
 	c.ctx, c.cancel = context.WithCancelCause(f.ctx)
 	c.out.init(c)
 	c.watches.init(c)
@@ -85,18 +92,34 @@ func (c *conn) run() {
 		}
 		return
 	}
-	c.f.take(c)
+	if !c.f.take(c) {
+		c.beat.stop()
+		return
+	}
 	defer c.f.leave(c)
 	c.cancel(c.read()) // what is under way is carried out all the same, and its answer goes nowhere
 	c.beat.stop()
 	c.working.Wait()
+	c.inherit() // so that all before this one has ended too
 	c.watches.leave()
-	if !c.trusted.Load() {
+	if c.opened && !c.trusted.Load() && c.f.hasLast(c) {
 		c.endSession() // a stranger's: it would stay for its time to live
 	}
 	if why := context.Cause(c.ctx); c.f.ctx.Err() == nil && !errors.Is(why, errClosed) && !errors.Is(why, io.EOF) {
 		c.f.opts.Logger.Info("a connection has ended", "session", c.name(), "from", c.nc.RemoteAddr().String(), "why", why)
 	}
+}
+
+// inherit waits until the connection that the session had here before has carried out what it had begun, and
+// takes its nodes over. A request takes no longer than the front's patience.
+func (c *conn) inherit() {
+	c.inherited.Do(func() {
+		if c.before != nil {
+			<-c.before.ended
+			c.before = nil
+		}
+		c.owned = c.f.takeOwned(c.session)
+	})
 }
 
 // name is the session as ZooKeeper's tools write it.
@@ -130,6 +153,7 @@ func (c *conn) greet() error {
 	if err != nil {
 		return err
 	}
+	defer c.giveBack(int64(len(frame)))
 	hello, err := jute.DecodeConnect(frame)
 	if err != nil {
 		return err
@@ -153,7 +177,7 @@ func (c *conn) sayWord(word func(*Front) string) error {
 // growth is how much is made room for before it has come.
 const growth = 64 << 10
 
-// frame reads a message of at most most bytes.
+// frame reads a message of at most most bytes, which are given back when it is done with.
 func (c *conn) frame(most int) ([]byte, error) {
 	var head [wordBytes]byte
 	if _, err := io.ReadFull(c.r, head[:]); err != nil {
@@ -163,14 +187,12 @@ func (c *conn) frame(most int) ([]byte, error) {
 	if n < 0 || n > most {
 		return nil, fmt.Errorf("a message of %d bytes, at most %d are allowed", n, most)
 	}
-	if n > growth && c.f.stats.held.Add(int64(n)) > requestTotal {
-		c.f.stats.held.Add(-int64(n))
-		c.f.stats.turnedAway.Add(1)
-		return nil, errors.New("too many bytes of requests are under way")
+	if !c.reserve(int64(n)) {
+		return nil, errFull
 	}
 	b, err := c.body(n)
-	if err != nil && n > growth {
-		c.f.stats.held.Add(-int64(n))
+	if err != nil {
+		c.giveBack(int64(n))
 	}
 	return b, err
 }
@@ -204,13 +226,14 @@ func (c *conn) read() error {
 		c.received.Add(1)
 		c.f.stats.received.Add(1)
 		c.beat.heard()
-		q := &request{bytes: int64(len(b)), came: time.Now()}
-		if q.Request, q.bad = jute.DecodeRequest(b); q.bad != nil && len(b) < 8 {
-			return q.bad
+		q := &request{raw: b, came: time.Now()}
+		if q.Header, err = jute.DecodeHeader(b); err != nil {
+			c.giveBack(int64(len(b)))
+			return err
 		}
 		may := c.mayAsk(q)
 		if q.Op == jute.OpPing || q.Op == jute.OpAuth || !may {
-			c.release(q)
+			c.giveBack(int64(len(b)))
 		}
 		switch {
 		case q.Op == jute.OpPing:
@@ -248,9 +271,10 @@ func (c *conn) mayAsk(q *request) bool {
 
 // auth judges what a client says of itself: the cluster's password stands behind "digest", as that of
 // any user. Without a password in the cluster all is well, because it is good for nothing.
-func (c *conn) auth(q *request) bool {
+func (c *conn) auth(of *request) bool {
+	q, err := jute.DecodeRequest(of.raw)
 	_, password, _ := strings.Cut(string(q.Data), ":")
-	ok := q.bad == nil && (q.Scheme == "digest" || q.Scheme == "auth" || q.Scheme == "world" || q.Scheme == "ip")
+	ok := err == nil && (q.Scheme == "digest" || q.Scheme == "auth" || q.Scheme == "world" || q.Scheme == "ip")
 	if ok && c.f.opts.Secure.WantsPassword() && q.Scheme == "digest" {
 		ok = c.f.opts.Secure.Auth([][]byte{[]byte(password)}) == ""
 		if ok {
@@ -266,11 +290,33 @@ func (c *conn) auth(q *request) bool {
 	return true
 }
 
-// release gives back what frame has counted.
-func (c *conn) release(q *request) {
-	if q.bytes > growth {
-		c.f.stats.held.Add(-q.bytes)
+// errFull says that more bytes are under way than the front is to hold.
+var errFull = errors.New("too many bytes of requests and answers are under way")
+
+// reserve counts n more bytes that are held for the client; false where all clients hold too many, and this one
+// more than each may. Any goroutine may call it.
+func (c *conn) reserve(n int64) bool {
+	if held := c.held.Add(n); c.f.stats.held.Add(n) > c.f.opts.Total && held > spare {
+		c.giveBack(n)
+		c.f.stats.turnedAway.Add(1)
+		return false
 	}
+	return true
+}
+
+// giveBack ends what reserve began.
+func (c *conn) giveBack(n int64) {
+	c.held.Add(-n)
+	c.f.stats.held.Add(-n)
+}
+
+// build is reserve for an answer that is being made: serve gives it back.
+func (c *conn) build(n int) error {
+	if !c.reserve(int64(n)) {
+		return errFull
+	}
+	c.built += int64(n)
+	return nil
 }
 
 // farewell waits until the client hangs up, to whom the end of its session is being told.

@@ -25,15 +25,24 @@ type Front struct {
 	stopped chan struct{} // closed when everything has ended
 	running sync.WaitGroup
 
-	stats stats
-	pause func(what pause) // for tests: lets time pass where others may be faster; nil: no time
+	opening opening
+	stats   stats
+	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
 	mu struct {
 		sync.Mutex
 		conns    map[*conn]struct{}
 		sessions map[uint64]*conn // each session's last connection
+		left     map[uint64]left  // of sessions without a connection here that has nodes
+		accepted uint64           // connections
 		closed   bool
 	}
+}
+
+// left is what a connection leaves to the session's next one here: its nodes.
+type left struct {
+	owned map[string]struct{}
+	until time.Time // then the session has ended, or is elsewhere
 }
 
 // pause says where time passes.
@@ -70,6 +79,7 @@ func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
 	f.key = passwordKey(opts.Client.View().Cluster)
+	f.mu.left = make(map[uint64]left)
 	f.mu.conns, f.mu.sessions = make(map[*conn]struct{}), make(map[uint64]*conn)
 	f.ctx, f.cancel = context.WithCancel(ctx)
 	f.hub = newHub(f)
@@ -141,6 +151,8 @@ func (f *Front) accept(nc net.Conn) {
 	full := len(f.mu.conns) >= f.opts.Bounds.Connections
 	ok := !f.mu.closed && !full
 	if ok {
+		f.mu.accepted++
+		c.number = f.mu.accepted
 		f.mu.conns[c] = struct{}{}
 		f.running.Add(1)
 	}
@@ -163,26 +175,67 @@ func (f *Front) accept(nc net.Conn) {
 	}()
 }
 
-// take makes a connection that of a session, and drops the one that it had here.
-func (f *Front) take(c *conn) {
+// take makes a connection that of a session, and drops the one that it had here. It is false where that was
+// accepted later: then its client has left this one.
+func (f *Front) take(c *conn) bool {
 	f.mu.Lock()
 	was := f.mu.sessions[c.session]
+	if was != nil && was.number > c.number {
+		f.mu.Unlock()
+		return false
+	}
 	f.mu.sessions[c.session] = c
 	f.mu.Unlock()
 	f.stats.sessions.Add(1)
 	if was != nil {
+		c.before = was
 		was.drop("its session has moved to another connection")
 	}
+	return true
 }
 
-// leave takes back what take did.
+// hasLast reports whether a connection is the last of its session here.
+func (f *Front) hasLast(c *conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.sessions[c.session] == c
+}
+
+// leave takes back what take did, once all that the client asked for is carried out.
 func (f *Front) leave(c *conn) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.sessions[c.session] == c {
 		delete(f.mu.sessions, c.session)
 	}
+	if len(c.owned) > 0 {
+		f.mu.left[c.session] = left{c.owned, time.Now().Add(c.ttl)}
+	}
 	f.stats.sessions.Add(-1)
+	close(c.ended)
+}
+
+// takeOwned returns the nodes of a session that were created on its connections before.
+func (f *Front) takeOwned(session uint64) map[string]struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	owned := f.mu.left[session].owned
+	delete(f.mu.left, session)
+	if owned == nil {
+		owned = make(map[string]struct{})
+	}
+	return owned
+}
+
+// forget forgets what was left to sessions that did not come back.
+func (f *Front) forget(now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for session, l := range f.mu.left {
+		if now.After(l.until) {
+			delete(f.mu.left, session)
+		}
+	}
 }
 
 // ask carries out the steps of an operation that is named so in errors.

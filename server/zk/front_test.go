@@ -29,7 +29,7 @@ func TestErrors(t *testing.T) {
 		{"create the root", jute.Request{Op: jute.OpCreate, Path: "/", ACL: jute.Open}, jute.NodeExists},
 		{"create below a session's node", jute.Request{Op: jute.OpCreate, Path: "/bad/mine/x", ACL: jute.Open}, jute.NoChildrenForEphemerals},
 		{"create with other flags", jute.Request{Op: jute.OpCreate, Path: "/bad/x", ACL: jute.Open, Flags: 9}, jute.BadArguments},
-		{"create with a time to live", jute.Request{Op: jute.OpCreateTTL, Path: "/bad/x", ACL: jute.Open, Flags: 5, TTL: 1000}, jute.Unimplemented},
+		{"create with a time to live", jute.Request{Op: jute.OpCreateTTL, Path: "/bad/x", ACL: jute.Open, Flags: 5}, jute.Unimplemented},
 		{"create without a list", jute.Request{Op: jute.OpCreate, Path: "/bad/x"}, jute.InvalidACL},
 		{"create with another list", jute.Request{Op: jute.OpCreate, Path: "/bad/x", ACL: []jute.ACL{{Perms: 1, Scheme: "world", ID: "anyone"}}}, jute.InvalidACL},
 		{"create with a bad name", jute.Request{Op: jute.OpCreate, Path: "/bad/../x", ACL: jute.Open}, jute.BadArguments},

@@ -144,6 +144,7 @@ func (h *hub) run(s *stream) {
 func (h *hub) tidy() {
 	for wait.For(h.f.ctx, tidyEvery) {
 		h.endIdle(time.Now())
+		h.f.forget(time.Now())
 	}
 }
 

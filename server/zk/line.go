@@ -15,24 +15,30 @@ type line struct {
 	room    chan struct{} // closed when one was taken; nil: nobody waits for that
 }
 
-// enqueue puts a request in line. While there is no room the client counts as heard: it may have
-// said more, which nobody reads. It is false when the connection has ended.
+// unreadTicks is how often in its time to live a client counts as heard that nobody reads.
+const unreadTicks = 4
+
+// enqueue puts a request in line. While there is no room the client counts as heard, for it may have
+// said more, which nobody reads; but for no longer than its time to live. It is false when the connection has ended.
 func (c *conn) enqueue(q *request) bool {
 	c.f.stats.outstanding.Add(1)
 	var still *time.Ticker
+	ticks := 0
 	for {
 		room := c.join(q)
 		if room == nil {
 			return true
 		}
 		if still == nil {
-			still = time.NewTicker(c.ttl / 4)
+			still = time.NewTicker(c.ttl / unreadTicks)
 			defer still.Stop()
 		}
 		select {
 		case <-room:
 		case <-still.C:
-			c.beat.heard()
+			if ticks++; ticks <= unreadTicks {
+				c.beat.heard()
+			}
 		case <-c.ctx.Done():
 			c.done(q)
 			return false
@@ -87,6 +93,7 @@ func (l *line) length() int {
 // work carries out what the client asks for. Of what waits when the client is gone only the end of
 // its session is: clients need not wait for that.
 func (c *conn) work() {
+	c.inherit()
 	for q := c.line.turn(); q != nil; q = c.line.turn() {
 		if c.ctx.Err() == nil || q.Op == jute.OpClose {
 			c.serve(q)
@@ -97,6 +104,6 @@ func (c *conn) work() {
 
 // done forgets a request.
 func (c *conn) done(q *request) {
-	c.release(q)
+	c.giveBack(int64(len(q.raw)))
 	c.f.stats.outstanding.Add(-1)
 }

@@ -11,9 +11,6 @@ import (
 
 // multi makes several changes as one: of the children of one node.
 func (c *conn) multi(ctx context.Context, q *jute.Request) (answer, error) {
-	if len(q.Ops) > wire.TreeItemsMax {
-		return answer{}, failf(jute.BadArguments, "%d changes, at most %d are one", len(q.Ops), wire.TreeItemsMax)
-	}
 	if len(q.Ops) == 0 {
 		return answer{body: jute.AppendMultiHeader(nil, jute.OpError, true, -1)}, nil
 	}
@@ -37,7 +34,7 @@ func (c *conn) multi(ctx context.Context, q *jute.Request) (answer, error) {
 		return c.multiRemove(ctx, &q.Ops[0])
 	}
 	told := c.watches.covering(dir)
-	p, index, err := tree.Change(c.f.ask(ctx, "change below "+dir), dir, items)
+	p, index, err := c.change(ctx, "change below "+dir, dir, items)
 	switch {
 	case err != nil && p.Code == wire.TreeOK: // nobody said so of one of them
 		return answer{}, err

@@ -77,18 +77,34 @@ func (o *output) open() (at int) {
 
 // shut ends the message that began at at. Who does not read is cut off. The caller holds mu.
 func (o *output) shut(at int) {
-	binary.BigEndian.PutUint32(o.mu.waiting[at:], uint32(len(o.mu.waiting)-at-wordBytes))
-	o.c.sent.Add(1)
-	o.c.f.stats.sent.Add(1)
-	if int64(at) > o.c.f.opts.Bounds.Buffered {
+	n := len(o.mu.waiting) - at
+	binary.BigEndian.PutUint32(o.mu.waiting[at:], uint32(n-wordBytes))
+	switch {
+	case o.c.ctx.Err() != nil: // nobody writes any more
+		o.mu.waiting = o.mu.waiting[:at]
+		o.discard()
+	case int64(at) > o.c.f.opts.Bounds.Buffered:
 		o.c.f.stats.cut.Add(1)
 		o.c.drop("the client does not read what it is told")
-		o.mu.waiting = nil
+		o.mu.waiting = o.mu.waiting[:at]
+		o.discard()
+	case !o.c.reserve(int64(n)):
+		o.c.hangUp(errFull)
+		o.mu.waiting = o.mu.waiting[:at]
+		o.discard()
 	}
+	o.c.sent.Add(1)
+	o.c.f.stats.sent.Add(1)
 	if !o.mu.writing {
 		o.mu.writing = true
 		o.c.f.running.Go(o.run)
 	}
+}
+
+// discard forgets what waits, when the connection has ended. The caller holds mu.
+func (o *output) discard() {
+	o.c.giveBack(int64(len(o.mu.waiting)))
+	o.mu.waiting = nil
 }
 
 // await waits until there is room for an answer, or all was written.
@@ -123,8 +139,13 @@ func (o *output) run() {
 			return
 		}
 		_ = o.c.nc.SetWriteDeadline(time.Now().Add(o.c.f.opts.Bounds.WriteTimeout)) // a broken connection says so when it is written
-		if _, err := o.c.nc.Write(b); err != nil {
+		_, err := o.c.nc.Write(b)
+		o.c.giveBack(int64(len(b)))
+		if err != nil {
 			o.c.drop("the client can't be told: " + err.Error())
+			o.mu.Lock()
+			o.discard()
+			o.mu.Unlock()
 			return
 		}
 	}

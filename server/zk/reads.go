@@ -61,7 +61,10 @@ func (l *look) stat(ctx context.Context) (*wire.TreeNode, *wire.TreeRecord, erro
 			return nil, nil, held
 		}
 		return nil, nil, err
-	case err != nil:
+	case err == nil:
+		err = l.c.build(len(n.Value))
+	}
+	if err != nil {
 		return nil, nil, err
 	}
 	if err := l.c.hold(ctx, l.told, dir, n.Modified); err != nil {
@@ -84,7 +87,7 @@ func shown(n *wire.TreeNode, d *wire.TreeRecord) int64 {
 func seenOf(n *wire.TreeNode, d *wire.TreeRecord) seen {
 	s := seen{exists: true, node: n.Modified, id: n.ID}
 	if d != nil {
-		s.children = d.Changed
+		s.children, s.some = d.Changed, d.Children > 0
 	}
 	return s
 }
@@ -187,9 +190,13 @@ func (l *look) list(ctx context.Context) (names []string, d *wire.TreeRecord, er
 		if err != nil {
 			return nil, nil, err
 		}
+		was := total
 		for i := range nodes {
 			names = append(names, nodes[i].Name)
 			total += 4 + len(nodes[i].Name)
+		}
+		if err := l.c.build(total - was); err != nil {
+			return nil, nil, err
 		}
 		if total > childrenMax {
 			return nil, nil, failf(jute.MarshallingError, "the names of the children have more than %d bytes", childrenMax)
@@ -269,7 +276,7 @@ func (c *conn) multiRead(ctx context.Context, q *jute.Request) (answer, error) {
 		}
 		one.Watch = false
 		got, err := handlers[one.Op](c, ctx, one)
-		if err == errUntold {
+		if endsConn(err) {
 			return answer{}, err
 		}
 		op := one.Op

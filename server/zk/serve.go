@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"time"
 
 	"viewring/internal/route"
@@ -48,31 +50,25 @@ func init() {
 
 // serve carries a request out and puts its answer in line.
 func (c *conn) serve(q *request) {
-	ctx, cancel := context.WithTimeout(c.f.ctx, c.f.opts.Patience)
+	base := c.ctx // nobody waits for what is read, once the client is gone
+	if changes(q.Op) {
+		base = c.f.ctx
+	}
+	ctx, cancel := context.WithTimeout(base, c.f.opts.Patience)
 	defer cancel()
 	c.watches.tidy()
 	c.out.await(outputRoom, false)
-	var a answer
-	err := q.bad
-	handle := handlers[q.Op]
-	switch {
-	case err != nil:
-		err = &failure{jute.MarshallingError, err.Error()}
-	case handle == nil:
-		err = failf(jute.Unimplemented, "requests of type %d are not served", q.Op)
-	default:
-		a, err = handle(c, ctx, &q.Request)
-	}
-	if err == errUntold { // nothing that it shows may be told before its events
-		c.drop("an event has not come in time")
+	a, err := c.carryOut(ctx, q)
+	defer func() {
+		c.giveBack(c.built)
+		c.built = 0
+	}()
+	if endsConn(err) {
+		c.hangUp(err)
 		return
 	}
 	if err != nil {
 		a.code, a.body = codeOf(err), nil
-		if a.code <= jute.SystemError && a.code > jute.NoNode {
-			c.f.stats.failed.Add(1)
-			c.f.opts.Logger.Info("a request has failed", "session", c.name(), "type", int32(q.Op), "path", q.Path, "code", a.code.String(), "err", err)
-		}
 	}
 	c.out.reply(q.Xid, a.zxid, a.code, a.body)
 	if a.then != nil {
@@ -80,6 +76,70 @@ func (c *conn) serve(q *request) {
 		a.then()
 	}
 	c.f.stats.took(time.Since(q.came))
+}
+
+// carryOut reads a request, and carries it out.
+func (c *conn) carryOut(ctx context.Context, q *request) (a answer, err error) {
+	if q.Op == jute.OpSetWatches || q.Op == jute.OpSetWatches2 {
+		if err := c.build(pathsGrow * len(q.raw)); err != nil {
+			return a, err
+		}
+	}
+	r, err := jute.DecodeRequest(q.raw)
+	handle := handlers[q.Op]
+	switch {
+	case errors.Is(err, jute.ErrTooMany):
+		err = &failure{jute.BadArguments, err.Error()}
+	case err != nil:
+		err = &failure{jute.MarshallingError, err.Error()}
+	case handle == nil:
+		err = failf(jute.Unimplemented, "requests of type %d are not served", q.Op)
+	default:
+		a, err = handle(c, ctx, &r)
+	}
+	if err != nil && !endsConn(err) {
+		c.noteFailure(&r, codeOf(err), err)
+	}
+	return a, err
+}
+
+// pathsGrow is how many times the bytes of short paths take when they were read.
+const pathsGrow = 5
+
+// endsConn reports whether an error ends the connection: nothing that an answer shows may be told before its events.
+func endsConn(err error) bool { return err == errUntold || err == errFull }
+
+// changes reports whether requests of a type are carried out to their end, whatever becomes of the client.
+func changes(op jute.Op) bool {
+	switch op {
+	case jute.OpCreate, jute.OpCreate2, jute.OpCreateContainer, jute.OpCreateTTL, jute.OpDelete, jute.OpSetData, jute.OpMulti, jute.OpClose:
+		return true
+	}
+	return false
+}
+
+// noteFailure counts and logs what is more than an answer about a node. What clients do wrong is theirs to log.
+func (c *conn) noteFailure(q *jute.Request, code jute.Code, err error) {
+	if code > jute.SystemError || code <= jute.NoNode || c.ctx.Err() != nil {
+		return
+	}
+	c.f.stats.failed.Add(1)
+	level := slog.LevelInfo
+	if code == jute.BadArguments || code == jute.MarshallingError || code == jute.Unimplemented {
+		level = slog.LevelDebug
+	}
+	c.f.opts.Logger.Log(c.ctx, level, "a request has failed", "session", c.name(), "type", int32(q.Op), "path", cut(q.Path), "code", code.String(), "err", cut(err.Error()))
+}
+
+// loggedMax is how many bytes of what a client says go into a line of the log.
+const loggedMax = 100
+
+// cut is the beginning of a text.
+func cut(s string) string {
+	if len(s) > loggedMax {
+		return fmt.Sprintf("%s... (%d bytes)", strings.ToValidUTF8(s[:loggedMax], "?"), len(s))
+	}
+	return s
 }
 
 func (s *stats) took(d time.Duration) {
@@ -95,7 +155,7 @@ func (s *stats) took(d time.Duration) {
 }
 
 // errUntold says that the watches of a session may not have been told what an answer shows.
-var errUntold = errors.New("watches may not have been told")
+var errUntold = errors.New("an event has not come in time")
 
 // codes are what clients are told of errors.
 var codes = []struct {
@@ -154,7 +214,7 @@ func (c *conn) holdAbsent(ctx context.Context, streams []*stream, dir string) er
 	switch {
 	case err != nil:
 		return errUntold
-	case p.Directory != nil:
+	case p.Directory != nil && p.Directory.Changed != wire.TreeVersion{}: // else it is of a directory that was created anew
 		return c.hold(ctx, streams, dir, p.Directory.Changed)
 	}
 	for _, s := range streams {

@@ -19,6 +19,11 @@ func (c *conn) begin(hello *jute.Connect) error {
 	var err error
 	id := uint64(hello.Session)
 	if id == 0 {
+		if !c.f.opening.may(sent) {
+			c.f.stats.turnedAway.Add(1)
+			c.f.opts.Logger.Debug("too many sessions are opened", "from", c.nc.RemoteAddr().String())
+			return nil
+		}
 		ttl := time.Duration(hello.Timeout) * time.Millisecond
 		c.ttl = min(max(ttl, c.f.opts.SessionMin), c.f.opts.SessionMax)
 		ctx, cancel := context.WithTimeout(c.ctx, c.f.opts.Patience)
@@ -36,12 +41,36 @@ func (c *conn) begin(hello *jute.Connect) error {
 		c.f.stats.expired.Add(1)
 		return c.answerNow(jute.AppendConnected(nil, &jute.Connect{Password: make([]byte, passwordBytes), HasReadOnly: hello.HasReadOnly}))
 	}
-	c.session = id
+	c.session, c.opened = id, hello.Session == 0
 	c.beat.start(c, sent)
 	c.out.mu.zxid = max(0, hello.LastZxid)
 	c.out.message(jute.AppendConnected(nil, &jute.Connect{Timeout: int32(c.ttl.Milliseconds()), Session: int64(id),
 		Password: c.f.password(id, c.ttl), HasReadOnly: hello.HasReadOnly}))
 	return nil
+}
+
+// opening bounds how many sessions a front opens. The protocol has the session's number in the answer to the
+// first message, before a client can say a password: so strangers open sessions, which stay for their time to live
+// where no password is wanted. The zero value has opened none.
+type opening struct {
+	mu    sync.Mutex
+	spent float64 // of sessionsBurst
+	at    time.Time
+}
+
+// may counts one more; false where that is too many.
+func (o *opening) may(now time.Time) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if now.After(o.at) {
+		o.spent = max(0, o.spent-now.Sub(o.at).Seconds()*sessionsRate)
+		o.at = now
+	}
+	if o.spent+1 > sessionsBurst {
+		return false
+	}
+	o.spent++
+	return true
 }
 
 // errExpired says that there is no such session, not any more or of another password.

@@ -283,6 +283,9 @@ func TestOtherProtocols(t *testing.T) {
 	if _, err := good.try(jute.Request{Op: jute.OpExists, Path: "/"}); err != nil {
 		t.Errorf("another client: %v", err)
 	}
+	for f.stats.held.Load() != 0 { // of what the others have sent
+		good.exists("/", false)
+	}
 }
 
 // TestWords: the four-letter words are answered as tools read them.
@@ -356,6 +359,34 @@ func TestPassword(t *testing.T) {
 	}
 }
 
+// TestFlap: the session of a client that has said the password goes on when a connection of its ends before it
+// could say it again; one that a stranger has opened ends with its connection.
+func TestFlap(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := secure.Load(secure.Files{Password: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := startFront(t, func(o *Options) { o.Secure = conf })
+	known, stranger := dial(t, f, nil), dial(t, f, nil)
+	known.ok(jute.Request{Xid: jute.AuthXid, Op: jute.OpAuth, Scheme: "digest", Data: []byte("any:secret")})
+	dial(t, f, known).nc.Close() // before it has said the password
+	stranger.nc.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for f.stats.connected.Load() > 0 {
+		if leaderKnows(t, f, known); ctx.Err() != nil {
+			t.Fatal("the connections do not end")
+		}
+	}
+	if !leaderKnows(t, f, known) || leaderKnows(t, f, stranger) {
+		t.Errorf("goes on: of who has said the password %v, of a stranger %v", leaderKnows(t, f, known), leaderKnows(t, f, stranger))
+	}
+}
+
 // TestCrowd: beyond its connections a front turns clients away, and one that leaves makes room.
 func TestCrowd(t *testing.T) {
 	f := startFront(t, func(o *Options) { o.Bounds.Connections = 2 })
@@ -365,7 +396,12 @@ func TestCrowd(t *testing.T) {
 	}
 	first.ok(jute.Request{Op: jute.OpClose})
 	second.exists("/", false)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for { // the front learns of it
+		if ctx.Err() != nil {
+			t.Fatal("the one that has left makes no room")
+		}
 		c := dialRaw(t, f.Addr())
 		c.write(jute.AppendConnect(nil, &jute.Connect{Timeout: 10_000, Password: make([]byte, 16)}))
 		if _, err := c.frame(); err == nil {
@@ -388,7 +424,49 @@ func TestNotReading(t *testing.T) {
 	for range 200 {
 		c.send(jute.Request{Op: jute.OpGetData, Path: path})
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for f.stats.connected.Load() > 1 {
-		other.exists("/", false)
+		if other.exists("/", false); ctx.Err() != nil {
+			t.Fatal("it is not cut off")
+		}
+	}
+}
+
+// TestOpening: a front opens no more than so many sessions at once, and takes sessions up all the same.
+func TestOpening(t *testing.T) {
+	var o opening
+	now := time.Now()
+	opened := func(tries int) (n int) {
+		for range tries {
+			if o.may(now) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := opened(2 * sessionsBurst); n != sessionsBurst {
+		t.Errorf("%d at once", n)
+	}
+	now = now.Add(2 * time.Second)
+	if n := opened(sessionsBurst); n != 2*sessionsRate {
+		t.Errorf("%d after 2 s", n)
+	}
+	now = now.Add(-time.Hour) // clocks
+	if n := opened(10); n != 0 {
+		t.Errorf("%d in the past", n)
+	}
+	f := startFront(t, nil)
+	c := dial(t, f, nil)
+	f.opening.mu.Lock()
+	f.opening.spent, f.opening.at = sessionsBurst, time.Now().Add(time.Hour)
+	f.opening.mu.Unlock()
+	one := dialRaw(t, f.Addr())
+	one.write(jute.AppendConnect(nil, &jute.Connect{Timeout: 10_000, Password: make([]byte, 16)}))
+	if b, err := one.frame(); err == nil {
+		t.Errorf("one more: %x", b)
+	}
+	if again := dial(t, f, c); again.hello.Session != c.hello.Session {
+		t.Errorf("taken up as %x", again.hello.Session)
 	}
 }

@@ -250,7 +250,7 @@ func hammer(t *testing.T, f *Front, change func(c *client, i int)) (stop func())
 // TestEventBeforeState: no answer shows a state before the event that led to it was told, whatever is
 // read: data, its absence, the parent's children, or a sibling that was changed later.
 func TestEventBeforeState(t *testing.T) {
-	f := startPausing(t, nil, true)
+	f := startPausing(t, nil, slowed)
 	c := dial(t, f, nil)
 	c.create("/before", 0)
 	c.create("/before/a", 0)
@@ -324,7 +324,7 @@ func TestEventBeforeState(t *testing.T) {
 // TestNoneMissed: a change is told however it falls between a read, its answer and the arming of the
 // watch: each change comes when all readers have just read the one before.
 func TestNoneMissed(t *testing.T) {
-	first, second := startPausing(t, nil, true), startFront(t, nil)
+	first, second := startPausing(t, nil, slowed), startFront(t, nil)
 	const changes = 60
 	w := dial(t, first, nil)
 	w.create("/missed", 0)
@@ -441,6 +441,24 @@ func TestWatchTable(t *testing.T) {
 			there.node = version(missedMax + 3)
 			c.watches.arm("/d/n", ofData, there)
 		}, "[3 /d/n]", 0},
+		{"a child came amid so much that not all of it is kept", func(c *conn) {
+			begin(c, ofChildren)
+			for i := range uint64(missedMax + 5) {
+				c.watches.tellNode("/d/n", jute.NodeDataChanged, at(8+i))
+			}
+			c.watches.tellChildren("/d/n", at(50))
+			c.watches.tellNode("/d/n", jute.NodeDataChanged, at(51))
+			c.watches.arm("/d/n", ofChildren, there)
+		}, "[4 /d/n]", 0},
+		{"it was removed amid so many children that not all is kept", func(c *conn) {
+			begin(c, ofData)
+			for i := range uint64(missedMax + 5) {
+				c.watches.tellChildren("/d/n", at(8+i))
+			}
+			c.watches.tellNode("/d/n", jute.NodeDeleted, at(50))
+			c.watches.tellChildren("/d/n", at(51))
+			c.watches.arm("/d/n", ofData, there)
+		}, "[2 /d/n]", 0},
 		{"nothing came of the read", func(c *conn) {
 			begin(c, ofData)
 			c.watches.tellNode("/d/n", jute.NodeDataChanged, at(6))
@@ -485,6 +503,11 @@ func TestWatchTable(t *testing.T) {
 			c.watches.arm("/d/n", ofChildren, there)
 			c.watches.compareNode("/d/n", &wire.TreeNode{ID: version(6), Modified: version(6)})
 		}, "[2 /d/n]", 0},
+		{"anew, and it is another, whose data is watched too", func(c *conn) {
+			begin(c, ofData|ofChildren)
+			c.watches.arm("/d/n", ofData|ofChildren, there)
+			c.watches.compareNode("/d/n", &wire.TreeNode{ID: version(6), Modified: version(6)})
+		}, "[2 /d/n 3 /d/n]", 0},
 		{"anew, and it has come", func(c *conn) {
 			begin(c, ofData)
 			c.watches.arm("/d/n", ofData, seen{})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 
 	"viewring/internal/route"
@@ -25,7 +24,7 @@ const (
 )
 
 // missedMax is how many events of a path are kept while the answer that its watch comes with is on
-// its way; of more the last ones are told as one.
+// its way. Of more the latest of each kind is kept: what a watch is about is never lost to what it is not about.
 const missedMax = 16
 
 // watches are those of a connection. All but what streams call is for the goroutine that carries
@@ -62,6 +61,8 @@ type watched struct {
 	armed    kinds
 	pending  [2]int         // how many answers are on their way, after which it is to be armed: data, children
 	exists   bool           // of data: the node was there
+	lives    bool           // of a watch that stays: the client was told last that the node is there
+	some     bool           // of children: there were any
 	node     route.Position // of data: the version that the client knows
 	id       route.Position // of children: the node that the client knows
 	children route.Position // of children: the last creation or removal that the client knows of
@@ -125,7 +126,7 @@ func (ws *watches) prepare(ctx context.Context, path string, k kinds) error {
 	ws.mu.Lock()
 	w := ws.mu.paths[path]
 	if w == nil {
-		if len(ws.mu.paths) >= watchesMax || ws.c.f.stats.watches.Add(1) > watchesAll {
+		if len(ws.mu.paths) >= watchesMax || !ws.c.f.stats.addWatch() {
 			ws.mu.Unlock()
 			return errTooMany
 		}
@@ -141,6 +142,15 @@ func (ws *watches) prepare(ctx context.Context, path string, k kinds) error {
 		}
 	}
 	return nil
+}
+
+// addWatch counts one path more that is watched; false where all have as many as they may.
+func (s *stats) addWatch() bool {
+	if s.watches.Add(1) > watchesAll {
+		s.watches.Add(-1)
+		return false
+	}
+	return true
 }
 
 // count notes that so many answers more are on their way.
@@ -271,12 +281,12 @@ func (ws *watches) leave() {
 // seen is what a client was told of a node with the answer that a watch comes with. Positions are
 // zero where there is none.
 type seen struct {
-	exists             bool
+	exists, some       bool // the node; children of it
 	node, id, children wire.TreeVersion
 }
 
-// arm arms a watch, after its answer was put in line: what has happened since that is told. One that
-// comes with no answer that shows a state is armed before it.
+// arm arms a watch, after its answer was put in line: what has happened since that is told. A request that adds a
+// watch without reading shows no state, and its watch is armed before its answer.
 func (ws *watches) arm(path string, k kinds, s seen) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -286,7 +296,10 @@ func (ws *watches) arm(path string, k kinds, s seen) {
 		w.exists, w.node = s.exists, route.Position(s.node)
 	}
 	if fire&ofChildren != 0 {
-		w.id, w.children = route.Position(s.id), route.Position(s.children)
+		w.id, w.children, w.some = route.Position(s.id), route.Position(s.children), s.some
+	}
+	if fire&(persistent|recursive) != 0 && w.armed&(persistent|recursive) == 0 {
+		w.lives = s.exists
 	}
 	w.armed |= k
 	if k&recursive != 0 {
@@ -330,18 +343,32 @@ func listeningToNode(path string) listening {
 
 // miss notes an event while an answer is on its way.
 func (w *watched) miss(event jute.Event, at route.Position) {
-	switch {
-	case w.pending == [2]int{}:
-	case len(w.missed) == missedMax:
-		w.missed[missedMax-1] = missed{event, at}
-	default:
-		w.missed = append(w.missed, missed{event, at})
+	if w.pending == [2]int{} {
+		return
 	}
+	for i := missedMax; i < len(w.missed); i++ {
+		if latest := &w.missed[i]; kindOf(latest.event) == kindOf(event) {
+			*latest = missed{event, at}
+			return
+		}
+	}
+	w.missed = append(w.missed, missed{event, at})
+}
+
+// kindOf says which events stand for each other: a node that was created may have been set since.
+func kindOf(event jute.Event) jute.Event {
+	if event == jute.NodeCreated {
+		return jute.NodeDataChanged
+	}
+	return event
 }
 
 // fireNode tells the client of a node, if any watch of some kinds is to. The caller holds mu.
 func (ws *watches) fireNode(path string, w *watched, event jute.Event, at route.Position, of kinds) {
 	fires := w.armed & of & (persistent | recursive)
+	if fires != 0 {
+		w.lives = event != jute.NodeDeleted
+	}
 	if w.armed&of&ofData != 0 && before(w.node, at) && (w.exists || event != jute.NodeDeleted) { // else it is a node of before
 		fires |= ofData
 	}
@@ -447,9 +474,10 @@ func (ws *watches) compareNode(path string, n *wire.TreeNode) bool {
 				event = jute.NodeCreated
 			}
 		}
-		switch {
-		case n != nil && w.armed&ofChildren != 0 && before(w.id, route.Position(n.ID)):
+		if n != nil && w.armed&ofChildren != 0 && before(w.id, route.Position(n.ID)) { // it is another node
 			ws.fireNode(path, w, jute.NodeDeleted, at, ofChildren)
+		}
+		switch {
 		case n != nil || w.exists:
 			ws.fireNode(path, w, event, at, ofData|ofChildren)
 		case w.armed&ofChildren != 0:
@@ -511,14 +539,19 @@ func (ws *watches) covering(dir string) (found []*stream) {
 	return found
 }
 
-// awaitGone waits until the client was told of all nodes of a directory that it watches the data of:
-// the directory is gone, so they are.
+// present reports whether the client knows by its watches that a node is there.
+func (w *watched) present() bool {
+	return w.armed&ofData != 0 && w.exists || w.armed&ofChildren != 0 || w.armed&(persistent|recursive) != 0 && w.lives
+}
+
+// awaitGone waits until the client was told that all nodes of a directory are gone which it watches, and knows
+// to be there: the directory is gone, so they are.
 func (ws *watches) awaitGone(ctx context.Context, s *stream, dir string) error {
 	err := s.until(ctx, func() bool {
 		ws.mu.Lock()
 		defer ws.mu.Unlock()
 		for path, w := range ws.mu.paths {
-			if above, _ := tree.Split(path); above == dir && w.exists && w.armed&ofData != 0 && strings.HasPrefix(path, dir) {
+			if above, _ := tree.Split(path); above == dir && path != tree.Root && w.present() || path == dir && w.armed&ofChildren != 0 && w.some {
 				return false
 			}
 		}

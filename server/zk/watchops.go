@@ -2,6 +2,7 @@ package zk
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"viewring/internal/tree"
@@ -37,7 +38,12 @@ func (c *conn) addLasting(ctx context.Context, path string, k kinds) error {
 	if err := c.watches.prepare(ctx, path, k); err != nil {
 		return err
 	}
-	c.watches.arm(path, k, seen{})
+	n, err := c.f.getPatiently(ctx, path)
+	if err != nil {
+		c.watches.giveUp(path, k)
+		return err
+	}
+	c.watches.arm(path, k, seen{exists: n != nil})
 	return nil
 }
 
@@ -70,7 +76,9 @@ const settersMax = 16
 
 // setWatches sets the watches again of a client that has lost its connection, and tells of each whose
 // node is another than before, as far as anybody can know: versions of different directories can't be
-// compared, so one that may have changed counts as changed.
+// compared, so one that may have changed counts as changed. One that can't be set, of those that fire once,
+// has fired: its client looks, and hears then what is wrong. Of one that stays nobody could be told what it misses: that
+// ends the connection, or where it would end the next one too, is the answer.
 func (c *conn) setWatches(ctx context.Context, q *jute.Request) (answer, error) {
 	var running sync.WaitGroup
 	free := make(chan struct{}, settersMax)
@@ -83,24 +91,47 @@ func (c *conn) setWatches(ctx context.Context, q *jute.Request) (answer, error) 
 				defer func() { <-free }()
 				if err := do(path); err != nil {
 					mu.Lock()
-					failed = err
+					if failed == nil || codeOf(err) != jute.ConnectionLoss {
+						failed = err
+					}
 					mu.Unlock()
 				}
 			})
 		}
 	}
+	once := func(paths []string, k kinds, existed bool) {
+		set(paths, func(path string) error {
+			err := c.setAgain(ctx, path, k, existed)
+			if err == nil || errors.Is(err, tree.ErrBadPath) {
+				return err
+			}
+			c.out.event(changeOf(k, existed), path)
+			return nil
+		})
+	}
 	w := &q.Watches
-	set(w.Data, func(path string) error { return c.setAgain(ctx, path, ofData, true) })
-	set(w.Exist, func(path string) error { return c.setAgain(ctx, path, ofData, false) })
-	set(w.Children, func(path string) error { return c.setAgain(ctx, path, ofChildren, true) })
+	once(w.Data, ofData, true)
+	once(w.Exist, ofData, false)
+	once(w.Children, ofChildren, true)
 	set(w.Persistent, func(path string) error { return c.addLasting(ctx, path, persistent) })
 	set(w.Recursive, func(path string) error { return c.addLasting(ctx, path, recursive) })
 	running.Wait()
-	if failed != nil {
-		c.f.opts.Logger.Info("watches could not be set again", "session", c.name(), "err", failed)
+	if codeOf(failed) == jute.ConnectionLoss {
+		c.f.opts.Logger.Info("watches could not be set again", "session", c.name(), "err", cut(failed.Error()))
 		return answer{}, errUntold
 	}
-	return answer{}, nil
+	return answer{}, failed
+}
+
+// changeOf is the event of a watch that has to count as fired, of a node that is there now.
+func changeOf(k kinds, existed bool) jute.Event {
+	switch {
+	case !existed:
+		return jute.NodeCreated
+	case k == ofChildren:
+		return jute.NodeChildrenChanged
+	}
+	return jute.NodeDataChanged
 }
 
 // setAgain sets one watch again. existed says that its node was there when the client set it.
@@ -114,20 +145,13 @@ func (c *conn) setAgain(ctx context.Context, path string, k kinds, existed bool)
 	if err != nil {
 		return err
 	}
-	var event jute.Event
 	switch {
 	case n == nil && existed:
-		event = jute.NodeDeleted
+		c.out.event(jute.NodeDeleted, path)
 	case n == nil:
 		l.armed(seen{})()
-		return nil
-	case !existed:
-		event = jute.NodeCreated
-	case k == ofChildren:
-		event = jute.NodeChildrenChanged
 	default:
-		event = jute.NodeDataChanged
+		c.out.event(changeOf(k, existed), path)
 	}
-	c.out.event(event, path)
 	return nil
 }

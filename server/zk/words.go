@@ -9,7 +9,8 @@ import (
 // that they may ask for here.
 const versionText = "3.6.0-viewring, built on 01/01/2020 00:00 UTC"
 
-// words answer the four-letter words, by their names. Filled once: some of them count.
+// words answer the four-letter words, by their names. init fills it: what some of them say of connections refers to
+// this map again.
 var words map[string]func(f *Front) string
 
 func init() {

@@ -18,7 +18,7 @@ func (c *conn) create(ctx context.Context, q *jute.Request) (answer, error) {
 		return answer{}, err
 	}
 	told := c.watches.covering(dir)
-	p, _, err := tree.Change(c.f.ask(ctx, "create "+q.Path), dir, []wire.TreeItem{item})
+	p, _, err := c.change(ctx, "create "+q.Path, dir, []wire.TreeItem{item})
 	if err != nil {
 		return answer{}, err
 	}
@@ -189,7 +189,7 @@ func (c *conn) remove(ctx context.Context, q *jute.Request) (answer, error) {
 // removersMax is how many removals of a session's nodes are under way at a time.
 const removersMax = 8
 
-// removeOwned removes the session's nodes that were created on this connection. The servers remove all of
+// removeOwned removes the session's nodes that were created at this front. The servers remove all of
 // them once the session has ended: this is for clients that look right after.
 func (c *conn) removeOwned() {
 	ctx, cancel := context.WithTimeout(c.f.ctx, c.f.opts.Patience)
@@ -206,4 +206,5 @@ func (c *conn) removeOwned() {
 		})
 	}
 	running.Wait()
+	clear(c.owned)
 }

@@ -26,7 +26,7 @@ func (r *Reader) Left() int { return len(r.b) }
 
 func (r *Reader) fail(format string, args ...any) {
 	if r.err == nil {
-		r.err = fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+		r.err = fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
 	}
 	r.b = nil
 }

@@ -60,7 +60,6 @@ const (
 	NoChildrenForEphemerals Code = -108
 	NodeExists              Code = -110
 	NotEmpty                Code = -111
-	SessionExpired          Code = -112
 	InvalidACL              Code = -114
 	AuthFailed              Code = -115
 	NoWatcher               Code = -121
@@ -69,7 +68,7 @@ const (
 var codeNames = map[Code]string{
 	OK: "ok", SystemError: "system error", RuntimeInconsistency: "runtime inconsistency", ConnectionLoss: "connection loss", MarshallingError: "marshalling error",
 	Unimplemented: "unimplemented", BadArguments: "bad arguments", NoNode: "no node", NoAuth: "no auth", BadVersion: "bad version",
-	NoChildrenForEphemerals: "no children for ephemerals", NodeExists: "node exists", NotEmpty: "not empty", SessionExpired: "session expired",
+	NoChildrenForEphemerals: "no children for ephemerals", NodeExists: "node exists", NotEmpty: "not empty",
 	InvalidACL: "invalid ACL", AuthFailed: "auth failed", NoWatcher: "no watcher",
 }
 

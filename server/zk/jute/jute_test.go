@@ -6,6 +6,7 @@ import (
 	"errors"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,7 @@ import (
 var requests = []Request{
 	{Xid: 1, Op: OpCreate, Path: "/a", Data: []byte("value"), ACL: Open, Flags: EphemeralSequential},
 	{Xid: 2, Op: OpCreate2, Path: "/a", Data: []byte{}, ACL: []ACL{{1, "digest", "me:secret"}, {31, "world", "anyone"}}},
-	{Xid: 3, Op: OpCreateTTL, Path: "/a", Data: []byte{0}, ACL: Open, Flags: 5, TTL: 1 << 40},
+	{Xid: 3, Op: OpCreateTTL, Path: "/a", Data: []byte{0}, ACL: Open, Flags: 5},
 	{Xid: 4, Op: OpCreateContainer, Path: "/a", Data: []byte("x"), ACL: Open, Flags: Container},
 	{Xid: 5, Op: OpDelete, Path: "/a", Version: -1},
 	{Xid: 6, Op: OpExists, Path: "/a", Watch: true},
@@ -82,7 +83,7 @@ func TestBytes(t *testing.T) {
 	if got := NewReader(AppendStat(nil, &s)).Stat(); got != s {
 		t.Errorf("%+v", got)
 	}
-	for _, c := range []Connect{{Timeout: 1, Session: -2, Password: []byte{1}, LastZxid: 3}, {HasReadOnly: true, ReadOnly: true, Password: []byte{}}} {
+	for _, c := range []Connect{{Timeout: 1, Session: -2, Password: []byte{1}, LastZxid: 3}, {HasReadOnly: true, Password: []byte{}}} {
 		if got, err := DecodeConnect(AppendConnect(nil, &c)); err != nil || !reflect.DeepEqual(got, c) {
 			t.Errorf("%+v, %v", got, err)
 		}
@@ -119,12 +120,15 @@ func TestLyingLengths(t *testing.T) {
 			t.Errorf("%s took %d bytes", what, took)
 		}
 	}
-	many := Request{Op: OpMulti}
-	for range MultiMax + 1 {
-		many.Ops = append(many.Ops, Request{Op: OpDelete, Path: "/a"})
-	}
-	if _, err := DecodeRequest(AppendRequest(nil, &many)); !errors.Is(err, ErrMalformed) {
-		t.Errorf("too many changes: %v", err)
+	for op, most := range map[Op]int{OpMulti: ChangesMax, OpMultiRead: ReadsMax} {
+		many := Request{Op: op, Ops: slices.Repeat([]Request{{Op: OpGetData, Path: "/a"}}, most)}
+		if _, err := DecodeRequest(AppendRequest(nil, &many)); err != nil {
+			t.Errorf("%d in a request of type %d: %v", most, op, err)
+		}
+		many.Ops = append(many.Ops, many.Ops[0])
+		if _, err := DecodeRequest(AppendRequest(nil, &many)); !errors.Is(err, ErrMalformed) || !errors.Is(err, ErrTooMany) {
+			t.Errorf("too many in a request of type %d: %v", op, err)
+		}
 	}
 }
 

@@ -1,9 +1,19 @@
 package jute
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
-// MultiMax bounds the changes of one multi that are decoded.
-const MultiMax = 1000
+// Bounds of what is decoded.
+const (
+	ChangesMax = 100  // of an OpMulti
+	ReadsMax   = 1000 // of an OpMultiRead
+	aclMax     = 100  // entries of an access list
+)
+
+// ErrTooMany is wrapped by the error of a request with more than ChangesMax or ReadsMax in it.
+var ErrTooMany = errors.New("too many in one request")
 
 // Connect is a client's first message, and with the same fields its answer: there LastZxid is
 // not told.
@@ -13,8 +23,7 @@ type Connect struct {
 	Timeout     int32 // milliseconds
 	Session     int64
 	Password    []byte
-	ReadOnly    bool
-	HasReadOnly bool // the message has the field: clients of 3.4 and later
+	HasReadOnly bool // the message says whether it may be read-only, as those of 3.4 and later: it is never
 }
 
 // DecodeConnect parses a client's first message.
@@ -22,7 +31,7 @@ func DecodeConnect(b []byte) (c Connect, err error) {
 	r := NewReader(b)
 	c.Protocol, c.LastZxid, c.Timeout, c.Session, c.Password = r.Int(), r.Long(), r.Int(), r.Long(), r.Bytes()
 	if c.HasReadOnly = r.Left() > 0; c.HasReadOnly {
-		c.ReadOnly = r.Bool()
+		r.Bool()
 	}
 	return c, r.Err()
 }
@@ -36,7 +45,7 @@ func AppendConnect(b []byte, c *Connect) []byte {
 func appendSession(b []byte, c *Connect) []byte {
 	b = AppendBytes(AppendLong(AppendInt(b, c.Timeout), c.Session), c.Password)
 	if c.HasReadOnly {
-		b = AppendBool(b, c.ReadOnly)
+		b = AppendBool(b, false)
 	}
 	return b
 }
@@ -49,7 +58,7 @@ func DecodeConnected(b []byte) (c Connect, err error) {
 	r := NewReader(b)
 	c.Protocol, c.Timeout, c.Session, c.Password = r.Int(), r.Int(), r.Long(), r.Bytes()
 	if c.HasReadOnly = r.Left() > 0; c.HasReadOnly {
-		c.ReadOnly = r.Bool()
+		r.Bool()
 	}
 	return c, r.Err()
 }
@@ -77,6 +86,10 @@ func AppendACL(b []byte, list []ACL) []byte {
 
 func (r *Reader) acl() []ACL {
 	n := r.Count(12)
+	if n > aclMax {
+		r.fail("an access list of %d entries", n)
+		return nil
+	}
 	list := make([]ACL, 0, n)
 	for range n {
 		list = append(list, ACL{r.Int(), r.String(), r.String()})
@@ -87,6 +100,12 @@ func (r *Reader) acl() []ACL {
 // Watches are the paths of an OpSetWatches, by what is watched of them.
 type Watches struct{ Data, Exist, Children, Persistent, Recursive []string }
 
+// Header begins a request.
+type Header struct {
+	Xid int32
+	Op  Op
+}
+
 // Request is a client's request. Op says which fields it has.
 type Request struct {
 	Xid int32
@@ -96,7 +115,6 @@ type Request struct {
 	Data    []byte
 	ACL     []ACL
 	Flags   int32 // of what is created
-	TTL     int64 // milliseconds
 	Version int32 // -1: any
 	Watch   bool
 	Mode    int32 // of a watch
@@ -108,16 +126,17 @@ type Request struct {
 }
 
 // DecodeHeader parses the beginning of a request.
-func DecodeHeader(b []byte) (q Request, err error) {
+func DecodeHeader(b []byte) (h Header, err error) {
 	r := NewReader(b)
-	q.Xid, q.Op = r.Int(), Op(r.Int())
-	return q, r.Err()
+	h.Xid, h.Op = r.Int(), Op(r.Int())
+	return h, r.Err()
 }
 
 // DecodeRequest parses a request. Where only the header makes sense that is returned, with an
 // error. Data aliases b. Of an Op that it does not know it reads the header alone.
 func DecodeRequest(b []byte) (Request, error) {
-	q, err := DecodeHeader(b)
+	h, err := DecodeHeader(b)
+	q := Request{Xid: h.Xid, Op: h.Op}
 	if err != nil {
 		return q, err
 	}
@@ -134,7 +153,7 @@ func (q *Request) body(r *Reader) {
 	case OpCreate, OpCreate2, OpCreateContainer, OpCreateTTL:
 		q.Path, q.Data, q.ACL, q.Flags = r.String(), r.Bytes(), r.acl(), r.Int()
 		if q.Op == OpCreateTTL {
-			q.TTL = r.Long()
+			r.Long() // how long it is to live, which nobody serves
 		}
 	case OpDelete, OpCheck:
 		q.Path, q.Version = r.String(), r.Int()
@@ -164,6 +183,10 @@ func (q *Request) body(r *Reader) {
 }
 
 func (q *Request) multi(r *Reader) {
+	most := ReadsMax
+	if q.Op == OpMulti {
+		most = ChangesMax
+	}
 	for {
 		op, done := Op(r.Int()), r.Bool()
 		r.Int() // an error: none in a request
@@ -177,8 +200,8 @@ func (q *Request) multi(r *Reader) {
 		default:
 			r.fail("a request of type %d in a multi", op)
 		}
-		if q.Ops = append(q.Ops, one); len(q.Ops) > MultiMax {
-			r.fail("more than %d changes in a multi", MultiMax)
+		if q.Ops = append(q.Ops, one); len(q.Ops) > most && r.err == nil {
+			r.fail("%w: more than %d", ErrTooMany, most)
 		}
 	}
 }
@@ -193,7 +216,7 @@ func (q *Request) appendBody(b []byte) []byte {
 	case OpCreate, OpCreate2, OpCreateContainer, OpCreateTTL:
 		b = AppendInt(AppendACL(AppendBytes(AppendString(b, q.Path), q.Data), q.ACL), q.Flags)
 		if q.Op == OpCreateTTL {
-			b = AppendLong(b, q.TTL)
+			b = AppendLong(b, 0)
 		}
 	case OpDelete, OpCheck:
 		b = AppendInt(AppendString(b, q.Path), q.Version)
