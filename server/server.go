@@ -147,15 +147,9 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	s.room = upkeep.NewRoom(base, s.opts.Data, s.opts.DiskReserve)
 	s.mover = upkeep.NewMover(base, s.views, s.opts.RebalanceRate, s.links.Send, s.room.Full)
 	sweeper := upkeep.NewSweeper(base, s.views, len(v.Partitions))
-	reaper, err := upkeep.NewReaper(base, s.views, s.member.Leader(), len(v.Partitions))
-	if err != nil {
-		return nil, err
-	}
+	reaper := upkeep.NewReaper(base, s.views, s.member.Leader(), len(v.Partitions))
 	cluster := &peers{s: s}
-	s.janitor, err = upkeep.NewJanitor(base, s.views, cluster, s.opts.Graces, len(v.Partitions))
-	if err != nil {
-		return nil, err
-	}
+	s.janitor = upkeep.NewJanitor(base, s.views, cluster, s.opts.Graces, len(v.Partitions))
 	orphans := upkeep.NewOrphans(base, s.views, cluster, s.opts.Graces)
 	s.scrubber = upkeep.NewScrubber(base, s.views, s.opts.ScrubEvery)
 	s.receiver = link.NewReceiver(s.links, s.views, s.lanes, s.mover.Arrived)

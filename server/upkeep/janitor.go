@@ -43,6 +43,7 @@ type Janitor struct {
 	views   Views
 	cluster Cluster
 	graces  Graces
+	unread  unread
 
 	mu struct {
 		sync.Mutex
@@ -59,17 +60,14 @@ type todo struct {
 	busy      bool
 }
 
-// NewJanitor returns a janitor, which has read the to-dos in the store. From then on it must be
-// told of all that is stored.
-func NewJanitor(b *Base, views Views, cluster Cluster, graces Graces, partitions int) (*Janitor, error) {
+// NewJanitor returns a janitor, which has read the to-dos in the store, as far as they can be read.
+// From then on it must be told of all that is stored.
+func NewJanitor(b *Base, views Views, cluster Cluster, graces Graces, partitions int) *Janitor {
 	j := &Janitor{b: *b, views: views, cluster: cluster, graces: graces}
 	j.mu.todo = make(map[wire.Content]*todo)
-	for p := range ring.PartitionID(partitions) {
-		if err := b.Store.KeysOf(p, replica.SpaceOwned, func(key replica.Key) { j.put(p, key) }); err != nil {
-			return nil, fmt.Errorf("look for contents of files to remove: %w", err)
-		}
-	}
-	return j, nil
+	j.unread = unread{b: &j.b, what: "contents of files", add: j.put}
+	j.unread.read(all(partitions))
+	return j
 }
 
 // Storing looks at what a lane is about to store.
@@ -133,6 +131,7 @@ func (j *Janitor) Run() {
 	defer working.Wait()
 	places := make(chan struct{}, janitorWorkers)
 	for wait.For(j.b.Context, janitorEvery) {
+		j.unread.again()
 		for _, c := range j.due() {
 			select {
 			case places <- struct{}{}:
@@ -185,9 +184,13 @@ func (j *Janitor) step(c wire.Content, op wire.TreeOp, limit int64, idle wire.Tr
 // look again, by the monotonic clock.
 func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
 	p, err := j.step(c, wire.TreeContent, 0, wire.TreeVersion{})
-	learned := j.learned(c) // after the look: what is seen was written then, or before
-	if err != nil || p.Code == wire.TreeNoContent {
-		return j.b.Now().Mono + janitorAgain, err
+	learned := j.learned(c)                         // after the look: what is seen was written then, or before
+	if err == nil && p.Code == wire.TreeNoContent { // it is gone for good, and so is its to-do
+		j.forget(c)
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
 	}
 	if p.Code != wire.TreeOK {
 		return 0, fmt.Errorf("unexpected outcome %d", p.Code)

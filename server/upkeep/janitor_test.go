@@ -48,9 +48,7 @@ func tidy(t *testing.T, play func(w *tidying)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		base := &Base{Self: 1, Store: w.store, Logger: slog.New(slog.DiscardHandler), Context: ctx,
 			Now: func() replica.Instant { return replica.Instant{Mono: time.Since(w.began)} }}
-		if w.janitor, err = NewJanitor(base, w.views, w, testGraces, 1); err != nil {
-			t.Fatal(err)
-		}
+		w.janitor = NewJanitor(base, w.views, w, testGraces, 1)
 		var running sync.WaitGroup
 		running.Go(w.janitor.Run)
 		running.Go(NewOrphans(base, w.views, w, testGraces).Run)

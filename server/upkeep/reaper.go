@@ -2,7 +2,6 @@ package upkeep
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -40,8 +39,9 @@ type Reaper struct {
 	views    Views
 	sessions Sessions
 
-	look chan struct{} // capacity 1: there is something to ask
-	some chan struct{} // capacity 1: there are ownerships
+	unread unread
+	look   chan struct{} // capacity 1: there is something to ask
+	some   chan struct{} // capacity 1: there are ownerships
 
 	mu struct {
 		sync.Mutex
@@ -51,18 +51,15 @@ type Reaper struct {
 	}
 }
 
-// NewReaper returns a reaper, which has read the ownerships in the store. From then on it must
-// be told of all that is stored.
-func NewReaper(b *Base, views Views, sessions Sessions, partitions int) (*Reaper, error) {
+// NewReaper returns a reaper, which has read the ownerships in the store, as far as they can be
+// read. From then on it must be told of all that is stored.
+func NewReaper(b *Base, views Views, sessions Sessions, partitions int) *Reaper {
 	r := &Reaper{b: *b, views: views, sessions: sessions, look: make(chan struct{}, 1), some: make(chan struct{}, 1)}
 	r.mu.owned = make(map[uint64]map[replica.Key]ring.PartitionID)
 	r.mu.open = make(map[uint64]bool)
-	for p := range ring.PartitionID(partitions) {
-		if err := b.Store.KeysOf(p, replica.SpaceOwned, func(key replica.Key) { r.add(p, key) }); err != nil {
-			return nil, fmt.Errorf("look for the nodes of sessions: %w", err)
-		}
-	}
-	return r, nil
+	r.unread = unread{b: &r.b, what: "nodes of sessions", add: r.add}
+	r.unread.read(all(partitions))
+	return r
 }
 
 // Storing looks at what a lane is about to store.
@@ -135,6 +132,9 @@ func (r *Reaper) Run() {
 	for wait.For(r.b.Context, reapPause) {
 		adopted := r.views.Next()
 		var again <-chan time.Time
+		if r.unread.again() {
+			again = time.After(unreadAgain)
+		}
 		if !r.round() {
 			again = time.After(reapAgain)
 		}

@@ -45,11 +45,9 @@ func reap(t *testing.T, play func(w *reaping)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		w := &reaping{T: t, adopted: make(chan struct{}), ended: make(chan struct{}), open: make(map[uint64]bool), ends: 5, stored: make(map[replica.Key]bool)}
 		w.view = viewOf(1)
-		var err error
-		w.reaper, err = NewReaper(&Base{Self: 1, Lanes: w, Logger: slog.New(slog.DiscardHandler), Context: ctx}, w, w, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		began := time.Now()
+		w.reaper = NewReaper(&Base{Self: 1, Lanes: w, Logger: slog.New(slog.DiscardHandler), Context: ctx,
+			Now: func() replica.Instant { return replica.Instant{Mono: time.Since(began)} }}, w, w, 0)
 		var running sync.WaitGroup
 		running.Go(w.reaper.Run)
 		running.Go(w.reaper.RunEnds)
