@@ -312,7 +312,7 @@ func (s *depot) left() string {
 // TestContents plays writers, janitors and sweepers whose steps come in any order, who die, and
 // whose last step takes effect late: no file loses a chunk, and nothing stays behind.
 func TestContents(t *testing.T) {
-	seeds := 600
+	seeds := 400
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		seeds = 4000
 	}

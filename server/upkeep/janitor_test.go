@@ -127,9 +127,15 @@ func (w *tidying) begin(chunks int) wire.TreeVersion {
 	w.Helper()
 	v := w.step(&wire.TreeRequest{Op: wire.TreeBegin, Home: ring.SlotOf("/"), Limit: chunks}).Version
 	for i := range chunks {
-		w.chunks[w.chunk(v, i)] = true
+		w.put(w.chunk(v, i))
 	}
 	return v
+}
+
+func (w *tidying) put(c wire.Chunk) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.chunks[c] = true
 }
 
 func (w *tidying) chunk(v wire.TreeVersion, i int) wire.Chunk {
@@ -204,7 +210,9 @@ func TestJanitor(t *testing.T) {
 			w.after(time.Minute, 0, 0)
 		},
 		"not done at once": func(w *tidying) {
+			w.mu.Lock()
 			w.fails = 5
+			w.mu.Unlock()
 			w.begin(1024)
 			w.after(16*time.Minute, 0, 0)
 		},
@@ -227,7 +235,7 @@ func TestOrphans(t *testing.T) {
 		late := w.chunk(wire.TreeVersion{Term: 1, Seq: 99}, 0)
 		former := w.chunk(wire.TreeVersion{Seq: 99}, 0)
 		for _, c := range []wire.Chunk{late, former, w.chunk(named, 0)} {
-			w.chunks[c] = true
+			w.put(c)
 			key := replica.MakeKey(c.Slot(), replica.SpaceChunk, c.Name())
 			item := replica.AppendItem(nil, key, replica.Item{Version: replica.Version{Term: 1, Seq: 1}, Kind: replica.KindValue, Value: []byte("v")})
 			durable, err := w.store.ApplyBatch(&replica.Batch{Number: 1, Ops: []replica.StoreOp{{Kind: replica.PutItem, Key: key, Value: item}}})
@@ -240,8 +248,12 @@ func TestOrphans(t *testing.T) {
 		}
 		v := viewOf(1)
 		v.Partitions[0].ResetTerm = 1
+		w.views.mu.Lock()
 		w.views.view = v
+		w.views.mu.Unlock()
 		w.after(2*time.Hour, 2, 1)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		if w.chunks[late] {
 			w.Error("the late one is there")
 		}
