@@ -47,7 +47,7 @@ type operation struct {
 // id.
 func (c *Client) Do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
 	mutation := q.Op != wire.DoGet
-	op := &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(len(q.Value))}
+	op := newOperation(name, mutation, len(q.Value))
 	if err := checkSizes(op.name, q); err != nil {
 		return wire.DoReply{}, err
 	}
@@ -58,18 +58,27 @@ func (c *Client) Do(ctx context.Context, name string, q *wire.DoRequest) (wire.D
 		defer c.marks.end(q.Number)
 	}
 	payload := wire.AppendDoRequest(make([]byte, 0, len(q.Key)+len(q.Value)+64), q)
-	var reply wire.DoReply
+	return carryOut(ctx, c, op, wire.CmdDo, payload, wire.DecodeDoReply)
+}
+
+// newOperation is one that servers know by a request id, if it changes something.
+func newOperation(name string, mutation bool, size int) *operation {
+	return &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(size)}
+}
+
+// carryOut asks with a command of one argument until there is an answer, and decodes that.
+func carryOut[R any](ctx context.Context, c *Client, op *operation, command string, payload []byte, decode func([]byte) (R, error)) (reply R, err error) {
 	op.ask = func(ctx context.Context, conn *wire.Conn) error {
-		value, err := conn.Do(ctx, []byte(wire.CmdDo), payload)
+		value, err := conn.Do(ctx, []byte(command), payload)
 		if err != nil {
 			return err
 		}
-		if reply, err = wire.DecodeDoReply(value.Bytes); err != nil {
+		if reply, err = decode(value.Bytes); err != nil {
 			return fmt.Errorf("%s: %w", conn.Addr(), err)
 		}
 		return nil
 	}
-	err := c.tryUntilDone(ctx, op)
+	err = c.tryUntilDone(ctx, op)
 	c.counted(op, err)
 	return reply, err
 }

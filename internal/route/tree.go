@@ -2,10 +2,7 @@ package route
 
 import (
 	"context"
-	"fmt"
-	"time"
 
-	"viewring/internal/outcome"
 	"viewring/internal/wire"
 )
 
@@ -17,7 +14,7 @@ func (c *Client) Tree(ctx context.Context, name string, q *wire.TreeRequest) (wi
 		size += len(q.Items[i].Name) + len(q.Items[i].Value)
 	}
 	mutation := q.Op.Mutates()
-	op := &operation{name: name, mutation: mutation, outcome: outcome.Of(kindOf(mutation, true)), began: time.Now(), timeout: tryTimeout(size)}
+	op := newOperation(name, mutation, size)
 	op.slot = q.Slot()
 	if mutation {
 		q.Client = c.id
@@ -25,18 +22,5 @@ func (c *Client) Tree(ctx context.Context, name string, q *wire.TreeRequest) (wi
 		defer c.marks.end(q.Number)
 	}
 	payload := wire.AppendTreeRequest(make([]byte, 0, size+64), q)
-	var reply wire.TreeReply
-	op.ask = func(ctx context.Context, conn *wire.Conn) error {
-		value, err := conn.Do(ctx, []byte(wire.CmdTree), payload)
-		if err != nil {
-			return err
-		}
-		if reply, err = wire.DecodeTreeReply(value.Bytes); err != nil {
-			return fmt.Errorf("%s: %w", conn.Addr(), err)
-		}
-		return nil
-	}
-	err := c.tryUntilDone(ctx, op)
-	c.counted(op, err)
-	return reply, err
+	return carryOut(ctx, c, op, wire.CmdTree, payload, wire.DecodeTreeReply)
 }
