@@ -166,8 +166,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		Fed: s.notifier.fed,
 		Storing: func(b *replica.Batch) {
 			sweeper.Storing(b)
-			reaper.Storing(b)
-			s.janitor.Storing(b)
+			upkeep.Storing(b, reaper, s.janitor)
 		},
 	})
 	return append(run,

@@ -65,28 +65,12 @@ type todo struct {
 func NewJanitor(b *Base, views Views, cluster Cluster, graces Graces, partitions int) *Janitor {
 	j := &Janitor{b: *b, views: views, cluster: cluster, graces: graces}
 	j.mu.todo = make(map[wire.Content]*todo)
-	j.unread = unread{b: &j.b, what: "contents of files", add: j.put}
+	j.unread = unread{b: &j.b, what: "contents of files", add: j.add}
 	j.unread.read(all(partitions))
 	return j
 }
 
-// Storing looks at what a lane is about to store.
-func (j *Janitor) Storing(b *replica.Batch) {
-	for i := range b.Ops {
-		switch o := &b.Ops[i]; {
-		case o.Kind == replica.WipePartition:
-			j.wiped(o.Partition)
-		case o.Kind == replica.PutItem && o.Key.Space() == replica.SpaceOwned:
-			j.put(o.Partition, o.Key)
-		case o.Kind == replica.DeleteItem && o.Key.Space() == replica.SpaceOwned:
-			if c, ok := tree.ParseTodo(o.Key); ok {
-				j.forget(c)
-			}
-		}
-	}
-}
-
-func (j *Janitor) put(p ring.PartitionID, key replica.Key) {
+func (j *Janitor) add(p ring.PartitionID, key replica.Key) {
 	c, ok := tree.ParseTodo(key)
 	if !ok {
 		return
@@ -100,6 +84,12 @@ func (j *Janitor) put(p ring.PartitionID, key replica.Key) {
 		j.mu.todo[c] = t
 	}
 	t.partition, t.learned, t.next = p, now, now+j.graces.Replaced
+}
+
+func (j *Janitor) remove(key replica.Key) {
+	if c, ok := tree.ParseTodo(key); ok {
+		j.forget(c)
+	}
 }
 
 func (j *Janitor) forget(c wire.Content) {
@@ -197,7 +187,7 @@ func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
 	}
 	switch state := p.Content.State; {
 	case state == wire.ContentEnded:
-		return 0, j.remove(c, p.Content.Reserved)
+		return 0, j.dismantle(c, p.Content.Reserved)
 	case state == wire.ContentWhole && p.Content.Refs > 0:
 		return j.b.Now().Mono + janitorAgain, nil // the to-do is about to go
 	case state == wire.ContentWhole && j.b.Now().Mono < learned+j.graces.Replaced: // kept since it became due
@@ -221,9 +211,9 @@ func (j *Janitor) learned(c wire.Content) time.Duration {
 	return j.b.Now().Mono
 }
 
-// remove deletes the chunks of a content that has ended, from the last to the first, and then
+// dismantle deletes the chunks of a content that has ended, from the last to the first, and then
 // the content.
-func (j *Janitor) remove(c wire.Content, reserved int64) error {
+func (j *Janitor) dismantle(c wire.Content, reserved int64) error {
 	for reserved > 0 {
 		first := max(0, reserved-shrinkEvery)
 		if err := j.deleteChunks(c, first, reserved); err != nil {

@@ -96,7 +96,7 @@ func (w *tidying) Tree(_ context.Context, _ string, q *wire.TreeRequest) (wire.T
 			}
 			b.Ops = append(b.Ops, replica.StoreOp{Kind: kind, Key: change.Key})
 		}
-		w.janitor.Storing(b)
+		Storing(b, w.janitor)
 		p, _ := tree.Reply(&out.Answer)
 		return p, nil
 	}
@@ -218,7 +218,7 @@ func TestJanitor(t *testing.T) {
 		},
 		"wiped": func(w *tidying) {
 			w.begin(1)
-			w.janitor.Storing(&replica.Batch{Ops: []replica.StoreOp{{Kind: replica.WipePartition}}})
+			Storing(&replica.Batch{Ops: []replica.StoreOp{{Kind: replica.WipePartition}}}, w.janitor)
 			w.after(time.Hour, 1, 1)
 		},
 	} {

@@ -62,20 +62,6 @@ func NewReaper(b *Base, views Views, sessions Sessions, partitions int) *Reaper 
 	return r
 }
 
-// Storing looks at what a lane is about to store.
-func (r *Reaper) Storing(b *replica.Batch) {
-	for i := range b.Ops {
-		switch o := &b.Ops[i]; {
-		case o.Kind == replica.WipePartition:
-			r.wiped(o.Partition)
-		case o.Kind == replica.PutItem && o.Key.Space() == replica.SpaceOwned:
-			r.add(o.Partition, o.Key)
-		case o.Kind == replica.DeleteItem && o.Key.Space() == replica.SpaceOwned:
-			r.remove(o.Key)
-		}
-	}
-}
-
 func wake(ch chan struct{}) {
 	select {
 	case ch <- struct{}{}:

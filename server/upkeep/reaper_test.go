@@ -176,7 +176,7 @@ func (w *reaping) store(kind replica.WriteKind, keys ...replica.Key) {
 		}
 	}
 	w.mu.Unlock()
-	w.reaper.Storing(b)
+	Storing(b, w.reaper)
 }
 
 // left waits until nothing more happens soon, and compares what is stored.

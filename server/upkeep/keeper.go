@@ -7,6 +7,34 @@ import (
 	"viewring/server/replica"
 )
 
+// Keeper knows all keys of replica.SpaceOwned that are about something: a Reaper or a Janitor.
+type Keeper interface {
+	add(p ring.PartitionID, key replica.Key)
+	remove(key replica.Key)
+	wiped(p ring.PartitionID)
+}
+
+// Storing tells keepers what a lane is about to store.
+func Storing(b *replica.Batch, keepers ...Keeper) {
+	for i := range b.Ops {
+		o := &b.Ops[i]
+		owned := (o.Kind == replica.PutItem || o.Kind == replica.DeleteItem) && o.Key.Space() == replica.SpaceOwned
+		if !owned && o.Kind != replica.WipePartition {
+			continue
+		}
+		for _, k := range keepers {
+			switch o.Kind {
+			case replica.WipePartition:
+				k.wiped(o.Partition)
+			case replica.PutItem:
+				k.add(o.Partition, o.Key)
+			default:
+				k.remove(o.Key)
+			}
+		}
+	}
+}
+
 // unreadAgain is how long it is until a partition is read again whose keys could not all be read.
 const unreadAgain = 5 * time.Second
 
