@@ -271,6 +271,9 @@ func TestReaper(t *testing.T) {
 				w.store(replica.PutItem, owned(uint64(1+i%7), fmt.Sprint(i)))
 			}
 			w.left()
+			if w.reaper.any() {
+				w.Error("it knows of what is gone")
+			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) { reap(t, play) })
