@@ -130,8 +130,12 @@ func ping(bytes int) []byte {
 	return wire.AppendCommand(nil, []byte("PING"), []byte(strings.Repeat("p", bytes)))
 }
 
+// unread is so long an answer that the goroutine which reads the connection leaves it to the
+// other one, and reads on: what comes next meets the limit, however the two take turns.
+const unread = 70_000
+
 // flood sends a command again and again, and reads nothing. It goes on by itself, until the
-// other side hangs up.
+// test is over or the other side hangs up.
 func (s *service) flood(command []byte) {
 	s.t.Helper()
 	nc := s.dial()
@@ -139,7 +143,7 @@ func (s *service) flood(command []byte) {
 		s.t.Fatal(err)
 	}
 	go func() {
-		for range 2000 {
+		for {
 			if _, err := nc.Write(command); err != nil {
 				return
 			}
@@ -191,11 +195,11 @@ var limits = []struct {
 		l.PeerTimeout = time.Second
 	}, meet: meetCrowd},
 	{name: "pipeline", adjust: func(l *front.Limits) { l.Pipeline = 10 }, meet: func(t *testing.T, s *service) {
-		s.flood(ping(50_000))
+		s.flood(ping(unread))
 		harness.Eventually(t, "the connection is not read for a while", func() bool { return s.reached.Pipelines.Load() > 0 })
 	}},
 	{name: "who does not read", adjust: func(l *front.Limits) { l.WriteTimeout = 300 * time.Millisecond }, meet: func(t *testing.T, s *service) {
-		s.flood(ping(50_000))
+		s.flood(ping(unread))
 		harness.Eventually(t, "it is cut off", func() bool { return s.reached.Cut.Load() > 0 })
 	}},
 	{name: "bytes of a connection", adjust: func(l *front.Limits) { l.Buffered = 160_000 }, meet: func(t *testing.T, s *service) {
@@ -204,10 +208,14 @@ var limits = []struct {
 			harness.Eventually(t, "commands are refused", func() bool { return s.reached.Buffers.Load() > 0 })
 			return
 		}
-		s.flood(ping(50_000))
+		s.flood(ping(unread))
 		harness.Eventually(t, "the connection is not read for a while", func() bool { return s.reached.Pipelines.Load() > 0 })
 	}},
-	{name: "bytes of all", adjust: func(l *front.Limits) { l.Buffered, l.Total = 130_000, 140_000 }, meet: meetTotal},
+	{name: "bytes of all", adjust: func(l *front.Limits) {
+		l.Buffered, l.Total = 130_000, 140_000
+		l.Pipeline = 1 << 30         // a line that is full of refusals holds none of those bytes
+		l.WriteTimeout = time.Minute // who floods stays
+	}, meet: meetTotal},
 	{name: "password", secure: true, adjust: func(l *front.Limits) { l.PasswordTimeout = 2 * time.Second }, meet: meetPassword},
 }
 
@@ -275,7 +283,7 @@ func meetCrowd(t *testing.T, s *service) {
 
 // meetTotal: while one client has nearly all, another gets no more than its own.
 func meetTotal(t *testing.T, s *service) {
-	command, other := ping(50_000), ping(60_000)
+	command, other := ping(unread), ping(80_000)
 	if s.name == "server" {
 		command = wire.AppendCommand(nil, []byte("GET"), []byte("large"))
 		other = wire.AppendCommand(nil, []byte("SET"), []byte("k"), []byte(strings.Repeat("v", 60_000)))
