@@ -9,7 +9,7 @@ put() { # FILE NAME: through a pipe
 # roundtrip FILE: written through a pipe, read back from every server's side.
 roundtrip() {
 	put "$1" "value"
-	same "setr of $(wc -c <"$1") bytes" "$code" 0
+	same "setr of $(wc -c <"$1") bytes (it says \"$err\")" "$code" 0
 	"$vr" getr value >"$work/back" 2>/dev/null
 	same_file "getr" "$work/back" "$1"
 }

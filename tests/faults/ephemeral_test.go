@@ -49,7 +49,7 @@ func TestEphemeral(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var running sync.WaitGroup
+	running := harness.Beside(t)
 	for i := range 12 {
 		running.Go(func() { o.client(ctx, rand.New(rand.NewPCG(uint64(i), 16))) })
 	}

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -87,7 +86,7 @@ func TestFiles(t *testing.T) {
 	r := &filesRun{t: t, c: c}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	var running sync.WaitGroup
+	running := harness.Beside(t)
 	for i := range 6 {
 		running.Go(func() { r.client(ctx, rand.New(rand.NewPCG(uint64(i), 17))) })
 	}
@@ -100,7 +99,10 @@ func TestFiles(t *testing.T) {
 	}
 	stop()
 	running.Wait()
-	f := r.open()
+	f, err := file.Open(t.Context(), c.Options())
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer f.Close()
 	for i := range filePaths {
 		r.read(t.Context(), f, r.path(i))
@@ -124,12 +126,10 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// open is for goroutines beside the test.
 func (r *filesRun) open() *file.FS {
 	f, err := file.Open(r.t.Context(), r.c.Options())
-	if err != nil {
-		panic(err) // of a test, in a goroutine of its own
-	}
-	return f
+	return harness.Must(r.t, f, err)
 }
 
 func (r *filesRun) path(i int) string { return fmt.Sprintf("/d%d/f%d", i%3, i) }

@@ -38,7 +38,7 @@ func TestTreeHistory(t *testing.T) {
 	c := harness.NewCluster(t, harness.Config{Servers: 5, LeaderFlags: []string{"--partitions", "16"}})
 	c.WaitBalanced()
 	r := &treeRun{t: t, c: c, began: time.Now(), dirs: 24}
-	var running sync.WaitGroup
+	running := harness.Beside(t)
 	over := make(chan struct{})
 	for i := range clients {
 		running.Go(func() { r.client(i, ops) })
@@ -117,10 +117,7 @@ func (r *treeRun) client(id, ops int) {
 
 func (r *treeRun) open() *tree.Tree {
 	t, err := tree.Open(r.t.Context(), r.c.Options())
-	if err != nil {
-		panic(err) // of a test, in a goroutine of its own
-	}
-	return t
+	return harness.Must(r.t, t, err)
 }
 
 // one does one operation.

@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -71,4 +72,25 @@ func Eventually(t *testing.T, what string, ok func() bool) {
 			t.Fatalf("not so within %v: %s", patience, what)
 		}
 	}
+}
+
+// Beside returns a group for goroutines that end with the test's Context. The test is not over
+// before they are, whatever ended it: what fails in them afterwards would hide that.
+func Beside(t *testing.T) *sync.WaitGroup {
+	var running sync.WaitGroup
+	t.Cleanup(running.Wait)
+	return &running
+}
+
+// Must returns a value, or ends the goroutine with the error that came instead; the test fails,
+// unless it is over anyway. It is for goroutines of Beside, where t.Fatal may not be called.
+func Must[T any](t *testing.T, v T, err error) T {
+	t.Helper()
+	if err != nil {
+		if t.Context().Err() == nil {
+			t.Error(err)
+		}
+		runtime.Goexit()
+	}
+	return v
 }
