@@ -16,8 +16,11 @@ import (
 // this path ever has.
 func etag(v client.Version) string { return fmt.Sprintf(`"%x-%x"`, v.Term, v.Seq) }
 
-// contentType is the media type of a file.
+// contentType is the media type of a file: what its writer has said, or what its name says.
 func contentType(i file.Info) string {
+	if i.Attributes.ContentType != "" {
+		return i.Attributes.ContentType
+	}
 	if byName := mime.TypeByExtension(path.Ext(i.Path)); byName != "" {
 		return byName
 	}

@@ -116,7 +116,7 @@ func (q *request) putPart(part *multipart.Part) (file.Info, error) {
 		return file.Info{}, err
 	}
 	to := tree.Join(q.path, name)
-	i, err := q.files.Put(q.ctx, to, wholePart{part}, file.PutOptions{Parents: true})
+	i, err := q.files.Put(q.ctx, to, wholePart{part}, file.PutOptions{Parents: true, Seal: said(part.Header.Get("Content-Type"))})
 	if err != nil {
 		return file.Info{}, err
 	}

@@ -53,7 +53,7 @@ func (q *request) put() error {
 	}
 	defer done()
 	opts := cond.options()
-	opts.Parents, opts.ChunkBytes = true, chunk
+	opts.Parents, opts.ChunkBytes, opts.Seal = true, chunk, said(h.Get("Content-Type"))
 	i, err := q.files.Put(q.ctx, q.path, checked.reader(q.r), opts)
 	if err != nil {
 		return err
@@ -68,6 +68,14 @@ func (q *request) put() error {
 	q.w.Header().Set("Location", href(q.path, false))
 	q.w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// said keeps the media type that a client says a file has, where it is one.
+func said(contentType string) func(file.Info) (file.Attributes, error) {
+	if _, _, err := mime.ParseMediaType(contentType); err != nil || contentType == "application/x-www-form-urlencoded" { // which curl says of anything
+		contentType = ""
+	}
+	return func(file.Info) (file.Attributes, error) { return file.Attributes{ContentType: contentType}, nil }
 }
 
 func isPlain(encoding string) bool {
