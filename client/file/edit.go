@@ -98,6 +98,7 @@ func (o *op) all(e *entry, to int64) ([]byte, error) {
 // update writes into a file as it was found, at an offset.
 func (o *op) update(e *entry, offset int64, r io.Reader) (Info, error) {
 	w := when{modified: e.node.Modified}
+	r = input{r}
 	head := make([]byte, o.f.inline+1)
 	n, err := io.ReadFull(r, head)
 	head = head[:n]

@@ -61,6 +61,7 @@ func (f *FS) Put(ctx context.Context, path string, r io.Reader, opts PutOptions)
 		return Info{}, o.failed(err)
 	}
 	w := when{absent: opts.IfAbsent, modified: wire.TreeVersion(opts.IfModified)}
+	r = input{r}
 	if opts.Written != nil {
 		r = &teller{r: r, told: opts.Written}
 	}
