@@ -20,6 +20,7 @@ var (
 	ErrNoContent  = errors.New("the file's content has ended")
 	ErrInUse      = errors.New("the file's content is in use")
 	ErrIsFile     = errors.New("the node is a file, which is written as one or removed")
+	ErrIsRecords  = errors.New("the file is one of records, which is appended to or removed")
 	ErrUnreadable = errors.New("stored by a build that the server does not know")
 
 	// ErrUnfinished: the removal has begun, and whoever comes next finishes it, or takes it
@@ -73,6 +74,8 @@ func errorOf(code wire.TreeCode) error {
 		return ErrInUse
 	case wire.TreeIsFile:
 		return ErrIsFile
+	case wire.TreeIsRecords:
+		return ErrIsRecords
 	}
 	return fmt.Errorf("unexpected outcome %d of a step", code)
 }

@@ -48,6 +48,11 @@ const (
 	TreeEnd     // ends it, if nothing names it and Idle is as told
 	TreeShrink  // of one that has ended: only Limit chunks are left
 	TreeGone    // of one that has ended, when no chunks are left
+
+	// Those about a content of records; Records says the rest.
+	TreeBeginRecords // ChunkBytes, RetainBytes, RetainAge → Version
+	TreeExtend       // Limit: chunks, one more than there are; Number, Before, Life: of the last of them
+	TreeTrim         // First, Swept
 	treeOpEnd
 )
 
@@ -56,8 +61,15 @@ func (o TreeOp) Mutates() bool { return o >= TreeChange && o != TreeContent }
 
 // Frees reports whether the step takes no room.
 func (o TreeOp) Frees() bool {
-	return o >= TreeFinish && o != TreePrepare && o != TreeBegin && o != TreeTouch
+	switch o {
+	case TreePrepare, TreeBegin, TreeTouch, TreeBeginRecords, TreeExtend:
+		return false
+	}
+	return o >= TreeFinish
 }
+
+// OfRecords reports whether the step says something of a record file.
+func (o TreeOp) OfRecords() bool { return o >= TreeBeginRecords }
 
 // OfContent reports whether the step is about a content, and not about a directory.
 func (o TreeOp) OfContent() bool { return o >= TreeContent }
@@ -121,8 +133,9 @@ type TreeRequest struct {
 	Limit  int
 
 	// Of steps about a content.
-	Home uint16
-	Idle TreeVersion
+	Home    uint16
+	Idle    TreeVersion
+	Records TreeRecords // of those about records alone
 }
 
 // Slot is the slot that a request is about.
@@ -159,6 +172,9 @@ func AppendTreeRequest(b []byte, q *TreeRequest) []byte {
 	b = binary.AppendUvarint(b, uint64(q.Limit))
 	if q.Op.OfContent() {
 		b = appendTreeVersion(binary.AppendUvarint(b, uint64(q.Home)), q.Idle)
+	}
+	if q.Op.OfRecords() {
+		b = AppendTreeRecords(b, &q.Records)
 	}
 	b = binary.AppendUvarint(b, uint64(len(q.Items)))
 	for i := range q.Items {
@@ -209,6 +225,9 @@ func DecodeTreeRequest(b []byte) (TreeRequest, error) {
 			r.Invalid("slot %d", home)
 		}
 		q.Home, q.Idle = uint16(home), readTreeVersion(r)
+	}
+	if q.Op.OfRecords() {
+		q.Records = *ReadTreeRecords(r)
 	}
 	n := r.Count(treeItemBytesMin)
 	if n > TreeItemsMax {
@@ -271,6 +290,7 @@ const (
 	TreeNoContent            // there is no such content, or it has ended
 	TreeInUse                // the content is named, or has been kept since
 	TreeIsFile               // a node that names a content is set as a file, or not at all
+	TreeIsRecords            // the content is of records: it has one name, and stays what it is until that is removed
 	treeCodeEnd
 )
 
@@ -321,6 +341,21 @@ type TreeContentRecord struct {
 	Refs     int64       // entries that name it, and whole contents that use its chunks
 	Idle     TreeVersion // of the last step that kept it; zero: it has Refs
 	Owners   []TreeVersion
+	Records  *TreeRecords // nil: it is not one of records
+}
+
+// TreeRecords is what is kept of a record file besides (server/tree/RECORDS.md).
+type TreeRecords struct {
+	ChunkBytes  int64
+	RetainBytes int64 // 0: for ever
+	RetainAge   int64 // milliseconds; 0: for ever
+	First       int64 // index of the first chunk whose records are kept
+	Swept       int64 // of those before, batches of all below are deleted
+
+	// Of the last chunk that is reserved.
+	Number int64  // of its first record
+	Before int64  // bytes of all chunks before it
+	Life   uint64 // ring.Partition.ResetTerm of its partition when it was reserved
 }
 
 // TreeRecord is a directory's record.
@@ -354,6 +389,7 @@ const (
 	treeHasNode = 1 << iota
 	treeHasDirectory
 	treeHasContent
+	treeHasRecords
 )
 
 // AppendTreeReply encodes p.
@@ -367,6 +403,9 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	}
 	if p.Content != nil {
 		flags |= treeHasContent
+		if p.Content.Records != nil {
+			flags |= treeHasRecords
+		}
 	}
 	b = append(b, treeFormat, byte(p.Code), flags)
 	b = binary.AppendUvarint(b, uint64(p.Index))
@@ -385,7 +424,9 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 		}
 	}
 	if p.Content != nil {
-		b = AppendTreeContent(b, p.Content)
+		if b = AppendTreeContent(b, p.Content); p.Content.Records != nil {
+			b = AppendTreeRecords(b, p.Content.Records)
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(len(p.Nodes)))
 	for i := range p.Nodes {
@@ -431,6 +472,35 @@ func ReadTreeContent(r *codec.Reader) *TreeContentRecord {
 		c.Owners = append(c.Owners, readTreeVersion(r))
 	}
 	return c
+}
+
+// AppendTreeRecords encodes what a content has besides that is of records.
+func AppendTreeRecords(b []byte, x *TreeRecords) []byte {
+	for _, n := range []int64{x.ChunkBytes, x.RetainBytes, x.RetainAge, x.First, x.Swept, x.Number, x.Before} {
+		b = binary.AppendUvarint(b, uint64(n))
+	}
+	return binary.AppendUvarint(b, x.Life)
+}
+
+// ReadTreeRecords reads what AppendTreeRecords wrote.
+func ReadTreeRecords(r *codec.Reader) *TreeRecords {
+	x := &TreeRecords{}
+	for _, n := range []*int64{&x.ChunkBytes, &x.RetainBytes, &x.RetainAge, &x.First, &x.Swept, &x.Number, &x.Before} {
+		*n = readCount(r)
+	}
+	x.Life = r.Uvarint()
+	return x
+}
+
+// countMax bounds numbers of records and bytes, so that sums of some of them are sound.
+const countMax = 1 << 60
+
+func readCount(r *codec.Reader) int64 {
+	n := r.Uvarint()
+	if n > countMax {
+		r.Invalid("the number %d", n)
+	}
+	return int64(n)
 }
 
 func readTreeNode(r *codec.Reader) (n TreeNode) {
@@ -489,7 +559,9 @@ func DecodeTreeReply(b []byte) (TreeReply, error) {
 		p.Directory = d
 	}
 	if flags&treeHasContent != 0 {
-		p.Content = ReadTreeContent(r)
+		if p.Content = ReadTreeContent(r); flags&treeHasRecords != 0 {
+			p.Content.Records = ReadTreeRecords(r)
+		}
 	}
 	p.Nodes = make([]TreeNode, r.Count(treeNodeBytesMin))
 	for i := range p.Nodes {

@@ -13,8 +13,11 @@ import (
 
 // Contents of files (FILES.md).
 
-// contentFormat is the first byte of a content's value.
-const contentFormat = 1
+// The first byte of a content's value.
+const (
+	contentFormat = 1
+	recordsFormat = 2 // of one of records
+)
 
 // Bounds of a content.
 const (
@@ -29,16 +32,23 @@ type content struct {
 }
 
 func (c *content) encode() []byte {
-	return wire.AppendTreeContent([]byte{contentFormat}, c.TreeContentRecord)
+	if c.Records == nil {
+		return wire.AppendTreeContent([]byte{contentFormat}, c.TreeContentRecord)
+	}
+	return wire.AppendTreeRecords(wire.AppendTreeContent([]byte{recordsFormat}, c.TreeContentRecord), c.Records)
 }
 
 // decodeContent reads what encode wrote, as decodeEntry does.
 func decodeContent(b []byte) (*wire.TreeContentRecord, error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); f != contentFormat {
-		return nil, fmt.Errorf("%w: content format %d, this build reads %d", replica.ErrCorrupt, f, contentFormat)
+	f := r.Byte()
+	if f != contentFormat && f != recordsFormat {
+		return nil, fmt.Errorf("%w: content format %d, this build reads %d and %d", replica.ErrCorrupt, f, contentFormat, recordsFormat)
 	}
 	c := wire.ReadTreeContent(r)
+	if f == recordsFormat {
+		c.Records = wire.ReadTreeRecords(r)
+	}
 	if err := r.Done(); err != nil {
 		return nil, fmt.Errorf("%w: content: %w", replica.ErrCorrupt, err)
 	}
@@ -106,11 +116,17 @@ func (st *slotState) fileOf(e *entry, it *wire.TreeItem) wire.TreeCode {
 	if c == nil || c.State == wire.ContentEnded {
 		return wire.TreeNoContent
 	}
+	if c.Records != nil && (c.State != wire.ContentWriting || len(it.Owners) > 0) {
+		return wire.TreeIsRecords
+	}
 	if c.State == wire.ContentWriting {
 		for _, v := range it.Owners {
 			o := st.contents[contentKey(home, v)]
 			if o == nil || o.State != wire.ContentWhole {
 				return wire.TreeNoContent
+			}
+			if o.Records != nil {
+				return wire.TreeIsRecords
 			}
 			o.Refs++
 			st.touch(contentKey(home, v))

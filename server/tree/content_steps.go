@@ -19,7 +19,7 @@ func (s contentStep) keys() []replica.Key {
 // evaluate is the replica.Evaluation of the step.
 func (s contentStep) evaluate(found []replica.Item, version replica.Version, now int64) replica.Outcome {
 	keys := s.keys()
-	if s.q.Op == wire.TreeBegin {
+	if s.q.Op == wire.TreeBegin || s.q.Op == wire.TreeBeginRecords {
 		keys = appendContent(keys, s.q.Home, wire.TreeVersion(version))
 	} else if !found[0].Version.IsZero() && s.q.Op == wire.TreeEnd {
 		c, err := decodeContent(found[0].Value)
@@ -46,7 +46,7 @@ func (s contentStep) evaluate(found []replica.Item, version replica.Version, now
 }
 
 func (s contentStep) run(st *slotState, key replica.Key) replica.Outcome {
-	if s.q.Op == wire.TreeBegin {
+	if s.q.Op == wire.TreeBegin || s.q.Op == wire.TreeBeginRecords {
 		return s.begin(st)
 	}
 	c := st.contents[key]
@@ -67,6 +67,10 @@ func (s contentStep) run(st *slotState, key replica.Key) replica.Outcome {
 		return s.end(st, c, key)
 	case wire.TreeShrink, wire.TreeGone:
 		return s.dismantle(st, c, key)
+	case wire.TreeExtend:
+		return s.extend(st, c, key)
+	case wire.TreeTrim:
+		return s.trim(st, c, key)
 	}
 	panic(fmt.Sprintf("tree: step %d about a content", s.q.Op))
 }
@@ -74,16 +78,21 @@ func (s contentStep) run(st *slotState, key replica.Key) replica.Outcome {
 func (s contentStep) begin(st *slotState) replica.Outcome {
 	key, todo := contentKey(s.q.Home, st.version), todoKey(s.q.Home, st.version)
 	reserved := int64(min(s.q.Limit, ContentAhead))
-	st.contents[key] = &content{TreeContentRecord: &wire.TreeContentRecord{State: wire.ContentWriting, Reserved: reserved, Idle: st.version}}
+	c := &wire.TreeContentRecord{State: wire.ContentWriting, Reserved: reserved, Idle: st.version}
+	if s.q.Op == wire.TreeBeginRecords {
+		x := &s.q.Records
+		c.Reserved, c.Records = 0, &wire.TreeRecords{ChunkBytes: x.ChunkBytes, RetainBytes: x.RetainBytes, RetainAge: x.RetainAge}
+	}
+	st.contents[key] = &content{TreeContentRecord: c}
 	st.owned[todo] = true
 	st.touch(key)
 	st.touch(todo)
-	return st.done(reserved)
+	return st.done(c.Reserved)
 }
 
 func (s contentStep) touch(st *slotState, c *content, key replica.Key) replica.Outcome {
 	switch {
-	case c.State == wire.ContentEnded:
+	case c.State == wire.ContentEnded || c.Records != nil && c.Refs == 0: // nobody keeps a record file that is removed
 		return st.fail(wire.TreeNoContent)
 	case c.State == wire.ContentWriting:
 		c.Reserved = max(c.Reserved, min(int64(s.q.Limit), c.Reserved+ContentAhead, ContentChunksMax))

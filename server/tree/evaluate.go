@@ -320,6 +320,9 @@ func (st *slotState) one(it *wire.TreeItem) (number int64, code wire.TreeCode, v
 		if e.content != (wire.TreeVersion{}) && !it.File {
 			return 0, wire.TreeIsFile, e.modified
 		}
+		if c := st.contents[contentKey(slotOf(st.q.Dir), e.content)]; c != nil && c.Records != nil {
+			return 0, wire.TreeIsRecords, e.modified
+		}
 		changed := *e
 		changed.value, changed.modified, changed.modifiedAt = it.Value, st.version, st.now
 		changed.dataVersion++

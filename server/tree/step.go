@@ -72,12 +72,12 @@ func checkContentStep(q *wire.TreeRequest) error {
 	switch {
 	case len(q.Items) > 0 || q.Dir != "" || len(q.Cursor) > 0:
 		return errors.New("a step about a content, with a node")
-	case (q.Nonce == wire.TreeVersion{}) != (q.Op == wire.TreeBegin):
+	case (q.Nonce == wire.TreeVersion{}) != (q.Op == wire.TreeBegin || q.Op == wire.TreeBeginRecords):
 		return errors.New("a step about a content wants its version, unless it begins it")
 	case q.Limit < 0:
 		return fmt.Errorf("a content of %d chunks", q.Limit)
 	}
-	return nil
+	return checkRecordsStep(q)
 }
 
 // checkFile looks at what an item says of a file.
