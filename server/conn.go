@@ -29,6 +29,7 @@ type call struct {
 	write     func(*wire.Writer)                            // writes the reply, where style is replyWritten
 	show      func(redis.Found) wire.Value                  // makes it, where style is replyFound
 	tree      func(*replica.Answer) (wire.TreeReply, error) // likewise, where style is replyTree
+	record    *wire.RecordReply                             // what it came to, where style is replyRecord
 
 	told chan<- struct{}     // gets one when the call is complete; nil: nobody waits for it apart
 	look func(*replica.Core) // all that is done, on the lane

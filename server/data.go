@@ -26,6 +26,7 @@ const (
 	replyNumber                    // Answer.Number
 	replyBatch                     // not at all: its commands' are
 	replyTree                      // by call.tree
+	replyRecord                    // call.record
 )
 
 // runDo is VR.DO.
@@ -151,6 +152,8 @@ func (c *conn) writeReply(w *wire.Writer, cl *call) {
 		writeDoReply(w, a)
 	case replyTree:
 		c.writeTreeReply(w, cl)
+	case replyRecord:
+		writeRecordReply(w, cl)
 	case replyFound:
 		w.WriteValue(cl.show(redis.Found{Present: a.Status == replica.StatusOK, Value: a.Value, Length: a.Length, Expiry: a.Expiry, Now: c.s.wall}))
 	case replyOK:
@@ -221,7 +224,7 @@ func (c *conn) errorText(cl *call) string {
 	case replica.StatusCorrupt:
 		return wire.CodeCorrupt + " the stored value fails its checksum"
 	case replica.StatusTooLarge:
-		if cl.style == replyBatch || cl.style == replyTree {
+		if cl.style == replyBatch || cl.style == replyTree || cl.style == replyRecord {
 			return fmt.Sprintf("%s at most %d bytes of values and %d of keys at a time", wire.CodeTooLarge, wire.ValueBytesMax, replica.BatchNamesMax)
 		}
 		return fmt.Sprintf("%s at most %d bytes of value and %d of key", wire.CodeTooLarge, wire.ValueBytesMax, wire.KeyBytesMax)
@@ -239,7 +242,7 @@ func (c *conn) errorText(cl *call) string {
 // Redis clients.
 func unservedText(cl *call, v *ring.View) string {
 	code := wire.CodeClusterDown
-	if cl.style == replyDo || cl.style == replyTree {
+	if cl.style == replyDo || cl.style == replyTree || cl.style == replyRecord {
 		code = wire.CodeUnavailable
 	}
 	return code + " " + v.WhyUnserved(cl.partition)

@@ -69,7 +69,7 @@ func (c *conn) runWatchKeys(args [][]byte) error {
 		return c.reject(wire.CodeErr + " watch: the key is not of partition " + strconv.Itoa(int(q.Partition)))
 	case q.Prefix && len(q.Name) > watchPrefixMax:
 		return c.reject(fmt.Sprintf("%s watch: a prefix has at most %d bytes", wire.CodeTooLarge, watchPrefixMax))
-	case q.Space != wire.UserSpace && q.Space != wire.MetaSpace || len(q.Name) > wire.KeyBytesMax:
+	case !mayWatch(&q) || len(q.Name) > wire.KeyBytesMax:
 		return c.reject(wire.CodeErr + " watch: no such keys")
 	}
 	w := &keyWatch{id: q.ID, partition: q.Partition, cost: watchBytes + int64(len(q.Name))}
@@ -85,6 +85,18 @@ func (c *conn) runWatchKeys(args [][]byte) error {
 	}
 	w.token = c.s.lanes.Watch(wish, w)
 	return nil
+}
+
+// mayWatch reports whether keys are for clients to watch: of files, heads of record chunks alone, each for itself.
+func mayWatch(q *wire.WatchRequest) bool {
+	switch q.Space {
+	case wire.UserSpace, wire.MetaSpace:
+		return true
+	case wire.FileSpace:
+		_, ok := wire.ParseChunkName(string(q.Name))
+		return ok && !q.Prefix
+	}
+	return false
 }
 
 // addWatch notes a watch, and says why it can't.

@@ -14,6 +14,7 @@ const watchFormat = 1
 // The spaces of keys that can be watched, as package server/replica numbers them.
 const (
 	UserSpace byte = 1
+	FileSpace byte = 3
 	MetaSpace byte = 5
 )
 
