@@ -154,6 +154,7 @@ var mayImport = map[string][]string{
 	"server/tree":             {"internal/codec", "internal/invariant", "internal/tree", "internal/wire", "ring", "server/replica"},
 	"client/tree":             {"client", "internal/route", "internal/tree", "internal/wire"},
 	"client/file":             {"client", "internal/codec", "internal/route", "internal/tree", "internal/wire"},
+	"client/record":           {"client", "internal/route", "internal/tree", "internal/wire"},
 	"rebalance":               {"internal/codec", "internal/invariant", "ring"},
 	"server/replica":          {"internal/codec", "internal/invariant", "ring"},
 	"viewleader/roster":       {"internal/codec", "internal/invariant", "ring", "viewleader/vocab"},

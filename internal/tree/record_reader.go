@@ -39,6 +39,9 @@ func (f *Records) Reader(chunk uint32, due int64) *RecordReader {
 // At is the chunk in which it is.
 func (r *RecordReader) At() wire.Chunk { return r.f.Chunk(r.k) }
 
+// Batch is the index in its chunk of the batch that comes next.
+func (r *RecordReader) Batch() uint32 { return uint32(r.n) }
+
 // Due is the number of the record that comes next.
 func (r *RecordReader) Due() int64 { return r.due }
 

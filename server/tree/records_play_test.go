@@ -189,7 +189,7 @@ func (s *scroll) read() *doing {
 	s.views = append(s.views, v)
 	return by("read", func(do func(func()) error) {
 		r := s.file(do).Reader(0, 0)
-		for idle := 0; idle < 5; {
+		for idle, most := 0, 5+s.rng.IntN(40); idle < most; {
 			e, err := r.Next()
 			if err != nil {
 				return
