@@ -48,6 +48,15 @@ func (p *peers) Chunk(ctx context.Context, name string, q *wire.ChunkRequest) (w
 	return router.Chunk(ctx, name, q)
 }
 
+// Record implements upkeep.Cluster.
+func (p *peers) Record(ctx context.Context, name string, q *wire.RecordRequest) (wire.RecordReply, bool, error) {
+	router, err := p.open(ctx)
+	if err != nil {
+		return wire.RecordReply{}, false, err
+	}
+	return router.Record(ctx, name, q)
+}
+
 // run closes what was opened, once the server stops.
 func (p *peers) run() {
 	<-p.s.ctx.Done()

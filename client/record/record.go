@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -161,7 +160,6 @@ type File struct {
 	looked atomic.Int64  // when the content was read last, by the store's clock in milliseconds
 
 	appender appender
-	closed   sync.Once
 }
 
 // Open opens a record file. It needs no closing.

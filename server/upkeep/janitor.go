@@ -18,6 +18,7 @@ import (
 type Cluster interface {
 	Tree(ctx context.Context, name string, q *wire.TreeRequest) (wire.TreeReply, error)
 	Chunk(ctx context.Context, name string, q *wire.ChunkRequest) (wire.DoReply, error)
+	Record(ctx context.Context, name string, q *wire.RecordRequest) (p wire.RecordReply, silent bool, err error)
 }
 
 // Graces say for how long contents of files are kept that nothing names.
@@ -187,7 +188,7 @@ func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
 	}
 	switch state := p.Content.State; {
 	case state == wire.ContentEnded:
-		return 0, j.dismantle(c, p.Content.Reserved)
+		return 0, j.dismantle(c, p.Content)
 	case state == wire.ContentWhole && p.Content.Refs > 0:
 		return j.b.Now().Mono + janitorAgain, nil // the to-do is about to go
 	case state == wire.ContentWhole && j.b.Now().Mono < learned+j.graces.Replaced: // kept since it became due
@@ -213,10 +214,14 @@ func (j *Janitor) learned(c wire.Content) time.Duration {
 
 // dismantle deletes the chunks of a content that has ended, from the last to the first, and then
 // the content.
-func (j *Janitor) dismantle(c wire.Content, reserved int64) error {
+func (j *Janitor) dismantle(c wire.Content, record *wire.TreeContentRecord) error {
+	reserved, remove := record.Reserved, j.deleteChunk
+	if record.Records != nil {
+		remove = j.deleteRecords
+	}
 	for reserved > 0 {
 		first := max(0, reserved-shrinkEvery)
-		if err := j.deleteChunks(c, first, reserved); err != nil {
+		if err := deleteChunks(c, first, reserved, remove); err != nil {
 			return err
 		}
 		p, err := j.step(c, wire.TreeShrink, first, wire.TreeVersion{})
@@ -230,19 +235,21 @@ func (j *Janitor) dismantle(c wire.Content, reserved int64) error {
 }
 
 // deleteChunks deletes some chunks, several at a time.
-func (j *Janitor) deleteChunks(c wire.Content, from, to int64) error {
+func deleteChunks(c wire.Content, from, to int64, remove func(wire.Chunk) error) error {
 	var running sync.WaitGroup
 	errs := make([]error, chunkDeletes)
 	for w := range int64(chunkDeletes) {
 		running.Go(func() {
 			for i := from + w; i < to && errs[w] == nil; i += chunkDeletes {
-				errs[w] = deleteChunk(j.b.Context, j.cluster, wire.Chunk{Content: c, Index: uint32(i)})
+				errs[w] = remove(wire.Chunk{Content: c, Index: uint32(i)})
 			}
 		})
 	}
 	running.Wait()
 	return errors.Join(errs...)
 }
+
+func (j *Janitor) deleteChunk(c wire.Chunk) error { return deleteChunk(j.b.Context, j.cluster, c) }
 
 func deleteChunk(ctx context.Context, cluster Cluster, c wire.Chunk) error {
 	ctx, cancel := context.WithTimeout(ctx, janitorTimeout)

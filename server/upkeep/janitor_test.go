@@ -32,7 +32,9 @@ type tidying struct {
 	items  map[replica.Key]replica.Item
 	seq    uint64
 	chunks map[wire.Chunk]bool
-	fails  int // chunk deletes that fail
+	fails  int // deletes that fail
+
+	corrupt map[replica.Key]bool // what can't be read
 }
 
 var testGraces = Graces{Replaced: time.Minute, Writing: 15 * time.Minute, Sweep: time.Hour}
@@ -74,6 +76,34 @@ func (w *tidying) Tree(_ context.Context, _ string, q *wire.TreeRequest) (wire.T
 	}
 	var r replica.Request
 	tree.Fill(q, &r)
+	a := w.evaluate(&r)
+	p, _ := tree.Reply(&a)
+	return p, nil
+}
+
+// Record carries out a step in a chunk of a record file; fails counts for those, too.
+func (w *tidying) Record(_ context.Context, _ string, q *wire.RecordRequest) (wire.RecordReply, bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.fails > 0 {
+		w.fails--
+		return wire.RecordReply{}, false, errors.New("not there")
+	}
+	var r replica.Request
+	p := tree.FillRecord(q, 1, 0, &r)
+	if w.corrupt[r.Key] {
+		return *p, false, &wire.ServerError{Code: wire.CodeCorrupt}
+	}
+	if r.Op == replica.OpDelete {
+		delete(w.items, r.Key)
+	} else {
+		w.evaluate(&r)
+	}
+	return *p, false, nil
+}
+
+// evaluate carries out an evaluation. The caller holds mu.
+func (w *tidying) evaluate(r *replica.Request) replica.Answer {
 	w.seq++
 	version := replica.Version{Term: 1, Seq: w.seq}
 	keys := slices.Clone(r.Keys)
@@ -97,8 +127,7 @@ func (w *tidying) Tree(_ context.Context, _ string, q *wire.TreeRequest) (wire.T
 			b.Ops = append(b.Ops, replica.StoreOp{Kind: kind, Key: change.Key})
 		}
 		Storing(b, w.janitor)
-		p, _ := tree.Reply(&out.Answer)
-		return p, nil
+		return out.Answer
 	}
 }
 

@@ -41,12 +41,16 @@ func (o *Orphans) Run() {
 
 // sweep looks at the chunks of one partition.
 func (o *Orphans) sweep(v *ring.View, p ring.PartitionID) {
-	chunks := make(map[wire.Content][]wire.Chunk)
-	err := o.b.Store.KeysOf(p, replica.SpaceChunk, func(key replica.Key) {
-		if c, ok := wire.ParseChunkName(key.Name()); ok {
+	chunks := make(map[wire.Content][]orphan)
+	add := func(key replica.Key) {
+		if c, ok := orphanOf(key); ok {
 			chunks[c.Content] = append(chunks[c.Content], c)
 		}
-	})
+	}
+	err := o.b.Store.KeysOf(p, replica.SpaceChunk, add)
+	if err == nil {
+		err = o.b.Store.KeysOf(p, replica.SpaceFile, add)
+	}
 	if err != nil {
 		o.b.Logger.Warn("chunks can't be looked at", "partition", p, "err", err)
 		return
@@ -55,7 +59,7 @@ func (o *Orphans) sweep(v *ring.View, p ring.PartitionID) {
 		gone, err := o.gone(v, content)
 		for _, c := range found {
 			if gone && err == nil {
-				err = deleteChunk(o.b.Context, o.cluster, c)
+				err = o.remove(&c)
 			}
 		}
 		switch {
@@ -64,7 +68,7 @@ func (o *Orphans) sweep(v *ring.View, p ring.PartitionID) {
 		case err != nil:
 			o.b.Logger.Debug("chunks of a content can't be looked after", "home", content.Home, "content", content.Version, "err", err)
 		case gone:
-			o.b.Logger.Info("chunks of a file that is gone were deleted", "home", content.Home, "content", content.Version, "chunks", len(found))
+			o.b.Logger.Info("chunks of a file that is gone were deleted", "home", content.Home, "content", content.Version, "parts", len(found))
 		}
 	}
 }
