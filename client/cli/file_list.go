@@ -65,6 +65,8 @@ func (a *app) fileLine(i *file.Info, long, whole bool) {
 		length := size(uint64(i.Bytes))
 		if i.Dir {
 			length = "-"
+		} else if i.Records {
+			length = "records"
 		}
 		a.printf("%10s  %s  ", length, i.ModifiedAt.Local().Format(time.DateTime))
 	}
@@ -74,6 +76,9 @@ func (a *app) fileLine(i *file.Info, long, whole bool) {
 // fileFields are a file's figures in JSON.
 func fileFields(i *file.Info) map[string]any {
 	fields := map[string]any{"path": i.Path, "directory": i.Dir, "bytes": i.Bytes, "changes": i.Version, "created": i.Created.String(), "modified": i.Modified.String()}
+	if i.Records {
+		fields["records"] = true
+	}
 	if !i.CreatedAt.IsZero() {
 		fields["created_at"], fields["modified_at"] = i.CreatedAt.UTC().Format(time.RFC3339Nano), i.ModifiedAt.UTC().Format(time.RFC3339Nano)
 	}

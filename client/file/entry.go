@@ -26,6 +26,7 @@ type Info struct {
 	Version    int64  // how often it was changed since it was created
 	Owner      uint64 // client.Session.ID of the session that it goes with; 0: none
 	Attributes Attributes
+	Records    bool // of records: package record appends to it and reads it
 }
 
 // Name is the last name of the path.
@@ -64,7 +65,8 @@ func infoOf(path string, n *wire.TreeNode) Info {
 	default:
 		i.Bytes = int64(n.ValueBytes)
 	}
-	i.Attributes, _ = decodeAttributes(n.Attributes) // none in lists where another build wrote them
+	i.Records = n.File && n.Content != wire.TreeVersion{} && n.ValueBytes == len(tree.RecordEntry) // no manifest is that short
+	i.Attributes, _ = decodeAttributes(n.Attributes)                                               // none in lists where another build wrote them
 	return i
 }
 
@@ -100,7 +102,7 @@ func (o *op) entry(path string) (*entry, error) {
 	}
 	dir, _ := tree.Split(path)
 	e := &entry{Info: infoOf(path, n), node: n, home: homeOf(dir)}
-	if !e.Dir && n.File && n.Content != (wire.TreeVersion{}) {
+	if !e.Dir && !e.Records && n.File && n.Content != (wire.TreeVersion{}) {
 		e.manifest, err = decodeManifest(n.Value, n.Size)
 	}
 	if err == nil {
@@ -114,6 +116,9 @@ func (o *op) file(path string) (*entry, error) {
 	e, err := o.entry(path)
 	if err == nil && e.Dir {
 		err = ErrIsDirectory
+	}
+	if err == nil && e.Records {
+		err = ErrIsRecords
 	}
 	return e, err
 }

@@ -22,6 +22,9 @@ import (
 var (
 	// ErrIsDirectory: a directory is where a file is meant.
 	ErrIsDirectory = errors.New("is a directory")
+	// ErrIsRecords: a record file is where another one is meant: it is appended to by package record, and removed, and nothing
+	// else.
+	ErrIsRecords = errors.New("is a record file, which only viewring record appends to and reads")
 	// ErrNotDirectory: a file is where a directory is meant.
 	ErrNotDirectory = errors.New("is not a directory")
 	// ErrNotEmpty: a directory that is not empty is not removed.
@@ -138,6 +141,7 @@ var kinds = []struct{ is, told error }{
 	{tree.ErrBadVersion, ErrChanged},
 	{tree.ErrEphemeral, ErrNotDirectory},
 	{tree.ErrUnreadable, ErrUnreadable},
+	{tree.ErrIsRecords, ErrIsRecords},
 }
 
 // errInterrupted is the kind of what ended with its context.

@@ -123,6 +123,8 @@ func (o *op) mayPut(path string, opts *PutOptions) error {
 		return err
 	case e.Dir:
 		return ErrIsDirectory
+	case e.Records:
+		return ErrIsRecords
 	case opts.IfAbsent:
 		return tree.ErrNodeExists
 	case opts.IfModified != client.Version{} && opts.IfModified != e.Modified:
