@@ -10,6 +10,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/file"
+	"viewring/client/record"
 	"viewring/client/tree"
 )
 
@@ -97,7 +98,7 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 	case errors.Is(err, client.ErrUnknownOutcome), errors.Is(err, client.ErrUnreachable):
 		return exitUnknown
 	case errors.Is(err, client.ErrNotFound), errors.Is(err, tree.ErrNoNode), errors.Is(err, tree.ErrNoParent),
-		errors.Is(err, fs.ErrNotExist):
+		errors.Is(err, fs.ErrNotExist), errors.Is(err, record.ErrRemoved):
 		return exitNotFound
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies),
 		errors.Is(err, client.ErrBusy), errors.Is(err, client.ErrCorrupt), errors.Is(err, tree.ErrContended),

@@ -13,21 +13,24 @@ import (
 // progressEvery is how often a command that takes long says how far it is.
 const progressEvery = time.Second
 
-// teller says on standard error, about each second, how many nodes a command has come to.
+// teller says on standard error, about each second, how many nodes, or others, a command has come to.
 type teller struct {
 	a    *app
+	of   string
 	what string
 	next time.Time
 }
 
-func (a *app) newTeller(what string) *teller {
-	return &teller{a: a, what: what, next: time.Now().Add(progressEvery)}
+func (a *app) newTeller(what string) *teller { return a.newTellerOf("nodes", what) }
+
+func (a *app) newTellerOf(of, what string) *teller {
+	return &teller{a: a, of: of, what: what, next: time.Now().Add(progressEvery)}
 }
 
 func (t *teller) tell(nodes int) {
 	if now := time.Now(); now.After(t.next) {
 		t.next = now.Add(progressEvery)
-		fmt.Fprintf(t.a.env.Stderr, "%d nodes %s so far\n", nodes, t.what)
+		fmt.Fprintf(t.a.env.Stderr, "%d %s %s so far\n", nodes, t.of, t.what)
 	}
 }
 
