@@ -118,9 +118,7 @@ func (a *app) appendRecords(ctx context.Context, f *record.File, r io.Reader, o 
 			if out.Known {
 				known += out.Count
 			}
-			if out.Place >= 0 {
-				last = out.Place + out.Count - 1
-			}
+			last = max(last, out.Last)
 			teller.tell(int(done))
 		}
 	}

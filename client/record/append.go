@@ -15,7 +15,8 @@ import (
 
 // Appended says where records are.
 type Appended struct {
-	Place int64 // of the first; those that follow have the next. -1: they are in the file, and nobody knows any more where
+	Place int64 // of the first; those that follow have the next. -1: they are in the file, and nobody knows any more where all of them are
+	Last  int64 // place of the last; -1: likewise
 	Count int64
 	Time  time.Time // by a server's clock
 	Known bool      // an earlier call, or process, had appended them
@@ -164,7 +165,7 @@ func (a *appender) send(calls []*appending) {
 	for _, c := range calls {
 		if c.err = err; err == nil {
 			c.out = out
-			c.out.Count = c.count
+			c.out.Count, c.out.Last = c.count, c.out.Place+c.count-1
 			out.Place += c.count
 		}
 		close(c.done)
@@ -206,7 +207,11 @@ func (f *File) append(o *op, q *wire.RecordRequest) (Appended, error) {
 	}
 	switch p.Code {
 	case wire.RecordOK, wire.RecordKnown:
-		return Appended{Place: p.Place, Count: q.Count, Time: time.UnixMilli(p.Time), Known: p.Code == wire.RecordKnown}, nil
+		out := Appended{Place: p.Place, Last: -1, Count: q.Count, Time: time.UnixMilli(p.Time), Known: p.Code == wire.RecordKnown}
+		if p.Place >= 0 {
+			out.Last = p.Place + q.Count - 1
+		}
+		return out, nil
 	case wire.RecordTooLarge:
 		return Appended{}, fmt.Errorf("%w: at most %d bytes of records are appended as one", client.ErrTooLarge, p.Next)
 	case wire.RecordFenced:

@@ -108,7 +108,7 @@ func (p *Producer) append(o *op, sequence int64, records [][]byte) (Appended, er
 	if errors.As(err, &overlap) { // the rest of it
 		var rest Appended
 		if rest, err = p.append(o, overlap.Next, records[overlap.Next-sequence:]); err == nil {
-			out = Appended{Place: -1, Time: rest.Time, Known: rest.Known}
+			out = Appended{Place: -1, Last: rest.Last, Time: rest.Time, Known: rest.Known}
 		}
 		out.Count = this.count
 	}

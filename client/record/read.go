@@ -170,7 +170,8 @@ func (t *tail) wait() error {
 		told, err := t.watch.Next(ctx)
 		switch {
 		case err != nil && t.o.ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
-			return nil
+			_, err := t.f.records(t.o).Look()
+			return err
 		case err != nil:
 			return err
 		case told.Kind == wire.TellAnew:
