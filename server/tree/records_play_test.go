@@ -560,11 +560,17 @@ func (s *scroll) remove() string {
 	return s.wrong
 }
 
-func playRecords(seed uint64) (why string, story []string) {
-	rng := rand.New(rand.NewPCG(seed, 25))
+// newScroll has one record file.
+func newScroll(rng *rand.Rand) *scroll {
 	s := &scroll{memory: newMemory(), rng: rng, life: make(map[uint16]uint64), landed: make(map[string]int64), text: make(map[int64]string), chunk: make(map[int64]uint32),
 		acked: make(map[int64]string), gone: make(map[uint32]bool), used: make(map[[16]byte]bool), seen: make(map[wire.Chunk]int64)}
 	s.create()
+	return s
+}
+
+func playRecords(seed uint64) (why string, story []string) {
+	rng := rand.New(rand.NewPCG(seed, 25))
+	s := newScroll(rng)
 	if why = s.run(40); why == "" {
 		why = s.readAll()
 	}
@@ -585,5 +591,40 @@ func TestRecords(t *testing.T) {
 		if why, story := playRecords(seed); why != "" {
 			t.Fatalf("seed %d: %s\n%s", seed, why, strings.Join(story, "\n"))
 		}
+	}
+}
+
+// TestRecordReaderWaits: a reader does not pass a chunk that is reserved and was not opened yet, and
+// passes one that never will be.
+func TestRecordReaderWaits(t *testing.T) {
+	s := newScroll(rand.New(rand.NewPCG(1, 1)))
+	f := s.file(atOnce)
+	extend := func(n int) {
+		t.Helper()
+		q := about(wire.TreeExtend, s.of.Version, n)
+		if q.Records.Number = int64(n-1) * 10; s.ask(q).Code != wire.TreeOK {
+			t.Fatal("not extended")
+		}
+	}
+	head := s.head(0)
+	head.State = wire.RecordIsClosed
+	key := recordKey(&wire.Chunk{Content: s.of}, wire.RecordHeadPart, 0)
+	s.items[key] = replica.Item{Version: replica.Version{Term: 1, Seq: 9}, Value: wire.AppendRecordHead(nil, head)}
+	extend(2)
+	r := f.Reader(0, 0)
+	for range 3 {
+		if e, err := r.Next(); err != nil || !e.Nothing() || r.At().Index != 1 {
+			t.Errorf("%+v, %v, in chunk %d", e, err, r.At().Index)
+		}
+	}
+	extend(3)
+	if e, err := r.Next(); err != nil || !e.Nothing() || r.At().Index != 2 {
+		t.Errorf("%+v, %v, in chunk %d", e, err, r.At().Index)
+	}
+	if k, err := f.OpenTail(); err != nil || k != 2 {
+		t.Errorf("chunk %d is opened, %v", k, err)
+	}
+	if e, err := r.Next(); err != nil || !e.Lost || e.From != 0 || e.To != 20 {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
