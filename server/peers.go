@@ -57,6 +57,15 @@ func (p *peers) Record(ctx context.Context, name string, q *wire.RecordRequest) 
 	return router.Record(ctx, name, q)
 }
 
+// RecordPart implements upkeep.Cluster.
+func (p *peers) RecordPart(ctx context.Context, name string, chunk wire.Chunk, part wire.RecordPart, index uint32) (wire.DoReply, error) {
+	router, err := p.open(ctx)
+	if err != nil {
+		return wire.DoReply{}, err
+	}
+	return router.RecordPart(ctx, name, chunk, part, index)
+}
+
 // run closes what was opened, once the server stops.
 func (p *peers) run() {
 	<-p.s.ctx.Done()

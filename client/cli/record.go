@@ -45,30 +45,38 @@ func (a *app) onRecords(do func(ctx context.Context, s *record.Store, args []str
 }
 
 func (a *app) recordCreateCmd() *cobra.Command {
-	var chunk int64
+	var o record.CreateOptions
 	cmd := &cobra.Command{
 		Use:   "create PATH",
 		Short: "make a record file",
 		Long: `Make a record file. What exists at the path already is exit code 4, a missing
 directory exit code 1. Records are kept together in chunks; one record, and one batch
-of records, has at most a quarter of a chunk.`,
-		Example: "  viewring record create /events\n  viewring record create /small --chunk 1048576",
+of records, has at most a quarter of a chunk.
+
+All records are kept, unless --retain-bytes or --retain-age is given: then chunks go
+of which all records are older, or lie further back. The last two are always kept.`,
+		Example: "  viewring record create /events\n  viewring record create /log --retain-age 168h --retain-bytes 10000000000",
 		Args:    wants("PATH"),
 		RunE: a.onRecords(func(ctx context.Context, s *record.Store, args []string) error {
-			err := s.Create(ctx, args[0], record.CreateOptions{ChunkBytes: chunk})
+			err := s.Create(ctx, args[0], o)
 			if err == nil && a.flags.json {
 				a.printJSON(map[string]any{"version": jsonVersion, "path": args[0]})
 			}
 			return err
 		}),
 	}
-	cmd.Flags().Int64Var(&chunk, "chunk", record.ChunkBytesDefault, fmt.Sprintf("`bytes` of a chunk, %d to %d", record.ChunkBytesMin, record.ChunkBytesMax))
+	cmd.Flags().Int64Var(&o.RetainBytes, "retain-bytes", 0, "keep the newest records, these `bytes` of them at least (0: all)")
+	cmd.Flags().DurationVar(&o.RetainAge, "retain-age", 0, "keep records for this `time` at least, such as 168h (0: for ever)")
+	cmd.Flags().Int64Var(&o.ChunkBytes, "chunk", record.ChunkBytesDefault, fmt.Sprintf("`bytes` of a chunk, %d to %d", record.ChunkBytesMin, record.ChunkBytesMax))
 	return cmd
 }
 
 // recordFields are a record file's figures in JSON.
 func recordFields(st *record.Stat) map[string]any {
 	fields := map[string]any{"version": jsonVersion, "path": st.Path, "first": st.First, "end": st.End, "bytes": st.Bytes, "chunks": st.Chunks, "chunk_bytes": st.ChunkBytes}
+	if st.RetainBytes > 0 || st.RetainAge > 0 {
+		fields["retain_bytes"], fields["retain_seconds"] = st.RetainBytes, st.RetainAge.Seconds()
+	}
 	if !st.LastTime.IsZero() {
 		fields["last_append"] = st.LastTime.UTC().Format(time.RFC3339Nano)
 	}
@@ -103,6 +111,12 @@ func (a *app) recordStatCmd() *cobra.Command {
 			}
 			a.printf("stored    %s, on each copy\n", size(uint64(st.Bytes)))
 			a.printf("chunks    %d of %s\n", st.Chunks, size(uint64(st.ChunkBytes)))
+			if st.RetainBytes > 0 {
+				a.printf("retained  the newest %s\n", size(uint64(st.RetainBytes)))
+			}
+			if st.RetainAge > 0 {
+				a.printf("retained  for %v\n", st.RetainAge)
+			}
 			if !st.LastTime.IsZero() {
 				a.printf("appended  %s\n", st.LastTime.Local().Format(time.DateTime))
 			}

@@ -84,6 +84,14 @@ type CreateOptions struct {
 	// ChunkBytes is how many bytes of records are kept together, ChunkBytesMin to ChunkBytesMax; 0: ChunkBytesDefault. A
 	// batch has a quarter of that at most. What is not kept any more is deleted in chunks.
 	ChunkBytes int64
+
+	// RetainBytes is how many bytes are kept at least, as they are stored, of the newest records; 0: all. Up to three chunks more
+	// are.
+	RetainBytes int64
+
+	// RetainAge is for how long a record is kept at least, to the millisecond; 0: for ever. The last two chunks are kept, and a chunk takes
+	// records for that long at most.
+	RetainAge time.Duration
 }
 
 // Create makes a record file. What exists at the path is fs.ErrExist, a missing directory fs.ErrNotExist.
@@ -100,6 +108,8 @@ func (o *op) create(path string, opts CreateOptions) error {
 	switch {
 	case opts.ChunkBytes < o.s.min || opts.ChunkBytes > ChunkBytesMax:
 		return fmt.Errorf("%w: chunks of %d bytes, from %d to %d are possible", client.ErrTooLarge, opts.ChunkBytes, o.s.min, ChunkBytesMax)
+	case opts.RetainBytes < 0 || opts.RetainAge < 0 || opts.RetainAge > 0 && opts.RetainAge < time.Millisecond:
+		return fmt.Errorf("records are kept for %v and up to %d bytes", opts.RetainAge, opts.RetainBytes)
 	case path == tree.Root:
 		return fs.ErrExist
 	}
@@ -117,7 +127,7 @@ func (o *op) create(path string, opts CreateOptions) error {
 		return fmt.Errorf("%s is not a directory", dir)
 	}
 	home := (&wire.TreeRequest{Dir: dir}).Slot()
-	p, err := o.ask(&wire.TreeRequest{Op: wire.TreeBeginRecords, Home: home, Records: wire.TreeRecords{ChunkBytes: opts.ChunkBytes}})
+	p, err := o.ask(&wire.TreeRequest{Op: wire.TreeBeginRecords, Home: home, Records: wire.TreeRecords{ChunkBytes: opts.ChunkBytes, RetainBytes: opts.RetainBytes, RetainAge: opts.RetainAge.Milliseconds()}})
 	if err != nil {
 		return err
 	}
@@ -233,6 +243,9 @@ type Stat struct {
 	Chunks     int64 // that records are kept in
 	ChunkBytes int64
 	LastTime   time.Time // of the last append, by a server's clock; zero: none
+
+	RetainBytes int64 // as the file was created with
+	RetainAge   time.Duration
 }
 
 // Stat tells of the file.
@@ -250,6 +263,7 @@ func (f *File) stat(o *op) (Stat, error) {
 		return st, err
 	}
 	st.ChunkBytes, st.Chunks = c.Records.ChunkBytes, c.Reserved-c.Records.First
+	st.RetainBytes, st.RetainAge = c.Records.RetainBytes, time.Duration(c.Records.RetainAge)*time.Millisecond
 	first, err := r.ReaderAtStart()
 	if err != nil {
 		return st, err

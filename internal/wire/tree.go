@@ -358,6 +358,9 @@ type TreeRecords struct {
 	Life   uint64 // ring.Partition.ResetTerm of its partition when it was reserved
 }
 
+// Retains reports whether some of the records are deleted some day.
+func (x *TreeRecords) Retains() bool { return x != nil && (x.RetainBytes > 0 || x.RetainAge > 0) }
+
 // TreeRecord is a directory's record.
 type TreeRecord struct {
 	State           TreeState

@@ -163,6 +163,11 @@ func (st *slotState) concludeContents() {
 		v := versionOf(k)
 		todo := todoKey(k.Slot(), v)
 		switch {
+		case c.State == wire.ContentWhole && c.Refs > 0 && c.Records.Retains():
+			if c.Idle = (wire.TreeVersion{}); !st.owned[todo] { // else it is not written again: janitors would count anew
+				st.owned[todo] = true
+				st.touch(todo)
+			}
 		case c.State == wire.ContentWhole && c.Refs > 0:
 			c.Idle, st.owned[todo] = wire.TreeVersion{}, false
 			st.touch(todo)

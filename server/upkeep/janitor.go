@@ -19,6 +19,7 @@ type Cluster interface {
 	Tree(ctx context.Context, name string, q *wire.TreeRequest) (wire.TreeReply, error)
 	Chunk(ctx context.Context, name string, q *wire.ChunkRequest) (wire.DoReply, error)
 	Record(ctx context.Context, name string, q *wire.RecordRequest) (p wire.RecordReply, silent bool, err error)
+	RecordPart(ctx context.Context, name string, chunk wire.Chunk, part wire.RecordPart, index uint32) (wire.DoReply, error)
 }
 
 // Graces say for how long contents of files are kept that nothing names.
@@ -59,6 +60,7 @@ type todo struct {
 	learned   time.Duration // Instant.Mono
 	next      time.Duration // when to look
 	busy      bool
+	retains   bool // it is a record file that is named, and some of whose records are deleted some day
 }
 
 // NewJanitor returns a janitor, which has read the to-dos in the store, as far as they can be read.
@@ -84,7 +86,7 @@ func (j *Janitor) add(p ring.PartitionID, key replica.Key) {
 		t = &todo{}
 		j.mu.todo[c] = t
 	}
-	t.partition, t.learned, t.next = p, now, now+j.graces.Replaced
+	t.partition, t.learned, t.next, t.retains = p, now, now+j.graces.Replaced, false
 }
 
 func (j *Janitor) remove(key replica.Key) {
@@ -113,7 +115,13 @@ func (j *Janitor) wiped(p ring.PartitionID) {
 func (j *Janitor) Waiting() int {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.mu.todo)
+	n := 0
+	for _, t := range j.mu.todo {
+		if !t.retains {
+			n++
+		}
+	}
+	return n
 }
 
 // Run does what is due, until the server stops.
@@ -189,6 +197,8 @@ func (j *Janitor) tend(c wire.Content) (next time.Duration, err error) {
 	switch state := p.Content.State; {
 	case state == wire.ContentEnded:
 		return 0, j.dismantle(c, p.Content)
+	case state == wire.ContentWhole && p.Content.Refs > 0 && p.Content.Records.Retains():
+		return j.b.Now().Mono + retainEvery, j.retain(c, p.Content)
 	case state == wire.ContentWhole && p.Content.Refs > 0:
 		return j.b.Now().Mono + janitorAgain, nil // the to-do is about to go
 	case state == wire.ContentWhole && j.b.Now().Mono < learned+j.graces.Replaced: // kept since it became due

@@ -49,7 +49,9 @@ func tidy(t *testing.T, play func(w *tidying)) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		base := &Base{Self: 1, Store: w.store, Logger: slog.New(slog.DiscardHandler), Context: ctx,
-			Now: func() replica.Instant { return replica.Instant{Mono: time.Since(w.began)} }}
+			Now: func() replica.Instant {
+				return replica.Instant{Mono: time.Since(w.began), Wall: time.Now().UnixMilli()}
+			}}
 		w.janitor = NewJanitor(base, w.views, w, testGraces, 1)
 		var running sync.WaitGroup
 		running.Go(w.janitor.Run)
@@ -102,6 +104,21 @@ func (w *tidying) Record(_ context.Context, _ string, q *wire.RecordRequest) (wi
 	return *p, false, nil
 }
 
+// RecordPart reads a part of a record chunk.
+func (w *tidying) RecordPart(_ context.Context, _ string, chunk wire.Chunk, part wire.RecordPart, index uint32) (wire.DoReply, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := tree.RecordKey(&wire.RecordRequest{Chunk: chunk, Part: part, Index: index})
+	it, ok := w.items[key]
+	switch {
+	case w.corrupt[key]:
+		return wire.DoReply{}, &wire.ServerError{Code: wire.CodeCorrupt}
+	case !ok:
+		return wire.DoReply{Status: wire.DoNotFound}, nil
+	}
+	return wire.DoReply{Status: wire.DoOK, Value: it.Value}, nil
+}
+
 // evaluate carries out an evaluation. The caller holds mu.
 func (w *tidying) evaluate(r *replica.Request) replica.Answer {
 	w.seq++
@@ -112,7 +129,7 @@ func (w *tidying) evaluate(r *replica.Request) replica.Answer {
 		for i, k := range keys {
 			found[i] = w.items[k]
 		}
-		out := r.Evaluate(found, version, 0)
+		out := r.Evaluate(found, version, time.Now().UnixMilli())
 		if len(out.More) > 0 {
 			keys = append(keys, out.More...)
 			continue

@@ -2,28 +2,33 @@ package upkeep
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"viewring/internal/wait"
 	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
 	"viewring/server/tree"
 )
 
+// testBatchBytes is what a batch of records takes.
+const testBatchBytes = 41
+
 // records makes a record file of some chunks, with two batches in each.
-func (w *tidying) records(chunks int) wire.TreeVersion {
+func (w *tidying) records(chunks int, kept wire.TreeRecords) wire.TreeVersion {
 	w.Helper()
 	home := ring.SlotOf("/")
-	v := w.step(&wire.TreeRequest{Op: wire.TreeBeginRecords, Home: home, Records: wire.TreeRecords{ChunkBytes: 4096}}).Version
+	v := w.step(&wire.TreeRequest{Op: wire.TreeBeginRecords, Home: home, Records: kept}).Version
 	extend := func(n int) {
-		w.step(&wire.TreeRequest{Op: wire.TreeExtend, Home: home, Nonce: v, Limit: n, Records: wire.TreeRecords{Number: int64(2 * (n - 1))}})
+		w.step(&wire.TreeRequest{Op: wire.TreeExtend, Home: home, Nonce: v, Limit: n, Records: wire.TreeRecords{Number: int64(2 * (n - 1)), Before: int64(2 * (n - 1) * testBatchBytes)}})
 	}
 	extend(1)
 	w.change(wire.TreeCreate, v)
 	for i := range chunks {
 		c := w.chunk(v, i)
 		extend(i + 1)
-		w.record(&wire.RecordRequest{Op: wire.RecordOpen, Chunk: c, Head: wire.RecordHead{ChunkBytes: 4096, First: int64(2 * i)}})
+		w.record(&wire.RecordRequest{Op: wire.RecordOpen, Chunk: c, Head: wire.RecordHead{ChunkBytes: 4096, First: int64(2 * i), Before: int64(2 * i * testBatchBytes)}})
 		for n := range int64(2) {
 			b := wire.AppendRecord(nil, []byte("record"))
 			w.record(&wire.RecordRequest{Op: wire.RecordAppend, Chunk: c, Producer: [16]byte{byte(i)}, Sequence: n, Count: 1, Records: b, Sum: wire.RecordSum(b)})
@@ -75,7 +80,7 @@ func TestJanitorOfRecords(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			tidy(t, func(w *tidying) {
-				v := w.records(4)
+				v := w.records(4, wire.TreeRecords{ChunkBytes: 4096})
 				w.after(time.Hour, 0, 1+2*4)
 				files, batches := play(w, v)
 				w.change(wire.TreeRemove, wire.TreeVersion{})
@@ -84,6 +89,63 @@ func TestJanitorOfRecords(t *testing.T) {
 				w.after(2*time.Minute, 0, files)
 				if n := w.keys(); n != files+batches || before != 1+1+4*(2+2) {
 					w.Errorf("%d of %d keys are left, want %d", n, before, files+batches)
+				}
+			})
+		})
+	}
+}
+
+// TestRetention: chunks that are older, or lie further back, than what is kept go but for their heads, and never the last
+// two; a chunk that can't be read keeps none from going.
+func TestRetention(t *testing.T) {
+	const batch, chunks = testBatchBytes, 6
+	for name, x := range map[string]struct {
+		kept    wire.TreeRecords
+		soon    int // chunks that are whole after two minutes
+		later   int // and after two hours
+		corrupt bool
+	}{
+		"all":             {wire.TreeRecords{}, 6, 6, false},
+		"by age":          {wire.TreeRecords{RetainAge: time.Hour.Milliseconds()}, 6, 2, false},
+		"by bytes":        {wire.TreeRecords{RetainBytes: 8 * batch}, 4, 4, false},
+		"a byte more":     {wire.TreeRecords{RetainBytes: 8*batch + 1}, 5, 5, false},
+		"by both":         {wire.TreeRecords{RetainAge: time.Hour.Milliseconds(), RetainBytes: 6 * batch}, 3, 2, false},
+		"the last stay":   {wire.TreeRecords{RetainBytes: 1}, 2, 2, false},
+		"a corrupt chunk": {wire.TreeRecords{RetainBytes: 8 * batch}, 4 + 1, 4 + 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tidy(t, func(w *tidying) {
+				x.kept.ChunkBytes = 4096
+				v := w.records(chunks, x.kept)
+				if c := w.chunk(v, 1); x.corrupt {
+					w.mu.Lock()
+					w.corrupt = map[replica.Key]bool{replica.MakeKey(c.Slot(), replica.SpaceFile, c.Name()): true}
+					w.mu.Unlock()
+				}
+				whole := func(want int) {
+					w.Helper()
+					if got := w.keys() - 1 - chunks; got-want*3 != 0 && got-want*3 != 1 { // but for the content, heads and a to-do
+						w.Errorf("%d keys of chunks are there, want those of %d", got, want)
+					}
+				}
+				pass := func(d time.Duration) {
+					wait.For(w.Context(), d) // of the bubble's time
+					synctest.Wait()
+				}
+				pass(2*time.Minute + 30*time.Second)
+				whole(x.soon)
+				pass(2 * time.Hour)
+				whole(x.later)
+				if n := w.janitor.Waiting(); n != 0 {
+					w.Errorf("%d contents are said to end", n)
+				}
+				w.mu.Lock()
+				w.corrupt = nil
+				w.mu.Unlock()
+				w.change(wire.TreeRemove, wire.TreeVersion{})
+				w.after(3*time.Minute, 0, 0)
+				if n := w.keys(); n != 0 {
+					w.Errorf("%d keys are left", n)
 				}
 			})
 		})
