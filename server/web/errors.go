@@ -13,6 +13,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/file"
+	"viewring/server/web/dav"
 )
 
 // failure is an error with the status that answers it.
@@ -60,6 +61,9 @@ func statusOf(err error) int {
 	var own failure
 	if errors.As(err, &own) {
 		return own.status
+	}
+	if status := dav.Status(err); status != 0 {
+		return status
 	}
 	for _, s := range statuses {
 		if errors.Is(err, s.is) {

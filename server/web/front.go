@@ -12,6 +12,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/internal/wait"
+	"viewring/server/web/dav"
 )
 
 // Front is a running front. It stops when its context ends or with Close.
@@ -32,6 +33,7 @@ type Front struct {
 // cluster is what a front serves.
 type cluster struct {
 	files *file.FS
+	share *dav.Share
 	s3    S3 // nil: none
 }
 
@@ -105,7 +107,7 @@ func (f *Front) find(ctx context.Context) {
 	for {
 		files, err := f.opts.Open(ctx)
 		if err == nil {
-			c := &cluster{files: files}
+			c := &cluster{files: files, share: &dav.Share{Files: files, ETag: etagOf, ContentType: contentType}}
 			if f.opts.S3 != nil {
 				c.s3 = f.opts.S3(files)
 			}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"viewring/client/file"
+	"viewring/server/web/dav"
 )
 
 const defaultChunk = 1 << 20 // bytes, of package file
@@ -38,7 +39,7 @@ func (q *request) put() error {
 	if err != nil {
 		return err
 	}
-	cond, existed, err := q.condition()
+	cond, found, err := q.condition()
 	if err != nil {
 		return err
 	}
@@ -53,7 +54,7 @@ func (q *request) put() error {
 	}
 	defer done()
 	opts := cond.options()
-	opts.Parents, opts.ChunkBytes, opts.Seal = true, chunk, said(h.Get("Content-Type"))
+	opts.Parents, opts.ChunkBytes, opts.Seal = true, chunk, q.seal(checked, found)
 	i, err := q.files.Put(q.ctx, q.path, checked.reader(q.r), opts)
 	if err != nil {
 		return err
@@ -61,13 +62,25 @@ func (q *request) put() error {
 	if i.Modified.Seq != 0 { // else it was replaced before that could be told
 		q.w.Header().Set("ETag", etag(i.Modified))
 	}
-	if existed {
+	if found != nil {
 		q.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	q.w.Header().Set("Location", href(q.path, false))
 	q.w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// seal says what is kept of a file that is put beside its bytes.
+func (q *request) seal(checked digests, found *file.Info) func(file.Info) (file.Attributes, error) {
+	return func(i file.Info) (file.Attributes, error) {
+		a, err := said(q.r.Header.Get("Content-Type"))(i)
+		checked.keep(&a)
+		if found != nil {
+			dav.KeepProps(&a, found.Attributes)
+		}
+		return a, err
+	}
 }
 
 // said keeps the media type that a client says a file has, where it is one.
@@ -137,7 +150,8 @@ func (q *request) post() error {
 	return nil
 }
 
-// remove answers DELETE, of a file or a directory; one that is not empty goes with ?recursive only.
+// remove answers DELETE. A directory that is not empty is removed, with all that is below it, where the URL has the slash
+// of a directory at its end, as clients of WebDAV have it (RFC 4918, section 9.6.1); else only with ?recursive.
 func (q *request) remove() error {
 	i, err := q.files.Stat(q.ctx, q.path)
 	if err != nil {
@@ -146,12 +160,12 @@ func (q *request) remove() error {
 	if q.dir && !i.Dir {
 		return failf(http.StatusNotFound, "%s is a file: leave the slash at its end out", q.path)
 	}
-	cond, _, err := q.conditionOn(i, true)
+	cond, err := q.conditionOn(&i)
 	if err != nil {
 		return err
 	}
 	switch {
-	case i.Dir && q.r.URL.Query().Has("recursive"):
+	case i.Dir && (q.dir || q.r.URL.Query().Has("recursive")):
 		err = q.files.RemoveAll(q.ctx, q.path, nil)
 	case cond != must{}:
 		err = q.files.RemoveIf(q.ctx, q.path, i.Modified)
