@@ -32,8 +32,11 @@ type request struct {
 func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	answer := &watched{ResponseWriter: w, patience: f.opts.Bounds.WriteTimeout}
-	r.Body = &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
+	r = r.WithContext(r.Context()) // net/http goes on with the body of its own, which tells it whether the client waits to be told to send it
+	body := &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
+	r.Body = body
 	defer func() {
+		body.leave()
 		f.opts.Logger.Debug("request", "method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes, "took", time.Since(began), "from", r.RemoteAddr)
 	}()
 	answer.Header().Set("X-Content-Type-Options", "nosniff")
