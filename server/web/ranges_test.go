@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -204,6 +205,37 @@ func TestWriteConditions(t *testing.T) {
 			case !c.holds && c.there && after.body != "old", !c.holds && !c.there && after.status != 404, c.holds && method == "PUT" && after.body != "new", c.holds && method == "DELETE" && after.status != 404:
 				t.Errorf("%s, %s: %s, there %v: %d %q", method, c.name, value, c.there, after.status, after.body)
 			}
+		}
+	}
+}
+
+// TestWriteRace: of many who put on the same condition, at two fronts, one does.
+func TestWriteRace(t *testing.T) {
+	fronts := []string{ready(t, nil), ready(t, nil)}
+	tag := ""
+	for round := range 4 {
+		header, value := "If-None-Match", "*"
+		if round > 0 {
+			header, value = "If-Match", tag
+		}
+		var all sync.WaitGroup
+		won := make(chan string, 8)
+		for i := range 8 {
+			all.Go(func() {
+				a := ask(t, "PUT", fronts[i%2]+"/race/write", strings.Repeat("x", 1+i*1000), header, value)
+				if a.status/100 == 2 {
+					won <- a.header.Get("Etag")
+				} else if a.status != 412 {
+					t.Errorf("%d %s", a.status, a.body)
+				}
+			})
+		}
+		all.Wait()
+		if len(won) != 1 {
+			t.Fatalf("round %d: %d did", round, len(won))
+		}
+		if tag = <-won; want(t, 200, "HEAD", fronts[0]+"/race/write", "").header.Get("Etag") != tag {
+			t.Errorf("round %d: another file is there", round)
 		}
 	}
 }
