@@ -77,6 +77,7 @@ func TestLocks(t *testing.T) {
 		t.Error(a)
 	}
 	want(t, 409, "LOCK", one+"/locks/none/x", lockBody)
+	want(t, 201, "PUT", one+"/locks/none/x", "is not locked")
 	want(t, 204, "UNLOCK", one+"/locks/reserved", "", "Lock-Token", token)
 	if a := want(t, 200, "GET", one+"/?list", ""); strings.Contains(a.body, ".webdav") {
 		t.Error(a.body)
@@ -141,6 +142,8 @@ func TestMove(t *testing.T) {
 	if a := want(t, 200, "GET", at+"/move/big", ""); a.body != big {
 		t.Errorf("%d bytes", len(a.body))
 	}
+	want(t, 404, "MOVE", at+"/move/none", "", to("/move/dir")...)
+	want(t, 200, "GET", at+"/move/dir/sub/file", "")
 	want(t, 201, "COPY", at+"/move/big", "", to("/move/copy")...)
 	want(t, 204, "COPY", at+"/move/a", "", to("/move/copy")...)
 	want(t, 204, "MOVE", at+"/move/a", "", to("/move/big")...)

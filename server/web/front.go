@@ -76,7 +76,12 @@ func (f *Front) run(ctx context.Context) {
 	defer close(f.stopped)
 	defer f.cancel() // where the listener was closed by somebody else
 	var running sync.WaitGroup
-	defer running.Wait()
+	defer func() {
+		running.Wait()
+		if c := f.cluster.Swap(nil); c != nil {
+			_ = c.files.Close() // nobody uses it any more
+		}
+	}()
 	running.Go(func() { f.find(ctx) })
 	running.Go(func() {
 		<-ctx.Done()
@@ -96,9 +101,6 @@ func (f *Front) shutDown() {
 	if err := f.server.Shutdown(ctx); err != nil {
 		_ = f.server.Close() // cut off: it has been said in the log
 		f.opts.Logger.Warn("requests were cut off", "err", err)
-	}
-	if c := f.cluster.Swap(nil); c != nil {
-		_ = c.files.Close() // nobody uses it any more
 	}
 }
 

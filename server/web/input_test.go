@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"viewring/client"
 	"viewring/client/file"
 	"viewring/internal/wait"
+	"viewring/server/web/dav"
 )
 
 // TestBadInput: each gets an answer that says what is wrong, and changes nothing.
@@ -63,6 +66,8 @@ func TestBadInput(t *testing.T) {
 		{"PUT", "/bad/file", 400, []string{"Content-Digest", "sha-256=:" + base64.StdEncoding.EncodeToString(make([]byte, 32)) + ":"}},
 		{"PUT", "/bad/file", 400, []string{"Digest", "SHA-256=" + base64.StdEncoding.EncodeToString(make([]byte, 32))}},
 		{"PUT", "/.webdav-locks", 403, nil},
+		{"PUT", "/.webdav-locks/x", 403, nil},
+		{"MKCOL", "/.webdav-locks", 403, nil},
 		{"GET", "/.webdav-locks", 403, nil},
 		{"POST", "/bad/", 415, nil},
 		{"POST", "/bad/", 415, []string{"Content-Type", "application/json"}},
@@ -238,6 +243,30 @@ func TestExpect(t *testing.T) {
 	}
 	if a := read(t, r, "PUT"); a.status != 412 {
 		t.Fatal(a)
+	}
+	c = dial(t, url)
+	defer c.Close()
+	if _, err := io.WriteString(c, "PUT /expect HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9000000000000000000\r\nExpect: 100-continue\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if a := read(t, bufio.NewReader(c), "PUT"); a.status != 413 {
+		t.Fatal(a)
+	}
+}
+
+// TestStatuses: errors of the cluster are told by the statuses that clients act on.
+func TestStatuses(t *testing.T) {
+	for _, c := range []struct {
+		err    error
+		status int
+	}{
+		{client.ErrDiskFull, 507}, {client.ErrUnavailable, 503}, {client.ErrTooFewCopies, 503}, {client.ErrUnknownOutcome, 503}, {client.ErrUnreachable, 503},
+		{client.ErrBusy, 503}, {client.ErrTooLarge, 413}, {file.ErrChanged, 412}, {file.ErrLost, 500}, {file.ErrUnreadable, 500}, {file.ErrReplaced, 503},
+		{dav.ErrLocked, 423}, {dav.ErrTooMany, 507}, {dav.ErrNoParent, 409}, {errors.New("other"), 500},
+	} {
+		if got := statusOf(fmt.Errorf("put: %w", c.err)); got != c.status {
+			t.Errorf("%v: %d, want %d", c.err, got, c.status)
+		}
 	}
 }
 

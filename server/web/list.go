@@ -122,6 +122,9 @@ func (q *request) putPart(part *multipart.Part) (file.Info, error) {
 		return file.Info{}, err
 	}
 	to := tree.Join(q.path, name)
+	if dav.Reserved(to) {
+		return file.Info{}, failf(http.StatusForbidden, "%s is this front's own", to)
+	}
 	asPut := q.r.Clone(q.ctx)
 	asPut.Method, asPut.URL.Path = http.MethodPut, to
 	var i file.Info

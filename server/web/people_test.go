@@ -152,6 +152,8 @@ func TestForm(t *testing.T) {
 		t.Error(a.body)
 	}
 	want(t, 404, "GET", url+"/form/never", "")
+	own, ownMedia := form(".webdav-locks")
+	want(t, 403, "POST", url+"/", own, "Content-Type", ownMedia)
 	want(t, 403, "POST", url+"/form/", body, "Content-Type", media, "Sec-Fetch-Site", "cross-site")
 	want(t, 403, "PUT", url+"/form/one", "forged", "Origin", "http://evil.example")
 }

@@ -11,12 +11,15 @@ import (
 	"viewring/server/web/dav"
 )
 
-const defaultChunk = 1 << 20 // bytes, of package file
+const (
+	defaultChunk = 1 << 20 // bytes, of package file
+	chunksMax    = 4 << 20 // of a file
+	fileMax      = chunksMax * file.ChunkBytesMax
+)
 
 // chunkFor is the length of chunks for a file of a length, -1 where it is not known: more than a
 // file may have of the usual ones are made of larger ones.
 func chunkFor(length int64) int64 {
-	const chunksMax = 4 << 20
 	size := int64(defaultChunk)
 	for length/size >= chunksMax && size < file.ChunkBytesMax {
 		size *= 2
@@ -32,6 +35,8 @@ func (q *request) put() error {
 		return failf(http.StatusBadRequest, "a part of a file can't be put (Content-Range): see RFC 9110, section 14.5")
 	case !isPlain(h.Get("Content-Encoding")):
 		return failf(http.StatusUnsupportedMediaType, "Content-Encoding %q is not kept: put the file as it is", h.Get("Content-Encoding"))
+	case q.r.ContentLength > fileMax:
+		return failf(http.StatusRequestEntityTooLarge, "a file has up to %d bytes", int64(fileMax))
 	case q.dir:
 		return q.putDirectory()
 	}

@@ -82,7 +82,11 @@ func (s *fileSystem) OpenFile(ctx context.Context, name string, flag int, _ os.F
 	}
 	path := clean(name)
 	if flag&os.O_CREATE != 0 {
-		return &target{s: s, ctx: ctx, path: path, info: info{file.Info{Path: path}, s.Share}}, nil
+		t := &target{s: s, ctx: ctx, path: path, info: info{file.Info{Path: path}, s.Share}}
+		if s.r.Method == "LOCK" { // webdav.Handler looks at no error of Close then
+			return t, t.create()
+		}
+		return t, nil
 	}
 	i, err := s.stat(ctx, path)
 	if err != nil {
@@ -227,7 +231,7 @@ type target struct {
 	s    *fileSystem
 	ctx  context.Context
 	path string
-	from string // "": it is empty
+	from string // "": nothing was copied
 }
 
 // ReadFrom is that of io.ReaderFrom: nothing is read, what is to be copied is kept in mind.
@@ -240,20 +244,30 @@ func (f *target) ReadFrom(r io.Reader) (int64, error) {
 	return from.info.Bytes, nil
 }
 
-// Close makes the file.
-func (f *target) Close() (err error) {
-	if f.from != "" {
-		_, err = f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{})
-	} else {
-		_, err = f.s.Files.Put(f.ctx, f.path, bytes.NewReader(nil), file.PutOptions{IfAbsent: true})
-		if errors.Is(err, fs.ErrExist) {
-			err = nil // somebody else's: it is locked nevertheless
-		}
+// create makes an empty file.
+func (f *target) create() error {
+	_, err := f.s.Files.Put(f.ctx, f.path, bytes.NewReader(nil), file.PutOptions{IfAbsent: true})
+	if errors.Is(err, fs.ErrExist) {
+		err = nil // somebody else's: it is locked nevertheless
 	}
-	if errors.Is(err, fs.ErrNotExist) && f.s.err == nil {
+	return f.made(err)
+}
+
+// made is told, where a missing directory is the only thing that can be missing.
+func (f *target) made(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = ErrNoParent
 	}
 	return f.s.told(err)
+}
+
+// Close makes the copy.
+func (f *target) Close() error {
+	if f.from == "" {
+		return nil
+	}
+	_, err := f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{})
+	return f.made(err)
 }
 
 // Stat is that of webdav.File.

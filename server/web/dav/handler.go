@@ -118,7 +118,7 @@ func (q *play) prepare() error {
 		if err := tree.Check(into); err != nil {
 			return err
 		}
-		if into == tablePath {
+		if Reserved(into) {
 			return fmt.Errorf("%w: %s is this share's own", ErrRefused, tablePath)
 		}
 		if under(into, from) || q.r.Method == "MOVE" && under(from, into) || from == into {

@@ -22,8 +22,8 @@ import (
 // tablePath is the file that has all locks. It is there while there are some.
 const tablePath = "/.webdav-locks"
 
-// Reserved reports whether a path is the share's own.
-func Reserved(path string) bool { return path == tablePath }
+// Reserved reports whether a path is the share's own: it is nobody else's to change.
+func Reserved(path string) bool { return path == tablePath || under(path, tablePath) }
 
 // Bounds of the table.
 const (
