@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"viewring/client/file"
 	"viewring/internal/secure"
@@ -19,7 +20,7 @@ import (
 
 // TestReplaced: who reads a file that is replaced or removed meanwhile reads the old one to its end.
 func TestReplaced(t *testing.T) {
-	url := ready(t, nil)
+	url := ready(t, func(o *Options) { o.Bounds.WriteTimeout = 10 * time.Minute }) // the reader waits for who replaces the file
 	old := pattern(5, 20<<20)
 	for name, change := range map[string]func(at string){
 		"replaced": func(at string) { want(t, 204, "PUT", at, string(pattern(6, 20<<20))) },
