@@ -16,6 +16,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/internal/secure"
+	"viewring/internal/wait"
 )
 
 // TestReplaced: who reads a file that is replaced or removed meanwhile reads the old one to its end.
@@ -231,6 +232,9 @@ func TestStop(t *testing.T) {
 	f := start(t, nil)
 	url := "http://" + f.Addr()
 	for ask(t, "GET", url+"/?health", "").status != 200 {
+		if !wait.For(t.Context(), time.Millisecond) {
+			t.Fatal("it finds no cluster")
+		}
 	}
 	c := dial(t, url)
 	defer c.Close()
