@@ -36,7 +36,7 @@ func TestLittleRoom(t *testing.T) {
 	if got := append(head, rest...); err != nil || !bytes.Equal(got, large) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	want(t, 204, "PUT", url+"/room/other", string(large)) // there is room again
+	want(t, 204, "PUT", url+"/room/other", string(other)) // there is room again
 }
 
 // TestDelayed: the last piece is held until it is known to be right.
