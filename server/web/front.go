@@ -111,7 +111,7 @@ func (f *Front) find(ctx context.Context) {
 		if err == nil {
 			c := &cluster{files: files, share: &dav.Share{Files: files, ETag: etagOf, ContentType: contentType}}
 			if f.opts.S3 != nil {
-				c.s3 = f.opts.S3(files)
+				c.s3 = f.opts.S3(files, f.budget.take)
 			}
 			f.cluster.Store(c)
 			return

@@ -220,7 +220,7 @@ func (ownS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // TestAskedFirst: what another handler owns is its own.
 func TestAskedFirst(t *testing.T) {
-	url := ready(t, func(o *Options) { o.S3 = func(*file.FS) S3 { return ownS3{} } })
+	url := ready(t, func(o *Options) { o.S3 = func(*file.FS, Room) S3 { return ownS3{} } })
 	if a := want(t, 418, "PUT", url+"/a%2fb/../c", "body", "X-Amz-Date", "today", "Host", "bucket.example"); a.body != "body" {
 		t.Error(a)
 	}
