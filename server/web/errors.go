@@ -39,6 +39,7 @@ var statuses = []struct {
 	{file.ErrChanged, http.StatusPreconditionFailed},
 	{fs.ErrExist, http.StatusPreconditionFailed},
 	{file.ErrIsDirectory, http.StatusConflict},
+	{file.ErrIsRecords, http.StatusConflict},
 	{file.ErrNotDirectory, http.StatusConflict},
 	{file.ErrNotEmpty, http.StatusConflict},
 	{client.ErrDiskFull, http.StatusInsufficientStorage},
