@@ -140,7 +140,7 @@ func (a *ahead) want(chunk wire.Chunk, next uint32, n int64) {
 	if a.chunk != chunk || a.under == nil {
 		a.chunk, a.under = chunk, make(map[uint32]chan part)
 	}
-	for i := next; i < next+uint32(min(n, aheadMax)); i++ {
+	for i := next; i < next+uint32(max(0, min(n, aheadMax))); i++ { // those that are there: what was absent may not be so any more
 		if a.under[i] != nil {
 			continue
 		}

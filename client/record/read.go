@@ -129,7 +129,7 @@ func (t *tail) next() (e tree.RecordEvent, over bool, err error) {
 		if !t.follow && t.r.Due() >= t.until {
 			return e, true, nil
 		}
-		t.ahead.want(t.r.At(), t.r.Batch(), t.r.Ahead()+1)
+		t.ahead.want(t.r.At(), t.r.Batch(), t.r.Ahead())
 		e, err = t.r.Next()
 		switch {
 		case err != nil || !e.Nothing():

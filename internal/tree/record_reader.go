@@ -52,12 +52,12 @@ func (r *RecordReader) Head(h *wire.RecordHead) {
 	}
 }
 
-// Ahead is how many batches of the chunk are known to follow the next one.
+// Ahead is how many batches of the chunk are known to come next.
 func (r *RecordReader) Ahead() int64 {
 	if r.head == nil {
 		return 0
 	}
-	return r.head.Batches - r.n - 1
+	return r.head.Batches - r.n
 }
 
 // goTo goes on with another chunk.
