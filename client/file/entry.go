@@ -254,12 +254,17 @@ func (o *op) inDirectory(path string) error {
 	if dir == "" {
 		return nil // the root
 	}
-	e, err := o.entry(dir)
+	return o.isDirectory(dir)
+}
+
+// isDirectory is nil of a directory that is there.
+func (o *op) isDirectory(path string) error {
+	e, err := o.entry(path)
 	switch {
 	case errors.Is(err, tree.ErrNoNode):
 		return tree.ErrNoParent
 	case err == nil && !e.Dir:
-		return fmt.Errorf("%s %w", dir, ErrNotDirectory)
+		return fmt.Errorf("%s %w", path, ErrNotDirectory)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"viewring/client"
@@ -95,6 +96,8 @@ type FS struct {
 	store  store
 	inline int64 // the longest file that is kept in its entry
 	chunk  int64 // bytes, where nothing else is said
+
+	buffers sync.Pool // of *[]byte, for chunks
 }
 
 // Open finds the cluster, as client.Open does. Close it after use.
@@ -114,6 +117,8 @@ type op struct {
 	f    *FS
 	ctx  context.Context
 	name string
+
+	nothing bool // is at the path of what is put, or was when it was looked for
 }
 
 func (f *FS) op(ctx context.Context, verb, path string) *op {
@@ -121,7 +126,9 @@ func (f *FS) op(ctx context.Context, verb, path string) *op {
 }
 
 // within is the same operation in another context.
-func (o *op) within(ctx context.Context) *op { return &op{f: o.f, ctx: ctx, name: o.name} }
+func (o *op) within(ctx context.Context) *op {
+	return &op{f: o.f, ctx: ctx, name: o.name, nothing: o.nothing}
+}
 
 // ask carries out one step.
 func (o *op) ask(q *wire.TreeRequest) (wire.TreeReply, error) {
