@@ -188,7 +188,25 @@ type fileJob struct {
 	mu       sync.Mutex
 	files    int
 	bytes    int64
+	skipped  int      // were there already
+	would    []string // be done, if it were no dry run
 	problems []bulk.Problem
+}
+
+// skip counts a file that is there already.
+func (j *fileJob) skip() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.skipped++
+}
+
+// wouldDo notes what a dry run leaves undone.
+func (j *fileJob) wouldDo(what, path string, n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.files++
+	j.bytes += n
+	j.would = append(j.would, what+" "+quoted(path))
 }
 
 // note counts a file, or what is wrong with it.
@@ -205,14 +223,18 @@ func (j *fileJob) note(name string, n int64, err error) {
 
 // end tells what became of them: of one file only what is wrong.
 func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
-	answer := map[string]any{"version": jsonVersion, "files": j.files, "bytes": j.bytes, "failed": len(j.problems), "seconds": time.Since(j.began).Seconds()}
+	answer := map[string]any{"version": jsonVersion, "files": j.files, "bytes": j.bytes, "skipped": j.skipped, "failed": len(j.problems), "seconds": time.Since(j.began).Seconds()}
 	switch {
 	case !many && len(j.problems) == 1:
 		return answeredError{j.problems[0].Err, answer}
 	case a.flags.json && len(j.problems) == 0 && ctx.Err() == nil:
 		a.printJSON(answer)
 	case many && !a.flags.json:
-		a.printf("%s %s, %s, in %s\n", j.done, count(j.files, "file"), size(uint64(j.bytes)), span(time.Since(j.began)))
+		a.printf("%s %s, %s, in %s", j.done, count(j.files, "file"), size(uint64(j.bytes)), span(time.Since(j.began)))
+		if j.skipped > 0 {
+			a.printf("; %s were there already", count(j.skipped, "file"))
+		}
+		a.printf("\n")
 	}
 	a.showProblems("file "+j.verb, j.problems)
 	switch {
@@ -227,7 +249,7 @@ func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
 // How many files are under way at a time: of those that are one chunk or less, and of
 // larger ones, each of which has several chunks under way.
 const (
-	parallelFiles = 48
+	parallelFiles = 16
 	parallelLarge = 4
 	largeBytes    = 1 << 20
 )
