@@ -249,7 +249,7 @@ func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
 // How many files are under way at a time: of those that are one chunk or less, and of
 // larger ones, each of which has several chunks under way.
 const (
-	parallelFiles = 16
+	parallelFiles = 48
 	parallelLarge = 4
 	largeBytes    = 1 << 20
 )

@@ -88,7 +88,7 @@ func (a *app) fileStatCmd() *cobra.Command {
 chunks how many there are, and how many of them each server has a copy of.
 
 The checksum is the sum, modulo 2^64, of the xxhash64 of all chunks, each seeded
-with its number in the file; of a file of one chunk it is the xxhash64.`,
+with its number in the file; of a file of one chunk or none it is the xxhash64.`,
 		Example: "  viewring file stat /photos/cat.jpg",
 		Args:    wants("PATH"),
 		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
@@ -210,8 +210,8 @@ func (a *app) fileVerifyCmd() *cobra.Command {
 		Use:   "verify PATH…",
 		Short: "read files and compare their checksums",
 		Long: `Read all of each file, in directories of all files below, and compare it with the
-checksum that was made of it when it was written. Files of up to 4096 bytes have
-none of their own, but that of the server's store. A file with lost or wrong bytes
+checksum that was made of it when it was written. Files of up to 64 KiB have none
+of their own, but that of the server's store. A file with lost or wrong bytes
 is exit code 5.`,
 		Example: "  viewring file verify /photos /backups/monday.tar",
 		Args:    wantsSome("PATH"),

@@ -134,7 +134,7 @@ type Details struct {
 	ChunkBytes int64  // 0: the file has no chunks, its bytes are in its entry
 	Chunks     int64  // without holes
 	Holes      int64  // chunks that nobody has written, and that read as zeros
-	Sum        uint64 // the sum of the xxhash64 of all chunks, each seeded with its number in the file, or in the part that Concat made it of
+	Sum        uint64 // the xxhash64 of a file without chunks; else the sum of that of all chunks, each seeded with its number in the file, or in the part that Concat made it of
 	Extents    []Extent
 	home       uint16
 }
@@ -170,6 +170,9 @@ func (f *FS) Describe(ctx context.Context, path string) (Details, error) {
 	}
 	d := Details{Info: e.Info, home: e.home}
 	if e.manifest == nil {
+		if !e.Dir {
+			d.Sum = chunkSum(0, e.node.Value)
+		}
 		return d, nil
 	}
 	d.ChunkBytes, d.Sum = e.manifest.chunkSize, e.manifest.sum

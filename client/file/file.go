@@ -48,10 +48,10 @@ var (
 )
 
 const (
-	// inlineMax is how many bytes of a file are kept in its entry: a write is one step then, and a
-	// read another. A page of a list looks at 4 MiB of entries, and has at most 1,000 of
-	// them: so files of this length make no list longer.
-	inlineMax = 4 << 10
+	// inlineMax is how many bytes of a file are kept in its entry: a write is one step then, or a part of one with other
+	// files, and a read another. Measured with the 11,478 files of Go's sources (README.md): a put takes a third less
+	// of all processors' time than with 4 KiB, a get as much, and a list, which passes over the bytes, half as much again.
+	inlineMax = 64 << 10
 
 	// defaultChunk is the length of chunks. What the store adds to each (a request, its place in the
 	// log and in the index, a commit) is some hundred bytes and is a thousandth of that, so
