@@ -3,11 +3,8 @@ package cli
 import (
 	"bytes"
 	"context"
-	"crypto/md5"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -243,41 +240,6 @@ func (s *sender) run(ctx context.Context) {
 	})
 }
 
-// sums are those of bytes that are to be kept.
-type sums struct{ md5, sha256 hash.Hash }
-
-func (s *sender) newSums() (k sums) {
-	if s.md5 {
-		k.md5 = md5.New()
-	}
-	if s.sha256 {
-		k.sha256 = sha256.New()
-	}
-	return k
-}
-
-// Write takes more of the bytes.
-func (k *sums) Write(p []byte) (int, error) {
-	for _, h := range []hash.Hash{k.md5, k.sha256} {
-		if h != nil {
-			_, _ = h.Write(p) // never fails
-		}
-	}
-	return len(p), nil
-}
-
-// attributes are those of a file that all bytes were taken of.
-func (k *sums) attributes(l *sendFile) file.Attributes {
-	a := file.Attributes{SourceTime: l.changed}
-	if k.md5 != nil {
-		a.MD5 = k.md5.Sum(nil)
-	}
-	if k.sha256 != nil {
-		a.SHA256 = k.sha256.Sum(nil)
-	}
-	return a
-}
-
 // one stores a file.
 func (s *sender) one(ctx context.Context, l *sendFile, progress *transfer) {
 	r, closing, err := s.a.source(ctx, l.from)
@@ -286,9 +248,9 @@ func (s *sender) one(ctx context.Context, l *sendFile, progress *transfer) {
 		return
 	}
 	defer closing()
-	k := s.newSums()
+	k := newSums(s.md5, s.sha256)
 	info, err := s.f.Put(ctx, l.to, io.TeeReader(r, &k), file.PutOptions{Parents: s.parents, IfAbsent: s.absent, Written: progress.told(),
-		Seal: func(file.Info) (file.Attributes, error) { return k.attributes(l), nil }})
+		Seal: func(file.Info) (file.Attributes, error) { return l.attributes(&k), nil }})
 	s.job.note(l.from, info.Bytes, err)
 }
 
@@ -307,9 +269,9 @@ func (s *sender) several(ctx context.Context, u *sendUnit, progress *transfer) {
 			s.job.note(l.from, 0, codeError{exitNotFound, err})
 			continue
 		}
-		k := s.newSums()
+		k := newSums(s.md5, s.sha256)
 		_, _ = k.Write(b) // never fails
-		some, of = append(some, file.Small{Name: path.Base(l.to), Bytes: b, Attributes: k.attributes(l)}), append(of, l)
+		some, of = append(some, file.Small{Name: path.Base(l.to), Bytes: b, Attributes: l.attributes(&k)}), append(of, l)
 	}
 	if len(some) == 0 {
 		return
