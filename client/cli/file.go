@@ -41,7 +41,7 @@ Paths of the store begin with a slash. They are those of the command meta.`,
 		},
 	}
 	cmd.AddCommand(a.filePutCmd(), a.fileGetCmd(), a.fileCatCmd(), a.fileListCmd(), a.fileStatCmd(), a.fileRemoveCmd(), a.fileMoveCmd(), a.fileCopyCmd(),
-		a.fileMkdirCmd(), a.fileAppendCmd(), a.fileWriteCmd(), a.fileTruncateCmd(), a.fileVerifyCmd(), a.fileSyncCmd(), a.fileSumsCmd())
+		a.fileMkdirCmd(), a.fileAppendCmd(), a.fileWriteCmd(), a.fileTruncateCmd(), a.fileVerifyCmd(), a.fileSyncCmd(), a.fileSumsCmd(), a.fileDfCmd())
 	return cmd
 }
 
@@ -188,6 +188,7 @@ type fileJob struct {
 	dryRun     bool
 	quiet      bool           // says nothing of what went well
 	extra      map[string]any // in the answer
+	more       string         // behind what is told
 	began      time.Time
 
 	mu       sync.Mutex
@@ -260,7 +261,7 @@ func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
 		if j.deleted > 0 {
 			a.printf("; %d deleted", j.deleted)
 		}
-		a.printf("\n")
+		a.printf("%s\n", j.more)
 	}
 	a.showProblems("file "+j.verb, j.problems)
 	switch {

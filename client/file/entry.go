@@ -161,6 +161,33 @@ func (d *Details) Slots() iter.Seq[uint16] {
 	}
 }
 
+// Piece is what servers keep copies of, of a file: its entry, or a chunk.
+type Piece struct {
+	Chunk int64  // its number in the file; -1: the entry
+	Slot  uint16 // that places it
+	Name  []byte // for admin.Server.Look
+}
+
+// Pieces tells of all that is stored of a file, the entry first.
+func (d *Details) Pieces() iter.Seq[Piece] {
+	return func(yield func(Piece) bool) {
+		dir, name := tree.Split(d.Path)
+		if !yield(Piece{-1, d.home, wire.AppendLookRequest(nil, &wire.LookRequest{Dir: dir, Name: name})}) {
+			return
+		}
+		k := int64(0)
+		for _, e := range d.Extents {
+			for i := int64(0); i < e.Count && !e.Hole; i++ {
+				c := wire.Chunk{Content: wire.Content{Home: d.home, Version: wire.TreeVersion(e.Content)}, Index: uint32(e.First + i)}
+				if !yield(Piece{k + i, c.Slot(), wire.AppendLookRequest(nil, &wire.LookRequest{Chunk: c})}) {
+					return
+				}
+			}
+			k += e.Count
+		}
+	}
+}
+
 // Describe tells how a file is stored.
 func (f *FS) Describe(ctx context.Context, path string) (Details, error) {
 	o := f.op(ctx, "stat", path)

@@ -73,3 +73,29 @@ func TestTreeReply(t *testing.T) {
 		t.Error("an unknown code is taken")
 	}
 }
+
+// TestLook: what is encoded of a look at a copy is decoded as it was, and nothing else is taken.
+func TestLook(t *testing.T) {
+	for _, q := range []LookRequest{{Dir: "/a", Name: "b"}, {Chunk: Chunk{Content{7, TreeVersion{1, 2}}, 3}}} {
+		b := AppendLookRequest(nil, &q)
+		if got, err := DecodeLookRequest(b); err != nil || got != q {
+			t.Errorf("%+v became %+v, %v", q, got, err)
+		}
+		for n := range b {
+			if _, err := DecodeLookRequest(b[:n]); err == nil {
+				t.Errorf("%+v: %d bytes of %d are taken", q, n, len(b))
+			}
+		}
+	}
+	for _, p := range []LookReply{{}, {Corrupt: true}, {Found: true, Version: TreeVersion{1, 2}, Length: 1 << 20, Sum: 1 << 63}} {
+		b := AppendLookReply(nil, &p)
+		if got, err := DecodeLookReply(b); err != nil || got != p {
+			t.Errorf("%+v became %+v, %v", p, got, err)
+		}
+		for n := range b {
+			if _, err := DecodeLookReply(b[:n]); err == nil {
+				t.Errorf("%+v: %d bytes of %d are taken", p, n, len(b))
+			}
+		}
+	}
+}
