@@ -236,6 +236,8 @@ func (o *op) commit(path string, body wire.TreeItem, w when, c *content) (wire.T
 				return wire.TreeVersion{}, err
 			case e.Dir:
 				return wire.TreeVersion{}, ErrIsDirectory
+			case e.Owner != 0:
+				return wire.TreeVersion{}, ErrSession
 			default: // also where the old one is not readable: it is replaced
 				body.Modified = e.node.Modified
 			}

@@ -41,6 +41,9 @@ var (
 	ErrEnded = errors.New("the write was given up by the servers")
 	// ErrUnreadable: the file was written by a build that this one does not know, or its entry is damaged.
 	ErrUnreadable = errors.New("not readable by this build")
+	// ErrSession: what is at the path goes with a session (Info.Owner), and so would the file that replaced it: a file that was
+	// put is there until it is removed. Edits change such a file, and it goes on to go with the session.
+	ErrSession = errors.New("goes with a session: it is not replaced, but may be removed first")
 	// ErrBadPath: the text says what is wrong with the path.
 	ErrBadPath = tree.ErrBadPath
 	// ErrContended: others changed the same again and again.

@@ -182,6 +182,8 @@ func (m *many) look(items []manyItem) (left []manyItem) {
 			err = ErrIsDirectory
 		case m.absent:
 			err = fs.ErrExist
+		case e.Owner != 0:
+			err = ErrSession
 		default: // also where the old one is not readable: it is replaced
 			it.Kind, it.DataVersion, it.Modified, err = wire.TreeSet, -1, e.node.Modified, nil
 			left = append(left, it)

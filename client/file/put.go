@@ -126,6 +126,8 @@ func (o *op) mayPut(path string, opts *PutOptions) error {
 		return ErrIsDirectory
 	case opts.IfAbsent:
 		return tree.ErrNodeExists
+	case e.Owner != 0:
+		return ErrSession
 	case opts.IfModified != client.Version{} && opts.IfModified != e.Modified:
 		return ErrChanged
 	}
