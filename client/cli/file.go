@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -230,6 +231,9 @@ func (j *fileJob) note(name string, n int64, err error) {
 
 // end tells what became of them: of one file only what is wrong.
 func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
+	if ctx.Err() != nil { // what was under way is not a problem of its own
+		j.problems = slices.DeleteFunc(j.problems, func(p bulk.Problem) bool { return errors.Is(p.Err, ctx.Err()) })
+	}
 	answer := map[string]any{"version": jsonVersion, "files": j.files, "bytes": j.bytes, "skipped": j.skipped, "failed": len(j.problems), "seconds": time.Since(j.began).Seconds()}
 	maps.Copy(answer, j.extra)
 	if j.verb == "sync" {

@@ -106,7 +106,7 @@ func (a *app) room(ctx context.Context, addr string, fields map[string]any) erro
 	if err != nil {
 		return err
 	}
-	for field, name := range map[string]string{"stored_bytes": "bytes", "garbage_bytes": "log_garbage_bytes", "ending": "file_contents_ending", "free_bytes": "disk_free"} {
+	for field, name := range map[string]string{"stored_bytes": "log_live_bytes", "garbage_bytes": "log_garbage_bytes", "ending": "file_contents_ending", "free_bytes": "disk_free"} {
 		if n, err := strconv.ParseInt(info[name], 10, 64); err == nil {
 			fields[field] = n
 		}

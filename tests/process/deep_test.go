@@ -49,7 +49,8 @@ func testDeep(t *testing.T, s *harness.Shell) {
 			Copies []struct{ Server, State, Version, Sum string }
 		}
 		Servers []struct {
-			Free int64 `json:"free_bytes"`
+			Stored int64 `json:"stored_bytes"`
+			Free   int64 `json:"free_bytes"`
 		}
 		Bytes int
 	}
@@ -78,7 +79,7 @@ func testDeep(t *testing.T, s *harness.Shell) {
 	if got := s.OK("file", "stat", "--chunks", "/deep/long"); strings.Count(got, "\n") < 4*3 || !strings.Contains(got, "XXHASH64") {
 		t.Errorf("stat: %s", got)
 	}
-	if err := json.Unmarshal([]byte(s.OK("file", "df", "--json", "/deep")), &o); err != nil || o.Files != 2 || o.Bytes != len(long)+18 || len(o.Servers) != 3 || o.Servers[0].Free == 0 {
+	if err := json.Unmarshal([]byte(s.OK("file", "df", "--json", "/deep")), &o); err != nil || o.Files != 2 || o.Bytes != len(long)+18 || len(o.Servers) != 3 || o.Servers[0].Free == 0 || o.Servers[0].Stored < int64(len(long)) {
 		t.Errorf("df: %+v, %v", o, err)
 	}
 	if got := s.OK("file", "df"); !strings.Contains(got, "s3 ") || !strings.Contains(got, "FREE") {
