@@ -113,7 +113,7 @@ func (o *op) update(e *entry, offset int64, r io.Reader) (Info, error) {
 		}
 		value = append(value, make([]byte, max(offset+int64(n)-e.Bytes, 0))...)
 		copy(value[offset:], head)
-		return o.putInline(e.Path, value, w)
+		return o.putInline(e.Path, value, w, e.edited())
 	}
 	b := o.rebuild(e)
 	defer b.close()
@@ -129,7 +129,7 @@ func (o *op) rebuild(e *entry) *builder {
 	if e.manifest != nil {
 		size = e.manifest.chunkSize
 	}
-	return o.build(e.home, size)
+	return o.build(e.home, size, e.edited())
 }
 
 // splice builds the file that an old one becomes when what r gives is written over it from an offset on.
@@ -292,7 +292,7 @@ func (o *op) truncate(e *entry, size int64) (Info, error) {
 		if err != nil {
 			return Info{}, err
 		}
-		return o.putInline(e.Path, append(value, make([]byte, size-int64(len(value)))...), w)
+		return o.putInline(e.Path, append(value, make([]byte, size-int64(len(value)))...), w, e.edited())
 	}
 	b := o.rebuild(e)
 	defer b.close()

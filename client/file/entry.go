@@ -25,6 +25,7 @@ type Info struct {
 	ModifiedAt time.Time
 	Version    int64  // how often it was changed since it was created
 	Owner      uint64 // client.Session.ID of the session that it goes with; 0: none
+	Attributes Attributes
 }
 
 // Name is the last name of the path.
@@ -63,6 +64,7 @@ func infoOf(path string, n *wire.TreeNode) Info {
 	default:
 		i.Bytes = int64(n.ValueBytes)
 	}
+	i.Attributes, _ = decodeAttributes(n.Attributes) // none in lists where another build wrote them
 	return i
 }
 
@@ -100,6 +102,9 @@ func (o *op) entry(path string) (*entry, error) {
 	e := &entry{Info: infoOf(path, n), node: n, home: homeOf(dir)}
 	if !e.Dir && n.File && n.Content != (wire.TreeVersion{}) {
 		e.manifest, err = decodeManifest(n.Value, n.Size)
+	}
+	if err == nil {
+		_, err = decodeAttributes(n.Attributes)
 	}
 	return e, err
 }
