@@ -31,7 +31,9 @@ type cached struct {
 }
 
 // NewCache returns an empty one.
-func NewCache(s *Store) *Cache { return &Cache{store: s, now: time.Now, keys: make(map[string]*cached)} }
+func NewCache(s *Store) *Cache {
+	return &Cache{store: s, now: time.Now, keys: make(map[string]*cached)}
+}
 
 // Lookup is Store.Lookup.
 func (c *Cache) Lookup(ctx context.Context, id string) (Key, error) {

@@ -23,8 +23,12 @@ type body struct {
 	checks  []check
 	md5     hash.Hash
 	trailed []check // of the trailer
+	touched bool    // somebody has begun to read
 	err     error
 }
+
+// begun tells whether something was read, which can't be read again.
+func (b *body) begun() bool { return b.touched }
 
 // openBody looks at the headers that tell of the body, and returns it.
 func (q *request) openBody() (*body, error) {
@@ -85,6 +89,7 @@ func isFramed(h http.Header) bool {
 
 // Read is that of io.Reader.
 func (b *body) Read(p []byte) (int, error) {
+	b.touched = true
 	if b.err != nil {
 		return 0, b.err
 	}

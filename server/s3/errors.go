@@ -87,7 +87,7 @@ func told(err error) *fault {
 		return f
 	case errors.Is(err, file.ErrBadPath):
 		return errInvalidArgument.because("%v", err)
-	case errors.Is(err, file.ErrNotDirectory), errors.Is(err, file.ErrIsDirectory):
+	case errors.Is(err, file.ErrNotDirectory), errors.Is(err, file.ErrIsDirectory), errors.Is(err, file.ErrNotEmpty):
 		return errKeyConflict
 	case errors.Is(err, fs.ErrNotExist):
 		return errNoSuchKey
@@ -128,7 +128,7 @@ func toldBySignature(code signature.ErrorCode) *fault {
 // fail answers with an error.
 func (q *request) fail(err error) {
 	f := told(err)
-	if f.status >= http.StatusInternalServerError && f != errNotImplemented && q.r.Context().Err() == nil {
+	if f.status >= http.StatusInternalServerError && f.status != http.StatusNotImplemented && q.r.Context().Err() == nil {
 		q.h.log.Warn("s3: a request failed", "request", q.id, "operation", q.operation, "resource", q.r.URL.Path, "err", err)
 	}
 	if f.status == http.StatusServiceUnavailable {
