@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"viewring/client"
+	"viewring/internal/tree"
 )
 
 // full has all that there may be.
@@ -72,7 +73,7 @@ func wantAttributes(t *testing.T, f *FS, path string, want Attributes) Info {
 		t.Fatalf("opened: %v", err)
 	}
 	_ = file.Close()
-	dir := path[:strings.LastIndexByte(path, '/')]
+	dir, _ := tree.Split(path)
 	found := false
 	for l, err := range f.List(t.Context(), dir) {
 		if err != nil {

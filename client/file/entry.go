@@ -134,7 +134,7 @@ type Details struct {
 	ChunkBytes int64  // 0: the file has no chunks, its bytes are in its entry
 	Chunks     int64  // without holes
 	Holes      int64  // chunks that nobody has written, and that read as zeros
-	Sum        uint64 // the sum of the xxhash64 of all chunks, each seeded with its number in the file
+	Sum        uint64 // the sum of the xxhash64 of all chunks, each seeded with its number in the file, or in the part that Concat made it of
 	Extents    []Extent
 	home       uint16
 }

@@ -103,6 +103,10 @@ func TestDeath(t *testing.T) {
 			_, err := f.Copy(context.Background(), "/other/g", "/f", PutOptions{})
 			return err
 		}, more},
+		"put together": {func(f *FS) error {
+			_, err := f.Concat(context.Background(), "/f", []string{"/other/g"}, PutOptions{})
+			return err
+		}, more},
 		"rename": {func(f *FS) error { return f.Rename(context.Background(), "/other/g", "/f") }, more},
 	} {
 		for _, carried := range []bool{false, true} {

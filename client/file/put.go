@@ -28,6 +28,9 @@ type PutOptions struct {
 	// length, and returns the attributes that it is to have. Its error ends the put, and nothing is
 	// changed. Of a copy it is told the attributes that the other file has.
 	Seal func(Info) (Attributes, error)
+	// Part, if not nil, is called by Concat with what each part was found to be, in order; its error ends
+	// the put, and nothing is changed.
+	Part func(i int, part Info) error
 }
 
 func (p *PutOptions) check() error {
@@ -58,6 +61,7 @@ func (f *FS) Put(ctx context.Context, path string, r io.Reader, opts PutOptions)
 		return Info{}, o.failed(err)
 	}
 	w := when{absent: opts.IfAbsent, modified: wire.TreeVersion(opts.IfModified)}
+	r = input{r}
 	if opts.Written != nil {
 		r = &teller{r: r, told: opts.Written}
 	}
@@ -189,7 +193,7 @@ func (b *builder) buffer() ([]byte, error) {
 
 // put makes new bytes the file's next chunk. They are a buffer's.
 func (b *builder) put(p []byte) error {
-	b.m.sum += chunkSum(b.chunks, p)
+	b.m.sum += chunkSum(b.m.seed(b.chunks), p)
 	b.size += int64(len(p))
 	if b.chunks == chunksMax {
 		b.c.giveBack(p)
@@ -234,6 +238,9 @@ func (b *builder) commit(path string, w when) (Info, error) {
 	}
 	if err := b.c.wait(); err != nil {
 		return Info{}, err
+	}
+	for n := len(b.m.starts); n > 0 && b.m.starts[n-1] >= b.chunks; n-- { // it is shorter now
+		b.m.starts = b.m.starts[:n-1]
 	}
 	info := Info{Path: path, Bytes: b.size}
 	raw, err := b.seal.seal(&info)

@@ -240,10 +240,14 @@ func (c *client) await(n int) []string {
 	return c.events
 }
 
-// isClosed waits for the end of the connection.
+// isClosed waits for the front to close the connection, of a client that is not silent: that would
+// be a reason.
 func (c *client) isClosed() {
 	c.t.Helper()
 	for {
+		if _, err := c.nc.Write(jute.AppendBytes(nil, jute.AppendRequest(nil, &jute.Request{Xid: jute.PingXid, Op: jute.OpPing}))); err != nil {
+			return
+		}
 		if _, _, err := c.next(); err != nil {
 			if strings.Contains(err.Error(), "timeout") {
 				c.t.Errorf("the connection is not closed: %v", err)
