@@ -75,7 +75,13 @@ func (h *Handler) authenticate(r *http.Request) (*signed, error) {
 		return nil, err
 	}
 	var looked error
-	code := signature.V4SignVerifyWithLookup(r, func(id string) (string, bool) {
+	for _, values := range query { // what is signed is in order, by names and values; the package knows of names
+		slices.Sort(values)
+	}
+	sorted, at := *r, *r.URL
+	at.RawQuery = query.Encode()
+	sorted.URL = &at
+	code := signature.V4SignVerifyWithLookup(&sorted, func(id string) (string, bool) {
 		s.key, looked = h.keys.Lookup(r.Context(), id)
 		return s.key.Secret, looked == nil
 	})

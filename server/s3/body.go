@@ -6,9 +6,11 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"hash"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -27,6 +29,20 @@ type body struct {
 	err     error
 }
 
+// fromClient reads what a client sends. All its errors are the client's, or the network's.
+type fromClient struct{ io.Reader }
+
+func (f fromClient) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	switch {
+	case err == nil || err == io.EOF:
+		return n, err
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, errRequestTimeout
+	}
+	return n, errIncompleteBody
+}
+
 // begun tells whether something was read, which can't be read again.
 func (b *body) begun() bool { return b.touched }
 
@@ -37,7 +53,7 @@ func (q *request) openBody() (*body, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &body{r: q.r.Body, want: q.r.ContentLength, checks: checks, md5: md5.New()}
+	b := &body{r: fromClient{q.r.Body}, want: q.r.ContentLength, checks: checks, md5: md5.New()}
 	if text := h.Get("Content-MD5"); len(h.Values("Content-MD5")) > 0 {
 		want, err := decodeSum(text, md5.Size)
 		if err != nil {
@@ -68,7 +84,7 @@ func (b *body) frame(q *request) (err error) {
 	if err != nil || b.want < 0 {
 		return errMissingLength.because("You must provide the x-amz-decoded-content-length header.")
 	}
-	b.framed = newChunked(q.r.Body, q.signed, h)
+	b.framed = newChunked(b.r, q.signed, h)
 	b.r = b.framed
 	if len(b.framed.want) > 0 && !b.framed.trailer {
 		return errInvalidRequest.because("x-amz-trailer is for bodies with a trailer.")
@@ -104,7 +120,7 @@ func (b *body) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		b.err = b.end()
 	case err != nil:
-		b.err = cutShort(err)
+		b.err = err
 	default:
 		return n, nil
 	}
@@ -167,9 +183,18 @@ func (b *body) sha256() []byte {
 }
 
 // readAll reads a body of XML.
-func (b *body) readAll(most int64) ([]byte, error) {
-	if b.want > most {
-		return nil, errMalformedXML.because("The body has more than %d bytes.", most)
+func (q *request) readAll() ([]byte, error) {
+	b, err := q.openBody()
+	if err != nil {
+		return nil, err
 	}
+	if b.want > xmlMax {
+		return nil, errMalformedXML.because("The body has more than %d bytes.", xmlMax)
+	}
+	done, err := q.take(2 * b.want) // it is parsed too
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	return io.ReadAll(b)
 }

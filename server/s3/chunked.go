@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
-	"errors"
 	"hash"
 	"io"
 	"net/http"
@@ -87,7 +86,7 @@ func (c *chunked) Read(p []byte) (int, error) {
 
 // cutShort is the error of a body that ends before its framing does.
 func cutShort(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err == io.EOF {
 		return errIncompleteBody
 	}
 	return err
@@ -195,7 +194,7 @@ func (c *chunked) last() error {
 	}
 	if _, err := c.r.ReadByte(); err == nil {
 		return errInvalidRequest.because("There is something behind the last chunk of the body.")
-	} else if !errors.Is(err, io.EOF) {
+	} else if err != io.EOF {
 		return cutShort(err)
 	}
 	return io.EOF

@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"strconv"
@@ -64,6 +63,7 @@ var (
 	errNotModified        = newFault(http.StatusNotModified, "NotModified", "Not modified.")
 	errPreconditionFailed = newFault(http.StatusPreconditionFailed, "PreconditionFailed", "At least one of the preconditions that you specified did not hold.")
 	errContentSHA256      = newFault(http.StatusBadRequest, "XAmzContentSHA256Mismatch", "The provided x-amz-content-sha256 header does not match what was computed.")
+	errRequestTimeout     = newFault(http.StatusBadRequest, "RequestTimeout", "Your socket connection to the server was not read from or written to within the timeout period.")
 	errSignature          = newFault(http.StatusForbidden, "SignatureDoesNotMatch", "The signature that was calculated does not match the signature that you provided. Check your key and signing method.")
 	errSlowDown           = newFault(http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate, or try again.")
 	errUnavailable        = newFault(http.StatusServiceUnavailable, "ServiceUnavailable", "The part of the store where this lies is not served now. Please try again.")
@@ -93,11 +93,9 @@ func told(err error) *fault {
 		return errNoSuchKey
 	case errors.Is(err, file.ErrChanged), errors.Is(err, fs.ErrExist):
 		return errPreconditionFailed
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return errIncompleteBody
 	case errors.Is(err, client.ErrUnavailable), errors.Is(err, client.ErrTooFewCopies):
 		return errUnavailable
-	case errors.Is(err, file.ErrContended), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, client.ErrBusy), errors.Is(err, file.ErrContended), errors.Is(err, context.DeadlineExceeded):
 		return errSlowDown
 	case errors.Is(err, client.ErrTooLarge):
 		return errInvalidArgument.because("%v", err)

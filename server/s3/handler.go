@@ -27,7 +27,9 @@ type Options struct {
 	Region string
 	// UploadsEnd is how long after its begin an upload in parts is aborted by whichever front finds it. Default 7 days.
 	UploadsEnd time.Duration
-	Logger     *slog.Logger // default: none
+	// Room waits until there is room for so many bytes of bodies in memory; done gives them back. Default: there always is.
+	Room   func(ctx context.Context, bytes int64) (done func(), err error)
+	Logger *slog.Logger // default: none
 }
 
 const defaultUploadsEnd = 7 * 24 * time.Hour
@@ -39,6 +41,7 @@ type Handler struct {
 	domains    []string
 	region     string
 	uploadsEnd time.Duration
+	room       func(context.Context, int64) (func(), error)
 	log        *slog.Logger
 	now        func() time.Time
 	pace       time.Duration // see holding
@@ -48,9 +51,12 @@ type Handler struct {
 // New returns a Handler.
 func New(o Options) *Handler {
 	h := &Handler{files: o.Files, keys: o.Keys, region: cmp.Or(o.Region, "us-east-1"), uploadsEnd: cmp.Or(o.UploadsEnd, defaultUploadsEnd),
-		log: o.Logger, now: time.Now, pace: completeEvery, partMin: partBytesMin}
+		room: o.Room, log: o.Logger, now: time.Now, pace: completeEvery, partMin: partBytesMin}
 	for _, d := range o.Domains {
 		h.domains = append(h.domains, strings.ToLower(strings.Trim(d, ".")))
+	}
+	if h.room == nil {
+		h.room = func(context.Context, int64) (func(), error) { return func() {}, nil }
 	}
 	if h.log == nil {
 		h.log = slog.New(slog.DiscardHandler)
@@ -90,6 +96,17 @@ func randomHex(n int) string {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails
 	return hex.EncodeToString(b)
+}
+
+// Bytes in memory of what is stored or read: package file has up to 8 chunks of 1 MiB under way, and one that is filled.
+const (
+	roomMin = 4 << 10
+	roomMax = 9 << 20
+)
+
+// take waits for room for a body of a length.
+func (q *request) take(bytes int64) (done func(), err error) {
+	return q.h.room(q.ctx, max(roomMin, min(bytes, roomMax)))
 }
 
 // serve carries a request out. An error is one that nothing was answered for.

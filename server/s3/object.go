@@ -1,11 +1,11 @@
 package s3
 
 import (
-	"bytes"
 	"encoding/xml"
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -60,6 +60,11 @@ func never() bool { return false }
 
 // put stores a body at a path.
 func (q *request) put(b *body, path string, a file.Attributes, opts file.PutOptions) (file.Info, error) {
+	done, err := q.take(b.want)
+	if err != nil {
+		return file.Info{}, err
+	}
+	defer done()
 	opts.Seal = func(file.Info) (file.Attributes, error) {
 		if b.err != io.EOF {
 			panic("invariant: what is stored was verified")
@@ -135,31 +140,31 @@ func (q *request) getObject() error {
 		}
 		return err
 	}
-	from, to, status := int64(0), i.Bytes, http.StatusOK
+	a := &answer{q: q, head: http.Header{}, status: http.StatusOK}
+	from, to := int64(0), i.Bytes
 	if text := q.r.Header.Get("Range"); text != "" && q.rangeHolds(&i) {
-		var ok bool
-		if from, to, ok = byteRange(text, i.Bytes); !ok {
+		var partial, ok bool
+		if from, to, partial, ok = byteRange(text, i.Bytes); !ok {
 			q.w.Header().Set("Content-Range", "bytes */"+strconv.FormatInt(i.Bytes, 10))
 			return errInvalidRange
 		}
-		if to-from < i.Bytes || text == "bytes=0-" {
-			status = http.StatusPartialContent
-			q.w.Header().Set("Content-Range", "bytes "+strconv.FormatInt(from, 10)+"-"+strconv.FormatInt(to-1, 10)+"/"+strconv.FormatInt(i.Bytes, 10))
+		if partial {
+			a.status = http.StatusPartialContent
+			a.head.Set("Content-Range", "bytes "+strconv.FormatInt(from, 10)+"-"+strconv.FormatInt(to-1, 10)+"/"+strconv.FormatInt(i.Bytes, 10))
 		}
 	}
-	h := q.w.Header()
-	describe(h, &i, strings.EqualFold(q.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && status == http.StatusOK)
+	describe(a.head, &i, strings.EqualFold(q.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && a.status == http.StatusOK)
 	for name, header := range overrides {
 		if value := q.query.Get(name); value != "" && isHeaderValue(value) {
-			h.Set(header, value)
+			a.head.Set(header, value)
 		}
 	}
-	h.Set("Content-Length", strconv.FormatInt(to-from, 10))
+	a.head.Set("Content-Length", strconv.FormatInt(to-from, 10))
 	if q.r.Method == http.MethodHead {
-		q.w.WriteHeader(status)
+		a.begin()
 		return nil
 	}
-	return q.send(f, from, to, status)
+	return a.send(f, from, to)
 }
 
 // rangeHolds looks at If-Range (RFC 9110, 13.1.5).
@@ -171,86 +176,67 @@ func (q *request) rangeHolds(i *file.Info) bool {
 	return text == "" || hasTag(text, etagOf(i))
 }
 
-// byteRange reads a header with one range of bytes (RFC 9110, 14.1.2). Of all others, as S3 does, it makes all bytes.
-func byteRange(text string, size int64) (from, to int64, ok bool) {
+// byteRange reads a header with one range of bytes (RFC 9110, 14.1.2); ok is false where it has none of the object's. Of all
+// others, as S3 does, it makes all bytes.
+func byteRange(text string, size int64) (from, to int64, partial, ok bool) {
 	spec, isBytes := strings.CutPrefix(text, "bytes=")
 	first, last, isRange := strings.Cut(strings.TrimSpace(spec), "-")
-	if !isBytes || !isRange || strings.ContainsAny(spec, ",") {
-		return 0, size, true
-	}
-	a, errA := strconv.ParseUint(first, 10, 63)
-	b, errB := strconv.ParseUint(last, 10, 63)
+	a, errA := strconv.ParseUint(first, 10, 62)
+	b, errB := strconv.ParseUint(last, 10, 62)
 	switch {
-	case first == "" && errB == nil: // the last bytes
-		return max(size-int64(b), 0), size, b > 0 && size > 0
-	case errA != nil, last != "" && errB != nil, last != "" && b < a:
-		return 0, size, true
+	case !isBytes || !isRange || first == "" && errB != nil || first != "" && errA != nil || last != "" && errB != nil:
+		return 0, size, false, true
+	case first == "": // the last bytes
+		return max(size-int64(b), 0), size, true, b > 0 && size > 0
+	case last != "" && b < a:
+		return 0, size, false, true
 	case int64(a) >= size:
-		return 0, 0, false
-	case last == "" || int64(b) >= size:
-		return int64(a), size, true
+		return 0, 0, false, false
+	case last == "":
+		return int64(a), size, true, true
 	}
-	return int64(a), int64(b) + 1, true
+	return int64(a), min(int64(b)+1, size), true, true
 }
 
-// started writes the head of an answer with its first byte, up to a number of bytes.
-type started struct {
+// answer is one with bytes of an object. Its head is sent with the first of them.
+type answer struct {
 	q      *request
+	head   http.Header
 	status int
-	left   int64
 	begun  bool
 }
 
-var errEnough = errors.New("all that was asked for was written")
-
-func (s *started) Write(p []byte) (n int, err error) {
-	if !s.begun {
-		s.begun = true
-		s.q.w.WriteHeader(s.status)
-	}
-	part := p[:min(int64(len(p)), s.left)]
-	n, err = s.q.w.Write(part)
-	if s.left -= int64(n); err == nil && s.left == 0 {
-		err = errEnough
-	}
-	return n, err
+func (a *answer) begin() {
+	maps.Copy(a.q.w.Header(), a.head)
+	a.q.w.WriteHeader(a.status)
+	a.begun = true
 }
 
-// readAtMax is up to which length a part of an object is read as it is asked for, and not ahead.
-const readAtMax = 1 << 20
+// Write is that of io.Writer.
+func (a *answer) Write(p []byte) (int, error) {
+	if !a.begun {
+		a.begin()
+	}
+	return a.q.w.Write(p)
+}
 
 // send writes bytes of an object. What fails before the first of them is an error; after that the connection is cut, so that
 // nobody takes what came for all.
-func (q *request) send(f *file.File, from, to int64, status int) error {
+func (a *answer) send(f *file.File, from, to int64) error {
 	if from == to {
-		q.w.WriteHeader(status)
+		a.begin()
 		return nil
 	}
-	s := &started{q: q, status: status, left: to - from}
-	var err error
-	if whole := from == 0 && to == f.Info().Bytes; whole || to-from > readAtMax {
-		if _, err = f.Seek(from, io.SeekStart); err == nil {
-			if whole {
-				s.left++ // so that all is read, and the checksum compared
-			}
-			_, err = f.WriteTo(s)
-		}
-	} else {
-		b := make([]byte, to-from)
-		if _, err = f.ReadAt(b, from); err == nil || err == io.EOF {
-			_, err = io.Copy(s, bytes.NewReader(b))
-		}
-	}
-	switch {
-	case err == nil, errors.Is(err, errEnough):
-		return nil
-	case !s.begun:
-		for _, name := range []string{"Content-Length", "Content-Range", "ETag", "Last-Modified", "Accept-Ranges"} {
-			q.w.Header().Del(name)
-		}
+	done, err := a.q.take(to - from)
+	if err != nil {
 		return err
 	}
-	q.h.log.Warn("s3: an answer is cut off", "request", q.id, "resource", q.r.URL.Path, "err", err)
+	defer done()
+	_, err = f.WriteRange(a, from, to-from)
+	if err == nil || !a.begun {
+		return err
+	}
+	a.q.h.log.Warn("s3: an answer is cut off", "request", a.q.id, "resource", a.q.r.URL.Path, "err", err)
 	panic(http.ErrAbortHandler)
 }
 
@@ -371,11 +357,7 @@ func (q *request) deleteObjects() error {
 
 // readXML reads the body.
 func (q *request) readXML(into any) error {
-	b, err := q.openBody()
-	if err != nil {
-		return err
-	}
-	text, err := b.readAll(xmlMax)
+	text, err := q.readAll()
 	if err != nil {
 		return err
 	}
