@@ -26,8 +26,10 @@ var theOwner = owner{"viewring", "viewring"}
 func at(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // hasBucket is errNoSuchBucket for a bucket that is not there.
-func (q *request) hasBucket() error {
-	i, err := q.h.files.Stat(q.ctx, "/"+q.bucket)
+func (q *request) hasBucket() error { return q.isThere(q.bucket) }
+
+func (q *request) isThere(bucket string) error {
+	i, err := q.h.files.Stat(q.ctx, "/"+bucket)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !i.Dir {
 		return errNoSuchBucket
 	}

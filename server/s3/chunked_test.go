@@ -70,7 +70,7 @@ func TestChunkedRefused(t *testing.T) {
 			}
 			bad := []byte(good)
 			bad[at] ^= 0x11
-			if b, err := io.ReadAll(newChunked(bytes.NewReader(bad), s, h)); err == nil && string(b) != strings.Repeat("a", 66560) {
+			if _, err := io.ReadAll(newChunked(bytes.NewReader(bad), s, h)); err == nil {
 				t.Errorf("trailer %v: byte %d changed: %.50q", trailer, at, good[max(at-20, 0):])
 			}
 		}

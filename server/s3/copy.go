@@ -32,7 +32,7 @@ func (q *request) source() (file.Info, error) {
 	if err != nil {
 		return file.Info{}, errNoSuchKey
 	}
-	i, err := q.object(path)
+	i, err := q.object(bucket, path)
 	if err != nil {
 		return i, err
 	}

@@ -112,10 +112,10 @@ var overrides = map[string]string{"response-cache-control": "Cache-Control", "re
 	"response-content-language": "Content-Language", "response-content-type": "Content-Type", "response-expires": "Expires"}
 
 // noObject is the error where an object was looked for.
-func (q *request) noObject(err error) error {
+func (q *request) noObject(bucket string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if there := q.hasBucket(); there != nil {
+		if there := q.isThere(bucket); there != nil {
 			return there
 		}
 		return errNoSuchKey
@@ -129,7 +129,7 @@ func (q *request) noObject(err error) error {
 func (q *request) getObject() error {
 	f, err := q.h.files.OpenFile(q.ctx, q.path)
 	if err != nil {
-		return q.noObject(err)
+		return q.noObject(q.bucket, err)
 	}
 	defer f.Close()
 	i := f.Info()
@@ -241,7 +241,7 @@ func (a *answer) send(f *file.File, from, to int64) error {
 }
 
 func (q *request) getObjectACL() error {
-	if _, err := q.object(q.path); err != nil {
+	if _, err := q.object(q.bucket, q.path); err != nil {
 		return err
 	}
 	q.replyACL()
@@ -249,17 +249,17 @@ func (q *request) getObjectACL() error {
 }
 
 // object tells of one.
-func (q *request) object(path string) (file.Info, error) {
+func (q *request) object(bucket, path string) (file.Info, error) {
 	i, err := q.h.files.Stat(q.ctx, path)
 	if err == nil && i.Dir {
 		err = file.ErrIsDirectory
 	}
-	return i, q.noObject(err)
+	return i, q.noObject(bucket, err)
 }
 
 func (q *request) deleteObject() error {
 	if list := strings.Join(q.r.Header.Values("If-Match"), ","); list != "" {
-		i, err := q.object(q.path)
+		i, err := q.object(q.bucket, q.path)
 		switch {
 		case err != nil:
 			return err

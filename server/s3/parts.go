@@ -68,7 +68,7 @@ func (q *request) uploadPartCopy() error {
 	}
 	f, err := q.h.files.OpenFile(q.ctx, from.Path)
 	if err != nil {
-		return q.noObject(err)
+		return q.noObject(strings.Split(from.Path, "/")[1], err)
 	}
 	defer f.Close()
 	i := f.Info()
