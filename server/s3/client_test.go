@@ -259,4 +259,3 @@ func text(n int) []byte {
 	}
 	return b
 }
-

@@ -150,7 +150,7 @@ func (h *Handler) end(ctx context.Context, u *upload) error {
 func (h *Handler) endUploads(ctx context.Context, bucket string, which func(upload) bool) (ended int) {
 	for i, err := range h.files.List(ctx, uploadsDir+"/"+bucket) {
 		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) {
+			if !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 				h.log.Warn("s3: uploads are not ended", "bucket", bucket, "err", err)
 			}
 			return ended
@@ -173,7 +173,7 @@ func (h *Handler) endUploads(ctx context.Context, bucket string, which func(uplo
 func (h *Handler) Sweep(ctx context.Context) (ended int) {
 	for i, err := range h.files.List(ctx, uploadsDir) {
 		if err != nil {
-			if !errors.Is(err, fs.ErrNotExist) {
+			if !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
 				h.log.Warn("s3: uploads are not looked through", "err", err)
 			}
 			return ended

@@ -107,7 +107,7 @@ func (f *Front) find(ctx context.Context) {
 		if err == nil {
 			c := &cluster{files: files}
 			if f.opts.S3 != nil {
-				c.s3 = f.opts.S3(files)
+				c.s3 = f.opts.S3(files, f.budget.take)
 			}
 			f.cluster.Store(c)
 			return

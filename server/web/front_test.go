@@ -44,7 +44,7 @@ func ready(t *testing.T) string {
 	f := start(t, func(o *Options) {
 		open := o.Open
 		o.Open = func(ctx context.Context) (*file.FS, error) { return open(ctx) }
-		o.S3 = func(*file.FS) S3 { close(found); return nil }
+		o.S3 = func(*file.FS, Room) S3 { close(found); return nil }
 	})
 	<-found
 	for f.cluster.Load() == nil { // about to be

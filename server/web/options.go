@@ -21,7 +21,7 @@ type Options struct {
 	Open func(ctx context.Context) (*file.FS, error)
 
 	// S3 makes the handler of the S3 protocol, which is asked first whether a request is its own; nil: there is none.
-	S3 func(files *file.FS) S3
+	S3 func(files *file.FS, room Room) S3
 
 	Secure secure.Config // the password that requests must have; the Listener encrypts
 	Bounds Bounds
@@ -32,6 +32,9 @@ type Options struct {
 	// have its own name resolve to this machine, and read and write all files.
 	AnyHost bool
 }
+
+// Room waits until there is room for so many bytes of bodies in memory, Bounds.Bodies; done gives them back.
+type Room func(ctx context.Context, bytes int64) (done func(), err error)
 
 // S3 is a handler of the S3 protocol beside the files' own. It asks for credentials itself.
 type S3 interface {
