@@ -94,6 +94,19 @@ func cutShort(err error) error {
 
 // line reads one without its end.
 func (c *chunked) line() (string, error) {
+	text, err := c.rawLine()
+	if err != nil {
+		return "", err
+	}
+	text, ok := strings.CutSuffix(text, "\r\n")
+	if !ok {
+		return "", errBadFraming
+	}
+	return text, nil
+}
+
+// rawLine reads one with its end, a newline.
+func (c *chunked) rawLine() (string, error) {
 	var b []byte
 	for {
 		part, err := c.r.ReadSlice('\n')
@@ -106,11 +119,7 @@ func (c *chunked) line() (string, error) {
 		if err != nil {
 			return "", cutShort(err)
 		}
-		text, ok := strings.CutSuffix(string(b), "\r\n")
-		if !ok {
-			return "", errBadFraming
-		}
-		return text, nil
+		return string(b), nil
 	}
 }
 
@@ -192,6 +201,11 @@ func (c *chunked) last() error {
 	} else if err := c.newline(); err != nil {
 		return err
 	}
+	if c.trailer && c.sign == nil { // minio-go sends one more
+		if b, err := c.r.Peek(2); err == nil && string(b) == "\r\n" {
+			_, _ = c.r.Discard(2) // they are there
+		}
+	}
 	if _, err := c.r.ReadByte(); err == nil {
 		return errInvalidRequest.because("There is something behind the last chunk of the body.")
 	} else if err != io.EOF {
@@ -200,16 +214,20 @@ func (c *chunked) last() error {
 	return io.EOF
 }
 
-// trailing reads the trailing headers, and looks at their signature.
+// trailing reads the trailing headers, and looks at their signature. Between both minio-go has a line that is empty, and it
+// ends each header with a newline only.
 func (c *chunked) trailing() error {
 	var canonical strings.Builder
 	claimed := ""
 	for range trailersMax {
-		text, err := c.line()
+		text, err := c.rawLine()
 		if err != nil {
 			return err
 		}
-		if text == "" {
+		if text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r"); text == "" {
+			if c.sign != nil && claimed == "" && canonical.Len() > 0 {
+				continue
+			}
 			return c.trailed(canonical.String(), claimed)
 		}
 		name, value, ok := strings.Cut(text, ":")

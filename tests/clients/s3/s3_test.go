@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +58,14 @@ func (p *place) front(t *testing.T) (addr string, d *harness.Daemon) {
 	t.Helper()
 	addr = harness.FreeAddr(t)
 	d = p.shell.Start(append([]string{"http", "--listen", addr, "--s3-domain", "s3.test"}, p.flags...)...)
-	d.Stderr.Wait(t, "http front is up", d.Done)
+	harness.Eventually(t, "the front has found the cluster", func() bool {
+		res, err := http.Get("http://" + addr + "/?health")
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close() // nothing of it is read
+		return res.StatusCode == http.StatusOK
+	})
 	return addr, d
 }
 
@@ -84,11 +92,13 @@ type step struct {
 type s3client struct {
 	name    string
 	program string // that must be installed; "" for none
+	slow    bool   // it takes two minutes, for its own start takes seconds
 	steps   func(t *testing.T, p *place, addr string) []step
 }
 
 var clients = []s3client{
-	{"minio-go", "", minioSteps}, {"s3cmd", "s3cmd", s3cmdSteps}, {"rclone", "rclone", rcloneSteps}, {"restic", "restic", resticSteps}, {"aws-cli", "aws", awsSteps},
+	{name: "minio-go", steps: minioSteps}, {name: "s3cmd", program: "s3cmd", steps: s3cmdSteps}, {name: "rclone", program: "rclone", steps: rcloneSteps},
+	{name: "restic", program: "restic", steps: resticSteps}, {name: "aws-cli", program: "aws", slow: true, steps: awsSteps},
 }
 
 // page has the table of results; VIEWRING_UPDATE=1 writes it, where all clients are.
@@ -111,6 +121,10 @@ func TestClients(t *testing.T) {
 			if _, err := exec.LookPath(c.program); c.program != "" && err != nil {
 				complete = false
 				t.Skipf("not tested: %s is not installed", c.program)
+			}
+			if c.slow && !harness.IsSlow() {
+				complete = false
+				t.Skip("not tested: it is slow, VIEWRING_SLOW=1 tests it")
 			}
 			for _, s := range c.steps(t, p, addr) {
 				row := fmt.Sprintf("| %s | %s | ok |", c.name, s.operation)
