@@ -67,11 +67,12 @@ type Key struct {
 type Store struct {
 	files  *file.FS
 	secret string
+	rounds int // of PBKDF2
 }
 
 // NewStore returns the keys in a cluster's files, whose secrets are encrypted with what is
 // derived from secret. With "" keys can only be listed and removed.
-func NewStore(files *file.FS, secret string) *Store { return &Store{files, secret} }
+func NewStore(files *file.FS, secret string) *Store { return &Store{files, secret, iterations} }
 
 // entry is a key as it is stored, in JSON.
 type entry struct {
@@ -90,7 +91,7 @@ func (s *Store) cipher(e *entry) (cipher.AEAD, error) {
 	if s.secret == "" {
 		return nil, ErrNoSecret
 	}
-	key, err := pbkdf2.Key(sha256.New, s.secret, e.Salt, iterations, 32)
+	key, err := pbkdf2.Key(sha256.New, s.secret, e.Salt, s.rounds, 32)
 	if err != nil {
 		return nil, fmt.Errorf("derive the key: %w", err)
 	}

@@ -61,10 +61,10 @@ func (h *Handler) authenticate(r *http.Request) (*signed, error) {
 			return nil, errInvalidRequest.because("X-Amz-Algorithm must be %s.", sigV4)
 		}
 		s.presigned, credential, s.date, s.seed = true, query.Get("X-Amz-Credential"), query.Get("X-Amz-Date"), query.Get("X-Amz-Signature")
+	case query.Has("AWSAccessKeyId"), len(authorization) == 1 && !strings.HasPrefix(authorization[0], sigV4+" "):
+		return nil, errInvalidRequest.because("The authorization mechanism that you provided is not supported. Please use %s.", sigV4)
 	case len(authorization) == 0:
 		return nil, errAccessDenied.because("The request is not signed.")
-	case !strings.HasPrefix(authorization[0], sigV4+" "):
-		return nil, errInvalidRequest.because("The authorization mechanism that you provided is not supported. Please use %s.", sigV4)
 	default:
 		credential, s.seed = authorized(authorization[0], "Credential"), authorized(authorization[0], "Signature")
 		if s.date = r.Header.Get("X-Amz-Date"); s.date == "" {

@@ -237,6 +237,10 @@ func TestSignatures(t *testing.T) {
 	try(400, "InvalidURI", func(r *http.Request) { r.URL.RawQuery = "a;b" })
 	try(403, "AccessDenied", func(r *http.Request) { r.Header.Del("Authorization") })
 	try(400, "InvalidRequest", func(r *http.Request) { r.Header.Set("Authorization", "AWS AKIA:abc") })
+	try(400, "InvalidRequest", func(r *http.Request) {
+		r.Header.Del("Authorization")
+		r.URL.RawQuery = "AWSAccessKeyId=AKIA&Signature=abc&Expires=1"
+	})
 	try(400, "InvalidRequest", func(r *http.Request) { r.Header.Add("Authorization", "AWS4-HMAC-SHA256 x") })
 	try(400, "InvalidRequest", func(r *http.Request) { r.URL.RawQuery += "&X-Amz-Signature=x" })
 	try(400, "AuthorizationHeaderMalformed", func(r *http.Request) { r.Header.Set("Authorization", "AWS4-HMAC-SHA256 x") })

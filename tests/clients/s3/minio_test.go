@@ -66,7 +66,7 @@ func minioSteps(t *testing.T, p *place, addr string) []step {
 		}
 	}
 	steps := []step{
-		{"MakeBucket, BucketExists, ListBuckets", func() error {
+		{operation: "MakeBucket, BucketExists, ListBuckets", try: func() error {
 			err := c.MakeBucket(ctx, minioBucket, minio.MakeBucketOptions{})
 			there, err2 := c.BucketExists(ctx, minioBucket)
 			all, err3 := c.ListBuckets(ctx)
@@ -75,20 +75,20 @@ func minioSteps(t *testing.T, p *place, addr string) []step {
 			}
 			return nil
 		}},
-		{"PutObject", put("a/small", small, minio.PutObjectOptions{ContentType: "text/x", UserMetadata: map[string]string{"Colour": "blue"}})},
-		{"PutObject with Content-MD5", put("a/md5", small, minio.PutObjectOptions{SendContentMd5: true})},
+		{operation: "PutObject", try: put("a/small", small, minio.PutObjectOptions{ContentType: "text/x", UserMetadata: map[string]string{"Colour": "blue"}})},
+		{operation: "PutObject with Content-MD5", try: put("a/md5", small, minio.PutObjectOptions{SendContentMd5: true})},
 	}
 	for _, sum := range []minio.ChecksumType{minio.ChecksumCRC32, minio.ChecksumCRC32C, minio.ChecksumCRC64NVME, minio.ChecksumSHA1, minio.ChecksumSHA256} {
-		steps = append(steps, step{"PutObject with a trailing " + sum.String(), put("sums/"+sum.String(), small, minio.PutObjectOptions{Checksum: sum})})
+		steps = append(steps, step{operation: "PutObject with a trailing " + sum.String(), try: put("sums/"+sum.String(), small, minio.PutObjectOptions{Checksum: sum})})
 	}
 	return append(steps, []step{
-		{"PutObject in parts", put("b/big", big, minio.PutObjectOptions{PartSize: 5 << 20})},
-		{"PutObject in parts with a CRC32 of the whole", put("b/crc32", big, minio.PutObjectOptions{PartSize: 5 << 20, Checksum: minio.ChecksumFullObjectCRC32})},
-		{"PutObject in parts, of unknown length", func() error {
+		{operation: "PutObject in parts", try: put("b/big", big, minio.PutObjectOptions{PartSize: 5 << 20})},
+		{operation: "PutObject in parts with a CRC32 of the whole", try: put("b/crc32", big, minio.PutObjectOptions{PartSize: 5 << 20, Checksum: minio.ChecksumFullObjectCRC32})},
+		{operation: "PutObject in parts, of unknown length", try: func() error {
 			_, err := c.PutObject(ctx, minioBucket, "b/stream", io.MultiReader(bytes.NewReader(big)), -1, minio.PutObjectOptions{PartSize: 5 << 20})
 			return errors.Join(err, fetched(ctx, c, minioBucket, "b/stream", big))
 		}},
-		{"StatObject", func() error {
+		{operation: "StatObject", try: func() error {
 			i, err := c.StatObject(ctx, minioBucket, "a/small", minio.StatObjectOptions{})
 			if err != nil || i.Size != 3000 || i.ContentType != "text/x" || i.UserMetadata["Colour"] != "blue" {
 				return fmt.Errorf("%+v, %v", i, err)
@@ -99,7 +99,7 @@ func minioSteps(t *testing.T, p *place, addr string) []step {
 			}
 			return nil
 		}},
-		{"GetObject, a range", func() error {
+		{operation: "GetObject, a range", try: func() error {
 			o := minio.GetObjectOptions{}
 			if err := o.SetRange(5<<20-3, 5<<20+3); err != nil {
 				return err
@@ -115,13 +115,13 @@ func minioSteps(t *testing.T, p *place, addr string) []step {
 			}
 			return err
 		}},
-		{"ListObjects of both versions", func() error { return listed(ctx, c, []string{"a/md5", "a/small", "b/big", "b/crc32", "b/stream"}) }},
-		{"CopyObject, ComposeObject", func() error {
+		{operation: "ListObjects of both versions", try: func() error { return listed(ctx, c, []string{"a/md5", "a/small", "b/big", "b/crc32", "b/stream"}) }},
+		{operation: "CopyObject, ComposeObject", try: func() error {
 			_, err := c.CopyObject(ctx, minio.CopyDestOptions{Bucket: minioBucket, Object: "copy"}, minio.CopySrcOptions{Bucket: minioBucket, Object: "b/big"})
 			_, err2 := c.ComposeObject(ctx, minio.CopyDestOptions{Bucket: minioBucket, Object: "composed"}, minio.CopySrcOptions{Bucket: minioBucket, Object: "b/big"}, minio.CopySrcOptions{Bucket: minioBucket, Object: "a/small"})
 			return errors.Join(err, err2, fetched(ctx, c, minioBucket, "copy", big), fetched(ctx, c, minioBucket, "composed", slices.Concat(big, small)))
 		}},
-		{"NewMultipartUpload, ListObjectParts, ListMultipartUploads, AbortMultipartUpload", func() error {
+		{operation: "NewMultipartUpload, ListObjectParts, ListMultipartUploads, AbortMultipartUpload", try: func() error {
 			id, err := core.NewMultipartUpload(ctx, minioBucket, "begun", minio.PutObjectOptions{})
 			if err != nil {
 				return err
@@ -134,13 +134,13 @@ func minioSteps(t *testing.T, p *place, addr string) []step {
 			}
 			return core.AbortMultipartUpload(ctx, minioBucket, "begun", id)
 		}},
-		{"PresignedPutObject, PresignedGetObject", func() error { return presigned(ctx, c, small) }},
-		{"virtual hosts", func() error {
+		{operation: "PresignedPutObject, PresignedGetObject", try: func() error { return presigned(ctx, c, small) }},
+		{operation: "virtual hosts", try: func() error {
 			v := p.connect(t, addr, true)
 			_, err := v.PutObject(ctx, minioBucket, "virtual/ä b", bytes.NewReader(small), int64(len(small)), minio.PutObjectOptions{})
 			return errors.Join(err, fetched(ctx, v, minioBucket, "virtual/ä b", small), fetched(ctx, c, minioBucket, "virtual/ä b", small))
 		}},
-		{"RemoveObjects, RemoveBucket", func() error {
+		{operation: "RemoveObjects, RemoveBucket", try: func() error {
 			for e := range c.RemoveObjects(ctx, minioBucket, c.ListObjects(ctx, minioBucket, minio.ListObjectsOptions{Recursive: true}), minio.RemoveObjectsOptions{}) {
 				return e.Err
 			}

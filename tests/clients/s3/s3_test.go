@@ -2,6 +2,7 @@ package s3
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,6 +87,7 @@ func random(seed uint64, n int) []byte {
 type step struct {
 	operation string
 	try       func() error
+	result    string // "": ok
 }
 
 // s3client is a client.
@@ -127,7 +129,7 @@ func TestClients(t *testing.T) {
 				t.Skip("not tested: it is slow, VIEWRING_SLOW=1 tests it")
 			}
 			for _, s := range c.steps(t, p, addr) {
-				row := fmt.Sprintf("| %s | %s | ok |", c.name, s.operation)
+				row := fmt.Sprintf("| %s | %s | %s |", c.name, s.operation, cmp.Or(s.result, "ok"))
 				if err := s.try(); err != nil {
 					t.Errorf("%s: %s: %v", c.name, s.operation, err)
 				}
