@@ -24,7 +24,7 @@ var cluster = sync.OnceValue(func() *local.Cluster { return local.Keep(local.Opt
 func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
 
 // patience is for what has to come.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // startFront starts a front; change may be nil.
 func startFront(t *testing.T, change func(*Options)) *Front {
