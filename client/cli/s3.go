@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"viewring/client/file"
 	"viewring/client/s3keys"
@@ -34,11 +35,11 @@ type s3Flags struct {
 func (f *s3Flags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.domains, "s3-domain", nil, "serve the bucket B also at the host B.`DOMAIN`; may be given more than once")
 	cmd.Flags().DurationVar(&f.uploadsEnd, "s3-uploads-end", 7*24*time.Hour, "abort uploads in parts this long after their begin")
-	f.addSecret(cmd)
+	f.addSecret(cmd.Flags())
 }
 
-func (f *s3Flags) addSecret(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.secretFile, "s3-secret-file", "", "`file` whose first line encrypts S3 keys in place of the cluster's password (or $"+s3SecretEnv+")")
+func (f *s3Flags) addSecret(to *pflag.FlagSet) {
+	to.StringVar(&f.secretFile, "s3-secret-file", "", "`file` whose first line encrypts S3 keys in place of the cluster's password (or $"+s3SecretEnv+")")
 }
 
 // options are what the flags say.
@@ -108,12 +109,13 @@ password later, keys must be removed and added anew.`,
 		Example: "  viewring s3 key add backup\n  viewring s3 key list",
 	}
 	cmd.Args, cmd.RunE = missing("s3 key", "add", "list", "remove")
-	cmd.AddCommand(a.s3KeyAddCmd(), a.s3KeyListCmd(), a.s3KeyRemoveCmd())
+	var flags s3Flags
+	flags.addSecret(cmd.PersistentFlags())
+	cmd.AddCommand(a.s3KeyAddCmd(&flags), a.s3KeyListCmd(), a.s3KeyRemoveCmd())
 	return cmd
 }
 
-func (a *app) s3KeyAddCmd() *cobra.Command {
-	var flags s3Flags
+func (a *app) s3KeyAddCmd(flags *s3Flags) *cobra.Command {
 	var buckets []string
 	cmd := &cobra.Command{
 		Use:   "add [--bucket BUCKET]… NAME",
@@ -149,7 +151,6 @@ taken is exit code 4.`,
 		},
 	}
 	cmd.Flags().StringArrayVar(&buckets, "bucket", nil, "for this `bucket` only; may be given more than once")
-	flags.addSecret(cmd)
 	return cmd
 }
 
