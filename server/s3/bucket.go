@@ -80,6 +80,9 @@ func (q *request) createBucket() error {
 	if err := q.drain(); err != nil { // a region, which is not looked at
 		return err
 	}
+	if err := refusedHeaders(q.r.Header); err != nil {
+		return err
+	}
 	err := q.h.files.Mkdir(q.ctx, "/"+q.bucket)
 	if errors.Is(err, fs.ErrExist) {
 		if there := q.hasBucket(); there != nil {

@@ -101,6 +101,11 @@ func (q *request) copyObject() error {
 		bytesOf(&a, &i.Attributes)
 		return a, nil
 	}
+	done, err := q.take(from.Bytes)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return q.holding(func() (any, error) {
 		i, err := q.store(never, func() (file.Info, error) { return q.h.files.Copy(q.ctx, from.Path, q.path, opts) })
 		return copyResult{XMLName: xml.Name{Local: "CopyObjectResult"}, ETag: etagOf(&i), LastModified: at(q.h.now())}, err

@@ -55,6 +55,7 @@ var (
 	errMetadataTooLarge   = newFault(http.StatusBadRequest, "MetadataTooLarge", "The user metadata has more than 2 KiB.")
 	errMethodNotAllowed   = newFault(http.StatusMethodNotAllowed, "MethodNotAllowed", "The method is not allowed against this resource.")
 	errMissingLength      = newFault(http.StatusLengthRequired, "MissingContentLength", "You must provide the Content-Length HTTP header.")
+	errNoACL              = newFault(http.StatusBadRequest, "AccessControlListNotSupported", "Who has a key may do everything: there are no other access control lists.")
 	errNoSuchBucket       = newFault(http.StatusNotFound, "NoSuchBucket", "The bucket does not exist.")
 	errNoSuchKey          = newFault(http.StatusNotFound, "NoSuchKey", "The key does not exist.")
 	errNoSuchUpload       = newFault(http.StatusNotFound, "NoSuchUpload", "The upload does not exist. It may have been aborted or completed.")

@@ -79,6 +79,9 @@ func refusedHeaders(h http.Header) error {
 			return errNotImplemented.because("%s is not implemented.", strings.ToLower(name))
 		}
 	}
+	if acl := h.Get("X-Amz-Acl"); acl != "" && acl != "private" && acl != "bucket-owner-full-control" {
+		return errNoACL
+	}
 	if tags := h.Get("X-Amz-Tagging"); tags != "" {
 		return errNotImplemented.because("Tags are not implemented.")
 	}
@@ -111,6 +114,7 @@ func describe(h http.Header, i *file.Info, withSums bool) {
 	h.Set("ETag", etagOf(i))
 	h.Set("Last-Modified", i.ModifiedAt.UTC().Format(http.TimeFormat))
 	h.Set("Accept-Ranges", "bytes")
+	h.Set("Content-Security-Policy", "sandbox") // a page that somebody has stored is not one of this site
 	h.Set("Content-Type", defaultType)
 	if i.Attributes.ContentType != "" {
 		h.Set("Content-Type", i.Attributes.ContentType)

@@ -165,6 +165,11 @@ func (q *request) completeUpload() error {
 	if err != nil {
 		return err
 	}
+	done, err := q.take(roomMax)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return q.holding(func() (any, error) { return q.complete(c, &u) })
 }
 
