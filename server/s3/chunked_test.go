@@ -74,7 +74,7 @@ func TestChunkedRefused(t *testing.T) {
 		}
 		good := exampleBody(trailer)
 		for at := 0; at < len(good); at++ {
-			if at > 100 && at < 65600 && at%9973 != 0 {
+			if at > 100 && at < 65600 && at%9973 != 0 || at > 65750 && at < 66600 && at%97 != 0 { // in the midst of bytes
 				continue
 			}
 			if _, err := io.ReadAll(newChunked(strings.NewReader(good[:at]), s, h)); err == nil {

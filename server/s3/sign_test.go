@@ -176,6 +176,28 @@ func TestWays(t *testing.T) {
 	}
 }
 
+// TestDecodedLength: the length that a body in chunks is said to have must be the one that it has, however well it is signed.
+func TestDecodedLength(t *testing.T) {
+	c := newCaller(t, openFiles(t))
+	c.bucket("decoded")
+	for off, code := range map[int]string{1: "IncompleteBody", -1: "IncompleteBody", 0: ""} {
+		body := text(1000)
+		r := c.request("PUT", "/decoded/o", nil)
+		r.Header.Set("X-Amz-Decoded-Content-Length", fmt.Sprint(len(body)+off))
+		framed := c.inChunks(c.sign(r, streamingPayload), body, 300, "", same)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(framed)), int64(len(framed))
+		if p := c.send(r); p.code() != code {
+			t.Errorf("%d bytes more: %d %s, want %s", off, p.status, p.code(), code)
+		}
+	}
+	for _, text := range []string{"", "x", "-1"} {
+		r := c.request("PUT", "/decoded/o", []byte("0\r\n\r\n"))
+		r.Header.Set("X-Amz-Decoded-Content-Length", text)
+		c.sign(r, streamingPayload)
+		c.refused(411, "MissingContentLength", c.send(r))
+	}
+}
+
 // TestSums: a checksum that was sent is told again to who asks for it.
 func TestSums(t *testing.T) {
 	files := openFiles(t)

@@ -69,7 +69,7 @@ func TestUploads(t *testing.T) {
 	one.must(200, "PUT", "/uploads/dir/o", []byte("old"))
 	id := one.begin("/uploads/dir/o", "X-Amz-Meta-A", "b", "Content-Type", "text/x")
 	target := "/uploads/dir/o?uploadId=" + id
-	parts := [][]byte{text(5 << 20), text(5<<20 + 3), text(100)}
+	parts := [][]byte{text(1 << 20), text(1<<20 + 3), text(100)}
 	for n, c := range map[int]*caller{2: one, 1: two, 3: two} {
 		if n == 1 {
 			c.must(200, "PUT", fmt.Sprintf("%s&partNumber=%d", target, n), []byte("another"))
@@ -138,7 +138,7 @@ func TestUploadsShare(t *testing.T) {
 	c := newCaller(t, files)
 	c.bucket("sharing")
 	id := c.begin("/sharing/deep/dir/o")
-	parts := [][]byte{text(5 << 20), text(1<<20 + 1)}
+	parts := [][]byte{text(1 << 20), text(1<<20 + 1)}
 	var tags []string
 	for n, p := range parts {
 		tags = append(tags, c.must(200, "PUT", fmt.Sprintf("/sharing/deep/dir/o?uploadId=%s&partNumber=%d", id, n+1), p).header.Get("ETag"))
@@ -258,7 +258,7 @@ func TestCopies(t *testing.T) {
 	c := newCaller(t, files)
 	c.bucket("from-bucket")
 	c.bucket("to-bucket")
-	body := text(6<<20 + 5)
+	body := text(2<<20 + 5)
 	c.must(200, "PUT", "/from-bucket/dir/so%20urce", body, "X-Amz-Meta-A", "b", "Content-Type", "text/x", "X-Amz-Checksum-Crc32", encoded("crc32", body))
 	tag := etagFor(body)
 	for _, target := range []string{"/to-bucket/new/dir/o", "/from-bucket/dir/o"} {
@@ -295,15 +295,15 @@ func TestCopies(t *testing.T) {
 	id := c.begin("/to-bucket/parts")
 	target := "/to-bucket/parts?uploadId=" + id
 	tags := make([]string, 2)
-	for n, r := range []string{"bytes=0-5242879", "bytes=5242880-6291460"} {
+	for n, r := range []string{"bytes=0-1048575", "bytes=1048576-2097156"} {
 		p := c.must(200, "PUT", fmt.Sprintf("%s&partNumber=%d", target, n+1), nil, "X-Amz-Copy-Source", "/from-bucket/dir/o", "X-Amz-Copy-Source-Range", r)
 		tags[n] = parse[struct{ ETag string }](t, p.body).ETag
 	}
-	for _, r := range []string{"bytes=0-6291461", "bytes=5-", "bytes=5-4", "x"} {
+	for _, r := range []string{"bytes=0-2097157", "bytes=5-", "bytes=5-4", "x"} {
 		c.refused(400, "InvalidArgument", c.do("PUT", target+"&partNumber=3", nil, "X-Amz-Copy-Source", "/from-bucket/dir/o", "X-Amz-Copy-Source-Range", r))
 	}
 	c.must(200, "POST", target, partsXML([]int{1, 2}, tags))
-	if p := c.must(200, "GET", "/to-bucket/parts", nil); !bytes.Equal(p.body, body) || p.header.Get("ETag") != tagOf(body[:5<<20], body[5<<20:]) {
+	if p := c.must(200, "GET", "/to-bucket/parts", nil); !bytes.Equal(p.body, body) || p.header.Get("ETag") != tagOf(body[:1<<20], body[1<<20:]) {
 		t.Errorf("%d bytes, %v", len(p.body), p.header.Get("ETag"))
 	}
 }
