@@ -46,7 +46,7 @@ type S3 interface {
 // Bounds of what clients may take. Zero fields stand for the defaults.
 type Bounds struct {
 	Connections  int           // more are turned away; default 10,000
-	Bodies       int64         // bytes of files in memory, of all requests; more wait; default 512 MiB
+	Bodies       int64         // bytes of files in memory, of all requests; more wait; default 256 MiB
 	ReadTimeout  time.Duration // for a client that sends nothing of a request's body; default 30 s
 	WriteTimeout time.Duration // for a client that reads nothing of an answer; default 10 s
 }
@@ -67,7 +67,7 @@ const (
 
 func (b *Bounds) fill() {
 	b.Connections = cmp.Or(b.Connections, 10_000)
-	b.Bodies = cmp.Or(b.Bodies, 512<<20)
+	b.Bodies = cmp.Or(b.Bodies, 256<<20)
 	b.ReadTimeout = cmp.Or(b.ReadTimeout, 30*time.Second)
 	b.WriteTimeout = cmp.Or(b.WriteTimeout, 10*time.Second)
 }
