@@ -47,6 +47,9 @@ type entry struct {
 	size    int64
 }
 
+// entryHeadBytesMax is the most that an encoded entry has before the value.
+const entryHeadBytesMax = 2 + 3*2*binary.MaxVarintLen64 + 5*binary.MaxVarintLen64
+
 func appendVersion(b []byte, v wire.TreeVersion) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, v.Term), v.Seq)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -286,6 +287,9 @@ func runZooKeeper(ctx context.Context, o *options, only string) error {
 	t := newTable(about, names, titles)
 	for n := range o.runs {
 		for _, row := range zkRows() {
+			if !strings.Contains(row.name, o.rows) {
+				continue
+			}
 			turns := slices.Clone(services)
 			if n%2 == 1 {
 				slices.Reverse(turns)
@@ -300,7 +304,11 @@ func runZooKeeper(ctx context.Context, o *options, only string) error {
 	for _, s := range services {
 		t.add(s.name, "memory at most, all processes, MiB", float64(named(s.pids(), "status", "VmHWM"))/1024)
 	}
-	for range o.runs {
+	kills := o.runs
+	if o.rows != "" && o.rows != "killed" {
+		kills = 0
+	}
+	for range kills {
 		for _, s := range services {
 			for _, v := range s.victims {
 				if err := failover(ctx, s, v, t); err != nil {
