@@ -162,17 +162,19 @@ func measureZK(ctx context.Context, o *options, s *zkService, row zkRow, t *tabl
 	if err := settle(ctx); err != nil {
 		return err
 	}
-	cpu := processorTime(s.pids())
+	cpu, calls := processorTime(s.pids()), systemCalls(s.pids())
 	r, err := row.during(clients, o.span)
 	if err != nil {
 		return err
 	}
-	cpu = processorTime(s.pids()) - cpu
+	cpu, calls = processorTime(s.pids())-cpu, systemCalls(s.pids())-calls
 	fmt.Printf("%-10s %-26s %8.0f/s  p50 %6dµs  p99 %6dµs\n", s.name, row.name, r.PerSecond, r.P50, r.P99)
 	t.add(s.name, row.name+", 1/s", r.PerSecond)
 	if row.clients > 1 {
 		t.add(s.name, row.name+", p99 µs", float64(r.P99))
 		t.add(s.name, row.name+", CPU µs of the servers", float64(cpu.Microseconds())/float64(r.Operations))
+		t.add(s.name, row.name+", reads and writes of the servers", float64(calls)/float64(r.Operations))
+		t.add(s.name, row.name+", CPU µs of the clients", r.ClientCPU)
 	}
 	return nil
 }
