@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"viewring/internal/invariant"
+
+	"viewring/ring"
 )
 
 // counted is an evaluation that takes the next number from the key "next", and writes what it
@@ -92,6 +94,10 @@ func TestH31Repaired(t *testing.T) {
 		t.Errorf("%+v, %+v", a, g)
 	}
 	r.wantStored("taken2", "there")
+}
+
+func (m *memory) ScanKeys(p ring.PartitionID, _ Key, from Cursor, fn func(Key) bool) error {
+	return m.Scan(p, from, func(key Key, _ []byte) bool { return fn(key) })
 }
 
 // ranged is an evaluation that writes nothing, and fills a range.

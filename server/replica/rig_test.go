@@ -505,10 +505,6 @@ func (m *memory) Scan(_ ring.PartitionID, from Cursor, fn func(Key, []byte) bool
 	return nil
 }
 
-func (m *memory) ScanKeys(p ring.PartitionID, _ Key, from Cursor, fn func(Key) bool) error {
-	return m.Scan(p, from, func(key Key, _ []byte) bool { return fn(key) })
-}
-
 func (m *memory) Index(_ ring.PartitionID, after uint64, fn func(uint64, []byte) bool) error {
 	if m.badRows {
 		return ErrCorrupt
