@@ -217,6 +217,7 @@ func failover(ctx context.Context, s *zkService, v victim, t *table) error {
 	pause(ctx, killWait)
 	m, err := v.find(ctx)
 	if err == nil {
+		fmt.Printf("%-10s %s is killed at %s\n", s.name, m.name, time.Now().UTC().Format("15:04:05.000"))
 		m.kill()
 		close(killed)
 		pause(ctx, afterKill)
