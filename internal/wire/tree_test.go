@@ -13,7 +13,8 @@ func TestTreeRequest(t *testing.T) {
 			{Kind: TreeSequential, Name: "n", Value: []byte("value"), DataVersion: -1},
 			{Kind: TreeCheck, Name: "m", DataVersion: 8, Modified: TreeVersion{1, 2}, ID: TreeVersion{3, 4}, Owner: 9},
 		}}
-	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}}} {
+	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}},
+		{Op: TreeHead, Dir: "/", Items: []TreeItem{{Name: "n"}}}, {Op: TreeNames, Dir: "/", Cursor: []byte("c"), Limit: 3, Items: []TreeItem{}}} {
 		b := AppendTreeRequest(nil, &q)
 		got, err := DecodeTreeRequest(b)
 		if err != nil || !reflect.DeepEqual(got, q) {
@@ -53,6 +54,7 @@ func TestTreeReply(t *testing.T) {
 		{Code: TreeBadVersion, Index: 3, Version: TreeVersion{1, 2}, Number: -4, Nodes: []TreeNode{}},
 		{Node: &node, Nodes: []TreeNode{}},
 		{Directory: &record, Nodes: []TreeNode{node, {Name: "m"}}, Cursor: []byte("next")},
+		{Directory: &record, Nodes: []TreeNode{}, Names: []string{"n", "", "m"}, Cursor: []byte("next")},
 	} {
 		b := AppendTreeReply(nil, &p)
 		got, err := DecodeTreeReply(b)
