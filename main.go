@@ -20,11 +20,13 @@ import (
 
 	"viewring/client"
 	"viewring/client/cli"
+	"viewring/client/file"
 	"viewring/internal/route"
 	"viewring/internal/secure"
 	"viewring/server"
 	"viewring/server/gateway"
 	"viewring/server/machine"
+	"viewring/server/web"
 	"viewring/server/zk"
 	"viewring/viewleader"
 )
@@ -64,6 +66,7 @@ func run() int {
 		},
 		Gateway:   runGateway,
 		ZooKeeper: runZooKeeper,
+		HTTP:      runHTTP,
 	})
 }
 
@@ -123,6 +126,10 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if err != nil {
 		return err
 	}
+	httpAt, err := listenHTTP(ctx, o.HTTP)
+	if err != nil {
+		return err
+	}
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces), Logger: o.Logger,
@@ -130,7 +137,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if err != nil {
 		return ended(ctx, "server", err)
 	}
-	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt}
+	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt, http: httpAt}
 	defer beside.start(ctx, o)()
 	drains.Store(true)
 	go func() { // ends with the process
@@ -144,8 +151,8 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	return nil
 }
 
-// besides are where a server's gateway and ZooKeeper front listen; nil where there is none.
-type besides struct{ gateway, zooKeeper net.Listener }
+// besides are where a server's gateway, ZooKeeper front and HTTP front listen; nil where there is none.
+type besides struct{ gateway, zooKeeper, http net.Listener }
 
 // start lets them serve; end ends them.
 func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
@@ -156,6 +163,9 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 	}
 	if b.zooKeeper != nil {
 		running.Go(func() { serveZooKeeper(ctx, b.zooKeeper, o.ZooKeeper) })
+	}
+	if b.http != nil {
+		running.Go(func() { serveHTTP(ctx, b.http, o.HTTP) })
 	}
 	return func() {
 		stop()
@@ -181,6 +191,20 @@ func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
 	return err
 }
 
+// runHTTP runs an HTTP front.
+func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
+	l, err := listenHTTP(ctx, o)
+	if err == nil {
+		serveHTTP(ctx, l, o)
+	}
+	return err
+}
+
+// listenHTTP is listenFront, where clients with the password need no certificate.
+func listenHTTP(ctx context.Context, o cli.HTTPOptions) (net.Listener, error) {
+	return listenFront(ctx, "http front", o.Listen, o.Secure.ForUsers(), o.Logger)
+}
+
 // listenFront returns nil where nobody is to listen.
 func listenFront(ctx context.Context, what, addr string, config secure.Config, logger *slog.Logger) (net.Listener, error) {
 	if addr == "" {
@@ -203,6 +227,13 @@ func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions)
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
 		zk.Start(ctx, zk.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: zk.Bounds(o.Bounds), Logger: o.Logger}).Wait()
 	})
+}
+
+func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions) {
+	web.Start(ctx, web.Options{
+		Listener: l, Secure: o.Secure, Bounds: web.Bounds(o.Bounds), AnyHost: o.AnyHost, Logger: o.Logger,
+		Open: func(ctx context.Context) (*file.FS, error) { return file.Open(ctx, o.Client) },
+	}).Wait()
 }
 
 // serveFront finds the cluster, however long that takes, and has it served.

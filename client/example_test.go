@@ -32,7 +32,7 @@ func connect() (context.Context, *client.Client) {
 }
 
 func Example() {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	c, err := client.Open(ctx, options()) // client.Options{Leaders: []string{"localhost:28500"}}
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 // take takes the next events of a watch.
 func take(t *testing.T, w *client.Watch, n int) (events []client.Event) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	for range n {
 		e, err := w.Next(ctx)
@@ -28,7 +28,7 @@ func take(t *testing.T, w *client.Watch, n int) (events []client.Event) {
 
 func watch(t *testing.T, c *client.Client, key string, o client.WatchOptions) *client.Watch {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	w, err := c.Watch(ctx, key, o)
 	if err != nil {
@@ -164,7 +164,7 @@ func TestWatchRefuses(t *testing.T) {
 func TestAwait(t *testing.T) {
 	ctx, c := connect()
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	type result struct {
 		value client.Value

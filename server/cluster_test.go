@@ -23,7 +23,7 @@ import (
 )
 
 // testWait bounds what tests wait for.
-const testWait = 30 * time.Second
+const testWait = 2 * time.Minute
 
 func testLogger() *slog.Logger {
 	if os.Getenv("VIEWRING_TEST_LOG") != "" {

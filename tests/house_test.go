@@ -175,13 +175,14 @@ var mayImport = map[string][]string{
 	"server/gateway":          {"internal/front", "internal/route", "internal/secure", "internal/wire", "ring", "server/redis"},
 	"server/zk":               {"internal/front", "internal/route", "internal/secure", "internal/session", "internal/tree", "internal/wait", "internal/wire", "ring", "server/zk/jute"},
 	"server/zk/jute":          nil,
+	"server/web":              {"client", "client/file", "internal/secure", "internal/tree", "internal/wait"},
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client", "client/cli", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/zk", "viewleader"},
+	".":                       {"client", "client/cli", "client/file", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/web", "server/zk", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {

@@ -70,7 +70,7 @@ func TestLocks(t *testing.T) {
 
 func waitLocks(t *testing.T, l *wire.Leader, ok func([]vocab.Lock) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		locks, err := l.Locks(ctx)
@@ -159,7 +159,7 @@ func TestAskedAgainMeanwhile(t *testing.T) {
 	}
 	select {
 	case <-again.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("it waits, and is not in the queue")
 	}
 	// Nobody took the answer: it is given back after a while, but not to who asks again.

@@ -67,7 +67,7 @@ func (g *trio) stop(i int) {
 // waitGroup waits until the group is as wanted, and returns it.
 func (g *trio) waitGroup(what string, ok func(*wire.Group) bool) *wire.Group {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(g.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(g.t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		p, err := g.leader.Group(ctx)

@@ -130,7 +130,7 @@ func (v *server) incarnated() ring.Incarnated {
 // waitView waits for a view that ok holds for, by long polls only.
 func waitView(t *testing.T, l *wire.Leader, base *ring.View, ok func(*ring.View) bool) *ring.View {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for v := base; ; {
 		if v != nil && ok(v) {
@@ -384,7 +384,7 @@ func TestMember(t *testing.T) {
 func TestManyWaitersAreTold(t *testing.T) {
 	s := start(t, testOptions(t))
 	var wg sync.WaitGroup
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	got := make(chan uint64, 100)
 	for range 100 {
@@ -470,7 +470,7 @@ func TestGarbage(t *testing.T) {
 		if _, err := io.WriteString(nc, c.send); err != nil {
 			t.Fatal(err)
 		}
-		_ = nc.SetReadDeadline(time.Now().Add(10 * time.Second))
+		_ = nc.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		buf := make([]byte, 200)
 		n, err := nc.Read(buf)
 		if err != nil || !strings.HasPrefix(string(buf[:n]), c.want) {

@@ -17,7 +17,7 @@ import (
 func TestSessions(t *testing.T) {
 	s := start(t, testOptions(t))
 	l := leaderOf(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	open := func(ttl, delay time.Duration) uint64 {
 		t.Helper()
@@ -137,7 +137,7 @@ func TestSessionCommandsRefused(t *testing.T) {
 func TestSessionsEnded(t *testing.T) {
 	s := start(t, testOptions(t))
 	l := leaderOf(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	open := func(ttl time.Duration) uint64 {
 		t.Helper()

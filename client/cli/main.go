@@ -40,6 +40,7 @@ type Starters struct {
 	Server     func(context.Context, ServerOptions) error
 	Gateway    func(context.Context, GatewayOptions) error
 	ZooKeeper  func(context.Context, ZooKeeperOptions) error
+	HTTP       func(context.Context, HTTPOptions) error
 }
 
 // Main runs one command and returns its exit code.

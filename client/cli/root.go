@@ -123,7 +123,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd(), a.zkCmd())
+	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd(), a.zkCmd(), a.httpCmd())
 	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.watchCmd(), a.metaCmd(), a.fileCmd(), a.bulkCmd())
 	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.planCmd(), a.rebalanceCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
 		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())

@@ -29,6 +29,7 @@ type ServerOptions struct {
 	DrainTimeout  time.Duration    // that a SIGTERM may take to hand over
 	Gateway       GatewayOptions   // Listen "": none
 	ZooKeeper     ZooKeeperOptions // Listen "": none
+	HTTP          HTTPOptions      // Listen "": none
 	Secure        secure.Config
 	Bounds        Bounds
 	Graces        Graces
@@ -59,7 +60,7 @@ func (g *Graces) check() error {
 func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var child, insecure bool
-	var gateway, zk string
+	var gateway, zk, http string
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "run a server",
@@ -86,19 +87,8 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			}
 			o.Leaders = a.leaders()
 			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
-			if gateway != "" {
-				listen, err := listenAddr(gateway, insecure || a.isSafe())
-				if err != nil {
-					return err
-				}
-				o.Gateway = GatewayOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
-			}
-			if zk != "" {
-				listen, err := listenAddr(zk, insecure || a.isSafe())
-				if err != nil {
-					return err
-				}
-				o.ZooKeeper = ZooKeeperOptions{Listen: listen, Bounds: o.Bounds, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+			if err := o.addFronts(a, gateway, zk, http, insecure); err != nil {
+				return err
 			}
 			return a.starters.Server(ctx, o)
 		},
@@ -115,11 +105,36 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.DurationVar(&o.DrainTimeout, "drain-timeout", 10*time.Second, "on SIGTERM, wait this long for others to take over")
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
 	f.StringVar(&zk, "zk", "", "also let ZooKeeper's clients in at `HOST:PORT`, see 'viewring zk --help'")
+	f.StringVar(&http, "http", "", "also serve files to clients of HTTP at `HOST:PORT`, see 'viewring http --help'")
 	boundsFlags(cmd, &o.Bounds)
 	gracesFlags(cmd, &o.Graces)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
+}
+
+// addFronts says what listens beside a server, where an address was said for it.
+func (o *ServerOptions) addFronts(a *app, gateway, zk, http string, insecure bool) (err error) {
+	for _, addr := range []*string{&gateway, &zk, &http} {
+		if *addr == "" {
+			continue
+		}
+		if *addr, err = listenAddr(*addr, insecure || a.isSafe()); err != nil {
+			return err
+		}
+	}
+	reach := a.clientOptions(slog.LevelInfo)
+	if gateway != "" {
+		o.Gateway = GatewayOptions{Listen: gateway, Bounds: o.Bounds, Secure: a.secure, Client: reach, Logger: o.Logger}
+	}
+	if zk != "" {
+		o.ZooKeeper = ZooKeeperOptions{Listen: zk, Bounds: o.Bounds, Secure: a.secure, Client: reach, Logger: o.Logger}
+	}
+	if http != "" {
+		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 2, ReadTimeout: httpReadTimeout, WriteTimeout: o.Bounds.WriteTimeout}
+		o.HTTP = HTTPOptions{Listen: http, Bounds: bounds, AnyHost: insecure, Secure: a.secure, Client: reach, Logger: o.Logger}
+	}
+	return nil
 }
 
 // memoryMin is the least that a server can be told to do with, bytes.

@@ -98,6 +98,7 @@ func (o *op) all(e *entry, to int64) ([]byte, error) {
 // update writes into a file as it was found, at an offset.
 func (o *op) update(e *entry, offset int64, r io.Reader) (Info, error) {
 	w := when{modified: e.node.Modified}
+	r = input{r}
 	head := make([]byte, o.f.inline+1)
 	n, err := io.ReadFull(r, head)
 	head = head[:n]
@@ -113,7 +114,7 @@ func (o *op) update(e *entry, offset int64, r io.Reader) (Info, error) {
 		}
 		value = append(value, make([]byte, max(offset+int64(n)-e.Bytes, 0))...)
 		copy(value[offset:], head)
-		return o.putInline(e.Path, value, w)
+		return o.putInline(e.Path, value, w, e.edited())
 	}
 	b := o.rebuild(e)
 	defer b.close()
@@ -125,11 +126,12 @@ func (o *op) update(e *entry, offset int64, r io.Reader) (Info, error) {
 
 // rebuild begins a file that shares chunks with an old one.
 func (o *op) rebuild(e *entry) *builder {
-	size := int64(0)
-	if e.manifest != nil {
-		size = e.manifest.chunkSize
+	if e.manifest == nil {
+		return o.build(e.home, 0, e.edited())
 	}
-	return o.build(e.home, size)
+	b := o.build(e.home, e.manifest.chunkSize, e.edited())
+	b.m.starts = slices.Clone(e.manifest.starts)
+	return b
 }
 
 // splice builds the file that an old one becomes when what r gives is written over it from an offset on.
@@ -292,7 +294,7 @@ func (o *op) truncate(e *entry, size int64) (Info, error) {
 		if err != nil {
 			return Info{}, err
 		}
-		return o.putInline(e.Path, append(value, make([]byte, size-int64(len(value)))...), w)
+		return o.putInline(e.Path, append(value, make([]byte, size-int64(len(value)))...), w, e.edited())
 	}
 	b := o.rebuild(e)
 	defer b.close()
@@ -404,6 +406,7 @@ func (b *builder) copyAll(e *entry) error {
 		return b.stream(bytes.NewReader(e.node.Value))
 	}
 	size := b.m.chunkSize
+	b.m.starts = slices.Clone(e.manifest.starts)
 	for from, x := range e.manifest.between(0, chunksOf(e.Bytes, size)) {
 		end := min((from+x.count)*size, e.Bytes)
 		var err error

@@ -25,6 +25,7 @@ type Info struct {
 	ModifiedAt time.Time
 	Version    int64  // how often it was changed since it was created
 	Owner      uint64 // client.Session.ID of the session that it goes with; 0: none
+	Attributes Attributes
 }
 
 // Name is the last name of the path.
@@ -63,6 +64,7 @@ func infoOf(path string, n *wire.TreeNode) Info {
 	default:
 		i.Bytes = int64(n.ValueBytes)
 	}
+	i.Attributes, _ = decodeAttributes(n.Attributes) // none in lists where another build wrote them
 	return i
 }
 
@@ -101,6 +103,9 @@ func (o *op) entry(path string) (*entry, error) {
 	if !e.Dir && n.File && n.Content != (wire.TreeVersion{}) {
 		e.manifest, err = decodeManifest(n.Value, n.Size)
 	}
+	if err == nil {
+		_, err = decodeAttributes(n.Attributes)
+	}
 	return e, err
 }
 
@@ -129,7 +134,7 @@ type Details struct {
 	ChunkBytes int64  // 0: the file has no chunks, its bytes are in its entry
 	Chunks     int64  // without holes
 	Holes      int64  // chunks that nobody has written, and that read as zeros
-	Sum        uint64 // the sum of the xxhash64 of all chunks, each seeded with its number in the file
+	Sum        uint64 // the sum of the xxhash64 of all chunks, each seeded with its number in the file, or in the part that Concat made it of
 	Extents    []Extent
 	home       uint16
 }

@@ -196,7 +196,7 @@ func (m *memory) item(q *wire.TreeRequest, it *wire.TreeItem, v wire.TreeVersion
 		c.Refs++
 	}
 	m.letGo(home, n.Content)
-	n.Modified, n.File, n.Content, n.Size = v, it.File, it.Content, it.Size
+	n.Modified, n.File, n.Content, n.Size, n.Attributes = v, it.File, it.Content, it.Size, bytes.Clone(it.Attributes)
 	n.Value, n.ValueBytes = bytes.Clone(it.Value), len(it.Value)
 	n.ModifiedAt = int64(v.Seq)
 	m.nodes[path] = n

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -100,6 +101,10 @@ func TestDeath(t *testing.T) {
 		"truncate": {func(f *FS) error { _, err := f.Truncate(context.Background(), "/f", 50); return err }, before[:50]},
 		"copy": {func(f *FS) error {
 			_, err := f.Copy(context.Background(), "/other/g", "/f", PutOptions{})
+			return err
+		}, more},
+		"put together": {func(f *FS) error {
+			_, err := f.Concat(context.Background(), "/f", []string{"/other/g"}, PutOptions{})
 			return err
 		}, more},
 		"rename": {func(f *FS) error { return f.Rename(context.Background(), "/other/g", "/f") }, more},
@@ -431,7 +436,7 @@ func TestBadInput(t *testing.T) {
 	wantFile(t, f, "/dir/file", pattern(1, 40))
 	wantFile(t, f, "/dir/sub/other", pattern(1, 40))
 	m.tidy(t)
-	if after, err := f.Stat(ctx, "/dir/file"); err != nil || after != info || len(m.nodes) != 5 {
+	if after, err := f.Stat(ctx, "/dir/file"); err != nil || !reflect.DeepEqual(after, info) || len(m.nodes) != 5 {
 		t.Errorf("after all that: %+v, %v, %d nodes", after, err, len(m.nodes))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -15,6 +16,7 @@ import (
 
 const (
 	manifestFormat = 1
+	startsFormat   = 2 // of a manifest that has some
 
 	// manifestBytesMax keeps an entry no larger than that of a file whose bytes are in it.
 	manifestBytesMax = inlineMax
@@ -43,15 +45,31 @@ type manifest struct {
 	chunkSize int64
 	sum       uint64 // of chunkSum over all chunks, mod 2^64, holes left out
 	extents   []extent
+
+	// starts are the chunks at which the numbers begin anew that go into the checksum: of a file that was put together
+	// of others, so that its sum is that of theirs. They rise, from above 0.
+	starts []int64
+}
+
+// seed is the number of a chunk that goes into the checksum.
+func (m *manifest) seed(k int64) uint64 {
+	i, found := slices.BinarySearch(m.starts, k)
+	switch {
+	case found:
+		return 0
+	case i == 0:
+		return uint64(k)
+	}
+	return uint64(k - m.starts[i-1])
 }
 
 // chunkSum is the part of a chunk in the checksum of a file: the sum of independent hashes
 // (AdHash: Bellare and Micciancio, A New Paradigm for Collision-free Hashing, EUROCRYPT 1997; here
 // against errors, not against people). So a change of some chunks does not need the bytes of all
-// others. The seed is the place in the file: chunks that change places change the sum. The sum
-// of a file of one chunk is its xxhash64.
-func chunkSum(k int64, b []byte) uint64 {
-	d := xxhash.NewWithSeed(uint64(k))
+// others. The seed is the place in the file, or in the part that it was put together of: chunks that
+// change places change the sum. The sum of a file of one chunk is its xxhash64.
+func chunkSum(seed uint64, b []byte) uint64 {
+	d := xxhash.NewWithSeed(seed)
 	_, _ = d.Write(b) // never fails
 	return d.Sum64()
 }
@@ -126,8 +144,20 @@ const (
 
 // encode returns the bytes that an entry keeps.
 func (m *manifest) encode() []byte {
-	b := binary.AppendUvarint([]byte{manifestFormat}, uint64(m.chunkSize))
+	format := byte(manifestFormat)
+	if len(m.starts) > 0 {
+		format = startsFormat
+	}
+	b := binary.AppendUvarint([]byte{format}, uint64(m.chunkSize))
 	b = binary.BigEndian.AppendUint64(b, m.sum)
+	if format == startsFormat {
+		b = binary.AppendUvarint(b, uint64(len(m.starts)))
+		before := int64(0)
+		for _, k := range m.starts {
+			b = binary.AppendUvarint(b, uint64(k-before))
+			before = k
+		}
+	}
 	owners := m.owners()
 	who := map[wire.TreeVersion]uint64{{}: ofSelf}
 	b = binary.AppendUvarint(b, uint64(len(owners)))
@@ -170,12 +200,16 @@ var errManifest = errors.New("its manifest is damaged")
 // decodeManifest reads what encode returned for a file of that size, and nothing else.
 func decodeManifest(b []byte, size int64) (*manifest, error) {
 	r := codec.NewReader(b)
-	if format := r.Byte(); r.Err() == nil && format != manifestFormat {
-		return nil, fmt.Errorf("%w: format %d, this build knows %d", ErrUnreadable, format, manifestFormat)
+	format := r.Byte()
+	if r.Err() == nil && format != manifestFormat && format != startsFormat {
+		return nil, fmt.Errorf("%w: format %d, this build knows %d and %d", ErrUnreadable, format, manifestFormat, startsFormat)
 	}
 	m := &manifest{chunkSize: int64(r.Uvarint()), sum: r.Uint64()}
 	if m.chunkSize < 1 || m.chunkSize > wire.ValueBytesMax {
 		r.Invalid("chunks of %d bytes", m.chunkSize)
+	}
+	if format == startsFormat {
+		m.readStarts(r)
 	}
 	contents := make([]wire.TreeVersion, r.Count(2))
 	for i := range contents {
@@ -198,6 +232,9 @@ func decodeManifest(b []byte, size int64) (*manifest, error) {
 		chunks += e.count
 		m.extents = append(m.extents, e)
 	}
+	if n := len(m.starts); n > 0 && m.starts[n-1] >= chunks {
+		r.Invalid("a start at %d of %d chunks", m.starts[n-1], chunks)
+	}
 	if r.Err() == nil && (size < 1 || chunks > chunksMax || chunks != chunksOf(size, m.chunkSize)) {
 		r.Invalid("%d chunks of %d bytes make no file of %d", chunks, m.chunkSize, size)
 	}
@@ -208,4 +245,18 @@ func decodeManifest(b []byte, size int64) (*manifest, error) {
 		return nil, fmt.Errorf("%w: %w: %w", ErrUnreadable, errManifest, err)
 	}
 	return m, nil
+}
+
+// readStarts reads the starts, of which there is one at least.
+func (m *manifest) readStarts(r *codec.Reader) {
+	at := int64(0)
+	for range r.Count(1) {
+		n := r.Uvarint()
+		if n < 1 || n > chunksMax {
+			r.Invalid("a start %d after the one before", n)
+			return
+		}
+		at += int64(n)
+		m.starts = append(m.starts, at)
+	}
 }

@@ -17,11 +17,12 @@ func iotestReader(file *File, want []byte) error { return iotest.TestReader(file
 var someManifests = []struct {
 	m    manifest
 	size int64
-	hex  string // of format 1, for ever
+	hex  string // of formats 1 and 2, for ever
 }{
 	{manifest{chunkSize: 1 << 20, sum: 0x1122334455667788, extents: []extent{{count: 3}}}, 3 << 20, "01808040112233445566778800010000" + "03"},
 	{manifest{chunkSize: 16, sum: 1, extents: []extent{{content: wire.TreeVersion{Term: 2, Seq: 300}, first: 5, count: 2}, {hole: true, count: 1}, {first: 0, count: 1}, {content: wire.TreeVersion{Term: 2, Seq: 300}, first: 8, count: 1}}}, 65,
 		"0110000000000000000101" + "02ac02" + "04" + "020502" + "010001" + "000001" + "020801"},
+	{manifest{chunkSize: 16, sum: 1, starts: []int64{1, 3}, extents: []extent{{count: 5}}}, 65, "021000000000000000010201020001" + "000005"},
 }
 
 // TestManifest: the bytes of the format stay what they are, and nothing else is read.
@@ -60,7 +61,10 @@ func TestManifest(t *testing.T) {
 		"a hole that begins somewhere":    "0110" + "0000000000000001" + "00" + "01" + "010101",
 		"an extent of nothing":            "0110" + "0000000000000001" + "00" + "02" + "000001" + "000100",
 		"chunks of nothing":               "0100" + "0000000000000001" + "00" + "01" + "000001",
-		"another format":                  "0210" + "0000000000000001" + "00" + "01" + "000001",
+		"no starts":                       "0210" + "0000000000000001" + "00" + "00" + "01" + "000001",
+		"a start beyond the end":          "0210" + "0000000000000001" + "0101" + "00" + "01" + "000001",
+		"a start at the beginning":        "0210" + "0000000000000001" + "0100" + "00" + "01" + "000001",
+		"another format":                  "0310" + "0000000000000001" + "00" + "01" + "000001",
 	} {
 		b, err := hex.DecodeString(text)
 		if err != nil {

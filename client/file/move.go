@@ -11,7 +11,8 @@ import (
 )
 
 // Copy makes a file what another is at one moment. Where both directories lie in the same slot, as when they are one
-// or have the same {tag}, both have the same chunks then, and nothing is copied. PutOptions.ChunkBytes is not used.
+// or have the same {tag}, both have the same chunks then, and nothing is copied. The attributes are kept, unless PutOptions.Seal
+// says others. PutOptions.ChunkBytes is not used.
 func (f *FS) Copy(ctx context.Context, from, to string, opts PutOptions) (Info, error) {
 	o := f.op(ctx, "copy to", to)
 	_, info, err := o.copy(from, to, &opts)
@@ -32,9 +33,12 @@ func (o *op) copy(from, to string, opts *PutOptions) (e *entry, info Info, err e
 			return nil, Info{}, err
 		}
 		if from == to {
-			return e, e.Info, nil
+			if opts.Seal == nil {
+				return e, e.Info, nil
+			}
+			w.modified = e.node.Modified
 		}
-		info, err = o.copyEntry(e, to, w)
+		info, err = o.copyEntry(e, to, w, e.copied(opts.Seal))
 		if !errors.Is(err, ErrReplaced) { // by now it is another
 			return e, info, err
 		}
@@ -42,15 +46,31 @@ func (o *op) copy(from, to string, opts *PutOptions) (e *entry, info Info, err e
 	return nil, Info{}, ErrContended
 }
 
+// copied is the sealer of a copy of a file.
+func (e *entry) copied(s sealer) sealer {
+	return func(i Info) (Attributes, error) {
+		if i.Attributes = e.Attributes; s != nil {
+			return s(i)
+		}
+		return e.Attributes, nil
+	}
+}
+
 // copyEntry copies one file as it was found.
-func (o *op) copyEntry(e *entry, to string, w when) (Info, error) {
+func (o *op) copyEntry(e *entry, to string, w when, s sealer) (Info, error) {
 	home := homeOfFile(to)
 	if e.manifest != nil && e.home == home || e.manifest == nil && e.Bytes <= o.f.inline {
-		v, err := o.commit(to, e.body(), w, nil)
+		info, body := Info{Path: to, Bytes: e.Bytes}, e.body()
+		var err error
+		if body.Attributes, err = s.seal(&info); err != nil {
+			return Info{}, err
+		}
+		v, err := o.commit(to, body, w, nil)
 		if errors.Is(err, ErrEnded) {
 			err = ErrReplaced
 		}
-		return Info{Path: to, Bytes: e.Bytes, Modified: client.Version(v)}, err
+		info.Modified = client.Version(v)
+		return info, err
 	}
 	size := int64(0)
 	if e.manifest != nil {
@@ -61,7 +81,7 @@ func (o *op) copyEntry(e *entry, to string, w when) (Info, error) {
 	if e.manifest != nil {
 		go (&File{o: o.within(reading), e: e}).keep() // also if it is replaced meanwhile
 	}
-	b := o.build(home, size)
+	b := o.build(home, size, s)
 	defer b.close()
 	if err := b.copyAll(e); err != nil {
 		return Info{}, err
@@ -71,7 +91,7 @@ func (o *op) copyEntry(e *entry, to string, w when) (Info, error) {
 
 // body is what an item says to make another node the same file, in a slot that has its content.
 func (e *entry) body() wire.TreeItem {
-	return wire.TreeItem{File: true, Value: e.node.Value, Content: e.node.Content, Size: e.Bytes}
+	return wire.TreeItem{File: true, Value: e.node.Value, Content: e.node.Content, Size: e.Bytes, Attributes: e.node.Attributes}
 }
 
 // Rename gives a file another path, where it replaces a file that may be there. Within a

@@ -24,6 +24,13 @@ type PutOptions struct {
 	ChunkBytes int64
 	// Written, if not nil, is told how many bytes were read so far.
 	Written func(bytes int64)
+	// Seal, if not nil, is called once all bytes were read, before anything is seen of the file, with its path and
+	// length, and returns the attributes that it is to have. Its error ends the put, and nothing is
+	// changed. Of a copy it is told the attributes that the other file has.
+	Seal func(Info) (Attributes, error)
+	// Part, if not nil, is called by Concat with what each part was found to be, in order; its error ends
+	// the put, and nothing is changed.
+	Part func(i int, part Info) error
 }
 
 func (p *PutOptions) check() error {
@@ -39,7 +46,7 @@ func (p *PutOptions) check() error {
 // Put makes what r gives, to its end, the file at a path: of any length, in memory for a few
 // chunks. The old file, if there is one, stays until all is stored, and is replaced at one instant;
 // where Put fails it stays. Only with client.ErrUnknownOutcome, where nobody could be asked
-// what came of that, it is one or the other. Of the Info only the path, Bytes and Modified are told; Modified is zero
+// what came of that, it is one or the other. Of the Info only the path, Bytes, Attributes and Modified are told; Modified is zero
 // where the file was replaced again before its version could be told.
 func (f *FS) Put(ctx context.Context, path string, r io.Reader, opts PutOptions) (Info, error) {
 	o := f.op(ctx, "put", path)
@@ -54,6 +61,7 @@ func (f *FS) Put(ctx context.Context, path string, r io.Reader, opts PutOptions)
 		return Info{}, o.failed(err)
 	}
 	w := when{absent: opts.IfAbsent, modified: wire.TreeVersion(opts.IfModified)}
+	r = input{r}
 	if opts.Written != nil {
 		r = &teller{r: r, told: opts.Written}
 	}
@@ -62,12 +70,12 @@ func (f *FS) Put(ctx context.Context, path string, r io.Reader, opts PutOptions)
 	head = head[:n]
 	switch {
 	case err == io.EOF || err == io.ErrUnexpectedEOF:
-		info, err := o.putInline(path, head, w)
+		info, err := o.putInline(path, head, w, opts.Seal)
 		return info, o.failed(err)
 	case err != nil:
 		return Info{}, o.failed(fmt.Errorf("read what is to be written: %w", err))
 	}
-	b := o.build(homeOfFile(path), opts.ChunkBytes)
+	b := o.build(homeOfFile(path), opts.ChunkBytes, opts.Seal)
 	defer b.close()
 	err = b.stream(io.MultiReader(bytes.NewReader(head), r))
 	if err != nil {
@@ -123,12 +131,18 @@ func (o *op) mayPut(path string, opts *PutOptions) error {
 	return nil
 }
 
-func (o *op) putInline(path string, value []byte, w when) (Info, error) {
-	v, err := o.commit(path, wire.TreeItem{Value: value, Size: int64(len(value))}, w, nil)
+func (o *op) putInline(path string, value []byte, w when, s sealer) (Info, error) {
+	info := Info{Path: path, Bytes: int64(len(value))}
+	raw, err := s.seal(&info)
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Path: path, Bytes: int64(len(value)), Modified: client.Version(v)}, nil
+	v, err := o.commit(path, wire.TreeItem{Value: value, Size: info.Bytes, Attributes: raw}, w, nil)
+	if err != nil {
+		return Info{}, err
+	}
+	info.Modified = client.Version(v)
+	return info, nil
 }
 
 // builder makes a new file, chunk by chunk, of new bytes and of chunks of an old file.
@@ -139,14 +153,15 @@ type builder struct {
 	m         manifest
 	size      int64
 	chunks    int64 // so far
+	seal      sealer
 	committed bool
 }
 
-func (o *op) build(home uint16, chunkSize int64) *builder {
+func (o *op) build(home uint16, chunkSize int64, s sealer) *builder {
 	if chunkSize == 0 {
 		chunkSize = o.f.chunk
 	}
-	return &builder{op: o, home: home, m: manifest{chunkSize: chunkSize}}
+	return &builder{op: o, home: home, m: manifest{chunkSize: chunkSize}, seal: s}
 }
 
 // close gives up what was not committed.
@@ -178,7 +193,7 @@ func (b *builder) buffer() ([]byte, error) {
 
 // put makes new bytes the file's next chunk. They are a buffer's.
 func (b *builder) put(p []byte) error {
-	b.m.sum += chunkSum(b.chunks, p)
+	b.m.sum += chunkSum(b.m.seed(b.chunks), p)
 	b.size += int64(len(p))
 	if b.chunks == chunksMax {
 		b.c.giveBack(p)
@@ -224,11 +239,20 @@ func (b *builder) commit(path string, w when) (Info, error) {
 	if err := b.c.wait(); err != nil {
 		return Info{}, err
 	}
-	body := wire.TreeItem{Value: b.m.encode(), Content: b.c.version, Size: b.size, Owners: b.m.owners()}
+	for n := len(b.m.starts); n > 0 && b.m.starts[n-1] >= b.chunks; n-- { // it is shorter now
+		b.m.starts = b.m.starts[:n-1]
+	}
+	info := Info{Path: path, Bytes: b.size}
+	raw, err := b.seal.seal(&info)
+	if err != nil {
+		return Info{}, err
+	}
+	body := wire.TreeItem{Value: b.m.encode(), Content: b.c.version, Size: b.size, Owners: b.m.owners(), Attributes: raw}
 	v, err := b.op.commit(path, body, w, b.c)
 	if err != nil {
 		return Info{}, err
 	}
 	b.committed = true
-	return Info{Path: path, Bytes: b.size, Modified: client.Version(v)}, nil
+	info.Modified = client.Version(v)
+	return info, nil
 }

@@ -257,7 +257,7 @@ func (o *op) read(e *entry, from, to int64, pass func(p *piece) error) error {
 // fetch reads a part of a chunk.
 func (o *op) fetch(e *entry, k, from, to int64) (p piece) {
 	if p.bytes, p.err = o.chunk(e, k, from, to-from); p.err == nil && !e.manifest.locate(k).hole {
-		p.sum = chunkSum(k, p.bytes)
+		p.sum = chunkSum(e.manifest.seed(k), p.bytes)
 	}
 	return p
 }

@@ -87,7 +87,7 @@ func TestWatchScopes(t *testing.T) {
 // whatever order its nodes were changed.
 func isTold(t *testing.T, what string, w *tree.Watch, kind tree.EventKind, paths []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	var got []string
 	for range paths {

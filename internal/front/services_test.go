@@ -134,8 +134,8 @@ func ping(bytes int) []byte {
 // other one, and reads on: what comes next meets the limit, however the two take turns.
 const unread = 70_000
 
-// flood sends a command again and again, and reads nothing. It goes on by itself, until the
-// test is over or the other side hangs up.
+// flood sends a command a thousand times a second, and reads nothing. It goes on by itself, until
+// the test is over or the other side hangs up.
 func (s *service) flood(command []byte) {
 	s.t.Helper()
 	nc := s.dial()
@@ -143,7 +143,9 @@ func (s *service) flood(command []byte) {
 		s.t.Fatal(err)
 	}
 	go func() {
-		for {
+		pace := time.NewTicker(time.Millisecond)
+		defer pace.Stop()
+		for range pace.C {
 			if _, err := nc.Write(command); err != nil {
 				return
 			}

@@ -23,6 +23,7 @@ const (
 	ViewLeader  = 28500
 	Gateway     = 28400
 	ZooKeeper   = 28410
+	HTTP        = 28420
 	ServerFirst = 28600 // servers take the first free one
 	ServerLast  = 28699
 )

@@ -168,7 +168,7 @@ func TestHolders(t *testing.T) {
 
 // TestDefaults: nobody else is known to use the ports, nor gives them away.
 func TestDefaults(t *testing.T) {
-	ours := []int{ViewLeader, Gateway, ZooKeeper}
+	ours := []int{ViewLeader, Gateway, ZooKeeper, HTTP}
 	for port := ServerFirst; port <= ServerLast; port++ {
 		ours = append(ours, port)
 	}
@@ -182,7 +182,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	slices.Sort(ours)
-	if len(slices.Compact(ours)) != ServerLast-ServerFirst+4 {
+	if len(slices.Compact(ours)) != ServerLast-ServerFirst+5 {
 		t.Error("two share a port")
 	}
 	if last := freeFirst + freeBlocks*(blockPorts+1); last > Gateway {

@@ -101,7 +101,7 @@ func TestHear(t *testing.T) {
 	for seq := range uint64(3) {
 		say(wire.Told{Kind: wire.TellPassed, Term: 9, Seq: 10 + seq})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if told, change, err := c.Next(ctx); err != nil || change != nil || told.Kind != wire.TellAnew {
 		t.Errorf("%+v, %+v, %v", told, change, err)

@@ -65,6 +65,16 @@ func Load(f Files) (Config, error) {
 
 const passwordBytesMax = 1024
 
+// ForUsers is c for a service of people's programs, which can say a password and mostly have no
+// certificate: where there is a password none is asked for. One that is shown must still be right.
+func (c Config) ForUsers() Config {
+	if c.listen != nil && c.password != "" {
+		c.listen = c.listen.Clone()
+		c.listen.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return c
+}
+
 // Encrypted reports whether connections are encrypted.
 func (c Config) Encrypted() bool { return c.dial != nil }
 

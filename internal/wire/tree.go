@@ -14,7 +14,7 @@ import (
 const CmdTree = "VR.TREE"
 
 // treeFormat is the version of TreeRequest and TreeReply.
-const treeFormat = 3 // 2: items have an owner; 3: contents
+const treeFormat = 4 // 2: items have an owner; 3: contents; 4: attributes
 
 // TreeValueMax bounds the value of a node; TreeItemsMax how many changes are one.
 const (
@@ -105,7 +105,13 @@ type TreeItem struct {
 	Content TreeVersion
 	Owners  []TreeVersion
 	Size    int64
+
+	// Attributes is what else is to be known of a file, for clients to read.
+	Attributes []byte
 }
+
+// TreeAttributesMax bounds the attributes of a file, in bytes: lists tell them too.
+const TreeAttributesMax = 4 << 10
 
 // TreeOwnersMax is how many contents one content may use the chunks of.
 const TreeOwnersMax = 256
@@ -180,6 +186,7 @@ func AppendTreeRequest(b []byte, q *TreeRequest) []byte {
 			for _, v := range it.Owners {
 				b = appendTreeVersion(b, v)
 			}
+			b = codec.AppendBytes(b, it.Attributes)
 		}
 	}
 	return b
@@ -238,6 +245,7 @@ func DecodeTreeRequest(b []byte) (TreeRequest, error) {
 			for range owners {
 				it.Owners = append(it.Owners, readTreeVersion(r))
 			}
+			it.Attributes = r.Bytes()
 		}
 		if it.Kind >= treeItemKindEnd {
 			r.Invalid("item of kind %d", it.Kind)
@@ -302,6 +310,8 @@ type TreeNode struct {
 	File    bool
 	Content TreeVersion // zero: Value is the content
 	Size    int64       // of the content
+
+	Attributes []byte // of a file, in lists too
 }
 
 // TreeContentState is what becomes of a content.
@@ -416,6 +426,7 @@ func AppendTreeNode(b []byte, n *TreeNode) []byte {
 	b = binary.AppendUvarint(b, uint64(n.ValueBytes))
 	if b = codec.AppendBool(b, n.File); n.File {
 		b = appendTreeVersion(binary.AppendUvarint(b, uint64(n.Size)), n.Content)
+		b = codec.AppendBytes(b, n.Attributes)
 	}
 	return codec.AppendBytes(b, n.Value)
 }
@@ -453,6 +464,7 @@ func readTreeNode(r *codec.Reader) (n TreeNode) {
 	if n.File = r.Bool(); n.File {
 		n.Size = int64(min(r.Uvarint(), 1<<62))
 		n.Content = readTreeVersion(r)
+		n.Attributes = r.Bytes()
 	}
 	n.Value = r.Bytes()
 	return n

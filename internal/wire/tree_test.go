@@ -12,6 +12,7 @@ func TestTreeRequest(t *testing.T) {
 		Cursor: []byte("cursor"), Limit: 10, Items: []TreeItem{
 			{Kind: TreeSequential, Name: "n", Value: []byte("value"), DataVersion: -1},
 			{Kind: TreeCheck, Name: "m", DataVersion: 8, Modified: TreeVersion{1, 2}, ID: TreeVersion{3, 4}, Owner: 9},
+			{Kind: TreeCreate, Name: "f", Value: []byte("manifest"), File: true, Content: TreeVersion{5, 6}, Owners: []TreeVersion{{7, 8}}, Size: 9, Attributes: []byte("attributes")},
 		}}
 	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}},
 		{Op: TreeHead, Dir: "/", Items: []TreeItem{{Name: "n"}}}, {Op: TreeNames, Dir: "/", Cursor: []byte("c"), Limit: 3, Items: []TreeItem{}}} {
@@ -50,9 +51,12 @@ func TestTreeReply(t *testing.T) {
 	node := TreeNode{Name: "n", ID: TreeVersion{1, 2}, Modified: TreeVersion{3, 4}, Created: 5, ModifiedAt: 6, DataVersion: 7, Owner: 8, HasRecord: true, ValueBytes: 3, Value: []byte("abc")}
 	record := TreeRecord{State: TreeShut, ID: TreeVersion{1, 2}, Birth: TreeVersion{3, 4}, Closed: TreeVersion{5, 6}, ClosedAt: TreeVersion{7, 8}, Children: 9,
 		ChildrenVersion: 10, Changed: TreeVersion{11, 12}, Next: 13}
+	file := node
+	file.File, file.Content, file.Size, file.Attributes = true, TreeVersion{9, 10}, 11, []byte("attributes")
 	for _, p := range []TreeReply{
 		{Code: TreeBadVersion, Index: 3, Version: TreeVersion{1, 2}, Number: -4, Nodes: []TreeNode{}},
 		{Node: &node, Nodes: []TreeNode{}},
+		{Node: &file, Nodes: []TreeNode{file}},
 		{Directory: &record, Nodes: []TreeNode{node, {Name: "m"}}, Cursor: []byte("next")},
 		{Directory: &record, Nodes: []TreeNode{}, Names: []string{"n", "", "m"}, Cursor: []byte("next")},
 	} {

@@ -2,15 +2,15 @@
 # Values of 0 bytes to 16 MiB and one more, names of any bytes.
 . "$(dirname "$0")/lib.sh"
 up
-put() { # FILE NAME: through a pipe
-	timeout 60 "$vr" setr "$2" - <"$1" >"$work/out" 2>"$work/err"
+put() { # FILE NAME: through a pipe; three copies of 16 MiB take long on a busy disk
+	timeout 150 "$vr" --timeout 2m setr "$2" - <"$1" >"$work/out" 2>"$work/err"
 	code=$? out='' err=$(cat "$work/err")
 }
 # roundtrip FILE: written through a pipe, read back from every server's side.
 roundtrip() {
 	put "$1" "value"
 	same "setr of $(wc -c <"$1") bytes (it says \"$err\")" "$code" 0
-	"$vr" getr value >"$work/back" 2>/dev/null
+	"$vr" --timeout 2m getr value >"$work/back" 2>/dev/null
 	same_file "getr" "$work/back" "$1"
 }
 : >"$work/empty"

@@ -521,24 +521,32 @@ func TestScanFrom(t *testing.T) {
 func TestKeysOf(t *testing.T) {
 	s := mustOpen(t, crashdisk.Mem())
 	defer mustClose(t, s)
-	var want []replica.Key
+	want := map[replica.Space][]replica.Key{replica.SpaceMeta: nil, replica.SpaceOwned: nil} // with others on both sides, or on one
 	for i := range 60 {
-		slot := uint16(i % 7 * (ring.Slots - 1) / 6)
-		for _, space := range []replica.Space{replica.SpaceUser, replica.SpaceMeta, replica.SpaceSystem} {
-			mustApply(t, s, put(1, replica.MakeKey(slot, space, fmt.Sprint(i)), "v"))
+		slot := uint16(i%7*(ring.Slots-1)/6) / 2 * 2
+		if i%2 == 0 {
+			slot++ // next to another
 		}
-		if i%7 != 3 {
-			want = append(want, replica.MakeKey(slot, replica.SpaceOwned, fmt.Sprint(i)))
-			mustApply(t, s, put(1, want[len(want)-1], "v"), put(2, want[len(want)-1]+"2", "v"))
+		for _, space := range []replica.Space{replica.SpaceUser, replica.SpaceMeta, replica.SpaceSystem, replica.SpaceOwned} {
+			if _, ok := want[space]; ok && i%7 == 3 {
+				continue
+			}
+			key := replica.MakeKey(slot, space, fmt.Sprint(i))
+			mustApply(t, s, put(1, key, "v"), put(2, key+"2", "v"))
+			if _, ok := want[space]; ok {
+				want[space] = append(want[space], key)
+			}
 		}
 	}
-	var got []replica.Key
-	if err := s.KeysOf(1, replica.SpaceOwned, func(k replica.Key) { got = append(got, k) }); err != nil {
-		t.Fatal(err)
-	}
-	slices.SortFunc(want, replica.ComparePlaces)
-	if !slices.Equal(got, want) {
-		t.Errorf("%d keys are found, want %d", len(got), len(want))
+	for space, keys := range want {
+		var got []replica.Key
+		if err := s.KeysOf(1, space, func(k replica.Key) { got = append(got, k) }); err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(keys, replica.ComparePlaces)
+		if !slices.Equal(got, keys) {
+			t.Errorf("%d keys of space %d are found, want %d", len(got), space, len(keys))
+		}
 	}
 	if err := s.KeysOf(3, replica.SpaceOwned, func(k replica.Key) { t.Errorf("%q in an empty partition", k) }); err != nil {
 		t.Error(err)

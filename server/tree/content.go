@@ -93,7 +93,7 @@ func (s step) appendNamed(keys []replica.Key) []replica.Key {
 // fileOf gives an entry what the item says of a file. The content that it names has one ref
 // more, and is whole from then on.
 func (st *slotState) fileOf(e *entry, it *wire.TreeItem) wire.TreeCode {
-	e.file, e.content, e.size = it.File, it.Content, it.Size
+	e.file, e.content, e.size, e.attributes = it.File, it.Content, it.Size, it.Attributes
 	if it.Content == (wire.TreeVersion{}) {
 		if it.File {
 			e.size = int64(len(it.Value))

@@ -104,6 +104,8 @@ func TestContentRequests(t *testing.T) {
 	root := wire.TreeItem{Kind: wire.TreeSet, Name: "/", File: true}
 	for _, q := range []wire.TreeRequest{fewer, named, *about(wire.TreeTouch, wire.TreeVersion{}, 0), *about(wire.TreeBegin, v, 1),
 		change(item(wire.TreeRemove, v)), change(item(wire.TreeCheck, v)), change(item(wire.TreeCreate, wire.TreeVersion{}, o)),
+		change(wire.TreeItem{Kind: wire.TreeCreate, Name: "f", Attributes: []byte("a")}),
+		change(wire.TreeItem{Kind: wire.TreeCreate, Name: "f", File: true, Attributes: make([]byte, wire.TreeAttributesMax+1)}),
 		change(item(wire.TreeCreate, v, v)), change(item(wire.TreeCreate, v, o, o)), change(item(wire.TreeCreate, v, o), item(wire.TreeSet, v)),
 		{Op: wire.TreeChange, Items: []wire.TreeItem{root}}} {
 		if Check(&q) == nil {

@@ -16,11 +16,12 @@ import (
 )
 
 // The first bytes of an entry's and a record's value. A file's entry has one of its own, which
-// says more.
+// says more, and another one with attributes.
 const (
-	entryFormat  = 1
-	fileFormat   = 2
-	recordFormat = 1
+	entryFormat      = 1
+	fileFormat       = 2
+	attributesFormat = 3
+	recordFormat     = 1
 )
 
 // separator ends a directory's name in keys. A directory's record, which ends with it, is no
@@ -45,6 +46,8 @@ type entry struct {
 	file    bool
 	content wire.TreeVersion // zero: the value is the content
 	size    int64
+
+	attributes []byte
 }
 
 // entryHeadBytesMax is the most that an encoded entry has before the value.
@@ -59,9 +62,12 @@ func readVersion(r *codec.Reader) wire.TreeVersion {
 }
 
 func (e *entry) encode() []byte {
-	b := make([]byte, 0, len(e.value)+64)
+	b := make([]byte, 0, len(e.value)+len(e.attributes)+64)
 	format := byte(entryFormat)
-	if e.file {
+	switch {
+	case e.file && len(e.attributes) > 0:
+		format = attributesFormat
+	case e.file:
 		format = fileFormat
 	}
 	b = append(b, format, e.flags)
@@ -71,23 +77,29 @@ func (e *entry) encode() []byte {
 	if e.file {
 		b = binary.AppendVarint(appendVersion(b, e.content), e.size)
 	}
+	if format == attributesFormat {
+		b = codec.AppendBytes(b, e.attributes)
+	}
 	return append(b, e.value...)
 }
 
-// decodeEntry reads what encode wrote. The value aliases b. Its errors wrap ErrCorrupt: b was
+// decodeEntry reads what encode wrote. The value and the attributes alias b. Its errors wrap ErrCorrupt: b was
 // verified, so it is another build that wrote it.
 func decodeEntry(b []byte) (*entry, error) {
 	r := codec.NewReader(b)
 	f := r.Byte()
-	if f != entryFormat && f != fileFormat {
-		return nil, fmt.Errorf("%w: node format %d, this build reads %d and %d", replica.ErrCorrupt, f, entryFormat, fileFormat)
+	if f < entryFormat || f > attributesFormat {
+		return nil, fmt.Errorf("%w: node format %d, this build reads %d to %d", replica.ErrCorrupt, f, entryFormat, attributesFormat)
 	}
-	e := &entry{file: f == fileFormat, flags: r.Byte()}
+	e := &entry{file: f != entryFormat, flags: r.Byte()}
 	e.id, e.modified = readVersion(r), readVersion(r)
 	e.created, e.modifiedAt = r.Varint(), r.Varint()
 	e.dataVersion, e.owner = r.Varint(), r.Uvarint()
 	if e.file {
 		e.content, e.size = readVersion(r), r.Varint()
+	}
+	if f == attributesFormat {
+		e.attributes = r.Bytes()
 	}
 	e.value = r.Rest()
 	if err := r.Err(); err != nil {
@@ -99,7 +111,7 @@ func decodeEntry(b []byte) (*entry, error) {
 // node is the entry as clients are told of it.
 func (e *entry) node(name string) wire.TreeNode {
 	return wire.TreeNode{Name: name, ID: e.id, Modified: e.modified, Created: e.created, ModifiedAt: e.modifiedAt, DataVersion: e.dataVersion,
-		Owner: e.owner, HasRecord: e.flags&hasRecord != 0, ValueBytes: len(e.value), Value: e.value, File: e.file, Content: e.content, Size: e.size}
+		Owner: e.owner, HasRecord: e.flags&hasRecord != 0, ValueBytes: len(e.value), Value: e.value, File: e.file, Content: e.content, Size: e.size, Attributes: e.attributes}
 }
 
 func encodeRecord(d *wire.TreeRecord) []byte {

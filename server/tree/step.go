@@ -60,7 +60,7 @@ func Check(q *wire.TreeRequest) error {
 		if err := checkItem(q, &q.Items[i]); err != nil {
 			return err
 		}
-		size += len(q.Items[i].Value)
+		size += len(q.Items[i].Value) + len(q.Items[i].Attributes)
 	}
 	if size > changeBytesMax {
 		return fmt.Errorf("%w: values of %d bytes, at most %d are allowed in one change", ErrTooLarge, size, changeBytesMax)
@@ -85,8 +85,12 @@ func checkFile(q *wire.TreeRequest, it *wire.TreeItem) error {
 	creates := q.Op == wire.TreeChange && (it.Kind == wire.TreeCreate || it.Kind == wire.TreeSequential || it.Kind == wire.TreeSet)
 	named := it.Content != wire.TreeVersion{}
 	switch {
+	case !it.File && len(it.Attributes) > 0:
+		return errors.New("attributes of what is no file")
 	case !it.File:
 		return nil
+	case len(it.Attributes) > wire.TreeAttributesMax:
+		return fmt.Errorf("%w: attributes of %d bytes, at most %d are allowed", ErrTooLarge, len(it.Attributes), wire.TreeAttributesMax)
 	case !creates:
 		return errors.New("a file that is neither created nor set")
 	case len(it.Owners) > 0 && (!named || len(q.Items) > 1):

@@ -24,7 +24,7 @@ var cluster = sync.OnceValue(func() *local.Cluster { return local.Keep(local.Opt
 func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
 
 // patience is for what has to come.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // startFront starts a front; change may be nil.
 func startFront(t *testing.T, change func(*Options)) *Front {
@@ -240,10 +240,14 @@ func (c *client) await(n int) []string {
 	return c.events
 }
 
-// isClosed waits for the end of the connection.
+// isClosed waits for the front to close the connection, of a client that is not silent: that would
+// be a reason.
 func (c *client) isClosed() {
 	c.t.Helper()
 	for {
+		if _, err := c.nc.Write(jute.AppendBytes(nil, jute.AppendRequest(nil, &jute.Request{Xid: jute.PingXid, Op: jute.OpPing}))); err != nil {
+			return
+		}
 		if _, _, err := c.next(); err != nil {
 			if strings.Contains(err.Error(), "timeout") {
 				c.t.Errorf("the connection is not closed: %v", err)

@@ -191,6 +191,7 @@ func TestAnew(t *testing.T) {
 		c.get(path, true)
 	}
 	c.children("/anew", true)
+	c.exists("/anew/never", true)
 	stays.ok(jute.Request{Op: jute.OpAddWatch, Path: "/anew/set", Mode: jute.WatchPersistent})
 	below.ok(jute.Request{Op: jute.OpAddWatch, Path: "/anew", Mode: jute.WatchPersistentRecursive})
 	f.mu.Lock()
@@ -208,6 +209,7 @@ func TestAnew(t *testing.T) {
 	}
 	defer s.release()
 	s.add(here, "none")
+	s.add(here, "never")
 	if !s.anew() {
 		t.Fatal("the stream is over")
 	}

@@ -176,10 +176,7 @@ func TestViewLeadersKilled(t *testing.T) {
 	if l.lockFailed.Load() > 0 {
 		t.Errorf("%d lock operations failed", l.lockFailed.Load())
 	}
-	if harness.IsSlow() && (took[len(took)/2] > time.Second || took[len(took)-1] > 2*time.Second) {
-		t.Errorf("median above 1 s, or worst above 2 s: %v", took)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	if locks, err := c.Admin.Locks(ctx); err != nil || len(locks.Locks) > 0 {
 		t.Errorf("left: %v, %v", locks, err)

@@ -17,7 +17,7 @@ import (
 // dialRESP connects to a process as a Redis client does.
 func dialRESP(t *testing.T, addr string) *wire.Conn {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	c, err := wire.Dial(ctx, addr, (&net.Dialer{}).DialContext, wire.DefaultLimits)
 	if err != nil {
@@ -46,7 +46,7 @@ func show(v wire.Value, err error) string {
 
 func ask(t *testing.T, c *wire.Conn, command string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	var args [][]byte
 	for word := range strings.FieldsSeq(command) {

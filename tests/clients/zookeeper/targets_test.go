@@ -19,7 +19,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
 
 // patience bounds every wait for something that should come soon.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // target is what clients talk to.
 type target struct {

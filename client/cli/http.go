@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client"
+	"viewring/client/cli/children"
+	"viewring/internal/port"
+	"viewring/internal/secure"
+)
+
+// HTTPOptions are the flags of viewring http, and of the HTTP front of a server.
+type HTTPOptions struct {
+	Listen  string
+	Secure  secure.Config
+	Bounds  HTTPBounds
+	AnyHost bool // whatever host requests say they are for
+	Client  client.Options
+	Logger  *slog.Logger
+}
+
+// HTTPBounds are the flags that bound what clients of HTTP may take.
+type HTTPBounds struct {
+	Connections  int
+	Bodies       int64 // bytes
+	ReadTimeout  time.Duration
+	WriteTimeout time.Duration
+}
+
+// The defaults of HTTPBounds.
+const (
+	httpBodiesUsed  = 512 << 20
+	httpReadTimeout = 30 * time.Second
+)
+
+func httpBoundsFlags(cmd *cobra.Command, b *HTTPBounds) {
+	f := cmd.Flags()
+	f.IntVar(&b.Connections, "max-connections", 10_000, "turn clients away beyond this `number` of connections")
+	f.Int64Var(&b.Bodies, "max-bodies", httpBodiesUsed, "`bytes` of files that all requests have in memory; more requests wait")
+	f.DurationVar(&b.ReadTimeout, "read-timeout", httpReadTimeout, "cut off a client that sends nothing of a file for this long")
+	f.DurationVar(&b.WriteTimeout, "write-timeout", 10*time.Second, "cut off a client that reads nothing for this long")
+}
+
+func (b *HTTPBounds) check() error {
+	switch {
+	case b.Connections < 1:
+		return usagef("--max-connections must be above 0")
+	case b.Bodies < 16<<20:
+		return usagef("--max-bodies must be at least %d", 16<<20)
+	case b.ReadTimeout < 100*time.Millisecond || b.WriteTimeout < 100*time.Millisecond:
+		return usagef("--read-timeout and --write-timeout must be at least 100ms")
+	}
+	return nil
+}
+
+func (a *app) httpCmd() *cobra.Command {
+	var o HTTPOptions
+	var child, insecure bool
+	cmd := &cobra.Command{
+		Use:   "http",
+		Short: "serve files to curl, browsers and WebDAV at one address",
+		Long: `Run an HTTP front until Ctrl-C: the files of 'viewring file' by GET, HEAD, PUT and
+DELETE, with ranges and conditions; directories as pages for browsers, with upload,
+and as JSON (?list); and all of it as a WebDAV share.
+
+With a password, clients say it as that of any user (Basic) or as a token (Bearer), and
+need no TLS certificate of their own. Without one, only this machine is served.
+
+A front keeps nothing: run as many as you like. 'viewring server --http HOST:PORT' runs
+one inside a server. What is served how is in server/web/README.md.`,
+		Example: "  viewring http\n  curl -T photo.jpg http://localhost:28420/photos/\n  curl http://localhost:28420/photos/?list\n  viewring http --listen 127.0.0.1:8080 --viewleader localhost:28500",
+		Args:    wants(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx := cmd.Context()
+			if child {
+				ctx = children.WithParent(ctx)
+			}
+			err := o.Bounds.check()
+			if err != nil {
+				return err
+			}
+			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
+				return err
+			}
+			o.AnyHost = insecure
+			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
+			o.Client = a.clientOptions(slog.LevelInfo)
+			return a.starters.HTTP(ctx, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Listen, "listen", port.Local(port.HTTP), "listen at `HOST:PORT`")
+	httpBoundsFlags(cmd, &o.Bounds)
+	insecureFlag(cmd, &insecure)
+	childFlag(cmd, &child)
+	return cmd
+}

@@ -1,0 +1,131 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"viewring/client/file"
+	"viewring/internal/wait"
+)
+
+// Front is a running front. It stops when its context ends or with Close.
+type Front struct {
+	opts     Options
+	server   *http.Server
+	budget   *budget
+	cluster  atomic.Pointer[cluster] // nil until it was found
+	healthy  health
+	csrf     *http.CrossOriginProtection
+	local    bool // it listens at this machine only
+	turnedAt atomic.Int64
+
+	cancel  context.CancelFunc
+	stopped chan struct{} // closed when everything has ended
+}
+
+// cluster is what a front serves.
+type cluster struct {
+	files *file.FS
+	s3    S3 // nil: none
+}
+
+// Start serves.
+func Start(ctx context.Context, opts Options) *Front {
+	opts.fill()
+	f := &Front{opts: opts, budget: newBudget(opts.Bounds.Bodies), csrf: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
+	if tcp, ok := opts.Listener.Addr().(*net.TCPAddr); ok {
+		f.local = tcp.IP.IsLoopback()
+	}
+	f.server = &http.Server{
+		Handler:           http.HandlerFunc(f.serve),
+		ReadHeaderTimeout: headTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headMax,
+		ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
+	}
+	ctx, f.cancel = context.WithCancel(ctx)
+	go f.run(ctx)
+	opts.Logger.Info("http front is up", "addr", f.Addr())
+	return f
+}
+
+// Addr returns the address that the front listens at.
+func (f *Front) Addr() string { return f.opts.Listener.Addr().String() }
+
+// Close stops the front and returns when everything in it has ended. Requests under way are given
+// ten seconds.
+func (f *Front) Close() error {
+	f.cancel()
+	f.Wait()
+	return nil
+}
+
+// Wait returns when the front has stopped.
+func (f *Front) Wait() { <-f.stopped }
+
+// run serves until the context ends.
+func (f *Front) run(ctx context.Context) {
+	defer close(f.stopped)
+	defer f.cancel() // where the listener was closed by somebody else
+	var running sync.WaitGroup
+	defer running.Wait()
+	running.Go(func() { f.find(ctx) })
+	running.Go(func() {
+		<-ctx.Done()
+		f.shutDown()
+	})
+	err := f.server.Serve(newTurnstile(f.opts.Listener, f.opts.Bounds.Connections, f.turnedAway))
+	if !errors.Is(err, http.ErrServerClosed) {
+		f.opts.Logger.Warn("the http front has stopped", "err", err)
+	}
+	f.cancel()
+}
+
+// shutDown lets requests end that are under way, for a while.
+func (f *Front) shutDown() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := f.server.Shutdown(ctx); err != nil {
+		_ = f.server.Close() // cut off: it has been said in the log
+		f.opts.Logger.Warn("requests were cut off", "err", err)
+	}
+	if c := f.cluster.Swap(nil); c != nil {
+		_ = c.files.Close() // nobody uses it any more
+	}
+}
+
+// find finds the cluster, however long that takes.
+func (f *Front) find(ctx context.Context) {
+	for {
+		files, err := f.opts.Open(ctx)
+		if err == nil {
+			c := &cluster{files: files}
+			if f.opts.S3 != nil {
+				c.s3 = f.opts.S3(files)
+			}
+			f.cluster.Store(c)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		f.opts.Logger.Warn("waiting for the cluster", "err", err)
+		if !wait.For(ctx, openPause) {
+			return
+		}
+	}
+}
+
+// turnedAway says that there are too many connections, now and then.
+func (f *Front) turnedAway() {
+	now := time.Now().UnixNano()
+	if was := f.turnedAt.Load(); now-was > int64(10*time.Second) && f.turnedAt.CompareAndSwap(was, now) {
+		f.opts.Logger.Warn("clients are turned away", "connections", f.opts.Bounds.Connections)
+	}
+}

@@ -1,0 +1,182 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"viewring/client"
+	"viewring/client/file"
+	"viewring/internal/tree"
+)
+
+// allowed are the methods of the files' own protocol.
+const allowed = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
+
+// request is one that is being answered.
+type request struct {
+	*Front
+	files *file.FS
+	w     http.ResponseWriter
+	r     *http.Request
+	ctx   context.Context
+	target
+}
+
+// serve answers every request.
+func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	answer := &watched{ResponseWriter: w, patience: f.opts.Bounds.WriteTimeout}
+	r.Body = &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
+	defer func() {
+		f.opts.Logger.Debug("request", "method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes, "took", time.Since(began), "from", r.RemoteAddr)
+	}()
+	answer.Header().Set("X-Content-Type-Options", "nosniff")
+	f.dispatch(answer, r)
+}
+
+// dispatch finds who answers a request.
+func (f *Front) dispatch(w http.ResponseWriter, r *http.Request) {
+	if isHealth(r) {
+		f.answerHealth(w, r)
+		return
+	}
+	c := f.cluster.Load()
+	if c == nil {
+		f.fail(w, r, failf(http.StatusServiceUnavailable, "%w: the cluster has not been found yet", client.ErrUnreachable))
+		return
+	}
+	if c.s3 != nil && c.s3.Owns(r) {
+		c.s3.ServeHTTP(w, r)
+		return
+	}
+	q := &request{Front: f, files: c.files, w: w, r: r, ctx: r.Context()}
+	if err := q.admit(); err != nil {
+		f.fail(w, r, err)
+		return
+	}
+	if err := q.answer(); err != nil {
+		f.fail(w, r, err)
+	}
+}
+
+// admit finds out whether a request is served at all, and what it is about.
+func (q *request) admit() (err error) {
+	if err := q.checkHost(); err != nil {
+		return err
+	}
+	if err := q.checkPassword(); err != nil {
+		return err
+	}
+	if err := q.csrf.Check(q.r); err != nil {
+		return failure{http.StatusForbidden, err}
+	}
+	if q.r.Method == http.MethodOptions && q.r.RequestURI == "*" {
+		q.target = target{path: tree.Root, dir: true}
+		return nil
+	}
+	q.target, err = targetOf(q.r.URL)
+	return err
+}
+
+// answer carries a request out. An error is one that nothing was answered for yet.
+func (q *request) answer() error {
+	switch q.r.Method {
+	case http.MethodGet, http.MethodHead:
+		return q.get()
+	case http.MethodPut:
+		return q.put()
+	case http.MethodPost:
+		return q.post()
+	case http.MethodDelete:
+		return q.remove()
+	case http.MethodOptions:
+		q.w.Header().Set("Allow", allowed)
+		q.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	q.w.Header().Set("Allow", allowed)
+	return failf(http.StatusMethodNotAllowed, "%s is not served here", q.r.Method)
+}
+
+// checkPassword wants the cluster's password, as that of any user (RFC 7617) or as a token (RFC 6750).
+func (q *request) checkPassword() error {
+	if !q.opts.Secure.WantsPassword() {
+		return nil
+	}
+	_, given, ok := q.r.BasicAuth()
+	if !ok {
+		scheme, token, _ := strings.Cut(q.r.Header.Get("Authorization"), " ")
+		given, ok = strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
+	}
+	if ok && q.opts.Secure.Auth([][]byte{[]byte(given)}) == "" {
+		return nil
+	}
+	q.w.Header().Set("WWW-Authenticate", `Basic realm="viewring", charset="UTF-8"`)
+	return failf(http.StatusUnauthorized, "the cluster's password is wanted: that of any user")
+}
+
+// checkHost keeps pages of others from reaching this machine by a name of their own. See Options.AnyHost.
+func (q *request) checkHost() error {
+	if q.opts.AnyHost || !q.local || q.opts.Secure.WantsPassword() {
+		return nil
+	}
+	host := q.r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host) != nil {
+		return nil
+	}
+	return failf(http.StatusMisdirectedRequest, "without a password this front serves this machine only, and not the host %q: give a password, or start it with --insecure", q.r.Host)
+}
+
+// health is what was last found out, for those who ask often.
+type health struct {
+	mu  sync.Mutex
+	at  time.Time
+	err error
+}
+
+// healthMax bounds how long it takes to find out, and healthFresh how long that is told again.
+const (
+	healthMax   = 2 * time.Second
+	healthFresh = time.Second
+)
+
+// isHealth reports whether a request asks how the front is: a query, since any path may be a file's.
+func isHealth(r *http.Request) bool {
+	return r.URL.Path == "/" && r.URL.RawQuery == "health" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
+// answerHealth says whether files can be reached. No password is wanted, and nothing else is told.
+func (f *Front) answerHealth(w http.ResponseWriter, r *http.Request) {
+	if err := f.health(r.Context()); err != nil {
+		f.fail(w, r, failf(http.StatusServiceUnavailable, "the cluster is away"))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte("ok\n")) // who has gone misses it
+}
+
+func (f *Front) health(ctx context.Context) error {
+	f.healthy.mu.Lock()
+	defer f.healthy.mu.Unlock()
+	if time.Since(f.healthy.at) < healthFresh {
+		return f.healthy.err
+	}
+	c := f.cluster.Load()
+	if c == nil {
+		return client.ErrUnreachable
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthMax)
+	defer cancel()
+	_, f.healthy.err = c.files.Stat(ctx, tree.Root)
+	f.healthy.at = time.Now()
+	return f.healthy.err
+}

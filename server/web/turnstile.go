@@ -1,0 +1,61 @@
+package web
+
+import (
+	"crypto/tls"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// turnstile is a listener that lets a bounded number of connections in.
+type turnstile struct {
+	net.Listener
+	most   int64
+	inside atomic.Int64
+	told   func() // of each that is turned away
+}
+
+func newTurnstile(l net.Listener, most int, told func()) *turnstile {
+	return &turnstile{Listener: l, most: int64(most), told: told}
+}
+
+const turnAwayMax = 50 * time.Millisecond // to tell a connection that there is no room
+
+const tooMany = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: " + retryAfter + "\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n"
+
+// Accept is that of net.Listener.
+func (t *turnstile) Accept() (net.Conn, error) {
+	for {
+		nc, err := t.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if t.inside.Add(1) <= t.most {
+			return t.admit(nc), nil
+		}
+		t.inside.Add(-1)
+		t.told()
+		if _, encrypted := nc.(*tls.Conn); !encrypted { // that would wait for the client
+			_ = nc.SetWriteDeadline(time.Now().Add(turnAwayMax))
+			_, _ = nc.Write([]byte(tooMany)) // who does not listen misses it
+		}
+		_ = nc.Close()
+	}
+}
+
+// visitor is a connection that was let in, until it is closed.
+type visitor struct {
+	net.Conn
+	leave func()
+}
+
+func (t *turnstile) admit(nc net.Conn) net.Conn {
+	return &visitor{nc, sync.OnceFunc(func() { t.inside.Add(-1) })}
+}
+
+// Close is that of net.Conn.
+func (v *visitor) Close() error {
+	defer v.leave()
+	return v.Conn.Close()
+}
