@@ -38,10 +38,10 @@ type Range struct {
 	KeysMax  int    // keys that are looked at, also those of other prefixes that lie between
 	ReadMax  int    // bytes of them all, but for the last
 
-	// HeadBytes is how much is told of each value, from its beginning. 0: the keys alone are told,
+	// Head says how much is told of a value, bytes from its beginning. nil: the keys alone are told,
 	// and nothing else is read. Where that is answered at once (ReadRange) changes of values may be under way:
 	// whoever asks reads with it a key that is written by each entry by which a key of the range comes or goes.
-	HeadBytes int
+	Head func(value []byte) int
 
 	Items []RangeItem
 	Next  Cursor // where the next page begins, if there is More
@@ -51,7 +51,7 @@ type Range struct {
 // RangeItem is an item of a Range.
 type RangeItem struct {
 	Key    Key
-	Item   Item // its value up to HeadBytes; the zero Item where that is 0
+	Item   Item // its value as far as Head says; the zero Item where that is nil
 	Length int  // of the whole value
 }
 
@@ -170,14 +170,14 @@ func (pg *pager) take(key Key, there bool, stored []byte) bool {
 		return true
 	}
 	it := RangeItem{Key: key}
-	if pg.HeadBytes > 0 {
+	if pg.Head != nil {
 		item, err := DecodeItem(key, stored)
 		if err != nil {
 			pg.bad = key
 			return false
 		}
 		it.Length = len(item.Value)
-		item.Value = slices.Clone(item.Value[:min(it.Length, pg.HeadBytes)])
+		item.Value = slices.Clone(item.Value[:min(it.Length, pg.Head(item.Value))])
 		it.Item = item
 	}
 	pg.told += len(key) + len(it.Item.Value)
@@ -187,7 +187,7 @@ func (pg *pager) take(key Key, there bool, stored []byte) bool {
 
 // scan calls fn with the keys of the range, and perhaps others, and with what is stored there, where that is read.
 func (pg *pager) scan(p *part, fn func(key Key, stored []byte) bool) error {
-	if pg.HeadBytes > 0 {
+	if pg.Head != nil {
 		return p.core.st.Scan(p.id, pg.From, fn)
 	}
 	return p.core.st.ScanKeys(p.id, pg.Prefix, pg.From, func(key Key) bool { return fn(key, nil) })
@@ -254,7 +254,7 @@ func (c *Core) ReadRange(at Instant, id ring.PartitionID, keys []Key, g *Range) 
 		return nil, false
 	}
 	p := c.part(id)
-	if g.HeadBytes > 0 && p.lead.changes(g.Prefix) {
+	if g.Head != nil && p.lead.changes(g.Prefix) {
 		return nil, false
 	}
 	if bad, err := p.readRange(g); bad != "" || err != nil {

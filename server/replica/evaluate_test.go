@@ -89,7 +89,7 @@ func TestH31Repaired(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	r.host(1).spoilKey("taken2")
-	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000, ReadMax: 1000, HeadBytes: 100}
+	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000, ReadMax: 1000, Head: upTo(100)}
 	if a := r.do(1, ranged(g)); a.Status != StatusOK || len(g.Items) != 2 {
 		t.Errorf("%+v, %+v", a, g)
 	}
@@ -98,6 +98,14 @@ func TestH31Repaired(t *testing.T) {
 
 func (m *memory) ScanKeys(p ring.PartitionID, _ Key, from Cursor, fn func(Key) bool) error {
 	return m.Scan(p, from, func(key Key, _ []byte) bool { return fn(key) })
+}
+
+// upTo is the Head of so many bytes; of none, keys alone.
+func upTo(n int) func([]byte) int {
+	if n == 0 {
+		return nil
+	}
+	return func([]byte) int { return n }
 }
 
 // ranged is an evaluation that writes nothing, and fills a range.
@@ -119,7 +127,7 @@ func TestH31Range(t *testing.T) {
 	}
 	h := r.host(1)
 	spot := func() (*Range, bool) {
-		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20, HeadBytes: 100}
+		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20, Head: upTo(100)}
 		_, ok := h.core.ReadRange(h.at(), 0, []Key{name("in/0")}, g)
 		return g, ok
 	}
@@ -135,7 +143,7 @@ func TestH31Range(t *testing.T) {
 	want["in/3"], want["in/new"] = "new", "new"
 	delete(want, "in/4")
 	got, pages := map[string]string{}, 0
-	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20, ReadMax: 1 << 20, HeadBytes: 100}); ; g.From = g.Next {
+	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20, ReadMax: 1 << 20, Head: upTo(100)}); ; g.From = g.Next {
 		token := r.write(1, ranged(g))
 		for _, it := range g.Items {
 			if _, twice := got[it.Key.Name()]; twice {
@@ -165,7 +173,7 @@ func TestH31RangeHeads(t *testing.T) {
 	r.do(1, batchOf("in/", "|", "in/a", "0123456789", "in/b", "01"))
 	h := r.host(1)
 	read := func(head int) (g *Range, ok bool) {
-		g = &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20, HeadBytes: head}
+		g = &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20, Head: upTo(head)}
 		_, ok = h.core.ReadRange(h.at(), 0, []Key{name("in/")}, g)
 		return g, ok
 	}
@@ -215,7 +223,7 @@ func TestH31RangeBounds(t *testing.T) {
 		}
 	}
 	pages := func(g Range) (pages int) {
-		g.Prefix, g.HeadBytes = name("in/"), 200
+		g.Prefix, g.Head = name("in/"), upTo(200)
 		told := make(map[Key]bool)
 		for g.More = true; g.More; pages++ {
 			if a := r.do(1, ranged(&g)); a.Status != StatusOK {

@@ -236,7 +236,7 @@ func failed(code wire.TreeCode, index int, v wire.TreeVersion) replica.Outcome {
 
 // List is a page of a directory: what is to be read at one moment, and what it tells. Each entry of the
 // log by which a node comes or goes writes the directory's record (slotState.count), which is read
-// with the page: so names alone are known while nodes are set (replica.Range.HeadBytes).
+// with the page: so names alone are known while nodes are set (replica.Range.Head).
 type List struct {
 	q     *wire.TreeRequest
 	Keys  []replica.Key
@@ -256,7 +256,7 @@ func NewList(q *wire.TreeRequest) (*List, error) {
 	}
 	l := &List{q: q, Keys: []replica.Key{key}, Range: replica.Range{Prefix: key, ItemsMax: limit, BytesMax: ListBytesMax, KeysMax: listKeysMax, ReadMax: listReadMax}}
 	if q.Op == wire.TreeList {
-		l.Range.HeadBytes = entryHeadBytesMax
+		l.Range.Head = headLength
 	}
 	if n := len(q.Cursor); n > 0 {
 		if n < cursorPlaceBytes {
