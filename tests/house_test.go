@@ -175,7 +175,8 @@ var mayImport = map[string][]string{
 	"server/gateway":          {"internal/front", "internal/route", "internal/secure", "internal/wire", "ring", "server/redis"},
 	"server/zk":               {"internal/front", "internal/route", "internal/secure", "internal/session", "internal/tree", "internal/wait", "internal/wire", "ring", "server/zk/jute"},
 	"server/zk/jute":          nil,
-	"server/web":              {"client", "client/file", "internal/secure", "internal/tree", "internal/wait"},
+	"server/web":              {"client", "client/file", "internal/secure", "internal/tree", "internal/wait", "server/web/dav"},
+	"server/web/dav":          {"client", "client/file", "internal/tree"},
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are

@@ -32,14 +32,14 @@ type HTTPBounds struct {
 
 // The defaults of HTTPBounds.
 const (
-	httpBodiesUsed  = 512 << 20
+	httpBodiesUsed  = 256 << 20
 	httpReadTimeout = 30 * time.Second
 )
 
 func httpBoundsFlags(cmd *cobra.Command, b *HTTPBounds) {
 	f := cmd.Flags()
 	f.IntVar(&b.Connections, "max-connections", 10_000, "turn clients away beyond this `number` of connections")
-	f.Int64Var(&b.Bodies, "max-bodies", httpBodiesUsed, "`bytes` of files that all requests have in memory; more requests wait")
+	f.Int64Var(&b.Bodies, "max-bodies", httpBodiesUsed, "`bytes` of files that all requests have in memory; more requests wait. The process takes up to three times that")
 	f.DurationVar(&b.ReadTimeout, "read-timeout", httpReadTimeout, "cut off a client that sends nothing of a file for this long")
 	f.DurationVar(&b.WriteTimeout, "write-timeout", 10*time.Second, "cut off a client that reads nothing for this long")
 }

@@ -131,7 +131,7 @@ func (o *ServerOptions) addFronts(a *app, gateway, zk, http string, insecure boo
 		o.ZooKeeper = ZooKeeperOptions{Listen: zk, Bounds: o.Bounds, Secure: a.secure, Client: reach, Logger: o.Logger}
 	}
 	if http != "" {
-		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 2, ReadTimeout: httpReadTimeout, WriteTimeout: o.Bounds.WriteTimeout}
+		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 4, ReadTimeout: httpReadTimeout, WriteTimeout: o.Bounds.WriteTimeout}
 		o.HTTP = HTTPOptions{Listen: http, Bounds: bounds, AnyHost: insecure, Secure: a.secure, Client: reach, Logger: o.Logger}
 	}
 	return nil

@@ -22,50 +22,55 @@ func (m must) options() file.PutOptions {
 }
 
 // condition looks at what a PUT is to replace, and makes of the request's conditions (RFC 9110, section 13) one that is
-// decided when the file is replaced. existed tells whether a file was there.
-func (q *request) condition() (m must, existed bool, err error) {
+// decided when the file is replaced. found is the file that is there, nil for none.
+func (q *request) condition() (m must, found *file.Info, err error) {
 	i, err := q.files.Stat(q.ctx, q.path)
 	switch {
 	case err == nil && i.Dir:
-		return m, false, file.ErrIsDirectory
+		return m, nil, file.ErrIsDirectory
 	case err == nil:
-		return q.conditionOn(i, true)
-	case errors.Is(err, fs.ErrNotExist):
-		return q.conditionOn(i, false)
+		found = &i
+	case !errors.Is(err, fs.ErrNotExist):
+		return m, nil, err
 	}
-	return m, false, err
+	m, err = q.conditionOn(found)
+	return m, found, err
 }
 
 // conditionOn is condition for what was found. Where one holds of the file as it was found, it is that the file is
 // still as it was found: others that would hold too of what came since are not tried.
-func (q *request) conditionOn(i file.Info, exists bool) (m must, existed bool, err error) {
+func (q *request) conditionOn(i *file.Info) (m must, err error) {
 	h := q.r.Header
 	failed := failf(http.StatusPreconditionFailed, "the condition does not hold")
+	tag := ""
+	if i != nil && !i.Dir {
+		tag = etagOf(*i)
+	}
 	asked := false
 	if match := strings.Join(h.Values("If-Match"), ","); match != "" {
-		if !exists || !anyTag(match, etag(i.Modified), false) {
-			return m, exists, failed
+		if i == nil || !anyTag(match, tag, false) {
+			return m, failed
 		}
 		asked = true
-	} else if since, err := http.ParseTime(h.Get("If-Unmodified-Since")); err == nil && exists {
+	} else if since, err := http.ParseTime(h.Get("If-Unmodified-Since")); err == nil && i != nil {
 		if i.ModifiedAt.Truncate(time.Second).After(since) {
-			return m, exists, failed
+			return m, failed
 		}
 		asked = true
 	}
 	if none := strings.Join(h.Values("If-None-Match"), ","); none != "" {
-		if exists && anyTag(none, etag(i.Modified), true) {
-			return m, exists, failed
+		if i != nil && anyTag(none, tag, true) {
+			return m, failed
 		}
 		asked = true
 	}
 	switch {
-	case asked && exists:
+	case asked && i != nil:
 		m.modified = i.Modified
 	case asked:
 		m.absent = true
 	}
-	return m, exists, nil
+	return m, nil
 }
 
 // anyTag reports whether a list of entity tags has one, or is "*", which is any. The comparison is the

@@ -11,6 +11,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"viewring/client/file"
 )
 
 // digest is a checksum that a request has to match.
@@ -77,6 +79,18 @@ func (d digests) reader(r *http.Request) io.Reader {
 		return r.Body
 	}
 	return &verifier{r.Body, d}
+}
+
+// keep keeps the checksums that were verified.
+func (d digests) keep(a *file.Attributes) {
+	for _, one := range d {
+		switch len(one.want) {
+		case md5.Size:
+			a.MD5 = one.want
+		case sha256.Size:
+			a.SHA256 = one.want
+		}
+	}
 }
 
 type verifier struct {

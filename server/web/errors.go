@@ -13,6 +13,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/file"
+	"viewring/server/web/dav"
 )
 
 // failure is an error with the status that answers it.
@@ -61,6 +62,9 @@ func statusOf(err error) int {
 	if errors.As(err, &own) {
 		return own.status
 	}
+	if status := dav.Status(err); status != 0 {
+		return status
+	}
 	for _, s := range statuses {
 		if errors.Is(err, s.is) {
 			return s.status
@@ -83,7 +87,7 @@ func (f *Front) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) || status == http.StatusRequestEntityTooLarge {
 		h.Set("Connection", "close") // what follows is not a request
 	}
-	if status >= http.StatusInternalServerError {
+	if status >= http.StatusInternalServerError && r.Context().Err() == nil { // else the client has gone
 		f.opts.Logger.Warn("a request failed", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
 	}
 	if wantsJSON(r) {

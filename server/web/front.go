@@ -12,6 +12,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/internal/wait"
+	"viewring/server/web/dav"
 )
 
 // Front is a running front. It stops when its context ends or with Close.
@@ -32,6 +33,7 @@ type Front struct {
 // cluster is what a front serves.
 type cluster struct {
 	files *file.FS
+	share *dav.Share
 	s3    S3 // nil: none
 }
 
@@ -74,7 +76,12 @@ func (f *Front) run(ctx context.Context) {
 	defer close(f.stopped)
 	defer f.cancel() // where the listener was closed by somebody else
 	var running sync.WaitGroup
-	defer running.Wait()
+	defer func() {
+		running.Wait()
+		if c := f.cluster.Swap(nil); c != nil {
+			_ = c.files.Close() // nobody uses it any more
+		}
+	}()
 	running.Go(func() { f.find(ctx) })
 	running.Go(func() {
 		<-ctx.Done()
@@ -95,9 +102,6 @@ func (f *Front) shutDown() {
 		_ = f.server.Close() // cut off: it has been said in the log
 		f.opts.Logger.Warn("requests were cut off", "err", err)
 	}
-	if c := f.cluster.Swap(nil); c != nil {
-		_ = c.files.Close() // nobody uses it any more
-	}
 }
 
 // find finds the cluster, however long that takes.
@@ -105,9 +109,9 @@ func (f *Front) find(ctx context.Context) {
 	for {
 		files, err := f.opts.Open(ctx)
 		if err == nil {
-			c := &cluster{files: files}
+			c := &cluster{files: files, share: &dav.Share{Files: files, ETag: etagOf, ContentType: contentType}}
 			if f.opts.S3 != nil {
-				c.s3 = f.opts.S3(files)
+				c.s3 = f.opts.S3(files, f.budget.take)
 			}
 			f.cluster.Store(c)
 			return

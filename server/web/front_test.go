@@ -3,16 +3,18 @@ package web
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"viewring/client/file"
+	"viewring/internal/wait"
 	"viewring/tests/local"
 )
 
@@ -37,24 +39,17 @@ func start(t *testing.T, change func(o *Options)) *Front {
 	return f
 }
 
-// ready is start, of a front that has found the cluster.
-func ready(t *testing.T) string {
+// ready is start, of a front that has found the cluster. It returns the front's URL.
+func ready(t *testing.T, change func(o *Options)) string {
 	t.Helper()
-	found := make(chan struct{})
-	f := start(t, func(o *Options) {
-		open := o.Open
-		o.Open = func(ctx context.Context) (*file.FS, error) { return open(ctx) }
-		o.S3 = func(*file.FS) S3 { close(found); return nil }
-	})
-	<-found
-	for f.cluster.Load() == nil { // about to be
-		select {
-		case <-t.Context().Done():
-			t.Fatal("it never is")
-		default:
+	f := start(t, change)
+	url := "http://" + f.Addr()
+	for ask(t, "GET", url+"/?health", "").status != http.StatusOK {
+		if !wait.For(t.Context(), time.Millisecond) {
+			t.Fatal("it finds no cluster")
 		}
 	}
-	return "http://" + f.Addr()
+	return url
 }
 
 // answer is what a request was answered with.
@@ -116,11 +111,11 @@ func pattern(seed, n int) []byte {
 
 // TestPutGet: files of lengths around the bounds, with and without a length.
 func TestPutGet(t *testing.T) {
-	url := ready(t)
+	url := ready(t, nil)
 	for _, n := range []int{0, 1, 4096, 4097, 1 << 20, 1<<20 + 1, 9<<20 + 7} {
 		body := pattern(n, n)
 		for _, chunked := range []bool{false, true} {
-			at := url + "/put/" + strings.Repeat("a", 1+len(http.StatusText(200))) + "/" + string(rune('a'+n%26))
+			at := fmt.Sprint(url, "/put/new/", n)
 			var r io.Reader = bytes.NewReader(body)
 			if chunked {
 				r = struct{ io.Reader }{r}
@@ -144,5 +139,3 @@ func TestPutGet(t *testing.T) {
 		}
 	}
 }
-
-var _ = httptest.NewServer

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"mime"
@@ -15,6 +16,8 @@ import (
 // etag is the strong validator of a file: the version of its last change, which no other content at
 // this path ever has.
 func etag(v client.Version) string { return fmt.Sprintf(`"%x-%x"`, v.Term, v.Seq) }
+
+func etagOf(i file.Info) string { return etag(i.Modified) }
 
 // contentType is the media type of a file: what its writer has said, or what its name says.
 func contentType(i file.Info) string {
@@ -73,6 +76,9 @@ func (q *request) serveFile(opened *file.File) error {
 	h.Set("ETag", etag(i.Modified))
 	h.Set("Content-Type", contentType(i))
 	h.Set("Content-Security-Policy", policy)
+	if sum := i.Attributes.SHA256; len(sum) > 0 {
+		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
+	}
 	h.Set("Cache-Control", "no-cache") // ask whether it is the same yet
 	if strings.Count(strings.Join(q.r.Header.Values("Range"), ","), ",") >= rangesMax {
 		q.r.Header.Del("Range")

@@ -11,15 +11,17 @@ import (
 	"viewring/client"
 	"viewring/client/file"
 	"viewring/internal/tree"
+	"viewring/server/web/dav"
 )
 
-// allowed are the methods of the files' own protocol.
-const allowed = "GET, HEAD, PUT, POST, DELETE, OPTIONS"
+// allowed are the methods that are served: HTTP's and WebDAV's.
+const allowed = "GET, HEAD, PUT, POST, DELETE, OPTIONS, PROPFIND, PROPPATCH, MKCOL, COPY, MOVE, LOCK, UNLOCK"
 
 // request is one that is being answered.
 type request struct {
 	*Front
 	files *file.FS
+	share *dav.Share
 	w     http.ResponseWriter
 	r     *http.Request
 	ctx   context.Context
@@ -30,8 +32,11 @@ type request struct {
 func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	answer := &watched{ResponseWriter: w, patience: f.opts.Bounds.WriteTimeout}
-	r.Body = &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
+	r = r.WithContext(r.Context()) // net/http goes on with the body of its own, which tells it whether the client waits to be told to send it
+	body := &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
+	r.Body = body
 	defer func() {
+		body.leave()
 		f.opts.Logger.Debug("request", "method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes, "took", time.Since(began), "from", r.RemoteAddr)
 	}()
 	answer.Header().Set("X-Content-Type-Options", "nosniff")
@@ -53,7 +58,7 @@ func (f *Front) dispatch(w http.ResponseWriter, r *http.Request) {
 		c.s3.ServeHTTP(w, r)
 		return
 	}
-	q := &request{Front: f, files: c.files, w: w, r: r, ctx: r.Context()}
+	q := &request{Front: f, files: c.files, share: c.share, w: w, r: r, ctx: r.Context()}
 	if err := q.admit(); err != nil {
 		f.fail(w, r, err)
 		return
@@ -79,6 +84,9 @@ func (q *request) admit() (err error) {
 		return nil
 	}
 	q.target, err = targetOf(q.r.URL)
+	if err == nil && dav.Reserved(q.path) {
+		err = failf(http.StatusForbidden, "%s is this front's own", q.path)
+	}
 	return err
 }
 
@@ -88,18 +96,40 @@ func (q *request) answer() error {
 	case http.MethodGet, http.MethodHead:
 		return q.get()
 	case http.MethodPut:
-		return q.put()
+		return q.share.Guard(q.r, q.put)
 	case http.MethodPost:
 		return q.post()
 	case http.MethodDelete:
-		return q.remove()
+		return q.share.Guard(q.r, q.remove)
 	case http.MethodOptions:
-		q.w.Header().Set("Allow", allowed)
+		h := q.w.Header()
+		h.Set("Allow", allowed)
+		h.Set("DAV", "1, 2")
+		h.Set("MS-Author-Via", "DAV") // [MS-WDVSE], section 2.2.2
+		h.Set("Accept-Ranges", "bytes")
 		q.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	if dav.Is(q.r.Method) {
+		return q.serveDAV()
+	}
 	q.w.Header().Set("Allow", allowed)
 	return failf(http.StatusMethodNotAllowed, "%s is not served here", q.r.Method)
+}
+
+// davBytes is about what a listing of WebDAV takes in memory at most.
+const davBytes = 32 << 20
+
+// serveDAV answers a method of WebDAV.
+func (q *request) serveDAV() error {
+	if q.r.Method == "PROPFIND" && q.r.Header.Get("Depth") != "0" {
+		done, err := q.budget.take(q.ctx, davBytes)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
+	return q.share.Serve(q.w, q.r)
 }
 
 // checkPassword wants the cluster's password, as that of any user (RFC 7617) or as a token (RFC 6750).

@@ -13,6 +13,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/internal/tree"
+	"viewring/server/web/dav"
 )
 
 // entry is a file or a directory as JSON tells of it.
@@ -60,10 +61,15 @@ func (q *request) list(recursive bool) error {
 	if err == nil {
 		_, err = io.WriteString(q.w, `{"path":`+string(name)+`,"entries":[`)
 	}
-	for between := "\n"; more && err == nil; between = ",\n" {
+	for between := "\n"; more && err == nil; {
 		var line []byte
+		if dav.Reserved(i.Path) {
+			i, err, more = next()
+			continue
+		}
 		if line, err = json.Marshal(entryOf(i)); err == nil {
 			_, err = q.w.Write(append([]byte(between), line...))
+			between = ",\n"
 		}
 		if err == nil {
 			i, err, more = next()
@@ -116,7 +122,16 @@ func (q *request) putPart(part *multipart.Part) (file.Info, error) {
 		return file.Info{}, err
 	}
 	to := tree.Join(q.path, name)
-	i, err := q.files.Put(q.ctx, to, wholePart{part}, file.PutOptions{Parents: true, Seal: said(part.Header.Get("Content-Type"))})
+	if dav.Reserved(to) {
+		return file.Info{}, failf(http.StatusForbidden, "%s is this front's own", to)
+	}
+	asPut := q.r.Clone(q.ctx)
+	asPut.Method, asPut.URL.Path = http.MethodPut, to
+	var i file.Info
+	err := q.share.Guard(asPut, func() (err error) {
+		i, err = q.files.Put(q.ctx, to, wholePart{part}, file.PutOptions{Parents: true, Seal: said(part.Header.Get("Content-Type"))})
+		return err
+	})
 	if err != nil {
 		return file.Info{}, err
 	}

@@ -21,7 +21,7 @@ type Options struct {
 	Open func(ctx context.Context) (*file.FS, error)
 
 	// S3 makes the handler of the S3 protocol, which is asked first whether a request is its own; nil: there is none.
-	S3 func(files *file.FS) S3
+	S3 func(files *file.FS, room Room) S3
 
 	Secure secure.Config // the password that requests must have; the Listener encrypts
 	Bounds Bounds
@@ -33,6 +33,9 @@ type Options struct {
 	AnyHost bool
 }
 
+// Room waits until there is room for so many bytes of bodies in memory, Bounds.Bodies; done gives them back.
+type Room func(ctx context.Context, bytes int64) (done func(), err error)
+
 // S3 is a handler of the S3 protocol beside the files' own. It asks for credentials itself.
 type S3 interface {
 	http.Handler
@@ -43,7 +46,7 @@ type S3 interface {
 // Bounds of what clients may take. Zero fields stand for the defaults.
 type Bounds struct {
 	Connections  int           // more are turned away; default 10,000
-	Bodies       int64         // bytes of files in memory, of all requests; more wait; default 512 MiB
+	Bodies       int64         // bytes of files in memory, of all requests; more wait; default 256 MiB
 	ReadTimeout  time.Duration // for a client that sends nothing of a request's body; default 30 s
 	WriteTimeout time.Duration // for a client that reads nothing of an answer; default 10 s
 }
@@ -64,7 +67,7 @@ const (
 
 func (b *Bounds) fill() {
 	b.Connections = cmp.Or(b.Connections, 10_000)
-	b.Bodies = cmp.Or(b.Bodies, 512<<20)
+	b.Bodies = cmp.Or(b.Bodies, 256<<20)
 	b.ReadTimeout = cmp.Or(b.ReadTimeout, 30*time.Second)
 	b.WriteTimeout = cmp.Or(b.WriteTimeout, 10*time.Second)
 }

@@ -12,6 +12,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/internal/tree"
+	"viewring/server/web/dav"
 )
 
 //go:embed page.html
@@ -38,8 +39,16 @@ type row struct {
 	Modified string
 }
 
+// pageBytesMax is about what a page takes in memory at most.
+const pageBytesMax = 8 << 20
+
 // page answers with a directory, for people.
 func (q *request) page() error {
+	done, err := q.budget.take(q.ctx, pageBytesMax)
+	if err != nil {
+		return err
+	}
+	defer done()
 	p := shown{Path: q.path, Nonce: rand.Text(), Most: pageMax}
 	p.Above = append(p.Above, link{"/", "/"})
 	if q.path != tree.Root {
@@ -52,6 +61,9 @@ func (q *request) page() error {
 	for i, err := range q.files.List(q.ctx, q.path) {
 		if err != nil {
 			return err
+		}
+		if dav.Reserved(i.Path) {
+			continue
 		}
 		if len(p.Entries) == pageMax {
 			p.More = true

@@ -13,6 +13,7 @@ type patient struct {
 	io.ReadCloser
 	patience time.Duration
 	conn     *http.ResponseController
+	ended    bool
 }
 
 // errBroken is that of a body that does not come to its end. It is none that readers take for the end.
@@ -27,6 +28,7 @@ func (p *patient) Read(b []byte) (int, error) {
 	case err == nil:
 		return n, nil
 	case err == io.EOF:
+		p.ended = true
 		_ = p.conn.SetReadDeadline(time.Time{}) // the next request has its own
 		return n, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -35,6 +37,13 @@ func (p *patient) Read(b []byte) (int, error) {
 		return n, failure{http.StatusRequestEntityTooLarge, err}
 	}
 	return n, failf(http.StatusBadRequest, "%w: %v", errBroken, err)
+}
+
+// leave is for what is left of the body, some of which net/http reads for the next request to follow.
+func (p *patient) leave() {
+	if !p.ended && p.ReadCloser != http.NoBody {
+		_ = p.conn.SetReadDeadline(time.Now().Add(p.patience)) // as above
+	}
 }
 
 // watched is where an answer is written, to a client that may not stop reading for long.

@@ -8,14 +8,18 @@ import (
 	"strings"
 
 	"viewring/client/file"
+	"viewring/server/web/dav"
 )
 
-const defaultChunk = 1 << 20 // bytes, of package file
+const (
+	defaultChunk = 1 << 20 // bytes, of package file
+	chunksMax    = 4 << 20 // of a file
+	fileMax      = chunksMax * file.ChunkBytesMax
+)
 
 // chunkFor is the length of chunks for a file of a length, -1 where it is not known: more than a
 // file may have of the usual ones are made of larger ones.
 func chunkFor(length int64) int64 {
-	const chunksMax = 4 << 20
 	size := int64(defaultChunk)
 	for length/size >= chunksMax && size < file.ChunkBytesMax {
 		size *= 2
@@ -31,6 +35,8 @@ func (q *request) put() error {
 		return failf(http.StatusBadRequest, "a part of a file can't be put (Content-Range): see RFC 9110, section 14.5")
 	case !isPlain(h.Get("Content-Encoding")):
 		return failf(http.StatusUnsupportedMediaType, "Content-Encoding %q is not kept: put the file as it is", h.Get("Content-Encoding"))
+	case q.r.ContentLength > fileMax:
+		return failf(http.StatusRequestEntityTooLarge, "a file has up to %d bytes", int64(fileMax))
 	case q.dir:
 		return q.putDirectory()
 	}
@@ -38,7 +44,7 @@ func (q *request) put() error {
 	if err != nil {
 		return err
 	}
-	cond, existed, err := q.condition()
+	cond, found, err := q.condition()
 	if err != nil {
 		return err
 	}
@@ -53,7 +59,7 @@ func (q *request) put() error {
 	}
 	defer done()
 	opts := cond.options()
-	opts.Parents, opts.ChunkBytes, opts.Seal = true, chunk, said(h.Get("Content-Type"))
+	opts.Parents, opts.ChunkBytes, opts.Seal = true, chunk, q.seal(checked, found)
 	i, err := q.files.Put(q.ctx, q.path, checked.reader(q.r), opts)
 	if err != nil {
 		return err
@@ -61,13 +67,25 @@ func (q *request) put() error {
 	if i.Modified.Seq != 0 { // else it was replaced before that could be told
 		q.w.Header().Set("ETag", etag(i.Modified))
 	}
-	if existed {
+	if found != nil {
 		q.w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
 	q.w.Header().Set("Location", href(q.path, false))
 	q.w.WriteHeader(http.StatusCreated)
 	return nil
+}
+
+// seal says what is kept of a file that is put beside its bytes.
+func (q *request) seal(checked digests, found *file.Info) func(file.Info) (file.Attributes, error) {
+	return func(i file.Info) (file.Attributes, error) {
+		a, err := said(q.r.Header.Get("Content-Type"))(i)
+		checked.keep(&a)
+		if found != nil {
+			dav.KeepProps(&a, found.Attributes)
+		}
+		return a, err
+	}
 }
 
 // said keeps the media type that a client says a file has, where it is one.
@@ -137,7 +155,8 @@ func (q *request) post() error {
 	return nil
 }
 
-// remove answers DELETE, of a file or a directory; one that is not empty goes with ?recursive only.
+// remove answers DELETE. A directory that is not empty is removed, with all that is below it, where the URL has the slash
+// of a directory at its end, as clients of WebDAV have it (RFC 4918, section 9.6.1); else only with ?recursive.
 func (q *request) remove() error {
 	i, err := q.files.Stat(q.ctx, q.path)
 	if err != nil {
@@ -146,12 +165,12 @@ func (q *request) remove() error {
 	if q.dir && !i.Dir {
 		return failf(http.StatusNotFound, "%s is a file: leave the slash at its end out", q.path)
 	}
-	cond, _, err := q.conditionOn(i, true)
+	cond, err := q.conditionOn(&i)
 	if err != nil {
 		return err
 	}
 	switch {
-	case i.Dir && q.r.URL.Query().Has("recursive"):
+	case i.Dir && (q.dir || q.r.URL.Query().Has("recursive")):
 		err = q.files.RemoveAll(q.ctx, q.path, nil)
 	case cond != must{}:
 		err = q.files.RemoveIf(q.ctx, q.path, i.Modified)

@@ -20,11 +20,11 @@ func TestPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer peer.Close()
-	for command, up := range map[string]string{"viewleader": "view leader is up", "server": "joined the cluster", "gateway": "gateway is up", "zk": "zookeeper front is up"} {
+	for command, up := range map[string]string{"viewleader": "view leader is up", "server": "joined the cluster", "gateway": "gateway is up", "zk": "zookeeper front is up", "http": "http front is up"} {
 		t.Run(command, func(t *testing.T) {
 			addr := harness.FreeAddr(t)
 			args := []string{command, "--listen", addr}
-			if command != "gateway" && command != "zk" {
+			if command != "gateway" && command != "zk" && command != "http" {
 				args = append(args, "--data", filepath.Join(s.Dir, command))
 			}
 			from, err := net.ResolveTCPAddr("tcp", addr)
@@ -42,7 +42,7 @@ func TestPorts(t *testing.T) {
 			d.Stderr.Wait(t, up, d.Done)
 			taken := peer.Addr().String()
 			args[2] = taken
-			if command != "gateway" && command != "zk" {
+			if command != "gateway" && command != "zk" && command != "http" {
 				args[4] += "2"
 			}
 			text := "address already in use"

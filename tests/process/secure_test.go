@@ -132,7 +132,7 @@ func TestRefusesToListenOpenly(t *testing.T) {
 	t.Parallel()
 	s := harness.NewShell(t, harness.FreeAddr(t))
 	secrets := harness.NewSecrets(t)
-	for _, command := range []string{"server", "viewleader", "gateway", "zk"} {
+	for _, command := range []string{"server", "viewleader", "gateway", "zk", "http"} {
 		args := []string{command, "--listen", "0.0.0.0:1"}
 		s.Fails(4, "--tls-ca and --password-file, or say --insecure", args...)
 		s.Fails(4, "--insecure", append(args, "--password-file", secrets.Password)...)

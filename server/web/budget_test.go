@@ -1,0 +1,57 @@
+package web
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"testing"
+	"time"
+)
+
+// TestLittleRoom: while a client that does not read has the memory for large files, others get theirs, page by page, and small
+// ones are put.
+func TestLittleRoom(t *testing.T) {
+	url := ready(t, func(o *Options) { o.Bounds.Bodies, o.Bounds.WriteTimeout = 8<<20, 10*time.Minute })
+	large, other := pattern(1, 20<<20), pattern(2, 3<<20+1)
+	want(t, 201, "PUT", url+"/room/large", string(large))
+	want(t, 201, "PUT", url+"/room/other", string(other))
+	res, err := http.Get(url + "/room/large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	head := make([]byte, 1)
+	if _, err := io.ReadFull(res.Body, head); err != nil { // it has its room
+		t.Fatal(err)
+	}
+	if a := want(t, 200, "GET", url+"/room/other", ""); a.body != string(other) {
+		t.Errorf("%d bytes", len(a.body))
+	}
+	if a := want(t, 206, "GET", url+"/room/other", "", "Range", "bytes=100-2000000"); a.body != string(other[100:2000001]) {
+		t.Errorf("%d bytes", len(a.body))
+	}
+	want(t, 201, "PUT", url+"/room/small", "small")
+	want(t, 200, "GET", url+"/room/small", "")
+	rest, err := io.ReadAll(res.Body)
+	if got := append(head, rest...); err != nil || !bytes.Equal(got, large) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	want(t, 204, "PUT", url+"/room/other", string(other)) // there is room again
+}
+
+// TestDelayed: the last piece is held until it is known to be right.
+func TestDelayed(t *testing.T) {
+	var b bytes.Buffer
+	d := &delayed{w: &b}
+	for _, piece := range []string{"one", "two", "three"} {
+		if _, err := d.Write([]byte(piece)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.String() != "onetwo" {
+		t.Errorf("%q", &b)
+	}
+	if err := d.flush(); err != nil || b.String() != "onetwothree" {
+		t.Errorf("%q, %v", &b, err)
+	}
+}

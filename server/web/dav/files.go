@@ -1,0 +1,277 @@
+package dav
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/net/webdav"
+
+	"viewring/client/file"
+	"viewring/internal/tree"
+)
+
+// fileSystem is the files as webdav.Handler sees them.
+type fileSystem play
+
+// errDone: what webdav.Handler was to do others have done.
+var errDone = errors.New("done")
+
+// take carries out what Guard was given, in the place of what webdav.Handler would do now: it has seen to the locks.
+func (s *fileSystem) take() error {
+	s.done = true
+	s.err = s.do()
+	return errDone
+}
+
+// told is an error as webdav.Handler knows it; one that it does not know is kept.
+func (s *fileSystem) told(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return &os.PathError{Op: s.r.Method, Path: s.r.URL.Path, Err: fs.ErrNotExist}
+	case errors.Is(err, fs.ErrExist):
+		return &os.PathError{Op: s.r.Method, Path: s.r.URL.Path, Err: fs.ErrExist}
+	}
+	if s.err == nil {
+		s.err = err
+	}
+	return err
+}
+
+// Mkdir is that of webdav.FileSystem.
+func (s *fileSystem) Mkdir(ctx context.Context, name string, _ os.FileMode) error {
+	err := s.Files.Mkdir(ctx, clean(name))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, file.ErrNotDirectory) {
+		return s.told(ErrNoParent)
+	}
+	return s.told(err)
+}
+
+// Stat is that of webdav.FileSystem.
+func (s *fileSystem) Stat(ctx context.Context, name string) (os.FileInfo, error) {
+	if s.do != nil { // of DELETE
+		return nil, s.take()
+	}
+	i, err := s.stat(ctx, clean(name))
+	if err != nil {
+		return nil, s.told(err)
+	}
+	return info{i, s.Share}, nil
+}
+
+func (s *fileSystem) stat(ctx context.Context, path string) (file.Info, error) {
+	if i, ok := s.known[path]; ok {
+		return i, nil
+	}
+	if Reserved(path) {
+		return file.Info{}, fs.ErrNotExist
+	}
+	return s.Files.Stat(ctx, path)
+}
+
+// OpenFile is that of webdav.FileSystem.
+func (s *fileSystem) OpenFile(ctx context.Context, name string, flag int, _ os.FileMode) (webdav.File, error) {
+	if s.do != nil { // of PUT
+		return nil, s.take()
+	}
+	path := clean(name)
+	if flag&os.O_CREATE != 0 {
+		t := &target{s: s, ctx: ctx, path: path, info: info{file.Info{Path: path}, s.Share}}
+		if s.r.Method == "LOCK" { // webdav.Handler looks at no error of Close then
+			return t, t.create()
+		}
+		return t, nil
+	}
+	i, err := s.stat(ctx, path)
+	if err != nil {
+		return nil, s.told(err)
+	}
+	return &source{s: s, ctx: ctx, info: info{i, s.Share}}, nil
+}
+
+// RemoveAll is that of webdav.FileSystem. Where a file is to come in the place of a file, that is not
+// removed: it is replaced, at one instant.
+func (s *fileSystem) RemoveAll(ctx context.Context, name string) error {
+	path := clean(name)
+	to, err := s.Files.Stat(ctx, path)
+	if err != nil {
+		return s.told(err)
+	}
+	from, err := s.Files.Stat(ctx, clean(s.r.URL.Path))
+	if err != nil { // also where there is none: nothing is removed for it
+		s.err = err
+		return err
+	}
+	if !from.Dir && !to.Dir {
+		return nil
+	}
+	err = s.Files.RemoveAll(ctx, path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return s.told(err)
+}
+
+// Rename is that of webdav.FileSystem. A directory is moved file by file: who dies in between leaves each file at one
+// of both places, or, copied but not removed yet, at both.
+func (s *fileSystem) Rename(ctx context.Context, from, to string) error {
+	from, to = clean(from), clean(to)
+	i, err := s.Files.Stat(ctx, from)
+	if err == nil {
+		if parent, _ := tree.Split(to); s.isNoDirectory(ctx, parent) {
+			return s.told(ErrNoParent)
+		}
+		if i.Dir {
+			err = s.move(ctx, from, to)
+		} else {
+			err = s.Files.Rename(ctx, from, to)
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) && s.err == nil {
+		s.err = err // the source is not there: webdav.Handler would forbid it
+	}
+	return s.told(err)
+}
+
+func (s *fileSystem) isNoDirectory(ctx context.Context, path string) bool {
+	i, err := s.Files.Stat(ctx, path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !i.Dir
+}
+
+// move moves a directory.
+func (s *fileSystem) move(ctx context.Context, from, to string) error {
+	if err := s.Files.Mkdir(ctx, to); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for i, err := range s.Files.List(ctx, from) {
+		if err != nil {
+			return err
+		}
+		there := tree.Join(to, i.Name())
+		if i.Dir {
+			err = s.move(ctx, i.Path, there)
+		} else {
+			err = s.Files.Rename(ctx, i.Path, there)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // one that has gone meanwhile is gone
+			return err
+		}
+	}
+	return s.Files.Remove(ctx, from)
+}
+
+// info is what webdav.Handler tells of a file.
+type info struct {
+	file.Info
+	share *Share
+}
+
+// ETag is that of webdav.ETager.
+func (i info) ETag(context.Context) (string, error) { return i.share.ETag(i.Info), nil }
+
+// ContentType is that of webdav.ContentTyper.
+func (i info) ContentType(context.Context) (string, error) { return i.share.ContentType(i.Info), nil }
+
+// unused are the methods of webdav.File that webdav.Handler does not call where no contents go through it.
+type unused struct{}
+
+var errUnused = errors.New("contents do not go this way")
+
+func (unused) Read([]byte) (int, error)       { return 0, errUnused }
+func (unused) Write([]byte) (int, error)      { return 0, errUnused }
+func (unused) Seek(int64, int) (int64, error) { return 0, errUnused }
+
+// source is a file or a directory that is looked at, or copied.
+type source struct {
+	unused
+	info
+	s   *fileSystem
+	ctx context.Context
+}
+
+// Stat is that of webdav.File.
+func (f *source) Stat() (os.FileInfo, error) { return f.info, nil }
+
+// Close is that of webdav.File.
+func (f *source) Close() error { return nil }
+
+// Readdir is that of webdav.File: all of a directory. What it tells is known then.
+func (f *source) Readdir(int) ([]fs.FileInfo, error) {
+	var all []fs.FileInfo
+	known := make(map[string]file.Info)
+	for i, err := range f.s.Files.List(f.ctx, f.info.Path) {
+		if err != nil {
+			return nil, f.s.told(err)
+		}
+		if Reserved(i.Path) {
+			continue
+		}
+		if len(all) == entriesMax {
+			return nil, f.s.told(fmt.Errorf("%w: %s has more than %d entries", ErrTooMany, f.info.Path, entriesMax))
+		}
+		all = append(all, info{i, f.s.Share})
+		known[i.Path] = i
+	}
+	if f.s.r.Method == "PROPFIND" {
+		f.s.known = known
+	}
+	return all, nil
+}
+
+// target is a file that is to be created, or made a copy of another.
+type target struct {
+	unused
+	info
+	s    *fileSystem
+	ctx  context.Context
+	path string
+	from string // "": nothing was copied
+}
+
+// ReadFrom is that of io.ReaderFrom: nothing is read, what is to be copied is kept in mind.
+func (f *target) ReadFrom(r io.Reader) (int64, error) {
+	from, ok := r.(*source)
+	if !ok {
+		return 0, errUnused
+	}
+	f.from = from.info.Path
+	return from.info.Bytes, nil
+}
+
+// create makes an empty file.
+func (f *target) create() error {
+	_, err := f.s.Files.Put(f.ctx, f.path, bytes.NewReader(nil), file.PutOptions{IfAbsent: true})
+	if errors.Is(err, fs.ErrExist) {
+		err = nil // somebody else's: it is locked nevertheless
+	}
+	return f.made(err)
+}
+
+// made is told, where a missing directory is the only thing that can be missing.
+func (f *target) made(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNoParent
+	}
+	return f.s.told(err)
+}
+
+// Close makes the copy.
+func (f *target) Close() error {
+	if f.from == "" {
+		return nil
+	}
+	_, err := f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{})
+	return f.made(err)
+}
+
+// Stat is that of webdav.File.
+func (f *target) Stat() (os.FileInfo, error) { return f.info, nil }
+
+// Readdir is that of webdav.File.
+func (f *target) Readdir(int) ([]fs.FileInfo, error) { return nil, file.ErrNotDirectory }
