@@ -14,7 +14,8 @@ func TestTreeRequest(t *testing.T) {
 			{Kind: TreeCheck, Name: "m", DataVersion: 8, Modified: TreeVersion{1, 2}, ID: TreeVersion{3, 4}, Owner: 9},
 			{Kind: TreeCreate, Name: "f", Value: []byte("manifest"), File: true, Content: TreeVersion{5, 6}, Owners: []TreeVersion{{7, 8}}, Size: 9, Attributes: []byte("attributes")},
 		}}
-	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}}} {
+	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}},
+		{Op: TreeHead, Dir: "/", Items: []TreeItem{{Name: "n"}}}, {Op: TreeNames, Dir: "/", Cursor: []byte("c"), Limit: 3, Items: []TreeItem{}}} {
 		b := AppendTreeRequest(nil, &q)
 		got, err := DecodeTreeRequest(b)
 		if err != nil || !reflect.DeepEqual(got, q) {
@@ -57,6 +58,7 @@ func TestTreeReply(t *testing.T) {
 		{Node: &node, Nodes: []TreeNode{}},
 		{Node: &file, Nodes: []TreeNode{file}},
 		{Directory: &record, Nodes: []TreeNode{node, {Name: "m"}}, Cursor: []byte("next")},
+		{Directory: &record, Nodes: []TreeNode{}, Names: []string{"n", "", "m"}, Cursor: []byte("next")},
 	} {
 		b := AppendTreeReply(nil, &p)
 		got, err := DecodeTreeReply(b)
