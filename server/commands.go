@@ -54,6 +54,7 @@ func init() {
 		wire.CmdTree:      own(1, (*conn).runTree),
 		wire.CmdChunk:     own(1, (*conn).runChunk),
 		wire.CmdRecord:    own(1, (*conn).runRecord),
+		wire.CmdLook:      own(1, (*conn).runLook),
 		wire.CmdOnce:      {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
 		wire.CmdViewOf:    own(1, (*conn).runViewOf),
 		wire.CmdPrint:     own(1, (*conn).runPrint),

@@ -136,6 +136,8 @@ func (o *op) renameIn(dir, from, to string) error {
 			return err
 		case there.Dir:
 			return ErrIsDirectory
+		case there.Owner != 0:
+			return ErrSession
 		default:
 			put.Kind, put.DataVersion, put.Modified, put.Owner = wire.TreeSet, -1, there.node.Modified, 0
 		}

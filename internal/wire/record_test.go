@@ -5,7 +5,7 @@ import "testing"
 // TestTreeOpFrees: which steps may write where a disk is full: those that end in less being stored.
 func TestTreeOpFrees(t *testing.T) {
 	frees := map[TreeOp]bool{TreeFinish: true, TreeActivate: true, TreeClose: true, TreeReopen: true, TreeDrop: true, TreeAbort: true, TreeEnd: true,
-		TreeShrink: true, TreeGone: true, TreeTrim: true, TreeContent: true}
+		TreeShrink: true, TreeGone: true, TreeTrim: true, TreeContent: true, TreeHead: true, TreeNames: true}
 	for op := range treeOpEnd {
 		if op.Frees() != frees[op] {
 			t.Errorf("step %d: %v", op, op.Frees())

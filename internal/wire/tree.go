@@ -49,6 +49,10 @@ const (
 	TreeShrink  // of one that has ended: only Limit chunks are left
 	TreeGone    // of one that has ended, when no chunks are left
 
+	// Those that tell less than others, for less.
+	TreeHead  // TreeGet without the value
+	TreeNames // TreeList of names alone: Cursor, Limit → Directory, Names, Cursor
+
 	// Those about a content of records; Records says the rest.
 	TreeBeginRecords // ChunkBytes, RetainBytes, RetainAge → Version
 	TreeExtend       // Limit: chunks, one more than there are; Number, Before, Life: of the last of them
@@ -57,7 +61,13 @@ const (
 )
 
 // Mutates reports whether the step changes something: it has a request id then.
-func (o TreeOp) Mutates() bool { return o >= TreeChange && o != TreeContent }
+func (o TreeOp) Mutates() bool {
+	switch o {
+	case TreeGet, TreeDirectory, TreeList, TreeContent, TreeHead, TreeNames:
+		return false
+	}
+	return true
+}
 
 // Frees reports whether the step takes no room.
 func (o TreeOp) Frees() bool {
@@ -72,7 +82,7 @@ func (o TreeOp) Frees() bool {
 func (o TreeOp) OfRecords() bool { return o >= TreeBeginRecords }
 
 // OfContent reports whether the step is about a content, and not about a directory.
-func (o TreeOp) OfContent() bool { return o >= TreeContent }
+func (o TreeOp) OfContent() bool { return o >= TreeContent && o <= TreeGone || o.OfRecords() }
 
 // TreeItemKind says what an item of a TreeChange does.
 type TreeItemKind uint8
@@ -344,23 +354,6 @@ type TreeContentRecord struct {
 	Records  *TreeRecords // nil: it is not one of records
 }
 
-// TreeRecords is what is kept of a record file besides (server/tree/RECORDS.md).
-type TreeRecords struct {
-	ChunkBytes  int64
-	RetainBytes int64 // 0: for ever
-	RetainAge   int64 // milliseconds; 0: for ever
-	First       int64 // index of the first chunk whose records are kept
-	Swept       int64 // of those before, batches of all below are deleted
-
-	// Of the last chunk that is reserved.
-	Number int64  // of its first record
-	Before int64  // bytes of all chunks before it
-	Life   uint64 // ring.Partition.ResetTerm of its partition when it was reserved
-}
-
-// Retains reports whether some of the records are deleted some day.
-func (x *TreeRecords) Retains() bool { return x != nil && (x.RetainBytes > 0 || x.RetainAge > 0) }
-
 // TreeRecord is a directory's record.
 type TreeRecord struct {
 	State           TreeState
@@ -384,6 +377,7 @@ type TreeReply struct {
 	Directory *TreeRecord
 	Content   *TreeContentRecord
 	Nodes     []TreeNode
+	Names     []string
 	Cursor    []byte // where the list goes on; empty: it has ended
 }
 
@@ -393,6 +387,7 @@ const (
 	treeHasDirectory
 	treeHasContent
 	treeHasRecords
+	treeHasNames
 )
 
 // AppendTreeReply encodes p.
@@ -409,6 +404,9 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 		if p.Content.Records != nil {
 			flags |= treeHasRecords
 		}
+	}
+	if len(p.Names) > 0 {
+		flags |= treeHasNames
 	}
 	b = append(b, treeFormat, byte(p.Code), flags)
 	b = binary.AppendUvarint(b, uint64(p.Index))
@@ -434,6 +432,12 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	b = binary.AppendUvarint(b, uint64(len(p.Nodes)))
 	for i := range p.Nodes {
 		b = AppendTreeNode(b, &p.Nodes[i])
+	}
+	if len(p.Names) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(p.Names)))
+		for _, name := range p.Names {
+			b = codec.AppendString(b, name)
+		}
 	}
 	return codec.AppendBytes(b, p.Cursor)
 }
@@ -475,35 +479,6 @@ func ReadTreeContent(r *codec.Reader) *TreeContentRecord {
 		c.Owners = append(c.Owners, readTreeVersion(r))
 	}
 	return c
-}
-
-// AppendTreeRecords encodes what a content has besides that is of records.
-func AppendTreeRecords(b []byte, x *TreeRecords) []byte {
-	for _, n := range []int64{x.ChunkBytes, x.RetainBytes, x.RetainAge, x.First, x.Swept, x.Number, x.Before} {
-		b = binary.AppendUvarint(b, uint64(n))
-	}
-	return binary.AppendUvarint(b, x.Life)
-}
-
-// ReadTreeRecords reads what AppendTreeRecords wrote.
-func ReadTreeRecords(r *codec.Reader) *TreeRecords {
-	x := &TreeRecords{}
-	for _, n := range []*int64{&x.ChunkBytes, &x.RetainBytes, &x.RetainAge, &x.First, &x.Swept, &x.Number, &x.Before} {
-		*n = readCount(r)
-	}
-	x.Life = r.Uvarint()
-	return x
-}
-
-// countMax bounds numbers of records and bytes, so that sums of some of them are sound.
-const countMax = 1 << 60
-
-func readCount(r *codec.Reader) int64 {
-	n := r.Uvarint()
-	if n > countMax {
-		r.Invalid("the number %d", n)
-	}
-	return int64(n)
 }
 
 func readTreeNode(r *codec.Reader) (n TreeNode) {
@@ -569,6 +544,12 @@ func DecodeTreeReply(b []byte) (TreeReply, error) {
 	p.Nodes = make([]TreeNode, r.Count(treeNodeBytesMin))
 	for i := range p.Nodes {
 		p.Nodes[i] = readTreeNode(r)
+	}
+	if flags&treeHasNames != 0 {
+		p.Names = make([]string, r.Count(1))
+		for i := range p.Names {
+			p.Names[i] = r.String()
+		}
 	}
 	p.Cursor = r.Bytes()
 	if err := r.Done(); err != nil {
