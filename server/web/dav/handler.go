@@ -121,7 +121,7 @@ func (q *play) prepare() error {
 		if Reserved(into) {
 			return fmt.Errorf("%w: %s is this share's own", ErrRefused, tablePath)
 		}
-		if under(into, from) || q.r.Method == "MOVE" && under(from, into) || from == into {
+		if under(into, from) || under(from, into) || from == into { // what is in the way is removed first: the source with it
 			return fmt.Errorf("%w: %s and %s are in each other", ErrRefused, from, into)
 		}
 	}

@@ -194,7 +194,8 @@ func (s *lockSystem) isThere(path string) (bool, error) {
 }
 
 // Confirm is that of webdav.LockSystem: it decides one list of an If header (RFC 4918, section 10.4), and whether the
-// request has all locks that it needs.
+// request has all locks that it needs. name0 is what the list is about, by its tag: that may be anything, and is not what
+// the request changes.
 func (s *lockSystem) Confirm(now time.Time, name0, name1 string, conditions ...webdav.Condition) (func(), error) {
 	t, err := s.loadTable(s.ctx, now)
 	if err != nil {
@@ -213,13 +214,14 @@ func (s *lockSystem) Confirm(now time.Time, name0, name1 string, conditions ...w
 			return nil, webdav.ErrConfirmationFailed
 		}
 	}
-	for _, name := range []string{name0, name1} {
-		if name == "" {
-			continue
-		}
-		if err := s.free(t, clean(name)); err != nil {
-			return nil, s.keep(err)
-		}
+	if s.r.Method != "COPY" { // which leaves its source as it is
+		err = s.free(t, clean(s.r.URL.Path))
+	}
+	if err == nil && name1 != "" {
+		err = s.free(t, clean(name1))
+	}
+	if err != nil {
+		return nil, s.keep(err)
 	}
 	return func() {}, nil
 }
