@@ -83,6 +83,9 @@ func (q *request) serveFile(opened *file.File) error {
 	if strings.Count(strings.Join(q.r.Header.Values("Range"), ","), ",") >= rangesMax {
 		q.r.Header.Del("Range")
 	}
+	if by := q.r.Header.Get("If-Range"); by != "" && !strings.HasPrefix(by, `"`) {
+		q.r.Header.Del("Range") // a date of seconds is no strong validator (RFC 9110, section 13.1.5): the file may have changed twice in one
+	}
 	answer := &late{ResponseWriter: q.w}
 	http.ServeContent(answer, q.r, "", i.ModifiedAt, c)
 	switch {

@@ -1,6 +1,10 @@
 package web
 
 import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -54,4 +58,70 @@ func TestIfNamesAnother(t *testing.T) {
 	want(t, 204, "PUT", at+"/tagged/f", "new", "If", "<"+at+"/none> (Not <urn:x> Not "+strings.TrimSpace(token)+")")
 	want(t, 204, "UNLOCK", at+"/tagged/", "", "Lock-Token", names)
 	want(t, 204, "UNLOCK", at+"/tagged/f", "", "Lock-Token", token)
+}
+
+// begun begins a request whose body has some bytes more than are sent, and returns once those are being read.
+func begun(t *testing.T, at, method, path, body string, more int, headers ...string) (*bufio.ReadWriter, net.Conn) {
+	t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(at, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	rw := bufio.NewReadWriter(bufio.NewReader(c), bufio.NewWriter(c))
+	fmt.Fprintf(rw, "%s %s HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n%s\r\n", method, path, len(body)+more, strings.Join(headers, ""))
+	if err := rw.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := rw.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if _, err := rw.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = rw.WriteString(body) // as Flush tells
+	if err := rw.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return rw, c
+}
+
+// ended sends the rest of a body, and returns the status that answers the request.
+func ended(t *testing.T, rw *bufio.ReadWriter, rest string) int {
+	t.Helper()
+	_, _ = rw.WriteString(rest) // as Flush tells
+	if err := rw.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(rw.Reader, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	return res.StatusCode
+}
+
+// TestLockedMeanwhile: a lock holds against a change that has begun before it, and ends after it.
+func TestLockedMeanwhile(t *testing.T) {
+	at := ready(t, nil)
+	want(t, 201, "PUT", at+"/meanwhile/f", "old")
+	const head, tail = "--x\r\nContent-Disposition: form-data; name=f; filename=f\r\n\r\nsto", "len\r\n--x--\r\n"
+	put, _ := begun(t, at, "PUT", "/meanwhile/f", "sto", 3)
+	long, _ := begun(t, at, "PUT", "/meanwhile/f", strings.Repeat("x", 300<<10), 3)
+	form, _ := begun(t, at, "POST", "/meanwhile/", head, len(tail), "Content-Type: multipart/form-data; boundary=x\r\n")
+	token := lock(t, at+"/meanwhile/f")
+	want(t, 204, "PUT", at+"/meanwhile/f", "mine", "If", "("+token+")")
+	for what, got := range map[string]int{"PUT": ended(t, put, "len"), "a long PUT": ended(t, long, "len"), "POST": ended(t, form, tail)} {
+		if got != 423 {
+			t.Errorf("%s: %d", what, got)
+		}
+	}
+	if a := want(t, 200, "GET", at+"/meanwhile/f", ""); a.body != "mine" {
+		t.Errorf("%d bytes: %.20q", len(a.body), a.body)
+	}
+	own, _ := begun(t, at, "PUT", "/meanwhile/f", "mi", 2, "If: ("+token+")\r\n")
+	if got := ended(t, own, "ne"); got != 204 {
+		t.Errorf("with the lock: %d", got)
+	}
+	want(t, 204, "UNLOCK", at+"/meanwhile/f", "", "Lock-Token", token)
 }

@@ -84,7 +84,7 @@ func (q *request) seal(checked digests, found *file.Info) func(file.Info) (file.
 		if found != nil {
 			dav.KeepProps(&a, found.Attributes)
 		}
-		return a, err
+		return a, errors.Join(err, q.share.Free(q.r)) // somebody may have locked it meanwhile
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -162,6 +163,17 @@ func (s *lockSystem) Create(now time.Time, d webdav.LockDetails) (string, error)
 		return nil
 	})
 	return l.Token, s.keep(err)
+}
+
+// Free returns ErrLocked where somebody else has locked what a request changes at its URL. It is asked once more of a
+// change that took a while, just before that is done.
+func (s *Share) Free(r *http.Request) error {
+	q := &play{Share: s, ctx: r.Context(), r: r}
+	t, err := s.loadTable(q.ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	return (*lockSystem)(q).free(t, clean(r.URL.Path))
 }
 
 // free returns ErrLocked where the request changes what somebody has locked, and does not have that lock.
