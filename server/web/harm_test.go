@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -58,6 +60,40 @@ func TestIfNamesAnother(t *testing.T) {
 	want(t, 204, "PUT", at+"/tagged/f", "new", "If", "<"+at+"/none> (Not <urn:x> Not "+strings.TrimSpace(token)+")")
 	want(t, 204, "UNLOCK", at+"/tagged/", "", "Lock-Token", names)
 	want(t, 204, "UNLOCK", at+"/tagged/f", "", "Lock-Token", token)
+}
+
+// TestKeeps: of many who move and copy to one path, and would replace nothing, one does.
+func TestKeeps(t *testing.T) {
+	at := ready(t, nil)
+	for _, method := range []string{"MOVE", "COPY"} {
+		for _, dir := range []string{"", "/"} { // a file, and a directory
+			for _, there := range []string{"/keeps/", "/keeps2/"} {
+				to := fmt.Sprint(at, there, method, len(dir))
+				for i := range 6 {
+					want(t, 201, "PUT", fmt.Sprintf("%s/keeps/%d%sf", at, i, dir), fmt.Sprint(i))
+				}
+				want(t, 201, "PUT", at+there+"other", "")
+				var all sync.WaitGroup
+				got := make([]int, 6)
+				for i := range got {
+					all.Go(func() {
+						from := fmt.Sprintf("%s/keeps/%d%sf", at, i, dir)
+						if dir != "" {
+							from = fmt.Sprint(at, "/keeps/", i, "/")
+						}
+						got[i] = ask(t, method, from, "", "Destination", to, "Overwrite", "F").status
+					})
+				}
+				all.Wait()
+				slices.Sort(got)
+				if !slices.Equal(got, []int{201, 412, 412, 412, 412, 412}) {
+					t.Errorf("%s to %s: %v", method, to, got)
+				}
+				want(t, 204, "DELETE", at+"/keeps/", "")
+				ask(t, "DELETE", at+"/keeps2/", "")
+			}
+		}
+	}
 }
 
 // begun begins a request whose body has some bytes more than are sent, and returns once those are being read.
