@@ -45,11 +45,13 @@ var Methods = []string{"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK",
 // Is reports whether a method is one of Methods.
 func Is(method string) bool { return slices.Contains(Methods, method) }
 
-// Share is what is served. Its fields are required, and must not change; any number of goroutines may use it.
+// Share is what is served. Its exported fields are required, and must not change; any number of goroutines may use it.
 type Share struct {
 	Files       *file.FS
 	ETag        func(file.Info) string
 	ContentType func(file.Info) string
+
+	last lastTable
 }
 
 // Serve answers a request with one of Methods. An error is one that nothing was answered for yet. A request
