@@ -123,7 +123,7 @@ const davBytes = 32 << 20
 // serveDAV answers a method of WebDAV.
 func (q *request) serveDAV() error {
 	if q.r.Method == "PROPFIND" && q.r.Header.Get("Depth") != "0" {
-		done, err := q.budget.take(q.ctx, davBytes)
+		done, err := q.budget.takeList(q.ctx, davBytes)
 		if err != nil {
 			return err
 		}
