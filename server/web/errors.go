@@ -77,7 +77,7 @@ func statusOf(err error) int {
 func (f *Front) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
 	h := w.Header()
-	for _, of := range []string{"Content-Length", "Content-Range", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified"} {
+	for _, of := range []string{"Content-Length", "Content-Range", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Repr-Digest"} {
 		h.Del(of) // of the answer that did not come about
 	}
 	h.Set("Cache-Control", "no-store")

@@ -2,7 +2,9 @@ package web
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"slices"
@@ -93,6 +95,52 @@ func TestKeeps(t *testing.T) {
 				ask(t, "DELETE", at+"/keeps2/", "")
 			}
 		}
+	}
+}
+
+// TestShown: what one user stores is shown by no page of another site, and is no document of many.
+func TestShown(t *testing.T) {
+	at := ready(t, nil)
+	want(t, 201, "PUT", at+"/shown", "--x", "Content-Type", "Multipart/x-mixed-replace; boundary=x")
+	h := want(t, 200, "GET", at+"/shown", "").header
+	if h.Get("Content-Type") != "application/octet-stream" || h.Get("Cross-Origin-Resource-Policy") != "same-origin" || !strings.Contains(h.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+		t.Error(h)
+	}
+}
+
+// TestPropsMeanwhile: a put keeps the properties that the file got while it went on.
+func TestPropsMeanwhile(t *testing.T) {
+	at := ready(t, nil)
+	want(t, 201, "PUT", at+"/props-meanwhile", "old")
+	put, _ := begun(t, at, "PUT", "/props-meanwhile", "ne", 1)
+	want(t, 207, "PROPPATCH", at+"/props-meanwhile", `<D:propertyupdate xmlns:D="DAV:"><D:set><D:prop><N:color xmlns:N="urn:mine">blue</N:color></D:prop></D:set></D:propertyupdate>`)
+	if got := ended(t, put, "w"); got != 204 {
+		t.Error(got)
+	}
+	if a := want(t, 207, "PROPFIND", at+"/props-meanwhile", "", "Depth", "0"); !strings.Contains(a.body, "blue") {
+		t.Error(a.body)
+	}
+}
+
+// TestReadAfterClose: who still reads what was closed gets nothing, and takes no room.
+func TestReadAfterClose(t *testing.T) {
+	f := start(t, nil)
+	want(t, 201, "PUT", ready(t, nil)+"/closed", strings.Repeat("x", 100))
+	files, err := f.opts.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer files.Close()
+	opened, err := files.OpenFile(t.Context(), "/closed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newContent(t.Context(), opened, f.budget)
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, fs.ErrClosed) || c.done != nil {
+		t.Errorf("%d, %v", n, err)
 	}
 }
 
