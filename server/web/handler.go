@@ -206,7 +206,11 @@ func (f *Front) health(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthMax)
 	defer cancel()
+	was := f.healthy.err
 	_, f.healthy.err = c.files.Stat(ctx, tree.Root)
+	if f.healthy.err != nil && was == nil {
+		f.opts.Logger.Warn("the cluster is away", "err", f.healthy.err)
+	}
 	f.healthy.at = time.Now()
 	return f.healthy.err
 }

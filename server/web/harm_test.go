@@ -2,15 +2,21 @@ package web
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"viewring/client"
+	"viewring/client/file"
 )
 
 // TestIntoAncestor: nothing is put in the place of a directory that it is itself in: that would remove it first.
@@ -141,6 +147,23 @@ func TestReadAfterClose(t *testing.T) {
 	}
 	if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, fs.ErrClosed) || c.done != nil {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// TestQuiet: who has no password can't fill the log by asking for the health of a front that has no cluster.
+func TestQuiet(t *testing.T) {
+	var log bytes.Buffer
+	f := start(t, func(o *Options) {
+		o.Open = func(context.Context) (*file.FS, error) { return nil, client.ErrUnreachable }
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	})
+	for range 20 {
+		want(t, 503, "GET", "http://"+f.Addr()+"/?health", "")
+		want(t, 503, "GET", "http://"+f.Addr()+"/f", "")
+	}
+	_ = f.Close() // so that nobody writes the log
+	if strings.Contains(log.String(), "a request failed") {
+		t.Error(log.String())
 	}
 }
 

@@ -164,6 +164,9 @@ func TestWriteConditions(t *testing.T) {
 		{true, "If-Match", `"other", ` + tag, true},
 		{true, "If-Match", "W/" + tag, false}, // the strong comparison
 		{true, "If-Match", "nonsense", false},
+		{true, "If-Match", `"other", *`, false},
+		{true, "If-Match", `*, "other"`, false},
+		{true, "If-None-Match", `"other", *`, false},
 		{true, "If-None-Match", "*", false},
 		{true, "If-None-Match", tag, false},
 		{true, "If-None-Match", "W/" + tag, false}, // the weak one
