@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -165,6 +166,25 @@ func TestQuiet(t *testing.T) {
 	if strings.Contains(log.String(), "a request failed") {
 		t.Error(log.String())
 	}
+}
+
+// TestTrailer: a checksum that is sent where it is not looked at is refused, and not passed over.
+func TestTrailer(t *testing.T) {
+	at := ready(t, nil)
+	req, err := http.NewRequest(http.MethodPut, at+"/trailer", struct{ io.Reader }{strings.NewReader("x")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Trailer = http.Header{"Repr-Digest": {"sha-256=:AAAA:"}}
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != 400 {
+		t.Error(res.Status)
+	}
+	want(t, 404, "GET", at+"/trailer", "")
 }
 
 // begun begins a request whose body has some bytes more than are sent, and returns once those are being read.
