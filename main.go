@@ -21,11 +21,13 @@ import (
 	"viewring/client"
 	"viewring/client/cli"
 	"viewring/client/file"
+	"viewring/client/s3keys"
 	"viewring/internal/route"
 	"viewring/internal/secure"
 	"viewring/server"
 	"viewring/server/gateway"
 	"viewring/server/machine"
+	"viewring/server/s3"
 	"viewring/server/web"
 	"viewring/server/zk"
 	"viewring/viewleader"
@@ -233,6 +235,11 @@ func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions) {
 	web.Start(ctx, web.Options{
 		Listener: l, Secure: o.Secure, Bounds: web.Bounds(o.Bounds), AnyHost: o.AnyHost, Logger: o.Logger,
 		Open: func(ctx context.Context) (*file.FS, error) { return file.Open(ctx, o.Client) },
+		S3: func(files *file.FS, room web.Room) web.S3 {
+			h := s3.New(s3.Options{Files: files, Keys: s3keys.NewCache(s3keys.NewStore(files, o.S3.Secret)), Domains: o.S3.Domains, UploadsEnd: o.S3.UploadsEnd, Room: room, Logger: o.Logger})
+			go h.Run(ctx) // ends with the front
+			return h
+		},
 	}).Wait()
 }
 

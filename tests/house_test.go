@@ -175,6 +175,7 @@ var mayImport = map[string][]string{
 	"server/gateway":          {"internal/front", "internal/route", "internal/secure", "internal/wire", "ring", "server/redis"},
 	"server/zk":               {"internal/front", "internal/route", "internal/secure", "internal/session", "internal/tree", "internal/wait", "internal/wire", "ring", "server/zk/jute"},
 	"server/zk/jute":          nil,
+	"server/s3":               {"client", "client/file", "client/s3keys", "internal/tree", "internal/wait"},
 	"server/web":              {"client", "client/file", "internal/secure", "internal/tree", "internal/wait", "server/web/dav"},
 	"server/web/dav":          {"client", "client/file", "internal/tree"},
 	"viewleader":              {"internal/codec", "internal/disk", "internal/folder", "internal/front", "internal/port", "internal/secure", "internal/seglog", "internal/session", "internal/wait", "internal/wire", "ring", "viewleader/roster", "viewleader/vocab"},
@@ -183,7 +184,7 @@ var mayImport = map[string][]string{
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client", "client/cli", "client/file", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/web", "server/zk", "viewleader"},
+	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/s3", "server/web", "server/zk", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {

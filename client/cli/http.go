@@ -18,6 +18,7 @@ type HTTPOptions struct {
 	Secure  secure.Config
 	Bounds  HTTPBounds
 	AnyHost bool // whatever host requests say they are for
+	S3      S3Options
 	Client  client.Options
 	Logger  *slog.Logger
 }
@@ -58,13 +59,16 @@ func (b *HTTPBounds) check() error {
 
 func (a *app) httpCmd() *cobra.Command {
 	var o HTTPOptions
+	var s3 s3Flags
 	var child, insecure bool
 	cmd := &cobra.Command{
 		Use:   "http",
-		Short: "serve files to curl, browsers and WebDAV at one address",
+		Short: "serve files to curl, browsers, WebDAV and S3 at one address",
 		Long: `Run an HTTP front until Ctrl-C: the files of 'viewring file' by GET, HEAD, PUT and
 DELETE, with ranges and conditions; directories as pages for browsers, with upload,
-and as JSON (?list); and all of it as a WebDAV share.
+and as JSON (?list); and all of it as a WebDAV share. Clients of S3, which sign their
+requests with a key of 'viewring s3 key add', find directories as buckets and files as
+objects: see server/s3/README.md.
 
 With a password, clients say it as that of any user (Basic) or as a token (Bearer), and
 need no TLS certificate of their own. Without one, only this machine is served.
@@ -85,6 +89,9 @@ one inside a server. What is served how is in server/web/README.md.`,
 			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
 				return err
 			}
+			if o.S3, err = s3.options(a); err != nil {
+				return err
+			}
 			o.AnyHost = insecure
 			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
 			o.Client = a.clientOptions(slog.LevelInfo)
@@ -94,6 +101,7 @@ one inside a server. What is served how is in server/web/README.md.`,
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", port.Local(port.HTTP), "listen at `HOST:PORT`")
 	httpBoundsFlags(cmd, &o.Bounds)
+	s3.add(cmd)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd

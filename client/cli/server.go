@@ -61,6 +61,7 @@ func (a *app) serverCmd() *cobra.Command {
 	var o ServerOptions
 	var child, insecure bool
 	var gateway, zk, http string
+	var s3 s3Flags
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "run a server",
@@ -87,6 +88,10 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 			}
 			o.Leaders = a.leaders()
 			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
+			var err error
+			if o.HTTP.S3, err = s3.options(a); err != nil {
+				return err
+			}
 			if err := o.addFronts(a, gateway, zk, http, insecure); err != nil {
 				return err
 			}
@@ -106,6 +111,7 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	f.StringVar(&gateway, "gateway", "", "also let plain Redis clients in at `HOST:PORT`, see 'viewring gateway --help'")
 	f.StringVar(&zk, "zk", "", "also let ZooKeeper's clients in at `HOST:PORT`, see 'viewring zk --help'")
 	f.StringVar(&http, "http", "", "also serve files to clients of HTTP at `HOST:PORT`, see 'viewring http --help'")
+	s3.add(cmd)
 	boundsFlags(cmd, &o.Bounds)
 	gracesFlags(cmd, &o.Graces)
 	insecureFlag(cmd, &insecure)
@@ -132,7 +138,7 @@ func (o *ServerOptions) addFronts(a *app, gateway, zk, http string, insecure boo
 	}
 	if http != "" {
 		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 4, ReadTimeout: httpReadTimeout, WriteTimeout: o.Bounds.WriteTimeout}
-		o.HTTP = HTTPOptions{Listen: http, Bounds: bounds, AnyHost: insecure, Secure: a.secure, Client: reach, Logger: o.Logger}
+		o.HTTP = HTTPOptions{Listen: http, Bounds: bounds, AnyHost: insecure, S3: o.HTTP.S3, Secure: a.secure, Client: reach, Logger: o.Logger}
 	}
 	return nil
 }

@@ -147,6 +147,8 @@ func (o *op) renameIn(dir, from, to string, absent bool) error {
 			return tree.ErrNodeExists
 		case there.Dir:
 			return ErrIsDirectory
+		case there.Owner != 0:
+			return ErrSession
 		default:
 			put.Kind, put.DataVersion, put.Modified, put.Owner = wire.TreeSet, -1, there.node.Modified, 0
 		}

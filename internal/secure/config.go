@@ -50,20 +50,28 @@ func Load(f Files) (Config, error) {
 		c.dial = &tls.Config{Certificates: certs, RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	if f.Password != "" {
-		text, err := os.ReadFile(f.Password)
-		if err != nil {
+		var err error
+		if c.password, err = ReadSecret(f.Password); err != nil {
 			return c, fmt.Errorf("password: %w", err)
 		}
-		line, _, _ := bytes.Cut(text, []byte("\n"))
-		if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 || len(line) > passwordBytesMax {
-			return c, fmt.Errorf("password: the first line of %s must have 1 to %d bytes", f.Password, passwordBytesMax)
-		}
-		c.password = string(line)
 	}
 	return c, nil
 }
 
 const passwordBytesMax = 1024
+
+// ReadSecret reads what the first line of a file is.
+func ReadSecret(name string) (string, error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 || len(line) > passwordBytesMax {
+		return "", fmt.Errorf("the first line of %s must have 1 to %d bytes", name, passwordBytesMax)
+	}
+	return string(line), nil
+}
 
 // ForUsers is c for a service of people's programs, which can say a password and mostly have no
 // certificate: where there is a password none is asked for. One that is shown must still be right.
