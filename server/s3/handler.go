@@ -84,6 +84,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{h: h, w: w, r: r, ctx: r.Context(), id: randomHex(8)}
 	w.Header().Set("x-amz-request-id", q.id)
 	w.Header().Set("Server", "viewring")
+	w.Header().Set("Content-Security-Policy", answerPolicy)
 	began := time.Now()
 	err := q.serve()
 	h.log.Debug("s3 request", "request", q.id, "operation", q.operation, "method", r.Method, "path", r.URL.Path, "took", time.Since(began), "err", err)

@@ -33,6 +33,17 @@ const (
 	defaultType = "binary/octet-stream" // of S3
 )
 
+// Policies (Content Security Policy Level 3): a page that somebody has stored is not one of this site, and runs nothing.
+const (
+	objectPolicy = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:"
+	answerPolicy = "sandbox; default-src 'none'"
+)
+
+// isKept tells whether a name in lower case is one of keptHeaders; another client may have kept any.
+func isKept(name string) bool {
+	return slices.ContainsFunc(keptHeaders, func(kept string) bool { return strings.EqualFold(kept, name) })
+}
+
 // attributesOf are what the headers of a request say of an object.
 func attributesOf(h http.Header) (file.Attributes, error) {
 	a := file.Attributes{ContentType: h.Get("Content-Type"), Meta: map[string]string{}}
@@ -114,14 +125,14 @@ func describe(h http.Header, i *file.Info, withSums bool) {
 	h.Set("ETag", etagOf(i))
 	h.Set("Last-Modified", i.ModifiedAt.UTC().Format(http.TimeFormat))
 	h.Set("Accept-Ranges", "bytes")
-	h.Set("Content-Security-Policy", "sandbox") // a page that somebody has stored is not one of this site
+	h.Set("Content-Security-Policy", objectPolicy)
 	h.Set("Content-Type", defaultType)
 	if i.Attributes.ContentType != "" {
 		h.Set("Content-Type", i.Attributes.ContentType)
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Attributes.Meta)) {
 		value := i.Attributes.Meta[name]
-		if header, ok := strings.CutPrefix(name, metaHeaders); ok {
+		if header, ok := strings.CutPrefix(name, metaHeaders); ok && isKept(header) && isHeaderValue(value) {
 			h.Set(header, value)
 		}
 		if sum, ok := strings.CutPrefix(name, metaSum); ok && withSums && isWhole(&i.Attributes) {
