@@ -1,10 +1,13 @@
 package s3
 
 import (
+	"errors"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"viewring/client"
+	"viewring/client/file"
 )
 
 // TestPolicies: no answer is a page of the site of the front, whatever is stored or asked for.
@@ -25,6 +28,57 @@ func TestPolicies(t *testing.T) {
 		"/policies?list-type=2": answerPolicy, "/policies/none": answerPolicy} {
 		if got := c.do("GET", target, nil).header.Get("Content-Security-Policy"); got != want || !strings.HasPrefix(got, "sandbox") {
 			t.Errorf("%s: %q, want %q", target, got, want)
+		}
+	}
+}
+
+// TestCompleteAgain: a Complete that is sent again after its front died does not put its object over a newer one.
+func TestCompleteAgain(t *testing.T) {
+	files := openFiles(t)
+	c := newCaller(t, files)
+	c.bucket("again")
+	for _, old := range []string{"", "old"} {
+		for _, died := range []string{"before the mark", "after the mark", "after the replacement"} {
+			for _, newer := range []bool{false, true} {
+				c.must(204, "DELETE", "/again/dir/o", nil)
+				if old != "" {
+					c.must(200, "PUT", "/again/dir/o", []byte(old))
+				}
+				id, tag := c.begin("/again/dir/o"), etagFor(text(100))
+				target := "/again/dir/o?uploadId=" + id
+				c.must(200, "PUT", target+"&partNumber=1", text(100))
+				q := &request{h: c.h, r: httptest.NewRequestWithContext(t.Context(), "POST", "/", nil), ctx: t.Context(), bucket: "again", key: "dir/o", path: "/again/dir/o"}
+				u, err := q.upload(id)
+				done := &completion{id: id, parts: []listed{{PartNumber: 1, ETag: tag}}}
+				if err := errors.Join(err, done.tag()); err != nil {
+					t.Fatal(err)
+				}
+				switch died {
+				case "after the mark":
+					m, err := q.markFor("", file.PutOptions{})
+					if err := errors.Join(err, q.mark(&u, m)); err != nil {
+						t.Fatal(err)
+					}
+				case "after the replacement":
+					if err := q.replace(done, &u); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if newer {
+					c.must(200, "PUT", "/again/dir/o", []byte("newer"))
+				}
+				want, p := string(text(100)), c.do("POST", target, partsXML([]int{1}, []string{tag}))
+				if newer && died != "before the mark" {
+					want = "newer"
+					c.refused(404, "NoSuchUpload", p)
+				} else if p.status != 200 {
+					t.Errorf("%s: %d %s", died, p.status, p.body)
+				}
+				if got := string(c.must(200, "GET", "/again/dir/o", nil).body); got != want {
+					t.Errorf("it died %s, newer %v: the object is %.10q, want %.10q", died, newer, got, want)
+				}
+				nothingLeft(t, files, "again")
+			}
 		}
 	}
 }
