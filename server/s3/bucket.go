@@ -3,6 +3,7 @@ package s3
 import (
 	"encoding/xml"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -72,7 +73,10 @@ const xmlMax = 4 << 20
 
 // drain reads a body whose content does not matter, but that must be what was signed.
 func (q *request) drain() error {
-	_, err := q.readAll()
+	b, err := q.openText()
+	if err == nil {
+		_, err = io.Copy(io.Discard, b)
+	}
 	return err
 }
 

@@ -302,16 +302,18 @@ func (q *request) deleteObjects() error {
 	}
 	var in struct {
 		Quiet  bool
-		Object []struct {
+		Object few[struct {
 			Key       string
 			VersionID string `xml:"VersionId"`
 			ETag      string
-		}
+		}]
 	}
+	in.Object.most = deleteMax
 	if err := q.readXML(&in); err != nil {
 		return err
 	}
-	if len(in.Object) == 0 || len(in.Object) > deleteMax {
+	objects := in.Object.all
+	if len(objects) == 0 {
 		return errMalformedXML.because("1 to %d objects are deleted at once.", deleteMax)
 	}
 	if err := q.hasBucket(); err != nil {
@@ -325,9 +327,9 @@ func (q *request) deleteObjects() error {
 		Deleted []deleted
 		Error   []failed
 	}{Xmlns: xmlns}
-	faults := make([]error, len(in.Object))
-	each(len(in.Object), func(n int) {
-		o := in.Object[n]
+	faults := make([]error, len(objects))
+	each(len(objects), func(n int) {
+		o := objects[n]
 		path, err := pathOf(q.bucket, o.Key)
 		switch {
 		case o.Key == "":
@@ -346,23 +348,11 @@ func (q *request) deleteObjects() error {
 	for n, err := range faults {
 		if err != nil {
 			f := told(err)
-			out.Error = append(out.Error, failed{in.Object[n].Key, f.code, f.message})
+			out.Error = append(out.Error, failed{objects[n].Key, f.code, f.message})
 		} else if !in.Quiet {
-			out.Deleted = append(out.Deleted, deleted{in.Object[n].Key})
+			out.Deleted = append(out.Deleted, deleted{objects[n].Key})
 		}
 	}
 	q.reply(http.StatusOK, out)
-	return nil
-}
-
-// readXML reads the body.
-func (q *request) readXML(into any) error {
-	text, err := q.readAll()
-	if err != nil {
-		return err
-	}
-	if xml.Unmarshal(text, into) != nil {
-		return errMalformedXML
-	}
 	return nil
 }

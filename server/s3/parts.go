@@ -148,13 +148,12 @@ func (q *request) completeUpload() error {
 	for i := range sums { // they are not of the XML
 		q.r.Header.Del(checksumHeader + sums[i].name)
 	}
-	var in struct {
-		Part []listed
-	}
+	var in struct{ Part few[listed] }
+	in.Part.most = partsMax
 	if err := q.readXML(&in); err != nil {
 		return err
 	}
-	if c.parts = in.Part; len(c.parts) == 0 || len(c.parts) > partsMax {
+	if c.parts = in.Part.all; len(c.parts) == 0 {
 		return errMalformedXML.because("1 to %d parts make an object.", partsMax)
 	}
 	if err := c.tag(); err != nil {

@@ -82,3 +82,25 @@ func TestCompleteAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestXML: what strangers send is refused before it takes much.
+func TestXML(t *testing.T) {
+	for _, n := range []int{1, 3, 4, 100_000} {
+		var in struct {
+			Quiet bool
+			Part  few[struct{ ETag string }]
+		}
+		in.Part.most = 3
+		err := parseXML([]byte("<X a='b'><Quiet>true</Quiet>"+strings.Repeat("<Part><ETag>x</ETag></Part>", n)+"</X>"), &in)
+		if (err == nil) != (n <= 3) || len(in.Part.all) != min(n, 3) || !in.Quiet {
+			t.Errorf("%d elements: %v, %d were kept", n, err, len(in.Part.all))
+		}
+	}
+	for name, text := range map[string]string{"deep": "<X>" + strings.Repeat("<a>", 8) + strings.Repeat("</a>", 8) + "</X>", "attributes": "<X " + strings.Repeat("a='' ", 4000) + "></X>",
+		"not closed": "<X><a></X></a>", "cut": "<X>", "empty": ""} {
+		var in struct{}
+		if err := parseXML([]byte(text), &in); !errors.Is(err, errMalformedXML) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
