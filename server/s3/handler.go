@@ -107,8 +107,10 @@ const (
 
 // take waits for room for a body of a length.
 func (q *request) take(bytes int64) (done func(), err error) {
-	return q.h.room(q.ctx, max(roomMin, min(bytes, roomMax)))
+	return q.h.room(q.ctx, roomOf(bytes))
 }
+
+func roomOf(bytes int64) int64 { return max(roomMin, min(bytes, roomMax)) }
 
 // serve carries a request out. An error is one that nothing was answered for.
 func (q *request) serve() (err error) {

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"viewring/client/file"
 )
@@ -227,17 +229,39 @@ func (a *answer) send(f *file.File, from, to int64) error {
 		a.begin()
 		return nil
 	}
-	done, err := a.q.take(to - from)
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, err = f.WriteRange(a, from, to-from)
+	err := a.write(f, from, to)
 	if err == nil || !a.begun {
 		return err
 	}
 	a.q.h.log.Warn("s3: an answer is cut off", "request", a.q.id, "resource", a.q.r.URL.Path, "err", err)
 	panic(http.ErrAbortHandler)
+}
+
+// Where there is no room at once to read several chunks at a time, bytes come by pages: so who reads slowly holds up nobody
+// else's reading.
+const (
+	roomSoon  = 100 * time.Millisecond
+	pageBytes = 256 << 10
+)
+
+func (a *answer) write(f *file.File, from, to int64) error {
+	soon, cancel := context.WithTimeout(a.q.ctx, roomSoon)
+	defer cancel()
+	if done, err := a.q.h.room(soon, roomOf(to-from)); err == nil {
+		defer done()
+		_, err = f.WriteRange(a, from, to-from)
+		return err
+	}
+	done, err := a.q.take(min(to-from, pageBytes))
+	if err != nil {
+		return err
+	}
+	defer done()
+	n, err := io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{io.NewSectionReader(f, from, to-from)}, make([]byte, min(to-from, pageBytes)))
+	if err == nil && n < to-from {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (q *request) getObjectACL() error {

@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"net/http/httptest"
 	"strings"
@@ -102,5 +104,26 @@ func TestXML(t *testing.T) {
 		if err := parseXML([]byte(text), &in); !errors.Is(err, errMalformedXML) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestLittleRoom: where others have the memory, an object is read by pages.
+func TestLittleRoom(t *testing.T) {
+	c := newCaller(t, openFiles(t))
+	c.bucket("little-room")
+	body := text(3<<20 + 7)
+	c.must(200, "PUT", "/little-room/o", body)
+	c.h.room = func(ctx context.Context, bytes int64) (func(), error) {
+		if bytes > pageBytes {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		return func() {}, nil
+	}
+	if p := c.must(200, "GET", "/little-room/o", nil); !bytes.Equal(p.body, body) {
+		t.Errorf("%d bytes", len(p.body))
+	}
+	if p := c.must(206, "GET", "/little-room/o", nil, "Range", "bytes=5-2097999"); !bytes.Equal(p.body, body[5:2098000]) {
+		t.Errorf("%d bytes of a range", len(p.body))
 	}
 }
