@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -125,5 +126,27 @@ func TestLittleRoom(t *testing.T) {
 	}
 	if p := c.must(206, "GET", "/little-room/o", nil, "Range", "bytes=5-2097999"); !bytes.Equal(p.body, body[5:2098000]) {
 		t.Errorf("%d bytes of a range", len(p.body))
+	}
+}
+
+// TestCopySource: what the conditions of a copy were looked at with is what is copied, also of files that have no MD5.
+func TestCopySource(t *testing.T) {
+	files := openFiles(t)
+	c := newCaller(t, files)
+	c.bucket("copy-source")
+	put := func(text string) {
+		if _, err := files.Put(t.Context(), "/copy-source/from", strings.NewReader(text), file.PutOptions{}); err != nil {
+			t.Error(err)
+		}
+	}
+	put("one")
+	tag := c.must(200, "HEAD", "/copy-source/from", nil).header.Get("ETag")
+	c.h.room = func(context.Context, int64) (func(), error) { // once the conditions were looked at
+		put("two")
+		return func() {}, nil
+	}
+	c.refused(503, "SlowDown", c.do("PUT", "/copy-source/to", nil, "X-Amz-Copy-Source", "/copy-source/from", "X-Amz-Copy-Source-If-Match", tag))
+	if _, err := files.Stat(t.Context(), "/copy-source/to"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was copied, %v", err)
 	}
 }
