@@ -104,7 +104,13 @@ func (s *Store) cipher(e *entry) (cipher.AEAD, error) {
 
 // bound is what an encrypted secret belongs to: in another entry, or with other buckets, it is not decrypted.
 func (e *entry) bound() []byte {
-	return []byte("viewring s3 key\x00" + e.ID + "\x00" + e.Name + "\x00" + strings.Join(e.Buckets, "\x00"))
+	open := *e
+	open.Salt, open.Nonce, open.Sealed = nil, nil, nil
+	b, err := json.Marshal(open)
+	if err != nil {
+		panic("invariant: an entry is JSON: " + err.Error())
+	}
+	return append([]byte("viewring s3 key\x00"), b...)
 }
 
 func (e *entry) key() Key {
@@ -200,16 +206,40 @@ func (s *Store) Lookup(ctx context.Context, id string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
+	k, err := s.open(e)
+	if err == nil {
+		err = s.named(ctx, e)
+	}
+	if err != nil {
+		return Key{}, err
+	}
+	return k, nil
+}
+
+// named looks whether the name of a key says it. Else it was removed while it was added: ErrNoKey.
+func (s *Store) named(ctx context.Context, e *entry) error {
+	if checkName(e.Name) != nil { // it was changed
+		return fmt.Errorf("%w: %s", ErrSealed, e.ID)
+	}
+	id, err := s.read(ctx, namesDir+"/"+e.Name)
+	if err == nil && string(id) != e.ID {
+		err = ErrNoKey
+	}
+	return err
+}
+
+// open decrypts the secret of an entry.
+func (s *Store) open(e *entry) (Key, error) {
 	box, err := s.cipher(e)
 	if err != nil {
 		return Key{}, err
 	}
 	if len(e.Nonce) != box.NonceSize() {
-		return Key{}, fmt.Errorf("%w: %s", ErrSealed, id)
+		return Key{}, fmt.Errorf("%w: %s", ErrSealed, e.ID)
 	}
 	secret, err := box.Open(nil, e.Nonce, e.Sealed, e.bound())
 	if err != nil {
-		return Key{}, fmt.Errorf("%w: %s", ErrSealed, id)
+		return Key{}, fmt.Errorf("%w: %s", ErrSealed, e.ID)
 	}
 	k := e.key()
 	k.Secret = string(secret)
