@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ var (
 	ErrNoSecret = errors.New("S3 keys are kept encrypted: give the cluster a password (--password-file), or all fronts and commands the same --s3-secret-file")
 	// ErrBadName: a name is 1 to 64 letters, digits and any of ._- and does not begin with a dot.
 	ErrBadName = errors.New("the name of an S3 key is 1 to 64 letters, digits and any of . _ - and does not begin with a dot")
+	// ErrBadBucket: no bucket has such a name.
+	ErrBadBucket = errors.New("the name of a bucket has 3 to 63 lower-case letters, digits, dots and hyphens, begins and ends with a letter or a digit, and is no IP address")
 )
 
 // Where keys are: an entry for each id, and one for each name that says the id. No bucket begins with a dot.
@@ -126,6 +129,18 @@ func checkName(name string) error {
 	return nil
 }
 
+// IsBucket tells whether a name may be that of a bucket (S3 User Guide, "General purpose bucket naming rules").
+func IsBucket(name string) bool {
+	if len(name) < 3 || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+		return false
+	}
+	if strings.ContainsAny(name[:1]+name[len(name)-1:], ".-") || strings.Contains(name, "..") {
+		return false
+	}
+	_, err := netip.ParseAddr(name)
+	return err != nil
+}
+
 // IsID tells whether a text may be the id of a key.
 func IsID(text string) bool {
 	return len(text) == 20 && strings.HasPrefix(text, "VR") && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
@@ -135,6 +150,11 @@ func IsID(text string) bool {
 func (s *Store) Add(ctx context.Context, name string, buckets []string) (Key, error) {
 	if err := checkName(name); err != nil {
 		return Key{}, err
+	}
+	for _, b := range buckets {
+		if !IsBucket(b) {
+			return Key{}, fmt.Errorf("%w: not %q", ErrBadBucket, b)
+		}
 	}
 	if len(buckets) > bucketsMax {
 		return Key{}, fmt.Errorf("%w: an S3 key is for %d buckets at most, or for all", client.ErrRefused, bucketsMax)

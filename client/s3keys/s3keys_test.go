@@ -55,7 +55,7 @@ func TestKeys(t *testing.T) {
 	f := openFiles(t)
 	ctx := t.Context()
 	s := NewStore(f, "password")
-	a, err := s.Add(ctx, "a", []string{"b1", "b2"})
+	a, err := s.Add(ctx, "a", []string{"one", "two"})
 	if err != nil || !IsID(a.ID) || len(a.Secret) != 40 {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -67,6 +67,11 @@ func TestKeys(t *testing.T) {
 	}
 	for _, bad := range []string{"", ".a", "a/b", "ä", "a b", strings.Repeat("a", 65)} {
 		if _, err := s.Add(ctx, bad, nil); !errors.Is(err, ErrBadName) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"", "name/", "Name", "ab", "*", "mine\x00more", "a..b", "1.2.3.4"} {
+		if _, err := s.Add(ctx, "x", []string{"good", bad}); !errors.Is(err, ErrBadBucket) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"viewring/client/file"
+	"viewring/client/s3keys"
 )
 
 const xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -56,7 +57,7 @@ func (q *request) listBuckets() error {
 		switch {
 		case err != nil:
 			return err
-		case !i.Dir || !isBucket(i.Name()) || !q.signed.mayUse(i.Name()):
+		case !i.Dir || !s3keys.IsBucket(i.Name()) || !q.signed.mayUse(i.Name()):
 			continue
 		case len(out.Buckets) == bucketsMax:
 			return errNotImplemented.because("There are more than %d buckets: that many are not listed.", bucketsMax)

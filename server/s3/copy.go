@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"viewring/client/file"
+	"viewring/client/s3keys"
 )
 
 // source finds the object that is to be copied, and looks at the conditions for it.
@@ -20,7 +21,7 @@ func (q *request) source() (file.Info, error) {
 	}
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	switch {
-	case !isBucket(bucket) || key == "":
+	case !s3keys.IsBucket(bucket) || key == "":
 		return file.Info{}, errInvalidArgument.because("x-amz-copy-source must be a bucket, a slash and a key.")
 	case version != "" && version != "versionId=null":
 		return file.Info{}, errNoSuchVersion

@@ -132,7 +132,7 @@ func (q *request) serve() (err error) {
 		if !q.signed.mayUse(q.bucket) {
 			return errAccessDenied.because("The key %s is not for this bucket.", q.signed.key.ID)
 		}
-		if !isBucket(q.bucket) {
+		if !s3keys.IsBucket(q.bucket) {
 			if op.name == "CreateBucket" {
 				return errInvalidBucketName
 			}
