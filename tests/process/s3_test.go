@@ -73,7 +73,7 @@ func testS3Keys(t *testing.T, s *harness.Shell, flags ...string) {
 	if out := run("s3", "key", "add", "all"); !strings.HasPrefix(out, "key id  VR") || !strings.Contains(out, "\nsecret  ") {
 		t.Errorf("%q", out)
 	}
-	if out := run("s3", "key", "list"); !strings.Contains(out, key.KeyID) || !strings.Contains(out, "b1, b2") || strings.Contains(out, key.Secret) {
+	if out := run("s3", "key", "list"); !strings.Contains(out, key.KeyID) || !strings.Contains(out, "one, two") || strings.Contains(out, key.Secret) {
 		t.Errorf("%q", out)
 	}
 	if out := run("s3", "key", "list", "--json"); !strings.Contains(out, `"key_id":"`+key.KeyID+`"`) || strings.Contains(out, "secret") {
