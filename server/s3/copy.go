@@ -3,8 +3,10 @@ package s3
 import (
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -120,13 +122,21 @@ const completeEvery = 10 * time.Second
 // tells an error in the body.
 func (q *request) holding(do func() (any, error)) error {
 	type outcome struct {
-		v   any
-		err error
+		v        any
+		err      error
+		panicked any
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		v, err := do()
-		done <- outcome{v, err}
+		o := outcome{panicked: errors.New("the goroutine ended")}
+		defer func() {
+			if p := recover(); p != nil {
+				o.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+			done <- o
+		}()
+		o.v, o.err = do()
+		o.panicked = nil
 	}()
 	tick := time.NewTicker(q.h.pace)
 	defer tick.Stop()
@@ -135,6 +145,8 @@ func (q *request) holding(do func() (any, error)) error {
 		select {
 		case o := <-done:
 			switch {
+			case o.panicked != nil: // here it ends this request, there it would end the process
+				panic(o.panicked)
 			case !begun && o.err != nil:
 				return o.err
 			case !begun:

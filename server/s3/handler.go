@@ -255,7 +255,7 @@ func (q *request) find() (operation, error) {
 			break
 		}
 	}
-	copying := q.r.Method == http.MethodPut && q.r.Header.Get("X-Amz-Copy-Source") != ""
+	copying := q.r.Method == http.MethodPut && len(q.r.Header.Values("X-Amz-Copy-Source")) > 0
 	known := false
 	for _, op := range operations {
 		if op.on != on || op.method != q.r.Method {

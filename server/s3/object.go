@@ -183,8 +183,8 @@ func (q *request) rangeHolds(i *file.Info) bool {
 func byteRange(text string, size int64) (from, to int64, partial, ok bool) {
 	spec, isBytes := strings.CutPrefix(text, "bytes=")
 	first, last, isRange := strings.Cut(strings.TrimSpace(spec), "-")
-	a, errA := strconv.ParseUint(first, 10, 62)
-	b, errB := strconv.ParseUint(last, 10, 62)
+	a, errA := position(first)
+	b, errB := position(last)
 	switch {
 	case !isBytes || !isRange || first == "" && errB != nil || first != "" && errA != nil || last != "" && errB != nil:
 		return 0, size, false, true
@@ -198,6 +198,15 @@ func byteRange(text string, size int64) (from, to int64, partial, ok bool) {
 		return int64(a), size, true, true
 	}
 	return int64(a), min(int64(b)+1, size), true, true
+}
+
+// position reads a number of a range. One that no object reaches is the largest.
+func position(text string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 62)
+	if errors.Is(err, strconv.ErrRange) {
+		err = nil
+	}
+	return n, err
 }
 
 // answer is one with bytes of an object. Its head is sent with the first of them.

@@ -417,7 +417,7 @@ func (q *request) listParts() error {
 			continue
 		}
 		if len(out.Part) == most {
-			out.IsTruncated = true
+			out.IsTruncated = most > 0 // a page of none leads nowhere
 			break
 		}
 		out.Part = append(out.Part, one{p.number, at(p.ModifiedAt), etagOf(&p.Info), p.Bytes})
