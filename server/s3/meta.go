@@ -23,6 +23,7 @@ const (
 	metaHeaders = ":h-"     // and the name of a header of HTTP in lower case
 
 	metaUserMax = 2 << 10 // bytes of names and values, as in S3
+	sumsRoom    = 512     // bytes for what is known of the bytes themselves
 )
 
 // keptHeaders are told again with the object.
@@ -70,6 +71,13 @@ func attributesOf(h http.Header) (file.Attributes, error) {
 		if value != "" {
 			a.Meta[metaHeaders+strings.ToLower(name)] = value
 		}
+	}
+	size = len(a.ContentType)
+	for name, value := range a.Meta {
+		size += len(name) + len(value) + 4
+	}
+	if size > file.AttributesMax-sumsRoom {
+		return a, errMetadataTooLarge.because("The metadata and the other headers that are kept have more than %d bytes.", file.AttributesMax-sumsRoom)
 	}
 	return a, refusedHeaders(h)
 }

@@ -182,7 +182,7 @@ func TestBuckets(t *testing.T) {
 		c.refused(501, "NotImplemented", c.do(r[0], r[1], nil))
 	}
 	for _, h := range [][3]string{{"X-Amz-Acl", "public-read", "AccessControlListNotSupported"}, {"X-Amz-Server-Side-Encryption", "AES256", "NotImplemented"}, {"X-Amz-Tagging", "a=b", "NotImplemented"},
-		{"X-Amz-Meta-A", strings.Repeat("a", 2050), "MetadataTooLarge"}} {
+		{"X-Amz-Meta-A", strings.Repeat("a", 2050), "MetadataTooLarge"}, {"Content-Disposition", strings.Repeat("a", 4200), "MetadataTooLarge"}} {
 		if p := c.do("PUT", "/life/asked", nil, h[0], h[1]); p.code() != h[2] {
 			t.Errorf("%s: %d %s", h[0], p.status, p.code())
 		}

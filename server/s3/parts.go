@@ -304,7 +304,10 @@ func (q *request) concat(c *completion, u *upload, m mark) error {
 		c.found[n] = i
 		return q.h.checkPart(&c.parts[n], &i, n == len(c.parts)-1)
 	}
-	opts.Seal = func(file.Info) (file.Attributes, error) {
+	opts.Seal = func(i file.Info) (file.Attributes, error) {
+		if text := q.r.Header.Get("X-Amz-Mp-Object-Size"); text != "" && text != strconv.FormatInt(i.Bytes, 10) {
+			return file.Attributes{}, errInvalidRequest.because("The parts have %d bytes, and not %.20q as x-amz-mp-object-size says.", i.Bytes, text)
+		}
 		a := u.attributes
 		a.Meta = maps.Clone(a.Meta)
 		if err := c.verify(&a); err != nil {
