@@ -186,7 +186,7 @@ func TestReadmeCommandsExist(t *testing.T) {
 		"meta create", "meta set", "meta list", "meta remove", "file put", "file cat") {
 		all += h.of(command)
 	}
-	flag := regexp.MustCompile("`(--[a-z-]+)")
+	flag := regexp.MustCompile("`(--[a-z0-9-]+)")
 	shown := 0
 	for _, page := range readmes(t) {
 		for _, m := range flag.FindAllStringSubmatch(page.text, -1) {
