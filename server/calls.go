@@ -23,7 +23,7 @@ func (c *call) ToWrite() *replica.Request {
 }
 
 // Look implements lane.Call.
-func (c *call) Look() func(*replica.Core) { return c.look }
+func (c *call) Look() func(*replica.Core) (replica.Answer, bool) { return c.look }
 
 // Complete implements lane.Call.
 func (c *call) Complete(a replica.Answer) { c.complete(a) }

@@ -3,8 +3,12 @@ package server
 import (
 	"bytes"
 
+	"github.com/cespare/xxhash/v2"
+
 	"viewring/internal/wire"
+	"viewring/ring"
 	"viewring/server/replica"
+	"viewring/server/tree"
 )
 
 // runChunk is VR.CHUNK.
@@ -46,5 +50,43 @@ func (c *conn) runChunk(args [][]byte) error {
 	}
 	r.Value = bytes.Clone(q.Value)
 	c.route(cl)
+	return nil
+}
+
+// runLook is VR.LOOK.
+func (c *conn) runLook(args [][]byte) error {
+	q, err := wire.DecodeLookRequest(args[0])
+	entry := wire.TreeRequest{Op: wire.TreeGet, Dir: q.Dir, Items: []wire.TreeItem{{Name: q.Name}}}
+	if err == nil && q.Name != "" {
+		err = tree.Check(&entry)
+	}
+	if err != nil {
+		c.replyError(wire.CodeErr + " " + err.Error())
+		return nil
+	}
+	slot := q.Chunk.Slot()
+	key := replica.MakeKey(slot, replica.SpaceChunk, q.Chunk.Name())
+	if q.Name != "" {
+		slot, key = tree.Slot(&entry), tree.ReadKey(&entry)
+	}
+	var p wire.LookReply
+	partition := ring.PartitionOf(slot, len(c.s.views.View().Partitions))
+	item, err := c.s.store.Get(partition, key)
+	switch {
+	case isCorrupt(err):
+		p.Corrupt = true
+		c.s.lanes.Corrupt(partition, key)
+	case err != nil:
+		c.replyFailed(err)
+		return nil
+	case item != nil:
+		it, err := replica.DecodeItem(key, item)
+		if err != nil {
+			c.replyFailed(err)
+			return nil
+		}
+		p = wire.LookReply{Found: true, Version: wire.TreeVersion(it.Version), Length: int64(len(it.Value)), Sum: xxhash.Sum64(it.Value)}
+	}
+	c.replyBulk(wire.AppendLookReply(nil, &p))
 	return nil
 }

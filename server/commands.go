@@ -53,6 +53,7 @@ func init() {
 		wire.CmdDo:        own(1, (*conn).runDo),
 		wire.CmdTree:      own(1, (*conn).runTree),
 		wire.CmdChunk:     own(1, (*conn).runChunk),
+		wire.CmdLook:      own(1, (*conn).runLook),
 		wire.CmdOnce:      {argsMin: 2, argsMax: -1, run: (*conn).runOnce},
 		wire.CmdViewOf:    own(1, (*conn).runViewOf),
 		wire.CmdPrint:     own(1, (*conn).runPrint),

@@ -30,8 +30,8 @@ type call struct {
 	show      func(redis.Found) wire.Value                  // makes it, where style is replyFound
 	tree      func(*replica.Answer) (wire.TreeReply, error) // likewise, where style is replyTree
 
-	told chan<- struct{}     // gets one when the call is complete; nil: nobody waits for it apart
-	look func(*replica.Core) // all that is done, on the lane
+	told chan<- struct{}                                 // gets one when the call is complete; nil: nobody waits for it apart
+	look func(*replica.Core) (a replica.Answer, ok bool) // what is done first, on the lane
 
 	answer replica.Answer
 	done   atomic.Bool // the fields above are set; from then on the connection's writer owns the call

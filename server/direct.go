@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"viewring/ring"
+	"viewring/server/replica"
 )
 
 // directBytesMax bounds a value that the reading goroutine writes by itself. What is
@@ -31,12 +32,38 @@ func (c *conn) readNow(cl *call) bool {
 		}
 		return ok
 	}
+	c.writeNow(cl, a)
+	return true
+}
+
+// writeNow writes the reply of who has the writer.
+func (c *conn) writeNow(cl *call, a replica.Answer) {
 	cl.answer = a
 	c.writeReply(c.Writer(), cl)
 	c.Flush()
 	c.LeaveWriter()
+	c.Give(cl.cost)
 	*cl = call{}
 	callPool.Put(cl)
+}
+
+// lookNow answers a call that has a look as readNow does a read.
+func (c *conn) lookNow(cl *call) bool {
+	if c.Buffered() > 0 || !c.TakeWriter() {
+		return false
+	}
+	cl.partition = ring.PartitionOf(cl.slot, len(c.s.views.View().Partitions))
+	a, ok := c.s.lanes.Of(cl.partition).LookNow(cl.look)
+	if !ok || len(a.Value) > directBytesMax {
+		c.LeaveWriter()
+		if ok {
+			cl.complete(a)
+			c.Push(cl)
+			c.Notify()
+		}
+		return ok
+	}
+	c.writeNow(cl, a)
 	return true
 }
 

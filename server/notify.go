@@ -411,9 +411,11 @@ type look struct {
 
 func (*look) ToRead() (r lane.Read, isRead bool) { return r, false }
 func (*look) ToWrite() *replica.Request          { return nil }
-func (l *look) Look() func(*replica.Core)        { return l.do }
-func (l *look) Complete(replica.Answer)          { l.told <- struct{}{} }
-func (*look) Client() lane.Client                { return nil }
+func (l *look) Look() func(*replica.Core) (replica.Answer, bool) {
+	return lane.Only(l.do)
+}
+func (l *look) Complete(replica.Answer) { l.told <- struct{}{} }
+func (*look) Client() lane.Client       { return lane.Nobody{} }
 
 // info is what INFO tells, in Redis's words.
 func (n *notifier) info() string {

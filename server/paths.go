@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"viewring/internal/wire"
+	"viewring/ring"
 	"viewring/server/frame"
 	"viewring/server/replica"
 	"viewring/server/tree"
@@ -28,10 +29,19 @@ func (c *conn) runTree(args [][]byte) error {
 	case err != nil:
 		c.replyError(wire.CodeErr + " " + err.Error())
 		return nil
-	case q.Op == wire.TreeList:
-		return c.runTreeList(&q)
+	case q.Op == wire.TreeList || q.Op == wire.TreeNames:
+		c.runTreeList(&q)
+		return nil
 	}
 	cl := c.newTreeCall(&q)
+	if q.Op == wire.TreeHead {
+		cl.request.Key, cl.cut = tree.ReadKey(&q), tree.Head
+		cl.tree = func(a *replica.Answer) (wire.TreeReply, error) {
+			return tree.HeadReply(&q, a.Status == replica.StatusOK, a.Value, a.Length)
+		}
+		c.read(cl)
+		return nil
+	}
 	if !q.Op.Mutates() {
 		cl.request.Key = tree.ReadKey(&q)
 		cl.tree = func(a *replica.Answer) (wire.TreeReply, error) {
@@ -70,60 +80,53 @@ func (c *conn) newTreeCall(q *wire.TreeRequest) *call {
 
 // runTreeList reads a page of a directory: at once where nothing is under way in it, else at
 // the head of the log, and answers when that is committed.
-func (c *conn) runTreeList(q *wire.TreeRequest) error {
+func (c *conn) runTreeList(q *wire.TreeRequest) {
 	l, err := tree.NewList(q)
 	if err != nil {
 		c.replyError(wire.CodeErr + " " + err.Error())
-		return nil
-	}
-	if !c.AwaitReplies() {
-		return errStopped
-	}
-	atOnce := false
-	look := c.newTreeCall(q)
-	look.request.Key = l.Keys[0]
-	now := c.s.opts.Now
-	page := *l // the lane's: it may still look when the server stops and we do not wait for it
-	look.look = func(core *replica.Core) {
-		page.Found, atOnce = core.ReadRange(now(), look.partition, page.Keys, &page.Range)
-		atOnce = atOnce && core.Leased(now(), look.partition)
-	}
-	if err := c.askLanes([]*call{look}); err != nil {
-		return err
-	}
-	if atOnce {
-		return c.replyTreeList(&page)
+		return
 	}
 	cl := c.newTreeCall(q)
 	l.Fill(&cl.request)
-	if err := c.askLanes([]*call{cl}); err != nil {
-		return err
+	cl.tree = func(*replica.Answer) (wire.TreeReply, error) { return l.Reply() }
+	cl.look = func(core *replica.Core) (a replica.Answer, ok bool) {
+		if a.Value, ok = c.listNow(core, cl.partition, *l); ok {
+			a.Status = replica.StatusOK
+			return a, true
+		}
+		if cl.cost == 0 && !c.take(cl, tree.ListBytesMax) { // until it is answered
+			return replica.Answer{Status: replica.StatusBusy}, true
+		}
+		return a, false
 	}
-	if text := c.errorText(cl); text != "" {
-		c.replyError(text)
-		return nil
+	if !c.lookNow(cl) {
+		c.Push(cl)
+		c.place(cl)
 	}
-	return c.replyTreeList(l)
 }
 
-func (c *conn) replyTreeList(l *tree.List) error {
-	p, err := l.Reply()
+// listNow is the encoded reply that has a page, if that can be read at once.
+func (c *conn) listNow(core *replica.Core, p ring.PartitionID, l tree.List) (reply []byte, ok bool) {
+	now := c.s.opts.Now
+	if l.Found, ok = core.ReadRange(now(), p, l.Keys, &l.Range); !ok || !core.Leased(now(), p) {
+		return nil, false
+	}
+	r, err := l.Reply()
 	if err != nil {
-		c.replyError(failedText(err))
-		return nil
+		return nil, false // by the log it is told
 	}
-	b := wire.AppendTreeReply(nil, &p)
-	held := call{conn: c}
-	if !c.take(&held, int64(len(b))) {
-		c.replyError(wire.CodeBusy + " too many requests are waiting")
-		return nil
-	}
-	c.replyHeld(held.cost, func(w *wire.Writer) { w.WriteBulk(b) })
-	return nil
+	return wire.AppendTreeReply(make([]byte, 0, 128+listedBytes*len(l.Range.Items)), &r), true
 }
 
-// writeTreeReply writes the reply to a step that is not a list.
+// listedBytes is about what a reply has of a node.
+const listedBytes = 32
+
+// writeTreeReply writes the reply to a step.
 func (c *conn) writeTreeReply(w *wire.Writer, cl *call) {
+	if cl.look != nil && cl.answer.Value != nil {
+		w.WriteBulk(cl.answer.Value) // a page that was there at once
+		return
+	}
 	p, err := cl.tree(&cl.answer)
 	if err != nil {
 		w.WriteError(failedText(err))

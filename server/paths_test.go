@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +69,92 @@ func TestTreeOnePage(t *testing.T) {
 			t.Errorf("with a limit of %d: %d nodes, more: %t, %v", limit, len(nodes), len(next) > 0, err)
 		}
 	}
+	nodes, next, err := tree.ListPage(ask, "/{t}large", nil, 0)
+	if err != nil || len(nodes) != 30 || len(next) != 0 || nodes[0].ValueBytes != 60_000 || nodes[0].Value != nil {
+		t.Errorf("nodes with values: %d, more: %t, %v", len(nodes), len(next) > 0, err)
+	}
+}
+
+// TestTreeHead: of a node all is told but its value, however long that is.
+func TestTreeHead(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	ask := c.treeClient(1)
+	for _, size := range []int{0, 1, 100, 5000, 200_000, wire.TreeValueMax} {
+		path := fmt.Sprint("/n", size)
+		if err := createNode(ask, path, bytes.Repeat([]byte("v"), size)); err != nil {
+			t.Fatal(err)
+		}
+		whole, err := tree.Get(ask, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // from the disk perhaps, and from memory
+			head, err := tree.Head(ask, path)
+			if err != nil || head.Value != nil || head.ValueBytes != size {
+				t.Fatalf("%s: %+v, %v", path, head, err)
+			}
+			head.Value = whole.Value
+			if !reflect.DeepEqual(head, whole) {
+				t.Errorf("%s: %+v, not %+v", path, head, whole)
+			}
+		}
+	}
+	if _, err := tree.Head(ask, "/none"); !errors.Is(err, tree.ErrNoNode) {
+		t.Errorf("of no node: %v", err)
+	}
+	if n, err := tree.Head(ask, "/"); err != nil || n.Name != "/" {
+		t.Errorf("of the root: %+v, %v", n, err)
+	}
+}
+
+// TestTreeNamesPipelined: lists of a connection are answered in their turn, each with what was created before it
+// on that connection.
+func TestTreeNamesPipelined(t *testing.T) {
+	c := startCluster(t, 1, 4, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if err := createNode(c.treeClient(1), "/d", nil); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := wire.Dial(ctx, c.servers[1].Addr(), (&net.Dialer{}).DialContext, wire.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := createNode(c.treeClient(2), "/d/first", nil); err != nil {
+		t.Fatal(err)
+	}
+	var sent []wire.Pending
+	send := func(q wire.TreeRequest) {
+		p, err := conn.Start(ctx, wire.AppendCommand(nil, []byte(wire.CmdTree), wire.AppendTreeRequest(nil, &q)), 1, wire.Room{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent = append(sent, p)
+	}
+	const rounds = 50
+	for i := range rounds {
+		send(wire.TreeRequest{Client: [16]byte{9}, Number: uint64(i + 1), Born: time.Now().UnixMilli(), Op: wire.TreeChange, Dir: "/d",
+			Items: []wire.TreeItem{{Kind: wire.TreeCreate, Name: fmt.Sprint(i), DataVersion: -1}}})
+		send(wire.TreeRequest{Op: wire.TreeNames, Dir: "/d"})
+		send(wire.TreeRequest{Op: wire.TreeList, Dir: "/d"})
+	}
+	for i, p := range sent {
+		res := <-p.Done()
+		if res.Err != nil || res.First != nil {
+			t.Fatal(res.Err, res.First)
+		}
+		v, err := wire.NewReader(bytes.NewReader(res.Raw), wire.DefaultLimits).ReadValue()
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := wire.DecodeTreeReply(v.Bytes)
+		there := 2 + i/3                                     // the first, and what was created by then
+		want := [][]int{{0, 0}, {0, there}, {there, 0}}[i%3] // nodes, and names
+		if err != nil || reply.Code != wire.TreeOK || len(reply.Nodes) != want[0] || len(reply.Names) != want[1] {
+			t.Fatalf("answer %d: %v, code %d, %d nodes and %d names, want %v", i, err, reply.Code, len(reply.Nodes), len(reply.Names), want)
+		}
+	}
 }
 
 // TestTreePagesUnderChanges: while others create and remove nodes, a list in small pages tells
@@ -114,14 +201,27 @@ func TestTreePagesUnderChanges(t *testing.T) {
 		})
 	}
 	for limit := range 20 {
+		page := func(cursor []byte, limit int) (names []string, next []byte, err error) {
+			names, _, next, err = tree.NamesPage(ask, "/{t}d", cursor, limit)
+			return names, next, err
+		}
+		if limit%2 == 0 {
+			page = func(cursor []byte, limit int) (names []string, next []byte, err error) {
+				nodes, next, err := tree.ListPage(ask, "/{t}d", cursor, limit)
+				for i := range nodes {
+					names = append(names, nodes[i].Name)
+				}
+				return names, next, err
+			}
+		}
 		told, pages := make(map[string]int), 0
 		for cursor := []byte(nil); pages == 0 || len(cursor) > 0; pages++ {
-			nodes, next, err := tree.ListPage(ask, "/{t}d", cursor, 1+limit%5)
-			if err != nil || len(nodes) > 1+limit%5 {
-				t.Fatal(len(nodes), err)
+			names, next, err := page(cursor, 1+limit%5)
+			if err != nil || len(names) > 1+limit%5 {
+				t.Fatal(len(names), err)
 			}
-			for i := range nodes {
-				told[nodes[i].Name]++
+			for _, name := range names {
+				told[name]++
 			}
 			cursor = next
 		}

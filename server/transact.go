@@ -5,6 +5,7 @@ import (
 
 	"viewring/internal/wire"
 	"viewring/ring"
+	"viewring/server/lane"
 	"viewring/server/redis"
 	"viewring/server/replica"
 )
@@ -218,12 +219,12 @@ func (t *transaction) readAtOnce() error {
 	}
 	cl := t.c.newCall(replyBatch, []byte(t.keys[0]))
 	var items []replica.Item // the lane's: it may still look when the server stops and we do not wait for it
-	cl.look = func(core *replica.Core) {
+	cl.look = lane.Only(func(core *replica.Core) {
 		now := t.c.s.opts.Now
 		if found, ok := core.ReadAll(now(), cl.partition, keys); ok && core.Leased(now(), cl.partition) {
 			items = found
 		}
-	}
+	})
 	if err := t.c.askLanes([]*call{cl}); err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func (c *conn) countKeys() (sum int64, whole bool, err error) {
 	told := make(chan struct{}, len(c.s.lanes))
 	v := c.view()
 	for i := range c.s.lanes {
-		cl := &call{conn: c, told: told, look: func(core *replica.Core) {
+		cl := &call{conn: c, told: told, look: lane.Only(func(core *replica.Core) {
 			now := c.s.opts.Now()
 			for p := i; p < len(v.Partitions); p += len(c.s.lanes) {
 				id := ring.PartitionID(p)
@@ -66,7 +66,7 @@ func (c *conn) countKeys() (sum int64, whole bool, err error) {
 					counts[i].absent = true
 				}
 			}
-		}}
+		})}
 		c.s.lanes.Put(i, lane.Looked(cl))
 	}
 	for range c.s.lanes {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"viewring/client"
 	"viewring/client/admin"
+	"viewring/client/file"
 	"viewring/ring"
 	"viewring/tests/local"
 )
@@ -266,6 +268,59 @@ func ExampleServer_Copies() {
 	// Output:
 	// it has the partition: true <nil>
 	// 5 bytes, corrupt: false
+}
+
+// The copies of a file, and of each of its chunks.
+func ExampleServer_Look() {
+	ctx, c := open()
+	defer c.Close()
+	f, err := file.Open(ctx, options())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer f.Close()
+	if _, err := f.Put(ctx, "/report", strings.NewReader(strings.Repeat("long", 500_000)), file.PutOptions{}); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	d, err := f.Describe(ctx, "/report")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v := c.View()
+	for p := range d.Pieces() {
+		primary := v.Partitions[ring.PartitionOf(p.Slot, len(v.Partitions))].Primary()
+		s, err := admin.DialServer(ctx, v.Member(primary).Addr, nil)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		k, err := s.Look(ctx, p.Name)
+		fmt.Println(p.Chunk, k.Corrupt, p.Chunk < 0 || k.Length > 900_000, err)
+		_ = s.Close()
+	}
+	// Output:
+	// -1 false true <nil>
+	// 0 false true <nil>
+	// 1 false true <nil>
+}
+
+func ExampleServer_Info() {
+	ctx, c := open()
+	defer c.Close()
+	s, err := admin.DialServer(ctx, c.View().Members[0].Addr, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+
+	info, err := s.Info(ctx)
+	fmt.Println(info["server_id"], info["disk_free"] != "", err)
+	// Output: s1 true <nil>
 }
 
 // A line on the server's standard output, for who looks at its log.

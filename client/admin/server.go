@@ -6,6 +6,7 @@ import (
 	"iter"
 	"net"
 	"strconv"
+	"strings"
 
 	"viewring/client"
 	"viewring/internal/route"
@@ -138,6 +139,39 @@ func (s *Server) Copies(ctx context.Context, p ring.PartitionID) iter.Seq2[Copy,
 			}
 		}
 	}
+}
+
+// Look reads and verifies the server's own copy of a piece of a file, of which file.Piece has the name; the Key of
+// the answer is not told. One that it does not have is client.ErrNotFound. A damaged one is repaired from
+// other servers after that.
+func (s *Server) Look(ctx context.Context, piece []byte) (Copy, error) {
+	v, err := s.do(ctx, wire.CmdLook, string(piece))
+	if err != nil {
+		return Copy{}, err
+	}
+	p, err := wire.DecodeLookReply(v.Bytes)
+	switch {
+	case err != nil:
+		return Copy{}, route.Failed(ctx, "look "+s.conn.Addr(), err)
+	case !p.Found && !p.Corrupt:
+		return Copy{}, &route.Error{Op: "look at a piece of a file on " + s.conn.Addr(), Kind: client.ErrNotFound}
+	}
+	return Copy{Version: client.Version(p.Version), Length: uint64(p.Length), Sum: p.Sum, Corrupt: p.Corrupt}, nil
+}
+
+// Info returns the lines of the server's INFO, by their names.
+func (s *Server) Info(ctx context.Context) (map[string]string, error) {
+	v, err := s.do(ctx, "INFO")
+	if err != nil {
+		return nil, err
+	}
+	lines := make(map[string]string)
+	for line := range strings.SplitSeq(string(v.Bytes), "\r\n") {
+		if name, value, ok := strings.Cut(line, ":"); ok {
+			lines[name] = value
+		}
+	}
+	return lines, nil
 }
 
 func (s *Server) do(ctx context.Context, command string, args ...string) (wire.Value, error) {

@@ -42,7 +42,8 @@ func (a *app) bulkLoadCmd() *cobra.Command {
 		Use:   "load DIR",
 		Short: "set a key for every regular file below a folder",
 		Long: `Set a key for every regular file below DIR: its path below DIR is the name, its
-content the value. --timeout bounds one file.`,
+content the value, of up to 16 MiB. --timeout bounds one file. This is for trying out
+the store of keys; file put -r keeps folders as files of any length.`,
 		Example: "  viewring bulk load ./photos",
 		Args:    wants("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,7 +42,7 @@ Paths of the store begin with a slash. They are those of the command meta.`,
 		},
 	}
 	cmd.AddCommand(a.filePutCmd(), a.fileGetCmd(), a.fileCatCmd(), a.fileListCmd(), a.fileStatCmd(), a.fileRemoveCmd(), a.fileMoveCmd(), a.fileCopyCmd(),
-		a.fileMkdirCmd(), a.fileAppendCmd(), a.fileWriteCmd(), a.fileTruncateCmd(), a.fileVerifyCmd())
+		a.fileMkdirCmd(), a.fileAppendCmd(), a.fileWriteCmd(), a.fileTruncateCmd(), a.fileVerifyCmd(), a.fileSyncCmd(), a.fileSumsCmd(), a.fileDfCmd())
 	return cmd
 }
 
@@ -183,12 +186,35 @@ func (i *interruptible) Read(p []byte) (int, error) {
 // fileJob is what becomes of many files.
 type fileJob struct {
 	verb, done string // verify, verified
+	dryRun     bool
+	quiet      bool           // says nothing of what went well
+	extra      map[string]any // in the answer
+	more       string         // behind what is told
 	began      time.Time
 
 	mu       sync.Mutex
 	files    int
 	bytes    int64
+	skipped  int // were there already
+	deleted  int
+	would    []string // be done, if it were no dry run
 	problems []bulk.Problem
+}
+
+// skip counts a file that is there already.
+func (j *fileJob) skip() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.skipped++
+}
+
+// wouldDo notes what a dry run leaves undone.
+func (j *fileJob) wouldDo(what, path string, n int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.files++
+	j.bytes += n
+	j.would = append(j.would, what+" "+quoted(path))
 }
 
 // note counts a file, or what is wrong with it.
@@ -205,14 +231,41 @@ func (j *fileJob) note(name string, n int64, err error) {
 
 // end tells what became of them: of one file only what is wrong.
 func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
-	answer := map[string]any{"version": jsonVersion, "files": j.files, "bytes": j.bytes, "failed": len(j.problems), "seconds": time.Since(j.began).Seconds()}
+	if ctx.Err() != nil { // what was under way is not a problem of its own
+		j.problems = slices.DeleteFunc(j.problems, func(p bulk.Problem) bool { return errors.Is(p.Err, ctx.Err()) })
+	}
+	answer := map[string]any{"version": jsonVersion, "files": j.files, "bytes": j.bytes, "skipped": j.skipped, "failed": len(j.problems), "seconds": time.Since(j.began).Seconds()}
+	maps.Copy(answer, j.extra)
+	if j.verb == "sync" {
+		answer["deleted"] = j.deleted
+	}
+	if j.dryRun {
+		slices.Sort(j.would)
+		answer["would"] = append([]string{}, j.would...)
+		for _, line := range j.would {
+			if !a.flags.json {
+				a.printf("%s\n", line)
+			}
+		}
+	}
 	switch {
 	case !many && len(j.problems) == 1:
 		return answeredError{j.problems[0].Err, answer}
 	case a.flags.json && len(j.problems) == 0 && ctx.Err() == nil:
 		a.printJSON(answer)
-	case many && !a.flags.json:
-		a.printf("%s %s, %s, in %s\n", j.done, count(j.files, "file"), size(uint64(j.bytes)), span(time.Since(j.began)))
+	case many && !a.flags.json && !j.quiet:
+		done := j.done
+		if j.dryRun {
+			done = "nothing was done: not " + done
+		}
+		a.printf("%s %s, %s, in %s", done, count(j.files, "file"), size(uint64(j.bytes)), span(time.Since(j.began)))
+		if j.skipped > 0 {
+			a.printf("; %s were there already", count(j.skipped, "file"))
+		}
+		if j.deleted > 0 {
+			a.printf("; %d deleted", j.deleted)
+		}
+		a.printf("%s\n", j.more)
 	}
 	a.showProblems("file "+j.verb, j.problems)
 	switch {

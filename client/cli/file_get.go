@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -19,18 +20,23 @@ import (
 
 func (a *app) fileGetCmd() *cobra.Command {
 	var recursive bool
+	var flags sumFlags
 	cmd := &cobra.Command{
 		Use:   "get [-r] SRC [DEST]",
 		Short: "fetch files",
 		Long: `Fetch a file, or with -r a directory with all that is in it. If DEST is a folder, as
 the current one is, which it is by default, it gets its name there. DEST - is
 standard output. A file that is there is replaced once all of the new one is
-fetched, and its checksum was compared; where that fails, nothing is. Several files
-are not of one moment: each is of one.`,
+fetched, and its checksum was compared; where that fails, nothing is. It gets the time
+that its source had when it was put. Several files are not of one moment: each is of
+one.
+
+With --md5 or --sha256 the sums are printed, with the paths here, as md5sum -c and
+sha256sum -c take them, and compared with those that are kept, if there are any.`,
 		Example: "  viewring file get /docs/report.pdf\n  viewring file get -r /photos ./photos\n  viewring file get /backups/monday.tar - | tar t",
 		Args:    upTo("DEST", "SRC"),
 		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
-			g := &fileGet{a: a, f: f, job: fileJob{verb: "get", done: "fetched", began: time.Now()}}
+			g := &fileGet{a: a, f: f, job: &fileJob{verb: "get", done: "fetched", began: time.Now()}, md5: flags.md5, sha256: flags.sha256}
 			dest := "."
 			if len(args) > 1 {
 				dest = args[1]
@@ -39,6 +45,7 @@ are not of one moment: each is of one.`,
 		}),
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "a directory, with all that is in it")
+	flags.add(cmd, "print the %s of each file, as %s takes it")
 	return cmd
 }
 
@@ -46,11 +53,15 @@ are not of one moment: each is of one.`,
 type fileGet struct {
 	a   *app
 	f   *file.FS
-	job fileJob
+	job *fileJob
+
+	times       bool // also where the time of the source is not known
+	md5, sha256 bool // to be printed
 
 	from  []file.Info
 	to    []string
 	bytes int64
+	sums  sumLines
 }
 
 func (g *fileGet) run(ctx context.Context, src, dest string, recursive bool) error {
@@ -74,14 +85,21 @@ func (g *fileGet) run(ctx context.Context, src, dest string, recursive bool) err
 	if err := g.plan(ctx, info, dest); err != nil {
 		return err
 	}
+	g.fetch(ctx)
+	if g.md5 || g.sha256 {
+		return g.endSums(ctx, recursive)
+	}
+	return g.job.end(ctx, g.a, recursive)
+}
+
+// fetch fetches all that was noted.
+func (g *fileGet) fetch(ctx context.Context) {
 	progress := g.a.newTransfer(g.bytes)
 	defer progress.end()
 	g.job.each(ctx, len(g.from), func(i int) int64 { return g.from[i].Bytes }, func(i int) {
 		info, err := g.one(ctx, g.from[i].Path, g.to[i], progress)
 		g.job.note(g.from[i].Path, info.Bytes, err)
 	})
-	progress.end()
-	return g.job.end(ctx, g.a, recursive)
 }
 
 // plan notes what is to be fetched, and makes the folders for it.
@@ -90,25 +108,38 @@ func (g *fileGet) plan(ctx context.Context, top file.Info, dest string) error {
 		g.add(top, dest)
 		return nil
 	}
-	if err := os.MkdirAll(dest, 0o777); err != nil {
-		return codeError{exitRefused, err}
+	dirs, err := g.find(ctx, top, dest)
+	if err != nil {
+		return err
 	}
-	for i, err := range g.f.Walk(ctx, top.Path) {
-		if err != nil {
-			return err
-		}
-		rel := filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(i.Path, top.Path), "/"))
-		if !filepath.IsLocal(rel) { // a name that means something else on this system
-			return codeError{exitRefused, fmt.Errorf("%s can't be the name of a file here", quoted(rel))}
-		}
-		to := filepath.Join(dest, rel)
-		if !i.Dir {
-			g.add(i, to)
-		} else if err := os.MkdirAll(to, 0o777); err != nil {
+	for _, d := range dirs {
+		if err := os.MkdirAll(d, 0o777); err != nil {
 			return codeError{exitRefused, err}
 		}
 	}
 	return nil
+}
+
+// find notes what is to be fetched of a directory, and returns the folders for it.
+func (g *fileGet) find(ctx context.Context, top file.Info, dest string) (dirs []string, err error) {
+	dest = filepath.Clean(dest)
+	dirs = append(dirs, dest)
+	for i, err := range g.f.Walk(ctx, top.Path) {
+		if err != nil {
+			return nil, err
+		}
+		rel := filepath.FromSlash(strings.TrimPrefix(strings.TrimPrefix(i.Path, top.Path), "/"))
+		if !filepath.IsLocal(rel) { // a name that means something else on this system
+			return nil, codeError{exitRefused, fmt.Errorf("%s can't be the name of a file here", quoted(rel))}
+		}
+		to := filepath.Join(dest, rel)
+		if !i.Dir {
+			g.add(i, to)
+		} else {
+			dirs = append(dirs, to)
+		}
+	}
+	return dirs, nil
 }
 
 func (g *fileGet) add(i file.Info, to string) {
@@ -140,11 +171,21 @@ func (g *fileGet) one(ctx context.Context, from, to string, progress *transfer) 
 			_ = os.Remove(name) // it is of no use
 		}
 	}()
-	if info, err = g.f.Get(ctx, from, counting{part, progress}); err != nil {
+	k := newSums(g.md5, g.sha256)
+	if info, err = g.f.Get(ctx, from, counting{io.MultiWriter(part, &k), progress}); err != nil {
 		return info, err
 	}
-	if err = part.Close(); err == nil {
+	if err = k.check(&info); err != nil {
+		return info, err
+	}
+	if err = part.Close(); err == nil && (g.times || !info.Attributes.SourceTime.IsZero()) {
+		err = os.Chtimes(name, time.Time{}, changedAt(&info))
+	}
+	if err == nil {
 		err = os.Rename(name, to)
+	}
+	if err == nil {
+		g.sums.add(&k, to)
 	}
 	if err != nil {
 		err = codeError{exitRefused, err}

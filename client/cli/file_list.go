@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -81,14 +82,18 @@ func fileFields(i *file.Info) map[string]any {
 }
 
 func (a *app) fileStatCmd() *cobra.Command {
-	return &cobra.Command{
+	var chunks bool
+	cmd := &cobra.Command{
 		Use:   "stat PATH",
 		Short: "tell of a file how it is stored",
 		Long: `Tell of a file or a directory what is known of it, and of a file that is kept in
 chunks how many there are, and how many of them each server has a copy of.
 
 The checksum is the sum, modulo 2^64, of the xxhash64 of all chunks, each seeded
-with its number in the file; of a file of one chunk it is the xxhash64.`,
+with its number in the file; of a file of one chunk or none it is the xxhash64.
+
+With --chunks each server is asked for its copy of the entry and of each chunk, which
+it reads and verifies: version, length, and the xxhash64 of the bytes.`,
 		Example: "  viewring file stat /photos/cat.jpg",
 		Args:    wants("PATH"),
 		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
@@ -105,14 +110,32 @@ with its number in the file; of a file of one chunk it is the xxhash64.`,
 				defer cluster.Close()
 				servers = copiesOf(cluster, &d)
 			}
+			var list []map[string]any
+			var rows [][]string
+			if chunks {
+				l, err := a.newLooker(ctx)
+				if err != nil {
+					return err
+				}
+				defer l.close()
+				if list, rows, err = l.chunkTable(ctx, &d); err != nil {
+					return err
+				}
+			}
 			if a.flags.json {
-				a.fileStatJSON(&d, servers)
-			} else {
-				a.fileStatText(&d, servers)
+				a.fileStatJSON(&d, servers, list)
+				return nil
+			}
+			a.fileStatText(&d, servers)
+			if chunks {
+				a.printf("\n")
+				a.table([]string{">CHUNK", "SERVER", "VERSION", ">BYTES", "XXHASH64"}, rows)
 			}
 			return nil
 		})),
 	}
+	cmd.Flags().BoolVar(&chunks, "chunks", false, "ask servers for each copy of each chunk")
+	return cmd
 }
 
 // chunkCopies is what a server has of a file.
@@ -146,9 +169,15 @@ func copiesOf(cluster *admin.Cluster, d *file.Details) []chunkCopies {
 	return all
 }
 
-func (a *app) fileStatJSON(d *file.Details, servers []chunkCopies) {
+func (a *app) fileStatJSON(d *file.Details, servers []chunkCopies, chunks []map[string]any) {
 	fields := fileFields(&d.Info)
+	if chunks != nil {
+		fields["pieces"] = chunks
+	}
 	fields["version"] = jsonVersion
+	if a := &d.Attributes; !a.IsZero() {
+		fields["attributes"] = attributeFields(a)
+	}
 	if d.ChunkBytes > 0 {
 		fields["chunk_bytes"], fields["chunks"], fields["holes"], fields["sum"] = d.ChunkBytes, d.Chunks, d.Holes, fmt.Sprintf("%016x", d.Sum)
 		list := []map[string]any{}
@@ -158,6 +187,27 @@ func (a *app) fileStatJSON(d *file.Details, servers []chunkCopies) {
 		fields["servers"] = list
 	}
 	a.printJSON(fields)
+}
+
+// attributeFields are attributes in JSON: those that there are.
+func attributeFields(a *file.Attributes) map[string]any {
+	fields := map[string]any{}
+	if a.ContentType != "" {
+		fields["content_type"] = a.ContentType
+	}
+	if len(a.MD5) > 0 {
+		fields["md5"] = fmt.Sprintf("%x", a.MD5)
+	}
+	if len(a.SHA256) > 0 {
+		fields["sha256"] = fmt.Sprintf("%x", a.SHA256)
+	}
+	if !a.SourceTime.IsZero() {
+		fields["source_time"] = a.SourceTime.UTC().Format(time.RFC3339Nano)
+	}
+	if len(a.Meta) > 0 {
+		fields["meta"] = a.Meta
+	}
+	return fields
 }
 
 func (a *app) fileStatText(d *file.Details, servers []chunkCopies) {
@@ -174,6 +224,15 @@ func (a *app) fileStatText(d *file.Details, servers []chunkCopies) {
 	a.printf("path      %s\nkind      %s\n", d.Path, kind)
 	if !d.Dir {
 		a.printf("bytes     %d\nchanges   %d\n", d.Bytes, d.Version)
+	}
+	fields := attributeFields(&d.Attributes)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if name != "meta" {
+			a.printf("%-8s  %s\n", name, fields[name])
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Attributes.Meta)) {
+		a.printf("meta      %s: %s\n", quoted(name), quoted(d.Attributes.Meta[name]))
 	}
 	a.printf("created   %s (%s)\nmodified  %s (%s)\n", at(d.CreatedAt), d.Created, at(d.ModifiedAt), d.Modified)
 	switch {
@@ -206,17 +265,30 @@ func (a *app) fileStatText(d *file.Details, servers []chunkCopies) {
 }
 
 func (a *app) fileVerifyCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "verify PATH…",
+	var deep bool
+	cmd := &cobra.Command{
+		Use:   "verify [--deep] PATH…",
 		Short: "read files and compare their checksums",
 		Long: `Read all of each file, in directories of all files below, and compare it with the
-checksum that was made of it when it was written. Files of up to 4096 bytes have
-none of their own, but that of the server's store. A file with lost or wrong bytes
-is exit code 5.`,
+checksum that was made of it when it was written. Files of up to 64 KiB have none
+of their own, but that of the server's store. A file with lost or wrong bytes
+is exit code 5.
+
+With --deep each server also reads its copies of the entry and of all chunks, and they
+are compared. A damaged one is repaired from the others, and counted; what can't be
+repaired within half a minute is exit code 5.`,
 		Example: "  viewring file verify /photos /backups/monday.tar",
 		Args:    wantsSome("PATH"),
 		RunE: a.onFiles(allTrimmed(func(ctx context.Context, f *file.FS, args []string) error {
 			job := fileJob{verb: "verify", done: "verified", began: time.Now()}
+			var look *looker
+			if deep {
+				var err error
+				if look, err = a.newLooker(ctx); err != nil {
+					return err
+				}
+				defer look.close()
+			}
 			var files []file.Info
 			total := int64(0)
 			for _, path := range args {
@@ -240,13 +312,25 @@ is exit code 5.`,
 			progress := a.newTransfer(total)
 			defer progress.end()
 			job.each(ctx, len(files), func(i int) int64 { return files[i].Bytes }, func(i int) {
-				info, err := f.Get(ctx, files[i].Path, counting{discard{}, progress})
+				var err error
+				if look != nil { // first: to read a damaged copy repairs it
+					err = look.file(ctx, f, files[i].Path)
+				}
+				info := files[i]
+				if err == nil {
+					info, err = f.Get(ctx, files[i].Path, counting{discard{}, progress})
+				}
 				job.note(files[i].Path, info.Bytes, err)
 			})
 			progress.end()
+			if look != nil {
+				job.extra, job.more = look.told()
+			}
 			return job.end(ctx, a, true)
 		})),
 	}
+	cmd.Flags().BoolVar(&deep, "deep", false, "read every copy on every server, and compare them")
+	return cmd
 }
 
 // discard takes bytes for nothing.

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"iter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,8 +52,11 @@ second says on standard error how far it is, and --timeout bounds it only if it 
 				path = args[0]
 			}
 			nodes := t.List(ctx, path)
-			if recursive {
+			switch {
+			case recursive:
 				nodes = t.Walk(ctx, path)
+			case !long && !a.flags.json:
+				nodes = named(path, t.Names(ctx, path))
 			}
 			l := &listing[tree.Child]{a: a, path: path, field: "nodes", teller: a.newTeller("listed"), pathOf: func(c *tree.Child) string { return c.Path },
 				fields: func(c *tree.Child) map[string]any { return statFields(c.Path, &c.Stat) }, one: func(c *tree.Child) { a.nodeLine(c, long, recursive) }}
@@ -61,6 +66,17 @@ second says on standard error how far it is, and --timeout bounds it only if it 
 	cmd.Flags().BoolVarP(&long, "long", "l", false, "versions, sizes and times too")
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "all nodes below PATH")
 	return cmd
+}
+
+// named makes children of names.
+func named(path string, names iter.Seq2[string, error]) iter.Seq2[tree.Child, error] {
+	return func(yield func(tree.Child, error) bool) {
+		for name, err := range names {
+			if !yield(tree.Child{Path: strings.TrimSuffix(path, "/") + "/" + name, Name: name}, err) {
+				return
+			}
+		}
+	}
 }
 
 // nodeLine prints a node on a line.

@@ -97,8 +97,11 @@ func (c *content) buffer() ([]byte, error) {
 	case b := <-c.free:
 		return b[:c.size], nil
 	default:
-		return make([]byte, c.size), nil
 	}
+	if b, ok := c.f.buffers.Get().(*[]byte); ok && int64(cap(*b)) >= c.size {
+		return (*b)[:c.size], nil
+	}
+	return make([]byte, c.size), nil
 }
 
 // giveBack returns a buffer.
@@ -186,6 +189,14 @@ func (c *content) wait() error {
 func (c *content) close() {
 	c.cancel(context.Canceled)
 	c.running.Wait()
+	for {
+		select {
+		case b := <-c.free:
+			c.f.buffers.Put(&b) // many files are shorter than a chunk
+		default:
+			return
+		}
+	}
 }
 
 // giveUp ends a content that is not to be named, and tells the state that it was in. Where
@@ -212,9 +223,9 @@ type when struct {
 func (o *op) commit(path string, body wire.TreeItem, w when, c *content) (wire.TreeVersion, error) {
 	dir, name := tree.Split(path)
 	body.Name, body.File = name, true
-	for range attemptsMax {
+	for attempt := range attemptsMax {
 		body.Kind, body.DataVersion, body.Modified = wire.TreeSet, -1, w.modified
-		if w.absent {
+		if w.absent || attempt == 0 && o.nothing && w == (when{}) {
 			body.Kind = wire.TreeCreate
 		} else if w.modified == (wire.TreeVersion{}) {
 			e, err := o.entry(path)
@@ -225,6 +236,8 @@ func (o *op) commit(path string, body wire.TreeItem, w when, c *content) (wire.T
 				return wire.TreeVersion{}, err
 			case e.Dir:
 				return wire.TreeVersion{}, ErrIsDirectory
+			case e.Owner != 0:
+				return wire.TreeVersion{}, ErrSession
 			default: // also where the old one is not readable: it is replaced
 				body.Modified = e.node.Modified
 			}

@@ -88,10 +88,14 @@ func (o *op) all(e *entry, to int64) ([]byte, error) {
 		return slices.Clone(e.node.Value[:to]), nil
 	}
 	var out []byte
+	var sum uint64
 	err := o.read(e, 0, to, func(p *piece) error {
-		out = append(out, p.bytes...)
+		out, sum = append(out, p.bytes...), sum+p.sum
 		return nil
 	})
+	if err == nil && to == e.Bytes && sum != e.manifest.sum {
+		err = fmt.Errorf("%w: %016x was read, %016x was written", ErrChecksum, sum, e.manifest.sum)
+	}
 	return out, err
 }
 
@@ -251,41 +255,56 @@ func (b *builder) share(e *entry, k, end int64) error {
 	return nil
 }
 
-// sumShared adds the checksum of the old file's chunks that are shared: all but those from k to end. It reads the fewer.
+// sumShared adds the checksum of the old file's chunks that are shared: all but those from k to end, which it reads, and
+// takes away from what the whole has. So it is that of the bytes that were written, whatever others read of the chunks.
 func (b *builder) sumShared(e *entry, k, end int64) error {
 	if e.manifest == nil {
 		return nil
 	}
+	sum, err := b.sumOf(e, k, end)
+	b.m.sum += e.manifest.sum - sum
+	return err
+}
+
+// sumOf reads the old file's chunks from k to end for their checksum.
+func (b *builder) sumOf(e *entry, k, end int64) (sum uint64, err error) {
 	size := b.m.chunkSize
-	var sum uint64
-	add := func(k, end int64) error {
-		for from, x := range e.manifest.between(k, end) {
-			if x.hole {
-				continue
-			}
-			err := b.read(e, from*size, min((from+x.count)*size, e.Bytes), func(p *piece) error {
-				sum += p.sum
-				return nil
-			})
-			if err != nil {
-				return err
-			}
+	for from, x := range e.manifest.between(k, end) {
+		if x.hole {
+			continue
 		}
-		return nil
+		err := b.read(e, from*size, min((from+x.count)*size, e.Bytes), func(p *piece) error {
+			sum += p.sum
+			return nil
+		})
+		if err != nil {
+			return 0, err
+		}
 	}
-	all := chunksOf(e.Bytes, size)
-	if end-k <= all-(end-k) {
-		err := add(k, end)
-		b.m.sum += e.manifest.sum - sum
-		return err
+	return sum, nil
+}
+
+// sumKept adds the checksum of the old file's first chunks, of which there are n: where they are fewer than the others by
+// reading them. Then it reads the others too and compares that of all of them, unless they are so many that they are
+// rather believed: servers have compared one of each.
+func (b *builder) sumKept(e *entry, n int64) error {
+	all := chunksOf(e.Bytes, b.m.chunkSize)
+	if n >= all-n {
+		return b.sumShared(e, n, all)
 	}
-	err := add(0, k)
-	if err == nil {
-		err = add(end, all)
+	sum, err := b.sumOf(e, 0, n)
+	if err == nil && all <= compareMax {
+		var others uint64
+		if others, err = b.sumOf(e, n, all); err == nil && sum+others != e.manifest.sum {
+			err = fmt.Errorf("%w: %016x was read, %016x was written", ErrChecksum, sum+others, e.manifest.sum)
+		}
 	}
 	b.m.sum += sum
 	return err
 }
+
+// compareMax is how many chunks are read to compare the checksum of those that a truncation leaves.
+const compareMax = 64
 
 func (o *op) truncate(e *entry, size int64) (Info, error) {
 	w := when{modified: e.node.Modified}
@@ -357,7 +376,7 @@ func (b *builder) shorten(e *entry, size int64) error {
 			return err
 		}
 	}
-	return b.sumShared(e, full, chunksOf(e.Bytes, chunk))
+	return b.sumKept(e, full)
 }
 
 // recommit makes what was built of an old file the file in its place. Where that would be in too many pieces it

@@ -134,7 +134,7 @@ type Details struct {
 	ChunkBytes int64  // 0: the file has no chunks, its bytes are in its entry
 	Chunks     int64  // without holes
 	Holes      int64  // chunks that nobody has written, and that read as zeros
-	Sum        uint64 // the sum of the xxhash64 of all chunks, each seeded with its number in the file, or in the part that Concat made it of
+	Sum        uint64 // the xxhash64 of a file without chunks; else the sum of that of all chunks, each seeded with its number in the file, or in the part that Concat made it of
 	Extents    []Extent
 	home       uint16
 }
@@ -161,6 +161,33 @@ func (d *Details) Slots() iter.Seq[uint16] {
 	}
 }
 
+// Piece is what servers keep copies of, of a file: its entry, or a chunk.
+type Piece struct {
+	Chunk int64  // its number in the file; -1: the entry
+	Slot  uint16 // that places it
+	Name  []byte // for admin.Server.Look
+}
+
+// Pieces tells of all that is stored of a file, the entry first.
+func (d *Details) Pieces() iter.Seq[Piece] {
+	return func(yield func(Piece) bool) {
+		dir, name := tree.Split(d.Path)
+		if !yield(Piece{-1, d.home, wire.AppendLookRequest(nil, &wire.LookRequest{Dir: dir, Name: name})}) {
+			return
+		}
+		k := int64(0)
+		for _, e := range d.Extents {
+			for i := int64(0); i < e.Count && !e.Hole; i++ {
+				c := wire.Chunk{Content: wire.Content{Home: d.home, Version: wire.TreeVersion(e.Content)}, Index: uint32(e.First + i)}
+				if !yield(Piece{k + i, c.Slot(), wire.AppendLookRequest(nil, &wire.LookRequest{Chunk: c})}) {
+					return
+				}
+			}
+			k += e.Count
+		}
+	}
+}
+
 // Describe tells how a file is stored.
 func (f *FS) Describe(ctx context.Context, path string) (Details, error) {
 	o := f.op(ctx, "stat", path)
@@ -170,6 +197,9 @@ func (f *FS) Describe(ctx context.Context, path string) (Details, error) {
 	}
 	d := Details{Info: e.Info, home: e.home}
 	if e.manifest == nil {
+		if !e.Dir {
+			d.Sum = chunkSum(0, e.node.Value)
+		}
 		return d, nil
 	}
 	d.ChunkBytes, d.Sum = e.manifest.chunkSize, e.manifest.sum
@@ -254,12 +284,17 @@ func (o *op) inDirectory(path string) error {
 	if dir == "" {
 		return nil // the root
 	}
-	e, err := o.entry(dir)
+	return o.isDirectory(dir)
+}
+
+// isDirectory is nil of a directory that is there.
+func (o *op) isDirectory(path string) error {
+	e, err := o.entry(path)
 	switch {
 	case errors.Is(err, tree.ErrNoNode):
 		return tree.ErrNoParent
 	case err == nil && !e.Dir:
-		return fmt.Errorf("%s %w", dir, ErrNotDirectory)
+		return fmt.Errorf("%s %w", path, ErrNotDirectory)
 	}
 	return err
 }

@@ -85,7 +85,7 @@ func (m *memory) Tree(ctx context.Context, _ string, q *wire.TreeRequest) (wire.
 		path = tree.Join(q.Dir, q.Items[0].Name)
 	}
 	switch dir := m.nodes[q.Dir]; q.Op {
-	case wire.TreeGet:
+	case wire.TreeGet, wire.TreeHead:
 		if n := m.nodes[path]; n != nil {
 			c := *n
 			return wire.TreeReply{Node: &c}, nil

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"sync"
 	"time"
 
 	"viewring/client"
@@ -40,6 +41,9 @@ var (
 	ErrEnded = errors.New("the write was given up by the servers")
 	// ErrUnreadable: the file was written by a build that this one does not know, or its entry is damaged.
 	ErrUnreadable = errors.New("not readable by this build")
+	// ErrSession: what is at the path goes with a session (Info.Owner), and so would the file that replaced it: a file that was
+	// put is there until it is removed. Edits change such a file, and it goes on to go with the session.
+	ErrSession = errors.New("goes with a session: it is not replaced, but may be removed first")
 	// ErrBadPath: the text says what is wrong with the path.
 	ErrBadPath = tree.ErrBadPath
 	// ErrContended: others changed the same again and again.
@@ -47,10 +51,10 @@ var (
 )
 
 const (
-	// inlineMax is how many bytes of a file are kept in its entry: a write is one step then, and a
-	// read another. A page of a list looks at 4 MiB of entries, and has at most 1,000 of
-	// them: so files of this length make no list longer.
-	inlineMax = 4 << 10
+	// inlineMax is how many bytes of a file are kept in its entry: a write is one step then, or a part of one with other
+	// files, and a read another. Measured with the 11,478 files of Go's sources (README.md): a put takes a third less
+	// of all processors' time than with 4 KiB, a get as much, and a list, which passes over the bytes, half as much again.
+	inlineMax = 64 << 10
 
 	// defaultChunk is the length of chunks. What the store adds to each (a request, its place in the
 	// log and in the index, a commit) is some hundred bytes and is a thousandth of that, so
@@ -95,6 +99,8 @@ type FS struct {
 	store  store
 	inline int64 // the longest file that is kept in its entry
 	chunk  int64 // bytes, where nothing else is said
+
+	buffers sync.Pool // of *[]byte, for chunks
 }
 
 // Open finds the cluster, as client.Open does. Close it after use.
@@ -114,6 +120,8 @@ type op struct {
 	f    *FS
 	ctx  context.Context
 	name string
+
+	nothing bool // is at the path of what is put, or was when it was looked for
 }
 
 func (f *FS) op(ctx context.Context, verb, path string) *op {
@@ -121,7 +129,9 @@ func (f *FS) op(ctx context.Context, verb, path string) *op {
 }
 
 // within is the same operation in another context.
-func (o *op) within(ctx context.Context) *op { return &op{f: o.f, ctx: ctx, name: o.name} }
+func (o *op) within(ctx context.Context) *op {
+	return &op{f: o.f, ctx: ctx, name: o.name, nothing: o.nothing}
+}
 
 // ask carries out one step.
 func (o *op) ask(q *wire.TreeRequest) (wire.TreeReply, error) {

@@ -18,8 +18,8 @@ const (
 	manifestFormat = 1
 	startsFormat   = 2 // of a manifest that has some
 
-	// manifestBytesMax keeps an entry no larger than that of a file whose bytes are in it.
-	manifestBytesMax = inlineMax
+	// manifestBytesMax keeps the entry of a long file short: its changes write it, and lists pass over it.
+	manifestBytesMax = 4 << 10
 
 	// ownersMax is how many contents a file's chunks come from at most, beside its own. Servers
 	// allow wire.TreeOwnersMax; fewer keep the changes that name and release them cheap.

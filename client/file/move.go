@@ -99,6 +99,15 @@ func (e *entry) body() wire.TreeItem {
 // at the old path, if it was not changed meanwhile: where that fails it is at both. Directories are
 // not renamed: all that is below them would have to be.
 func (f *FS) Rename(ctx context.Context, from, to string) error {
+	return f.rename(ctx, from, to, false)
+}
+
+// RenameIfAbsent is Rename, only if nothing is at the new path; else fs.ErrExist.
+func (f *FS) RenameIfAbsent(ctx context.Context, from, to string) error {
+	return f.rename(ctx, from, to, true)
+}
+
+func (f *FS) rename(ctx context.Context, from, to string, absent bool) error {
 	o := f.op(ctx, "rename to", to)
 	err := errors.Join(tree.Check(from), tree.Check(to))
 	if err != nil {
@@ -106,9 +115,9 @@ func (f *FS) Rename(ctx context.Context, from, to string) error {
 	}
 	dir, name := tree.Split(from)
 	if toDir, toName := tree.Split(to); toDir == dir {
-		return o.failed(o.renameIn(dir, name, toName))
+		return o.failed(o.renameIn(dir, name, toName, absent))
 	}
-	e, _, err := o.copy(from, to, &PutOptions{})
+	e, _, err := o.copy(from, to, &PutOptions{IfAbsent: absent})
 	if err != nil {
 		return o.failed(err)
 	}
@@ -119,13 +128,13 @@ func (f *FS) Rename(ctx context.Context, from, to string) error {
 }
 
 // renameIn is Rename within a directory.
-func (o *op) renameIn(dir, from, to string) error {
+func (o *op) renameIn(dir, from, to string, absent bool) error {
 	for range attemptsMax {
 		e, err := o.file(tree.Join(dir, from))
 		if err != nil {
 			return fmt.Errorf("%s: %w", tree.Join(dir, from), told(err))
 		}
-		if from == to {
+		if from == to && !absent {
 			return nil
 		}
 		put := e.body()
@@ -134,8 +143,12 @@ func (o *op) renameIn(dir, from, to string) error {
 		case errors.Is(err, tree.ErrNoNode):
 		case there == nil:
 			return err
+		case absent:
+			return tree.ErrNodeExists
 		case there.Dir:
 			return ErrIsDirectory
+		case there.Owner != 0:
+			return ErrSession
 		default:
 			put.Kind, put.DataVersion, put.Modified, put.Owner = wire.TreeSet, -1, there.node.Modified, 0
 		}

@@ -113,6 +113,7 @@ func (o *op) mayPut(path string, opts *PutOptions) error {
 	case errors.Is(err, tree.ErrNoNode) && opts.IfModified != client.Version{}:
 		return err
 	case errors.Is(err, tree.ErrNoNode):
+		o.nothing = true
 		err := o.inDirectory(path)
 		if errors.Is(err, tree.ErrNoParent) && opts.Parents {
 			dir, _ := tree.Split(path)
@@ -125,6 +126,8 @@ func (o *op) mayPut(path string, opts *PutOptions) error {
 		return ErrIsDirectory
 	case opts.IfAbsent:
 		return tree.ErrNodeExists
+	case e.Owner != 0:
+		return ErrSession
 	case opts.IfModified != client.Version{} && opts.IfModified != e.Modified:
 		return ErrChanged
 	}

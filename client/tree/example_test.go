@@ -108,12 +108,12 @@ func ExampleTree_List() {
 		}
 	}
 	var names []string
-	for child, err := range t.List(ctx, "/members") {
+	for name, err := range t.Names(ctx, "/members") {
 		if err != nil {
 			fmt.Println(err)
 			return
 		}
-		names = append(names, child.Name)
+		names = append(names, name)
 	}
 	slices.Sort(names) // they come in no order
 	s, err := t.Stat(ctx, "/members")

@@ -27,26 +27,45 @@ const listPage = 1000
 // List tells of the children of a node, in no order that means anything. They come page by
 // page, so a list of any length takes little memory: a node that is there from the first page
 // to the last is told once, of others there may be none or one. All of a page is of one instant,
-// and so is a list of up to 1,000 children, of 512 KiB with their values, unless its slot is
-// shared with much else (a page looks at 4,096 nodes, of 4 MiB with their values). An error ends it.
+// and so is a list of up to 1,000 children, unless its slot is shared with much else (a page looks at
+// 4,096 nodes, of 4 MiB with their values). An error ends it. Servers read each node for it: where names will
+// do, Names costs less.
 func (t *Tree) List(ctx context.Context, path string) iter.Seq2[Child, error] {
-	return func(yield func(Child, error) bool) {
+	return pages(ctx, t, path, tree.ListPage, func(n wire.TreeNode) Child {
+		c := Child{Path: tree.Join(path, n.Name), Name: n.Name, MayHaveChildren: n.HasRecord}
+		c.Stat.fromNode(&n)
+		return c
+	})
+}
+
+// Names is List of the children's names alone. Servers have those of directories that are listed often in
+// memory, and tell them also while nodes are being set.
+func (t *Tree) Names(ctx context.Context, path string) iter.Seq2[string, error] {
+	page := func(ask tree.Ask, dir string, cursor []byte, limit int) ([]string, []byte, error) {
+		names, _, next, err := tree.NamesPage(ask, dir, cursor, limit)
+		return names, next, err
+	}
+	return pages(ctx, t, path, page, func(name string) string { return name })
+}
+
+// pages tells of what is on the pages of a list.
+func pages[N, T any](ctx context.Context, t *Tree, path string, page func(ask tree.Ask, dir string, cursor []byte, limit int) ([]N, []byte, error), told func(N) T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		name := fmt.Sprintf("list %q", path)
 		if err := check(path, nil); err != nil {
-			yield(Child{}, failed(name, err))
+			yield(none, failed(name, err))
 			return
 		}
 		var cursor []byte
 		for {
-			nodes, next, err := tree.ListPage(t.ask(ctx, name), path, cursor, listPage)
+			some, next, err := page(t.ask(ctx, name), path, cursor, listPage)
 			if err != nil {
-				yield(Child{}, failed(name, err))
+				yield(none, failed(name, err))
 				return
 			}
-			for i := range nodes {
-				c := Child{Path: tree.Join(path, nodes[i].Name), Name: nodes[i].Name, MayHaveChildren: nodes[i].HasRecord}
-				c.Stat.fromNode(&nodes[i])
-				if !yield(c, nil) {
+			for _, n := range some {
+				if !yield(told(n), nil) {
 					return
 				}
 			}

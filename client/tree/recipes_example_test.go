@@ -42,11 +42,11 @@ func takeJob(ctx context.Context, t *tree.Tree, queue string) ([]byte, error) {
 	defer w.Close()
 	for {
 		var jobs []string
-		for child, err := range t.List(ctx, queue) {
+		for name, err := range t.Names(ctx, queue) {
 			if err != nil {
 				return nil, err
 			}
-			jobs = append(jobs, child.Path)
+			jobs = append(jobs, queue+"/"+name)
 		}
 		slices.Sort(jobs)
 		for _, path := range jobs {

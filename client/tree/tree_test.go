@@ -138,6 +138,18 @@ func TestPages(t *testing.T) {
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("%d names, want %d: %v", len(got), len(want), err)
 	}
+	for range 2 { // read, and from memory
+		var alone []string
+		for name, err := range tr.Names(ctx, "/pages") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone = append(alone, name)
+		}
+		if !slices.Equal(alone, got) {
+			t.Errorf("%d names alone, %d with what is known of them, or in another order", len(alone), len(got))
+		}
+	}
 	for _, name := range got {
 		if !want[name] {
 			t.Errorf("%s twice, or never created", name)

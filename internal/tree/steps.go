@@ -87,11 +87,30 @@ func Get(ask Ask, path string) (*wire.TreeNode, error) {
 	return p.Node, err
 }
 
-// Stat returns a node and its directory's record, which is nil where there are no children.
-// Each is as it was at some moment of the call.
+// Head returns a node without its value.
+func Head(ask Ask, path string) (*wire.TreeNode, error) {
+	dir, name := Split(path)
+	p, err := ask(&wire.TreeRequest{Op: wire.TreeHead, Dir: dir, Items: []wire.TreeItem{{Name: name}}})
+	if err == nil {
+		err = errorOf(p.Code)
+	}
+	return p.Node, err
+}
+
+// Stat returns a node without its value, and its directory's record, which is nil where there are no
+// children. Each is as it was at some moment of the call.
 func Stat(ask Ask, path string) (n *wire.TreeNode, d *wire.TreeRecord, err error) {
+	return withRecord(ask, path, Head)
+}
+
+// Read is Stat with the value.
+func Read(ask Ask, path string) (n *wire.TreeNode, d *wire.TreeRecord, err error) {
+	return withRecord(ask, path, Get)
+}
+
+func withRecord(ask Ask, path string, get func(Ask, string) (*wire.TreeNode, error)) (n *wire.TreeNode, d *wire.TreeRecord, err error) {
 	for range attemptsMax {
-		if n, err = Get(ask, path); err != nil {
+		if n, err = get(ask, path); err != nil {
 			return n, nil, err
 		}
 		d, same, err := RecordOf(ask, path, n)
@@ -149,7 +168,7 @@ func open(ask Ask, dir string) error {
 	if err := help(ask, dir); err != nil {
 		return err
 	}
-	n, err := Get(ask, dir)
+	n, err := Head(ask, dir)
 	if errors.Is(err, ErrNoNode) {
 		return ErrNoParent
 	}
@@ -191,7 +210,7 @@ func help(ask Ask, dir string) error {
 	}
 	d := p.Directory
 	if d.State == wire.TreePreparing {
-		n, err := Get(ask, dir)
+		n, err := Head(ask, dir)
 		if err != nil && !errors.Is(err, ErrNoNode) || err == nil && n.ID == d.ID {
 			return err
 		}
@@ -247,7 +266,7 @@ func Remove(ask Ask, path string, when Condition) error {
 func removeDirectory(ask Ask, path string, id wire.TreeVersion, when Condition) (over bool, err error) {
 	modified := wire.TreeVersion{}
 	if when != Always {
-		n, err := Get(ask, path)
+		n, err := Head(ask, path)
 		switch {
 		case errors.Is(err, ErrNoNode) || err == nil && n.ID != id:
 			return false, nil
@@ -285,7 +304,7 @@ func removeDirectory(ask Ask, path string, id wire.TreeVersion, when Condition) 
 
 // remake makes the record of a node that should have one: an operator gave its partition up.
 func remake(ask Ask, path string, id wire.TreeVersion) error {
-	n, err := Get(ask, path)
+	n, err := Head(ask, path)
 	if errors.Is(err, ErrNoNode) || err == nil && n.ID != id {
 		return nil
 	}
@@ -300,34 +319,49 @@ func remake(ask Ask, path string, id wire.TreeVersion) error {
 // removed meanwhile a list of one page tells the truth of one moment. A
 // page may have few nodes, or none, and not be the last.
 func ListPage(ask Ask, dir string, cursor []byte, limit int) (nodes []wire.TreeNode, next []byte, err error) {
+	p, err := page(ask, &wire.TreeRequest{Op: wire.TreeList, Dir: dir, Cursor: cursor, Limit: limit})
+	return p.Nodes, p.Cursor, err
+}
+
+// NamesPage is ListPage of names alone, which servers need not read nodes for. d is the directory's record
+// as it was when they were read, nil where there never were children.
+func NamesPage(ask Ask, dir string, cursor []byte, limit int) (names []string, d *wire.TreeRecord, next []byte, err error) {
+	p, err := page(ask, &wire.TreeRequest{Op: wire.TreeNames, Dir: dir, Cursor: cursor, Limit: limit})
+	return p.Names, p.Directory, p.Cursor, err
+}
+
+// page asks for a page of a directory, and opens that where it has to be. The zero reply is that of one that nobody
+// has let children in.
+func page(ask Ask, q *wire.TreeRequest) (wire.TreeReply, error) {
+	dir := q.Dir
 	for range attemptsMax {
-		p, err := ask(&wire.TreeRequest{Op: wire.TreeList, Dir: dir, Cursor: cursor, Limit: limit})
+		p, err := ask(q)
 		switch {
 		case err != nil:
-			return nil, nil, err
+			return wire.TreeReply{}, err
 		case p.Code == wire.TreeOK:
-			return p.Nodes, p.Cursor, nil
+			return p, nil
 		case p.Code == wire.TreeClosed || p.Code == wire.TreeNotOpen:
 			if err := help(ask, dir); err != nil {
-				return nil, nil, err
+				return wire.TreeReply{}, err
 			}
 		case p.Code != wire.TreeNoDirectory:
-			return nil, nil, errorOf(p.Code)
+			return wire.TreeReply{}, errorOf(p.Code)
 		}
-		n, err := Get(ask, dir)
+		n, err := Head(ask, dir)
 		switch {
 		case errors.Is(err, ErrNoNode):
 			_ = help(ask, dir)
-			return nil, nil, ErrNoNode
+			return wire.TreeReply{}, ErrNoNode
 		case err != nil:
-			return nil, nil, err
+			return wire.TreeReply{}, err
 		case !n.HasRecord:
-			return nil, nil, nil // nobody has let children in
+			return wire.TreeReply{}, nil
 		case p.Code != wire.TreeClosed:
 			if err := open(ask, dir); err != nil && !errors.Is(err, ErrNoParent) {
-				return nil, nil, err
+				return wire.TreeReply{}, err
 			}
 		}
 	}
-	return nil, nil, ErrContended
+	return wire.TreeReply{}, ErrContended
 }

@@ -126,3 +126,73 @@ func DecodeChunkRequest(b []byte) (ChunkRequest, error) {
 	}
 	return q, nil
 }
+
+// CmdLook is about one server's own copy of a chunk, or of a file's entry: LookRequest → LookReply, read from
+// the store and verified now, whatever the server's role. A damaged one is repaired from other copies
+// after that.
+const CmdLook = "VR.LOOK"
+
+const lookFormat = 1
+
+// LookRequest says which copy.
+type LookRequest struct {
+	Chunk     Chunk
+	Dir, Name string // of an entry; without a name it is the chunk
+}
+
+// AppendLookRequest encodes q.
+func AppendLookRequest(b []byte, q *LookRequest) []byte {
+	b = codec.AppendString(codec.AppendString(append(b, lookFormat), q.Dir), q.Name)
+	b = appendTreeVersion(binary.AppendUvarint(b, uint64(q.Chunk.Home)), q.Chunk.Version)
+	return binary.AppendUvarint(b, uint64(q.Chunk.Index))
+}
+
+// DecodeLookRequest parses what AppendLookRequest wrote.
+func DecodeLookRequest(b []byte) (q LookRequest, err error) {
+	r := codec.NewReader(b)
+	if err := expectFormat(r, "look request", lookFormat); err != nil {
+		return q, err
+	}
+	q.Dir, q.Name = r.String(), r.String()
+	home := r.Uvarint()
+	q.Chunk.Version = readTreeVersion(r)
+	index := r.Uvarint()
+	q.Chunk.Home, q.Chunk.Index = uint16(home), uint32(index)
+	if home >= ring.Slots || index > 1<<32-1 {
+		r.Invalid("chunk %d at home %d", index, home)
+	}
+	if err := r.Done(); err != nil {
+		return q, fmt.Errorf("look request: %w", err)
+	}
+	return q, nil
+}
+
+// LookReply is what a server has.
+type LookReply struct {
+	Found, Corrupt bool // one at most
+	Version        TreeVersion
+	Length         int64  // of the value
+	Sum            uint64 // xxhash64 of the value
+}
+
+// AppendLookReply encodes p.
+func AppendLookReply(b []byte, p *LookReply) []byte {
+	b = codec.AppendBool(codec.AppendBool(append(b, lookFormat), p.Found), p.Corrupt)
+	b = binary.AppendUvarint(appendTreeVersion(b, p.Version), uint64(p.Length))
+	return binary.BigEndian.AppendUint64(b, p.Sum)
+}
+
+// DecodeLookReply parses what AppendLookReply wrote.
+func DecodeLookReply(b []byte) (p LookReply, err error) {
+	r := codec.NewReader(b)
+	if err := expectFormat(r, "look reply", lookFormat); err != nil {
+		return p, err
+	}
+	p.Found, p.Corrupt = r.Bool(), r.Bool()
+	p.Version = readTreeVersion(r)
+	p.Length, p.Sum = int64(r.Uvarint()), r.Uint64()
+	if err := r.Done(); err != nil {
+		return p, fmt.Errorf("look reply: %w", err)
+	}
+	return p, nil
+}

@@ -48,11 +48,21 @@ const (
 	TreeEnd     // ends it, if nothing names it and Idle is as told
 	TreeShrink  // of one that has ended: only Limit chunks are left
 	TreeGone    // of one that has ended, when no chunks are left
+
+	// Those that tell less than others, for less.
+	TreeHead  // TreeGet without the value
+	TreeNames // TreeList of names alone: Cursor, Limit → Directory, Names, Cursor
 	treeOpEnd
 )
 
 // Mutates reports whether the step changes something: it has a request id then.
-func (o TreeOp) Mutates() bool { return o >= TreeChange && o != TreeContent }
+func (o TreeOp) Mutates() bool {
+	switch o {
+	case TreeGet, TreeDirectory, TreeList, TreeContent, TreeHead, TreeNames:
+		return false
+	}
+	return true
+}
 
 // Frees reports whether the step takes no room.
 func (o TreeOp) Frees() bool {
@@ -60,7 +70,7 @@ func (o TreeOp) Frees() bool {
 }
 
 // OfContent reports whether the step is about a content, and not about a directory.
-func (o TreeOp) OfContent() bool { return o >= TreeContent }
+func (o TreeOp) OfContent() bool { return o >= TreeContent && o <= TreeGone }
 
 // TreeItemKind says what an item of a TreeChange does.
 type TreeItemKind uint8
@@ -346,6 +356,7 @@ type TreeReply struct {
 	Directory *TreeRecord
 	Content   *TreeContentRecord
 	Nodes     []TreeNode
+	Names     []string
 	Cursor    []byte // where the list goes on; empty: it has ended
 }
 
@@ -354,6 +365,7 @@ const (
 	treeHasNode = 1 << iota
 	treeHasDirectory
 	treeHasContent
+	treeHasNames
 )
 
 // AppendTreeReply encodes p.
@@ -367,6 +379,9 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	}
 	if p.Content != nil {
 		flags |= treeHasContent
+	}
+	if len(p.Names) > 0 {
+		flags |= treeHasNames
 	}
 	b = append(b, treeFormat, byte(p.Code), flags)
 	b = binary.AppendUvarint(b, uint64(p.Index))
@@ -390,6 +405,12 @@ func AppendTreeReply(b []byte, p *TreeReply) []byte {
 	b = binary.AppendUvarint(b, uint64(len(p.Nodes)))
 	for i := range p.Nodes {
 		b = AppendTreeNode(b, &p.Nodes[i])
+	}
+	if len(p.Names) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(p.Names)))
+		for _, name := range p.Names {
+			b = codec.AppendString(b, name)
+		}
 	}
 	return codec.AppendBytes(b, p.Cursor)
 }
@@ -494,6 +515,12 @@ func DecodeTreeReply(b []byte) (TreeReply, error) {
 	p.Nodes = make([]TreeNode, r.Count(treeNodeBytesMin))
 	for i := range p.Nodes {
 		p.Nodes[i] = readTreeNode(r)
+	}
+	if flags&treeHasNames != 0 {
+		p.Names = make([]string, r.Count(1))
+		for i := range p.Names {
+			p.Names[i] = r.String()
+		}
 	}
 	p.Cursor = r.Bytes()
 	if err := r.Done(); err != nil {

@@ -14,7 +14,8 @@ func TestTreeRequest(t *testing.T) {
 			{Kind: TreeCheck, Name: "m", DataVersion: 8, Modified: TreeVersion{1, 2}, ID: TreeVersion{3, 4}, Owner: 9},
 			{Kind: TreeCreate, Name: "f", Value: []byte("manifest"), File: true, Content: TreeVersion{5, 6}, Owners: []TreeVersion{{7, 8}}, Size: 9, Attributes: []byte("attributes")},
 		}}
-	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}}} {
+	for _, q := range []TreeRequest{full, {Op: TreeGet, Dir: "", Items: []TreeItem{{Name: "/"}}}, {Op: TreeList, Dir: "/", Items: []TreeItem{}},
+		{Op: TreeHead, Dir: "/", Items: []TreeItem{{Name: "n"}}}, {Op: TreeNames, Dir: "/", Cursor: []byte("c"), Limit: 3, Items: []TreeItem{}}} {
 		b := AppendTreeRequest(nil, &q)
 		got, err := DecodeTreeRequest(b)
 		if err != nil || !reflect.DeepEqual(got, q) {
@@ -57,6 +58,7 @@ func TestTreeReply(t *testing.T) {
 		{Node: &node, Nodes: []TreeNode{}},
 		{Node: &file, Nodes: []TreeNode{file}},
 		{Directory: &record, Nodes: []TreeNode{node, {Name: "m"}}, Cursor: []byte("next")},
+		{Directory: &record, Nodes: []TreeNode{}, Names: []string{"n", "", "m"}, Cursor: []byte("next")},
 	} {
 		b := AppendTreeReply(nil, &p)
 		got, err := DecodeTreeReply(b)
@@ -71,5 +73,31 @@ func TestTreeReply(t *testing.T) {
 	}
 	if _, err := DecodeTreeReply(AppendTreeReply(nil, &TreeReply{Code: treeCodeEnd})); err == nil {
 		t.Error("an unknown code is taken")
+	}
+}
+
+// TestLook: what is encoded of a look at a copy is decoded as it was, and nothing else is taken.
+func TestLook(t *testing.T) {
+	for _, q := range []LookRequest{{Dir: "/a", Name: "b"}, {Chunk: Chunk{Content{7, TreeVersion{1, 2}}, 3}}} {
+		b := AppendLookRequest(nil, &q)
+		if got, err := DecodeLookRequest(b); err != nil || got != q {
+			t.Errorf("%+v became %+v, %v", q, got, err)
+		}
+		for n := range b {
+			if _, err := DecodeLookRequest(b[:n]); err == nil {
+				t.Errorf("%+v: %d bytes of %d are taken", q, n, len(b))
+			}
+		}
+	}
+	for _, p := range []LookReply{{}, {Corrupt: true}, {Found: true, Version: TreeVersion{1, 2}, Length: 1 << 20, Sum: 1 << 63}} {
+		b := AppendLookReply(nil, &p)
+		if got, err := DecodeLookReply(b); err != nil || got != p {
+			t.Errorf("%+v became %+v, %v", p, got, err)
+		}
+		for n := range b {
+			if _, err := DecodeLookReply(b[:n]); err == nil {
+				t.Errorf("%+v: %d bytes of %d are taken", p, n, len(b))
+			}
+		}
 	}
 }

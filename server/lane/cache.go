@@ -25,6 +25,7 @@ type itemCache struct {
 	replica.Storage
 	serves servers // nil until there is a core: nothing is kept
 	lru    *simplelru.LRU[itemPlace, []byte]
+	lists  keyLists
 	bytes  int // of all that lru has
 	looks  uint
 	limit  int          // falls as the index grows; what is above it goes in steps
@@ -38,6 +39,7 @@ type servers interface {
 
 // cachedPart is what is kept of a partition.
 type cachedPart struct {
+	lists int    // of keys
 	wipes uint32 // places from before the last wipe are found no more
 	count int    // of all its places: most partitions' items are not read here, and cost no further look
 }
@@ -64,6 +66,10 @@ func newItemCache(st replica.Storage, limit int64) *itemCache {
 	c.lru, _ = simplelru.NewLRU(math.MaxInt, func(at itemPlace, item []byte) {
 		c.bytes -= cost(at, item)
 		c.parts[at.partition].count--
+	})
+	c.lists.lru, _ = simplelru.NewLRU(math.MaxInt, func(at itemPlace, l *keyList) {
+		c.lists.bytes -= l.bytes
+		c.parts[at.partition].lists--
 	})
 	return c
 }
@@ -138,10 +144,15 @@ func (c *itemCache) keep(at itemPlace, item []byte) {
 	c.evict()
 }
 
-// evict drops what has not been used for longest while there is more than there may be.
+// evict drops what has not been used for longest while there is more than there may be. Lists of
+// keys may have a part of it.
 func (c *itemCache) evict() {
-	for n := 0; c.bytes > c.limit && n < evictMax; n++ {
-		c.lru.RemoveOldest()
+	for n := 0; c.bytes+c.lists.bytes > c.limit && n < evictMax; n++ {
+		if c.lists.bytes > c.limit/listsPart || c.lru.Len() == 0 {
+			c.lists.lru.RemoveOldest()
+		} else {
+			c.lru.RemoveOldest()
+		}
 	}
 }
 
@@ -157,8 +168,9 @@ func (c *itemCache) setLimit(limit int64) {
 func (c *itemCache) wrote(b *replica.Batch) {
 	for i := range b.Ops {
 		op := &b.Ops[i]
+		c.listed(op)
 		takesIn := op.Kind == replica.PutItem && op.Key.Space() == replica.SpaceUser && c.served(op.Partition)
-		if c.part(op.Partition).count == 0 && !takesIn {
+		if has := c.part(op.Partition); has.count == 0 && has.lists == 0 && !takesIn {
 			continue
 		}
 		switch op.Kind {

@@ -15,6 +15,7 @@ type rows struct {
 	replica.Storage
 	items map[string][]byte
 	reads int
+	scans int
 }
 
 func rowName(p ring.PartitionID, key replica.Key) string { return fmt.Sprint(p, key) }

@@ -54,8 +54,16 @@ type found struct {
 // Asked is a client's read or write. A caller with many hands them over at once (Put).
 func Asked(c Call) Event { return Event{kind: onCall, call: c} }
 
-// Looked is a call whose Look is all that is done.
+// Looked is a call that its Look may answer.
 func Looked(c Call) Event { return Event{kind: onLook, call: c} }
+
+// Only is the Look that does something, and nothing else.
+func Only(do func(*replica.Core)) func(*replica.Core) (replica.Answer, bool) {
+	return func(core *replica.Core) (replica.Answer, bool) {
+		do(core)
+		return replica.Answer{Status: replica.StatusOK}, true
+	}
+}
 
 // Message is what another server's core says to this one's.
 func Message(from ring.ServerID, m *replica.Message) Event {

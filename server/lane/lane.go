@@ -165,7 +165,7 @@ func (l *Lane) carryOut(events []Event, ticked bool) error {
 		st := l.core.Stats()
 		l.stats.Store(&st)
 		l.items.setLimit(l.itemBytes())
-		l.kept.Store(int64(l.items.bytes))
+		l.kept.Store(int64(l.items.bytes + l.items.lists.bytes))
 	}
 	l.movedAt.Store(int64(at.Mono))
 	for {
@@ -195,8 +195,12 @@ func (l *Lane) handle(at replica.Instant, e *Event) {
 	case onCall:
 		l.begin(at, e.call)
 	case onLook:
-		e.call.Look()(l.core)
-		e.call.Complete(replica.Answer{Status: replica.StatusOK})
+		if a, ok := e.call.Look()(l.core); ok {
+			l.complete(e.call, a)
+			return
+		}
+		l.stirred = at.Mono
+		l.begin(at, e.call)
 	case onSynced:
 		l.core.Synced(at, e.n)
 	case onView:
@@ -353,10 +357,14 @@ func (l *Lane) answer(a *replica.Answer) {
 	c := l.calls[slot]
 	l.calls[slot] = nil
 	l.free = append(l.free, slot)
+	l.complete(c, *a)
+}
+
+func (l *Lane) complete(c Call, a replica.Answer) {
 	if n, client := len(l.touched), c.Client(); n == 0 || l.touched[n-1] != client {
 		l.touched = append(l.touched, client)
 	}
-	c.Complete(*a) // from here on c belongs to its client
+	c.Complete(a) // from here on c belongs to its client
 }
 
 // runCommits waits for the lane's batches in order and tells it when they are

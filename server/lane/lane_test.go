@@ -49,17 +49,17 @@ func (alone) note(*replica.Batch)                      {}
 type oneCall struct {
 	read     bool
 	request  replica.Request
-	look     func(*replica.Core)
+	look     func(*replica.Core) (a replica.Answer, ok bool)
 	answers  chan replica.Answer
 	notified atomic.Int64
 }
 
-func (c *oneCall) ToRead() (Read, bool)      { return Read{Key: c.request.Key}, c.read }
-func (c *oneCall) ToWrite() *replica.Request { return &c.request }
-func (c *oneCall) Look() func(*replica.Core) { return c.look }
-func (c *oneCall) Complete(a replica.Answer) { c.answers <- a }
-func (c *oneCall) Client() Client            { return c }
-func (c *oneCall) Notify()                   { c.notified.Add(1) }
+func (c *oneCall) ToRead() (Read, bool)                             { return Read{Key: c.request.Key}, c.read }
+func (c *oneCall) ToWrite() *replica.Request                        { return &c.request }
+func (c *oneCall) Look() func(*replica.Core) (replica.Answer, bool) { return c.look }
+func (c *oneCall) Complete(a replica.Answer)                        { c.answers <- a }
+func (c *oneCall) Client() Client                                   { return c }
+func (c *oneCall) Notify()                                          { c.notified.Add(1) }
 
 // startAlone starts one lane of a server that acts for everything alone, and stops it with the
 // test. failed gets what ends it.

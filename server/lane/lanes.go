@@ -30,8 +30,9 @@ type Call interface {
 	ToRead() (r Read, isRead bool)
 	// ToWrite returns the write, of which the lane sets the token.
 	ToWrite() *replica.Request
-	// Look returns what a call of Looked does with the core.
-	Look() func(*replica.Core)
+	// Look returns what a call of Looked does with the core: where that has an answer, it is the
+	// call's. Else the call is carried out as one of Asked.
+	Look() func(*replica.Core) (a replica.Answer, ok bool)
 	// Complete takes the answer. From then on the call is its client's.
 	Complete(a replica.Answer)
 	// Client is who is told once a round that calls are complete.

@@ -19,13 +19,14 @@ type ownCall struct {
 	done    func(replica.Answer)
 }
 
-func (c *ownCall) ToRead() (r Read, isRead bool) { return r, false }
-func (c *ownCall) ToWrite() *replica.Request     { return c.request }
-func (c *ownCall) Look() func(*replica.Core)     { return nil }
-func (c *ownCall) Complete(a replica.Answer)     { c.done(a) }
-func (c *ownCall) Client() Client                { return nobody{} }
+func (c *ownCall) ToRead() (r Read, isRead bool)                    { return r, false }
+func (c *ownCall) ToWrite() *replica.Request                        { return c.request }
+func (c *ownCall) Look() func(*replica.Core) (replica.Answer, bool) { return nil }
+func (c *ownCall) Complete(a replica.Answer)                        { c.done(a) }
+func (c *ownCall) Client() Client                                   { return Nobody{} }
 
-// nobody is a Client that need not be told.
-type nobody struct{}
+// Nobody is a Client that need not be told.
+type Nobody struct{}
 
-func (nobody) Notify() {}
+// Notify implements Client.
+func (Nobody) Notify() {}

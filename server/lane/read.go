@@ -29,6 +29,18 @@ func (l *Lane) ReadFirst(events []Event) (n int) {
 	return n
 }
 
+// LookNow looks at the core as the Look of a call of Looked does, if the lane is not in the middle of something.
+func (l *Lane) LookNow(look func(*replica.Core) (replica.Answer, bool)) (a replica.Answer, ok bool) {
+	if !l.turn.TryLock() {
+		return a, false
+	}
+	defer l.turn.Unlock()
+	if l.failed {
+		return a, false
+	}
+	return look(l.core)
+}
+
 // ReadNow reads a key, or with a cut a part of its value, if the lane is not in the middle
 // of something and the core can answer at once. One look at the lease will do: it holds at
 // an instant after the request came, and nothing changes here between that instant and

@@ -132,6 +132,10 @@ type Storage interface {
 	// their places and, within one, of keys, until fn returns false. It need not
 	// verify the items: whoever decodes them does.
 	Scan(p ring.PartitionID, from Cursor, fn func(key Key, item []byte) bool) error
+	// ScanKeys calls fn with the keys that begin with prefix, and perhaps with others of its
+	// slot and space or behind those, as Scan does; items need not be read. The name of
+	// prefix ends with a byte 0, and has no other.
+	ScanKeys(p ring.PartitionID, prefix Key, from Cursor, fn func(key Key) bool) error
 	// Index calls fn with the change index's rows whose seq is > after, in
 	// order, until fn returns false.
 	Index(p ring.PartitionID, after uint64, fn func(seq uint64, row []byte) bool) error

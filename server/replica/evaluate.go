@@ -38,15 +38,21 @@ type Range struct {
 	KeysMax  int    // keys that are looked at, also those of other prefixes that lie between
 	ReadMax  int    // bytes of them all, but for the last
 
+	// Head says how much is told of a value, bytes from its beginning. nil: the keys alone are told,
+	// and nothing else is read. Where that is answered at once (ReadRange) changes of values may be under way:
+	// whoever asks reads with it a key that is written by each entry by which a key of the range comes or goes.
+	Head func(value []byte) int
+
 	Items []RangeItem
 	Next  Cursor // where the next page begins, if there is More
 	More  bool
 }
 
-// RangeItem is an item of a Range. Its value aliases what the storage returned.
+// RangeItem is an item of a Range.
 type RangeItem struct {
-	Key  Key
-	Item Item
+	Key    Key
+	Item   Item // its value as far as Head says; the zero Item where that is nil
+	Length int  // of the whole value
 }
 
 // checkEvaluation checks what whoever makes an OpEvaluate must see to.
@@ -143,6 +149,50 @@ func (l *primary) fillRange(r *Request) bool {
 	return false
 }
 
+// pager fills a Range.
+type pager struct {
+	*Range
+	looked, read, told int
+	last               Key // that was looked at
+	bad                Key // an item that can't be read
+}
+
+// take looks at a key, if there is something, and at what is stored there, where that is read. It is false
+// where the page is full.
+func (pg *pager) take(key Key, there bool, stored []byte) bool {
+	ours := there && len(key) > len(pg.Prefix) && key[:len(pg.Prefix)] == pg.Prefix
+	if pg.looked >= pg.KeysMax || pg.read >= pg.ReadMax || ours && (pg.told >= pg.BytesMax || len(pg.Items) >= pg.ItemsMax) {
+		pg.More = true
+		return false
+	}
+	pg.looked, pg.read, pg.last = pg.looked+1, pg.read+len(key)+len(stored), key
+	if !ours {
+		return true
+	}
+	it := RangeItem{Key: key}
+	if pg.Head != nil {
+		item, err := DecodeItem(key, stored)
+		if err != nil {
+			pg.bad = key
+			return false
+		}
+		it.Length = len(item.Value)
+		item.Value = slices.Clone(item.Value[:min(it.Length, pg.Head(item.Value))])
+		it.Item = item
+	}
+	pg.told += len(key) + len(it.Item.Value)
+	pg.Items = append(pg.Items, it)
+	return true
+}
+
+// scan calls fn with the keys of the range, and perhaps others, and with what is stored there, where that is read.
+func (pg *pager) scan(p *part, fn func(key Key, stored []byte) bool) error {
+	if pg.Head != nil {
+		return p.core.st.Scan(p.id, pg.From, fn)
+	}
+	return p.core.st.ScanKeys(p.id, pg.Prefix, pg.From, func(key Key) bool { return fn(key, nil) })
+}
+
 // readRange fills a range as it is at the head of the log: what is stored, with what the
 // batch being filled does to it. bad is a key whose item can't be read.
 func (p *part) readRange(g *Range) (bad Key, err error) {
@@ -151,48 +201,36 @@ func (p *part) readRange(g *Range) (bad Key, err error) {
 		g.From = Cursor{Place: start}
 	}
 	g.Items, g.More, g.Next = nil, false, g.From
+	pg := pager{Range: g}
 	newer := p.newer(g)
-	looked, read, told := 0, 0, 0
-	take := func(key Key, stored []byte) bool {
-		ours := stored != nil && len(key) > len(g.Prefix) && key[:len(g.Prefix)] == g.Prefix
-		if looked >= g.KeysMax || read >= g.ReadMax || ours && (told >= g.BytesMax || len(g.Items) >= g.ItemsMax) {
-			g.More = true
-			return false
-		}
-		size := len(key) + len(stored)
-		looked, read, g.Next = looked+1, read+size, After(key)
-		if !ours {
-			return true
-		}
-		told += size
-		it, err := DecodeItem(key, stored)
-		if err != nil {
-			bad = key
-			return false
-		}
-		g.Items = append(g.Items, RangeItem{key, it})
-		return true
+	takeNewer := func() bool {
+		key := newer[0]
+		newer = newer[1:]
+		item := p.core.overlay[itemID{p.id, key}]
+		return pg.take(key, item != nil, item)
 	}
 	going := true
-	err = p.core.st.Scan(p.id, g.From, func(key Key, stored []byte) bool {
-		for going && len(newer) > 0 && ComparePlaces(newer[0], key) <= 0 {
-			if newer[0] == key {
-				stored = p.core.overlay[itemID{p.id, key}]
-			} else {
-				going = take(newer[0], p.core.overlay[itemID{p.id, newer[0]}])
-			}
-			newer = newer[1:]
+	err = pg.scan(p, func(key Key, stored []byte) bool {
+		for going && len(newer) > 0 && ComparePlaces(newer[0], key) < 0 {
+			going = takeNewer()
 		}
-		if !going || key.Slot() != g.Prefix.Slot() || key.Space() != g.Prefix.Space() {
+		switch {
+		case !going || key.Slot() != g.Prefix.Slot() || key.Space() != g.Prefix.Space():
 			return false
+		case len(newer) > 0 && newer[0] == key:
+			going = takeNewer()
+		default:
+			going = pg.take(key, true, stored)
 		}
-		going = take(key, stored)
 		return going
 	})
-	for ; err == nil && going && len(newer) > 0; newer = newer[1:] {
-		going = take(newer[0], p.core.overlay[itemID{p.id, newer[0]}])
+	for err == nil && going && len(newer) > 0 {
+		going = takeNewer()
 	}
-	return bad, err
+	if pg.looked > 0 {
+		g.Next = After(pg.last)
+	}
+	return pg.bad, err
 }
 
 // newer lists the keys of a range that the batch being filled writes, in the order of scans.
@@ -216,10 +254,8 @@ func (c *Core) ReadRange(at Instant, id ring.PartitionID, keys []Key, g *Range) 
 		return nil, false
 	}
 	p := c.part(id)
-	for key := range p.lead.pending {
-		if len(key) >= len(g.Prefix) && key[:len(g.Prefix)] == g.Prefix {
-			return nil, false
-		}
+	if g.Head != nil && p.lead.changes(g.Prefix) {
+		return nil, false
 	}
 	if bad, err := p.readRange(g); bad != "" || err != nil {
 		return nil, false
@@ -230,4 +266,14 @@ func (c *Core) ReadRange(at Instant, id ring.PartitionID, keys []Key, g *Range) 
 		}
 	}
 	return items, true
+}
+
+// changes reports whether something uncommitted lies on a key that begins with prefix.
+func (l *primary) changes(prefix Key) bool {
+	for key := range l.pending {
+		if len(key) >= len(prefix) && key[:len(prefix)] == prefix {
+			return true
+		}
+	}
+	return false
 }

@@ -2,11 +2,14 @@ package replica
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"viewring/internal/invariant"
+
+	"viewring/ring"
 )
 
 // counted is an evaluation that takes the next number from the key "next", and writes what it
@@ -86,11 +89,23 @@ func TestH31Repaired(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 	r.host(1).spoilKey("taken2")
-	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000, ReadMax: 1000}
+	g := &Range{Prefix: name("taken"), ItemsMax: 10, KeysMax: 10, BytesMax: 1000, ReadMax: 1000, Head: upTo(100)}
 	if a := r.do(1, ranged(g)); a.Status != StatusOK || len(g.Items) != 2 {
 		t.Errorf("%+v, %+v", a, g)
 	}
 	r.wantStored("taken2", "there")
+}
+
+func (m *memory) ScanKeys(p ring.PartitionID, _ Key, from Cursor, fn func(Key) bool) error {
+	return m.Scan(p, from, func(key Key, _ []byte) bool { return fn(key) })
+}
+
+// upTo is the Head of so many bytes; of none, keys alone.
+func upTo(n int) func([]byte) int {
+	if n == 0 {
+		return nil
+	}
+	return func([]byte) int { return n }
 }
 
 // ranged is an evaluation that writes nothing, and fills a range.
@@ -112,7 +127,7 @@ func TestH31Range(t *testing.T) {
 	}
 	h := r.host(1)
 	spot := func() (*Range, bool) {
-		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20}
+		g := &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20, Head: upTo(100)}
 		_, ok := h.core.ReadRange(h.at(), 0, []Key{name("in/0")}, g)
 		return g, ok
 	}
@@ -128,7 +143,7 @@ func TestH31Range(t *testing.T) {
 	want["in/3"], want["in/new"] = "new", "new"
 	delete(want, "in/4")
 	got, pages := map[string]string{}, 0
-	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20, ReadMax: 1 << 20}); ; g.From = g.Next {
+	for g := (&Range{Prefix: name("in/"), ItemsMax: 3, KeysMax: 5, BytesMax: 1 << 20, ReadMax: 1 << 20, Head: upTo(100)}); ; g.From = g.Next {
 		token := r.write(1, ranged(g))
 		for _, it := range g.Items {
 			if _, twice := got[it.Key.Name()]; twice {
@@ -151,6 +166,51 @@ func TestH31Range(t *testing.T) {
 	r.run()
 }
 
+// TestH31RangeHeads: of values as much is told as is wanted; of keys alone nothing is read, damage neither, and changes of
+// values may be under way.
+func TestH31RangeHeads(t *testing.T) {
+	r := acting(t, 2, 2)
+	r.do(1, batchOf("in/", "|", "in/a", "0123456789", "in/b", "01"))
+	h := r.host(1)
+	read := func(head int) (g *Range, ok bool) {
+		g = &Range{Prefix: name("in/"), ItemsMax: 100, KeysMax: 100, BytesMax: 1 << 20, ReadMax: 1 << 20, Head: upTo(head)}
+		_, ok = h.core.ReadRange(h.at(), 0, []Key{name("in/")}, g)
+		return g, ok
+	}
+	if g, ok := read(4); !ok || len(g.Items) != 2 {
+		t.Errorf("heads: %v, %+v", ok, g.Items)
+	}
+	for _, c := range []struct {
+		head int
+		want string
+	}{{4, "in/a 10 0123, in/b 2 01"}, {0, "in/a 0 , in/b 0 "}} {
+		g, ok := read(c.head)
+		var got []string
+		for _, it := range g.Items {
+			got = append(got, fmt.Sprintf("%s %d %s", it.Key.Name(), it.Length, it.Item.Value))
+		}
+		if slices.Sort(got); !ok || strings.Join(got, ", ") != c.want {
+			t.Errorf("%d bytes of each: %v, %q", c.head, ok, got)
+		}
+	}
+	r.write(1, batchOf("in/a", "new"))
+	if _, ok := read(4); ok {
+		t.Error("a value that is being changed is told")
+	}
+	if g, ok := read(0); !ok || len(g.Items) != 2 {
+		t.Errorf("keys alone, while a value is changed: %v, %d", ok, len(g.Items))
+	}
+	r.write(1, batchOf("in/", "|", "in/c", "x"))
+	if _, ok := read(0); ok {
+		t.Error("keys alone are told while the key is written that is read with them")
+	}
+	r.run()
+	h.spoilKey("in/b")
+	if g, ok := read(0); !ok || len(g.Items) != 3 {
+		t.Errorf("keys alone, one of them damaged: %v, %d", ok, len(g.Items))
+	}
+}
+
 // TestH31RangeBounds: what lies between counts as looked at alone, and a page that is full goes
 // on over it.
 func TestH31RangeBounds(t *testing.T) {
@@ -163,7 +223,7 @@ func TestH31RangeBounds(t *testing.T) {
 		}
 	}
 	pages := func(g Range) (pages int) {
-		g.Prefix = name("in/")
+		g.Prefix, g.Head = name("in/"), upTo(200)
 		told := make(map[Key]bool)
 		for g.More = true; g.More; pages++ {
 			if a := r.do(1, ranged(&g)); a.Status != StatusOK {

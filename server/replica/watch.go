@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/armon/go-radix"
+
 	"viewring/internal/invariant"
 	"viewring/ring"
 )
@@ -18,7 +20,6 @@ const (
 	watchPassEvery  = 16              // entries after which a watch that nothing concerned is told so
 	watchPassAfter  = 5 * time.Second // that is the longest that it is not told of some
 	watchPassAtOnce = 256             // watches that are told so at a time: more wait for the next tick
-	prefixesMax     = 64              // lengths of prefixes in a partition: each is looked up for each write
 )
 
 // Watch is a client's wish to be told of changes in a partition.
@@ -105,25 +106,18 @@ type watcher struct {
 	place int         // live: in its list
 }
 
-// nameSet is the keys of a space whose names have a prefix.
-type nameSet struct {
-	space  Space
-	prefix string
-}
-
 // watchers are a primary's watches. They stay with a primary that goes on in a higher term.
 type watchers struct {
 	core *Core
 	part *part
 
-	all      map[uint64]*watcher    // by token
-	order    []*watcher             // as they came, and some that are over. Invariant: all of all are in it
-	byKey    map[Key][]*watcher     // Invariant: those that are live
-	byPrefix map[nameSet][]*watcher // likewise
-	lengths  map[int]int            // how many have a prefix of a length. Invariant: of prefixesMax lengths at most
-	waiting  int                    // Invariant: that many are waiting
-	passedAt time.Duration          // when it was last looked who is behind
-	passNext int                    // in order: who is looked at next
+	all      map[uint64]*watcher // by token
+	order    []*watcher          // as they came, and some that are over. Invariant: all of all are in it
+	byKey    map[Key][]*watcher  // Invariant: those that are live
+	byPrefix *radix.Tree         // likewise, by ofSpace: []*watcher
+	waiting  int                 // Invariant: that many are waiting
+	passedAt time.Duration       // when it was last looked who is behind
+	passNext int                 // in order: who is looked at next
 
 	touched []*watcher // by the entry that is being told
 }
@@ -177,15 +171,7 @@ func (ws *watchers) tellAt(w *watcher, kind WatchedKind, v Version) {
 func (ws *watchers) add(w *watcher) {
 	if ws.all == nil {
 		ws.all = make(map[uint64]*watcher)
-		ws.byKey, ws.byPrefix = make(map[Key][]*watcher), make(map[nameSet][]*watcher)
-		ws.lengths = make(map[int]int)
-	}
-	if n := len(w.Prefix); w.Key == "" {
-		if ws.lengths[n] == 0 && len(ws.lengths) >= prefixesMax {
-			ws.core.tellEnd(w.Token, StatusBusy)
-			return
-		}
-		ws.lengths[n]++
+		ws.byKey, ws.byPrefix = make(map[Key][]*watcher), radix.New()
 	}
 	if len(ws.all) == 0 {
 		ws.passedAt = ws.core.now.Mono
@@ -341,41 +327,45 @@ func (w *Watch) concerns(key Key) bool {
 // live has a watch that was told all be told of each entry from now on.
 func (ws *watchers) live(w *watcher) {
 	w.become(watchLive)
-	if w.Key != "" {
-		with(ws.byKey, w.Key, w)
-	} else {
-		with(ws.byPrefix, nameSet{w.Space, w.Prefix}, w)
-	}
+	ws.list(w, func(list []*watcher) []*watcher {
+		w.place = len(list)
+		return append(list, w)
+	})
 }
 
-// unlive takes a live watch off the lists.
+// unlive takes a live watch off its list, however long that is: the last takes its place.
 func (ws *watchers) unlive(w *watcher) {
+	ws.list(w, func(list []*watcher) []*watcher {
+		last := len(list) - 1
+		list[w.place] = list[last]
+		list[w.place].place = w.place
+		list[last] = nil
+		return list[:last]
+	})
+}
+
+// list changes the list that a watch is in.
+func (ws *watchers) list(w *watcher, change func(list []*watcher) []*watcher) {
 	if w.Key != "" {
-		without(ws.byKey, w.Key, w)
-	} else {
-		without(ws.byPrefix, nameSet{w.Space, w.Prefix}, w)
-	}
-}
-
-// with puts a watch on a list.
-func with[K comparable](lists map[K][]*watcher, of K, w *watcher) {
-	w.place = len(lists[of])
-	lists[of] = append(lists[of], w)
-}
-
-// without takes a watch off a list, however long that is: the last takes its place.
-func without[K comparable](lists map[K][]*watcher, of K, w *watcher) {
-	list := lists[of]
-	last := len(list) - 1
-	list[w.place] = list[last]
-	list[w.place].place = w.place
-	list[last] = nil
-	if last == 0 {
-		delete(lists, of)
+		if list := change(ws.byKey[w.Key]); len(list) > 0 {
+			ws.byKey[w.Key] = list
+		} else {
+			delete(ws.byKey, w.Key)
+		}
 		return
 	}
-	lists[of] = list[:last]
+	at := ofSpace(w.Space, w.Prefix)
+	list, _ := ws.byPrefix.Get(at)
+	was, _ := list.([]*watcher)
+	if now := change(was); len(now) > 0 {
+		ws.byPrefix.Insert(at, now)
+	} else {
+		ws.byPrefix.Delete(at)
+	}
 }
+
+// ofSpace is a name, or how names begin, with its space.
+func ofSpace(s Space, name string) string { return string([]byte{byte(s)}) + name }
 
 func (ws *watchers) end(w *watcher) {
 	switch w.phase {
@@ -386,11 +376,6 @@ func (ws *watchers) end(w *watcher) {
 	}
 	w.become(watchOver)
 	delete(ws.all, w.Token)
-	if n := len(w.Prefix); w.Key == "" {
-		if ws.lengths[n]--; ws.lengths[n] == 0 {
-			delete(ws.lengths, n)
-		}
-	}
 	if len(ws.order) > 2*len(ws.all)+watchPassAtOnce {
 		ws.order = slices.DeleteFunc(ws.order, func(w *watcher) bool { return w.phase == watchOver })
 		ws.passNext = 0
@@ -432,20 +417,17 @@ func (ws *watchers) tell(e *Entry) {
 		for _, at := range ws.byKey[w.Key] {
 			ws.touch(at, w)
 		}
-		if len(ws.byPrefix) == 0 {
+		if ws.byPrefix == nil || ws.byPrefix.Len() == 0 {
 			continue
 		}
-		space, name := w.Key.Space(), string(w.Key[keyHeadBytes:])
-		for n := range ws.lengths {
-			if n > len(name) {
-				continue
-			}
-			for _, at := range ws.byPrefix[nameSet{space, name[:n]}] {
+		ws.byPrefix.WalkPath(ofSpace(w.Key.Space(), string(w.Key[keyHeadBytes:])), func(_ string, list any) bool {
+			for _, at := range list.([]*watcher) {
 				ws.touch(at, w)
 			}
-		}
+			return false
+		})
 	}
-	slices.SortFunc(ws.touched, func(a, b *watcher) int { return cmp.Compare(a.Token, b.Token) }) // lengths has no order
+	slices.SortFunc(ws.touched, func(a, b *watcher) int { return cmp.Compare(a.Token, b.Token) })
 	for i, at := range ws.touched {
 		ws.tellChanges(at, e.Version, at.group)
 		at.group, ws.touched[i] = nil, nil

@@ -50,6 +50,18 @@ type entry struct {
 	attributes []byte
 }
 
+// entryHeadBytesMax is the most that an encoded entry has before the value.
+const entryHeadBytesMax = 2 + 3*2*binary.MaxVarintLen64 + 6*binary.MaxVarintLen64 + wire.TreeAttributesMax
+
+// headLength is what an encoded entry has before the value; all of what is none.
+func headLength(b []byte) int {
+	e, err := decodeEntry(b)
+	if err != nil {
+		return len(b)
+	}
+	return len(b) - len(e.value)
+}
+
 func appendVersion(b []byte, v wire.TreeVersion) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(b, v.Term), v.Seq)
 }

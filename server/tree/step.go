@@ -17,7 +17,7 @@ var ErrTooLarge = errors.New("too large")
 // Bounds of a page of a list.
 const (
 	ListNodesMax = 1000      // told
-	listBytesMax = 512 << 10 // of those, with their values
+	ListBytesMax = 512 << 10 // of those, but for the last
 	listKeysMax  = 4096      // looked at: other directories may share the slot
 	listReadMax  = 4 << 20   // bytes of all that is looked at
 )
@@ -35,14 +35,14 @@ func Check(q *wire.TreeRequest) error {
 			return err
 		}
 	}
-	if q.Dir == "" && q.Op != wire.TreeGet && q.Op != wire.TreeChange {
+	if q.Dir == "" && q.Op != wire.TreeGet && q.Op != wire.TreeHead && q.Op != wire.TreeChange {
 		return fmt.Errorf("%w: there is nothing above the root", tree.ErrBadPath)
 	}
-	if q.Dir == tree.Root && q.Op >= wire.TreePrepare {
+	if q.Dir == tree.Root && q.Op.Mutates() && q.Op >= wire.TreePrepare {
 		return fmt.Errorf("%w: the root's record is always there", tree.ErrBadPath)
 	}
 	switch q.Op {
-	case wire.TreeGet, wire.TreeMark, wire.TreeFinish, wire.TreePrepare, wire.TreeClose:
+	case wire.TreeGet, wire.TreeHead, wire.TreeMark, wire.TreeFinish, wire.TreePrepare, wire.TreeClose:
 		if len(q.Items) != 1 {
 			return fmt.Errorf("a step about one node, with %d", len(q.Items))
 		}
@@ -134,15 +134,29 @@ func checkItem(q *wire.TreeRequest, it *wire.TreeItem) error {
 // Slot is where a request that is sound is answered.
 func Slot(q *wire.TreeRequest) uint16 { return q.Slot() }
 
-// ReadKey is the key that answers a TreeGet, a TreeDirectory or a TreeContent.
+// ReadKey is the key that answers a TreeGet, a TreeHead, a TreeDirectory or a TreeContent.
 func ReadKey(q *wire.TreeRequest) replica.Key {
 	switch q.Op {
-	case wire.TreeGet:
+	case wire.TreeGet, wire.TreeHead:
 		return keyOf(q.Dir, q.Items[0].Name)
 	case wire.TreeContent:
 		return contentKey(q.Home, q.Nonce)
 	}
 	return keyOf(q.Dir, "")
+}
+
+// Head is the replica.Cut of who wants of an entry all but the node's value.
+func Head(length int) (from, to int) { return 0, min(length, entryHeadBytesMax) }
+
+// HeadReply is the answer to a TreeHead, which found the head of an entry of some length, or nothing.
+func HeadReply(q *wire.TreeRequest, found bool, head []byte, length int) (p wire.TreeReply, err error) {
+	whole := *q
+	whole.Op = wire.TreeGet
+	if p, err = ReadReply(&whole, found, head); err == nil && p.Node != nil && found {
+		p.Node.ValueBytes += length - len(head)
+		p.Node.Value = nil
+	}
+	return p, err
 }
 
 // ReadReply is the answer to what ReadKey has the key of, which found value, or nothing.
@@ -220,7 +234,9 @@ func failed(code wire.TreeCode, index int, v wire.TreeVersion) replica.Outcome {
 	return replica.Outcome{Answer: replica.Answer{Status: replica.StatusCondFailed, Version: replica.Version(v), Number: int64(index)<<8 | int64(code)}}
 }
 
-// List is a page of a directory: what is to be read at one moment, and what it tells.
+// List is a page of a directory: what is to be read at one moment, and what it tells. Each entry of the
+// log by which a node comes or goes writes the directory's record (slotState.count), which is read
+// with the page: so names alone are known while nodes are set (replica.Range.Head).
 type List struct {
 	q     *wire.TreeRequest
 	Keys  []replica.Key
@@ -238,7 +254,10 @@ func NewList(q *wire.TreeRequest) (*List, error) {
 	if limit <= 0 || limit > ListNodesMax {
 		limit = ListNodesMax
 	}
-	l := &List{q: q, Keys: []replica.Key{key}, Range: replica.Range{Prefix: key, ItemsMax: limit, BytesMax: listBytesMax, KeysMax: listKeysMax, ReadMax: listReadMax}}
+	l := &List{q: q, Keys: []replica.Key{key}, Range: replica.Range{Prefix: key, ItemsMax: limit, BytesMax: ListBytesMax, KeysMax: listKeysMax, ReadMax: listReadMax}}
+	if q.Op == wire.TreeList {
+		l.Range.Head = headLength
+	}
 	if n := len(q.Cursor); n > 0 {
 		if n < cursorPlaceBytes {
 			return nil, errors.New("a cursor that no list gave")
@@ -269,11 +288,16 @@ func (l *List) Reply() (p wire.TreeReply, err error) {
 	for i := range l.Range.Items {
 		it := &l.Range.Items[i]
 		name := string(it.Key[len(l.Range.Prefix):])
+		if l.q.Op == wire.TreeNames {
+			p.Names = append(p.Names, name)
+			continue
+		}
 		e, err := decodeEntry(it.Item.Value)
 		if err != nil {
 			return p, err
 		}
 		n := e.node(name)
+		n.ValueBytes += it.Length - len(it.Item.Value)
 		n.Value = nil
 		p.Nodes = append(p.Nodes, n)
 	}

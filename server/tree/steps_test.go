@@ -41,6 +41,10 @@ func (m *memory) do(q *wire.TreeRequest) (wire.TreeReply, error) {
 	}
 	if !q.Op.Mutates() {
 		it, ok := m.items[ReadKey(q)]
+		if q.Op == wire.TreeHead {
+			_, to := Head(len(it.Value))
+			return HeadReply(q, ok, it.Value[:to], len(it.Value))
+		}
 		return ReadReply(q, ok, it.Value)
 	}
 	var r replica.Request

@@ -1,6 +1,7 @@
 package upkeep
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
@@ -28,12 +29,13 @@ type Graces struct {
 }
 
 const (
-	janitorEvery   = time.Second
-	janitorAgain   = 5 * time.Second // after what failed
-	janitorTimeout = time.Minute     // of one request
-	janitorWorkers = 4               // contents at a time
-	chunkDeletes   = 8               // of one content at a time
-	shrinkEvery    = 1000            // chunks
+	janitorEvery     = time.Second
+	janitorAgain     = 5 * time.Second // after what failed
+	janitorElsewhere = 2 * time.Second // where another server is primary: it may be this one by then
+	janitorTimeout   = time.Minute     // of one request
+	janitorWorkers   = 4               // contents at a time
+	chunkDeletes     = 8               // of one content at a time
+	shrinkEvery      = 1000            // chunks
 )
 
 // Janitor ends contents of files that nothing names and nobody keeps, and removes what has
@@ -48,16 +50,45 @@ type Janitor struct {
 	mu struct {
 		sync.Mutex
 		todo map[wire.Content]*todo
+		line todoLine // of those that nobody works on
 	}
 }
 
 // todo is what is known of a content that something may be to do about. learned is when it
 // was written last, or later: whoever kept the content since has had it written again.
 type todo struct {
+	content   wire.Content
 	partition ring.PartitionID
 	learned   time.Duration // Instant.Mono
 	next      time.Duration // when to look
-	busy      bool
+	at        int           // in the line; -1: it is being worked on
+}
+
+// todoLine is a heap of to-dos, of which that comes first that is to be looked at first: there may be as many as
+// files were replaced within a grace.
+type todoLine []*todo
+
+func (l todoLine) Len() int           { return len(l) }
+func (l todoLine) Less(i, j int) bool { return l[i].next < l[j].next }
+func (l todoLine) Swap(i, j int) {
+	l[i], l[j] = l[j], l[i]
+	l[i].at, l[j].at = i, j
+}
+
+// Push is that of heap.Interface.
+func (l *todoLine) Push(x any) {
+	t := x.(*todo)
+	t.at = len(*l)
+	*l = append(*l, t)
+}
+
+// Pop is that of heap.Interface.
+func (l *todoLine) Pop() any {
+	n := len(*l) - 1
+	t := (*l)[n]
+	(*l)[n] = nil
+	*l, t.at = (*l)[:n], -1
+	return t
 }
 
 // NewJanitor returns a janitor, which has read the to-dos in the store, as far as they can be read.
@@ -80,10 +111,14 @@ func (j *Janitor) add(p ring.PartitionID, key replica.Key) {
 	defer j.mu.Unlock()
 	t := j.mu.todo[c]
 	if t == nil {
-		t = &todo{}
+		t = &todo{content: c, next: now + j.graces.Replaced}
 		j.mu.todo[c] = t
+		heap.Push(&j.mu.line, t)
 	}
 	t.partition, t.learned, t.next = p, now, now+j.graces.Replaced
+	if t.at >= 0 {
+		heap.Fix(&j.mu.line, t.at)
+	}
 }
 
 func (j *Janitor) remove(key replica.Key) {
@@ -95,15 +130,25 @@ func (j *Janitor) remove(key replica.Key) {
 func (j *Janitor) forget(c wire.Content) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	delete(j.mu.todo, c)
+	if t := j.mu.todo[c]; t != nil {
+		j.drop(t)
+	}
+}
+
+// drop forgets a to-do, with the lock held.
+func (j *Janitor) drop(t *todo) {
+	delete(j.mu.todo, t.content)
+	if t.at >= 0 {
+		heap.Remove(&j.mu.line, t.at)
+	}
 }
 
 func (j *Janitor) wiped(p ring.PartitionID) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for c, t := range j.mu.todo {
+	for _, t := range j.mu.todo {
 		if t.partition == p {
-			delete(j.mu.todo, c)
+			j.drop(t)
 		}
 	}
 }
@@ -141,11 +186,15 @@ func (j *Janitor) due() (due []wire.Content) {
 	now, v := j.b.Now().Mono, j.views.View()
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for c, t := range j.mu.todo {
-		if !t.busy && t.next <= now && int(t.partition) < len(v.Partitions) && v.Partitions[t.partition].Primary() == j.b.Self {
-			t.busy = true
-			due = append(due, c)
+	for len(j.mu.line) > 0 && j.mu.line[0].next <= now {
+		t := j.mu.line[0]
+		if int(t.partition) < len(v.Partitions) && v.Partitions[t.partition].Primary() == j.b.Self {
+			heap.Pop(&j.mu.line)
+			due = append(due, t.content)
+			continue
 		}
+		t.next = now + janitorElsewhere
+		heap.Fix(&j.mu.line, 0)
 	}
 	return due
 }
@@ -157,10 +206,16 @@ func (j *Janitor) work(c wire.Content) {
 		j.b.Logger.Debug("a content of a file can't be removed yet", "home", c.Home, "content", c.Version, "err", err)
 		next = j.b.Now().Mono + janitorAgain
 	}
+	j.done(c, next)
+}
+
+// done puts a content back into the line that was worked on.
+func (j *Janitor) done(c wire.Content, next time.Duration) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if t := j.mu.todo[c]; t != nil {
-		t.busy, t.next = false, max(t.next, next)
+	if t := j.mu.todo[c]; t != nil && t.at < 0 {
+		t.next = max(t.next, next)
+		heap.Push(&j.mu.line, t)
 	}
 }
 

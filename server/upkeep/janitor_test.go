@@ -3,8 +3,10 @@ package upkeep
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"testing"
@@ -258,4 +260,62 @@ func TestOrphans(t *testing.T) {
 			w.Error("the late one is there")
 		}
 	})
+}
+
+// TestJanitorLine: to-dos come and go in any order, and those that are due are found, each once, until it was worked on.
+func TestJanitorLine(t *testing.T) {
+	rng := rand.New(rand.NewPCG(16, 16))
+	now := time.Duration(0)
+	views := &reaping{T: t, view: viewOf(1)}
+	base := Base{Self: 1, Logger: slog.New(slog.DiscardHandler), Context: t.Context(), Now: func() replica.Instant { return replica.Instant{Mono: now} }}
+	j := &Janitor{b: base, views: views, graces: testGraces}
+	j.mu.todo = make(map[wire.Content]*todo)
+	slot := ring.SlotOf("/")
+	keyOf := func(c wire.Content) replica.Key {
+		name := binary.BigEndian.AppendUint64(make([]byte, 8), c.Version.Term)
+		return replica.MakeKey(slot, replica.SpaceOwned, string(binary.BigEndian.AppendUint64(name, c.Version.Seq)))
+	}
+	model, working := map[wire.Content]time.Duration{}, map[wire.Content]bool{}
+	for step := range 5000 {
+		c := wire.Content{Home: slot, Version: wire.TreeVersion{Term: 1, Seq: rng.Uint64N(40) + 1}}
+		switch rng.IntN(5) {
+		case 0, 1:
+			j.add(0, keyOf(c))
+			model[c] = now + testGraces.Replaced
+		case 2:
+			j.forget(c)
+			delete(model, c)
+			delete(working, c)
+		case 3:
+			now += time.Duration(rng.IntN(30)) * time.Second
+			var want []wire.Content
+			for c, at := range model {
+				if at <= now && !working[c] {
+					want = append(want, c)
+				}
+			}
+			got := j.due()
+			for _, c := range got {
+				working[c] = true
+				if !slices.Contains(want, c) {
+					t.Fatalf("step %d: %v is due", step, c)
+				}
+			}
+			if len(got) != len(want) {
+				t.Fatalf("step %d: %d are due, want %d", step, len(got), len(want))
+			}
+		case 4:
+			for c := range working {
+				delete(working, c)
+				j.done(c, now+time.Second)
+				if at, ok := model[c]; ok {
+					model[c] = max(at, now+time.Second)
+				}
+				break
+			}
+		}
+		if j.Waiting() != len(model) {
+			t.Fatalf("step %d: %d wait, want %d", step, j.Waiting(), len(model))
+		}
+	}
 }

@@ -10,9 +10,9 @@ import (
 )
 
 // budget shares out the memory for the bodies of requests and answers. An eighth of it is for those that
-// take little: clients with large files, who are slow, do not keep out those with small ones.
+// take little, and an eighth for lists: clients with large files, who are slow, keep out neither.
 type budget struct {
-	large, small pool
+	large, small, lists pool
 }
 
 type pool struct {
@@ -22,9 +22,11 @@ type pool struct {
 
 func newBudget(total int64) *budget {
 	small := max(total/8, pageBytes)
-	large := max(total-small, pageBytes)
-	return &budget{large: pool{semaphore.NewWeighted(large), large}, small: pool{semaphore.NewWeighted(small), small}}
+	large := max(total-2*small, pageBytes)
+	return &budget{large: newPool(large), small: newPool(small), lists: newPool(small)}
 }
+
+func newPool(total int64) pool { return pool{semaphore.NewWeighted(total), total} }
 
 // of is the pool for so many bytes.
 func (b *budget) of(bytes int64) *pool {
@@ -36,7 +38,15 @@ func (b *budget) of(bytes int64) *pool {
 
 // take waits for room for so many bytes, in turn. Give them back by done.
 func (b *budget) take(ctx context.Context, bytes int64) (done func(), err error) {
-	p := b.of(bytes)
+	return b.of(bytes).take(ctx, bytes)
+}
+
+// takeList is take for a list of a directory.
+func (b *budget) takeList(ctx context.Context, bytes int64) (done func(), err error) {
+	return b.lists.take(ctx, bytes)
+}
+
+func (p *pool) take(ctx context.Context, bytes int64) (done func(), err error) {
 	bytes = min(bytes, p.total)
 	ctx, cancel := context.WithTimeout(ctx, admitMax)
 	defer cancel()

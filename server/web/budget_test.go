@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"testing"
@@ -37,6 +38,20 @@ func TestLittleRoom(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 	want(t, 204, "PUT", url+"/room/other", string(other)) // there is room again
+}
+
+// TestSlowPuts: while puts of any length, whose bytes do not come, have the memory for large files, directories are listed, and small
+// files are put and read.
+func TestSlowPuts(t *testing.T) {
+	url := ready(t, func(o *Options) { o.Bounds.Bodies = 16 << 20 })
+	want(t, 201, "PUT", url+"/slow/file", "there")
+	for i := range 2 {
+		begun(t, url, "PUT", fmt.Sprint("/slow/", i), "", 6<<20)
+	}
+	want(t, 207, "PROPFIND", url+"/slow/", "", "Depth", "1")
+	want(t, 200, "GET", url+"/slow/", "")
+	want(t, 200, "GET", url+"/slow/file", "")
+	want(t, 204, "PUT", url+"/slow/file", "small")
 }
 
 // TestDelayed: the last piece is held until it is known to be right.

@@ -73,16 +73,20 @@ func (q *request) conditionOn(i *file.Info) (m must, err error) {
 	return m, nil
 }
 
-// anyTag reports whether a list of entity tags has one, or is "*", which is any. The comparison is the
+// anyTag reports whether a list of entity tags has one, or is "*", which is any; a list that has "*" beside others is none, and has
+// the condition fail. The comparison is the
 // weak or the strong one of RFC 9110, section 8.8.3.2.
 func anyTag(list, tag string, weak bool) bool {
+	if strings.Trim(list, " \t") == "*" {
+		return true
+	}
 	for {
 		list = strings.TrimLeft(list, " \t,")
 		if list == "" {
 			return false
 		}
 		if list[0] == '*' {
-			return true
+			return weak // as If-None-Match is asked
 		}
 		isWeak := strings.HasPrefix(list, "W/")
 		rest := strings.TrimPrefix(list, "W/")

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
+	"sync"
 
 	"viewring/client/file"
 )
@@ -15,8 +17,11 @@ const (
 	pageBytes    = 256 << 10 // that are read at a time where there is no room for so much
 )
 
-// content is an open file as http.ServeContent takes it.
+// content is an open file as http.ServeContent takes it: that reads several ranges in a goroutine, which may go on
+// after it has returned.
 type content struct {
+	mu     sync.Mutex // of all below, and of each Read
+	closed bool
 	ctx    context.Context
 	file   *file.File
 	size   int64
@@ -35,6 +40,9 @@ func newContent(ctx context.Context, f *file.File, b *budget) *content {
 
 // Close gives the room back, and ends the reading.
 func (c *content) Close() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
 	if c.done != nil {
 		c.done()
 		c.done = nil
@@ -44,6 +52,8 @@ func (c *content) Close() error {
 
 // Seek is that of io.Seeker.
 func (c *content) Seek(offset int64, whence int) (int64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	switch whence {
 	case io.SeekCurrent:
 		offset += c.offset
@@ -59,6 +69,11 @@ func (c *content) Seek(offset int64, whence int) (int64, error) {
 
 // Read is that of io.Reader: by pages, for what asks for little at a time.
 func (c *content) Read(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return 0, fs.ErrClosed
+	}
 	if c.offset >= c.size {
 		return 0, io.EOF
 	}
@@ -126,9 +141,18 @@ func (c *content) writePages(w io.Writer, length int64) (int64, error) {
 func (c *content) note(err error) error {
 	var gone errClient
 	if err != nil && !errors.As(err, &gone) {
+		c.mu.Lock()
 		c.err = err
+		c.mu.Unlock()
 	}
 	return err
+}
+
+// failed returns why the file could not be read.
+func (c *content) failed() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
 }
 
 // errClient is an error of writing to the client.

@@ -31,6 +31,11 @@ var algorithms = map[string]func() hash.Hash{"md5": md5.New, "sha-256": sha256.N
 // newDigests reads the checksums that a request gives before its body: Content-MD5 (RFC 1864), Digest (RFC 3230), and
 // Content-Digest and Repr-Digest (RFC 9530), which are of the same bytes here.
 func newDigests(r *http.Request) (digests, error) {
+	for _, name := range []string{"Content-Md5", "Digest", "Content-Digest", "Repr-Digest"} {
+		if _, later := r.Trailer[name]; later {
+			return nil, failf(http.StatusBadRequest, "%s is not verified in a trailer: send it before the body", name)
+		}
+	}
 	var all digests
 	add := func(field, algorithm, encoded string) error {
 		make := algorithms[strings.ToLower(algorithm)]

@@ -77,7 +77,7 @@ func statusOf(err error) int {
 func (f *Front) fail(w http.ResponseWriter, r *http.Request, err error) {
 	status := statusOf(err)
 	h := w.Header()
-	for _, of := range []string{"Content-Length", "Content-Range", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified"} {
+	for _, of := range []string{"Content-Length", "Content-Range", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Repr-Digest"} {
 		h.Del(of) // of the answer that did not come about
 	}
 	h.Set("Cache-Control", "no-store")
@@ -87,7 +87,7 @@ func (f *Front) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) || status == http.StatusRequestEntityTooLarge {
 		h.Set("Connection", "close") // what follows is not a request
 	}
-	if status >= http.StatusInternalServerError && r.Context().Err() == nil { // else the client has gone
+	if status >= http.StatusInternalServerError && r.Context().Err() == nil && !isHealth(r) && f.cluster.Load() != nil { // else the client has gone; or anybody could fill the log: see health and find
 		f.opts.Logger.Warn("a request failed", "method", r.Method, "path", r.URL.Path, "status", status, "err", err)
 	}
 	if wantsJSON(r) {

@@ -21,7 +21,10 @@ func etagOf(i file.Info) string { return etag(i.Modified) }
 
 // contentType is the media type of a file: what its writer has said, or what its name says.
 func contentType(i file.Info) string {
-	if i.Attributes.ContentType != "" {
+	switch {
+	case strings.HasPrefix(strings.ToLower(strings.TrimSpace(i.Attributes.ContentType)), "multipart/"): // browsers take its parts for documents, with heads of their own
+		return "application/octet-stream"
+	case i.Attributes.ContentType != "":
 		return i.Attributes.ContentType
 	}
 	if byName := mime.TypeByExtension(path.Ext(i.Path)); byName != "" {
@@ -31,7 +34,7 @@ func contentType(i file.Info) string {
 }
 
 // policy is that of what users have stored: it is shown, and no script of it runs as this site's.
-const policy = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:"
+const policy = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; frame-ancestors 'none'"
 
 // get answers GET and HEAD.
 func (q *request) get() error {
@@ -76,6 +79,7 @@ func (q *request) serveFile(opened *file.File) error {
 	h.Set("ETag", etag(i.Modified))
 	h.Set("Content-Type", contentType(i))
 	h.Set("Content-Security-Policy", policy)
+	h.Set("Cross-Origin-Resource-Policy", "same-origin") // no page of another site shows it
 	if sum := i.Attributes.SHA256; len(sum) > 0 {
 		h.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(sum)+":")
 	}
@@ -83,15 +87,18 @@ func (q *request) serveFile(opened *file.File) error {
 	if strings.Count(strings.Join(q.r.Header.Values("Range"), ","), ",") >= rangesMax {
 		q.r.Header.Del("Range")
 	}
+	if by := q.r.Header.Get("If-Range"); by != "" && !strings.HasPrefix(by, `"`) {
+		q.r.Header.Del("Range") // a date of seconds is no strong validator (RFC 9110, section 13.1.5): the file may have changed twice in one
+	}
 	answer := &late{ResponseWriter: q.w}
 	http.ServeContent(answer, q.r, "", i.ModifiedAt, c)
 	switch {
-	case c.err == nil:
+	case c.failed() == nil:
 		answer.send()
 		return nil
 	case answer.sent:
-		q.opts.Logger.Warn("an answer is cut off", "path", q.path, "err", c.err)
+		q.opts.Logger.Warn("an answer is cut off", "path", q.path, "err", c.failed())
 		panic(http.ErrAbortHandler) // so that nobody takes it for the whole
 	}
-	return c.err
+	return c.failed()
 }

@@ -123,7 +123,7 @@ const davBytes = 32 << 20
 // serveDAV answers a method of WebDAV.
 func (q *request) serveDAV() error {
 	if q.r.Method == "PROPFIND" && q.r.Header.Get("Depth") != "0" {
-		done, err := q.budget.take(q.ctx, davBytes)
+		done, err := q.budget.takeList(q.ctx, davBytes)
 		if err != nil {
 			return err
 		}
@@ -206,7 +206,11 @@ func (f *Front) health(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthMax)
 	defer cancel()
+	was := f.healthy.err
 	_, f.healthy.err = c.files.Stat(ctx, tree.Root)
+	if f.healthy.err != nil && was == nil {
+		f.opts.Logger.Warn("the cluster is away", "err", f.healthy.err)
+	}
 	f.healthy.at = time.Now()
 	return f.healthy.err
 }

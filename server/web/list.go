@@ -127,9 +127,13 @@ func (q *request) putPart(part *multipart.Part) (file.Info, error) {
 	}
 	asPut := q.r.Clone(q.ctx)
 	asPut.Method, asPut.URL.Path = http.MethodPut, to
+	seal := func(i file.Info) (file.Attributes, error) {
+		a, err := said(part.Header.Get("Content-Type"))(i)
+		return a, errors.Join(err, q.share.Free(asPut)) // somebody may have locked it meanwhile
+	}
 	var i file.Info
 	err := q.share.Guard(asPut, func() (err error) {
-		i, err = q.files.Put(q.ctx, to, wholePart{part}, file.PutOptions{Parents: true, Seal: said(part.Header.Get("Content-Type"))})
+		i, err = q.files.Put(q.ctx, to, wholePart{part}, file.PutOptions{Parents: true, Seal: seal})
 		return err
 	})
 	if err != nil {

@@ -44,7 +44,7 @@ const pageBytesMax = 8 << 20
 
 // page answers with a directory, for people.
 func (q *request) page() error {
-	done, err := q.budget.take(q.ctx, pageBytesMax)
+	done, err := q.budget.takeList(q.ctx, pageBytesMax)
 	if err != nil {
 		return err
 	}

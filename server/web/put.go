@@ -81,10 +81,14 @@ func (q *request) seal(checked digests, found *file.Info) func(file.Info) (file.
 	return func(i file.Info) (file.Attributes, error) {
 		a, err := said(q.r.Header.Get("Content-Type"))(i)
 		checked.keep(&a)
-		if found != nil {
-			dav.KeepProps(&a, found.Attributes)
+		if found != nil { // it may have got properties meanwhile
+			old, statErr := q.files.Stat(q.ctx, q.path)
+			if statErr != nil && !errors.Is(statErr, fs.ErrNotExist) {
+				return a, statErr
+			}
+			dav.KeepProps(&a, old.Attributes)
 		}
-		return a, err
+		return a, errors.Join(err, q.share.Free(q.r)) // somebody may have locked it meanwhile
 	}
 }
 

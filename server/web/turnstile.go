@@ -51,6 +51,7 @@ type visitor struct {
 }
 
 func (t *turnstile) admit(nc net.Conn) net.Conn {
+	boundUnsent(nc)
 	return &visitor{nc, sync.OnceFunc(func() { t.inside.Add(-1) })}
 }
 

@@ -19,6 +19,7 @@ type Front struct {
 	started time.Time
 	key     []byte // of the passwords of sessions
 	hub     *hub
+	crew    *crew // carries requests out
 
 	ctx     context.Context // ends with the front
 	cancel  context.CancelFunc
@@ -78,6 +79,7 @@ func Start(ctx context.Context, opts Options) *Front {
 func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
+	f.crew = newCrew(&f.running)
 	f.key = passwordKey(opts.Client.View().Cluster)
 	f.mu.left = make(map[uint64]left)
 	f.mu.conns, f.mu.sessions = make(map[*conn]struct{}), make(map[uint64]*conn)

@@ -25,7 +25,7 @@ func (c *conn) change(ctx context.Context, name, dir string, items []wire.TreeIt
 // removeGhost removes a node whose session has ended; false where it is none, or nobody can tell.
 func (c *conn) removeGhost(ctx context.Context, dir, name string) bool {
 	path := tree.Join(dir, name)
-	n, err := tree.Get(c.f.ask(ctx, "read "+path), path)
+	n, err := tree.Head(c.f.ask(ctx, "read "+path), path)
 	switch {
 	case errors.Is(err, tree.ErrNoNode):
 		return true // the servers were faster

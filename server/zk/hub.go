@@ -399,7 +399,7 @@ func (s *stream) anew() bool {
 func (f *Front) getPatiently(ctx context.Context, path string) (*wire.TreeNode, error) {
 	ctx, cancel := context.WithTimeout(ctx, f.opts.Patience)
 	defer cancel()
-	n, err := tree.Get(f.ask(ctx, "watch "+path), path)
+	n, err := tree.Head(f.ask(ctx, "watch "+path), path)
 	if errors.Is(err, tree.ErrNoNode) {
 		return nil, nil
 	}

@@ -60,7 +60,8 @@ func (c *conn) join(q *request) (room chan struct{}) {
 	l.waiting = append(l.waiting, q)
 	if !l.busy {
 		l.busy = true
-		c.working.Go(c.work)
+		c.working.Add(1)
+		c.f.crew.do(c.f.ctx, c.worked)
 	}
 	return nil
 }
@@ -100,6 +101,11 @@ func (c *conn) work() {
 		}
 		c.done(q)
 	}
+}
+
+func (c *conn) worked() {
+	defer c.working.Done()
+	c.work()
 }
 
 // done forgets a request.

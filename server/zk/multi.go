@@ -121,7 +121,7 @@ func (c *conn) statOfMany(ctx context.Context, q *jute.Request, p *wire.TreeRepl
 	times := int64(q.Version) + 1
 	if q.Version == -1 {
 		times = 1
-		if n, err := tree.Get(c.f.ask(ctx, "read "+q.Path), q.Path); err == nil {
+		if n, err := tree.Head(c.f.ask(ctx, "read "+q.Path), q.Path); err == nil {
 			times = n.DataVersion
 		}
 	}

@@ -30,13 +30,21 @@ func (o *output) init(c *conn) {
 
 // reply puts an answer in line. zxid is that of what it shows, 0 for none.
 func (o *output) reply(xid int32, zxid int64, code jute.Code, body []byte) {
+	if o.answer(xid, zxid, code, body) {
+		o.c.f.running.Go(o.run)
+	}
+}
+
+// answer is reply for who has time to write: where it is true the caller calls run. To wake another
+// goroutine for each answer costs more than to write it.
+func (o *output) answer(xid int32, zxid int64, code jute.Code, body []byte) (mustRun bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.seen(zxid)
 	at := o.open()
 	o.mu.waiting = jute.AppendReply(o.mu.waiting, jute.Reply{Xid: xid, Zxid: o.mu.zxid, Err: code})
 	o.mu.waiting = append(o.mu.waiting, body...)
-	o.shut(at)
+	return o.shut(at)
 }
 
 // event puts an event in line.
@@ -45,7 +53,7 @@ func (o *output) event(e jute.Event, path string) {
 	defer o.mu.Unlock()
 	at := o.open()
 	o.mu.waiting = jute.AppendEvent(o.mu.waiting, e, path)
-	o.shut(at)
+	o.writeAside(at)
 }
 
 // message puts a message in line as it is.
@@ -54,7 +62,14 @@ func (o *output) message(b []byte) {
 	defer o.mu.Unlock()
 	at := o.open()
 	o.mu.waiting = append(o.mu.waiting, b...)
-	o.shut(at)
+	o.writeAside(at)
+}
+
+// writeAside ends the message that began at at, and has it written by a goroutine of its own. The caller holds mu.
+func (o *output) writeAside(at int) {
+	if o.shut(at) {
+		o.c.f.running.Go(o.run)
+	}
 }
 
 // seen raises the zxid that the client is told. The caller holds mu.
@@ -75,8 +90,9 @@ func (o *output) open() (at int) {
 	return at
 }
 
-// shut ends the message that began at at. Who does not read is cut off. The caller holds mu.
-func (o *output) shut(at int) {
+// shut ends the message that began at at. Who does not read is cut off. Where it is true run has to be
+// called: nobody writes. The caller holds mu.
+func (o *output) shut(at int) (mustRun bool) {
 	n := len(o.mu.waiting) - at
 	binary.BigEndian.PutUint32(o.mu.waiting[at:], uint32(n-wordBytes))
 	switch {
@@ -95,10 +111,9 @@ func (o *output) shut(at int) {
 	}
 	o.c.sent.Add(1)
 	o.c.f.stats.sent.Add(1)
-	if !o.mu.writing {
-		o.mu.writing = true
-		o.c.f.running.Go(o.run)
-	}
+	mustRun = !o.mu.writing
+	o.mu.writing = true
+	return mustRun
 }
 
 // discard forgets what waits, when the connection has ended. The caller holds mu.

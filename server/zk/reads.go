@@ -51,9 +51,18 @@ func (l *look) armed(s seen) func() {
 	return func() { l.c.watches.arm(l.path, l.kinds, s) }
 }
 
+// reading reads a node, and its children's record or nil.
+type reading func(ask tree.Ask, path string) (*wire.TreeNode, *wire.TreeRecord, error)
+
+// alone is the reading of a node without its value, and without the record.
+func alone(ask tree.Ask, path string) (*wire.TreeNode, *wire.TreeRecord, error) {
+	n, err := tree.Head(ask, path)
+	return n, nil, err
+}
+
 // stat reads a node and its children's record, and waits until events that came before were told.
-func (l *look) stat(ctx context.Context) (*wire.TreeNode, *wire.TreeRecord, error) {
-	n, d, err := tree.Stat(l.c.f.ask(ctx, "read "+l.path), l.path)
+func (l *look) stat(ctx context.Context, read reading) (*wire.TreeNode, *wire.TreeRecord, error) {
+	n, d, err := read(l.c.f.ask(ctx, "read "+l.path), l.path)
 	dir, _ := tree.Split(l.path)
 	switch {
 	case errors.Is(err, tree.ErrNoNode):
@@ -98,7 +107,7 @@ func (c *conn) exists(ctx context.Context, q *jute.Request) (answer, error) {
 		return answer{}, err
 	}
 	defer l.end()
-	n, d, err := l.stat(ctx)
+	n, d, err := l.stat(ctx, tree.Stat)
 	switch {
 	case errors.Is(err, tree.ErrNoNode):
 		return answer{then: l.armed(seen{})}, err
@@ -115,7 +124,7 @@ func (c *conn) getData(ctx context.Context, q *jute.Request) (answer, error) {
 		return answer{}, err
 	}
 	defer l.end()
-	n, d, err := l.stat(ctx)
+	n, d, err := l.stat(ctx, tree.Read)
 	if err != nil {
 		return answer{}, err
 	}
@@ -129,7 +138,7 @@ func (c *conn) getACL(ctx context.Context, q *jute.Request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	n, d, err := l.stat(ctx)
+	n, d, err := l.stat(ctx, tree.Stat)
 	if err != nil {
 		return answer{}, err
 	}
@@ -146,7 +155,7 @@ func (c *conn) setACL(ctx context.Context, q *jute.Request) (answer, error) {
 	if err := checkACL(q.ACL); err != nil {
 		return answer{}, err
 	}
-	n, d, err := l.stat(ctx)
+	n, d, err := l.stat(ctx, tree.Stat)
 	if err != nil {
 		return answer{}, err
 	}
@@ -176,25 +185,21 @@ const listPage = 1000
 // list reads the names of a node's children, and their record as it was when the first of them were
 // read; nil where there never were any.
 func (l *look) list(ctx context.Context) (names []string, d *wire.TreeRecord, err error) {
-	ask := func(q *wire.TreeRequest) (wire.TreeReply, error) {
-		p, err := l.c.f.opts.Client.Tree(ctx, "list "+l.path, q)
-		if err == nil && q.Op == wire.TreeList && p.Code == wire.TreeOK && len(q.Cursor) == 0 {
-			d = p.Directory
-		}
-		return p, err
-	}
 	var cursor []byte
 	total := 0
-	for {
-		nodes, next, err := tree.ListPage(ask, l.path, cursor, listPage)
+	for first := true; ; first = false {
+		some, then, next, err := tree.NamesPage(l.c.f.ask(ctx, "list "+l.path), l.path, cursor, listPage)
 		if err != nil {
 			return nil, nil, err
 		}
-		was := total
-		for i := range nodes {
-			names = append(names, nodes[i].Name)
-			total += 4 + len(nodes[i].Name)
+		if first {
+			d = then
 		}
+		was := total
+		for _, name := range some {
+			total += 4 + len(name)
+		}
+		names = append(names, some...)
 		if err := l.c.build(total - was); err != nil {
 			return nil, nil, err
 		}
@@ -218,7 +223,7 @@ func (c *conn) getChildren(ctx context.Context, q *jute.Request) (answer, error)
 	for {
 		var n *wire.TreeNode
 		if q.Op == jute.OpGetChildren2 || q.Watch || len(l.told) > 0 {
-			if n, _, err = l.stat(ctx); err != nil {
+			if n, _, err = l.stat(ctx, alone); err != nil {
 				return answer{}, err
 			}
 		}

@@ -70,8 +70,12 @@ func (c *conn) serve(q *request) {
 	if err != nil {
 		a.code, a.body = codeOf(err), nil
 	}
-	c.out.reply(q.Xid, a.zxid, a.code, a.body)
-	if a.then != nil {
+	if a.then == nil {
+		if c.out.answer(q.Xid, a.zxid, a.code, a.body) {
+			c.out.run()
+		}
+	} else {
+		c.out.reply(q.Xid, a.zxid, a.code, a.body) // and what follows does not wait for the client
 		c.f.letPass(beforeArming)
 		a.then()
 	}

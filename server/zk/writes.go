@@ -106,7 +106,7 @@ func (c *conn) statCreated(ctx context.Context, path string, item *wire.TreeItem
 	if made != nil {
 		return statOf(made, nil)
 	}
-	n, err := tree.Get(c.f.ask(ctx, "read "+path), path)
+	n, err := tree.Head(c.f.ask(ctx, "read "+path), path)
 	if err != nil || n.ID != version {
 		n = &wire.TreeNode{Created: time.Now().UnixMilli()} // it is gone already, or can't be read: it was created all the same
 	}

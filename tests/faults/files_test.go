@@ -3,6 +3,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"crypto/md5"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -29,8 +30,8 @@ type filesRun struct {
 	t *testing.T
 	c *harness.Cluster
 
-	puts, appends, moves, gets, died, replaced atomic.Int64
-	missing                                    atomic.Int64
+	puts, many, appends, moves, gets, died, replaced atomic.Int64
+	missing                                          atomic.Int64
 }
 
 const (
@@ -107,8 +108,8 @@ func TestFiles(t *testing.T) {
 	for i := range filePaths {
 		r.read(t.Context(), f, r.path(i))
 	}
-	t.Logf("%d puts, %d appends, %d moves and copies, %d reads, %d of what was replaced meanwhile, %d clients died",
-		r.puts.Load(), r.appends.Load(), r.moves.Load(), r.gets.Load(), r.replaced.Load(), r.died.Load())
+	t.Logf("%d puts, and %d by many at a time, %d appends, %d moves and copies, %d reads, %d of what was replaced meanwhile, %d clients died",
+		r.puts.Load(), r.many.Load(), r.appends.Load(), r.moves.Load(), r.gets.Load(), r.replaced.Load(), r.died.Load())
 	for d := range 3 {
 		if err := f.RemoveAll(t.Context(), fmt.Sprint("/d", d), nil); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Error(err)
@@ -121,7 +122,7 @@ func TestFiles(t *testing.T) {
 	for _, n := range c.Servers {
 		checkEmpty(t, n)
 	}
-	if r.puts.Load() < 30 || r.died.Load() == 0 || r.appends.Load() == 0 || r.moves.Load() == 0 {
+	if r.puts.Load() < 30 || r.many.Load() == 0 || r.died.Load() == 0 || r.appends.Load() == 0 || r.moves.Load() == 0 {
 		t.Error("too little happened")
 	}
 }
@@ -158,10 +159,14 @@ func (r *filesRun) client(ctx context.Context, rng *rand.Rand) {
 func (r *filesRun) one(ctx context.Context, f *file.FS, rng *rand.Rand) {
 	path, other := r.path(rng.IntN(filePaths)), r.path(rng.IntN(filePaths))
 	var err error
-	switch k := rng.IntN(12); {
+	switch k := rng.IntN(15); {
 	case k < 4:
-		_, err = f.Put(ctx, path, bytes.NewReader(block(rng)), file.PutOptions{Parents: true, ChunkBytes: fileChunk})
+		b := block(rng)
+		_, err = f.Put(ctx, path, bytes.NewReader(b), file.PutOptions{Parents: true, ChunkBytes: fileChunk,
+			Seal: func(file.Info) (file.Attributes, error) { return summed(b), nil }})
 		r.did(&r.puts, err)
+	case k >= 12:
+		err = r.more(ctx, f, rng, path)
 	case k < 6:
 		_, err = f.Append(ctx, path, bytes.NewReader(block(rng)))
 		r.did(&r.appends, err)
@@ -180,6 +185,54 @@ func (r *filesRun) one(ctx context.Context, f *file.FS, rng *rand.Rand) {
 	}
 }
 
+// summed are attributes that say which bytes they are of.
+func summed(b []byte) file.Attributes {
+	sum := md5.Sum(b)
+	return file.Attributes{MD5: sum[:]}
+}
+
+// errLarge: a part of a file is so long that the file is not put together.
+var errLarge = errors.New("a large part")
+
+// more does what is done to several files, or to attributes.
+func (r *filesRun) more(ctx context.Context, f *file.FS, rng *rand.Rand, path string) error {
+	dir := path[:strings.LastIndexByte(path, '/')]
+	switch rng.IntN(3) {
+	case 0:
+		some := []file.Small{{Name: "sub", Dir: true}}
+		for i := range filePaths {
+			if b := block(rng); len(b) < file.SmallMax && strings.HasPrefix(r.path(i), dir) {
+				some = append(some, file.Small{Name: r.path(i)[len(dir)+1:], Bytes: b, Attributes: summed(b)})
+			}
+		}
+		for _, m := range f.PutMany(ctx, dir, some, file.PutOptions{}) {
+			r.did(&r.many, m.Err)
+		}
+	case 1:
+		var parts []string
+		for range rng.IntN(4) {
+			parts = append(parts, r.path(rng.IntN(filePaths)))
+		}
+		_, err := f.Concat(ctx, path, parts, file.PutOptions{Parents: true, ChunkBytes: fileChunk, Part: func(_ int, i file.Info) error {
+			if i.Bytes > 4*fileBlockMax {
+				return errLarge
+			}
+			return nil
+		}})
+		r.did(&r.moves, err)
+		return err
+	default:
+		i, err := f.Stat(ctx, path)
+		if err != nil || i.Dir {
+			return err
+		}
+		i.Attributes.Meta = map[string]string{"drawn": fmt.Sprint(rng.Int())}
+		_, err = f.SetAttributes(ctx, path, i.Attributes, i.Modified)
+		return err
+	}
+	return nil
+}
+
 func (r *filesRun) did(n *atomic.Int64, err error) {
 	if err == nil {
 		n.Add(1)
@@ -189,10 +242,13 @@ func (r *filesRun) did(n *atomic.Int64, err error) {
 // read reads a file, and looks at what it has read.
 func (r *filesRun) read(ctx context.Context, f *file.FS, path string) {
 	var b bytes.Buffer
-	_, err := f.Get(ctx, path, &b)
+	i, err := f.Get(ctx, path, &b)
 	switch {
 	case err == nil:
 		r.gets.Add(1)
+		if a := i.Attributes; len(a.MD5) > 0 && !bytes.Equal(a.MD5, summed(b.Bytes()).MD5) {
+			r.t.Errorf("%s: the attributes are those of other bytes", path)
+		}
 		if why := brokenBlocks(b.Bytes()); why != "" {
 			r.t.Errorf("%s: %s", path, why)
 		}

@@ -27,6 +27,8 @@ type options struct {
 	overwrite time.Duration // of goals, as what follows
 	idle      time.Duration
 	many      int
+
+	rows string // of ZooKeeper's clients: the measurements whose names have it
 }
 
 // members are what this program runs as when it is started by itself, by the first
@@ -67,6 +69,7 @@ func main() {
 	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
 	zooKeeper := flag.Bool("zookeeper", false, "measure ZooKeeper's clients, beside ZooKeeper alone, and write zookeeper.md")
 	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
+	flag.StringVar(&o.rows, "rows", "", "with -zookeeper, only the measurements whose names have this `text`, and nobody is killed unless it is \"killed\"")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

@@ -78,7 +78,7 @@ func process(log string, name string, args ...string) (*exec.Cmd, func(), error)
 	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
 		return nil, nil, err
 	}
-	out, err := os.Create(log)
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644) // what one that was killed said stays
 	if err != nil {
 		return nil, nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -161,17 +162,19 @@ func measureZK(ctx context.Context, o *options, s *zkService, row zkRow, t *tabl
 	if err := settle(ctx); err != nil {
 		return err
 	}
-	cpu := processorTime(s.pids())
+	cpu, calls := processorTime(s.pids()), systemCalls(s.pids())
 	r, err := row.during(clients, o.span)
 	if err != nil {
 		return err
 	}
-	cpu = processorTime(s.pids()) - cpu
+	cpu, calls = processorTime(s.pids())-cpu, systemCalls(s.pids())-calls
 	fmt.Printf("%-10s %-26s %8.0f/s  p50 %6dµs  p99 %6dµs\n", s.name, row.name, r.PerSecond, r.P50, r.P99)
 	t.add(s.name, row.name+", 1/s", r.PerSecond)
 	if row.clients > 1 {
 		t.add(s.name, row.name+", p99 µs", float64(r.P99))
 		t.add(s.name, row.name+", CPU µs of the servers", float64(cpu.Microseconds())/float64(r.Operations))
+		t.add(s.name, row.name+", reads and writes of the servers", float64(calls)/float64(r.Operations))
+		t.add(s.name, row.name+", CPU µs of the clients", r.ClientCPU)
 	}
 	return nil
 }
@@ -214,6 +217,7 @@ func failover(ctx context.Context, s *zkService, v victim, t *table) error {
 	pause(ctx, killWait)
 	m, err := v.find(ctx)
 	if err == nil {
+		fmt.Printf("%-10s %s is killed at %s\n", s.name, m.name, time.Now().UTC().Format("15:04:05.000"))
 		m.kill()
 		close(killed)
 		pause(ctx, afterKill)
@@ -286,6 +290,9 @@ func runZooKeeper(ctx context.Context, o *options, only string) error {
 	t := newTable(about, names, titles)
 	for n := range o.runs {
 		for _, row := range zkRows() {
+			if !strings.Contains(row.name, o.rows) {
+				continue
+			}
 			turns := slices.Clone(services)
 			if n%2 == 1 {
 				slices.Reverse(turns)
@@ -300,7 +307,11 @@ func runZooKeeper(ctx context.Context, o *options, only string) error {
 	for _, s := range services {
 		t.add(s.name, "memory at most, all processes, MiB", float64(named(s.pids(), "status", "VmHWM"))/1024)
 	}
-	for range o.runs {
+	kills := o.runs
+	if o.rows != "" && o.rows != "killed" {
+		kills = 0
+	}
+	for range kills {
 		for _, s := range services {
 			for _, v := range s.victims {
 				if err := failover(ctx, s, v, t); err != nil {

@@ -24,6 +24,8 @@ func TestCommands(t *testing.T) {
 	t.Run("names", func(t *testing.T) { testNames(t, s) })
 	t.Run("meta", func(t *testing.T) { testMeta(t, s) })
 	t.Run("files", func(t *testing.T) { testFiles(t, s) })
+	t.Run("sync", func(t *testing.T) { testSync(t, s) })
+	t.Run("deep", func(t *testing.T) { testDeep(t, s) })
 	t.Run("file changes", func(t *testing.T) { testFileChanges(t, s) })
 	t.Run("ephemeral", func(t *testing.T) { testEphemeral(t, s) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, s) })

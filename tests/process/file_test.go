@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"viewring/tests/harness"
 )
@@ -77,7 +78,10 @@ func testFiles(t *testing.T, s *harness.Shell) {
 	back := t.TempDir()
 	s.OK("file", "get", "-r", "/files/"+name, back)
 	sameFolders(t, dir, filepath.Join(back, name))
-	s.OK("file", "put", "-r", dir, "/files") // again, over what is there
+	if got := s.OK("file", "put", "-r", dir, "/files/"); !strings.Contains(got, "stored 0 files") || !strings.Contains(got, "6 files were there already") {
+		t.Errorf("put again: %s", got)
+	}
+	testPutOn(t, s, dir, "/files/"+name)
 	s.OK("file", "cp", "-r", "/files/"+name, "/copy")
 	s.OK("file", "get", "-r", "/copy", filepath.Join(back, "new"))
 	sameFolders(t, dir, filepath.Join(back, "new"))
@@ -106,6 +110,55 @@ func testFiles(t *testing.T, s *harness.Shell) {
 	}
 	s.OK("file", "rm", "-r", "/copy", "/files")
 	s.Fails(1, "does not exist", "file", "ls", "/copy")
+}
+
+// testPutOn stores a folder again that was stored, with changes: only they are stored, and what can't be is passed over.
+func testPutOn(t *testing.T, s *harness.Shell, dir, dest string) {
+	t.Helper()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put := func(code int, want string, flags ...string) {
+		t.Helper()
+		r := s.Run("", append([]string{"file", "put", "-r", dir, dest}, flags...)...)
+		if r.Code != code || !strings.Contains(r.Stdout, want) {
+			t.Errorf("%v: exit %d, want %d, %q\n%s%s", flags, r.Code, code, want, r.Stdout, r.Stderr)
+		}
+	}
+	write("small", strings.Repeat("n", 100)) // another one, of the same length
+	put(0, "stored 1 file,")
+	if got := s.OK("file", "cat", dest+"/small"); got != strings.Repeat("n", 100) {
+		t.Errorf("small: %q", got)
+	}
+	if err := os.Chtimes(filepath.Join(dir, "chunks"), time.Time{}, time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	put(0, "stored 0 files", "--checksum")
+	s.OK("file", "append", dest+"/chunks", filepath.Join(dir, "small"))
+	put(0, "stored 1 file,", "-c")
+	put(0, "stored 6 files", "-I")
+	put(0, "stored 6 files", "--md5", "--sha256") // which are not kept yet
+	put(0, "stored 0 files", "--md5")
+	write("bad\x01name", "x")
+	write("good", "x")
+	put(4, "stored 1 file,")
+	locked := filepath.Join(dir, "sub", "locked")
+	if err := errors.Join(os.Remove(filepath.Join(dir, "bad\x01name")), os.Mkdir(locked, 0o000)); err != nil {
+		t.Fatal(err)
+	}
+	write("good", "xy")
+	if os.Geteuid() != 0 { // who may read all
+		put(1, "stored 1 file,")
+	}
+	if err := errors.Join(os.Remove(locked), os.Remove(filepath.Join(dir, "good"))); err != nil {
+		t.Fatal(err)
+	}
+	s.OK("file", "rm", dest+"/good")
+	s.Run("", "file", "rm", dest+"/sub/locked")
+	s.Fails(2, "exclude", "file", "put", "-c", "-I", dir, dest)
 }
 
 // testFileChanges is the commands that change a file, one by one.

@@ -183,7 +183,7 @@ func TestReadmeCommandsExist(t *testing.T) {
 	h := helps{harness.NewShell(t, ""), map[string]string{}}
 	all := ""
 	for _, command := range append(h.commands(t), "bulk load", "bulk verify", "viewleaders add", "viewleaders remove",
-		"meta create", "meta set", "meta list", "meta remove", "file put", "file cat") {
+		"meta create", "meta set", "meta list", "meta remove", "file put", "file cat", "file sync", "file verify", "file stat") {
 		all += h.of(command)
 	}
 	flag := regexp.MustCompile("`(--[a-z0-9-]+)")

@@ -9,7 +9,6 @@ import (
 
 	"viewring/internal/invariant"
 	"viewring/internal/outcome"
-	"viewring/internal/wire"
 	"viewring/ring"
 	"viewring/server/replica"
 )
@@ -338,7 +337,7 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 			c.w.say(int(p), fmt.Sprintf("%v is asked by client %d number %d mark %d born %d: %+v", s, c.id, a.id.Number, a.mark, a.id.Born-epoch0, a.rec.in))
 		}
 		l := s.lanes[int(p)%lanes]
-		if a.rec.in.step != nil && a.rec.in.step.Op == wire.TreeList {
+		if a.rec.in.step != nil && lists(a.rec.in.step.Op) {
 			l.list(p, token, a.rec.in.step)
 			return
 		}

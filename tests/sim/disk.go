@@ -215,6 +215,11 @@ func (d *mapDrive) Scan(p ring.PartitionID, from replica.Cursor, fn func(replica
 	return nil
 }
 
+// ScanKeys implements replica.Storage.
+func (d *mapDrive) ScanKeys(p ring.PartitionID, _ replica.Key, from replica.Cursor, fn func(replica.Key) bool) error {
+	return d.Scan(p, from, func(key replica.Key, _ []byte) bool { return fn(key) })
+}
+
 // Index implements replica.Storage.
 func (d *mapDrive) Index(p ring.PartitionID, after uint64, fn func(uint64, []byte) bool) error {
 	s := d.visible[p]

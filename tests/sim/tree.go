@@ -152,8 +152,12 @@ func (c *client) stepReply() (wire.TreeReply, error) {
 		return wire.TreeReply{}, errStepRefused
 	case c.op.done == never:
 		return wire.TreeReply{}, errStepUnknown
-	case q.Op == wire.TreeList:
+	case lists(q.Op):
 		return wire.DecodeTreeReply([]byte(c.op.out.value))
+	case q.Op == wire.TreeHead:
+		value := []byte(c.op.out.value)
+		_, to := servertree.Head(len(value))
+		return servertree.HeadReply(q, c.op.out.status == replica.StatusOK, value[:to], len(value))
 	case !q.Op.Mutates():
 		return servertree.ReadReply(q, c.op.out.status == replica.StatusOK, []byte(c.op.out.value))
 	}
@@ -289,12 +293,19 @@ func (k *walker) remove(ask tree.Ask, path string, version int64) error {
 
 func (k *walker) list(ask tree.Ask, dir string) ([]string, error) {
 	op := k.note(history.TreeOp{Kind: history.TreeList, Path: dir, Version: -1})
-	nodes, next, err := tree.ListPage(ask, dir, nil, 0)
-	for i := range nodes {
-		op.Names = append(op.Names, nodes[i].Name)
+	var next []byte
+	var err error
+	if k.c.w.tree.rng.IntN(2) > 0 {
+		op.Names, _, next, err = tree.NamesPage(ask, dir, nil, 0)
+	} else {
+		var nodes []wire.TreeNode
+		nodes, next, err = tree.ListPage(ask, dir, nil, 0)
+		for i := range nodes {
+			op.Names = append(op.Names, nodes[i].Name)
+		}
 	}
 	if len(next) > 0 {
-		k.c.w.violated("tree", "%d nodes are more than a page", len(nodes))
+		k.c.w.violated("tree", "%d nodes are more than a page", len(op.Names))
 	}
 	k.told(op, err)
 	return op.Names, err
@@ -377,6 +388,9 @@ func (in *input) fillStep(r *replica.Request) {
 		r.ID, r.Mark = id, mark
 	}
 }
+
+// lists reports whether a step is answered by lane.list.
+func lists(op wire.TreeOp) bool { return op == wire.TreeList || op == wire.TreeNames }
 
 // byTheLog is the length in the answer to a list that is an entry of the log: it is committed,
 // and needs no lease.

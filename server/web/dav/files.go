@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/net/webdav"
 
@@ -44,13 +45,32 @@ func (s *fileSystem) told(err error) error {
 	return err
 }
 
+// keeps reports whether nothing that is at the destination may be replaced. webdav.Handler looks; that it is so is seen to here.
+func (s *fileSystem) keeps() bool { return s.r.Header.Get("Overwrite") == "F" }
+
+// meanwhile is told of an error of what makes the destination, where that may be there by now and must not.
+func (s *fileSystem) meanwhile(err error) error {
+	if s.keeps() && errors.Is(err, fs.ErrExist) && s.err == nil {
+		s.err = err
+	}
+	return s.told(err)
+}
+
+// rename gives one file another path.
+func (s *fileSystem) rename(ctx context.Context, from, to string) error {
+	if s.keeps() {
+		return s.Files.RenameIfAbsent(ctx, from, to)
+	}
+	return s.Files.Rename(ctx, from, to)
+}
+
 // Mkdir is that of webdav.FileSystem.
 func (s *fileSystem) Mkdir(ctx context.Context, name string, _ os.FileMode) error {
 	err := s.Files.Mkdir(ctx, clean(name))
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, file.ErrNotDirectory) {
 		return s.told(ErrNoParent)
 	}
-	return s.told(err)
+	return s.meanwhile(err)
 }
 
 // Stat is that of webdav.FileSystem.
@@ -130,13 +150,13 @@ func (s *fileSystem) Rename(ctx context.Context, from, to string) error {
 		if i.Dir {
 			err = s.move(ctx, from, to)
 		} else {
-			err = s.Files.Rename(ctx, from, to)
+			err = s.rename(ctx, from, to)
 		}
 	}
 	if errors.Is(err, fs.ErrNotExist) && s.err == nil {
 		s.err = err // the source is not there: webdav.Handler would forbid it
 	}
-	return s.told(err)
+	return s.meanwhile(err)
 }
 
 func (s *fileSystem) isNoDirectory(ctx context.Context, path string) bool {
@@ -146,7 +166,7 @@ func (s *fileSystem) isNoDirectory(ctx context.Context, path string) bool {
 
 // move moves a directory.
 func (s *fileSystem) move(ctx context.Context, from, to string) error {
-	if err := s.Files.Mkdir(ctx, to); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := s.Files.Mkdir(ctx, to); err != nil && !(s.keeps() || !errors.Is(err, fs.ErrExist)) {
 		return err
 	}
 	for i, err := range s.Files.List(ctx, from) {
@@ -157,7 +177,7 @@ func (s *fileSystem) move(ctx context.Context, from, to string) error {
 		if i.Dir {
 			err = s.move(ctx, i.Path, there)
 		} else {
-			err = s.Files.Rename(ctx, i.Path, there)
+			err = s.rename(ctx, i.Path, there)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // one that has gone meanwhile is gone
 			return err
@@ -258,7 +278,7 @@ func (f *target) made(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = ErrNoParent
 	}
-	return f.s.told(err)
+	return f.s.meanwhile(err)
 }
 
 // Close makes the copy.
@@ -266,7 +286,14 @@ func (f *target) Close() error {
 	if f.from == "" {
 		return nil
 	}
-	_, err := f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{})
+	seal := func(i file.Info) (file.Attributes, error) {
+		t, err := f.s.loadTable(f.ctx, time.Now())
+		if err == nil {
+			err = (*lockSystem)(f.s).free(t, f.path) // somebody may have locked it meanwhile
+		}
+		return i.Attributes, err
+	}
+	_, err := f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{IfAbsent: f.s.keeps(), Seal: seal})
 	return f.made(err)
 }
 

@@ -45,11 +45,13 @@ var Methods = []string{"PROPFIND", "PROPPATCH", "MKCOL", "COPY", "MOVE", "LOCK",
 // Is reports whether a method is one of Methods.
 func Is(method string) bool { return slices.Contains(Methods, method) }
 
-// Share is what is served. Its fields are required, and must not change; any number of goroutines may use it.
+// Share is what is served. Its exported fields are required, and must not change; any number of goroutines may use it.
 type Share struct {
 	Files       *file.FS
 	ETag        func(file.Info) string
 	ContentType func(file.Info) string
+
+	last lastTable
 }
 
 // Serve answers a request with one of Methods. An error is one that nothing was answered for yet. A request
@@ -121,7 +123,7 @@ func (q *play) prepare() error {
 		if Reserved(into) {
 			return fmt.Errorf("%w: %s is this share's own", ErrRefused, tablePath)
 		}
-		if under(into, from) || q.r.Method == "MOVE" && under(from, into) || from == into {
+		if under(into, from) || under(from, into) || from == into { // what is in the way is removed first: the source with it
 			return fmt.Errorf("%w: %s and %s are in each other", ErrRefused, from, into)
 		}
 	}

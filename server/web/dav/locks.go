@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/net/webdav"
@@ -28,8 +30,9 @@ func Reserved(path string) bool { return path == tablePath || under(path, tableP
 // Bounds of the table.
 const (
 	locksMax    = 1000
-	ownerMax    = 1 << 10 // bytes of XML that says who has a lock
-	attemptsMax = 50      // to change it
+	tableMax    = 256 << 10 // bytes of all locks, as they are kept
+	ownerMax    = 1 << 10   // bytes of XML that says who has a lock
+	attemptsMax = 50        // to change it
 )
 
 // lock is one that a client has: of a file, or of a directory with all that is below it.
@@ -67,21 +70,70 @@ func (t *table) find(token string) *lock {
 	return nil
 }
 
-// loadTable reads the locks that live.
-func (s *Share) loadTable(ctx context.Context, now time.Time) (*table, error) {
+// encode is what is kept of the locks.
+func (t *table) encode() ([]byte, error) {
 	var b bytes.Buffer
-	i, err := s.Files.Get(ctx, tablePath, &b)
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // owners are XML: it would grow sixfold
+	err := e.Encode(t.locks)
+	return b.Bytes(), err
+}
+
+// add adds a lock, if there is room for it.
+func (t *table) add(l lock) error {
+	if len(t.locks) >= locksMax {
+		return fmt.Errorf("%w: there are %d locks", ErrTooMany, len(t.locks))
+	}
+	grown := &table{locks: append(slices.Clip(t.locks), l)}
+	b, err := grown.encode()
+	if err != nil {
+		return err
+	}
+	if len(b) > tableMax {
+		return fmt.Errorf("%w: the locks would take more than %d bytes", ErrTooMany, tableMax)
+	}
+	t.locks = grown.locks
+	return nil
+}
+
+// lastTable is the table as it was last read. It is shared: nobody changes its locks.
+type lastTable struct {
+	sync.Mutex // held while it is read: one reads it, and not each request
+	table
+}
+
+// loadTable finds the locks that live.
+func (s *Share) loadTable(ctx context.Context, now time.Time) (*table, error) {
+	i, err := s.Files.Stat(ctx, tablePath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &table{}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	t := &table{modified: i.Modified}
-	if err := json.Unmarshal(b.Bytes(), &t.locks); err != nil {
-		return nil, fmt.Errorf("%s: %w", tablePath, err)
+	s.last.Lock()
+	defer s.last.Unlock()
+	if s.last.modified != i.Modified {
+		var b bytes.Buffer
+		i, err := s.Files.Get(ctx, tablePath, &b)
+		if errors.Is(err, fs.ErrNotExist) {
+			return &table{}, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		read := table{modified: i.Modified}
+		if err := json.Unmarshal(b.Bytes(), &read.locks); err != nil {
+			return nil, fmt.Errorf("%s: %w", tablePath, err)
+		}
+		s.last.table = read
 	}
-	t.locks = slices.DeleteFunc(t.locks, func(l lock) bool { return !l.Until.After(now) })
+	t := &table{modified: s.last.modified}
+	for _, l := range s.last.locks {
+		if l.Until.After(now) {
+			t.locks = append(t.locks, l)
+		}
+	}
 	return t, nil
 }
 
@@ -97,7 +149,7 @@ func (s *Share) storeTable(ctx context.Context, t *table) error {
 		}
 		return err
 	}
-	b, err := json.Marshal(t.locks)
+	b, err := t.encode()
 	if err != nil {
 		return err
 	}
@@ -155,13 +207,20 @@ func (s *lockSystem) Create(now time.Time, d webdav.LockDetails) (string, error)
 		if slices.ContainsFunc(t.locks, func(o lock) bool { return o.covers(d.Root) || !d.ZeroDepth && under(o.Root, d.Root) }) {
 			return ErrLocked
 		}
-		if len(t.locks) >= locksMax {
-			return fmt.Errorf("%w: there are %d locks", ErrTooMany, len(t.locks))
-		}
-		t.locks = append(t.locks, l)
-		return nil
+		return t.add(l)
 	})
 	return l.Token, s.keep(err)
+}
+
+// Free returns ErrLocked where somebody else has locked what a request changes at its URL. It is asked once more of a
+// change that took a while, just before that is done.
+func (s *Share) Free(r *http.Request) error {
+	q := &play{Share: s, ctx: r.Context(), r: r}
+	t, err := s.loadTable(q.ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	return (*lockSystem)(q).free(t, clean(r.URL.Path))
 }
 
 // free returns ErrLocked where the request changes what somebody has locked, and does not have that lock.
@@ -194,7 +253,8 @@ func (s *lockSystem) isThere(path string) (bool, error) {
 }
 
 // Confirm is that of webdav.LockSystem: it decides one list of an If header (RFC 4918, section 10.4), and whether the
-// request has all locks that it needs.
+// request has all locks that it needs. name0 is what the list is about, by its tag: that may be anything, and is not what
+// the request changes.
 func (s *lockSystem) Confirm(now time.Time, name0, name1 string, conditions ...webdav.Condition) (func(), error) {
 	t, err := s.loadTable(s.ctx, now)
 	if err != nil {
@@ -213,13 +273,14 @@ func (s *lockSystem) Confirm(now time.Time, name0, name1 string, conditions ...w
 			return nil, webdav.ErrConfirmationFailed
 		}
 	}
-	for _, name := range []string{name0, name1} {
-		if name == "" {
-			continue
-		}
-		if err := s.free(t, clean(name)); err != nil {
-			return nil, s.keep(err)
-		}
+	if s.r.Method != "COPY" { // which leaves its source as it is
+		err = s.free(t, clean(s.r.URL.Path))
+	}
+	if err == nil && name1 != "" {
+		err = s.free(t, clean(name1))
+	}
+	if err != nil {
+		return nil, s.keep(err)
 	}
 	return func() {}, nil
 }

@@ -56,7 +56,7 @@ func (c *zkClient) on(t *testing.T, to target) (r run) {
 	return r
 }
 
-var zkClients = []zkClient{kazooClient, goClient, cliClient, cClient}
+var zkClients = []zkClient{kazooClient, goClient, curatorClient, cliClient, cClient}
 
 // page has the table of results; UPDATE=1 writes it.
 const page = "README.md"

@@ -27,8 +27,8 @@ func python() (string, error) {
 	return "", errors.New("no python3 has kazoo (Debian's package python3-kazoo)")
 }
 
-// kazooLine is a line that a program below python/ prints.
-type kazooLine struct {
+// toldLine is a line that a program below python/ or java/ prints.
+type toldLine struct {
 	Client, Feature, Result, Why string
 }
 
@@ -43,32 +43,38 @@ func runKazoo(t *testing.T, addr string) (version string, results []result) {
 	cmd := exec.CommandContext(ctx, python, "python/features.py", addr)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
+	version, results, failed := toldResults(out)
+	if failed != nil || len(results) == 0 {
+		t.Fatalf("features.py: %v, %v: %s", err, failed, out)
+	}
+	return version, results
+}
+
+// toldResults reads what a program prints of a client and its features.
+func toldResults(out []byte) (version string, results []result, err error) {
 	lines := bufio.NewScanner(bytes.NewReader(out))
 	for lines.Scan() {
-		var l kazooLine
+		var l toldLine
 		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
-			t.Fatalf("features.py said %q: %v", lines.Text(), err)
+			return "", nil, fmt.Errorf("%q: %w", lines.Text(), err)
 		}
 		if l.Client != "" {
 			version = l.Client
 			continue
 		}
-		r := result{feature: strings.ReplaceAll(l.Feature, "_", " ")}
+		var came error
 		switch l.Result {
 		case "ok":
 		case "refused":
-			err = fmt.Errorf("%w: %s", errRefused, l.Why)
+			came = fmt.Errorf("%w: %s", errRefused, l.Why)
 		case "differs":
-			err = fmt.Errorf("%w: %s", errDiffers, l.Why)
+			came = fmt.Errorf("%w: %s", errDiffers, l.Why)
 		default:
-			err = errors.New(l.Why)
+			came = errors.New(l.Why)
 		}
-		r.outcome, r.why = outcomeOf(err)
-		err = nil
+		r := result{feature: strings.ReplaceAll(l.Feature, "_", " ")}
+		r.outcome, r.why = outcomeOf(came)
 		results = append(results, r)
 	}
-	if err := lines.Err(); err != nil || len(results) == 0 {
-		t.Fatalf("features.py: %v: %s", err, out)
-	}
-	return version, results
+	return version, results, lines.Err()
 }
