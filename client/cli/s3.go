@@ -135,7 +135,7 @@ taken is exit code 4.`,
 			}
 			return a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
 				k, err := s3keys.NewStore(f, secret).Add(ctx, args[0], buckets)
-				if errors.Is(err, s3keys.ErrBadName) {
+				if errors.Is(err, s3keys.ErrBadName) || errors.Is(err, s3keys.ErrBadBucket) {
 					return usagef("%v", err)
 				}
 				if err != nil {

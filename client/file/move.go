@@ -46,10 +46,10 @@ func (o *op) copy(from, to string, opts *PutOptions) (e *entry, info Info, err e
 	return nil, Info{}, ErrContended
 }
 
-// copied is the sealer of a copy of a file.
+// copied is the sealer of a copy of a file. It is told the attributes and the last change of what is copied.
 func (e *entry) copied(s sealer) sealer {
 	return func(i Info) (Attributes, error) {
-		if i.Attributes = e.Attributes; s != nil {
+		if i.Attributes, i.Modified = e.Attributes, e.Modified; s != nil {
 			return s(i)
 		}
 		return e.Attributes, nil

@@ -26,7 +26,7 @@ type PutOptions struct {
 	Written func(bytes int64)
 	// Seal, if not nil, is called once all bytes were read, before anything is seen of the file, with its path and
 	// length, and returns the attributes that it is to have. Its error ends the put, and nothing is
-	// changed. Of a copy it is told the attributes that the other file has.
+	// changed. Of a copy it is told the attributes and the last change that the other file has.
 	Seal func(Info) (Attributes, error)
 	// Part, if not nil, is called by Concat with what each part was found to be, in order; its error ends
 	// the put, and nothing is changed.

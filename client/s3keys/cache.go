@@ -3,6 +3,7 @@ package s3keys
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -14,7 +15,7 @@ const Freshness = 5 * time.Second
 const cachedMax = 10_000
 
 // Cache looks keys up, and keeps those that it found: for Freshness without looking, after that without deriving
-// again what decrypts the secret, which takes a while on purpose. Any number of goroutines may use it.
+// again what decrypts the secret, which takes a while on purpose, or finds that it can't be decrypted. Any number of goroutines may use it.
 type Cache struct {
 	store *Store
 	now   func() time.Time
@@ -24,8 +25,9 @@ type Cache struct {
 }
 
 type cached struct {
-	mu     sync.Mutex
+	turn   chan struct{} // who has put something into it may look at the rest
 	key    Key
+	err    error  // why it was not decrypted
 	sealed []byte // of the entry that it was decrypted from
 	until  time.Time
 }
@@ -62,32 +64,42 @@ func (c *Cache) add(id string) *cached {
 	if len(c.keys) >= cachedMax {
 		clear(c.keys)
 	}
-	k := &cached{}
+	k := &cached{turn: make(chan struct{}, 1)}
 	c.keys[id] = k
 	return k
 }
 
 func (k *cached) lookup(ctx context.Context, c *Cache, id string) (Key, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	select {
+	case k.turn <- struct{}{}:
+		defer func() { <-k.turn }()
+	case <-ctx.Done():
+		return Key{}, ctx.Err()
+	}
 	now := c.now()
 	if now.Before(k.until) {
-		return k.key, nil
+		return k.key, k.err
 	}
 	e, err := c.store.entry(ctx, id)
-	if err == nil && (len(k.sealed) == 0 || !bytes.Equal(k.sealed, append(e.bound(), e.Sealed...))) {
-		k.key, err = c.store.Lookup(ctx, id)
-		k.sealed = append(e.bound(), e.Sealed...)
+	if err == nil {
+		sealed := append(e.bound(), e.Sealed...)
+		sealed = append(append(sealed, e.Salt...), e.Nonce...)
+		if len(k.sealed) == 0 || !bytes.Equal(k.sealed, sealed) {
+			k.key, k.err = c.store.open(e)
+			k.sealed = sealed
+		}
+		err = c.store.named(ctx, e)
 	}
-	if err != nil {
-		k.sealed, k.until = nil, time.Time{}
+	switch {
+	case err == nil:
+		k.until = now.Add(Freshness)
+		return k.key, k.err
+	case errors.Is(err, ErrNoKey):
 		c.mu.Lock()
 		if c.keys[id] == k {
 			delete(c.keys, id)
 		}
 		c.mu.Unlock()
-		return Key{}, err
 	}
-	k.until = now.Add(Freshness)
-	return k.key, nil
+	return Key{}, err // what was derived is kept: the store may be there again soon
 }

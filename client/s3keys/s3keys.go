@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -36,6 +37,8 @@ var (
 	ErrNoSecret = errors.New("S3 keys are kept encrypted: give the cluster a password (--password-file), or all fronts and commands the same --s3-secret-file")
 	// ErrBadName: a name is 1 to 64 letters, digits and any of ._- and does not begin with a dot.
 	ErrBadName = errors.New("the name of an S3 key is 1 to 64 letters, digits and any of . _ - and does not begin with a dot")
+	// ErrBadBucket: no bucket has such a name.
+	ErrBadBucket = errors.New("the name of a bucket has 3 to 63 lower-case letters, digits, dots and hyphens, begins and ends with a letter or a digit, and is no IP address")
 )
 
 // Where keys are: an entry for each id, and one for each name that says the id. No bucket begins with a dot.
@@ -104,7 +107,13 @@ func (s *Store) cipher(e *entry) (cipher.AEAD, error) {
 
 // bound is what an encrypted secret belongs to: in another entry, or with other buckets, it is not decrypted.
 func (e *entry) bound() []byte {
-	return []byte("viewring s3 key\x00" + e.ID + "\x00" + e.Name + "\x00" + strings.Join(e.Buckets, "\x00"))
+	open := *e
+	open.Salt, open.Nonce, open.Sealed = nil, nil, nil
+	b, err := json.Marshal(open)
+	if err != nil {
+		panic("invariant: an entry is JSON: " + err.Error())
+	}
+	return append([]byte("viewring s3 key\x00"), b...)
 }
 
 func (e *entry) key() Key {
@@ -120,6 +129,18 @@ func checkName(name string) error {
 	return nil
 }
 
+// IsBucket tells whether a name may be that of a bucket (S3 User Guide, "General purpose bucket naming rules").
+func IsBucket(name string) bool {
+	if len(name) < 3 || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+		return false
+	}
+	if strings.ContainsAny(name[:1]+name[len(name)-1:], ".-") || strings.Contains(name, "..") {
+		return false
+	}
+	_, err := netip.ParseAddr(name)
+	return err != nil
+}
+
 // IsID tells whether a text may be the id of a key.
 func IsID(text string) bool {
 	return len(text) == 20 && strings.HasPrefix(text, "VR") && strings.Trim(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == ""
@@ -129,6 +150,11 @@ func IsID(text string) bool {
 func (s *Store) Add(ctx context.Context, name string, buckets []string) (Key, error) {
 	if err := checkName(name); err != nil {
 		return Key{}, err
+	}
+	for _, b := range buckets {
+		if !IsBucket(b) {
+			return Key{}, fmt.Errorf("%w: not %q", ErrBadBucket, b)
+		}
 	}
 	if len(buckets) > bucketsMax {
 		return Key{}, fmt.Errorf("%w: an S3 key is for %d buckets at most, or for all", client.ErrRefused, bucketsMax)
@@ -200,16 +226,40 @@ func (s *Store) Lookup(ctx context.Context, id string) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
+	k, err := s.open(e)
+	if err == nil {
+		err = s.named(ctx, e)
+	}
+	if err != nil {
+		return Key{}, err
+	}
+	return k, nil
+}
+
+// named looks whether the name of a key says it. Else it was removed while it was added: ErrNoKey.
+func (s *Store) named(ctx context.Context, e *entry) error {
+	if checkName(e.Name) != nil { // it was changed
+		return fmt.Errorf("%w: %s", ErrSealed, e.ID)
+	}
+	id, err := s.read(ctx, namesDir+"/"+e.Name)
+	if err == nil && string(id) != e.ID {
+		err = ErrNoKey
+	}
+	return err
+}
+
+// open decrypts the secret of an entry.
+func (s *Store) open(e *entry) (Key, error) {
 	box, err := s.cipher(e)
 	if err != nil {
 		return Key{}, err
 	}
 	if len(e.Nonce) != box.NonceSize() {
-		return Key{}, fmt.Errorf("%w: %s", ErrSealed, id)
+		return Key{}, fmt.Errorf("%w: %s", ErrSealed, e.ID)
 	}
 	secret, err := box.Open(nil, e.Nonce, e.Sealed, e.bound())
 	if err != nil {
-		return Key{}, fmt.Errorf("%w: %s", ErrSealed, id)
+		return Key{}, fmt.Errorf("%w: %s", ErrSealed, e.ID)
 	}
 	k := e.key()
 	k.Secret = string(secret)

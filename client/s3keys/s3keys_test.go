@@ -2,6 +2,7 @@ package s3keys
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -54,7 +55,7 @@ func TestKeys(t *testing.T) {
 	f := openFiles(t)
 	ctx := t.Context()
 	s := NewStore(f, "password")
-	a, err := s.Add(ctx, "a", []string{"b1", "b2"})
+	a, err := s.Add(ctx, "a", []string{"one", "two"})
 	if err != nil || !IsID(a.ID) || len(a.Secret) != 40 {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -66,6 +67,11 @@ func TestKeys(t *testing.T) {
 	}
 	for _, bad := range []string{"", ".a", "a/b", "ä", "a b", strings.Repeat("a", 65)} {
 		if _, err := s.Add(ctx, bad, nil); !errors.Is(err, ErrBadName) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"", "name/", "Name", "ab", "*", "mine\x00more", "a..b", "1.2.3.4"} {
+		if _, err := s.Add(ctx, "x", []string{"good", bad}); !errors.Is(err, ErrBadBucket) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -171,6 +177,37 @@ func TestSealed(t *testing.T) {
 	}
 }
 
+// TestAddRemove: a key whose name was removed while it was added is none: nobody could list or remove it.
+func TestAddRemove(t *testing.T) {
+	f := openFiles(t)
+	s := newStore(f, "password")
+	for _, other := range []string{"", "VRAAAAAAAAAAAAAAAAAA"} {
+		k, err := s.Add(t.Context(), "raced", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Remove(t.Context(), namesDir+"/raced"); err != nil {
+			t.Fatal(err)
+		}
+		if other != "" {
+			if _, err := f.Put(t.Context(), namesDir+"/raced", strings.NewReader(other), file.PutOptions{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, look := range []func(context.Context, string) (Key, error){s.Lookup, NewCache(s).Lookup} {
+			if got, err := look(t.Context(), k.ID); !errors.Is(err, ErrNoKey) {
+				t.Errorf("%+v, %v", got, err)
+			}
+		}
+		if err := f.Remove(t.Context(), keysDir+"/"+k.ID); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Remove(t.Context(), "raced"); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestCache: a key is told for a while without looking, and no longer than that; ids that are none are not kept.
 func TestCache(t *testing.T) {
 	f := openFiles(t)
@@ -211,8 +248,21 @@ func TestCache(t *testing.T) {
 	if k, err = s.Add(ctx, "cached", nil); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sealed.Lookup(ctx, k.ID); !errors.Is(err, ErrSealed) || len(sealed.keys) != 0 {
-		t.Errorf("%v", err)
+	sealed.now = c.now
+	for n := range 3 { // the same bytes are not derived from again, also when they are looked at again
+		if _, err := sealed.Lookup(ctx, k.ID); !errors.Is(err, ErrSealed) {
+			t.Errorf("%v", err)
+		}
+		if now = now.Add(Freshness * time.Duration(n)); n == 0 {
+			sealed.store.secret = "password"
+		}
+	}
+	look("found again", nil)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	now = now.Add(Freshness)
+	if _, err := c.Lookup(ended, k.ID); !errors.Is(err, context.Canceled) || len(c.keys[k.ID].sealed) == 0 {
+		t.Errorf("what was derived is kept though a client went: %v", err)
 	}
 	var running sync.WaitGroup
 	for range 8 {

@@ -181,20 +181,3 @@ func (b *body) sha256() []byte {
 	}
 	return nil
 }
-
-// readAll reads a body of XML.
-func (q *request) readAll() ([]byte, error) {
-	b, err := q.openBody()
-	if err != nil {
-		return nil, err
-	}
-	if b.want > xmlMax {
-		return nil, errMalformedXML.because("The body has more than %d bytes.", xmlMax)
-	}
-	done, err := q.take(2 * b.want) // it is parsed too
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	return io.ReadAll(b)
-}

@@ -3,6 +3,7 @@ package s3
 import (
 	"encoding/xml"
 	"errors"
+	"io"
 	"io/fs"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"viewring/client/file"
+	"viewring/client/s3keys"
 )
 
 const xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
@@ -55,7 +57,7 @@ func (q *request) listBuckets() error {
 		switch {
 		case err != nil:
 			return err
-		case !i.Dir || !isBucket(i.Name()) || !q.signed.mayUse(i.Name()):
+		case !i.Dir || !s3keys.IsBucket(i.Name()) || !q.signed.mayUse(i.Name()):
 			continue
 		case len(out.Buckets) == bucketsMax:
 			return errNotImplemented.because("There are more than %d buckets: that many are not listed.", bucketsMax)
@@ -72,7 +74,10 @@ const xmlMax = 4 << 20
 
 // drain reads a body whose content does not matter, but that must be what was signed.
 func (q *request) drain() error {
-	_, err := q.readAll()
+	b, err := q.openText()
+	if err == nil {
+		_, err = io.Copy(io.Discard, b)
+	}
 	return err
 }
 

@@ -1,15 +1,17 @@
 package s3
 
 import (
-	"bytes"
 	"encoding/xml"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strings"
 	"time"
 
 	"viewring/client/file"
+	"viewring/client/s3keys"
 )
 
 // source finds the object that is to be copied, and looks at the conditions for it.
@@ -21,7 +23,7 @@ func (q *request) source() (file.Info, error) {
 	}
 	bucket, key, _ := strings.Cut(strings.TrimPrefix(name, "/"), "/")
 	switch {
-	case !isBucket(bucket) || key == "":
+	case !s3keys.IsBucket(bucket) || key == "":
 		return file.Info{}, errInvalidArgument.because("x-amz-copy-source must be a bucket, a slash and a key.")
 	case version != "" && version != "versionId=null":
 		return file.Info{}, errNoSuchVersion
@@ -40,11 +42,6 @@ func (q *request) source() (file.Info, error) {
 		return i, errPreconditionFailed
 	}
 	return i, nil
-}
-
-// sameBytes tells whether attributes are of the bytes that were found.
-func sameBytes(was, is *file.Attributes) bool {
-	return was.Meta[metaETag] == is.Meta[metaETag] && bytes.Equal(was.MD5, is.MD5)
 }
 
 // bytesOf takes over from another object what is known of its bytes.
@@ -85,7 +82,7 @@ func (q *request) copyObject() error {
 		return err
 	}
 	opts.Seal = func(i file.Info) (file.Attributes, error) {
-		if !sameBytes(&from.Attributes, &i.Attributes) { // what the conditions were looked at with is replaced
+		if i.Modified != from.Modified { // what the conditions were looked at with is replaced
 			return file.Attributes{}, errSlowDown
 		}
 		a := file.Attributes{ContentType: given.ContentType, Meta: map[string]string{}}
@@ -125,13 +122,21 @@ const completeEvery = 10 * time.Second
 // tells an error in the body.
 func (q *request) holding(do func() (any, error)) error {
 	type outcome struct {
-		v   any
-		err error
+		v        any
+		err      error
+		panicked any
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		v, err := do()
-		done <- outcome{v, err}
+		o := outcome{panicked: errors.New("the goroutine ended")}
+		defer func() {
+			if p := recover(); p != nil {
+				o.panicked = fmt.Sprintf("%v\n%s", p, debug.Stack())
+			}
+			done <- o
+		}()
+		o.v, o.err = do()
+		o.panicked = nil
 	}()
 	tick := time.NewTicker(q.h.pace)
 	defer tick.Stop()
@@ -140,6 +145,8 @@ func (q *request) holding(do func() (any, error)) error {
 		select {
 		case o := <-done:
 			switch {
+			case o.panicked != nil: // here it ends this request, there it would end the process
+				panic(o.panicked)
 			case !begun && o.err != nil:
 				return o.err
 			case !begun:

@@ -84,6 +84,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{h: h, w: w, r: r, ctx: r.Context(), id: randomHex(8)}
 	w.Header().Set("x-amz-request-id", q.id)
 	w.Header().Set("Server", "viewring")
+	w.Header().Set("Content-Security-Policy", answerPolicy)
 	began := time.Now()
 	err := q.serve()
 	h.log.Debug("s3 request", "request", q.id, "operation", q.operation, "method", r.Method, "path", r.URL.Path, "took", time.Since(began), "err", err)
@@ -106,8 +107,10 @@ const (
 
 // take waits for room for a body of a length.
 func (q *request) take(bytes int64) (done func(), err error) {
-	return q.h.room(q.ctx, max(roomMin, min(bytes, roomMax)))
+	return q.h.room(q.ctx, roomOf(bytes))
 }
+
+func roomOf(bytes int64) int64 { return max(roomMin, min(bytes, roomMax)) }
 
 // serve carries a request out. An error is one that nothing was answered for.
 func (q *request) serve() (err error) {
@@ -129,7 +132,7 @@ func (q *request) serve() (err error) {
 		if !q.signed.mayUse(q.bucket) {
 			return errAccessDenied.because("The key %s is not for this bucket.", q.signed.key.ID)
 		}
-		if !isBucket(q.bucket) {
+		if !s3keys.IsBucket(q.bucket) {
 			if op.name == "CreateBucket" {
 				return errInvalidBucketName
 			}
@@ -252,7 +255,7 @@ func (q *request) find() (operation, error) {
 			break
 		}
 	}
-	copying := q.r.Method == http.MethodPut && q.r.Header.Get("X-Amz-Copy-Source") != ""
+	copying := q.r.Method == http.MethodPut && len(q.r.Header.Values("X-Amz-Copy-Source")) > 0
 	known := false
 	for _, op := range operations {
 		if op.on != on || op.method != q.r.Method {

@@ -58,3 +58,14 @@ func (w *waited) Write(b []byte) (int, error) {
 	w.after(w.n)
 	return w.ResponseRecorder.Write(b)
 }
+
+// TestHoldingPanics: a panic ends the request, and not the process.
+func TestHoldingPanics(t *testing.T) {
+	q := &request{h: New(Options{}), w: httptest.NewRecorder(), ctx: t.Context()}
+	defer func() {
+		if p, ok := recover().(string); !ok || !strings.HasPrefix(p, "invariant: x") {
+			t.Errorf("%v", p)
+		}
+	}()
+	_ = q.holding(func() (any, error) { panic("invariant: x") })
+}

@@ -23,6 +23,7 @@ const (
 	metaHeaders = ":h-"     // and the name of a header of HTTP in lower case
 
 	metaUserMax = 2 << 10 // bytes of names and values, as in S3
+	sumsRoom    = 512     // bytes for what is known of the bytes themselves
 )
 
 // keptHeaders are told again with the object.
@@ -32,6 +33,17 @@ const (
 	userHeader  = "X-Amz-Meta-"
 	defaultType = "binary/octet-stream" // of S3
 )
+
+// Policies (Content Security Policy Level 3): a page that somebody has stored is not one of this site, and runs nothing.
+const (
+	objectPolicy = "sandbox; default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:"
+	answerPolicy = "sandbox; default-src 'none'"
+)
+
+// isKept tells whether a name in lower case is one of keptHeaders; another client may have kept any.
+func isKept(name string) bool {
+	return slices.ContainsFunc(keptHeaders, func(kept string) bool { return strings.EqualFold(kept, name) })
+}
 
 // attributesOf are what the headers of a request say of an object.
 func attributesOf(h http.Header) (file.Attributes, error) {
@@ -59,6 +71,13 @@ func attributesOf(h http.Header) (file.Attributes, error) {
 		if value != "" {
 			a.Meta[metaHeaders+strings.ToLower(name)] = value
 		}
+	}
+	size = len(a.ContentType)
+	for name, value := range a.Meta {
+		size += len(name) + len(value) + 4
+	}
+	if size > file.AttributesMax-sumsRoom {
+		return a, errMetadataTooLarge.because("The metadata and the other headers that are kept have more than %d bytes.", file.AttributesMax-sumsRoom)
 	}
 	return a, refusedHeaders(h)
 }
@@ -114,14 +133,14 @@ func describe(h http.Header, i *file.Info, withSums bool) {
 	h.Set("ETag", etagOf(i))
 	h.Set("Last-Modified", i.ModifiedAt.UTC().Format(http.TimeFormat))
 	h.Set("Accept-Ranges", "bytes")
-	h.Set("Content-Security-Policy", "sandbox") // a page that somebody has stored is not one of this site
+	h.Set("Content-Security-Policy", objectPolicy)
 	h.Set("Content-Type", defaultType)
 	if i.Attributes.ContentType != "" {
 		h.Set("Content-Type", i.Attributes.ContentType)
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Attributes.Meta)) {
 		value := i.Attributes.Meta[name]
-		if header, ok := strings.CutPrefix(name, metaHeaders); ok {
+		if header, ok := strings.CutPrefix(name, metaHeaders); ok && isKept(header) && isHeaderValue(value) {
 			h.Set(header, value)
 		}
 		if sum, ok := strings.CutPrefix(name, metaSum); ok && withSums && isWhole(&i.Attributes) {

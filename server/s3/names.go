@@ -2,7 +2,6 @@ package s3
 
 import (
 	"net"
-	"net/netip"
 	"strings"
 
 	"viewring/internal/tree"
@@ -15,18 +14,6 @@ const (
 
 	keyBytesMax = 1024 // as in S3
 )
-
-// isBucket tells whether a name may be that of a bucket.
-func isBucket(name string) bool {
-	if len(name) < 3 || len(name) > 63 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
-		return false
-	}
-	if strings.ContainsAny(name[:1]+name[len(name)-1:], ".-") || strings.Contains(name, "..") {
-		return false
-	}
-	_, err := netip.ParseAddr(name)
-	return err != nil
-}
 
 // pathOf is the path of the file that an object is. What is wrong with a key that can't be one is the error: keys are
 // paths, with a name between each two slashes.

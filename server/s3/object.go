@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"context"
 	"encoding/xml"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"viewring/client/file"
 )
@@ -181,8 +183,8 @@ func (q *request) rangeHolds(i *file.Info) bool {
 func byteRange(text string, size int64) (from, to int64, partial, ok bool) {
 	spec, isBytes := strings.CutPrefix(text, "bytes=")
 	first, last, isRange := strings.Cut(strings.TrimSpace(spec), "-")
-	a, errA := strconv.ParseUint(first, 10, 62)
-	b, errB := strconv.ParseUint(last, 10, 62)
+	a, errA := position(first)
+	b, errB := position(last)
 	switch {
 	case !isBytes || !isRange || first == "" && errB != nil || first != "" && errA != nil || last != "" && errB != nil:
 		return 0, size, false, true
@@ -196,6 +198,15 @@ func byteRange(text string, size int64) (from, to int64, partial, ok bool) {
 		return int64(a), size, true, true
 	}
 	return int64(a), min(int64(b)+1, size), true, true
+}
+
+// position reads a number of a range. One that no object reaches is the largest.
+func position(text string) (uint64, error) {
+	n, err := strconv.ParseUint(text, 10, 62)
+	if errors.Is(err, strconv.ErrRange) {
+		err = nil
+	}
+	return n, err
 }
 
 // answer is one with bytes of an object. Its head is sent with the first of them.
@@ -227,17 +238,39 @@ func (a *answer) send(f *file.File, from, to int64) error {
 		a.begin()
 		return nil
 	}
-	done, err := a.q.take(to - from)
-	if err != nil {
-		return err
-	}
-	defer done()
-	_, err = f.WriteRange(a, from, to-from)
+	err := a.write(f, from, to)
 	if err == nil || !a.begun {
 		return err
 	}
 	a.q.h.log.Warn("s3: an answer is cut off", "request", a.q.id, "resource", a.q.r.URL.Path, "err", err)
 	panic(http.ErrAbortHandler)
+}
+
+// Where there is no room at once to read several chunks at a time, bytes come by pages: so who reads slowly holds up nobody
+// else's reading.
+const (
+	roomSoon  = 100 * time.Millisecond
+	pageBytes = 256 << 10
+)
+
+func (a *answer) write(f *file.File, from, to int64) error {
+	soon, cancel := context.WithTimeout(a.q.ctx, roomSoon)
+	defer cancel()
+	if done, err := a.q.h.room(soon, roomOf(to-from)); err == nil {
+		defer done()
+		_, err = f.WriteRange(a, from, to-from)
+		return err
+	}
+	done, err := a.q.take(min(to-from, pageBytes))
+	if err != nil {
+		return err
+	}
+	defer done()
+	n, err := io.CopyBuffer(struct{ io.Writer }{a}, struct{ io.Reader }{io.NewSectionReader(f, from, to-from)}, make([]byte, min(to-from, pageBytes)))
+	if err == nil && n < to-from {
+		err = io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 func (q *request) getObjectACL() error {
@@ -302,16 +335,18 @@ func (q *request) deleteObjects() error {
 	}
 	var in struct {
 		Quiet  bool
-		Object []struct {
+		Object few[struct {
 			Key       string
 			VersionID string `xml:"VersionId"`
 			ETag      string
-		}
+		}]
 	}
+	in.Object.most = deleteMax
 	if err := q.readXML(&in); err != nil {
 		return err
 	}
-	if len(in.Object) == 0 || len(in.Object) > deleteMax {
+	objects := in.Object.all
+	if len(objects) == 0 {
 		return errMalformedXML.because("1 to %d objects are deleted at once.", deleteMax)
 	}
 	if err := q.hasBucket(); err != nil {
@@ -325,9 +360,9 @@ func (q *request) deleteObjects() error {
 		Deleted []deleted
 		Error   []failed
 	}{Xmlns: xmlns}
-	faults := make([]error, len(in.Object))
-	each(len(in.Object), func(n int) {
-		o := in.Object[n]
+	faults := make([]error, len(objects))
+	each(len(objects), func(n int) {
+		o := objects[n]
 		path, err := pathOf(q.bucket, o.Key)
 		switch {
 		case o.Key == "":
@@ -346,23 +381,11 @@ func (q *request) deleteObjects() error {
 	for n, err := range faults {
 		if err != nil {
 			f := told(err)
-			out.Error = append(out.Error, failed{in.Object[n].Key, f.code, f.message})
+			out.Error = append(out.Error, failed{objects[n].Key, f.code, f.message})
 		} else if !in.Quiet {
-			out.Deleted = append(out.Deleted, deleted{in.Object[n].Key})
+			out.Deleted = append(out.Deleted, deleted{objects[n].Key})
 		}
 	}
 	q.reply(http.StatusOK, out)
-	return nil
-}
-
-// readXML reads the body.
-func (q *request) readXML(into any) error {
-	text, err := q.readAll()
-	if err != nil {
-		return err
-	}
-	if xml.Unmarshal(text, into) != nil {
-		return errMalformedXML
-	}
 	return nil
 }

@@ -54,7 +54,7 @@ func TestRangesAndConditions(t *testing.T) {
 			status   int
 			from, to int
 		}{
-			{"bytes=0-0", 206, 0, 1}, {"bytes=1-10", 206, 1, 11}, {"bytes=990-", 206, 990, size}, {"bytes=-5", 206, size - 5, size}, {"bytes=0-99999999", 206, 0, size},
+			{"bytes=0-0", 206, 0, 1}, {"bytes=1-10", 206, 1, 11}, {"bytes=2-18446744073709551615", 206, 2, size}, {"bytes=2-99999999999999999999999", 206, 2, size}, {"bytes=990-", 206, 990, size}, {"bytes=-5", 206, size - 5, size}, {"bytes=0-99999999", 206, 0, size},
 			{"bytes=-99999999", 206, 0, size}, {"bytes=500-1048577", 206, 500, min(size, 1048578)},
 			{"bytes=0-1,3-4", 200, 0, size}, {"bytes=5-3", 200, 0, size}, {"bytes=x", 200, 0, size}, {"lines=1-2", 200, 0, size}, {"bytes=0-", 206, 0, size},
 			{fmt.Sprintf("bytes=%d-", size), 416, 0, 0}, {"bytes=-0", 416, 0, 0},
@@ -182,11 +182,12 @@ func TestBuckets(t *testing.T) {
 		c.refused(501, "NotImplemented", c.do(r[0], r[1], nil))
 	}
 	for _, h := range [][3]string{{"X-Amz-Acl", "public-read", "AccessControlListNotSupported"}, {"X-Amz-Server-Side-Encryption", "AES256", "NotImplemented"}, {"X-Amz-Tagging", "a=b", "NotImplemented"},
-		{"X-Amz-Meta-A", strings.Repeat("a", 2050), "MetadataTooLarge"}} {
+		{"X-Amz-Meta-A", strings.Repeat("a", 2050), "MetadataTooLarge"}, {"Content-Disposition", strings.Repeat("a", 4200), "MetadataTooLarge"}} {
 		if p := c.do("PUT", "/life/asked", nil, h[0], h[1]); p.code() != h[2] {
 			t.Errorf("%s: %d %s", h[0], p.status, p.code())
 		}
 	}
+	c.refused(400, "InvalidArgument", c.do("PUT", "/life/asked", []byte("x"), "X-Amz-Copy-Source", ""))
 	c.refused(405, "MethodNotAllowed", c.do("PATCH", "/life/key", nil))
 	c.refused(405, "MethodNotAllowed", c.do("DELETE", "/", nil))
 	c.refused(404, "NoSuchVersion", c.do("GET", "/life/key?versionId=3", nil))

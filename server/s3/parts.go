@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"viewring/client"
 	"viewring/client/file"
 )
 
@@ -146,13 +148,12 @@ func (q *request) completeUpload() error {
 	for i := range sums { // they are not of the XML
 		q.r.Header.Del(checksumHeader + sums[i].name)
 	}
-	var in struct {
-		Part []listed
-	}
+	var in struct{ Part few[listed] }
+	in.Part.most = partsMax
 	if err := q.readXML(&in); err != nil {
 		return err
 	}
-	if c.parts = in.Part; len(c.parts) == 0 || len(c.parts) > partsMax {
+	if c.parts = in.Part.all; len(c.parts) == 0 {
 		return errMalformedXML.because("1 to %d parts make an object.", partsMax)
 	}
 	if err := c.tag(); err != nil {
@@ -193,8 +194,7 @@ func (c *completion) tag() error {
 
 // completedBefore answers a Complete that is sent again, since its first answer was lost.
 func (q *request) completedBefore(c *completion, u *upload, absent error) error {
-	i, err := q.h.files.Stat(q.ctx, q.path)
-	if err != nil || i.Attributes.Meta[metaUpload] != c.id || etagOf(&i) != quoted(c.etag) {
+	if !q.isOf(c) {
 		if absent != nil {
 			return absent
 		}
@@ -205,6 +205,12 @@ func (q *request) completedBefore(c *completion, u *upload, absent error) error 
 	}
 	q.reply(http.StatusOK, q.completed(c))
 	return nil
+}
+
+// isOf tells whether the object is the one of a Complete.
+func (q *request) isOf(c *completion) bool {
+	i, err := q.h.files.Stat(q.ctx, q.path)
+	return err == nil && i.Attributes.Meta[metaUpload] == c.id && etagOf(&i) == quoted(c.etag)
 }
 
 // tidy ends an upload whose object is complete. Where that fails the sweep does it.
@@ -231,41 +237,87 @@ func (q *request) completed(c *completion) completeResult {
 	return completeResult{Xmlns: xmlns, Location: scheme + "://" + q.r.Host + escape(q.r.URL.Path), Bucket: q.bucket, Key: q.key, ETag: quoted(c.etag)}
 }
 
-// complete puts the object together. It replaces the old one at one instant.
+// complete puts the object together, and ends the upload. Where another Complete has done it meanwhile, that is as good.
 func (q *request) complete(c *completion, u *upload) (any, error) {
-	if err := q.hasBucket(); err != nil {
+	if err := q.replace(c, u); err != nil && !q.isOf(c) {
 		return nil, err
 	}
-	var opts file.PutOptions
-	if err := q.writeCondition(&opts); err != nil {
-		return nil, err
+	q.tidy(u)
+	return q.completed(c), nil
+}
+
+// replace puts the object together. It replaces the old one at one instant.
+func (q *request) replace(c *completion, u *upload) error {
+	if err := q.hasBucket(); err != nil {
+		return err
+	}
+	var asked file.PutOptions
+	if u.mark() == "" { // else the conditions held once, and a repetition is decided by the mark
+		if err := q.writeCondition(&asked); err != nil {
+			return err
+		}
 	}
 	if err := q.haveParts(c, u); err != nil {
-		return nil, err
+		return err
 	}
+	for range roomAttempts {
+		found := u.mark()
+		m, err := q.markFor(found, asked)
+		if err == nil {
+			err = q.concat(c, u, m)
+		}
+		switch changed := m.isBroken(err); {
+		case err == nil:
+			return nil
+		case errors.Is(err, errMarked):
+			again, err := q.upload(u.id)
+			if err != nil {
+				return err
+			}
+			*u = again
+		case changed && found != "": // it was put together, and replaced since
+			q.tidy(u)
+			return errNoSuchUpload
+		case found == "" && (changed || isFault(err)):
+			if gone := q.unmark(u); gone != nil {
+				return gone
+			}
+			if !changed || asked.IfAbsent || asked.IfModified != (client.Version{}) {
+				return err
+			}
+		default: // it may have been done
+			return err
+		}
+	}
+	return errSlowDown
+}
+
+// concat puts the object together where it is what the mark says. The mark is made before.
+func (q *request) concat(c *completion, u *upload, m mark) error {
 	names := make([]string, len(c.parts))
 	for i := range c.parts {
 		names[i] = u.part(c.parts[i].PartNumber)
 	}
 	c.found = make([]file.Info, len(c.parts))
+	opts := file.PutOptions{IfAbsent: m.absent, IfModified: m.modified}
 	opts.Part = func(n int, i file.Info) error { // of just those bytes that are put together
 		c.found[n] = i
 		return q.h.checkPart(&c.parts[n], &i, n == len(c.parts)-1)
 	}
-	opts.Seal = func(file.Info) (file.Attributes, error) {
+	opts.Seal = func(i file.Info) (file.Attributes, error) {
+		if text := q.r.Header.Get("X-Amz-Mp-Object-Size"); text != "" && text != strconv.FormatInt(i.Bytes, 10) {
+			return file.Attributes{}, errInvalidRequest.because("The parts have %d bytes, and not %.20q as x-amz-mp-object-size says.", i.Bytes, text)
+		}
 		a := u.attributes
+		a.Meta = maps.Clone(a.Meta)
 		if err := c.verify(&a); err != nil {
 			return a, err
 		}
 		a.Meta[metaETag], a.Meta[metaUpload], a.SourceTime = c.etag, u.id, q.h.now()
-		return a, nil
+		return a, q.mark(u, m)
 	}
-	_, err := q.store(never, func() (file.Info, error) { return q.h.files.Concat(q.ctx, q.path, names, opts) })
-	if err != nil {
-		return nil, err
-	}
-	q.tidy(u)
-	return q.completed(c), nil
+	_, err := q.store(func() bool { return m.modified != client.Version{} }, func() (file.Info, error) { return q.h.files.Concat(q.ctx, q.path, names, opts) })
+	return err
 }
 
 // checkPart looks whether a part is what was listed.
@@ -368,7 +420,7 @@ func (q *request) listParts() error {
 			continue
 		}
 		if len(out.Part) == most {
-			out.IsTruncated = true
+			out.IsTruncated = most > 0 // a page of none leads nowhere
 			break
 		}
 		out.Part = append(out.Part, one{p.number, at(p.ModifiedAt), etagOf(&p.Info), p.Bytes})

@@ -113,8 +113,9 @@ func TestUploads(t *testing.T) {
 	}
 	body := partsXML([]int{1, 2, 3}, tags)
 	one.refused(412, "PreconditionFailed", one.do("POST", target, body, "If-None-Match", "*"))
+	one.refused(400, "InvalidRequest", one.do("POST", target, body, "X-Amz-Mp-Object-Size", "7"))
 	for _, c := range []*caller{two, one} { // again, as who has lost the first answer
-		p := c.must(200, "POST", target, body)
+		p := c.must(200, "POST", target, body, "X-Amz-Mp-Object-Size", fmt.Sprint(len(parts[0])+len(parts[1])+len(parts[2])))
 		if r := parse[struct{ ETag, Key, Bucket, Location string }](t, p.body); r.ETag != tagOf(parts...) || r.Key != "dir/o" || r.Bucket != "uploads" {
 			t.Errorf("%+v", r)
 		}

@@ -27,6 +27,7 @@ const (
 
 	metaKey   = ":key"   // of the object
 	metaParts = ":parts" // the directory of the parts
+	metaMark  = ":mark"  // what the object was when a Complete began to replace it: see mark
 )
 
 const (
@@ -42,6 +43,7 @@ type upload struct {
 	parts           string // directory
 	began           time.Time
 	attributes      file.Attributes // of the object
+	file            file.Info       // of the upload
 }
 
 func (u *upload) path() string { return uploadsDir + "/" + u.bucket + "/" + u.id }
@@ -52,13 +54,13 @@ func (u *upload) part(number int) string { return fmt.Sprintf("%s/%05d", u.parts
 // uploadOf reads what a file says; ok is false for what is none.
 func uploadOf(bucket string, i *file.Info) (u upload, ok bool) {
 	meta := i.Attributes.Meta
-	u = upload{id: i.Name(), bucket: bucket, key: meta[metaKey], parts: meta[metaParts], began: i.CreatedAt}
+	u = upload{id: i.Name(), bucket: bucket, key: meta[metaKey], parts: meta[metaParts], began: i.CreatedAt, file: *i}
 	if i.Dir || u.key == "" || path.Dir(u.parts) != partsDir {
 		return u, false
 	}
 	u.attributes = file.Attributes{ContentType: i.Attributes.ContentType, Meta: map[string]string{}}
 	for name, value := range meta {
-		if name != metaKey && name != metaParts {
+		if name != metaKey && name != metaParts && name != metaMark {
 			u.attributes.Meta[name] = value
 		}
 	}
@@ -82,6 +84,7 @@ func (q *request) createUpload() error {
 		return err
 	}
 	a.Meta[metaKey], a.Meta[metaParts] = u.key, u.parts
+	a.Meta[metaMark] = strings.Repeat(" ", markRoom)
 	opts := file.PutOptions{IfAbsent: true, Parents: true, Seal: func(file.Info) (file.Attributes, error) { return a, nil }}
 	if _, err := q.h.files.Put(q.ctx, u.path(), strings.NewReader(""), opts); err != nil {
 		return err

@@ -67,13 +67,13 @@ func testS3Keys(t *testing.T, s *harness.Shell, flags ...string) {
 		Secret  string   `json:"secret"`
 		Buckets []string `json:"buckets"`
 	}
-	if err := json.Unmarshal([]byte(run("s3", "key", "add", "backup", "--bucket", "b1", "--bucket", "b2", "--json")), &key); err != nil || len(key.Buckets) != 2 || len(key.KeyID) != 20 || len(key.Secret) != 40 {
+	if err := json.Unmarshal([]byte(run("s3", "key", "add", "backup", "--bucket", "one", "--bucket", "two", "--json")), &key); err != nil || len(key.Buckets) != 2 || len(key.KeyID) != 20 || len(key.Secret) != 40 {
 		t.Errorf("%+v, %v", key, err)
 	}
 	if out := run("s3", "key", "add", "all"); !strings.HasPrefix(out, "key id  VR") || !strings.Contains(out, "\nsecret  ") {
 		t.Errorf("%q", out)
 	}
-	if out := run("s3", "key", "list"); !strings.Contains(out, key.KeyID) || !strings.Contains(out, "b1, b2") || strings.Contains(out, key.Secret) {
+	if out := run("s3", "key", "list"); !strings.Contains(out, key.KeyID) || !strings.Contains(out, "one, two") || strings.Contains(out, key.Secret) {
 		t.Errorf("%q", out)
 	}
 	if out := run("s3", "key", "list", "--json"); !strings.Contains(out, `"key_id":"`+key.KeyID+`"`) || strings.Contains(out, "secret") {
