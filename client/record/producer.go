@@ -22,6 +22,7 @@ type Producer struct {
 	f     *File
 	id    [16]byte
 	epoch uint64
+	nonce uint64 // of the join
 	known bool
 	last  Appended // of the last batch when it joined
 
@@ -46,11 +47,12 @@ func producerID(name string) (id [16]byte) {
 // joined before, have sent and what has not landed is refused from now on, and they are told ErrFenced.
 func (f *File) Join(ctx context.Context, name string) (*Producer, error) {
 	o := f.s.op(ctx, fmt.Sprintf("join as %q", name), f.path)
-	var nonce [8]byte
-	_, _ = rand.Read(nonce[:]) // never fails
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	nonce := binary.BigEndian.Uint64(random[:])
 	at := f.at.Load()
 	id := producerID(name)
-	p, err := f.records(o).Join(&at, id, binary.BigEndian.Uint64(nonce[:]))
+	p, err := f.records(o).Join(&at, id, nonce)
 	f.at.Store(at)
 	switch {
 	case err != nil:
@@ -60,7 +62,7 @@ func (f *File) Join(ctx context.Context, name string) (*Producer, error) {
 	case p.Code != wire.RecordOK:
 		return nil, o.failed(fmt.Errorf("%w: unexpected outcome %d", client.ErrRefused, p.Code))
 	}
-	out := &Producer{f: f, id: id, epoch: p.Epoch, known: p.Known, next: p.Next}
+	out := &Producer{f: f, id: id, epoch: p.Epoch, nonce: nonce, known: p.Known, next: p.Next}
 	if p.Known {
 		out.last = Appended{Place: p.Place, Time: time.UnixMilli(p.Time), Known: true}
 	}
@@ -102,7 +104,7 @@ func (p *Producer) append(o *op, sequence int64, records [][]byte) (Appended, er
 	if p.pending != nil && *p.pending != this {
 		return Appended{}, ErrPending
 	}
-	q := &wire.RecordRequest{Producer: p.id, Named: true, Epoch: p.epoch, Sequence: sequence, Count: this.count, Records: b}
+	q := &wire.RecordRequest{Producer: p.id, Named: true, Epoch: p.epoch, Nonce: p.nonce, Sequence: sequence, Count: this.count, Records: b}
 	out, err := p.f.append(o, q)
 	var overlap *overlapError
 	if errors.As(err, &overlap) { // the rest of it

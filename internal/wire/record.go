@@ -40,7 +40,7 @@ type RecordOp uint8
 const (
 	RecordGet    RecordOp = iota // Part, Index → the value
 	RecordOpen                   // Life, Head, Buckets → State
-	RecordAppend                 // Producer, Named, Epoch, Sequence, Count, Records → Place, Time, Next
+	RecordAppend                 // Producer, Named, Epoch, Nonce, Sequence, Count, Records → Place, Time, Next
 	RecordJoin                   // Producer, Nonce → Epoch, Next, Known
 	RecordErase                  // → Batches
 	RecordDelete                 // Part, Index
@@ -209,7 +209,7 @@ type RecordRequest struct {
 	Buckets [][]byte // those that Head has, as they are stored
 
 	Producer [16]byte // RecordAppend, RecordJoin
-	Nonce    uint64   // RecordJoin: another one for each call, the same for its repeats
+	Nonce    uint64   // RecordJoin: another one for each call, the same for its repeats; RecordAppend: that of the join, or 0
 
 	Named    bool // RecordAppend
 	Epoch    uint64
@@ -240,7 +240,8 @@ func AppendRecordRequest(b []byte, q *RecordRequest) []byte {
 	case RecordAppend:
 		b = append(b, q.Producer[:]...)
 		b = codec.AppendBool(b, q.Named)
-		b = binary.AppendUvarint(binary.AppendUvarint(b, q.Epoch), uint64(q.Sequence))
+		b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, q.Epoch), q.Nonce)
+		b = binary.AppendUvarint(b, uint64(q.Sequence))
 		b = binary.AppendUvarint(b, uint64(q.Count))
 		b = binary.BigEndian.AppendUint64(b, q.Sum)
 		b = append(b, q.Records...)
@@ -275,7 +276,8 @@ func DecodeRecordRequest(b []byte) (RecordRequest, error) {
 	case RecordAppend:
 		r.Fixed(q.Producer[:])
 		q.Named = r.Bool()
-		q.Epoch, q.Sequence, q.Count = r.Uvarint(), readCount(r), readCount(r)
+		q.Epoch, q.Nonce = r.Uvarint(), r.Uint64()
+		q.Sequence, q.Count = readCount(r), readCount(r)
 		q.Sum = r.Uint64()
 		if r.Err() == nil {
 			q.Records = r.Rest()

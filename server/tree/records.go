@@ -318,7 +318,7 @@ func (s recordStep) mayAppend(head *wire.RecordHead, all []producer, now int64) 
 		return s.answer(wire.RecordReply{Code: wire.RecordTooLarge, Next: most}), true
 	}
 	p := s.find(all)
-	if p != nil && (q.Epoch < p.epoch || q.Epoch > p.epoch && q.Sequence != p.next()) { // the latter has joined in what was lost since
+	if p != nil && s.isFenced(p) {
 		return s.answer(wire.RecordReply{Code: wire.RecordFenced, Epoch: p.epoch}), true
 	}
 	known := p != nil && !p.fresh
@@ -347,6 +347,13 @@ func (s recordStep) mayAppend(head *wire.RecordHead, all []producer, now int64) 
 	return out, false
 }
 
+// isFenced reports whether another process has joined since as the producer. Who joined in a chunk that is
+// lost may have an epoch above, or the same as somebody who joined after it; in place of nobody it may go on.
+func (s recordStep) isFenced(p *producer) bool {
+	q := s.q
+	return q.Epoch < p.epoch || q.Epoch == p.epoch && q.Nonce != p.nonce || q.Epoch > p.epoch && q.Sequence != p.next()
+}
+
 // fits reports whether a batch has room in a chunk that is not empty.
 func fits(h *wire.RecordHead, q *wire.RecordRequest, now int64) bool {
 	return h.Bytes+int64(len(q.Records)+wire.RecordBatchHeadMax) <= h.ChunkBytes && h.Batches < wire.RecordBatchesMax &&
@@ -359,9 +366,9 @@ func (s recordStep) append(head *wire.RecordHead, all []producer, key replica.Ke
 	now = max(now, head.LastTime)
 	batch := wire.RecordBatch{First: head.First + head.Records, Time: now, Producer: q.Producer, Sequence: q.Sequence, Count: q.Count, Sum: q.Sum, Records: q.Records}
 	value := wire.AppendRecordBatch(make([]byte, 0, len(q.Records)+wire.RecordBatchHeadMax), &batch)
-	p := producer{id: q.Producer, named: q.Named, epoch: q.Epoch, first: q.Sequence, records: q.Count, place: batch.First, time: now}
+	p := producer{id: q.Producer, named: q.Named, epoch: q.Epoch, nonce: q.Nonce, first: q.Sequence, records: q.Count, place: batch.First, time: now}
 	if old := s.find(all); old != nil {
-		p.named, p.nonce = old.named, old.nonce
+		p.named = old.named
 		all = slices.DeleteFunc(all, func(o producer) bool { return o.id == p.id })
 	}
 	all = append(all, p) // the last to have appended

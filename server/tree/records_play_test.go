@@ -154,7 +154,7 @@ func (s *scroll) produce(seq int) *doing {
 				return // its user knows that it is not new
 			}
 			s.used[id] = true
-			q.Epoch, q.Sequence = p.Epoch, p.Next
+			q.Epoch, q.Nonce, q.Sequence = p.Epoch, uint64(seq)+1, p.Next
 		}
 		for range batches {
 			var texts []string

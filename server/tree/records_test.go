@@ -98,7 +98,7 @@ func TestRecordSteps(t *testing.T) {
 	}
 	first := batchOf(1, 0, "a", "b")
 	s.does(wire.RecordFenced, first)
-	first.Epoch = 1
+	first.Epoch, first.Nonce = 1, 1
 	if p := s.does(wire.RecordOK, first); p.Place != 102 || p.Next != 2 {
 		t.Errorf("%+v", p)
 	}
@@ -107,7 +107,7 @@ func TestRecordSteps(t *testing.T) {
 	}
 	with := func(sequence int64, records ...string) wire.RecordRequest {
 		q := batchOf(1, sequence, records...)
-		q.Epoch = 1
+		q.Epoch, q.Nonce = 1, 1
 		return q
 	}
 	if p := s.does(wire.RecordKnown, with(1, "b")); p.Place != -1 {
@@ -128,6 +128,8 @@ func TestRecordSteps(t *testing.T) {
 	}
 	lost := with(0, "a", "b")
 	lost.Epoch = 9 // joined in a chunk that is lost
+	s.does(wire.RecordFenced, lost)
+	lost.Epoch = 2 // the same, as it is counted there
 	s.does(wire.RecordFenced, lost)
 	s.does(wire.RecordOK, batchOf(3, 0, quarter))
 	s.does(wire.RecordOK, batchOf(4, 0, quarter))
