@@ -24,7 +24,7 @@ func TestPlantedRecoveryBugs(t *testing.T) {
 	} {
 		t.Run(b.name, func(t *testing.T) {
 			if b.rare {
-				harness.Slow(t)
+				rare(t)
 			}
 			mustCatch(t, seeds, Options{Ruin: true, Recovery: b.bug})
 		})
