@@ -1,26 +1,20 @@
 package cli
 
 import (
-	"log/slog"
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
-	"viewring/client/cli/children"
 	"viewring/internal/port"
-	"viewring/internal/secure"
 )
 
 // HTTPOptions are the flags of viewring http, and of the HTTP front of a server.
 type HTTPOptions struct {
-	Listen  string
-	Secure  secure.Config
+	Front
 	Bounds  HTTPBounds
 	AnyHost bool // whatever host requests say they are for
 	S3      S3Options
-	Client  client.Options
-	Logger  *slog.Logger
 }
 
 // HTTPBounds are the flags that bound what clients of HTTP may take.
@@ -60,7 +54,6 @@ func (b *HTTPBounds) check() error {
 func (a *app) httpCmd() *cobra.Command {
 	var o HTTPOptions
 	var s3 s3Flags
-	var child, insecure bool
 	cmd := &cobra.Command{
 		Use:   "http",
 		Short: "serve files to curl, browsers, WebDAV and S3 at one address",
@@ -76,33 +69,17 @@ need no TLS certificate of their own. Without one, only this machine is served.
 A front keeps nothing: run as many as you like. 'viewring server --http HOST:PORT' runs
 one inside a server. What is served how is in server/web/README.md.`,
 		Example: "  viewring http\n  curl -T photo.jpg http://localhost:28420/photos/\n  curl http://localhost:28420/photos/?list\n  viewring http --listen 127.0.0.1:8080 --viewleader localhost:28500",
-		Args:    wants(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx := cmd.Context()
-			if child {
-				ctx = children.WithParent(ctx)
-			}
-			err := o.Bounds.check()
-			if err != nil {
-				return err
-			}
-			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
-				return err
-			}
-			if o.S3, err = s3.options(a); err != nil {
-				return err
-			}
-			o.AnyHost = insecure
-			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
-			o.Client = a.clientOptions(slog.LevelInfo)
-			return a.starters.HTTP(ctx, o)
-		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.Listen, "listen", port.Local(port.HTTP), "listen at `HOST:PORT`")
 	httpBoundsFlags(cmd, &o.Bounds)
 	s3.add(cmd)
-	insecureFlag(cmd, &insecure)
-	childFlag(cmd, &child)
-	return cmd
+	return a.frontCmd(cmd, &o.Front, port.Local(port.HTTP), func(insecure bool) (err error) {
+		if err = o.Bounds.check(); err != nil {
+			return err
+		}
+		o.AnyHost = insecure
+		o.S3, err = s3.options(a)
+		return err
+	}, func(ctx context.Context) error {
+		return a.starters.HTTP(ctx, o)
+	})
 }

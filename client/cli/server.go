@@ -129,16 +129,18 @@ func (o *ServerOptions) addFronts(a *app, gateway, zk, http string, insecure boo
 			return err
 		}
 	}
-	reach := a.clientOptions(slog.LevelInfo)
+	front := func(listen string) Front {
+		return Front{Listen: listen, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
+	}
 	if gateway != "" {
-		o.Gateway = GatewayOptions{Listen: gateway, Bounds: o.Bounds, Secure: a.secure, Client: reach, Logger: o.Logger}
+		o.Gateway = GatewayOptions{front(gateway), o.Bounds}
 	}
 	if zk != "" {
-		o.ZooKeeper = ZooKeeperOptions{Listen: zk, Bounds: o.Bounds, Secure: a.secure, Client: reach, Logger: o.Logger}
+		o.ZooKeeper = ZooKeeperOptions{front(zk), o.Bounds}
 	}
 	if http != "" {
 		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 4, ReadTimeout: httpReadTimeout, WriteTimeout: o.Bounds.WriteTimeout}
-		o.HTTP = HTTPOptions{Listen: http, Bounds: bounds, AnyHost: insecure, S3: o.HTTP.S3, Secure: a.secure, Client: reach, Logger: o.Logger}
+		o.HTTP = HTTPOptions{Front: front(http), Bounds: bounds, AnyHost: insecure, S3: o.HTTP.S3}
 	}
 	return nil
 }

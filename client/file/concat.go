@@ -46,14 +46,7 @@ const concatOwnersMax = wire.TreeOwnersMax
 // copied. Chunks are as long as those of the first part that has some, unless PutOptions.ChunkBytes says else.
 func (f *FS) Concat(ctx context.Context, path string, parts []string, opts PutOptions) (Info, error) {
 	o := f.op(ctx, "put together", path)
-	err := tree.Check(path)
-	if err == nil {
-		err = opts.check()
-	}
-	if err == nil {
-		err = o.mayPut(path, &opts)
-	}
-	if err != nil {
+	if err := o.mayPut(path, &opts); err != nil {
 		return Info{}, o.failed(err)
 	}
 	for range attemptsMax {

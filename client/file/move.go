@@ -21,9 +21,6 @@ func (f *FS) Copy(ctx context.Context, from, to string, opts PutOptions) (Info, 
 
 // copy also returns what the file was that was copied.
 func (o *op) copy(from, to string, opts *PutOptions) (e *entry, info Info, err error) {
-	if err := errors.Join(tree.Check(to), opts.check()); err != nil {
-		return nil, Info{}, err
-	}
 	w := when{absent: opts.IfAbsent, modified: wire.TreeVersion(opts.IfModified)}
 	for range attemptsMax {
 		if e, err = o.file(from); err != nil {

@@ -50,14 +50,7 @@ func (p *PutOptions) check() error {
 // where the file was replaced again before its version could be told.
 func (f *FS) Put(ctx context.Context, path string, r io.Reader, opts PutOptions) (Info, error) {
 	o := f.op(ctx, "put", path)
-	err := tree.Check(path)
-	if err == nil {
-		err = opts.check()
-	}
-	if err == nil {
-		err = o.mayPut(path, &opts)
-	}
-	if err != nil {
+	if err := o.mayPut(path, &opts); err != nil {
 		return Info{}, o.failed(err)
 	}
 	w := when{absent: opts.IfAbsent, modified: wire.TreeVersion(opts.IfModified)}
@@ -108,6 +101,9 @@ func (t *teller) Read(p []byte) (int, error) {
 
 // mayPut looks, before anything is sent, whether a file may be put at a path.
 func (o *op) mayPut(path string, opts *PutOptions) error {
+	if err := errors.Join(tree.Check(path), opts.check()); err != nil {
+		return err
+	}
 	e, err := o.entry(path)
 	switch {
 	case errors.Is(err, tree.ErrNoNode) && opts.IfModified != client.Version{}:
