@@ -15,7 +15,7 @@ const (
 	freeFirst  = 20000
 	freeBlocks = 256
 	blockPorts = 31 // behind the first
-	blocksMax  = 8  // of one process, which then gives its ports away again
+	blocksMax  = 24 // of one process, which then gives its ports away again
 )
 
 var free struct {

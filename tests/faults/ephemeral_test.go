@@ -39,6 +39,7 @@ const (
 // gone once their sessions are.
 func TestEphemeral(t *testing.T) {
 	harness.Slow(t)
+	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 5, LeaderFlags: []string{"--partitions", "16"}})
 	c.WaitBalanced()
 	o := &owners{t: t, c: c, tr: openTree(t, c)}

@@ -46,6 +46,7 @@ func (f *httpFront) ask(method, path string, body []byte) (status int, got []byt
 // TestHTTPKilled kills a front in the middle of puts, of new files and in the place of old ones: nothing of them is seen, and
 // with VIEWRING_SLOW=1 nothing of them is left on any server's disk.
 func TestHTTPKilled(t *testing.T) {
+	t.Parallel()
 	rounds := 2
 	if harness.IsSlow() {
 		rounds = 8

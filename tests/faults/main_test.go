@@ -2,9 +2,13 @@ package faults
 
 import (
 	"os"
+	"runtime"
 	"testing"
 
 	"viewring/tests/harness"
 )
 
-func TestMain(m *testing.M) { os.Exit(harness.Main(m)) }
+func TestMain(m *testing.M) {
+	harness.AtOnce(3 * runtime.GOMAXPROCS(0)) // they mostly wait
+	os.Exit(harness.Main(m))
+}

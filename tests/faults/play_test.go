@@ -144,6 +144,10 @@ func (r row) String() string {
 // and with VIEWRING_MEASURE one after the other, so that what is measured is the fault's
 // doing; otherwise a few at once, for they mostly wait.
 func TestFaults(t *testing.T) {
+	atOnce := os.Getenv("VIEWRING_MEASURE") == ""
+	if atOnce {
+		t.Parallel()
+	}
 	var mu sync.Mutex
 	var rows []row
 	t.Cleanup(func() {
@@ -158,7 +162,7 @@ func TestFaults(t *testing.T) {
 			if !s.quick {
 				harness.Slow(t)
 			}
-			if os.Getenv("VIEWRING_MEASURE") == "" {
+			if atOnce {
 				t.Parallel()
 			}
 			r := s.run(t)

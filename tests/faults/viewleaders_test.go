@@ -142,6 +142,7 @@ var leaderConfig = harness.Config{Leaders: 3, Servers: 3, LeaderFlags: []string{
 
 // TestViewLeadersKilled kills the head of three view leaders again and again.
 func TestViewLeadersKilled(t *testing.T) {
+	t.Parallel()
 	kills := 3
 	if harness.IsSlow() {
 		kills = 20

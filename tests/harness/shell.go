@@ -66,6 +66,13 @@ func Main(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "find viewring: %v\n", err)
 		return 1
 	}
+	// Commands of tests have caches of their own, but for what the go command has built.
+	cache, err := exec.Command("go", "env", "GOCACHE").Output()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "find the build cache: %v\n", err)
+		return 1
+	}
+	_ = os.Setenv("GOCACHE", strings.TrimSpace(string(cache))) // fails for odd names alone
 	build := exec.Command("go", "build", "-o", binary, ".")
 	source = strings.TrimSpace(string(module))
 	build.Dir = source

@@ -18,6 +18,7 @@ import (
 // What a client may take is bounded, at servers and gateways, and whoever goes too
 // far is told so, counted, and disturbs nobody.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	bounds := []string{"--max-connections", "40", "--max-pipeline", "100", "--max-request", "100000", "--max-buffered", "2000000", "--write-timeout", "300ms"}
 	cluster := harness.NewCluster(t, harness.Config{Servers: 3, ServerFlags: bounds, Direct: true})
 	s := harness.NewShell(t, cluster.Leader.Addr)

@@ -19,6 +19,7 @@ import (
 
 // Every command as a new user tries it on a fresh cluster, exit codes included.
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	s, d := harness.Up(t)
 	t.Run("values", func(t *testing.T) { testValues(t, s) })
 	t.Run("names", func(t *testing.T) { testNames(t, s) })

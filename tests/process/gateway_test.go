@@ -57,6 +57,7 @@ func ask(t *testing.T, c *wire.Conn, command string) string {
 
 // A gateway is one plain Redis with all keys.
 func TestGateway(t *testing.T) {
+	t.Parallel()
 	s, _ := harness.Up(t)
 	addr := harness.FreeAddr(t)
 	g := s.Start("gateway", "--listen", addr)

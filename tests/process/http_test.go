@@ -14,6 +14,7 @@ import (
 // An HTTP front, alone or in a server, with TLS and a password or without, has the files of
 // 'viewring file'.
 func TestHTTP(t *testing.T) {
+	t.Parallel()
 	t.Run("plain", func(t *testing.T) { testHTTP(t, nil) })
 	t.Run("encrypted", func(t *testing.T) { testHTTP(t, harness.NewSecrets(t)) })
 }

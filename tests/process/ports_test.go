@@ -14,6 +14,7 @@ import (
 // A service waits for a port that another program's connection has, and says who
 // listens at one that is taken.
 func TestPorts(t *testing.T) {
+	t.Parallel()
 	s, _ := harness.Up(t, "--servers", "1")
 	peer, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -73,7 +73,7 @@ func blocks(text string) (found []block) {
 // "…" there stands for anything. One cluster serves all pages; each has a folder of its
 // own. A Go block that begins with "// NAME" is that file.
 func TestReadme(t *testing.T) {
-	useBuildCache(t)
+	t.Parallel()
 	s, _ := harness.Up(t)
 	module, err := filepath.Abs(root)
 	if err != nil {
@@ -100,17 +100,6 @@ func TestReadme(t *testing.T) {
 			t.Errorf("only %d commands of %s were run", commands[path], path)
 		}
 	}
-}
-
-// useBuildCache gives the go commands of a page the build cache that this test has;
-// the shell's own folder for caches has none.
-func useBuildCache(t *testing.T) {
-	t.Helper()
-	cache, err := exec.Command("go", "env", "GOCACHE").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
 }
 
 // runBlock runs the commands of a console block and returns how many there are, or

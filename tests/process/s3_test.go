@@ -16,6 +16,7 @@ import (
 
 // TestS3Keys: keys are added, listed and removed, under the cluster's password or a file of its own, and not without.
 func TestS3Keys(t *testing.T) {
+	t.Parallel()
 	t.Run("plain", func(t *testing.T) {
 		s, _ := harness.Up(t, "--servers", "2")
 		s.Fails(2, "--s3-secret-file", "s3", "key", "add", "a")

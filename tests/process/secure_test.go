@@ -17,6 +17,7 @@ import (
 // Every connection of a cluster with TLS and a password is encrypted and asks for
 // both; who has neither, or the wrong ones, gets nothing.
 func TestSecure(t *testing.T) {
+	t.Parallel()
 	secrets := harness.NewSecrets(t)
 	with := func(args ...string) []string { return append(args, secrets.Flags()...) }
 	s, _ := harness.Up(t, secrets.Flags()...)

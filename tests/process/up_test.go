@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,6 +15,7 @@ import (
 
 // up's children end with it, however it ends, and its folder can be resumed.
 func TestUpEndsAndResumes(t *testing.T) {
+	t.Parallel()
 	s, d := harness.Up(t, "--servers", "2")
 	s.OK("setr", "kept", "value")
 	addrs, children := append(serverAddrs(t, s), s.Leader), childrenOf(t, d.Cmd.Process.Pid)
@@ -119,7 +121,28 @@ func TestRunLeavesNothing(t *testing.T) {
 	}
 }
 
+// Clusters that start at once look for their servers' ports in the same place: who comes
+// second takes another one.
+func TestUpTogether(t *testing.T) {
+	t.Parallel()
+	var ups []*harness.Daemon
+	var shells []*harness.Shell
+	for i := range 4 {
+		s := harness.NewShell(t, harness.FreeAddr(t))
+		shells = append(shells, s)
+		ups = append(ups, s.Start("up", "--servers", "2", "--data", filepath.Join(s.Dir, strconv.Itoa(i))))
+	}
+	for i, d := range ups {
+		d.Stdout.Wait(t, "Ctrl-C ends it", d.Done)
+		shells[i].OK("setr", "k", "v")
+		if said := d.Stderr.Text(); strings.Contains(said, "s1 has ended") {
+			t.Errorf("tells of a start that was repeated:\n%s", said)
+		}
+	}
+}
+
 func TestUpRefuses(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -33,6 +33,7 @@ func zkAsk(t *testing.T, c net.Conn, message []byte) []byte {
 // A ZooKeeper front, alone or in a server, with TLS and a password or without, has the nodes of
 // the tree of paths.
 func TestZooKeeper(t *testing.T) {
+	t.Parallel()
 	t.Run("plain", func(t *testing.T) { testZooKeeper(t, nil) })
 	t.Run("encrypted", func(t *testing.T) { testZooKeeper(t, harness.NewSecrets(t)) })
 }

@@ -30,14 +30,14 @@ type Config struct {
 	ServerFlags []string                    // further flags of each server
 	Dialer      client.DialFunc             // to the cluster, as the flags want it; nil: net.Dialer
 	Log         func(name string) io.Writer // nil: files in Dir
-	OnEnd       func(name string)           // called when a process has ended, for whatever reason; may be nil
+	OnEnd       func(name string)           // called when a process that was up has ended, for whatever reason; may be nil
 }
 
 // startPatience bounds a process's start until the cluster knows it.
 const startPatience = 60 * time.Second
 
 // portTries is how often a start is repeated when the port was taken meanwhile.
-const portTries = 5
+const portTries = 10
 
 // Cluster is a view leader and servers as child processes.
 type Cluster struct {
@@ -126,6 +126,9 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 			return err
 		}
 		err := c.connect(ctx)
+		if err == nil {
+			c.tellEnd(c.leader)
+		}
 		if err == nil || c.cfg.LeaderAddr != "" || c.leader.running() || try == portTries || !c.portTaken(c.leader) {
 			return err
 		}
@@ -156,6 +159,7 @@ func (c *Cluster) Add(ctx context.Context) (string, error) {
 		n.args = append([]string{"server", "--viewleader", c.leader.addr, "--listen", addr, "--data", filepath.Join(c.cfg.Dir, n.name)}, c.cfg.ServerFlags...)
 		err = c.launchAndWait(ctx, n)
 		if err == nil {
+			c.tellEnd(n)
 			c.mu.Lock()
 			c.nodes = append(c.nodes, n)
 			c.mu.Unlock()
@@ -196,14 +200,19 @@ func (c *Cluster) launch(n *node) error {
 		_ = f.Close() // the child has its own
 	}
 	n.paused = false
-	if err == nil && c.cfg.OnEnd != nil {
-		child := n.child
-		go func() { // ends with the child, for which the group waits
-			<-child.Done()
-			c.cfg.OnEnd(child.Name)
-		}()
-	}
 	return err
+}
+
+// tellEnd has OnEnd called when a node that is up ends.
+func (c *Cluster) tellEnd(n *node) {
+	if c.cfg.OnEnd == nil {
+		return
+	}
+	child := n.child
+	go func() { // ends with the child, for which the group waits
+		<-child.Done()
+		c.cfg.OnEnd(child.Name)
+	}()
 }
 
 func (c *Cluster) logOf(name string) (io.Writer, error) {
@@ -288,9 +297,9 @@ func (c *Cluster) tail(n *node) string {
 	return strings.Join(lines[max(0, len(lines)-5):], "\n  ")
 }
 
-func (c *Cluster) portTaken(n *node) bool {
-	return strings.Contains(c.tail(n), syscall.EADDRINUSE.Error())
-}
+// portTaken reports whether a node that has ended did not get its port: another program
+// was given the same one and listens there.
+func (c *Cluster) portTaken(n *node) bool { return port.Check(n.addr) != nil }
 
 // find returns the nodes that a script's word names: s1, …, leader, all.
 func (c *Cluster) find(name string) ([]*node, error) {
@@ -388,9 +397,12 @@ func (c *Cluster) Restart(ctx context.Context, name string) error {
 		starting.Go(func() {
 			if n == c.leader {
 				errs[i] = c.launch(n)
-				return
+			} else {
+				errs[i] = c.launchAndWait(ctx, n)
 			}
-			errs[i] = c.launchAndWait(ctx, n)
+			if errs[i] == nil {
+				c.tellEnd(n)
+			}
 		})
 	}
 	starting.Wait()
