@@ -2,7 +2,7 @@ package sim
 
 import "testing"
 
-// expected is what 2,000 seeds must have seen at least once each: every fault,
+// expected is what 800 seeds must have seen at least once each: every fault,
 // message and answer, the transitions of the replica state machine and the
 // refusals of the view leader that the faults are there to bring about. What is
 // missing is a hole in the faults.
