@@ -108,7 +108,7 @@ func anyChange(i identity, k kept, rng *rand.Rand) func(*raftLog) error {
 func TestLogCrashes(t *testing.T) {
 	seeds := uint64(12)
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		seeds = 200
+		seeds = 60
 	}
 	for seed := range seeds {
 		p := &logPlay{t: t, seed: seed, rng: rand.New(rand.NewPCG(seed, 0x6c6f67))}

@@ -565,7 +565,7 @@ func (w *groupWorld) agreed(h *groupNode) bool {
 func TestGroupSeeds(t *testing.T) {
 	seeds := uint64(30)
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		seeds = 300
+		seeds = 100
 	}
 	total := groupWorld{}
 	for seed := range seeds {

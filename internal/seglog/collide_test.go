@@ -8,7 +8,7 @@ import (
 // TestCollisions plays with keys of which many have the same bound, and starts from the log
 // alone again and again: what was deleted stays so, in whatever order records were moved.
 func TestCollisions(t *testing.T) {
-	seeds := uint64(40)
+	seeds := uint64(15)
 	if raceDetector { // one goroutine does nearly all of it
 		seeds = 3
 	}

@@ -314,7 +314,7 @@ func (s *depot) left() string {
 func TestContents(t *testing.T) {
 	seeds := 400
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		seeds = 4000
+		seeds = 1500
 	}
 	for seed := range uint64(seeds) {
 		if why, story := playContents(seed); why != "" {

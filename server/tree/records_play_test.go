@@ -585,7 +585,7 @@ func playRecords(seed uint64) (why string, story []string) {
 func TestRecords(t *testing.T) {
 	seeds := 300
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		seeds = 3000
+		seeds = 1000
 	}
 	for seed := range uint64(seeds) {
 		if why, story := playRecords(seed); why != "" {
