@@ -279,13 +279,17 @@ func (s *Server) Wait() error {
 	return s.err
 }
 
-// drainLinger is how long a drained server goes on telling clients where its
-// partitions went: those that did not ask meanwhile would find nobody.
-const drainLinger = 200 * time.Millisecond
+// A drained server goes on telling clients where its partitions went. Those that did not ask
+// meanwhile would find nobody.
+const (
+	drainLinger = 200 * time.Millisecond // for so long, and to each until it has asked nothing for so long
+	farewellMax = time.Second            // beyond which who goes on asking is hung up on
+)
 
 // Drain takes the server out of service for a planned restart and returns when
-// others serve what it served, or with the reason why that can't be had before ctx
-// ends. The server runs on either way; Close ends it.
+// others serve what it served and its clients have their answers, or with the reason why
+// that can't be had before ctx ends. The server runs on either way, but clients are hung
+// up on where it returns nil; Close ends it.
 func (s *Server) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -294,6 +298,9 @@ func (s *Server) Drain(ctx context.Context) error {
 		return err
 	}
 	wait.For(ctx, drainLinger)
+	ctx, cancel = context.WithTimeout(ctx, farewellMax)
+	defer cancel()
+	s.frontend.Finish(ctx, drainLinger)
 	return nil
 }
 
