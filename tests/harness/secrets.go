@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -45,10 +46,34 @@ func NewSecrets(t *testing.T) *Secrets {
 		t.Fatal(err)
 	}
 	writePEM(t, s.Key, "EC PRIVATE KEY", der)
-	if err := os.WriteFile(s.Password, []byte("open sesame\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.Password, []byte(Word+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// Word is the password of Secrets.
+const Word = "open sesame"
+
+// TLS is how a client that has the files connects.
+func (s *Secrets) TLS(t *testing.T) *tls.Config {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(s.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: "localhost"}
+}
+
+// Env hands the files to commands by their environment.
+func (s *Secrets) Env() []string {
+	return []string{"VIEWRING_TLS_CERT=" + s.Cert, "VIEWRING_TLS_KEY=" + s.Key, "VIEWRING_TLS_CA=" + s.CA, "VIEWRING_PASSWORD_FILE=" + s.Password}
 }
 
 // Flags hand the files to a command.
