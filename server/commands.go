@@ -69,6 +69,7 @@ func init() {
 		wire.CmdScrub:     own(1, (*conn).runScrub),
 		wire.CmdRebalance: {argsMin: 1, argsMax: 2, run: (*conn).runRebalance},
 		wire.CmdWhole:     {argsMin: 2, argsMax: -1, run: (*conn).runWhole},
+		wire.CmdKeyPage:   own(1, (*conn).runKeyPage),
 		wire.CmdScan:      {argsMin: 1, argsMax: -1, run: (*conn).runScanRun},
 	}
 	redisCommands = make([]*command, redis.Count())
