@@ -36,6 +36,7 @@ func (c *conn) runDo(args [][]byte) error {
 		c.replyError(wire.CodeErr + " " + err.Error())
 		return nil
 	}
+	c.times.asked.number = numberOfDo(q.Op)
 	cl := c.newCall(replyDo, q.Key)
 	if q.Op == wire.DoGet {
 		c.read(cl)
@@ -68,7 +69,7 @@ var conds = [...]replica.Cond{
 func (c *conn) newCall(style replyStyle, key []byte) *call {
 	name := string(key)
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: style, slot: ring.SlotOf(name)}
+	*cl = call{conn: c, asked: c.times.asked, first: name, style: style, slot: ring.SlotOf(name)}
 	cl.request.Key = replica.MakeKey(cl.slot, replica.SpaceUser, name)
 	return cl
 }

@@ -59,6 +59,8 @@ type Server struct {
 	janitor  *upkeep.Janitor
 	console  *console
 	notifier *notifier
+	monitor  *redis.Monitor // of commands
+	meters   meters
 	clients  // what all connections share
 
 	running sync.WaitGroup
@@ -85,6 +87,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, logger: opts.Logger, stopped: make(chan struct{})}
 	s.turns, s.started = newTurns(), time.Now()
+	s.monitor = redis.NewMonitor(opts.Monitor, time.Now, ownNames...)
+	s.opts.Store.Synced = s.synced
 	s.wall = func() int64 { return s.opts.Now().Wall }
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	run, err := s.open()
@@ -165,6 +169,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		Peers: s.links, Mover: s.mover, Leader: queue, Stored: s.room.Stored, Fail: s.cancel,
 		Fed: s.notifier.fed,
 		Storing: func(b *replica.Batch) {
+			s.meters.batches.Note(len(b.Ops))
 			sweeper.Storing(b)
 			upkeep.Storing(b, reaper, s.janitor)
 		},

@@ -204,6 +204,7 @@ func (c *Conn) Auth(args [][]byte) (errText string) {
 	if errText = c.server.opts.Secure.Auth(args); errText == "" {
 		c.Trust(true)
 	}
+	c.server.reached.LoggedIn(errText)
 	return errText
 }
 

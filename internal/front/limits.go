@@ -3,6 +3,7 @@ package front
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -79,6 +80,14 @@ type Reached struct {
 	Cut         atomic.Uint64 // connections closed: the client did not read
 	Pipelines   atomic.Uint64 // times that a connection was not read for a while
 	Buffers     atomic.Uint64 // commands refused: too many bytes under way
+	Logins      atomic.Uint64 // wrong passwords
+}
+
+// LoggedIn counts what was answered to a password.
+func (r *Reached) LoggedIn(errText string) {
+	if strings.HasPrefix(errText, wire.CodeWrongPass) {
+		r.Logins.Add(1)
+	}
 }
 
 // met counts, and has the log say so where that was not said in the last metEvery.

@@ -25,6 +25,7 @@ type Gateway struct {
 
 	stats    stats
 	frontend *front.Server
+	monitor  *redis.Monitor
 }
 
 // spare bytes are each client's own, however many the others have under way.
@@ -38,7 +39,9 @@ type stats struct {
 // Start serves.
 func Start(ctx context.Context, opts Options) *Gateway {
 	opts.fill()
-	g := &Gateway{opts: opts, front: newFront(&opts), stopped: make(chan struct{})}
+	g := &Gateway{opts: opts, front: newFront(&opts), stopped: make(chan struct{}), monitor: redis.NewMonitor(opts.Monitor, time.Now)}
+	g.front.Monitor = g.monitor
+	g.front.Auth = g.logIn
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	limits := front.Limits{Bounds: opts.Bounds, Spare: spare}
 	if opts.Limits != nil {
@@ -51,6 +54,13 @@ func Start(ctx context.Context, opts Options) *Gateway {
 	}()
 	opts.Logger.Info("gateway is up", "addr", g.Addr())
 	return g
+}
+
+// logIn judges the arguments of AUTH.
+func (g *Gateway) logIn(args [][]byte) (errText string) {
+	errText = g.opts.Secure.Auth(args)
+	g.frontend.Reached().LoggedIn(errText)
+	return errText
 }
 
 // newFront is what a gateway shows to its clients.

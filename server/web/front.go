@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"viewring/client/file"
+	"viewring/internal/tally"
 	"viewring/internal/wait"
 	"viewring/server/web/dav"
 )
@@ -19,12 +20,14 @@ import (
 type Front struct {
 	opts     Options
 	server   *http.Server
+	door     *turnstile
 	budget   *budget
 	cluster  atomic.Pointer[cluster] // nil until it was found
 	healthy  health
 	csrf     *http.CrossOriginProtection
 	local    bool // it listens at this machine only
 	turnedAt atomic.Int64
+	meters   meters
 
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when everything has ended
@@ -51,6 +54,8 @@ func Start(ctx context.Context, opts Options) *Front {
 		MaxHeaderBytes:    headMax,
 		ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
 	}
+	f.door = newTurnstile(opts.Listener, opts.Bounds.Connections, f.turnedAway)
+	f.meters.ops = tally.NewOps(len(methodNames))
 	ctx, f.cancel = context.WithCancel(ctx)
 	go f.run(ctx)
 	opts.Logger.Info("http front is up", "addr", f.Addr())
@@ -87,7 +92,7 @@ func (f *Front) run(ctx context.Context) {
 		<-ctx.Done()
 		f.shutDown()
 	})
-	err := f.server.Serve(newTurnstile(f.opts.Listener, f.opts.Bounds.Connections, f.turnedAway))
+	err := f.server.Serve(f.door)
 	if !errors.Is(err, http.ErrServerClosed) {
 		f.opts.Logger.Warn("the http front has stopped", "err", err)
 	}
@@ -128,6 +133,7 @@ func (f *Front) find(ctx context.Context) {
 
 // turnedAway says that there are too many connections, now and then.
 func (f *Front) turnedAway() {
+	f.meters.refused.Add(1)
 	now := time.Now().UnixNano()
 	if was := f.turnedAt.Load(); now-was > int64(10*time.Second) && f.turnedAt.CompareAndSwap(was, now) {
 		f.opts.Logger.Warn("clients are turned away", "connections", f.opts.Bounds.Connections)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/tally"
 	"viewring/internal/tree"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
@@ -28,6 +29,7 @@ type Front struct {
 
 	opening opening
 	stats   stats
+	ops     *tally.Ops       // requests, by opNumbers and codeNumbers
 	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
 	mu struct {
@@ -65,7 +67,7 @@ func (f *Front) letPass(what pause) {
 type stats struct {
 	connected, sessions, watches, held          atomic.Int64
 	received, sent, failed, expired, turnedAway atomic.Int64
-	outstanding, cut, garbage                   atomic.Int64
+	outstanding, cut, garbage, logins           atomic.Int64
 	latencyCount, latencySum, latencyMax, zxid  atomic.Int64 // microseconds; zxid is the highest told
 }
 
@@ -80,6 +82,7 @@ func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
 	f.crew = newCrew(&f.running)
+	f.ops = tally.NewOps(len(opNames))
 	f.key = passwordKey(opts.Client.View().Cluster)
 	f.mu.left = make(map[uint64]left)
 	f.mu.conns, f.mu.sessions = make(map[*conn]struct{}), make(map[uint64]*conn)
