@@ -8,6 +8,7 @@ import (
 	"viewring/ring"
 	"viewring/server/frame"
 	"viewring/server/lane"
+	"viewring/server/redis"
 	"viewring/server/replica"
 )
 
@@ -40,7 +41,7 @@ func (c *conn) runKeyPage(args [][]byte) error {
 		c.replyError(errText)
 		return nil
 	}
-	c.replyHeld(held.cost, func(w *wire.Writer) {
+	c.replyHeld(held.cost, redis.EndedOK, func(w *wire.Writer) {
 		buf := wire.AppendKeyPage(frame.TakeBuffer(), page)
 		w.WriteBulk(buf)
 		frame.GiveBuffer(buf)

@@ -103,8 +103,8 @@ func (c *Core) Lag(id ring.PartitionID, each func(peer ring.ServerID, entries ui
 	if p == nil || p.lead == nil || !p.lead.serves() {
 		return l
 	}
-	if l.Waiting = len(p.lead.waiting); l.Waiting > 0 {
-		l.Since = p.lead.waiting[0].since
+	if l.Waiting = len(p.waiting); l.Waiting > 0 {
+		l.Since = p.waiting[0].since
 	}
 	for _, f := range p.lead.followers {
 		if f.acting() {
