@@ -1,8 +1,6 @@
 package server
 
 import (
-	"bytes"
-
 	"github.com/cespare/xxhash/v2"
 
 	"viewring/internal/wire"
@@ -48,7 +46,8 @@ func (c *conn) runChunk(args [][]byte) error {
 		c.refuse(cl, replica.StatusBusy)
 		return nil
 	}
-	r.Value = bytes.Clone(q.Value)
+	whole := c.Own(args[0]) // which ends with the value
+	r.Value = whole[len(whole)-len(q.Value):]
 	c.route(cl)
 	return nil
 }

@@ -79,6 +79,9 @@ func (c *Conn) Writer() *wire.Writer { return c.writer }
 // Buffered returns how many bytes have come that are no part of a command read yet.
 func (c *Conn) Buffered() int { return c.reader.Buffered() }
 
+// Own returns an argument of the last command, for keeps (wire.Reader.Own).
+func (c *Conn) Own(arg []byte) []byte { return c.reader.Own(arg) }
+
 // Serve runs the session until the connection ends.
 func (c *Conn) Serve() {
 	defer c.session.Left()

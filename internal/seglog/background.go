@@ -1,6 +1,7 @@
 package seglog
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -74,7 +75,7 @@ func (s *Store) Stats() Stats {
 // buffers are those of frames, reused.
 type buffers struct {
 	mu   sync.Mutex
-	free [][]byte
+	free [][]byte // the shortest first
 }
 
 const (
@@ -82,22 +83,29 @@ const (
 	bufferBytesMax = 2 << 20
 )
 
-func (p *buffers) take() []byte {
+// take returns a buffer of n bytes at least, of several the shortest.
+func (p *buffers) take(n int) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.free); n > 0 {
-		b := p.free[n-1]
-		p.free = p.free[:n-1]
+	if i, ok := slices.BinarySearchFunc(p.free, n, func(b []byte, n int) int { return cap(b) - n }); ok || i < len(p.free) {
+		b := p.free[i]
+		p.free = slices.Delete(p.free, i, i+1)
 		return b
 	}
-	return disk.Aligned(frameBytesMin)
+	return disk.Aligned(max(frameBytesMin, alignBlock(n+n/8))) // the next one may be longer by a little
 }
 
+// give takes a buffer back. Of more than there may be the shortest goes.
 func (p *buffers) give(b []byte) {
+	if cap(b) > bufferBytesMax {
+		return
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.free) < buffersMax && cap(b) <= bufferBytesMax {
-		p.free = append(p.free, b[:cap(b)])
+	i, _ := slices.BinarySearchFunc(p.free, cap(b), func(b []byte, n int) int { return cap(b) - n })
+	p.free = slices.Insert(p.free, i, b[:cap(b)])
+	if len(p.free) > buffersMax {
+		p.free = slices.Delete(p.free, 0, 1)
 	}
 }
 

@@ -281,7 +281,7 @@ func (r *recovery) persistFindings() error {
 		if s.seg(g.number) != g {
 			continue
 		}
-		f := &frame{seg: g, off: g.end, lsn: g.endLSN, flags: frameSeal, buf: s.buffers.take()[:headBytes]}
+		f := &frame{seg: g, off: g.end, lsn: g.endLSN, flags: frameSeal, buf: s.buffers.take(headBytes)[:headBytes]}
 		if err := s.write(f); err != nil {
 			return err
 		}

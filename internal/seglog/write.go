@@ -201,18 +201,17 @@ func (s *Store) reserve(body, records int) error {
 	}
 	if f := s.building; f != nil {
 		n := len(f.slots) + records
-		need := frameBytes(f.body+body, n, len(f.prev.parts)) + sealReserve(n)
-		if int64(f.off)+int64(need) <= f.seg.size {
-			f.grow(headBytes + f.body + body)
+		whole := frameBytes(f.body+body, n, len(f.prev.parts))
+		if int64(f.off)+int64(whole+sealReserve(n)) <= f.seg.size {
+			f.grow(whole)
 			return nil
 		}
 		s.full()
 	}
 	if s.cur != nil && !s.cur.over {
-		need := frameBytes(body, records, len(s.prev.parts)) + sealReserve(records)
-		if int64(s.cur.end)+int64(need) <= s.cur.size {
-			s.begin()
-			s.building.grow(headBytes + body)
+		whole := frameBytes(body, records, len(s.prev.parts))
+		if int64(s.cur.end)+int64(whole+sealReserve(records)) <= s.cur.size {
+			s.begin(whole)
 			return nil
 		}
 	}
@@ -236,7 +235,8 @@ func (s *Store) nextSegment() *segmentHead {
 // after the new one was made: a sealed segment without a successor has lost it.
 func (s *Store) openSegment(body, records int) error {
 	h := s.nextSegment()
-	need := int64(h.bytes() + frameBytes(body, records, len(s.prev.parts)) + sealReserve(records))
+	whole := frameBytes(body, records, len(s.prev.parts))
+	need := int64(h.bytes() + whole + sealReserve(records))
 	if need > 1<<31 {
 		return fmt.Errorf("a batch of %d bytes", body)
 	}
@@ -264,9 +264,8 @@ func (s *Store) openSegment(body, records int) error {
 	}
 	s.addSegment(g)
 	s.cur = g
-	s.begin()
+	s.begin(whole)
 	s.building.head, s.building.seals = h, seal
-	s.building.grow(headBytes + body)
 	s.preallocateBytes = s.segmentBytes()
 	select {
 	case s.wantPreallocated <- s.preallocateBytes:
@@ -282,12 +281,12 @@ func (s *Store) openSegment(body, records int) error {
 // sealFrame makes the frame that ends the current segment. It has no number of its
 // own: none is missing where it is.
 func (s *Store) sealFrame(flags uint32) *frame {
-	return &frame{seg: s.cur, off: s.cur.end, lsn: s.lsn, prev: s.prev, flags: flags, buf: s.buffers.take()[:headBytes], done: make(chan struct{})}
+	return &frame{seg: s.cur, off: s.cur.end, lsn: s.lsn, prev: s.prev, flags: flags, buf: s.buffers.take(headBytes)[:headBytes], done: make(chan struct{})}
 }
 
-// begin begins a frame at the end of the segment.
-func (s *Store) begin() {
-	f := &frame{seg: s.cur, off: s.cur.end, lsn: s.lsn, prev: s.prev, buf: s.buffers.take()[:headBytes], done: make(chan struct{})}
+// begin begins a frame of n bytes, or more, at the end of the segment.
+func (s *Store) begin(n int) {
+	f := &frame{seg: s.cur, off: s.cur.end, lsn: s.lsn, prev: s.prev, buf: s.buffers.take(n)[:headBytes], done: make(chan struct{})}
 	s.lsn++
 	s.building, s.last = f, f
 	g := s.cur

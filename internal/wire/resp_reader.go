@@ -270,7 +270,7 @@ func (r *Reader) fill(want int) error {
 		if size == 0 && want <= readBytesNew {
 			least = readBytesNew
 		}
-		grown := make([]byte, max(least, size+size/4, min(want, max(2*size, r.limits.Ahead))))
+		grown := make([]byte, max(least, size+size/4, min(want, max(4*size, r.limits.Ahead))))
 		copy(grown, r.buf[:r.w])
 		r.buf = grown
 	}

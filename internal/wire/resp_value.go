@@ -7,8 +7,11 @@ import (
 )
 
 // bulkChunkBytes is what a reply's bulk takes before any of it has arrived, at
-// most. It doubles as the bytes come.
+// most. It grows as the bytes come.
 const bulkChunkBytes = 64 << 10
+
+// bulkGrows is how many times what has arrived a reply's bulk takes then: each time all of that is copied.
+const bulkGrows = 16
 
 // ReadValue reads the next reply. Errors are as in ReadCommand.
 func (r *Reader) ReadValue() (Value, error) {
@@ -126,7 +129,7 @@ func (r *Reader) takeBulk(size int) ([]byte, error) {
 	b := make([]byte, min(size, bulkChunkBytes))
 	for at := 0; at < size; {
 		if at == len(b) {
-			grown := make([]byte, min(size, 2*len(b)))
+			grown := make([]byte, min(size, bulkGrows*len(b)))
 			copy(grown, b)
 			b = grown
 		}

@@ -181,7 +181,10 @@ func (c *itemCache) wrote(b *replica.Batch) {
 		}
 		switch op.Kind {
 		case replica.PutItem:
-			if at := c.place(op.Partition, op.Key); takesIn || c.lru.Contains(at) {
+			at := c.place(op.Partition, op.Key)
+			if len(op.Value) > cachedItemBytesMax { // nothing is made of what is not kept
+				c.lru.Remove(at)
+			} else if takesIn || c.lru.Contains(at) {
 				item := op.Value // made here for this write, and never changed
 				if !takesIn {
 					item = bytes.Clone(item) // it may be a small part of a large frame

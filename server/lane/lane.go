@@ -52,14 +52,8 @@ type Lane struct {
 	calls   []Call             // under way, by token-1
 	watches map[uint64]Watcher // by token
 	free    []uint64
-	sending map[ring.ServerID]*outgoing
-	touched []Client // have answers that their writers don't know of
-}
-
-// outgoing is what one round sends to one server.
-type outgoing struct {
-	buf   []byte
-	count int
+	sending map[ring.ServerID]*frame.Messages // of a round; nil: none yet
+	touched []Client                          // have answers that their writers don't know of
 }
 
 // commit is a batch on its way to the disk.
@@ -323,29 +317,25 @@ func (l *Lane) send(e *replica.Envelope) {
 	}
 	o := l.sending[e.To]
 	if o == nil {
-		o = &outgoing{}
+		o = &frame.Messages{}
 		l.sending[e.To] = o
 	}
-	if o.buf == nil {
-		o.buf = frame.TakeBuffer()
-	}
-	o.buf = replica.AppendMessage(o.buf, e.Msg)
-	o.count++
-	if len(o.buf) >= frame.BytesMax {
+	o.Append(e.Msg)
+	if o.Bytes() >= frame.BytesMax {
 		l.ship(e.To, o)
 	}
 }
 
-func (l *Lane) ship(to ring.ServerID, o *outgoing) {
-	l.out.Peers.Send(to, o.buf, o.count)
-	o.buf, o.count = nil, 0
+func (l *Lane) ship(to ring.ServerID, o *frame.Messages) {
+	l.sending[to] = nil
+	l.out.Peers.Send(to, o)
 }
 
 // dispatch lets go what the round gathered: one buffer per peer, one wake-up per
 // connection.
 func (l *Lane) dispatch() {
 	for to, o := range l.sending {
-		if o.count > 0 {
+		if o != nil {
 			l.ship(to, o)
 		}
 	}

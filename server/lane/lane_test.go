@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/server/frame"
 	"viewring/server/replica"
 )
 
@@ -38,7 +39,7 @@ func (s *oneStore) ApplyBatch(b *replica.Batch) (func() error, error) {
 // alone is a server without others.
 type alone struct{}
 
-func (alone) Send(ring.ServerID, []byte, int)          {}
+func (alone) Send(ring.ServerID, *frame.Messages)      {}
 func (alone) ServesFrom(*ring.View)                    {}
 func (alone) Fetch(ring.ServerID, *replica.Message)    {}
 func (alone) Whole(ring.PartitionID)                   {}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"viewring/ring"
+	"viewring/server/frame"
 	"viewring/server/replica"
 )
 
@@ -73,9 +74,8 @@ type Outward struct {
 
 // Peers are the other servers.
 type Peers interface {
-	// Send passes on messages, encoded one behind the other (replica.AppendMessage) in a
-	// buffer of package frame, which is not the lane's any more. They may be lost.
-	Send(to ring.ServerID, messages []byte, count int)
+	// Send passes on messages, which are not the lane's any more. They may be lost.
+	Send(to ring.ServerID, messages *frame.Messages)
 	// ServesFrom is told that this server serves no term from before a view.
 	ServesFrom(v *ring.View)
 }
@@ -132,7 +132,7 @@ func New(c *Config) (Lanes, error) {
 			inbox: newInbox(), core: core, items: items,
 			commits: make(chan commit, commitsMax),
 			synced:  make(chan struct{}, 1),
-			sending: make(map[ring.ServerID]*outgoing),
+			sending: make(map[ring.ServerID]*frame.Messages),
 			watches: make(map[uint64]Watcher),
 		}
 		l.stats.Store(&replica.Stats{})

@@ -80,20 +80,19 @@ func (ls *Links) Raise(epoch uint64, lease time.Duration) (promised map[ring.Ser
 	return ls.node.raise(epoch, lease)
 }
 
-// Send passes on messages, encoded one behind the other. They are dropped when
-// there is no link or its queue is full: the cores send again what matters. The
-// buffer is not the caller's any more.
-func (ls *Links) Send(to ring.ServerID, messages []byte, count int) {
+// Send passes on messages, which are not the caller's any more. They are dropped when
+// there is no link or its queue is full: the cores send again what matters.
+func (ls *Links) Send(to ring.ServerID, messages *frame.Messages) {
 	p := (*ls.set.Load())[to]
 	if p == nil {
-		frame.GiveBuffer(messages)
+		messages.Give()
 		return
 	}
-	p.enqueue(messages, count)
+	p.enqueue(messages)
 }
 
 func (ls *Links) sendMessage(to ring.ServerID, m *replica.Message) {
-	ls.Send(to, replica.AppendMessage(frame.TakeBuffer(), m), 1)
+	ls.Send(to, frame.MessagesIn(replica.AppendMessage(frame.TakeBuffer(), m), 1))
 }
 
 // ServesFrom notes that all lanes serve by a view, and asks the members for promises at once:
@@ -182,27 +181,27 @@ type sender struct {
 
 	mu struct {
 		sync.Mutex
-		waiting [][]byte // messages, in order
+		waiting []*frame.Messages // in order
 		bytes   int
 		linked  bool
 	}
 	dropped atomic.Uint64 // messages
 }
 
-func (p *sender) enqueue(messages []byte, count int) {
+func (p *sender) enqueue(messages *frame.Messages) {
 	p.mu.Lock()
 	limit := idleBytesMax
 	if p.mu.linked {
 		limit = bytesMax
 	}
-	if p.mu.bytes > 0 && p.mu.bytes+len(messages) > limit {
+	if p.mu.bytes > 0 && p.mu.bytes+messages.Bytes() > limit {
 		p.mu.Unlock()
-		p.dropped.Add(uint64(count))
-		frame.GiveBuffer(messages)
+		p.dropped.Add(uint64(messages.Count))
+		messages.Give()
 		return
 	}
 	p.mu.waiting = append(p.mu.waiting, messages)
-	p.mu.bytes += len(messages)
+	p.mu.bytes += messages.Bytes()
 	p.mu.Unlock()
 	select {
 	case p.wake <- struct{}{}:
@@ -211,12 +210,12 @@ func (p *sender) enqueue(messages []byte, count int) {
 }
 
 // take returns what waits, up to about one frame.
-func (p *sender) take() (messages [][]byte, size int) {
+func (p *sender) take() (messages []*frame.Messages, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := 0
-	for n < len(p.mu.waiting) && (n == 0 || size+len(p.mu.waiting[n]) <= frame.BytesMax) {
-		size += len(p.mu.waiting[n])
+	for n < len(p.mu.waiting) && (n == 0 || size+p.mu.waiting[n].Bytes() <= frame.BytesMax) {
+		size += p.mu.waiting[n].Bytes()
 		n++
 	}
 	messages = append(messages, p.mu.waiting[:n]...)
@@ -323,7 +322,7 @@ func (p *sender) stream(ctx context.Context, nc net.Conn) error {
 
 // writeFrame sends a frame in one system call. E and done are read after its
 // messages were made, and not before.
-func (p *sender) writeFrame(nc net.Conn, deadline *wire.DeadlineWriter, messages [][]byte, size int) error {
+func (p *sender) writeFrame(nc net.Conn, deadline *wire.DeadlineWriter, messages []*frame.Messages, size int) error {
 	header := frame.AppendHeader(make([]byte, 0, frame.HeaderBytesMax), frame.Header{Epoch: p.links.node.epoch(), Done: p.links.c.Done()})
 	head := make([]byte, 0, 64+len(header))
 	head = append(head, "*2\r\n$"...)
@@ -331,16 +330,17 @@ func (p *sender) writeFrame(nc net.Conn, deadline *wire.DeadlineWriter, messages
 	head = append(append(append(head, "\r\n"...), wire.CmdFrame...), "\r\n$"...)
 	head = strconv.AppendInt(head, int64(len(header)+size), 10)
 	head = append(append(head, "\r\n"...), header...)
-	out := make(net.Buffers, 0, len(messages)+2)
-	out = append(out, head)
-	out = append(out, messages...)
+	out := append(make(net.Buffers, 0, len(messages)+2), head)
+	for _, m := range messages {
+		out = m.AppendTo(out)
+	}
 	out = append(out, []byte("\r\n"))
 	if err := deadline.Extend(); err != nil {
 		return err
 	}
 	_, err := out.WriteTo(nc)
 	for _, m := range messages {
-		frame.GiveBuffer(m)
+		m.Give()
 	}
 	return err
 }

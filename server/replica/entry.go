@@ -62,20 +62,46 @@ type Entry struct {
 // encoded returns the entry's encoding, made once however many replicas get it.
 func (e *Entry) encoded() []byte {
 	if e.enc == nil {
-		b := make([]byte, 0, e.size())
-		b = append(b, entryFormat)
-		b = appendVersion(b, e.Version)
-		b = binary.BigEndian.AppendUint64(b, e.Digest)
-		b = binary.AppendUvarint(b, uint64(len(e.Writes)))
-		for _, w := range e.Writes {
-			b = codec.AppendString(b, string(w.Key))
-			b = appendVersion(b, w.Before)
-			b = binary.AppendUvarint(b, w.lasts())
-			b = codec.AppendBytes(b, w.Item)
+		b := e.appendHead(make([]byte, 0, e.size()))
+		for i := range e.Writes {
+			b = codec.AppendBytes(e.Writes[i].appendHead(b), e.Writes[i].Item)
 		}
 		e.enc = b
 	}
 	return e.enc
+}
+
+// appendHead appends what comes before the writes in an entry's encoding.
+func (e *Entry) appendHead(b []byte) []byte {
+	b = append(b, entryFormat)
+	b = appendVersion(b, e.Version)
+	b = binary.BigEndian.AppendUint64(b, e.Digest)
+	return binary.AppendUvarint(b, uint64(len(e.Writes)))
+}
+
+// appendHead appends what comes before the item in a write's encoding.
+func (w *Write) appendHead(b []byte) []byte {
+	b = codec.AppendString(b, string(w.Key))
+	b = appendVersion(b, w.Before)
+	return binary.AppendUvarint(b, w.lasts())
+}
+
+// lentBytesMin is how long an item is that is not copied into a message: shorter ones cost more in pieces.
+const lentBytesMin = 16 << 10
+
+// appendApart appends the entry, with its length before it, as AppendMessageApart does.
+func (e *Entry) appendApart(b []byte, lend func(before, item []byte) []byte) []byte {
+	if e.enc == nil && len(e.Writes) == 1 && len(e.Writes[0].Item) >= lentBytesMin {
+		item := e.Writes[0].Item
+		head := binary.AppendUvarint(e.Writes[0].appendHead(e.appendHead(make([]byte, 0, 128))), uint64(len(item)))
+		b = append(binary.AppendUvarint(b, uint64(len(head)+len(item))), head...)
+		return lend(b, item)
+	}
+	enc := e.encoded()
+	if len(enc) < lentBytesMin {
+		return codec.AppendBytes(b, enc)
+	}
+	return lend(binary.AppendUvarint(b, uint64(len(enc))), enc)
 }
 
 // size is at least the length of the encoding.

@@ -119,7 +119,16 @@ type Message struct {
 }
 
 // AppendMessage appends the encoding of m. Its reader checks the length first.
-func AppendMessage(b []byte, m *Message) []byte {
+func AppendMessage(b []byte, m *Message) []byte { return appendMessage(b, m, nil) }
+
+// AppendMessageApart is AppendMessage for messages that are sent in pieces. Long items are not copied: for each, lend is
+// called with what comes before it and with the item, which stays the core's and never changes, and returns the buffer that is
+// appended to from there on.
+func AppendMessageApart(b []byte, m *Message, lend func(before, item []byte) (next []byte)) []byte {
+	return appendMessage(b, m, lend)
+}
+
+func appendMessage(b []byte, m *Message, lend func(before, item []byte) []byte) []byte {
 	b = append(b, byte(m.Type))
 	if !PartitionMessage(m.Type) {
 		b = binary.AppendUvarint(b, uint64(m.SentAt))
@@ -140,6 +149,10 @@ func AppendMessage(b []byte, m *Message) []byte {
 	case MsgAppend:
 		b = binary.AppendUvarint(b, uint64(len(m.Entries)))
 		for _, e := range m.Entries {
+			if lend != nil {
+				b = e.appendApart(b, lend)
+				continue
+			}
 			b = codec.AppendBytes(b, e.encoded())
 		}
 	case MsgAck, MsgNewTerm, MsgStray, MsgPurge, MsgSuffixAsk:

@@ -40,7 +40,7 @@ type Mover struct {
 }
 
 // Send passes on messages to another server (link.Links).
-type Send func(to ring.ServerID, messages []byte, count int)
+type Send func(to ring.ServerID, messages *frame.Messages)
 
 // heldFetch is an encoded Fetch and whom it asks.
 type heldFetch struct {
@@ -153,7 +153,7 @@ func (m *Mover) RunFetches() {
 				return
 			}
 			f := m.takeFetch()
-			m.send(f.to, f.buf, 1)
+			m.send(f.to, frame.MessagesIn(f.buf, 1))
 		}
 	}
 }
