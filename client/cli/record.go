@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client/file"
 	"viewring/client/record"
 )
 
@@ -31,7 +30,7 @@ has a place, its number in the file. 'viewring file' lists record files, too.`,
 			return usagef("record: a command is missing; see viewring record --help")
 		},
 	}
-	cmd.AddCommand(a.recordCreateCmd(), a.recordAppendCmd(), a.recordTailCmd(), a.recordVerifyCmd(), a.recordStatCmd(), a.recordRemoveCmd())
+	cmd.AddCommand(a.recordCreateCmd(), a.recordAppendCmd(), a.recordTailCmd(), a.recordVerifyCmd(), a.recordStatCmd(), a.recordReadersCmd(), a.recordRemoveCmd())
 	return cmd
 }
 
@@ -170,18 +169,13 @@ func (a *app) recordRemoveCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "rm PATH",
 		Short: "remove a record file",
-		Long: `Remove a record file. Whoever reads it or appends to it is told so within seconds.
+		Long: `Remove a record file, and the places of those who read it by name. Whoever reads it or
+appends to it is told so within seconds.
 A missing file is exit code 1.`,
 		Example: "  viewring record rm /events",
 		Args:    wants("PATH"),
-		RunE: a.onFiles(func(ctx context.Context, f *file.FS, args []string) error {
-			info, err := f.Stat(ctx, args[0])
-			if err == nil && !info.Records {
-				err = fmt.Errorf("remove %q: %w", args[0], record.ErrNotRecords)
-			}
-			if err == nil {
-				err = f.RemoveIf(ctx, args[0], info.Modified)
-			}
+		RunE: a.onRecords(func(ctx context.Context, s *record.Store, args []string) error {
+			err := s.Remove(ctx, args[0])
 			if err == nil && a.flags.json {
 				a.printJSON(map[string]any{"version": jsonVersion, "removed": 1})
 			}

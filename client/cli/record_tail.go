@@ -6,8 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"time"
 	"unicode/utf8"
 
@@ -16,10 +18,33 @@ import (
 	"viewring/client/record"
 )
 
+// tailFlags are those of record tail.
+type tailFlags struct {
+	follow, prefixed, reset bool
+	from, as, group         string
+	fromGiven               bool
+	limit                   int64
+}
+
+func (o *tailFlags) check(json bool) (at record.From, err error) {
+	at, err = parseFrom(o.from, time.Now())
+	switch {
+	case err != nil:
+		return at, usagef("record tail: --from is %v, not %q", err, o.from)
+	case o.limit < 0:
+		return at, usagef("record tail: --limit is 0 or more")
+	case o.prefixed && json:
+		return at, usagef("record tail: --json or --length-prefixed")
+	case o.as != "" && o.group != "":
+		return at, usagef("record tail: --as or --group")
+	case o.reset && o.as == "" && o.group == "":
+		return at, usagef("record tail: --reset is for --as and --group")
+	}
+	return at, nil
+}
+
 func (a *app) recordTailCmd() *cobra.Command {
-	var follow, prefixed bool
-	var from string
-	var limit int64
+	var o tailFlags
 	cmd := &cobra.Command{
 		Use:   "tail [-f] PATH",
 		Short: "print records",
@@ -30,34 +55,47 @@ appended, for which it waits at a server.
 
 --from says where to begin: start, end, a place, a time (2026-01-31T12:00:00Z), or how
 long ago (10m). What can't be read of any copy is told on standard error, or as an
-object with lost, and reading goes on.`,
-		Example: "  viewring record tail -f /events\n  viewring record tail /events --from 10m --json\n  viewring record tail /events --from 1000 --limit 5",
-		Args:    wants("PATH"),
+object with lost, and reading goes on.
+
+--as NAME keeps the place in the store: who reads as NAME next goes on behind what was
+written to standard output. It is kept once a second, and at the end: a command that is
+killed, or whose output is lost on its way, leaves records that are printed again. One
+process at a time reads under a name; an earlier one ends, exit code 4. --group NAME
+shares the file among all who read so: each chunk is printed by one of them, in order,
+and taken over where that one dies. --from is for new names, or with --reset for one
+that begins anew. Records that were removed before NAME had read them are told.`,
+		Example: `  viewring record tail -f /events
+  viewring record tail /events --from 10m --json
+  viewring record tail -f /events --as billing | bill
+  viewring record tail -f /events --group indexers | index`,
+		Args: wants("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			at, err := parseFrom(from, time.Now())
-			switch {
-			case err != nil:
-				return usagef("record tail: --from is %v, not %q", err, from)
-			case limit < 0:
-				return usagef("record tail: --limit is 0 or more")
-			case prefixed && a.flags.json:
-				return usagef("record tail: --json or --length-prefixed")
+			at, err := o.check(a.flags.json)
+			if err != nil {
+				return err
 			}
+			o.fromGiven = cmd.Flag("from").Changed
 			return a.onRecords(func(ctx context.Context, s *record.Store, args []string) error {
 				f, err := s.Open(ctx, args[0])
 				if err != nil {
 					return err
 				}
-				p := &recordPrinter{a: a, out: bufio.NewWriterSize(a.env.Stdout, 64<<10), prefixed: prefixed, follow: follow}
-				return p.print(ctx, f, at, limit)
+				p := &recordPrinter{a: a, out: bufio.NewWriterSize(a.env.Stdout, 64<<10), prefixed: o.prefixed, follow: o.follow, limit: o.limit}
+				if o.as == "" && o.group == "" {
+					return p.print(f.Read(ctx, at, o.follow))
+				}
+				return p.named(ctx, f, at, &o)
 			})(cmd, args)
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVarP(&follow, "follow", "f", false, "wait for more, until Ctrl-C")
-	f.StringVar(&from, "from", "start", "begin at `WHERE`: start, end, a place, or a time")
-	f.Int64Var(&limit, "limit", 0, "end after so many `records` (0: no limit)")
-	f.BoolVar(&prefixed, "length-prefixed", false, "print each record after its length, 4 bytes, big endian")
+	f.BoolVarP(&o.follow, "follow", "f", false, "wait for more, until Ctrl-C")
+	f.StringVar(&o.from, "from", "start", "begin at `WHERE`: start, end, a place, or a time")
+	f.Int64Var(&o.limit, "limit", 0, "end after so many `records` (0: no limit)")
+	f.BoolVar(&o.prefixed, "length-prefixed", false, "print each record after its length, 4 bytes, big endian")
+	f.StringVar(&o.as, "as", "", "read as `NAME`, whose place is kept")
+	f.StringVar(&o.group, "group", "", "read in the group `NAME`, whose members share the file")
+	f.BoolVar(&o.reset, "reset", false, "a name that is known begins anew, at --from")
 	return cmd
 }
 
@@ -67,30 +105,48 @@ type recordPrinter struct {
 	out      *bufio.Writer
 	prefixed bool
 	follow   bool
+	limit    int64
+	name     string                   // that it reads under; "": none
+	flushed  func(last *record.Entry) // told of what was written to standard output; nil: nobody is
 }
 
-func (p *recordPrinter) print(ctx context.Context, f *record.File, from record.From, limit int64) error {
-	defer p.out.Flush()
-	printed := int64(0)
-	for e, err := range f.Read(ctx, from, p.follow) {
+// flushEvery is how many records are printed before they are written, if it does not follow.
+const flushEvery = 1000
+
+func (p *recordPrinter) print(entries iter.Seq2[record.Entry, error]) (err error) {
+	printed, since := int64(0), 0
+	var last record.Entry
+	defer func() { err = errors.Join(err, p.flush(&last, since)) }()
+	for e, err := range entries {
 		if err != nil {
 			return err
 		}
 		if err := p.entry(&e); err != nil {
 			return err
 		}
-		if p.follow && p.out.Buffered() > 0 {
-			if err := p.out.Flush(); err != nil {
+		last, since = e, since+1
+		if p.follow || since >= flushEvery {
+			if err := p.flush(&last, since); err != nil {
 				return err
 			}
+			since = 0
 		}
 		if e.Lost == 0 {
-			if printed++; printed == limit {
-				return p.out.Flush()
+			if printed++; printed == p.limit {
+				return nil
 			}
 		}
 	}
-	return p.out.Flush()
+	return nil
+}
+
+// flush writes what was printed, and tells that: since is how many entries that are.
+func (p *recordPrinter) flush(last *record.Entry, since int) error {
+	err := p.out.Flush()
+	if err == nil && since > 0 && p.flushed != nil {
+		p.flushed(last)
+	}
+	return err
 }
 
 func (p *recordPrinter) entry(e *record.Entry) error {
@@ -112,6 +168,9 @@ func (p *recordPrinter) entry(e *record.Entry) error {
 			_, err = fmt.Fprintf(p.out, "%s\n", b)
 		}
 		return err
+	case e.Lost > 0 && e.Retired && p.name != "":
+		p.a.warnf("%d records were removed before %q had read them: %d to %d", e.Lost, p.name, e.Place, e.Place+e.Lost-1)
+		return nil
 	case e.Lost > 0:
 		p.a.warnf("%v", *e)
 		return nil

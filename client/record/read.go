@@ -22,6 +22,9 @@ type Entry struct {
 
 	Lost    int64 // so many records from Place on can't be read, or never were there; 0: this is a record
 	Retired bool  // they are not kept any more
+
+	turn    int  // of a group's member: in which of its turns it was told
+	between bool // and not of that turn's chunk
 }
 
 type fromKind uint8
@@ -31,6 +34,7 @@ const (
 	fromEnd
 	fromPlace
 	fromTime
+	fromCommitted // as fromPlace, and what is missing from there on is told
 )
 
 // From says where a reader begins. The zero From is Start.
@@ -88,8 +92,10 @@ type tail struct {
 	f      *File
 	o      *op
 	follow bool
-	from   int64 // records before are not told
-	until  int64 // nor from here on, if it does not follow
+	from   int64   // records before are not told
+	until  int64   // nor from here on, if it does not follow
+	chunk  *uint32 // nil: of all; else only what this one has
+	passed bool    // nothing more comes of that chunk
 	r      *tree.RecordReader
 	ahead  *ahead
 
@@ -116,6 +122,9 @@ func (t *tail) begin(from From) (err error) {
 	case fromPlace:
 		t.from = from.place
 		t.r, err = r.ReaderAtPlace(from.place)
+	case fromCommitted:
+		t.from = from.place
+		t.r, err = r.ReaderFrom(from.place)
 	case fromTime:
 		t.r, err = r.ReaderAtTime(from.at.UnixMilli())
 	}
@@ -131,6 +140,10 @@ func (t *tail) next() (e tree.RecordEvent, over bool, err error) {
 		}
 		t.ahead.want(t.r.At(), t.r.Batch(), t.r.Ahead())
 		e, err = t.r.Next()
+		if t.chunk != nil && t.r.At().Index != *t.chunk {
+			t.passed = err == nil
+			return e, true, err
+		}
 		switch {
 		case err != nil || !e.Nothing():
 			return e, false, err

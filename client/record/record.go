@@ -57,6 +57,7 @@ const (
 // Store has the record files of one cluster. Any number of goroutines may use it.
 type Store struct {
 	router *route.Client
+	opts   client.Options
 	ctx    context.Context // until Close
 	stop   context.CancelFunc
 	min    int64 // bytes of a chunk
@@ -68,7 +69,7 @@ func Open(ctx context.Context, opts client.Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{router: router, min: ChunkBytesMin}
+	s := &Store{router: router, opts: opts, min: ChunkBytesMin}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s, nil
 }

@@ -117,6 +117,34 @@ func (f *Records) ReaderAtPlace(place int64) (*RecordReader, error) {
 		func(b *wire.RecordBatch) bool { return b.First+b.Count > place }))
 }
 
+// ReaderFrom is ReaderAtPlace for one that has read what comes before the place: what is missing from there on is a loss.
+func (f *Records) ReaderFrom(place int64) (*RecordReader, error) {
+	r, err := f.ReaderAtPlace(place)
+	if err != nil || r.due <= place {
+		return r, err
+	}
+	c, err := f.Look()
+	if err != nil {
+		return nil, err
+	}
+	r.due, r.retired = place, r.n == 0 && c.Records.First > 0 && int64(r.k) == c.Records.First
+	return r, nil
+}
+
+// FirstFrom returns the first chunk from k on that is kept and can be read, and its head; nil where there is none up to the
+// last. retired tells that k is not kept any more.
+func (f *Records) FirstFrom(k uint32) (index uint32, head *wire.RecordHead, retired bool, err error) {
+	c, err := f.Look()
+	if err != nil {
+		return k, nil, false, err
+	}
+	retired = int64(k) < c.Records.First
+	if last := c.Reserved - 1; last >= 0 && int64(k) <= last {
+		index, head, err = f.headFrom(max(k, uint32(c.Records.First)), uint32(last))
+	}
+	return index, head, retired, err
+}
+
 // ReaderAtTime begins with the first batch that is not older, in unix milliseconds.
 func (f *Records) ReaderAtTime(ms int64) (*RecordReader, error) {
 	return f.readerAt(f.find(func(h *wire.RecordHead) bool { return h.Batches > 0 && h.LastTime >= ms },

@@ -21,9 +21,11 @@ import (
 
 const (
 	recordProducers = 8
-	recordsEach     = 4000
 	recordKills     = 3 // of each producer
 )
+
+// recordsEach is how many records each producer appends.
+var recordsEach = 4000
 
 // recordText is what a producer appends with a sequence.
 func recordText(producer, sequence int) string {
@@ -49,6 +51,7 @@ type recordsRun struct {
 func TestRecords(t *testing.T) {
 	harness.Slow(t)
 	t.Parallel()
+	recordsEach = int(harness.EnvUint(t, "VIEWRING_RECORDS_EACH", 4000))
 	c := harness.NewCluster(t, harness.Config{Servers: 5, LeaderFlags: []string{"--partitions", "16"},
 		ServerFlags: []string{"--file-grace", "2s", "--upload-grace", "6s", "--chunk-sweep", "2s"}})
 	c.WaitBalanced()
@@ -219,7 +222,7 @@ func (r *recordsRun) damage() {
 	n.Start()
 	r.c.WaitBalanced()
 	v, err := r.file.Verify(r.t.Context(), nil)
-	if err != nil || v.Records != recordProducers*recordsEach || v.Lost != 0 {
+	if err != nil || v.Records != int64(recordProducers*recordsEach) || v.Lost != 0 {
 		r.t.Errorf("after %d flipped bytes: %+v, %v", flipped, v, err)
 	}
 	r.t.Log(flipped, "bytes flipped,", r.c.Scrub(n))

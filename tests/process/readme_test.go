@@ -172,7 +172,7 @@ func TestReadmeCommandsExist(t *testing.T) {
 	h := helps{harness.NewShell(t, ""), map[string]string{}}
 	all := ""
 	for _, command := range append(h.commands(t), "bulk load", "bulk verify", "viewleaders add", "viewleaders remove",
-		"meta create", "meta set", "meta list", "meta remove", "file put", "file cat", "file sync", "file verify", "file stat", "record create", "record append", "record tail") {
+		"meta create", "meta set", "meta list", "meta remove", "file put", "file cat", "file sync", "file verify", "file stat", "record create", "record append", "record tail", "record readers") {
 		all += h.of(command)
 	}
 	flag := regexp.MustCompile("`(--[a-z0-9-]+)")

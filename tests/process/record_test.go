@@ -75,6 +75,7 @@ func testRecords(t *testing.T, s *harness.Shell) {
 	testNamedProducer(t, s, pipe)
 	testRecordRefusals(t, s, pipe)
 	testTailFollows(t, s, pipe)
+	testReadersByName(t, s, pipe)
 }
 
 // testNamedProducer: an input that is sent again lands once.
@@ -146,4 +147,64 @@ func testTailFollows(t *testing.T, s *harness.Shell, pipe func(code int, stdin s
 	tail.Stdout.Wait(t, "c\n", tail.Done)
 	s.OK("record", "rm", "/f")
 	tail.Stderr.Wait(t, "removed", tail.Done)
+}
+
+// testReadersByName: what was printed under a name is not printed again, unless it was killed before that was kept.
+func testReadersByName(t *testing.T, s *harness.Shell, pipe func(code int, stdin string, args ...string) string) {
+	s.OK("record", "create", "/n")
+	pipe(0, "1\n2\n3\n4\n", "record", "append", "/n")
+	if got := s.OK("record", "tail", "/n", "--as", "billing", "--limit", "2"); got != "1\n2\n" {
+		t.Errorf("tail --as: %q", got)
+	}
+	if got := s.OK("record", "tail", "/n", "--as", "billing"); got != "3\n4\n" {
+		t.Errorf("tail --as, again: %q", got)
+	}
+	if got := s.OK("record", "tail", "/n", "--as", "billing"); got != "" {
+		t.Errorf("tail --as, at the end: %q", got)
+	}
+	s.Fails(4, "--reset", "record", "tail", "/n", "--as", "billing", "--from", "start")
+	if got := s.OK("record", "tail", "/n", "--as", "billing", "--from", "3", "--reset"); got != "4\n" {
+		t.Errorf("tail --reset: %q", got)
+	}
+	if got := s.OK("record", "tail", "/n", "--group", "indexers", "--from", "1"); got != "2\n3\n4\n" {
+		t.Errorf("tail --group: %q", got)
+	}
+	if got := s.OK("record", "tail", "/n", "--group", "indexers"); got != "" {
+		t.Errorf("tail --group, again: %q", got)
+	}
+	s.Fails(4, "is a group", "record", "tail", "/n", "--as", "indexers")
+	s.Fails(4, "is a reader", "record", "tail", "/n", "--group", "billing")
+	s.Fails(2, "--as or --group", "record", "tail", "/n", "--group", "a", "--as", "b")
+	s.Fails(2, "--reset", "record", "tail", "/n", "--reset")
+	s.Fails(4, "bad path", "record", "tail", "/n", "--as", "a/b")
+	s.Fails(1, "exist", "record", "tail", "/none", "--as", "a")
+	pipe(0, "5\n", "record", "append", "/n")
+	var list struct {
+		Readers []struct {
+			Name, Kind string
+			Next, Lag  int64
+		}
+	}
+	if err := json.Unmarshal([]byte(s.OK("record", "readers", "/n", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(list.Readers); got != "[{billing reader 4 1} {indexers group 4 1}]" {
+		t.Errorf("readers: %s", got)
+	}
+	if got := s.OK("record", "readers", "/n"); !strings.Contains(got, "NAME") || !strings.Contains(got, "billing") {
+		t.Errorf("readers: %s", got)
+	}
+	killed := s.Start("record", "tail", "-f", "/n", "--as", "billing")
+	killed.Stdout.Wait(t, "5\n", killed.Done)
+	later := s.Start("record", "tail", "-f", "/n", "--as", "billing")
+	pipe(0, "6\n", "record", "append", "/n")
+	later.Stdout.Wait(t, "6\n", later.Done)
+	killed.Stderr.Wait(t, "another process reads in its place", killed.Done)
+	s.OK("record", "readers", "/n", "--remove", "indexers")
+	s.Fails(1, "no reader", "record", "readers", "/n", "--remove", "indexers")
+	s.OK("record", "rm", "/n")
+	later.Stderr.Wait(t, "removed", later.Done)
+	if got := s.OK("meta", "list", "/.records"); got != "" {
+		t.Errorf("places are left: %s", got)
+	}
 }
