@@ -23,12 +23,14 @@ type HTTPBounds struct {
 	Bodies       int64 // bytes
 	ReadTimeout  time.Duration
 	WriteTimeout time.Duration
+	ReadRate     int64 // bytes a second
 }
 
 // The defaults of HTTPBounds.
 const (
 	httpBodiesUsed  = 256 << 20
 	httpReadTimeout = 30 * time.Second
+	httpReadRate    = 64 << 10
 )
 
 func httpBoundsFlags(cmd *cobra.Command, b *HTTPBounds) {
@@ -36,6 +38,7 @@ func httpBoundsFlags(cmd *cobra.Command, b *HTTPBounds) {
 	f.IntVar(&b.Connections, "max-connections", 10_000, "turn clients away beyond this `number` of connections")
 	f.Int64Var(&b.Bodies, "max-bodies", httpBodiesUsed, "`bytes` of files that all requests have in memory; more requests wait. The process takes up to three times that")
 	f.DurationVar(&b.ReadTimeout, "read-timeout", httpReadTimeout, "cut off a client that sends nothing of a file for this long")
+	f.Int64Var(&b.ReadRate, "read-rate", httpReadRate, "while others wait for memory, cut off a client that sends fewer `bytes` a second of a file (-1: never)")
 	f.DurationVar(&b.WriteTimeout, "write-timeout", 10*time.Second, "cut off a client that reads nothing for this long")
 }
 
@@ -47,6 +50,8 @@ func (b *HTTPBounds) check() error {
 		return usagef("--max-bodies must be at least %d", 16<<20)
 	case b.ReadTimeout < 100*time.Millisecond || b.WriteTimeout < 100*time.Millisecond:
 		return usagef("--read-timeout and --write-timeout must be at least 100ms")
+	case b.ReadRate < -1 || b.ReadRate == 0:
+		return usagef("--read-rate must be above 0, or -1")
 	}
 	return nil
 }

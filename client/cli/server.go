@@ -146,7 +146,7 @@ func (o *ServerOptions) addFronts(a *app, gateway, zk, http string, insecure boo
 		o.ZooKeeper = ZooKeeperOptions{front(zk), o.Bounds}
 	}
 	if http != "" {
-		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 4, ReadTimeout: httpReadTimeout, WriteTimeout: o.Bounds.WriteTimeout}
+		bounds := HTTPBounds{Connections: o.Bounds.Connections, Bodies: httpBodiesUsed / 4, ReadTimeout: httpReadTimeout, ReadRate: httpReadRate, WriteTimeout: o.Bounds.WriteTimeout}
 		o.HTTP = HTTPOptions{Front: front(http), Bounds: bounds, AnyHost: insecure, S3: o.HTTP.S3}
 	}
 	return nil

@@ -3,10 +3,13 @@ package web
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"golang.org/x/sync/semaphore"
 
 	"viewring/client"
+	"viewring/internal/wait"
 )
 
 // budget shares out the memory for the bodies of requests and answers. An eighth of it is for those that
@@ -18,15 +21,21 @@ type budget struct {
 type pool struct {
 	sem   *semaphore.Weighted
 	total int64
+	rate  int64 // bytes a second that a body must bring while others wait
+
+	mu     sync.Mutex
+	bodies map[*pace]int // that have room, and how many times
 }
 
-func newBudget(total int64) *budget {
+func newBudget(total, rate int64) *budget {
 	small := max(total/8, pageBytes)
 	large := max(total-2*small, pageBytes)
-	return &budget{large: newPool(large), small: newPool(small), lists: newPool(small)}
+	b := &budget{}
+	for p, total := range map[*pool]int64{&b.large: large, &b.small: small, &b.lists: small} {
+		p.sem, p.total, p.rate, p.bodies = semaphore.NewWeighted(total), total, rate, make(map[*pace]int)
+	}
+	return b
 }
-
-func newPool(total int64) pool { return pool{semaphore.NewWeighted(total), total} }
 
 // of is the pool for so many bytes.
 func (b *budget) of(bytes int64) *pool {
@@ -50,10 +59,51 @@ func (p *pool) take(ctx context.Context, bytes int64) (done func(), err error) {
 	bytes = min(bytes, p.total)
 	ctx, cancel := context.WithTimeout(ctx, admitMax)
 	defer cancel()
-	if err := p.sem.Acquire(ctx, bytes); err != nil {
-		return nil, fmt.Errorf("%w: no room for another body in memory", client.ErrBusy)
+	if !p.sem.TryAcquire(bytes) {
+		waiting, stop := context.WithCancel(ctx)
+		go p.press(waiting)
+		err := p.sem.Acquire(ctx, bytes)
+		stop()
+		if err != nil {
+			return nil, fmt.Errorf("%w: no room for another body in memory", client.ErrBusy)
+		}
 	}
-	return func() { p.sem.Release(bytes) }, nil
+	leave := p.enter(paceOf(ctx))
+	return func() {
+		leave()
+		p.sem.Release(bytes)
+	}, nil
+}
+
+// enter notes whose body has room, until leave is called.
+func (p *pool) enter(of *pace) (leave func()) {
+	if of == nil {
+		return func() {}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bodies[of]++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.bodies[of]--; p.bodies[of] == 0 {
+			delete(p.bodies, of)
+		}
+	}
+}
+
+// pressEvery is how often who waits for room looks for bodies that come too slowly.
+const pressEvery = 500 * time.Millisecond
+
+// press ends the bodies that come too slowly, until ctx ends.
+func (p *pool) press(ctx context.Context) {
+	for p.rate > 0 && wait.For(ctx, pressEvery) {
+		p.mu.Lock()
+		for of := range p.bodies {
+			of.cutOff(p.rate)
+		}
+		p.mu.Unlock()
+	}
 }
 
 // tryTake is take for what there is room for at once.

@@ -70,3 +70,39 @@ func TestDelayed(t *testing.T) {
 		t.Errorf("%q, %v", &b, err)
 	}
 }
+
+// TestSlowUpload: an upload that comes too slowly goes on while there is room, and is ended once another one waits for
+// the room that it has; one that comes in time stays.
+func TestSlowUpload(t *testing.T) {
+	url := ready(t, func(o *Options) { o.Bounds.Bodies, o.Bounds.ReadRate, o.Bounds.ReadTimeout = 9<<20*4/3, 1<<40, 10*time.Minute })
+	send, body := io.Pipe()
+	slow := make(chan *http.Response, 1)
+	go func() {
+		req, _ := http.NewRequest("PUT", url+"/slow", send) // the arguments are sound
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			res = nil
+		}
+		slow <- res
+	}()
+	if _, err := body.Write(make([]byte, 4<<10)); err != nil { // it has its room, or will have
+		t.Fatal(err)
+	}
+	for tries := 0; ; tries++ { // the slow one may come to the room after the first of them
+		if tries == 5 {
+			t.Fatal("the slow one keeps the room")
+		}
+		ask(t, "PUT", url+"/quick", string(pattern(1, 9<<20)))
+		select {
+		case res := <-slow:
+			if res != nil && res.StatusCode != 408 {
+				t.Errorf("the slow one is answered %s", res.Status)
+			}
+			want(t, 204, "PUT", url+"/quick", string(pattern(1, 9<<20)))
+			want(t, 404, "GET", url+"/slow", "")
+			return
+		default:
+		}
+	}
+}

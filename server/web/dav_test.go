@@ -206,3 +206,27 @@ func TestProps(t *testing.T) {
 		t.Error(a.body)
 	}
 }
+
+// TestOverDirectory: a file that takes the place of a directory is there before that is removed: where it can't be copied nothing is.
+func TestOverDirectory(t *testing.T) {
+	at := ready(t, nil)
+	for _, method := range []string{"COPY", "MOVE"} {
+		for _, size := range []int{3, 3 << 20} {
+			name := fmt.Sprint(at, "/over-", method, size)
+			text := string(pattern(size, size))
+			want(t, 201, "PUT", name+"/a/f", text, "Content-Type", "text/x-test")
+			want(t, 201, "PUT", name+"/b/below/g", "precious")
+			want(t, 412, method, name+"/a/f", "", "Destination", name+"/b", "Overwrite", "F")
+			want(t, 404, method, name+"/a/none", "", "Destination", name+"/b")
+			want(t, 200, "GET", name+"/b/below/g", "")
+			want(t, 204, method, name+"/a/f", "", "Destination", name+"/b")
+			if a := want(t, 200, "GET", name+"/b", ""); a.body != text || a.header.Get("Content-Type") != "text/x-test" {
+				t.Errorf("%s: %d bytes, %v", name, len(a.body), a.header)
+			}
+			want(t, map[string]int{"COPY": 200, "MOVE": 404}[method], "GET", name+"/a/f", "")
+			if list := want(t, 200, "GET", name+"/?list&recursive", "").body; strings.Contains(list, "staged") {
+				t.Errorf("what was staged is left: %s", list)
+			}
+		}
+	}
+}

@@ -43,7 +43,7 @@ type cluster struct {
 // Start serves.
 func Start(ctx context.Context, opts Options) *Front {
 	opts.fill()
-	f := &Front{opts: opts, budget: newBudget(opts.Bounds.Bodies), csrf: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
+	f := &Front{opts: opts, budget: newBudget(opts.Bounds.Bodies, opts.Bounds.ReadRate), csrf: http.NewCrossOriginProtection(), stopped: make(chan struct{})}
 	if tcp, ok := opts.Listener.Addr().(*net.TCPAddr); ok {
 		f.local = tcp.IP.IsLoopback()
 	}

@@ -32,8 +32,8 @@ type request struct {
 func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
 	answer := &watched{ResponseWriter: w, patience: f.opts.Bounds.WriteTimeout}
-	r = r.WithContext(r.Context()) // net/http goes on with the body of its own, which tells it whether the client waits to be told to send it
-	body := &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
+	body := &patient{ReadCloser: r.Body, pace: pace{patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}}
+	r = r.WithContext(withPace(r.Context(), &body.pace)) // net/http goes on with the body of its own, which tells it whether the client waits to be told to send it
 	r.Body = body
 	defer func() {
 		body.leave()

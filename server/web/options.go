@@ -49,6 +49,7 @@ type Bounds struct {
 	Bodies       int64         // bytes of files in memory, of all requests; more wait; default 256 MiB
 	ReadTimeout  time.Duration // for a client that sends nothing of a request's body; default 30 s
 	WriteTimeout time.Duration // for a client that reads nothing of an answer; default 10 s
+	ReadRate     int64         // bytes a second that a body must bring while others wait for the memory that it takes; default 64 KiB, negative: none
 }
 
 // Bounds that are not Options.
@@ -69,6 +70,7 @@ func (b *Bounds) fill() {
 	b.Connections = cmp.Or(b.Connections, 10_000)
 	b.Bodies = cmp.Or(b.Bodies, 256<<20)
 	b.ReadTimeout = cmp.Or(b.ReadTimeout, 30*time.Second)
+	b.ReadRate = cmp.Or(b.ReadRate, 64<<10)
 	b.WriteTimeout = cmp.Or(b.WriteTimeout, 10*time.Second)
 }
 

@@ -11,9 +11,8 @@ import (
 // patient is the body of a request, whose client may not be silent for long.
 type patient struct {
 	io.ReadCloser
-	patience time.Duration
-	conn     *http.ResponseController
-	ended    bool
+	pace
+	ended bool
 }
 
 // errBroken is that of a body that does not come to its end. It is none that readers take for the end.
@@ -21,8 +20,11 @@ var errBroken = errors.New("the request broke off")
 
 // Read is that of io.Reader. Its errors answer the request, but for io.EOF.
 func (p *patient) Read(b []byte) (int, error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(p.patience)) // where there are none nobody is slow
+	if err := p.begin(); err != nil {
+		return 0, failure{http.StatusRequestTimeout, p.failed(err)}
+	}
 	n, err := p.ReadCloser.Read(b)
+	p.end(n)
 	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
@@ -32,7 +34,7 @@ func (p *patient) Read(b []byte) (int, error) {
 		_ = p.conn.SetReadDeadline(time.Time{}) // the next request has its own
 		return n, err
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return n, failure{http.StatusRequestTimeout, err}
+		return n, failure{http.StatusRequestTimeout, p.failed(err)}
 	case errors.As(err, &tooLarge):
 		return n, failure{http.StatusRequestEntityTooLarge, err}
 	}

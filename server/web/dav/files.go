@@ -3,6 +3,7 @@ package dav
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -116,7 +117,7 @@ func (s *fileSystem) OpenFile(ctx context.Context, name string, flag int, _ os.F
 }
 
 // RemoveAll is that of webdav.FileSystem. Where a file is to come in the place of a file, that is not
-// removed: it is replaced, at one instant.
+// removed: it is replaced, at one instant. Where it comes in the place of a directory, it is copied beside that first.
 func (s *fileSystem) RemoveAll(ctx context.Context, name string) error {
 	path := clean(name)
 	to, err := s.Files.Stat(ctx, path)
@@ -131,11 +132,74 @@ func (s *fileSystem) RemoveAll(ctx context.Context, name string) error {
 	if !from.Dir && !to.Dir {
 		return nil
 	}
+	if !from.Dir {
+		if err := s.stage(ctx, from, path); err != nil {
+			return s.told(err)
+		}
+	}
 	err = s.Files.RemoveAll(ctx, path, nil)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
+	if err != nil {
+		s.unstage(ctx)
+	}
 	return s.told(err)
+}
+
+// staged is a file that comes in the place of a directory: it lies beside that until the directory is gone. The source is removed last.
+type staged struct {
+	path string    // "": there is none
+	from file.Info // what it is a copy of
+}
+
+// stage copies a file beside the directory whose place it is to take.
+func (s *fileSystem) stage(ctx context.Context, from file.Info, to string) error {
+	dir, _ := tree.Split(to)
+	at := tree.Join(dir, stagedPrefix+rand.Text())
+	if _, err := s.Files.Copy(ctx, from.Path, at, file.PutOptions{IfAbsent: true, Seal: s.unlocked(ctx, to)}); err != nil {
+		return err
+	}
+	s.staged = staged{at, from}
+	return nil
+}
+
+// stagedPrefix begins the names of staged files.
+const stagedPrefix = ".viewring-staged-"
+
+// unstage removes what was staged, where it can't take its place: the source is as it was.
+func (s *fileSystem) unstage(ctx context.Context) {
+	_ = s.Files.Remove(context.WithoutCancel(ctx), s.staged.path) // what can't be removed now is there to be seen
+	s.staged = staged{}
+}
+
+// takePlace gives what was staged its place.
+func (s *fileSystem) takePlace(ctx context.Context, to string, move bool) error {
+	if err := s.rename(ctx, s.staged.path, to); err != nil {
+		s.unstage(ctx)
+		return err
+	}
+	from := s.staged.from
+	s.staged = staged{}
+	if !move {
+		return nil
+	}
+	err := s.Files.RemoveIf(ctx, from.Path, from.Modified)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// unlocked is a Seal that keeps the attributes, and fails where somebody else has locked the path meanwhile.
+func (s *fileSystem) unlocked(ctx context.Context, path string) func(file.Info) (file.Attributes, error) {
+	return func(i file.Info) (file.Attributes, error) {
+		t, err := s.loadTable(ctx, time.Now())
+		if err == nil {
+			err = (*lockSystem)(s).free(t, path)
+		}
+		return i.Attributes, err
+	}
 }
 
 // Rename is that of webdav.FileSystem. A directory is moved file by file: who dies in between leaves each file at one
@@ -149,6 +213,8 @@ func (s *fileSystem) Rename(ctx context.Context, from, to string) error {
 		}
 		if i.Dir {
 			err = s.move(ctx, from, to)
+		} else if s.staged.path != "" {
+			err = s.takePlace(ctx, to, true)
 		} else {
 			err = s.rename(ctx, from, to)
 		}
@@ -286,14 +352,10 @@ func (f *target) Close() error {
 	if f.from == "" {
 		return nil
 	}
-	seal := func(i file.Info) (file.Attributes, error) {
-		t, err := f.s.loadTable(f.ctx, time.Now())
-		if err == nil {
-			err = (*lockSystem)(f.s).free(t, f.path) // somebody may have locked it meanwhile
-		}
-		return i.Attributes, err
+	if f.s.staged.path != "" && f.s.staged.from.Path == f.from {
+		return f.made(f.s.takePlace(f.ctx, f.path, false))
 	}
-	_, err := f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{IfAbsent: f.s.keeps(), Seal: seal})
+	_, err := f.s.Files.Copy(f.ctx, f.from, f.path, file.PutOptions{IfAbsent: f.s.keeps(), Seal: f.s.unlocked(f.ctx, f.path)})
 	return f.made(err)
 }
 

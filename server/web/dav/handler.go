@@ -95,6 +95,8 @@ type play struct {
 	err   error                // what webdav.Handler could not tell
 	known map[string]file.Info // what a directory has, while its entries are told
 
+	staged staged
+
 	status int // that was answered; 0: nothing yet
 	mute   bool
 }
