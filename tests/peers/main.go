@@ -68,6 +68,8 @@ func main() {
 	flag.IntVar(&o.many, "many", 1_000_000, "with -goals, `number` of keys of the large case; 0: leave it out")
 	locks := flag.Bool("locks", false, "measure locks, beside etcd alone, and write locks.md")
 	zooKeeper := flag.Bool("zookeeper", false, "measure ZooKeeper's clients, beside ZooKeeper alone, and write zookeeper.md")
+	records := flag.Bool("records", false, "measure appends of records, and write records.md")
+	classic := flag.Bool("classic", false, "measure producers and consumers of records while a server is killed, and write classic.md, .csv and .svg")
 	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
 	flag.StringVar(&o.rows, "rows", "", "with -zookeeper, only the measurements whose names have this `text`, and nobody is killed unless it is \"killed\"")
 	flag.Parse()
@@ -86,6 +88,12 @@ func main() {
 	}
 	if *zooKeeper {
 		measure = func() error { return runZooKeeper(ctx, &o, *only) }
+	}
+	if *records {
+		measure = func() error { return runRecords(ctx, &o, *only) }
+	}
+	if *classic {
+		measure = func() error { return runClassic(ctx, &o) }
 	}
 	if *large {
 		measure = func() error { return runTree(ctx, &o, *only) }

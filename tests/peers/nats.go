@@ -90,36 +90,8 @@ func natsBucketOf(ctx context.Context, urls string) (jetstream.KeyValue, *nats.C
 // startNATS starts three servers with JetStream and a bucket on all of them: a write is
 // synced by two of three before it is answered; any of the three answers a read.
 func startNATS(ctx context.Context, o *options, dir string) (*system, error) {
-	addrs, err := freeAddrs(6)
+	urls, run, err := natsServers(ctx, dir)
 	if err != nil {
-		return nil, err
-	}
-	clients, routes := addrs[:3], addrs[3:]
-	urls := "nats://" + strings.Join(clients, ",nats://")
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	var run group
-	for i := range 3 {
-		name := fmt.Sprint("n", i)
-		if err := run.add(filepath.Join(dir, name+".log"), self, natsMember, name, clients[i], filepath.Join(dir, name), routes[i], strings.Join(routes, ",")); err != nil {
-			return nil, err
-		}
-	}
-	err = until(ctx, "NATS answers", func() bool {
-		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
-		defer cancel()
-		kv, c, err := natsBucketOf(asking, urls)
-		if err != nil {
-			return false
-		}
-		defer c.Close()
-		_, err = kv.Put(asking, "ready", nil)
-		return err == nil
-	})
-	if err != nil {
-		run.stop()
 		return nil, err
 	}
 	all := callers{most: 256, dial: func(ctx context.Context, value []byte) (*caller, error) {
@@ -136,4 +108,41 @@ func startNATS(ctx context.Context, o *options, dir string) (*system, error) {
 	return &system{name: "nats", noPipeline: true, pids: run.pids, stop: run.stop, load: func(ctx context.Context, l load) (result, error) {
 		return all.load(ctx, o, l)
 	}}, nil
+}
+
+// natsServers starts three servers, and waits until they have a bucket on all of them.
+func natsServers(ctx context.Context, dir string) (urls string, run *group, err error) {
+	addrs, err := freeAddrs(6)
+	if err != nil {
+		return "", nil, err
+	}
+	clients, routes := addrs[:3], addrs[3:]
+	urls = "nats://" + strings.Join(clients, ",nats://")
+	self, err := os.Executable()
+	if err != nil {
+		return "", nil, err
+	}
+	run = &group{}
+	for i := range 3 {
+		name := fmt.Sprint("n", i)
+		if err := run.add(filepath.Join(dir, name+".log"), self, natsMember, name, clients[i], filepath.Join(dir, name), routes[i], strings.Join(routes, ",")); err != nil {
+			return "", nil, err
+		}
+	}
+	err = until(ctx, "NATS answers", func() bool {
+		asking, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		kv, c, err := natsBucketOf(asking, urls)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_, err = kv.Put(asking, "ready", nil)
+		return err == nil
+	})
+	if err != nil {
+		run.stop()
+		return "", nil, err
+	}
+	return urls, run, nil
 }

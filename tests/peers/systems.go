@@ -258,25 +258,36 @@ func viewringUp(ctx context.Context, o *options, dir string, args ...string) (*c
 // startRedis starts a primary and two replicas, all of which sync every write
 // before they answer; each set, or pipeline of sets, then waits for two replicas.
 func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
-	var run group
+	addr, run, err := redisServers(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	return &system{name: "redis", pids: run.pids, stop: run.stop, load: func(ctx context.Context, l load) (result, error) {
+		return bench(ctx, o, l, "--addr", addr, "--wait", "2")
+	}}, nil
+}
+
+// redisServers starts them, and returns the address of the primary.
+func redisServers(ctx context.Context, dir string) (addr string, run *group, err error) {
+	run = &group{}
 	var ports []string
 	addrs, err := freeAddrs(3)
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	for i, addr := range addrs {
 		_, number, _ := net.SplitHostPort(addr) // our own
 		ports = append(ports, number)
 		data := filepath.Join(dir, strconv.Itoa(i))
 		if err := os.MkdirAll(data, 0o755); err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		args := []string{"--port", number, "--bind", "127.0.0.1", "--dir", data, "--appendonly", "yes", "--appendfsync", "always", "--save", ""}
 		if i > 0 {
 			args = append(args, "--replicaof", "127.0.0.1 "+ports[0])
 		}
 		if err := run.add(filepath.Join(dir, "log", strconv.Itoa(i)), "redis-server", args...); err != nil {
-			return nil, err
+			return "", nil, err
 		}
 	}
 	err = until(ctx, "redis has two replicas", func() bool {
@@ -285,9 +296,7 @@ func startRedis(ctx context.Context, o *options, dir string) (*system, error) {
 	})
 	if err != nil {
 		run.stop()
-		return nil, err
+		return "", nil, err
 	}
-	return &system{name: "redis", pids: run.pids, stop: run.stop, load: func(ctx context.Context, l load) (result, error) {
-		return bench(ctx, o, l, "--addr", "127.0.0.1:"+ports[0], "--wait", "2")
-	}}, nil
+	return addrs[0], run, nil
 }
