@@ -74,7 +74,9 @@ func TestDelayed(t *testing.T) {
 // TestSlowUpload: an upload that comes too slowly goes on while there is room, and is ended once another one waits for
 // the room that it has; one that comes in time stays.
 func TestSlowUpload(t *testing.T) {
-	url := ready(t, func(o *Options) { o.Bounds.Bodies, o.Bounds.ReadRate, o.Bounds.ReadTimeout = 9<<20*4/3, 1<<40, 10*time.Minute })
+	url := ready(t, func(o *Options) {
+		o.Bounds.Bodies, o.Bounds.ReadRate, o.Bounds.ReadTimeout = 9<<20*4/3, 1<<40, 10*time.Minute
+	})
 	send, body := io.Pipe()
 	slow := make(chan *http.Response, 1)
 	go func() {
