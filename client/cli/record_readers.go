@@ -135,7 +135,7 @@ not read them: REMOVED counts those that a name will never read.
 			if err != nil {
 				return err
 			}
-			if remove != "" {
+			if a.command.Flag("remove").Changed {
 				return a.removeReader(ctx, f, remove)
 			}
 			all, err := f.Readers(ctx)

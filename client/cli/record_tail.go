@@ -74,6 +74,9 @@ that begins anew. Records that were removed before NAME had read them are told.`
 			if err != nil {
 				return err
 			}
+			if cmd.Flag("as").Changed && o.as == "" || cmd.Flag("group").Changed && o.group == "" {
+				return usagef("record tail: --as and --group want a name")
+			}
 			o.fromGiven = cmd.Flag("from").Changed
 			return a.onRecords(func(ctx context.Context, s *record.Store, args []string) error {
 				f, err := s.Open(ctx, args[0])

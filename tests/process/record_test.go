@@ -176,6 +176,8 @@ func testReadersByName(t *testing.T, s *harness.Shell, pipe func(code int, stdin
 	s.Fails(4, "is a reader", "record", "tail", "/n", "--group", "billing")
 	s.Fails(2, "--as or --group", "record", "tail", "/n", "--group", "a", "--as", "b")
 	s.Fails(2, "--reset", "record", "tail", "/n", "--reset")
+	s.Fails(2, "want a name", "record", "tail", "/n", "--as", "")
+	s.Fails(4, "bad path", "record", "readers", "/n", "--remove", "")
 	s.Fails(4, "bad path", "record", "tail", "/n", "--as", "a/b")
 	s.Fails(1, "exist", "record", "tail", "/none", "--as", "a")
 	pipe(0, "5\n", "record", "append", "/n")
