@@ -65,7 +65,7 @@ func (f *File) JoinGroup(ctx context.Context, name string, opts GroupOptions) (*
 	}
 	err := tree.CheckName(name)
 	if err == nil {
-		err = g.begin(ctx, o, opts.ReadOptions)
+		err = g.begin(o, opts.ReadOptions)
 	}
 	if err != nil {
 		return nil, o.failed(err)
@@ -81,12 +81,12 @@ func (f *File) JoinGroup(ctx context.Context, name string, opts GroupOptions) (*
 }
 
 // begin makes the group, if it is not there.
-func (g *Group) begin(ctx context.Context, o *op, opts ReadOptions) error {
+func (g *Group) begin(o *op, opts ReadOptions) error {
 	for range placeTries {
 		h, err := o.getPlace(g.path)
 		switch {
 		case errors.Is(err, tree.ErrNoNode):
-			_, err := g.f.reach(ctx, o, g.path, func() (place, error) { return g.f.groupAt(o, opts.From) })
+			_, err := g.f.reach(o, g.path, func() (place, error) { return g.f.groupAt(o, opts.From) })
 			if errors.Is(err, tree.ErrNodeExists) {
 				continue
 			}

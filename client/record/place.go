@@ -1,7 +1,6 @@
 package record
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -221,8 +220,8 @@ func (o *op) sweep() {
 	}
 }
 
-// reach makes the place of a new name, which its value is given for by first.
-func (f *File) reach(ctx context.Context, o *op, path string, first func() (place, error)) (*held, error) {
+// reach makes the place of a new name, whose value first tells.
+func (f *File) reach(o *op, path string, first func() (place, error)) (*held, error) {
 	value, err := first()
 	if err != nil {
 		return nil, err

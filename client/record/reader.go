@@ -37,14 +37,14 @@ type Reader struct {
 // next commit.
 func (f *File) ReadAs(ctx context.Context, name string, opts ReadOptions) (*Reader, error) {
 	o := f.s.op(ctx, fmt.Sprintf("read as %q", name), f.path)
-	h, err := f.readAs(ctx, o, name, opts)
+	h, err := f.readAs(o, name, opts)
 	if err != nil {
 		return nil, o.failed(err)
 	}
 	return &Reader{f: f, name: name, at: h}, nil
 }
 
-func (f *File) readAs(ctx context.Context, o *op, name string, opts ReadOptions) (*held, error) {
+func (f *File) readAs(o *op, name string, opts ReadOptions) (*held, error) {
 	if err := tree.CheckName(name); err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (f *File) readAs(ctx context.Context, o *op, name string, opts ReadOptions)
 		h, err := o.getPlace(path)
 		switch {
 		case errors.Is(err, tree.ErrNoNode):
-			h, err = f.reach(ctx, o, path, func() (place, error) {
+			h, err = f.reach(o, path, func() (place, error) {
 				next, err := f.placeOf(o, opts.From)
 				return place{Kind: kindReader, Path: f.path, Nonce: nonce, Next: next}, err
 			})
