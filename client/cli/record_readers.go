@@ -49,7 +49,7 @@ func (p *recordPrinter) named(ctx context.Context, f *record.File, at record.Fro
 	}
 	within, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	k := &keeping{reads: reads, failed: cancel}
+	k := &placing{reads: reads, failed: cancel}
 	p.flushed = k.flushed
 	var running sync.WaitGroup
 	running.Go(func() { k.run(within) })
@@ -67,8 +67,8 @@ func (p *recordPrinter) named(ctx context.Context, f *record.File, at record.Fro
 	return errors.Join(err, reads.Close(last))
 }
 
-// keeping keeps the place of a name.
-type keeping struct {
+// placing keeps the place of a name.
+type placing struct {
 	reads  byName
 	failed func(error)
 	broken bool // a commit has failed; run's
@@ -77,7 +77,7 @@ type keeping struct {
 	last *record.Entry // that was written, and is not kept yet
 }
 
-func (k *keeping) flushed(last *record.Entry) {
+func (k *placing) flushed(last *record.Entry) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e := *last
@@ -85,7 +85,7 @@ func (k *keeping) flushed(last *record.Entry) {
 	k.last = &e
 }
 
-func (k *keeping) commit(ctx context.Context) error {
+func (k *placing) commit(ctx context.Context) error {
 	k.mu.Lock()
 	last := k.last
 	k.last = nil
@@ -97,7 +97,7 @@ func (k *keeping) commit(ctx context.Context) error {
 }
 
 // run keeps the place now and then, until ctx ends.
-func (k *keeping) run(ctx context.Context) {
+func (k *placing) run(ctx context.Context) {
 	tick := time.NewTicker(commitEvery)
 	defer tick.Stop()
 	for {
