@@ -80,12 +80,27 @@ func version() string {
 	return "unknown"
 }
 
+// reload has a service read its certificates and its password again when they change, and when
+// SIGHUP says so, which ends no service. stop ends that.
+func reload(ctx context.Context, config secure.Config, logger *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	var running sync.WaitGroup
+	running.Go(func() { config.Run(ctx, again, logger) })
+	return func() {
+		cancel()
+		running.Wait() // the signal stays caught: it must not end what is still being ended
+	}
+}
+
 // handOverMax bounds the time in which another view leader of the group takes over
 // from one that was told to end.
 const handOverMax = 2 * time.Second
 
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	machine.Relax()
+	defer reload(ctx, o.Secure, o.Logger)()
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
@@ -113,6 +128,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 // instead of ending ctx: the server then hands over what it serves before it ends.
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
 	machine.Relax()
+	defer reload(ctx, o.Secure, o.Logger)()
 	limitHeap, paceHeap := debug.SetMemoryLimit, debug.SetGCPercent // unless the environment says otherwise
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limitHeap = nil
@@ -177,6 +193,7 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 
 // runGateway runs a gateway.
 func runGateway(ctx context.Context, o cli.GatewayOptions) error {
+	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
 	if err == nil {
 		serveGateway(ctx, l, o)
@@ -186,6 +203,7 @@ func runGateway(ctx context.Context, o cli.GatewayOptions) error {
 
 // runZooKeeper runs a ZooKeeper front.
 func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
+	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
 	if err == nil {
 		serveZooKeeper(ctx, l, o)
@@ -195,6 +213,7 @@ func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
 
 // runHTTP runs an HTTP front.
 func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
+	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenHTTP(ctx, o)
 	if err == nil {
 		serveHTTP(ctx, l, o)

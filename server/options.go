@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"viewring/internal/disk"
+	"viewring/internal/files"
 	"viewring/internal/front"
 	"viewring/internal/port"
 	"viewring/internal/secure"
@@ -66,6 +67,9 @@ type Graces = upkeep.Graces
 func (o *Options) setDefaults() error {
 	if o.Data == "" {
 		return errors.New("a server needs a data folder")
+	}
+	if err := files.Check(); err != nil {
+		return err
 	}
 	if len(o.LeaderAddrs) == 0 {
 		return errors.New("a server needs the address of a view leader")

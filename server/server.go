@@ -51,6 +51,7 @@ type Server struct {
 	member   *membership.Member
 	lanes    lane.Lanes
 	links    *link.Links
+	unlinked *unlinked
 	views    *membership.Views
 	receiver *link.Receiver
 	room     *upkeep.Room
@@ -136,9 +137,10 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.unlinked = newUnlinked(s.logger, s.isUp)
 	s.links = link.New(&link.Config{
 		Cluster: id.Cluster, Self: s.id, Incarnation: id.Incarnation, Addr: s.addr, Dial: s.opts.Dial, Now: s.opts.Now, Done: s.lanes.Done,
-		Logger: s.logger, Context: s.ctx, Spawn: s.spawn,
+		Logger: s.logger, Tried: s.unlinked.tried, Context: s.ctx, Spawn: s.spawn,
 	})
 	s.views = membership.NewViews(s.member, s.lanes, s.links)
 	queue := membership.NewQueue(s.member, s.lanes)
@@ -180,6 +182,16 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		s.watchStore,
 		func() { s.frontend.Serve(s.listener) },
 	), nil
+}
+
+// isUp reports whether the view leader takes a server for up.
+func (s *Server) isUp(id ring.ServerID) bool {
+	known := s.views.Current()
+	if known == nil {
+		return false
+	}
+	m := known.View.Member(id)
+	return m != nil && m.Up
 }
 
 // spawn runs fn as one of the goroutines that Close waits for.

@@ -32,6 +32,7 @@ var limits = wire.Limits{
 // view leaders.
 func (s *Service) newFrontend() *front.Server {
 	o := front.Options{
+		Name: "view leader",
 		Limits: front.Limits{
 			Bounds:   front.Bounds{Connections: s.opts.ConnectionsMax, Pipeline: pipelineMax, Buffered: bufferedMax, Request: limits.TotalBytesMax},
 			Reserved: peerConnections, Total: requestsMax, Spare: requestsSpare, Reader: limits,

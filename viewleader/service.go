@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/files"
 	"viewring/internal/front"
 	"viewring/internal/wait"
 	"viewring/ring"
@@ -70,6 +71,9 @@ func (p *published) member(id ring.ServerID) *roster.MemberState {
 func Start(ctx context.Context, opts Options) (*Service, error) {
 	opts.fill()
 	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("start view leader: %w", err)
+	}
+	if err := files.Check(); err != nil {
 		return nil, fmt.Errorf("start view leader: %w", err)
 	}
 	ln := opts.Listener

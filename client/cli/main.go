@@ -46,6 +46,8 @@ type Starters struct {
 
 // Main runs one command and returns its exit code.
 func Main(ctx context.Context, args []string, env Env, starters Starters) int {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // what runs beside the command
 	a := &app{env: env, starters: starters}
 	root := a.root()
 	root.SetArgs(a.separateArgs(root, args))

@@ -119,7 +119,89 @@ func (a *app) printStatus(st *admin.Status) {
 			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
 	}
 	a.table([]string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}, rows)
+	for _, p := range problemsOf(st, time.Now()) {
+		a.printf("%s\n", a.paint(a.env.Stdout, yellow, p.Server+": "+p.Problem))
+	}
 	a.printSafety(st)
+}
+
+// problem is what is wrong with a server, beside its state.
+type problem struct {
+	Server  string `json:"server"`
+	Problem string `json:"problem"`
+}
+
+// problemsOf are the reasons that servers give, for copies that are missing and for those that soon may.
+func problemsOf(st *admin.Status, now time.Time) []problem {
+	all := []problem{}
+	for i := range st.View.Members {
+		m := &st.View.Members[i]
+		h := st.Server(m.ID)
+		if !m.Up || !h.Heard {
+			continue // what it said last no longer stands
+		}
+		expires := time.Time{}
+		if at := h.Stats.CertExpires; at > 0 {
+			expires = time.Unix(int64(at), 0)
+		}
+		for _, text := range []string{filesProblem(&h.Stats), linkProblem(&h.Stats), certificateProblem(expires, now)} {
+			if text != "" {
+				all = append(all, problem{m.ID.String(), text})
+			}
+		}
+	}
+	return all
+}
+
+// filesScarce is how few descriptors are left where connections may fail for want of one.
+const filesScarce = 4
+
+func filesProblem(s *admin.ServerStats) string {
+	if s.FilesMax == 0 || s.Files+filesScarce < s.FilesMax {
+		return ""
+	}
+	return fmt.Sprintf("no file descriptor is left of the %d that the system lets it have: raise 'ulimit -n' (LimitNOFILE of systemd)", s.FilesMax)
+}
+
+// linkProblem says why a server can't connect to others, which costs copies.
+func linkProblem(s *admin.ServerStats) string {
+	if s.Unlinked == 0 {
+		return ""
+	}
+	to := ring.ServerID(s.UnlinkedTo).String()
+	if s.Unlinked > 1 {
+		to = fmt.Sprintf("%s and %d more", to, s.Unlinked-1)
+	}
+	why := ""
+	switch s.UnlinkedWhy {
+	case admin.UnlinkedCertificate:
+		why = ": the other's certificate is not valid for its address, expired, or of another CA; the log says which"
+	case admin.UnlinkedRefused:
+		why = ": it refuses this server's certificate"
+	case admin.UnlinkedPassword:
+		why = ": it has another password, or none"
+	case admin.UnlinkedFiles:
+		why = ": this server has no file descriptor left"
+	case admin.UnlinkedTLS:
+		why = ": one of them speaks TLS, and the other does not"
+	}
+	return "no connection to " + to + why
+}
+
+// certificateSoon is how long before its end a certificate is a problem.
+const certificateSoon = 30 * 24 * time.Hour
+
+func certificateProblem(expires, now time.Time) string {
+	switch left := expires.Sub(now); {
+	case expires.IsZero() || left > certificateSoon:
+		return ""
+	case left <= 0:
+		return "its certificate has expired, at " + expires.Local().Format(time.DateTime)
+	case left <= 24*time.Hour:
+		return "its certificate expires within a day, at " + expires.Local().Format(time.DateTime)
+	default:
+		return fmt.Sprintf("its certificate expires in %d days, at %s", int(left.Hours()/24), expires.Local().Format(time.DateTime))
+	}
 }
 
 // stateOf is a server's state, and what is wrong with its disk.
@@ -215,6 +297,10 @@ type serverObject struct {
 	Corrupt      uint64 `json:"corrupt"`
 	Repaired     uint64 `json:"mended"`
 	Unrepairable uint64 `json:"unmendable"`
+	Logins       uint64 `json:"logins_refused"`
+	CertExpires  string `json:"certificate_expires,omitempty"`
+	Files        uint64 `json:"files"` // descriptors in use
+	FilesMax     uint64 `json:"files_max"`
 
 	Log    logObject    `json:"log"`
 	Memory memoryObject `json:"memory"`
@@ -259,6 +345,13 @@ func memoryOf(s *admin.ServerStats) memoryObject {
 		Requests: s.RequestBytes, RequestsMax: s.RequestBytesMax}
 }
 
+func certificateTime(unix uint64) string {
+	if unix == 0 {
+		return ""
+	}
+	return time.Unix(int64(unix), 0).UTC().Format(time.RFC3339)
+}
+
 func statusObject(st *admin.Status) map[string]any {
 	servers := []serverObject{}
 	for i := range st.View.Members {
@@ -281,6 +374,7 @@ func statusObject(st *admin.Status) map[string]any {
 			Failures: h.Failures, HeldUntil: held,
 			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,
 			Corrupt: h.Stats.Corrupt, Repaired: h.Stats.Repaired, Unrepairable: h.Stats.Unrepairable,
+			Logins: h.Stats.LoginsRefused, CertExpires: certificateTime(h.Stats.CertExpires), Files: h.Stats.Files, FilesMax: h.Stats.FilesMax,
 			Log: logOf(&h.Stats), Memory: memoryOf(&h.Stats),
 		})
 	}
@@ -292,7 +386,7 @@ func statusObject(st *admin.Status) map[string]any {
 	}
 	return map[string]any{
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
-		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers,
+		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
 		"safety": map[string]any{
 			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0, "copies": s.Copies, "whole": s.Whole,
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,

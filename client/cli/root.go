@@ -78,6 +78,9 @@ from another shell.`,
 			if err := a.loadSecrets(); err != nil {
 				return err
 			}
+			if cmd.Flags().Lookup(childFlagName) == nil { // services do it themselves, and by SIGHUP too
+				go a.secure.Run(cmd.Context(), nil, a.logger(slog.LevelWarn))
+			}
 			a.running = true
 			return nil
 		},
@@ -96,8 +99,8 @@ from another shell.`,
 	f.DurationVar(&a.flags.timeout, "timeout", defaultTimeout, "give up after this long")
 	f.StringVar(&a.flags.secure.Cert, "tls-cert", "", "certificate `file` of this process, PEM (or $"+certEnv+")")
 	f.StringVar(&a.flags.secure.Key, "tls-key", "", "its private key, PEM `file` (or $"+keyEnv+")")
-	f.StringVar(&a.flags.secure.CA, "tls-ca", "", "PEM `file` of who signs the others' certificates (or $"+caEnv+")")
-	f.StringVar(&a.flags.secure.Password, "password-file", "", "`file` whose first line is the cluster's password (or $"+passwordEnv+")")
+	f.StringVar(&a.flags.secure.CA, "tls-ca", "", "PEM `file` of who signs the others' certificates, one or several (or $"+caEnv+")")
+	f.StringVar(&a.flags.secure.Password, "password-file", "", "`file` whose first line is the cluster's password; one in the second is accepted too (or $"+passwordEnv+")")
 	f.BoolVar(&a.flags.json, "json", false, "print one JSON object (field version is 1)")
 	f.BoolVar(&a.flags.noColor, "no-color", false, "print without colors")
 	f.StringVar(&a.flags.logFormat, "log-format", "auto", "log as `text`, json, or auto: text on a terminal")

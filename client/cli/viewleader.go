@@ -193,10 +193,12 @@ func (o *ViewLeaderOptions) check() error {
 	return nil
 }
 
+const childFlagName = "exit-with-parent"
+
 // childFlag adds the hidden flag that up gives to the processes that it starts.
 func childFlag(cmd *cobra.Command, child *bool) {
-	cmd.Flags().BoolVar(child, "exit-with-parent", false, "end when the pipe at file descriptor 3 ends")
-	_ = cmd.Flags().MarkHidden("exit-with-parent") // the flag was just added
+	cmd.Flags().BoolVar(child, childFlagName, false, "end when the pipe at file descriptor 3 ends")
+	_ = cmd.Flags().MarkHidden(childFlagName) // the flag was just added
 }
 
 // dataFolder is where a service keeps its data unless told otherwise.

@@ -133,7 +133,10 @@ func (c *Conn) readAll() error {
 func (c *Conn) greet() {
 	encrypted, ok := c.nc.(*tls.Conn)
 	if ok {
-		c.patience.over = c.shake(encrypted) != nil
+		err := c.shake(encrypted)
+		if c.patience.over = err != nil; secure.HandshakeRefused(err) {
+			c.server.refused(c.nc.RemoteAddr().String(), err.Error())
+		}
 	}
 	c.awaitGreeting()
 }
@@ -197,7 +200,7 @@ const protocolError = wire.CodeErr + " Protocol error: "
 
 // Auth judges the arguments of AUTH, and returns the error reply, "" when they are right.
 func (c *Conn) Auth(args [][]byte) (errText string) {
-	if errText = c.server.opts.Secure.Auth(args); errText == "" {
+	if errText = c.server.Judge(c.nc.RemoteAddr().String(), args); errText == "" {
 		c.Trust(true)
 	}
 	return errText

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 )
 
@@ -72,13 +73,14 @@ func (l *Limits) fill() {
 
 // Reached counts how often clients met a limit. Its fields may be read at any time.
 type Reached struct {
-	Accepted    atomic.Uint64 // connections that were served
-	Connections atomic.Uint64 // connections turned away: too many, or no peer on one for peers
-	Requests    atomic.Uint64 // connections closed: too large a command
-	Late        atomic.Uint64 // connections closed: no password, or no whole command, in time
-	Cut         atomic.Uint64 // connections closed: the client did not read
-	Pipelines   atomic.Uint64 // times that a connection was not read for a while
-	Buffers     atomic.Uint64 // commands refused: too many bytes under way
+	Accepted    atomic.Uint64   // connections that were served
+	Connections atomic.Uint64   // connections turned away: too many, or no peer on one for peers
+	Requests    atomic.Uint64   // connections closed: too large a command
+	Late        atomic.Uint64   // connections closed: no password, or no whole command, in time
+	Cut         atomic.Uint64   // connections closed: the client did not read
+	Pipelines   atomic.Uint64   // times that a connection was not read for a while
+	Buffers     atomic.Uint64   // commands refused: too many bytes under way
+	Logins      secure.Refusals // logins refused: a wrong password, or a certificate that is not believed
 }
 
 // met counts, and has the log say so where that was not said in the last metEvery.
@@ -98,6 +100,6 @@ const metEvery = 10 * time.Second
 // String is their part of INFO. Most are called as in Redis.
 func (r *Reached) String() string {
 	return fmt.Sprintf("rejected_connections:%d\r\nclient_query_buffer_limit_disconnections:%d\r\nclient_output_buffer_limit_disconnections:%d\r\n"+
-		"pipeline_waits:%d\r\nbusy_replies:%d\r\nlate_disconnections:%d\r\n",
-		r.Connections.Load(), r.Requests.Load(), r.Cut.Load(), r.Pipelines.Load(), r.Buffers.Load(), r.Late.Load())
+		"pipeline_waits:%d\r\nbusy_replies:%d\r\nlate_disconnections:%d\r\nacl_access_denied_auth:%d\r\n",
+		r.Connections.Load(), r.Requests.Load(), r.Cut.Load(), r.Pipelines.Load(), r.Buffers.Load(), r.Late.Load(), r.Logins.Count())
 }

@@ -89,6 +89,9 @@ func (h *Handler) authenticate(r *http.Request) (*signed, error) {
 		return nil, looked
 	}
 	if f := toldBySignature(code); f != nil {
+		if f.code == errSignature.code || f.code == errInvalidKeyID.code {
+			h.refused.Note(h.log, r.RemoteAddr, "S3: "+f.code)
+		}
 		return nil, f
 	}
 	if err := s.deriveFrom(credential); err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/client/s3keys"
+	"viewring/internal/secure"
 )
 
 // Options of a Handler. Files and Keys are required.
@@ -46,6 +47,7 @@ type Handler struct {
 	now        func() time.Time
 	pace       time.Duration // see holding
 	partMin    int64
+	refused    secure.Refusals
 }
 
 // New returns a Handler.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"viewring/client/file"
+	"viewring/internal/files"
+	"viewring/internal/secure"
 	"viewring/internal/wait"
 	"viewring/server/web/dav"
 )
@@ -25,6 +27,7 @@ type Front struct {
 	csrf     *http.CrossOriginProtection
 	local    bool // it listens at this machine only
 	turnedAt atomic.Int64
+	refused  secure.Refusals
 
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when everything has ended
@@ -87,7 +90,8 @@ func (f *Front) run(ctx context.Context) {
 		<-ctx.Done()
 		f.shutDown()
 	})
-	err := f.server.Serve(newTurnstile(f.opts.Listener, f.opts.Bounds.Connections, f.turnedAway))
+	files.NewGate().Compare(f.opts.Logger, "http front", f.opts.Bounds.Connections)
+	err := f.server.Serve(newTurnstile(f.opts.Listener, f.opts.Bounds.Connections, f.turnedAway, f.refuse))
 	if !errors.Is(err, http.ErrServerClosed) {
 		f.opts.Logger.Warn("the http front has stopped", "err", err)
 	}
@@ -125,6 +129,9 @@ func (f *Front) find(ctx context.Context) {
 		}
 	}
 }
+
+// refuse notes a login that was refused.
+func (f *Front) refuse(from, why string) { f.refused.Note(f.opts.Logger, from, why) }
 
 // turnedAway says that there are too many connections, now and then.
 func (f *Front) turnedAway() {

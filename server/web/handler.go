@@ -10,6 +10,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/file"
+	"viewring/internal/secure"
 	"viewring/internal/tree"
 	"viewring/server/web/dav"
 )
@@ -142,8 +143,12 @@ func (q *request) checkPassword() error {
 		scheme, token, _ := strings.Cut(q.r.Header.Get("Authorization"), " ")
 		given, ok = strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
 	}
-	if ok && q.opts.Secure.Auth([][]byte{[]byte(given)}) == "" {
-		return nil
+	if ok {
+		text := q.opts.Secure.Auth([][]byte{[]byte(given)})
+		if text == "" {
+			return nil
+		}
+		q.refuse(q.r.RemoteAddr, secure.LoginText(text))
 	}
 	q.w.Header().Set("WWW-Authenticate", `Basic realm="viewring", charset="UTF-8"`)
 	return failf(http.StatusUnauthorized, "the cluster's password is wanted: that of any user")

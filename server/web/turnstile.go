@@ -6,6 +6,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"viewring/internal/files"
+	"viewring/internal/secure"
 )
 
 // turnstile is a listener that lets a bounded number of connections in.
@@ -13,11 +16,13 @@ type turnstile struct {
 	net.Listener
 	most   int64
 	inside atomic.Int64
+	gate   files.Gate
 	told   func() // of each that is turned away
+	refuse func(from, why string)
 }
 
-func newTurnstile(l net.Listener, most int, told func()) *turnstile {
-	return &turnstile{Listener: l, most: int64(most), told: told}
+func newTurnstile(l net.Listener, most int, told func(), refuse func(from, why string)) *turnstile {
+	return &turnstile{Listener: l, most: int64(most), gate: files.NewGate(), told: told, refuse: refuse}
 }
 
 const turnAwayMax = 50 * time.Millisecond // to tell a connection that there is no room
@@ -31,7 +36,7 @@ func (t *turnstile) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.inside.Add(1) <= t.most {
+		if t.inside.Add(1) <= t.most && t.gate.Judge(nc) == files.Everybody {
 			return t.admit(nc), nil
 		}
 		t.inside.Add(-1)
@@ -47,12 +52,24 @@ func (t *turnstile) Accept() (net.Conn, error) {
 // visitor is a connection that was let in, until it is closed.
 type visitor struct {
 	net.Conn
-	leave func()
+	leave  func()
+	refuse func(from, why string)
+	read   bool // something was: the handshake is over
+}
+
+// Read is that of net.Conn. The first shakes hands, where the connection is encrypted.
+func (v *visitor) Read(p []byte) (int, error) {
+	n, err := v.Conn.Read(p)
+	if _, encrypted := v.Conn.(*tls.Conn); encrypted && !v.read && n == 0 && secure.HandshakeRefused(err) {
+		v.refuse(v.RemoteAddr().String(), err.Error())
+	}
+	v.read = true
+	return n, err
 }
 
 func (t *turnstile) admit(nc net.Conn) net.Conn {
 	boundUnsent(nc)
-	return &visitor{nc, sync.OnceFunc(func() { t.inside.Add(-1) })}
+	return &visitor{Conn: nc, leave: sync.OnceFunc(func() { t.inside.Add(-1) }), refuse: t.refuse}
 }
 
 // Close is that of net.Conn.

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/server/zk/jute"
 )
 
@@ -135,6 +136,9 @@ func (c *conn) greet() error {
 		ctx, cancel := context.WithTimeout(c.ctx, shakeMax)
 		defer cancel()
 		if err := t.HandshakeContext(ctx); err != nil {
+			if secure.HandshakeRefused(err) {
+				c.refuse(err.Error())
+			}
 			return fmt.Errorf("handshake: %w", err)
 		}
 	}
@@ -276,9 +280,11 @@ func (c *conn) auth(of *request) bool {
 	_, password, _ := strings.Cut(string(q.Data), ":")
 	ok := err == nil && (q.Scheme == "digest" || q.Scheme == "auth" || q.Scheme == "world" || q.Scheme == "ip")
 	if ok && c.f.opts.Secure.WantsPassword() && q.Scheme == "digest" {
-		ok = c.f.opts.Secure.Auth([][]byte{[]byte(password)}) == ""
-		if ok {
+		text := c.f.opts.Secure.Auth([][]byte{[]byte(password)})
+		if ok = text == ""; ok {
 			c.trusted.Store(true)
+		} else {
+			c.refuse(secure.LoginText(text))
 		}
 	}
 	if !ok {
@@ -288,6 +294,11 @@ func (c *conn) auth(of *request) bool {
 	}
 	c.out.reply(jute.AuthXid, 0, jute.OK, nil)
 	return true
+}
+
+// refuse notes a login that was refused.
+func (c *conn) refuse(why string) {
+	c.f.refused.Note(c.f.opts.Logger, c.nc.RemoteAddr().String(), why)
 }
 
 // errFull says that more bytes are under way than the front is to hold.

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/files"
+	"viewring/internal/secure"
 	"viewring/internal/tree"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
@@ -27,6 +29,8 @@ type Front struct {
 	running sync.WaitGroup
 
 	opening opening
+	refused secure.Refusals
+	gate    files.Gate
 	stats   stats
 	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
@@ -79,6 +83,7 @@ func Start(ctx context.Context, opts Options) *Front {
 func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
+	f.gate = files.NewGate()
 	f.crew = newCrew(&f.running)
 	f.key = passwordKey(opts.Client.View().Cluster)
 	f.mu.left = make(map[uint64]left)
@@ -121,6 +126,7 @@ func (f *Front) serve() {
 		}
 	}()
 	f.running.Go(f.hub.tidy)
+	f.gate.Compare(f.opts.Logger, "zookeeper front", f.opts.Bounds.Connections)
 	for {
 		nc, err := f.opts.Listener.Accept()
 		switch {
@@ -150,7 +156,7 @@ func (f *Front) hangUp() {
 func (f *Front) accept(nc net.Conn) {
 	c := newConn(f, nc)
 	f.mu.Lock()
-	full := len(f.mu.conns) >= f.opts.Bounds.Connections
+	full := len(f.mu.conns) >= f.opts.Bounds.Connections || f.gate.Judge(nc) != files.Everybody
 	ok := !f.mu.closed && !full
 	if ok {
 		f.mu.accepted++
