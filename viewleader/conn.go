@@ -129,6 +129,7 @@ func (c *conn) hungUp() bool {
 // CmdMember, and with CmdView that does not wait (accessOf).
 var access = map[string]front.Access{
 	"AUTH": front.Open | front.ForPeers, "QUIT": front.Open, wire.CmdView: front.ForPeers, wire.CmdMember: front.ForPeers,
+	wire.CmdStatus: front.ForPeers, wire.CmdGroup: front.ForPeers, // an operator who looks for what is wrong
 	wire.CmdRegister: front.OfPeers, wire.CmdHeartbeat: front.OfPeers, wire.CmdChange: front.OfPeers, wire.CmdConfirm: front.OfPeers,
 	wire.CmdReport: front.OfPeers, wire.CmdJoin: front.OfPeers, wire.CmdPeer: front.OfPeers,
 }

@@ -28,9 +28,10 @@ type Conn struct {
 	held   atomic.Int64 // bytes of its requests and answers under way
 
 	// Of the reading goroutine.
-	reserved  bool // of those kept for peers, and no peer yet
-	unwelcome bool // was told that there is no room: peers wait for its place
-	trusted   bool // has said the password, or need not
+	scarce    string // what there were too few of, where it is reserved
+	reserved  bool   // of those kept for peers, and no peer yet
+	unwelcome bool   // was told that there is no room: peers wait for its place
+	trusted   bool   // has said the password, or need not
 	patience  patience
 	taken     []Reply // that WriteAll writes; empty but then
 
@@ -233,7 +234,7 @@ const (
 func (c *Conn) Admit(s Access) (errText string, over bool) {
 	switch {
 	case c.reserved && s&(ForPeers|OfPeers) == 0:
-		c.server.met(&c.server.reached.Connections, "connections")
+		c.server.met(&c.server.reached.Connections, c.scarce)
 		c.unwelcome = true
 		return c.server.opts.TooMany, true
 	case !c.trusted && s&Open == 0:

@@ -167,10 +167,11 @@ func (s *Server) serve(nc net.Conn) {
 	n, limits, room := s.connected.Add(1), &s.opts.Limits, s.gate.Judge(nc)
 	if n > int64(limits.Connections+limits.Reserved) || room == files.Nobody || room == files.Peers && limits.Reserved == 0 {
 		s.connected.Add(-1)
-		s.turnAway(nc, room != files.Everybody)
+		s.turnAway(nc, scarce(room))
 		return
 	}
 	c := s.open(nc, n > int64(limits.Connections) || room == files.Peers)
+	c.scarce = scarce(room)
 	s.mu.Lock()
 	closed := s.mu.closed
 	if !closed {
@@ -195,13 +196,17 @@ func (s *Server) serve(nc net.Conn) {
 	}()
 }
 
+// scarce is what there are too many clients for.
+func scarce(room files.Verdict) string {
+	if room == files.Everybody {
+		return "connections"
+	}
+	return "file descriptors of the process (ulimit -n)"
+}
+
 // turnAway says why there is no service; whoever does not listen misses it. To whom TLS is
 // spoken nothing is said: that would wait for the client, which has not shaken hands.
-func (s *Server) turnAway(nc net.Conn, files bool) {
-	limit := "connections"
-	if files {
-		limit = "file descriptors of the process (ulimit -n)"
-	}
+func (s *Server) turnAway(nc net.Conn, limit string) {
 	s.met(&s.reached.Connections, limit)
 	if _, encrypted := nc.(*tls.Conn); !encrypted {
 		_ = nc.SetWriteDeadline(time.Now().Add(turnAwayMax))
