@@ -33,6 +33,7 @@ type Conn struct {
 	unwelcome bool   // was told that there is no room: peers wait for its place
 	trusted   bool   // has said the password, or need not
 	patience  patience
+	leave     func()  // the guests; any goroutine may call it
 	taken     []Reply // that WriteAll writes; empty but then
 
 	mu struct {
@@ -57,6 +58,9 @@ func (s *Server) open(nc net.Conn, reserved bool) *Conn {
 	c := &Conn{server: s, nc: nc, wake: make(chan struct{}, 1), reserved: reserved, trusted: !s.opts.Secure.WantsPassword()}
 	c.room.L = &c.mu
 	c.reader = wire.NewReader(c, s.opts.Limits.Reader)
+	c.reader.SetRoom(func(n int) bool { return s.readings.change(c, int64(n)) })
+	c.limit()
+	c.leave = func() {}
 	c.writer = wire.NewWriter(&wire.DeadlineWriter{Conn: nc, Timeout: s.opts.Limits.WriteTimeout})
 	c.session = s.opts.Open(c)
 	return c
@@ -81,6 +85,8 @@ func (c *Conn) Buffered() int { return c.reader.Buffered() }
 func (c *Conn) Serve() {
 	defer c.session.Left()
 	defer c.nc.Close() // over in any case
+	defer func() { c.leave() }()
+	defer c.reader.GiveBack()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -178,6 +184,10 @@ func (c *Conn) sayWhy(err error) bool {
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
 		s.met(&s.reached.Requests, "bytes of a command")
+	case errors.Is(err, wire.ErrNoRoom):
+		s.met(&s.reached.Buffers, "bytes of commands that are not complete")
+		c.PushError(wire.CodeBusy + " too many bytes of unfinished commands of all clients: send it again")
+		return true
 	case errors.Is(err, wire.ErrProtocol):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.met(&s.reached.Late, "time of a password or command")
@@ -212,7 +222,17 @@ func (c *Conn) Auth(args [][]byte) (errText string) {
 func (c *Conn) Trust(trusted bool) {
 	if trusted != c.trusted {
 		c.trusted = trusted
+		c.limit()
 		c.awaitGreeting()
+	}
+}
+
+// limit has commands read by the limits of those who have said the password, or have not.
+func (c *Conn) limit() {
+	if l := &c.server.opts.Limits; c.trusted {
+		c.reader.SetLimits(l.Reader)
+	} else {
+		c.reader.SetLimits(l.guestLimits())
 	}
 }
 

@@ -42,6 +42,14 @@ type Limits struct {
 	// way; default 512 MiB. Each may have Spare bytes whatever the others have; default 0.
 	Total, Spare int64
 
+	// Guests bounds the connections together that have not shaken hands, or said the
+	// password, or shown to be a peer's on a place for peers; default 1,000.
+	Guests int
+
+	// Reading bounds the parts of commands that are not complete, of all connections, beyond
+	// 64 KiB of each: where more come, the command that began first is given up. Default Total.
+	Reading int64
+
 	// Reader bounds the parts of one command, which are no larger than Request; default
 	// wire.DefaultLimits, with as many bytes in all as Request says.
 	Reader wire.Limits
@@ -55,11 +63,26 @@ type Limits struct {
 	RequestTimeout time.Duration
 }
 
+// guestLimits are those of a command before the password, as in Redis.
+func (l *Limits) guestLimits() wire.Limits {
+	g := l.Reader
+	g.ArgsMax, g.BulkBytesMax = min(g.ArgsMax, guestArgsMax), min(g.BulkBytesMax, guestBytesMax)
+	g.TotalBytesMax, g.LineBytesMax = min(g.TotalBytesMax, guestBytesMax), min(g.LineBytesMax, guestBytesMax)
+	return g
+}
+
+const (
+	guestArgsMax  = 10
+	guestBytesMax = 16 << 10
+)
+
 // requestRate is how many bytes a second are fast enough for a long command.
 const requestRate = 64 << 10
 
 func (l *Limits) fill() {
 	l.Total = cmp.Or(l.Total, 512<<20)
+	l.Reading = cmp.Or(l.Reading, l.Total)
+	l.Guests = cmp.Or(l.Guests, min(1000, (l.Connections+l.Reserved+1)/2))
 	if l.Reader == (wire.Limits{}) {
 		l.Reader = wire.DefaultLimits
 		l.Reader.TotalBytesMax = l.Request // larger too: a command of many values

@@ -80,6 +80,8 @@ type Server struct {
 	strangers wire.Strangers
 	held      atomic.Int64 // bytes under way, of all connections
 	gate      files.Gate
+	guests    *secure.Guests
+	readings  readings
 	quiet     atomic.Int64 // until then the log says nothing of limits; unix ns
 	connected atomic.Int64
 
@@ -99,6 +101,8 @@ func New(ctx context.Context, opts Options) *Server {
 	opts.Limits.fill()
 	opts.TooMany = cmp.Or(opts.TooMany, wire.TooManyClients)
 	s := &Server{opts: opts, gate: files.NewGate()}
+	s.guests = secure.NewGuests(opts.Limits.Guests)
+	s.readings.init(opts.Limits.Reading)
 	s.mu.conns = make(map[*Conn]struct{})
 	s.ctx, s.stop = context.WithCancel(ctx)
 	return s
@@ -172,6 +176,9 @@ func (s *Server) serve(nc net.Conn) {
 	}
 	c := s.open(nc, n > int64(limits.Connections) || room == files.Peers)
 	c.scarce = scarce(room)
+	if _, encrypted := nc.(*tls.Conn); encrypted || c.Guarded() {
+		c.leave = s.guests.Enter(s.ctx, c.cutGuest)
+	}
 	s.mu.Lock()
 	closed := s.mu.closed
 	if !closed {

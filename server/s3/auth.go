@@ -13,6 +13,7 @@ import (
 	"github.com/rclone/gofakes3/signature"
 
 	"viewring/client/s3keys"
+	"viewring/internal/secure"
 )
 
 // Values of x-amz-content-sha256 that are no checksum ("Signature Calculations for the Authorization Header").
@@ -97,6 +98,7 @@ func (h *Handler) authenticate(r *http.Request) (*signed, error) {
 	if err := s.deriveFrom(credential); err != nil {
 		return nil, err
 	}
+	secure.Greeted(r.Context())
 	return s, nil
 }
 

@@ -52,7 +52,10 @@ func Start(ctx context.Context, opts Options) *Front {
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headMax,
-		ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			return secure.WithGuest(ctx, nc.(*visitor).known)
+		},
+		ErrorLog: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
 	}
 	ctx, f.cancel = context.WithCancel(ctx)
 	go f.run(ctx)

@@ -136,6 +136,7 @@ func (q *request) serveDAV() error {
 // checkPassword wants the cluster's password, as that of any user (RFC 7617) or as a token (RFC 6750).
 func (q *request) checkPassword() error {
 	if !q.opts.Secure.WantsPassword() {
+		secure.Greeted(q.ctx)
 		return nil
 	}
 	_, given, ok := q.r.BasicAuth()
@@ -146,6 +147,7 @@ func (q *request) checkPassword() error {
 	if ok {
 		text := q.opts.Secure.Auth([][]byte{[]byte(given)})
 		if text == "" {
+			secure.Greeted(q.ctx)
 			return nil
 		}
 		q.refuse(q.r.RemoteAddr, secure.LoginText(text))

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"sync"
@@ -17,12 +18,13 @@ type turnstile struct {
 	most   int64
 	inside atomic.Int64
 	gate   files.Gate
+	guests *secure.Guests
 	told   func() // of each that is turned away
 	refuse func(from, why string)
 }
 
 func newTurnstile(l net.Listener, most int, told func(), refuse func(from, why string)) *turnstile {
-	return &turnstile{Listener: l, most: int64(most), gate: files.NewGate(), told: told, refuse: refuse}
+	return &turnstile{Listener: l, most: int64(most), gate: files.NewGate(), guests: secure.NewGuests(min(guestsMax, (most+1)/2)), told: told, refuse: refuse}
 }
 
 const turnAwayMax = 50 * time.Millisecond // to tell a connection that there is no room
@@ -54,7 +56,8 @@ type visitor struct {
 	net.Conn
 	leave  func()
 	refuse func(from, why string)
-	read   bool // something was: the handshake is over
+	known  func() // it is a guest no more
+	read   bool   // something was: the handshake is over
 }
 
 // Read is that of net.Conn. The first shakes hands, where the connection is encrypted.
@@ -69,11 +72,17 @@ func (v *visitor) Read(p []byte) (int, error) {
 
 func (t *turnstile) admit(nc net.Conn) net.Conn {
 	boundUnsent(nc)
-	return &visitor{Conn: nc, leave: sync.OnceFunc(func() { t.inside.Add(-1) }), refuse: t.refuse}
+	cut := nc
+	if over, ok := nc.(*tls.Conn); ok {
+		cut = over.NetConn() // to say farewell would wait
+	}
+	known := t.guests.Enter(context.Background(), func() { _ = cut.Close() }) // its reading ends by it
+	return &visitor{Conn: nc, known: known, leave: sync.OnceFunc(func() { t.inside.Add(-1) }), refuse: t.refuse}
 }
 
 // Close is that of net.Conn.
 func (v *visitor) Close() error {
 	defer v.leave()
+	defer v.known()
 	return v.Conn.Close()
 }

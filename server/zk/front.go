@@ -31,6 +31,7 @@ type Front struct {
 	opening opening
 	refused secure.Refusals
 	gate    files.Gate
+	guests  *secure.Guests
 	stats   stats
 	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
@@ -84,6 +85,7 @@ func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
 	f.gate = files.NewGate()
+	f.guests = secure.NewGuests(min(guestsMax, (opts.Bounds.Connections+1)/2))
 	f.crew = newCrew(&f.running)
 	f.key = passwordKey(opts.Client.View().Cluster)
 	f.mu.left = make(map[uint64]left)
@@ -173,8 +175,10 @@ func (f *Front) accept(nc net.Conn) {
 		return
 	}
 	f.stats.connected.Add(1)
+	c.known = f.guests.Enter(f.ctx, func() { c.drop("too many connections have not said the password") })
 	go func() {
 		defer f.running.Done()
+		defer c.known()
 		c.run()
 		f.mu.Lock()
 		delete(f.mu.conns, c)
