@@ -32,6 +32,7 @@ type Options struct {
 	Advertise      string        // where others reach this server; "" means the address listened on
 	Data           string        // folder
 	Zone           string        // "" where zones are not used
+	KeepZone       bool          // where Zone is "": that of the last start, if there was one
 	LeaderAddrs    []string      // of the view leaders
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
 	DiskReserve    int64         // bytes of free disk below which it takes nothing new; 0: 64 MiB; never less than what the store needs

@@ -106,6 +106,9 @@ func (s *Server) open() (run []func(), err error) {
 	if s.store, err = store.Open(s.opts.Data, s.opts.FS, s.opts.Store, s.logger); err != nil {
 		return nil, err
 	}
+	if s.opts.Zone == "" && s.opts.KeepZone {
+		s.opts.Zone = zoneBefore(s.store)
+	}
 	if s.listener, s.addr, err = listen(s.ctx, &s.opts); err != nil {
 		return nil, err
 	}
@@ -120,6 +123,21 @@ func (s *Server) open() (run []func(), err error) {
 	}
 	s.id = s.member.ID()
 	return s.assemble(view)
+}
+
+// zoneBefore is the zone in which a server stood that was started on this store before.
+func zoneBefore(st *store.Store) string {
+	if st.View() == nil {
+		return ""
+	}
+	v, err := ring.DecodeView(st.View(), nil)
+	if err != nil {
+		return "" // of an earlier build: whoever needs the view says so
+	}
+	if m := v.Member(st.Identity().Server); m != nil {
+		return m.Zone
+	}
+	return ""
 }
 
 // assemble makes the parts, from the lanes outward, and gives them their first view.

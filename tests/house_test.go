@@ -146,6 +146,7 @@ var mayImport = map[string][]string{
 	"internal/invariant":      nil,
 	"internal/outcome":        nil,
 	"internal/port":           nil,
+	"internal/quiet":          nil,
 	"internal/secure":         {"internal/port", "internal/wire"},
 	"internal/session":        nil,
 	"internal/wait":           nil,
@@ -184,7 +185,7 @@ var mayImport = map[string][]string{
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
-	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/secure", "internal/wire", "ring", "scripts"},
+	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/quiet", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
 	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/s3", "server/web", "server/zk", "viewleader"},
 }

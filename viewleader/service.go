@@ -25,6 +25,7 @@ type Service struct {
 	group      *group // nil while this view leader looks for its group; groupStatus says when it is set
 	views      views
 	events     events
+	elections  elections
 	beats      beats
 	lockQueues lockQueues
 	links      links

@@ -111,6 +111,9 @@ func (a *app) printStatus(st *admin.Status) {
 		}
 		primary, backup, learner := st.Roles(m.ID)
 		state := stateOf(m, &h.Stats)
+		if m.Up && !h.Lately() {
+			state = m.State() + " when last heard of"
+		}
 		if left := time.Until(h.Held); left > 0 && !m.Up {
 			state += fmt.Sprintf(", flapping: out for %s more", span(left))
 		}
@@ -224,6 +227,9 @@ func (a *app) printSafety(st *admin.Status) {
 	switch {
 	case len(st.View.Members) == 0:
 		verdict, c = "no server has joined yet", yellow
+	case s.Unheard > 0:
+		verdict, c = fmt.Sprintf("not known: %d of the %d servers that should be up have not been heard of lately; as the view leader remembers, %d of %d partitions had all copies",
+			s.Unheard, s.Up, s.Whole, total), yellow
 	case s.Unavailable > 0:
 		verdict, c = fmt.Sprintf("NOT ALL SERVED: %d of %d partitions are unavailable, %d have too few copies, %d have all", s.Unavailable, total, s.TooFew, s.Whole), red
 	case s.TooFew > 0:
@@ -236,7 +242,7 @@ func (a *app) printSafety(st *admin.Status) {
 	default:
 		verdict = fmt.Sprintf("safe: all %d partitions have all 3 copies", total)
 	}
-	a.printf("%s; %s\n", a.paint(a.env.Stdout, c, verdict), rebalancing(s))
+	a.printf("%s; %s\n", a.paint(a.env.Stdout, c, verdict), rebalancing(st))
 }
 
 func copies(n int) string {
@@ -246,19 +252,43 @@ func copies(n int) string {
 	return fmt.Sprintf("%d copies", n)
 }
 
-func rebalancing(s admin.Safety) string {
-	switch {
+func rebalancing(st *admin.Status) string {
+	s := st.Safety()
+	switch down := st.WaitsOnlyFor(); {
 	case s.Balanced:
 		return "rebalanced"
 	case s.Left == 0:
 		return "rebalancing: finishing"
+	case len(down) > 0:
+		return fmt.Sprintf("waiting for %s, which is down, with %s", joined(down), leftCopies(s))
+	case s.Rate == 0:
+		return fmt.Sprintf("rebalancing: %s left, about %s, nothing is copied now", leftCopies(s), size(s.LeftBytes))
 	}
-	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", count(int(s.Left), "partition copy"), size(s.LeftBytes), size(s.Rate))
-	text = strings.Replace(text, "copys", "copies", 1)
+	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", leftCopies(s), size(s.LeftBytes), size(s.Rate))
 	if d, ok := timeLeft(s); ok {
-		text += ", " + span(d) + " to go"
+		text += ", " + toGo(d) + " to go"
 	}
 	return text
+}
+
+func leftCopies(s admin.Safety) string {
+	return strings.Replace(count(int(s.Left), "partition copy"), "copys", "copies", 1)
+}
+
+func joined(ids []ring.ServerID) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// toGo is a time that is guessed: to the second.
+func toGo(d time.Duration) string {
+	if d < time.Second {
+		return "under 1s"
+	}
+	return d.Round(time.Second).String()
 }
 
 func timeLeft(s admin.Safety) (time.Duration, bool) {
@@ -273,7 +303,8 @@ type serverObject struct {
 	ID           string `json:"id"`
 	Address      string `json:"address"`
 	State        string `json:"state"`
-	Up           bool   `json:"up"`
+	Up           bool   `json:"up"`    // as the view leader remembers, where it was not
+	Heard        bool   `json:"heard"` // of lately
 	Zone         string `json:"zone"`
 	Primary      int    `json:"primary"`
 	Backup       int    `json:"backup"`
@@ -367,7 +398,7 @@ func statusObject(st *admin.Status) map[string]any {
 			held = h.Held.UTC().Format(time.RFC3339Nano)
 		}
 		servers = append(servers, serverObject{
-			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Zone: m.Zone,
+			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
@@ -388,7 +419,7 @@ func statusObject(st *admin.Status) map[string]any {
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
 		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
 		"safety": map[string]any{
-			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0, "copies": s.Copies, "whole": s.Whole,
+			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0 && s.Unheard == 0, "unheard": s.Unheard, "copies": s.Copies, "whole": s.Whole,
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
 		},
 		"rebalancing": map[string]any{

@@ -18,6 +18,7 @@ import (
 	"viewring/client"
 	"viewring/client/admin"
 	"viewring/internal/port"
+	"viewring/internal/quiet"
 	"viewring/internal/secure"
 	"viewring/internal/wire"
 )
@@ -331,11 +332,11 @@ func (a *app) logger(normal slog.Level) *slog.Logger {
 		level = normal // checkFlags has refused it already
 	}
 	if a.flags.logFormat == "json" || a.flags.logFormat == "auto" && !a.env.StderrTerminal {
-		return slog.New(slog.NewJSONHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
+		return slog.New(quiet.New(slog.NewJSONHandler(a.env.Stderr, &slog.HandlerOptions{Level: level})))
 	}
-	return slog.New(tint.NewTextHandler(a.env.Stderr, &tint.Options{
+	return slog.New(quiet.New(tint.NewTextHandler(a.env.Stderr, &tint.Options{
 		Level: level, TimeFormat: "15:04:05.000", NoColor: !a.colored(a.env.Stderr),
-	}))
+	})))
 }
 
 // path is the command as typed, for hints.

@@ -95,6 +95,9 @@ func (a *app) viewleaderCmd() *cobra.Command {
 				return err
 			}
 			o.Listen = listen
+			if err := checkAdvertised(ctx, o.Advertise); err != nil {
+				return err
+			}
 			if o.Peers, err = peerList(peers, o.Advertise, o.Listen); err != nil {
 				return err
 			}
@@ -161,7 +164,7 @@ func peerList(text, advertise, listen string) ([]string, error) {
 	peers := addresses(text)
 	for _, addr := range peers {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, usagef("--peers must be HOST:PORT,HOST:PORT,…, not %q", addr)
+			return nil, usagef("--peers must be HOST:PORT,HOST:PORT,…, not %q%s", addr, bracketsHint(addr))
 		}
 	}
 	if len(peers) > 0 && !slices.Contains(peers, self) {

@@ -79,11 +79,14 @@ func TestPorts(t *testing.T) {
 // guests is how many connections may be there without a password.
 const guests = 10
 
+// crowd is how many say nothing, at fronts too, whose guests are half of all.
+const crowd = 25
+
 // crowd connects more than may and says nothing: whoever has the password gets in, and those who were first
 // are hung up on.
 func (p *port) crowd(t *testing.T) {
 	var silent []net.Conn
-	for range 2 * guests {
+	for range crowd {
 		silent = append(silent, p.dial(t))
 	}
 	nc := p.dial(t)
@@ -139,9 +142,8 @@ func (p *port) halves(t *testing.T) {
 	if _, err := nc.Write(p.whole); err != nil {
 		t.Fatal(err)
 	}
-	b := make([]byte, 1)
-	if _, err := io.ReadFull(nc, b); err != nil || b[0] == '-' {
-		t.Errorf("a complete request: %q, %v", b, err)
+	if line, err := bufio.NewReader(nc).ReadString('\n'); err != nil || line[0] == '-' {
+		t.Errorf("a complete request: %q, %v", line, err)
 	}
 	if _, err := io.ReadAll(first); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the first unfinished one is still there")
@@ -195,10 +197,10 @@ func startPorts(t *testing.T) map[string]*port {
 		return l
 	}
 	ctx := context.WithoutCancel(t.Context()) // Close ends all
-	z := zk.Start(ctx, zk.Options{Client: router, Listener: listen(), Secure: config, Total: reading, Bounds: zk.Bounds{Connections: 2 * guests}})
+	z := zk.Start(ctx, zk.Options{Client: router, Listener: listen(), Secure: config, Total: reading, Bounds: zk.Bounds{Connections: 2*guests + 20}})
 	t.Cleanup(func() { closed(t, z.Close()) })
 	all["ZooKeeper"] = &port{addr: z.Addr(), login: zooKeeperLogin, long: zooKeeperLong}
-	w := web.Start(ctx, web.Options{Listener: listen(), Secure: config, Bounds: web.Bounds{Connections: 2 * guests},
+	w := web.Start(ctx, web.Options{Listener: listen(), Secure: config, Bounds: web.Bounds{Connections: 2*guests + 20},
 		Open: func(ctx context.Context) (*file.FS, error) { return file.Open(ctx, opts) }})
 	t.Cleanup(func() { closed(t, w.Close()) })
 	all["HTTP"] = &port{addr: w.Addr(), login: webLogin, long: webLong}

@@ -131,10 +131,36 @@ func appendLock(b []byte, l *vocab.Lock) []byte {
 	return b
 }
 
-// DecodeLocks reads what AppendLocks wrote.
+// AppendUnheard adds to what AppendLocks wrote the sessions that the head has not heard of.
+func AppendUnheard(b []byte, sessions []uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(sessions)))
+	for _, id := range sessions {
+		b = binary.AppendUvarint(b, id)
+	}
+	return b
+}
+
+// noteUnheard reads what AppendUnheard wrote, if it did.
+func noteUnheard(r *codec.Reader, all *vocab.Locks) {
+	if r.Len() == 0 {
+		return
+	}
+	unheard := make(map[uint64]bool)
+	for range r.Count(1) {
+		unheard[r.Uvarint()] = true
+	}
+	for i := range all.Locks {
+		for j := range all.Locks[i].Holders {
+			h := &all.Locks[i].Holders[j]
+			h.Unheard = h.Session != 0 && unheard[h.Session]
+		}
+	}
+}
+
+// DecodeLocks reads what AppendLocks wrote, and AppendUnheard.
 func DecodeLocks(b []byte) (vocab.Locks, error) {
 	return decodeLeader("locks", b, func(r *codec.Reader) vocab.Locks {
-		return vocab.Locks{
+		all := vocab.Locks{
 			Locks: readList(r, 4, func() vocab.Lock {
 				return vocab.Lock{
 					Name: r.String(), Shared: r.Bool(),
@@ -152,6 +178,8 @@ func DecodeLocks(b []byte) (vocab.Locks, error) {
 				})
 			}),
 		}
+		noteUnheard(r, &all)
+		return all
 	})
 }
 
@@ -186,7 +214,10 @@ func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint
 
 // Locks lists all held locks, and the deadlocks among those who wait.
 func (l *Leader) Locks(ctx context.Context) (vocab.Locks, error) {
-	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks), []byte("1")}})
+	if IsCode(err, CodeErr) { // an earlier build
+		v, _, err = l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+	}
 	if err != nil {
 		return vocab.Locks{}, fmt.Errorf("locks: %w", err)
 	}

@@ -164,8 +164,8 @@ func (m *Member) RunHeartbeats(vitals Vitals) {
 	silent := false
 	for wait.For(m.c.Context, wait.Until(m.c.Now().Mono, time.Duration(m.beatEvery.Load()))) {
 		if lane := vitals.Lanes.Stalled(hungAfter); lane >= 0 {
-			if !silent {
-				m.c.Logger.Error("a lane is stalled: no heartbeats until it goes on", "lane", lane)
+			if !silent && m.c.Context.Err() == nil {
+				m.c.Logger.Warn("a lane is stalled: no heartbeats until it goes on", "lane", lane, "for", hungAfter)
 			}
 			silent = true
 			continue
