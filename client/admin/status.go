@@ -26,7 +26,7 @@ type ServerStatus struct {
 
 // lately is how long after a heartbeat what it said stands: a view leader that hears the others
 // has declared a silent server down by then.
-const lately = 5 * time.Second
+const lately = 30 * time.Second
 
 // Lately reports whether a heartbeat has come lately. What else is known of the server is
 // remembered: by the view leader, from before it started or lost its connections.
