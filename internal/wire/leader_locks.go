@@ -140,11 +140,8 @@ func AppendUnheard(b []byte, sessions []uint64) []byte {
 	return b
 }
 
-// noteUnheard reads what AppendUnheard wrote, if it did.
-func noteUnheard(r *codec.Reader, all *vocab.Locks) {
-	if r.Len() == 0 {
-		return
-	}
+// readUnheard reads what AppendUnheard wrote.
+func readUnheard(r *codec.Reader, all *vocab.Locks) {
 	unheard := make(map[uint64]bool)
 	for range r.Count(1) {
 		unheard[r.Uvarint()] = true
@@ -157,30 +154,37 @@ func noteUnheard(r *codec.Reader, all *vocab.Locks) {
 	}
 }
 
-// DecodeLocks reads what AppendLocks wrote, and AppendUnheard.
-func DecodeLocks(b []byte) (vocab.Locks, error) {
+// DecodeLocks reads what AppendLocks wrote.
+func DecodeLocks(b []byte) (vocab.Locks, error) { return decodeLeader("locks", b, readLocks) }
+
+// DecodeLocksHeard reads what AppendLocks wrote, and AppendUnheard behind it.
+func DecodeLocksHeard(b []byte) (vocab.Locks, error) {
 	return decodeLeader("locks", b, func(r *codec.Reader) vocab.Locks {
-		all := vocab.Locks{
-			Locks: readList(r, 4, func() vocab.Lock {
-				return vocab.Lock{
-					Name: r.String(), Shared: r.Bool(),
-					Holders: readList(r, 20, func() vocab.LockHolder {
-						return vocab.LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
-					}),
-					Waiters: readList(r, 3, func() vocab.LockWaiter {
-						return vocab.LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
-					}),
-				}
-			}),
-			Deadlocks: readList(r, 1, func() []vocab.LockWait {
-				return readList(r, 5, func() vocab.LockWait {
-					return vocab.LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
-				})
-			}),
-		}
-		noteUnheard(r, &all)
+		all := readLocks(r)
+		readUnheard(r, &all)
 		return all
 	})
+}
+
+func readLocks(r *codec.Reader) vocab.Locks {
+	return vocab.Locks{
+		Locks: readList(r, 4, func() vocab.Lock {
+			return vocab.Lock{
+				Name: r.String(), Shared: r.Bool(),
+				Holders: readList(r, 20, func() vocab.LockHolder {
+					return vocab.LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
+				}),
+				Waiters: readList(r, 3, func() vocab.LockWaiter {
+					return vocab.LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
+				}),
+			}
+		}),
+		Deadlocks: readList(r, 1, func() []vocab.LockWait {
+			return readList(r, 5, func() vocab.LockWait {
+				return vocab.LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
+			})
+		}),
+	}
 }
 
 // LockGet takes a lock for a client and returns the fencing token. It waits in the
@@ -215,13 +219,15 @@ func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint
 // Locks lists all held locks, and the deadlocks among those who wait.
 func (l *Leader) Locks(ctx context.Context) (vocab.Locks, error) {
 	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks), []byte("1")}})
+	decode := DecodeLocksHeard
 	if IsCode(err, CodeErr) { // an earlier build
 		v, _, err = l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+		decode = DecodeLocks
 	}
 	if err != nil {
 		return vocab.Locks{}, fmt.Errorf("locks: %w", err)
 	}
-	return DecodeLocks(v.Bytes)
+	return decode(v.Bytes)
 }
 
 // The verbs of CmdSession.
