@@ -32,6 +32,9 @@ type request struct {
 // serve answers every request.
 func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	if !f.opts.Secure.WantsPassword() {
+		secure.Greeted(r.Context())
+	}
 	answer := &watched{ResponseWriter: w, patience: f.opts.Bounds.WriteTimeout}
 	r = r.WithContext(r.Context()) // net/http goes on with the body of its own, which tells it whether the client waits to be told to send it
 	body := &patient{ReadCloser: r.Body, patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}
@@ -136,7 +139,6 @@ func (q *request) serveDAV() error {
 // checkPassword wants the cluster's password, as that of any user (RFC 7617) or as a token (RFC 6750).
 func (q *request) checkPassword() error {
 	if !q.opts.Secure.WantsPassword() {
-		secure.Greeted(q.ctx)
 		return nil
 	}
 	_, given, ok := q.r.BasicAuth()
