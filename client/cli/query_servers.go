@@ -228,7 +228,7 @@ func (a *app) printSafety(st *admin.Status) {
 	case len(st.View.Members) == 0:
 		verdict, c = "no server has joined yet", yellow
 	case s.Unheard > 0:
-		verdict, c = fmt.Sprintf("not known: %d of the %d servers that should be up have not been heard of lately; as the view leader remembers, %d of %d partitions had all copies",
+		verdict, c = fmt.Sprintf("not known: %d of the %d servers not heard of lately; remembered: %d of %d partitions whole",
 			s.Unheard, s.Up, s.Whole, total), yellow
 	case s.Unavailable > 0:
 		verdict, c = fmt.Sprintf("NOT ALL SERVED: %d of %d partitions are unavailable, %d have too few copies, %d have all", s.Unavailable, total, s.TooFew, s.Whole), red

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -92,13 +93,20 @@ func TestRollSecrets(t *testing.T) {
 	lines := harness.NewLines()
 	ctx, cancel := context.WithCancel(t.Context())
 	beside := harness.Beside(t)
-	beside.Go(func() { config.Run(ctx, nil, logTo(lines)) })
+	hup := make(chan os.Signal, 1)
+	beside.Go(func() { config.Run(ctx, hup, logTo(lines)) })
 	defer cancel()
 	done, failed, stop := c.load(t, config)
 	again := 0
 	rolled := func(what string) {
 		t.Helper()
 		again++
+		hup <- syscall.SIGHUP
+		for _, d := range c.processes { // one after the other, while requests go on
+			if err := d.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+		}
 		const said = "certificates and password were read again"
 		harness.Eventually(t, "all have read "+what, func() bool {
 			all := strings.Count(lines.Text(), said) >= again
