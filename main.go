@@ -22,11 +22,13 @@ import (
 	"viewring/client/cli"
 	"viewring/client/file"
 	"viewring/client/s3keys"
+	"viewring/internal/metrics"
 	"viewring/internal/route"
 	"viewring/internal/secure"
 	"viewring/server"
 	"viewring/server/gateway"
 	"viewring/server/machine"
+	"viewring/server/redis"
 	"viewring/server/s3"
 	"viewring/server/web"
 	"viewring/server/zk"
@@ -103,6 +105,11 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	defer reload(ctx, o.Secure, o.Logger)()
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
+	figures, err := openMetrics(ctx, o.Metrics, o.Logger, "viewleader")
+	if err != nil {
+		return err
+	}
+	defer figures.Close()
 	s, err := viewleader.Start(running, viewleader.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Peers: o.Peers, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
 		Recover: viewleader.RecoverOptions{Wanted: o.Recover, Without: o.RecoverWithout, Unchanged: o.Unchanged, AcceptLoss: o.AcceptLoss},
@@ -111,6 +118,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	if err != nil {
 		return ended(ctx, "view leader", err)
 	}
+	figures.Add(s.Service())
 	stop := context.AfterFunc(ctx, func() { // ends with the process
 		handing, cancel := context.WithTimeout(running, handOverMax)
 		defer cancel()
@@ -148,14 +156,21 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if err != nil {
 		return err
 	}
+	figures, err := openMetrics(ctx, o.Metrics, o.Logger, servicesOf(&o)...)
+	if err != nil {
+		return err
+	}
+	defer figures.Close()
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone, KeepZone: o.KeepZone,
-		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces), Logger: o.Logger,
+		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces),
+		Monitor: redis.Monitoring(o.Monitor), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)
 	}
-	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt, http: httpAt}
+	figures.Add(s.Service())
+	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt, http: httpAt, figures: figures}
 	defer beside.start(ctx, o)()
 	drains.Store(true)
 	go func() { // ends with the process
@@ -170,20 +185,23 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 }
 
 // besides are where a server's gateway, ZooKeeper front and HTTP front listen; nil where there is none.
-type besides struct{ gateway, zooKeeper, http net.Listener }
+type besides struct {
+	gateway, zooKeeper, http net.Listener
+	figures                  *metrics.Endpoint
+}
 
 // start lets them serve; end ends them.
 func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	if b.gateway != nil {
-		running.Go(func() { serveGateway(ctx, b.gateway, o.Gateway) })
+		running.Go(func() { serveGateway(ctx, b.gateway, o.Gateway, b.figures) })
 	}
 	if b.zooKeeper != nil {
-		running.Go(func() { serveZooKeeper(ctx, b.zooKeeper, o.ZooKeeper) })
+		running.Go(func() { serveZooKeeper(ctx, b.zooKeeper, o.ZooKeeper, b.figures) })
 	}
 	if b.http != nil {
-		running.Go(func() { serveHTTP(ctx, b.http, o.HTTP) })
+		running.Go(func() { serveHTTP(ctx, b.http, o.HTTP, b.figures) })
 	}
 	return func() {
 		stop()
@@ -195,30 +213,61 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 func runGateway(ctx context.Context, o cli.GatewayOptions) error {
 	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
-	if err == nil {
-		serveGateway(ctx, l, o)
+	if err != nil {
+		return err
 	}
-	return err
+	return withMetrics(ctx, l, o.Front, "gateway", func(figures *metrics.Endpoint) { serveGateway(ctx, l, o, figures) })
 }
 
 // runZooKeeper runs a ZooKeeper front.
 func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
 	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
-	if err == nil {
-		serveZooKeeper(ctx, l, o)
+	if err != nil {
+		return err
 	}
-	return err
+	return withMetrics(ctx, l, o.Front, "zk", func(figures *metrics.Endpoint) { serveZooKeeper(ctx, l, o, figures) })
 }
 
 // runHTTP runs an HTTP front.
 func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
 	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenHTTP(ctx, o)
-	if err == nil {
-		serveHTTP(ctx, l, o)
+	if err != nil {
+		return err
 	}
-	return err
+	return withMetrics(ctx, l, o.Front, "http", func(figures *metrics.Endpoint) { serveHTTP(ctx, l, o, figures) })
+}
+
+// openMetrics opens the port for metrics; nil where none was asked for.
+func openMetrics(ctx context.Context, o cli.MetricsOptions, logger *slog.Logger, services ...string) (*metrics.Endpoint, error) {
+	if o.Listen == "" {
+		return nil, nil
+	}
+	return metrics.Open(ctx, metrics.Options{Addr: o.Listen, Pprof: o.Pprof, Version: version(), Logger: logger}, services...)
+}
+
+// withMetrics has a front served that has a process of its own, beside the process's metrics.
+func withMetrics(ctx context.Context, l net.Listener, o cli.Front, name string, serve func(*metrics.Endpoint)) error {
+	figures, err := openMetrics(ctx, o.Metrics, o.Logger, name)
+	if err != nil {
+		_ = l.Close() // nobody has connected
+		return err
+	}
+	defer figures.Close()
+	serve(figures)
+	return nil
+}
+
+// servicesOf names what runs in a server's process.
+func servicesOf(o *cli.ServerOptions) []string {
+	names := []string{"server"}
+	for _, front := range []struct{ name, listen string }{{"gateway", o.Gateway.Listen}, {"zk", o.ZooKeeper.Listen}, {"http", o.HTTP.Listen}} {
+		if front.listen != "" {
+			names = append(names, front.name)
+		}
+	}
+	return names
 }
 
 // listenHTTP is listenFront, where clients with the password need no certificate.
@@ -238,20 +287,24 @@ func listenFront(ctx context.Context, what, addr string, config secure.Config, l
 	return l, nil
 }
 
-func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions) {
+func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions, figures *metrics.Endpoint) {
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
-		gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Logger: o.Logger}).Wait()
+		g := gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Monitor: redis.Monitoring(o.Monitor), Logger: o.Logger})
+		figures.Add(g.Service())
+		g.Wait()
 	})
 }
 
-func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions) {
+func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions, figures *metrics.Endpoint) {
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
-		zk.Start(ctx, zk.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: zk.Bounds(o.Bounds), Logger: o.Logger}).Wait()
+		f := zk.Start(ctx, zk.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: zk.Bounds(o.Bounds), Logger: o.Logger})
+		figures.Add(f.Service())
+		f.Wait()
 	})
 }
 
-func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions) {
-	web.Start(ctx, web.Options{
+func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions, figures *metrics.Endpoint) {
+	f := web.Start(ctx, web.Options{
 		Listener: l, Secure: o.Secure, Bounds: web.Bounds(o.Bounds), AnyHost: o.AnyHost, Logger: o.Logger,
 		Open: func(ctx context.Context) (*file.FS, error) { return file.Open(ctx, o.Client) },
 		S3: func(files *file.FS, room web.Room) web.S3 {
@@ -259,7 +312,9 @@ func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions) {
 			go h.Run(ctx) // ends with the front
 			return h
 		},
-	}).Wait()
+	})
+	figures.Add(f.Service())
+	f.Wait()
 }
 
 // serveFront finds the cluster, however long that takes, and has it served.

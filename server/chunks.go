@@ -19,7 +19,7 @@ func (c *conn) runChunk(args [][]byte) error {
 		return nil
 	}
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: replyDo, slot: q.Chunk.Slot()}
+	*cl = call{conn: c, asked: c.times.asked, style: replyDo, slot: q.Chunk.Slot()}
 	r := &cl.request
 	r.Key = replica.MakeKey(cl.slot, replica.SpaceChunk, q.Chunk.Name())
 	switch q.Op {

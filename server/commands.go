@@ -2,6 +2,8 @@ package server
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 	"strings"
 
 	"viewring/internal/front"
@@ -11,6 +13,7 @@ import (
 
 // command is what a server does: one of its own commands or, with row, one of Redis's.
 type command struct {
+	number           int // for who counts it
 	row              *redis.Command
 	argsMin, argsMax int // of its own; argsMax -1: any number
 
@@ -42,6 +45,7 @@ func (cmd *command) multi() redis.Multi {
 var (
 	ownCommands   map[string]*command
 	redisCommands []*command
+	ownNames      []string // of those that are counted beside redisCommands, in the order of their numbers
 )
 
 func own(args int, run func(c *conn, args [][]byte) error) *command {
@@ -69,7 +73,15 @@ func init() {
 		wire.CmdScrub:     own(1, (*conn).runScrub),
 		wire.CmdRebalance: {argsMin: 1, argsMax: 2, run: (*conn).runRebalance},
 		wire.CmdWhole:     {argsMin: 2, argsMax: -1, run: (*conn).runWhole},
+		wire.CmdKeyPage:   own(1, (*conn).runKeyPage),
 		wire.CmdScan:      {argsMin: 1, argsMax: -1, run: (*conn).runScanRun},
+	}
+	for i, name := range slices.Sorted(maps.Keys(ownCommands)) {
+		ownCommands[name].number = redis.Count() + i
+		ownNames = append(ownNames, strings.ToLower(name))
+	}
+	for _, op := range doNames {
+		ownNames = append(ownNames, strings.ToLower(wire.CmdDo)+"|"+op)
 	}
 	redisCommands = make([]*command, redis.Count())
 	for _, row := range redis.Table {
@@ -86,7 +98,7 @@ func fromRow(row *redis.Command) *command {
 	if h, ok := hosted[row.Name]; ok {
 		cmd = &h
 	}
-	cmd.row = row
+	cmd.row, cmd.number = row, row.Index
 	if row.Talks() {
 		cmd.says = func(c *conn, args [][]byte) wire.Value { return row.Say(c.session.client, args) }
 	}
@@ -169,9 +181,13 @@ func redisCommand(name string) *command { return redisCommands[redis.Lookup(name
 
 // run carries out one command, or hands it to a lane.
 func (c *conn) run(words [][]byte) error {
+	c.times.ask(c.s.monitor.Other(), words)
 	cmd, args := ownCommand(words[0]), words[1:]
 	if cmd == nil {
 		row, rest, errText := redis.Resolve(words)
+		if row != nil {
+			c.times.is(row, rest)
+		}
 		if errText != "" {
 			if row == redis.Lookup("exec") {
 				c.discard()
@@ -179,8 +195,11 @@ func (c *conn) run(words [][]byte) error {
 			return c.reject(errText)
 		}
 		cmd, args = redisCommands[row.Index], rest
-	} else if n := len(args); n < cmd.argsMin || cmd.argsMax >= 0 && n > cmd.argsMax {
-		return c.reject(wire.CodeErr + " wrong number of arguments")
+	} else {
+		c.times.asked.number = uint16(cmd.number)
+		if n := len(args); n < cmd.argsMin || cmd.argsMax >= 0 && n > cmd.argsMax {
+			return c.reject(wire.CodeErr + " wrong number of arguments")
+		}
 	}
 	if c.session.guarded {
 		return c.runGuarded(cmd, args)
@@ -252,7 +271,7 @@ func (c *conn) runSays(cmd *command, args [][]byte) error {
 	v := cmd.says(c, args)
 	c.guard()
 	resp3 := c.session.client.RESP3()
-	c.replyHeld(c.session.takeHeld(), func(w *wire.Writer) {
+	c.replyHeld(c.session.takeHeld(), redis.EndedBy(&v), func(w *wire.Writer) {
 		w.SetRESP3(resp3)
 		w.WriteValue(v)
 	})
@@ -260,11 +279,11 @@ func (c *conn) runSays(cmd *command, args [][]byte) error {
 }
 
 func (c *conn) replyValue(v wire.Value) {
-	c.reply(func(w *wire.Writer) { w.WriteValue(v) })
+	c.replyHeld(0, redis.EndedBy(&v), func(w *wire.Writer) { w.WriteValue(v) })
 }
 
 func (c *conn) replyError(text string) {
-	c.reply(func(w *wire.Writer) { w.WriteError(text) })
+	c.replyHeld(0, redis.EndedWith(text), func(w *wire.Writer) { w.WriteError(text) })
 }
 
 func (c *conn) replyOK() {

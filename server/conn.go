@@ -25,6 +25,9 @@ type call struct {
 	cut       replica.Cut     // of a read: which part of the value; nil: all
 	style     replyStyle
 	known     bool                                          // it came by CmdOnce
+	asked     asked                                         // the command that it is of
+	ended     redis.Ended                                   // what it came to, where style is replyWritten
+	first     string                                        // the first argument, where it is kept
 	cost      int64                                         // bytes held, given back with the reply
 	write     func(*wire.Writer)                            // writes the reply, where style is replyWritten
 	show      func(redis.Found) wire.Value                  // makes it, where style is replyFound
@@ -63,6 +66,7 @@ func (c *call) Write(w *wire.Writer) { c.conn.writeReply(w, c) }
 
 // Release gives the call back.
 func (c *call) Release() {
+	c.conn.count(c)
 	c.conn.Give(c.cost)
 	*c = call{}
 	callPool.Put(c)
@@ -105,6 +109,7 @@ type conn struct {
 	session  session        // of the reading goroutine
 	post     postbox        // what the client is told unasked
 	watches  *keyWatches    // nil: it never had any; of the reading goroutine
+	times    times
 }
 
 func (s *Server) newConn(fc *front.Conn) front.Session {
@@ -118,6 +123,7 @@ func (s *Server) newConn(fc *front.Conn) front.Session {
 
 // Submit hands what was gathered to the lanes.
 func (c *conn) Submit() {
+	c.times.arrived = 0
 	c.readGathered()
 	for i, events := range c.gathered {
 		if len(events) > 0 {
@@ -146,8 +152,8 @@ func (c *conn) end(why error) error {
 	return why
 }
 
-// Flushed does nothing: no lane waits for what becomes of replies.
-func (c *conn) Flushed(bool) {}
+// Flushed has the next reply look at the clock. No lane waits for what becomes of replies.
+func (c *conn) Flushed(bool) { c.times.answered = 0 }
 
 // Ended forgets what the client began.
 func (c *conn) Ended() { c.discard() }
@@ -164,13 +170,13 @@ var errQuit = front.ErrQuit
 
 // reply answers a command at once, in its turn.
 func (c *conn) reply(write func(*wire.Writer)) {
-	c.replyHeld(0, write)
+	c.replyHeld(0, redis.EndedOK, write)
 }
 
 // replyHeld is reply for one that holds bytes that take has counted.
-func (c *conn) replyHeld(cost int64, write func(*wire.Writer)) {
+func (c *conn) replyHeld(cost int64, ended redis.Ended, write func(*wire.Writer)) {
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: replyWritten, write: write, cost: cost}
+	*cl = call{conn: c, asked: c.times.asked, first: c.firstIfSlow(), style: replyWritten, write: write, cost: cost, ended: ended}
 	cl.done.Store(true)
 	c.Push(cl)
 	c.Notify()

@@ -36,6 +36,7 @@ func (c *conn) runDo(args [][]byte) error {
 		c.replyError(wire.CodeErr + " " + err.Error())
 		return nil
 	}
+	c.times.asked.number = numberOfDo(q.Op)
 	cl := c.newCall(replyDo, q.Key)
 	if q.Op == wire.DoGet {
 		c.read(cl)
@@ -68,7 +69,7 @@ var conds = [...]replica.Cond{
 func (c *conn) newCall(style replyStyle, key []byte) *call {
 	name := string(key)
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: style, slot: ring.SlotOf(name)}
+	*cl = call{conn: c, asked: c.times.asked, first: name, style: style, slot: ring.SlotOf(name)}
 	cl.request.Key = replica.MakeKey(cl.slot, replica.SpaceUser, name)
 	return cl
 }
@@ -248,25 +249,38 @@ func unservedText(cl *call, v *ring.View) string {
 	return code + " " + v.WhyUnserved(cl.partition)
 }
 
-// movedWaitMax is how long after a new view clients are not yet sent to a primary
-// that may not know it: it would send them back, again and again.
-const movedWaitMax = 100 * time.Millisecond
+// How long after a new view clients are not yet sent to a primary that may not know it: it
+// would send them back, again and again, and most clients follow few of these. A newer view
+// may name another primary.
+const (
+	movedWaitMax   = time.Second
+	movedLookEvery = 50 * time.Millisecond
+)
 
 // movedText sends the client to the primary, as the present view has it, once that
 // one knows: also where it is this server, whose lane was asked before it knew.
 func (c *conn) movedText(cl *call) string {
-	k := c.s.views.Current()
-	v := k.View
-	p := &v.Partitions[cl.partition]
-	m := v.Member(p.Primary())
-	if v.Unserved(cl.partition) && (m == nil || m.ID != c.s.id) {
-		return unservedText(cl, v)
+	for {
+		k := c.s.views.Current()
+		v := k.View
+		p := &v.Partitions[cl.partition]
+		m := v.Member(p.Primary())
+		if v.Unserved(cl.partition) && (m == nil || m.ID != c.s.id) {
+			return unservedText(cl, v)
+		}
+		if m == nil || m.Addr == "" {
+			return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
+		}
+		until := k.Since.Add(movedWaitMax)
+		look := time.Now().Add(movedLookEvery)
+		if look.After(until) {
+			look = until
+		}
+		knows := c.s.links.Epochs().Await(c.s.ctx, m.ID, p.Term, look)
+		if knows || look == until || c.s.ctx.Err() != nil {
+			return wire.MovedText(cl.slot, m.Addr)
+		}
 	}
-	if m == nil || m.Addr == "" {
-		return fmt.Sprintf("%s partition %d has no primary that can serve now", wire.CodeUnavailable, cl.partition)
-	}
-	c.s.links.Epochs().Await(c.s.ctx, m.ID, p.Term, k.Since.Add(movedWaitMax))
-	return wire.MovedText(cl.slot, m.Addr)
 }
 
 // runRead carries out a command that wants something of one key.

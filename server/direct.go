@@ -40,6 +40,7 @@ func (c *conn) readNow(cl *call) bool {
 func (c *conn) writeNow(cl *call, a replica.Answer) {
 	cl.answer = a
 	c.writeReply(c.Writer(), cl)
+	c.count(cl)
 	c.Flush()
 	c.LeaveWriter()
 	c.Give(cl.cost)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"viewring/internal/wire"
+	"viewring/server/machine"
 	"viewring/server/redis"
 	"viewring/viewleader/vocab"
 )
@@ -19,27 +20,28 @@ var infoSections = []struct {
 }{
 	{"Server", (*conn).infoServer},
 	{"Clients", func(c *conn) string {
-		return fmt.Sprintf("connected_clients:%d\r\nmaxclients:%d\r\nwatches:%d\r\ntracking_clients:%d\r\n",
-			c.s.frontend.Connected(), c.s.opts.Bounds.Connections, c.s.lanes.Watches(), c.s.notifier.tracker.stats().clients)
+		return fmt.Sprintf("connected_clients:%d\r\ncluster_connections:%d\r\nmaxclients:%d\r\nwatches:%d\r\ntracking_clients:%d\r\n",
+			c.s.frontend.Connected(), c.s.linked(), c.s.opts.Bounds.Connections, c.s.lanes.Watches(), c.s.notifier.tracker.stats().clients)
 	}},
 	{"Memory", func(c *conn) string {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		t := c.s.stats()
-		return fmt.Sprintf("used_memory:%d\r\nused_memory_rss:%d\r\nmaxmemory:0\r\nmaxmemory_policy:noeviction\r\n"+
-			"memory_budget:%d\r\nmemory_index:%d\r\nmemory_items:%d\r\nmemory_items_max:%d\r\nmemory_buffers:%d\r\nmemory_heap_limit:%d\r\n"+
+		return redis.InfoMemory(m.HeapAlloc, m.Sys, uint64(machine.Memory())) + fmt.Sprintf("memory_budget:%d\r\nmemory_index:%d\r\nmemory_items:%d\r\nmemory_items_max:%d\r\nmemory_buffers:%d\r\nmemory_heap_limit:%d\r\n"+
 			"requests_memory:%d\r\nrequests_memory_max:%d\r\n",
-			m.HeapAlloc, m.Sys, t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.Buffers(int64(t.IndexBytes)), c.s.budget.Heap(),
+			t.Memory, t.IndexBytes, t.ItemBytes, t.ItemBytesMax, c.s.budget.Buffers(int64(t.IndexBytes)), c.s.budget.Heap(),
 			t.RequestBytes, t.RequestBytesMax)
 	}},
-	{"Stats", func(c *conn) string { return c.s.frontend.Reached().String() + c.s.notifier.info() }},
-	{"Persistence", func(*conn) string {
-		return "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\n"
+	{"Persistence", (*conn).infoPersistence},
+	{"Stats", func(c *conn) string {
+		reached := c.s.frontend.Reached()
+		return fmt.Sprintf("total_connections_received:%d\r\n", reached.Accepted.Load()) + c.s.monitor.InfoStats() + reached.String() + redis.InfoNever + c.s.notifier.info()
 	}},
 	{"Replication", func(c *conn) string {
 		t := c.s.stats()
-		return fmt.Sprintf("role:master\r\nprimary_partitions:%d\r\nbackup_partitions:%d\r\nlearner_partitions:%d\r\n", t.Primaries, t.Backups, t.Learners)
+		return redis.InfoReplication(c.s.linked(), c.s.runID()) + fmt.Sprintf("primary_partitions:%d\r\nbackup_partitions:%d\r\nlearner_partitions:%d\r\n", t.Primaries, t.Backups, t.Learners)
 	}},
+	{"CPU", func(*conn) string { return redis.InfoCPU(machine.ProcessorTime()) }},
 	{"Store", func(c *conn) string {
 		t := c.s.stats()
 		return fmt.Sprintf("keys:%d\r\nbytes:%d\r\ncorruptions:%d\r\ndisk_free:%d\r\n", t.Keys, t.Bytes, c.s.store.Corruptions(), t.DiskFree) + infoLog(&t)
@@ -68,16 +70,48 @@ func infoLog(t *vocab.ServerStats) string {
 }
 
 func (c *conn) infoServer() string {
-	return fmt.Sprintf("%srun_id:%016x\r\nserver_id:%v\r\nfile_contents_ending:%d\r\n", c.s.front.InfoServer(), c.s.member.Instance(), c.s.id, c.s.janitor.Waiting())
+	return fmt.Sprintf("%srun_id:%s\r\nserver_id:%v\r\nfile_contents_ending:%d\r\n", c.s.front.InfoServer(), c.s.runID(), c.s.id, c.s.janitor.Waiting())
+}
+
+// runID is this start of the server, in the form of Redis.
+func (s *Server) runID() string { return fmt.Sprintf("%040x", s.member.Instance()) }
+
+// linked is how many other servers this one reaches.
+func (s *Server) linked() (n int) {
+	for _, l := range s.links.States() {
+		if l.Linked {
+			n++
+		}
+	}
+	return n
+}
+
+// infoPersistence says what is on the disk, in the words for Redis's append-only file: that is the log, its
+// rewriting is collection. Nothing is ever acknowledged that is not saved.
+func (c *conn) infoPersistence() string {
+	t, flag := c.s.stats(), map[bool]int{true: 1}
+	return fmt.Sprintf("loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\nrdb_bgsave_in_progress:0\r\nrdb_last_save_time:%d\r\nrdb_last_bgsave_status:ok\r\n"+
+		"rdb_last_bgsave_time_sec:-1\r\nrdb_current_bgsave_time_sec:-1\r\nrdb_saves:%d\r\naof_enabled:1\r\naof_rewrite_in_progress:%d\r\naof_rewrite_scheduled:0\r\n"+
+		"aof_last_rewrite_time_sec:-1\r\naof_current_rewrite_time_sec:-1\r\naof_last_bgrewrite_status:ok\r\naof_rewrites:%d\r\naof_last_write_status:ok\r\n"+
+		"aof_current_size:%d\r\naof_base_size:%d\r\n",
+		c.s.wall()/1000, t.Checkpoints, flag[t.Collecting], t.LogFreed, t.LogDisk, t.LogLive)
 }
 
 // sayInfo is INFO [section …].
 func (c *conn) sayInfo(args [][]byte) wire.Value {
-	sections := make([]redis.Section, len(infoSections))
-	for i, s := range infoSections {
-		sections[i] = redis.Section{Name: s.name, Text: func() string { return s.text(c) }}
+	var sections []redis.Section
+	for _, s := range infoSections {
+		sections = append(sections, redis.Section{Name: s.name, Text: func() string { return s.text(c) }})
 	}
-	return redis.Info(sections, args)
+	more := slices.Index(infoNames(), "Store")
+	return redis.Info(slices.Insert(sections, more, c.s.monitor.InfoSections()...), args)
+}
+
+func infoNames() (names []string) {
+	for _, s := range infoSections {
+		names = append(names, s.name)
+	}
+	return names
 }
 
 // settings are what CONFIG GET tells, by name: what clients ask for and what follows
@@ -89,6 +123,7 @@ func (c *conn) settings() [][2]string {
 		{"appendonly", "yes"},
 		{"cluster-enabled", "yes"},
 		{"databases", "1"},
+		{"latency-monitor-threshold", strconv.FormatInt(c.s.opts.Monitor.SpikesFrom.Milliseconds(), 10)},
 		{"maxclients", strconv.Itoa(c.s.opts.Bounds.Connections)},
 		{"maxmemory", "0"},
 		{"maxmemory-policy", "noeviction"},
@@ -96,8 +131,18 @@ func (c *conn) settings() [][2]string {
 		{"port", strconv.FormatInt(port, 10)},
 		{"proto-max-bulk-len", strconv.Itoa(wire.ValueBytesMax)},
 		{"save", ""},
+		{"slowlog-log-slower-than", strconv.FormatInt(c.s.slowerThan(), 10)},
+		{"slowlog-max-len", strconv.Itoa(c.s.opts.Monitor.SlowLen)},
 		{"timeout", "0"},
 	}
+}
+
+// slowerThan is from when on the slow log has commands, in microseconds; -1: it has none.
+func (s *Server) slowerThan() int64 {
+	if s.opts.Monitor.SlowerThan < 0 {
+		return -1
+	}
+	return s.opts.Monitor.SlowerThan.Microseconds()
 }
 
 func (c *conn) sayConfigGet(args [][]byte) wire.Value {

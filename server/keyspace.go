@@ -42,17 +42,24 @@ func (s *Server) walk(slot uint16, fn func(key replica.Key) bool) error {
 	return nil
 }
 
-// walkPartition reads page by page, and looks between two whether the server stops.
+// walkPartition is walk within a partition.
 func (s *Server) walkPartition(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key) bool) (more bool, err error) {
+	return s.walkKeys(p, from, func(key replica.Key, expiry int64) bool {
+		return expiry != 0 && expiry <= s.wall() || fn(key)
+	})
+}
+
+// walkKeys calls fn with the users' keys of a partition and their expiries, until it returns false. It reads page
+// by page, and looks between two whether the server stops.
+func (s *Server) walkKeys(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key, expiry int64) bool) (more bool, err error) {
 	wanted := true
 	for more := true; more && wanted; {
-		now := s.wall()
 		skip := false
 		from, more, err = s.store.Heads(p, from, func(key replica.Key, expiry int64) bool {
 			if skip = key.Space() != replica.SpaceUser; skip {
 				return false
 			}
-			wanted = expiry != 0 && expiry <= now || fn(key)
+			wanted = fn(key, expiry)
 			return wanted
 		})
 		if err != nil {

@@ -197,5 +197,5 @@ func (c *conn) runExec([][]byte) error {
 		for i := range t.replies {
 			w.WriteValue(t.replies[i])
 		}
-	})
+	}, func() redis.Ended { return redis.EndedOK })
 }

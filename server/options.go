@@ -21,6 +21,7 @@ import (
 	"viewring/server/lane"
 	"viewring/server/link"
 	"viewring/server/machine"
+	"viewring/server/redis"
 	"viewring/server/replica"
 	"viewring/server/store"
 	"viewring/server/upkeep"
@@ -47,8 +48,9 @@ type Options struct {
 	// PaceHeap tells it how much garbage may come together: debug.SetGCPercent, likewise.
 	PaceHeap func(percent int) int
 	Store    store.Options
-	Secure   secure.Config // of all connections; default: not encrypted, no password
-	Graces   Graces        // of contents of files that nothing names; 0: a minute, a quarter of an hour, an hour
+	Monitor  redis.Monitoring // of commands; the zero value: slow ones from 100 ms on, 128 of them
+	Secure   secure.Config    // of all connections; default: not encrypted, no password
+	Graces   Graces           // of contents of files that nothing names; 0: a minute, a quarter of an hour, an hour
 
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
@@ -88,6 +90,9 @@ func (o *Options) setDefaults() error {
 	o.Graces.Writing = cmp.Or(o.Graces.Writing, 15*time.Minute)
 	o.Graces.Sweep = cmp.Or(o.Graces.Sweep, time.Hour)
 	o.Bounds.Fill()
+	if o.Monitor == (redis.Monitoring{}) {
+		o.Monitor = redis.Monitoring{SlowerThan: redis.SlowerThan, SlowLen: redis.SlowLen}
+	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}

@@ -74,7 +74,7 @@ const treeRequestMax = 8 << 20
 
 func (c *conn) newTreeCall(q *wire.TreeRequest) *call {
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: replyTree, slot: tree.Slot(q)}
+	*cl = call{conn: c, asked: c.times.asked, style: replyTree, slot: tree.Slot(q)}
 	return cl
 }
 

@@ -26,7 +26,7 @@ func (c *conn) runRecord(args [][]byte) error {
 		return nil
 	}
 	cl := callPool.Get().(*call)
-	*cl = call{conn: c, style: replyRecord, slot: q.Chunk.Slot()}
+	*cl = call{conn: c, asked: c.times.asked, style: replyRecord, slot: q.Chunk.Slot()}
 	if q.Op == wire.RecordGet {
 		cl.style, cl.request.Key = replyDo, tree.RecordKey(&q)
 		c.read(cl)

@@ -60,6 +60,8 @@ type Server struct {
 	janitor  *upkeep.Janitor
 	console  *console
 	notifier *notifier
+	monitor  *redis.Monitor // of commands
+	meters   meters
 	clients  // what all connections share
 
 	running sync.WaitGroup
@@ -86,6 +88,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, logger: opts.Logger, stopped: make(chan struct{})}
 	s.turns, s.started = newTurns(), time.Now()
+	s.monitor = redis.NewMonitor(opts.Monitor, time.Now, ownNames...)
+	s.opts.Store.Synced = s.synced
 	s.wall = func() int64 { return s.opts.Now().Wall }
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	run, err := s.open()
@@ -185,6 +189,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		Peers: s.links, Mover: s.mover, Leader: queue, Stored: s.room.Stored, Fail: s.cancel,
 		Fed: s.notifier.fed,
 		Storing: func(b *replica.Batch) {
+			s.meters.batches.Note(len(b.Ops))
 			sweeper.Storing(b)
 			upkeep.Storing(b, reaper, s.janitor)
 		},
@@ -309,13 +314,17 @@ func (s *Server) Wait() error {
 	return s.err
 }
 
-// drainLinger is how long a drained server goes on telling clients where its
-// partitions went: those that did not ask meanwhile would find nobody.
-const drainLinger = 200 * time.Millisecond
+// A drained server goes on telling clients where its partitions went. Those that did not ask
+// meanwhile would find nobody.
+const (
+	drainLinger = 200 * time.Millisecond // for so long, and to each until it has asked nothing for so long
+	farewellMax = time.Second            // beyond which who goes on asking is hung up on
+)
 
 // Drain takes the server out of service for a planned restart and returns when
-// others serve what it served, or with the reason why that can't be had before ctx
-// ends. The server runs on either way; Close ends it.
+// others serve what it served and its clients have their answers, or with the reason why
+// that can't be had before ctx ends. The server runs on either way, but clients are hung
+// up on where it returns nil; Close ends it.
 func (s *Server) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -324,6 +333,9 @@ func (s *Server) Drain(ctx context.Context) error {
 		return err
 	}
 	wait.For(ctx, drainLinger)
+	ctx, cancel = context.WithTimeout(ctx, farewellMax)
+	defer cancel()
+	s.frontend.Finish(ctx, drainLinger)
 	return nil
 }
 

@@ -62,12 +62,12 @@ func (c *conn) runEvaluated(cmd *command, args [][]byte) error {
 		return c.reject(redis.ErrCrossSlot)
 	}
 	t := &transaction{c: c, slot: slot, steps: []step{{cmd, args}}}
-	return t.answer(names, func(w *wire.Writer) { w.WriteValue(t.replies[0]) })
+	return t.answer(names, func(w *wire.Writer) { w.WriteValue(t.replies[0]) }, func() redis.Ended { return redis.EndedBy(&t.replies[0]) })
 }
 
 // answer carries out the transaction on the keys of these names, after all that the
-// connection asked for before, and replies: what went well as say writes it.
-func (t *transaction) answer(names [][]byte, say func(*wire.Writer)) error {
+// connection asked for before, and replies: what went well as say writes it, and ended says what that came to.
+func (t *transaction) answer(names [][]byte, say func(*wire.Writer), ended func() redis.Ended) error {
 	if !t.c.AwaitReplies() {
 		return errStopped
 	}
@@ -81,7 +81,7 @@ func (t *transaction) answer(names [][]byte, say func(*wire.Writer)) error {
 	case t.aborted:
 		t.c.replyValue(redis.NilArray())
 	default:
-		t.c.replyHeld(t.cost, say)
+		t.c.replyHeld(t.cost, ended(), say)
 	}
 	return nil
 }

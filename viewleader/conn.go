@@ -54,10 +54,11 @@ type conn struct {
 	broken  chan struct{} // closed when nothing more can be read
 	from    uint64        // the reading goroutine's: the view leader whose Raft messages come here; 0: a client's connection
 	written []*reply      // not known to be delivered; of who has the writer
+	number  uint64        // of those that came
 }
 
 func (s *Service) newConn(c *front.Conn) front.Session {
-	return &conn{Conn: c, s: s, broken: make(chan struct{})}
+	return &conn{Conn: c, s: s, broken: make(chan struct{}), number: s.frontend.Reached().Accepted.Load()}
 }
 
 // Run sets a command to work. When it has made the connection another view leader's, it
@@ -149,6 +150,7 @@ func accessOf(name string, args [][]byte) front.Access {
 func (c *conn) dispatch(r *reply, args [][]byte) (last bool) {
 	name := string(bytes.ToUpper(args[0]))
 	h, ok := handlers[name]
+	r.command = commandNumbers[name]
 	lost := c.s.recovery.Load()
 	if last := len(args) - 1; last == h.argsMax+1 && identified[name] && len(args[last]) == len(r.id) {
 		copy(r.id[:], args[last])

@@ -49,6 +49,7 @@ func (g *group) begin() {
 }
 
 func (g *group) stand() {
+	g.stood()
 	if err := g.node.Campaign(); err != nil {
 		g.logger.Warn("could not stand as the head", "err", err)
 	}
@@ -151,6 +152,7 @@ func (g *group) follow() {
 		return
 	}
 	g.lead = status.Lead
+	g.followed(status.GetTerm())
 	g.election.silence, g.election.cut = 0, false
 	if g.lead != 0 {
 		if g.election.failures = 0; g.lead == g.election.lost && status.GetTerm() == g.election.lostTerm {

@@ -83,6 +83,8 @@ type hooks struct {
 	ticked    func(time.Time)              // every tickEvery, at the head
 	headed    func(*roster.State, bool)    // this member is the head now, and knows all before it; or is not any more
 	changed   func(*membership, uint64)    // the members, or the head's id (0: none)
+	stood     func()                       // this member stands as the head
+	followed  func(term uint64)            // there is another head, or none
 	send      func(messages []*pb.Message) // to other members
 }
 

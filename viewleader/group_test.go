@@ -129,6 +129,7 @@ func (n *groupNode) run() {
 	g, err := newGroup(n.disk, groupOptions{id: id.id, addr: n.addr, store: id.store, every: 40, now: w.now,
 		random: rand.New(rand.NewPCG(w.seed, w.rng.Uint64())), logger: slog.New(slog.NewTextHandler(out, nil)).With("self", n.addr)},
 		hooks{
+			stood: func() {}, followed: func(uint64) {},
 			published: func(*roster.State) { n.shown = true }, ticked: func(time.Time) {}, changed: func(*membership, uint64) {},
 			granted: func(roster.Grant) {}, happened: func(*roster.State) {}, send: n.send,
 			headed: func(_ *roster.State, head bool) {

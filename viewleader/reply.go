@@ -2,6 +2,7 @@ package viewleader
 
 import (
 	"sync"
+	"time"
 
 	"viewring/internal/front"
 	"viewring/internal/wire"
@@ -16,6 +17,10 @@ type reply struct {
 	bytes   int64          // of its command
 	done    chan struct{}  // closed when write is set
 	written bool           // of who has the connection's writer
+	command int            // its number
+	number  uint64         // of the connection, for who counts
+	came    time.Time
+	failed  bool // the answer is an error; set before done is closed
 
 	mu struct {
 		sync.Mutex
@@ -29,18 +34,21 @@ func newReply() *reply { return &reply{done: make(chan struct{})} }
 
 func (c *conn) newReply() *reply {
 	r := newReply()
-	r.c = c
+	r.c, r.came, r.number = c, time.Now(), c.number
 	return r
 }
 
 // finish sets the answer. Only the first counts.
-func (r *reply) finish(write func(*wire.Writer)) {
+func (r *reply) finish(write func(*wire.Writer)) { r.answer(false, write) }
+
+// answer is finish; failed says that it is an error, for who counts.
+func (r *reply) answer(failed bool, write func(*wire.Writer)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mu.write != nil {
 		return
 	}
-	r.mu.write = write
+	r.mu.write, r.failed = write, failed
 	close(r.done)
 	if r.c != nil {
 		r.c.Notify()
@@ -51,7 +59,9 @@ func (r *reply) bulk(b []byte) { r.finish(func(w *wire.Writer) { w.WriteBulk(b) 
 
 func (r *reply) fail(code, text string) { r.error(code + " " + text) }
 
-func (r *reply) error(text string) { r.finish(func(w *wire.Writer) { w.WriteError(text) }) }
+func (r *reply) error(text string) {
+	r.answer(true, func(w *wire.Writer) { w.WriteError(text) })
+}
 
 // onEnd sets what is called, once, when the answer was handed to the network or
 // can't be any more. It is false, and nothing is called, when it can't already.
@@ -102,6 +112,7 @@ func (r *reply) Write(w *wire.Writer) {
 // Release ends the command. What becomes of an answer that was written is known when it
 // is flushed.
 func (r *reply) Release() {
+	r.took()
 	r.c.Give(r.bytes)
 	if !r.written {
 		r.finalize(false)

@@ -12,6 +12,7 @@ import (
 
 	"viewring/internal/files"
 	"viewring/internal/front"
+	"viewring/internal/tally"
 	"viewring/internal/wait"
 	"viewring/ring"
 	"viewring/viewleader/roster"
@@ -31,6 +32,7 @@ type Service struct {
 	links      links
 
 	frontend *front.Server // of all connections that come in
+	meters   meters
 
 	groupStatus atomic.Pointer[groupStatus]
 	recovery    atomic.Pointer[recovery] // nil: this view leader has its data
@@ -103,7 +105,10 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 }
 
 func (s *Service) start() error {
-	d, err := openLog(s.opts.Data, s.opts.FS, logOptions(s.opts.Logger))
+	s.meters.commands = tally.NewOps(len(commandNames))
+	logged := logOptions(s.opts.Logger)
+	logged.Synced = s.meters.syncs.NoteTime
+	d, err := openLog(s.opts.Data, s.opts.FS, logged)
 	if err != nil {
 		return err
 	}
@@ -170,7 +175,7 @@ func (s *Service) startGroup() error {
 	g, err := newGroup(s.disk, groupOptions{
 		id: id.id, addr: s.advertised(), store: id.store, every: s.opts.SnapshotEvery,
 		now: s.opts.Now, random: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), logger: s.opts.Logger,
-	}, hooks{published: s.onView, happened: s.events.publish, granted: s.lockQueues.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, send: s.links.send})
+	}, hooks{published: s.onView, happened: s.events.publish, granted: s.lockQueues.granted, ticked: s.onTick, headed: s.onHead, changed: s.onMembers, stood: s.meters.hasStood, followed: s.meters.hasFollowed, send: s.links.send})
 	if err != nil {
 		return err
 	}

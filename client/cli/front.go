@@ -17,6 +17,8 @@ type Front struct {
 	Secure secure.Config
 	Client client.Options
 	Logger *slog.Logger
+
+	Metrics MetricsOptions // of a process of its own
 }
 
 // frontCmd makes of a command one that runs a front until Ctrl-C, by default at listen. check looks at the flags
@@ -30,6 +32,9 @@ func (a *app) frontCmd(cmd *cobra.Command, o *Front, listen string, check func(i
 			ctx = children.WithParent(ctx)
 		}
 		err := check(insecure)
+		if err == nil {
+			err = o.Metrics.check(insecure)
+		}
 		if err != nil {
 			return err
 		}
@@ -41,6 +46,7 @@ func (a *app) frontCmd(cmd *cobra.Command, o *Front, listen string, check func(i
 		return start(ctx)
 	}
 	cmd.Flags().StringVar(&o.Listen, "listen", listen, "listen at `HOST:PORT`")
+	metricsFlags(cmd, &o.Metrics)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd

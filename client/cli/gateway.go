@@ -11,7 +11,8 @@ import (
 // GatewayOptions are the flags of viewring gateway, and of the gateway of a server.
 type GatewayOptions struct {
 	Front
-	Bounds Bounds
+	Bounds  Bounds
+	Monitor MonitorOptions
 }
 
 func (a *app) gatewayCmd() *cobra.Command {
@@ -34,7 +35,13 @@ one inside a server.`,
 		Example: "  viewring gateway\n  redis-cli -p 28400 SET greeting hello\n  viewring gateway --listen 127.0.0.1:6379 --viewleader localhost:28500",
 	}
 	boundsFlags(cmd, &o.Bounds)
-	return a.frontCmd(cmd, &o.Front, port.Local(port.Gateway), func(bool) error { return o.Bounds.check() }, func(ctx context.Context) error {
+	monitorFlags(cmd, &o.Monitor)
+	return a.frontCmd(cmd, &o.Front, port.Local(port.Gateway), func(bool) error {
+		if err := o.Monitor.check(); err != nil {
+			return err
+		}
+		return o.Bounds.check()
+	}, func(ctx context.Context) error {
 		return a.starters.Gateway(ctx, o)
 	})
 }

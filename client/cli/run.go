@@ -18,7 +18,7 @@ import (
 
 // scriptCommands are the commands that scripts use as verbs under their own name.
 var scriptCommands = []string{"setr", "getr", "delr", "meta", "file", "lock_get", "lock_release", "locks", "query_servers",
-	"print", "set", "get", "query_all_keys", "drain", "remove", "bulk", "bench"}
+	"print", "set", "get", "query_all_keys", "drain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
 
 func (a *app) runCmd() *cobra.Command {
 	var keep, list bool
@@ -32,6 +32,7 @@ or the name of a script that is built in (--list). Lines that begin with # are
 shown; ! before a command wants it to fail. The commands:
 
   cluster servers N [FLAG…]   start a cluster; flags are for the view leader
+  destroy                     end it and delete its data
   join [N]                    one more server, or N
   leave s2                    a server leaves
   kill, restart, pause, resume   s3, leader or all

@@ -37,6 +37,8 @@ type ServerOptions struct {
 	Secure        secure.Config
 	Bounds        Bounds
 	Graces        Graces
+	Metrics       MetricsOptions
+	Monitor       MonitorOptions // of the server's commands, and of its gateway's
 	Logger        *slog.Logger
 }
 
@@ -91,6 +93,9 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 				return err
 			}
 			o.KeepZone = !cmd.Flags().Changed("zone")
+			if err := o.Metrics.check(insecure); err != nil {
+				return err
+			}
 			if err := o.fillIn(insecure || a.isSafe()); err != nil {
 				return err
 			}
@@ -122,6 +127,8 @@ or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
 	s3.add(cmd)
 	boundsFlags(cmd, &o.Bounds)
 	gracesFlags(cmd, &o.Graces)
+	metricsFlags(cmd, &o.Metrics)
+	monitorFlags(cmd, &o.Monitor)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd
@@ -141,7 +148,7 @@ func (o *ServerOptions) addFronts(a *app, gateway, zk, http string, insecure boo
 		return Front{Listen: listen, Secure: a.secure, Client: a.clientOptions(slog.LevelInfo), Logger: o.Logger}
 	}
 	if gateway != "" {
-		o.Gateway = GatewayOptions{front(gateway), o.Bounds}
+		o.Gateway = GatewayOptions{front(gateway), o.Bounds, o.Monitor}
 	}
 	if zk != "" {
 		o.ZooKeeper = ZooKeeperOptions{front(zk), o.Bounds}
@@ -170,6 +177,9 @@ func (o *ServerOptions) check() error {
 		return usagef("--memory must be at least %d", memoryMin)
 	}
 	if err := o.Graces.check(); err != nil {
+		return err
+	}
+	if err := o.Monitor.check(); err != nil {
 		return err
 	}
 	return o.Bounds.check()
@@ -212,21 +222,28 @@ func (a *app) isSafe() bool { return a.secure.Encrypted() && a.secure.WantsPassw
 // listenAddr checks an address to listen at. Without a host it is loopback; others
 // are refused unless anywhere will do.
 func listenAddr(listen string, anywhere bool) (string, error) {
+	addr, err := addrOf("--listen", listen)
+	if err == nil && !anywhere && !isLoopback(addr) {
+		err = codeError{exitRefused, fmt.Errorf("listening at %s would let everyone in who can reach it: "+
+			"give --tls-cert, --tls-key, --tls-ca and --password-file, or say --insecure if that is meant", listen)}
+	}
+	if err != nil {
+		return "", err
+	}
+	return addr, nil
+}
+
+// addrOf checks an address that a flag says to listen at. Without a host it is loopback.
+func addrOf(flag, listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", usagef("--listen must be HOST:PORT, not %q%s", listen, bracketsHint(listen))
+		return "", usagef("%s must be HOST:PORT, not %q%s", flag, listen, bracketsHint(listen))
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", usagef("--listen: %q is not a port", port)
-	} else if n == 0 && port != "0" {
-		return "", usagef("--listen: %q is not a port", port)
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
+		return "", usagef("%s: %q is not a port", flag, port)
 	}
 	if host == "" {
 		host = "127.0.0.1"
-	}
-	if ip := net.ParseIP(host); !anywhere && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", codeError{exitRefused, fmt.Errorf("listening at %s would let everyone in who can reach it: "+
-			"give --tls-cert, --tls-key, --tls-ca and --password-file, or say --insecure if that is meant", listen)}
 	}
 	return net.JoinHostPort(host, port), nil
 }

@@ -35,8 +35,9 @@ type ViewLeaderOptions struct {
 	Unchanged      bool // since the newest view that is reported no other joined, and min-copies was not lowered
 	AcceptLoss     bool
 
-	Secure secure.Config
-	Logger *slog.Logger
+	Metrics MetricsOptions
+	Secure  secure.Config
+	Logger  *slog.Logger
 }
 
 const viewleaderLong = `Run a view leader until Ctrl-C: it keeps the view (epoch, servers, who serves
@@ -113,6 +114,9 @@ func (a *app) viewleaderCmd() *cobra.Command {
 			if err := o.check(); err != nil {
 				return err
 			}
+			if err := o.Metrics.check(insecure); err != nil {
+				return err
+			}
 			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
 			return a.starters.ViewLeader(ctx, o)
 		},
@@ -132,6 +136,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,…`")
 	f.BoolVar(&o.Unchanged, "recover-unchanged", false, "with --recover-without: no other server joined since, and min-copies was not lowered")
 	f.BoolVar(&o.AcceptLoss, "recover-accept-loss", false, "with --recover-without: even if acknowledged writes may be lost")
+	metricsFlags(cmd, &o.Metrics)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)
 	return cmd

@@ -24,8 +24,9 @@ type Conn struct {
 	writer  *wire.Writer
 	wake    chan struct{} // capacity 1: the first reply may be done, or reading has ended
 
-	broken bool         // a reply could not be written; of the goroutine that has the writer
-	held   atomic.Int64 // bytes of its requests and answers under way
+	came   atomic.Uint64 // commands that were read whole
+	broken bool          // a reply could not be written; of the goroutine that has the writer
+	held   atomic.Int64  // bytes of its requests and answers under way
 
 	// Of the reading goroutine.
 	scarce    string // what there were too few of, where it is reserved
@@ -38,15 +39,17 @@ type Conn struct {
 
 	mu struct {
 		sync.Mutex
-		line    []Reply // in the order of their commands
-		came    uint64  // replies that were put in line
-		left    uint64  // and that have left it
-		writing bool    // one of the two goroutines has the writer
-		direct  bool    // and it is the one that reads
-		ended   bool    // no more will come
-		lingers bool    // the client is read until it hangs up
-		gone    bool    // nobody writes any more
-		hungry  bool    // the reading goroutine waits until fewer bytes are held
+		line      []Reply // in the order of their commands
+		came      uint64  // replies that were put in line
+		left      uint64  // and that have left it
+		writing   bool    // one of the two goroutines has the writer
+		direct    bool    // and it is the one that reads
+		ended     bool    // no more will come
+		lingers   bool    // the client is read until it hangs up
+		gone      bool    // nobody writes any more
+		dismissed bool    // Finish has hung up on the client
+
+		hungry bool // the reading goroutine waits until fewer bytes are held
 	}
 	room sync.Cond // replies left the line, or gave bytes back; its locker is mu
 }
@@ -154,6 +157,7 @@ func (c *Conn) ReadCommand() ([][]byte, error) {
 	args, err := c.reader.ReadCommand()
 	if err == nil {
 		c.patience.came()
+		c.came.Add(1)
 	}
 	return args, err
 }

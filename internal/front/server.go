@@ -125,6 +125,9 @@ func (s *Server) refused(from, why string) { s.reached.Logins.Note(s.opts.Logger
 // Connected is how many connections there are.
 func (s *Server) Connected() int { return int(s.connected.Load()) }
 
+// Most is how many clients may have at a time.
+func (s *Server) Most() int { return s.opts.Limits.Connections }
+
 // Held is how many bytes of requests and answers are under way.
 func (s *Server) Held() int64 { return s.held.Load() }
 

@@ -46,6 +46,14 @@ type operation struct {
 // error that no retry helps against, or the end of ctx. It gives a mutation its request
 // id.
 func (c *Client) Do(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
+	if len(q.Key) == 0 {
+		return wire.DoReply{}, &Error{Op: name, Kind: ErrRefused, Last: errors.New("the name is empty")}
+	}
+	return c.DoAnyName(ctx, name, q)
+}
+
+// DoAnyName is Do, and the key's name may be empty: a client of Redis can have made such a key.
+func (c *Client) DoAnyName(ctx context.Context, name string, q *wire.DoRequest) (wire.DoReply, error) {
 	mutation := q.Op != wire.DoGet
 	op := newOperation(name, mutation, len(q.Value))
 	if err := checkSizes(op.name, q); err != nil {
@@ -106,8 +114,6 @@ func tryTimeout(size int) time.Duration {
 
 func checkSizes(name string, q *wire.DoRequest) error {
 	switch {
-	case len(q.Key) == 0:
-		return &Error{Op: name, Kind: ErrRefused, Last: errors.New("the name is empty")}
 	case len(q.Key) > wire.KeyBytesMax:
 		return &Error{Op: name, Kind: ErrTooLarge, Last: fmt.Errorf("the name has %d bytes, at most %d are allowed", len(q.Key), wire.KeyBytesMax)}
 	case len(q.FenceLock) > wire.FenceLockBytesMax:

@@ -243,6 +243,9 @@ func Events[E any](ctx context.Context, next func(context.Context) (E, error)) i
 	}
 }
 
+// Try returns what was told next, if something was.
+func (w *Watch) Try() (Told, bool) { return w.take() }
+
 func (w *Watch) take() (Told, bool) { return w.takeIf(func(*Told) bool { return true }) }
 
 func (w *Watch) takeIf(wanted func(*Told) bool) (Told, bool) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"viewring/internal/disk"
 )
@@ -27,7 +28,8 @@ type Options struct {
 	// Place says where a key stands in the order of pages; it must never say otherwise of
 	// the same key. nil: by a hash of it.
 	Place  func(key []byte) uint64
-	Logger *slog.Logger // nil: none
+	Logger *slog.Logger             // nil: none
+	Synced func(took time.Duration) // told of each synced write, by the goroutine that writes; nil: nobody
 
 	openFiles int  // tests: so many files of segments are open at most; 0: openFilesMax
 	partBytes int  // tests: so long a record is read in parts; 0: partBytesMin

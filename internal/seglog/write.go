@@ -3,6 +3,7 @@ package seglog
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"viewring/internal/disk"
 )
@@ -443,8 +444,12 @@ func (s *Store) write(f *frame) error {
 	if err := f.seg.pin(); err != nil {
 		return err
 	}
+	began := time.Now()
 	if err := f.seg.mem.file.WriteSync(f.buf[:n], int64(f.off)); err != nil {
 		return fmt.Errorf("write %d bytes at %d of segment %d: %w", n, f.off, f.seg.number, err)
+	}
+	if s.opts.Synced != nil {
+		s.opts.Synced(time.Since(began))
 	}
 	s.stats.written.Add(int64(n))
 	s.stats.frames.Add(1)

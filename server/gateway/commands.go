@@ -30,6 +30,9 @@ func init() {
 // command's turn takes copies.
 func (s *session) run(words [][]byte) error {
 	cmd, args, errText := redis.Resolve(words)
+	if cmd != nil {
+		s.asking.is(cmd, args)
+	}
 	switch {
 	case errText != "":
 		if cmd == redis.Lookup("exec") {
@@ -101,6 +104,17 @@ func (s *session) send(cmd *redis.Command, slot uint16, args [][]byte) *route.Ca
 	return s.pipe.Send(s.ctx, route.Command{Args: args, Slot: slot, Mutation: mutation, Once: cmd.Repeatable(args[1:]), RESP3: s.client.RESP3()})
 }
 
+// endedRaw is what a reply comes to that a server gave.
+func endedRaw(raw []byte) redis.Ended {
+	switch {
+	case len(raw) > 3 && wire.Kind(raw[0]) == wire.KindError:
+		return redis.EndedWith(string(raw[1 : len(raw)-2]))
+	case raw[0] == '_' || len(raw) > 1 && raw[1] == '-' && raw[0] == '$':
+		return redis.EndedAbsent
+	}
+	return redis.EndedOK
+}
+
 func sizeOf(args [][]byte) (n int64) {
 	for _, a := range args {
 		n += int64(len(a))
@@ -116,6 +130,7 @@ func (s *session) pushCall(call *route.Call) {
 			s.writeFailure(w, err)
 			return
 		}
+		s.ended = endedRaw(raw)
 		w.WriteRaw(raw)
 	}})
 }

@@ -25,6 +25,7 @@ type Gateway struct {
 
 	stats    stats
 	frontend *front.Server
+	monitor  *redis.Monitor
 }
 
 // spare bytes are each client's own, however many the others have under way.
@@ -38,8 +39,9 @@ type stats struct {
 // Start serves.
 func Start(ctx context.Context, opts Options) *Gateway {
 	opts.fill()
-	g := &Gateway{opts: opts, stopped: make(chan struct{})}
+	g := &Gateway{opts: opts, stopped: make(chan struct{}), monitor: redis.NewMonitor(opts.Monitor, time.Now)}
 	g.front = g.newFront()
+	g.front.Monitor = g.monitor
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	limits := front.Limits{Bounds: opts.Bounds, Spare: spare}
 	if opts.Limits != nil {

@@ -8,6 +8,7 @@ import (
 	"viewring/internal/front"
 	"viewring/internal/route"
 	"viewring/internal/secure"
+	"viewring/server/redis"
 )
 
 // Options of a Gateway. Client and Listener are required.
@@ -17,9 +18,10 @@ type Options struct {
 
 	Secure secure.Config // what clients must say; the Listener encrypts
 
-	Bounds   Bounds        // of what clients may take
-	Patience time.Duration // with one command, while servers come and go; default 10 s
-	Logger   *slog.Logger  // default: none
+	Bounds   Bounds           // of what clients may take
+	Monitor  redis.Monitoring // of commands; the zero value: slow ones from 100 ms on, 128 of them
+	Patience time.Duration    // with one command, while servers come and go; default 10 s
+	Logger   *slog.Logger     // default: none
 
 	Limits func(*front.Limits) // for tests: changes those of connections; default: nothing
 }
@@ -30,6 +32,9 @@ type Bounds = front.Bounds
 
 func (o *Options) fill() {
 	o.Bounds.Fill()
+	if o.Monitor == (redis.Monitoring{}) {
+		o.Monitor = redis.Monitoring{SlowerThan: redis.SlowerThan, SlowLen: redis.SlowLen}
+	}
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}

@@ -9,6 +9,7 @@ import (
 
 	"viewring/internal/front"
 	"viewring/internal/wire"
+	"viewring/server/machine"
 	"viewring/server/redis"
 )
 
@@ -17,6 +18,7 @@ func (s *session) say(v wire.Value) {
 	s.Trust(s.client.Trusted())
 	resp3 := s.client.RESP3()
 	s.reply(func(w *wire.Writer) {
+		s.ended = redis.EndedBy(&v)
 		w.SetRESP3(resp3)
 		w.WriteValue(v)
 	})
@@ -62,7 +64,7 @@ func (g *Gateway) sections() []redis.Section {
 		}
 		return b.String()
 	}
-	return []redis.Section{
+	sections := []redis.Section{
 		{Name: "Server", Text: func() string { return g.front.InfoServer() + lines("server_name", "viewring gateway") }},
 		{Name: "Clients", Text: func() string {
 			return lines("connected_clients", g.frontend.Connected(), "maxclients", g.opts.Bounds.Connections)
@@ -70,18 +72,20 @@ func (g *Gateway) sections() []redis.Section {
 		{Name: "Memory", Text: func() string {
 			var m runtime.MemStats
 			runtime.ReadMemStats(&m)
-			return lines("used_memory", m.HeapAlloc, "used_memory_rss", m.Sys)
+			return redis.InfoMemory(m.HeapAlloc, m.Sys, uint64(machine.Memory()))
 		}},
 		{Name: "Stats", Text: func() string {
 			c, st, reached := g.opts.Client.Stats(), &g.stats, g.frontend.Reached()
-			return lines("total_connections_received", reached.Accepted.Load(), "total_commands_processed", st.commands.Load()) + reached.String() +
+			return lines("total_connections_received", reached.Accepted.Load()) + g.monitor.InfoStats() + reached.String() + redis.InfoNever +
 				lines("commands_without_answer", st.failures.Load(), "requests_to_servers", c.Requests, "retries_to_servers", c.Retries, "longest_request_ms", c.Longest.Milliseconds())
 		}},
 		{Name: "Replication", Text: func() string { return lines("role", "master") }},
+		{Name: "CPU", Text: func() string { return redis.InfoCPU(machine.ProcessorTime()) }},
 		{Name: "Cluster", Text: func() string { return lines("cluster_enabled", 0) }},
 		{Name: "Viewring", Text: func() string {
 			v := g.opts.Client.View()
 			return lines("epoch", v.Epoch, "servers", len(v.Members), "partitions", len(v.Partitions))
 		}},
 	}
+	return append(sections, g.monitor.InfoSections()...)
 }

@@ -3,6 +3,8 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
+	"time"
 
 	"viewring/internal/front"
 	"viewring/internal/route"
@@ -23,7 +25,38 @@ type session struct {
 	client *redis.Session
 	tx     transaction
 	asked  int64    // bytes of the command being run, until its item has them
+	asking asking   // the command that is being run
 	wrote  []uint64 // bits: the slots that were written to
+
+	ended redis.Ended // what the answer that is being written comes to; of who has the writer
+}
+
+// asking is a command as it was read, for who counts it when it is answered.
+type asking struct {
+	number, words int
+	came          time.Time
+	firstBytes    int                 // of its first argument,
+	first         [firstBytesMax]byte // which begins so
+}
+
+// firstBytesMax is how much of a first argument is kept for the slow log, so that who is not slow costs no allocation.
+const firstBytesMax = 48
+
+// is says which command it is.
+func (a *asking) is(cmd *redis.Command, args [][]byte) {
+	a.number = cmd.Index
+	if len(args) > 0 {
+		a.firstBytes = len(args[0])
+		copy(a.first[:], args[0])
+	}
+}
+
+// show is the first argument as the slow log has it.
+func (a *asking) show() string {
+	if more := a.firstBytes - firstBytesMax; more > 0 {
+		return fmt.Sprintf("%s... (%d more bytes)", a.first[:], more)
+	}
+	return string(a.first[:a.firstBytes])
 }
 
 // item is a command whose answer is to be written. write is called in the
@@ -31,8 +64,10 @@ type session struct {
 type item struct {
 	s     *session
 	write func(ctx context.Context, w *wire.Writer)
-	ready func() bool   // nil: it is
-	bytes int64         // of the command
+	ready func() bool // nil: it is
+	bytes int64       // of the command
+	asked asking
+	ended redis.Ended
 	done  chan struct{} // closed when it was written, where somebody waits for that
 }
 
@@ -41,10 +76,20 @@ func (it *item) Done() bool { return it.ready == nil || it.ready() }
 
 // Write waits for the answer and writes it. When the client is gone it waits all the same,
 // for mutations are under way.
-func (it *item) Write(w *wire.Writer) { it.write(it.s.ctx, w) }
+func (it *item) Write(w *wire.Writer) {
+	it.s.ended = redis.EndedOK
+	it.write(it.s.ctx, w)
+	it.ended = it.s.ended
+}
 
 // Release ends the command.
 func (it *item) Release() {
+	m, a := it.s.g.monitor, &it.asked
+	d := redis.Done{Number: a.number, Words: a.words, Ended: it.ended, Took: time.Since(a.came)}
+	if m.Slow(d.Took) {
+		d.First = a.show()
+	}
+	m.Done(it.s.client, d)
 	it.s.Give(it.bytes)
 	if it.done != nil {
 		close(it.done)
@@ -67,6 +112,7 @@ func (g *Gateway) newSession(c *front.Conn) front.Session {
 // Run carries out a command, or sends it on.
 func (s *session) Run(words [][]byte) error {
 	s.g.stats.commands.Add(1)
+	s.asking = asking{number: s.g.monitor.Other(), words: len(words), came: time.Now()}
 	size := sizeOf(words)
 	if !s.Await(size) {
 		s.wrong(busy)
@@ -100,7 +146,7 @@ func (s *session) Left() {
 
 // push puts an answer in line, waiting while there are too many.
 func (s *session) push(it item) {
-	it.s, it.bytes = s, s.asked
+	it.s, it.bytes, it.asked = s, s.asked, s.asking
 	s.asked = 0
 	s.Push(&it)
 	s.Notify()
@@ -112,7 +158,12 @@ func (s *session) reply(write func(w *wire.Writer)) {
 }
 
 func (s *session) replyError(text string) {
-	s.reply(func(w *wire.Writer) { w.WriteError(text) })
+	s.reply(func(w *wire.Writer) { s.writeError(w, text) })
+}
+
+func (s *session) writeError(w *wire.Writer, text string) {
+	s.ended = redis.EndedWith(text)
+	w.WriteError(text)
 }
 
 func (s *session) replyOK() {
@@ -130,7 +181,7 @@ func (s *session) now(do func(ctx context.Context, w *wire.Writer)) {
 // writeFailure writes why there is no answer.
 func (s *session) writeFailure(w *wire.Writer, err error) {
 	s.g.stats.failures.Add(1)
-	w.WriteError(failureText(err))
+	s.writeError(w, failureText(err))
 }
 
 var codes = []struct {

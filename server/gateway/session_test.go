@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"viewring/internal/tally"
 	"viewring/internal/wire"
 	"viewring/server/redis"
 )
@@ -92,6 +93,47 @@ func TestAsServer(t *testing.T) {
 	}
 	if v, err := do(t, conn, "HELLO"); err != nil || len(v.Array) != 14 || v.Array[3].Text() != redis.Version || v.Array[9].Text() != redis.ModeStandalone {
 		t.Errorf("HELLO: %+v, %v", v, err)
+	}
+}
+
+// TestCounted: each command counts once, with what it came to: at the gateway, at a server, or by no answer.
+func TestCounted(t *testing.T) {
+	f := startFake(t, func(command string, _ int) string {
+		switch command {
+		case "GET there":
+			return "$1\r\nx\r\n"
+		case "GET absent":
+			return "$-1\r\n"
+		case "GETRANGE there a b":
+			return "-" + redis.ErrNotInteger + "\r\n"
+		}
+		return "-BUSY too many requests\r\n"
+	})
+	g := startGateway(t, f)
+	conn, err := wire.Dial(t.Context(), g.Addr(), (&net.Dialer{}).DialContext, wire.DefaultLimits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	for _, command := range []string{"GET there", "GET absent", "GETRANGE there a b", "GET", "NOSUCH", "AUTH x", "PING", "MULTI", "DISCARD", "SLOWLOG LEN"} {
+		_, _ = do(t, conn, command) // what it comes to is below
+	}
+	counted := map[string]uint64{}
+	g.monitor.Each(func(name string, n *tally.OpCounts) {
+		for i, k := range n.Outcomes {
+			if k > 0 {
+				counted[name+" "+redis.Ended(i).String()] = k
+			}
+		}
+	})
+	want := map[string]uint64{"get ok": 1, "get absent": 1, "get err": 1, "getrange err": 1, "other err": 1, "auth err": 1, "ping ok": 1, "multi ok": 1, "discard ok": 1}
+	for what, n := range want {
+		if counted[what] != n {
+			t.Errorf("%s: %d, want %d", what, counted[what], n)
+		}
+	}
+	if t.Failed() {
+		t.Log(counted)
 	}
 }
 

@@ -28,6 +28,7 @@ type itemCache struct {
 	lists  keyLists
 	bytes  int // of all that lru has
 	looks  uint
+	finds  uint
 	limit  int          // falls as the index grows; what is above it goes in steps
 	parts  []cachedPart // by partition; grows
 }
@@ -108,9 +109,14 @@ const promoteEvery = 4
 // look finds what is kept.
 func (c *itemCache) look(at itemPlace) (item []byte, ok bool) {
 	if c.looks++; c.looks%promoteEvery == 0 {
-		return c.lru.Get(at)
+		item, ok = c.lru.Get(at)
+	} else {
+		item, ok = c.lru.Peek(at)
 	}
-	return c.lru.Peek(at)
+	if ok {
+		c.finds++
+	}
+	return item, ok
 }
 
 func (c *itemCache) served(p ring.PartitionID) bool { return c.serves != nil && c.serves.Serves(p) }

@@ -36,6 +36,8 @@ type Lane struct {
 	movedAt atomic.Int64                  // Mono of the last round, to notice a lane that hangs
 	stats   atomic.Pointer[replica.Stats] // as of the last tick
 	kept    atomic.Int64                  // bytes of items, as of the last tick
+	looks   atomic.Uint64                 // for items, likewise
+	finds   atomic.Uint64                 // of these: in memory
 
 	lastWatch atomic.Uint64 // the token of the last watch
 
@@ -166,6 +168,8 @@ func (l *Lane) carryOut(events []Event, ticked bool) error {
 		l.stats.Store(&st)
 		l.items.setLimit(l.itemBytes())
 		l.kept.Store(int64(l.items.bytes + l.items.lists.bytes))
+		l.looks.Store(uint64(l.items.looks))
+		l.finds.Store(uint64(l.items.finds))
 	}
 	l.movedAt.Store(int64(at.Mono))
 	for {

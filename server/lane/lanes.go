@@ -192,6 +192,16 @@ func (ls Lanes) ItemBytes() (n int64) {
 	return n
 }
 
+// Looks is how often an item was looked for since the start, and how often it was in memory,
+// as of the lanes' last ticks.
+func (ls Lanes) Looks() (all, found uint64) {
+	for _, l := range ls {
+		found += l.finds.Load() // before all, which is no less
+		all += l.looks.Load()
+	}
+	return all, found
+}
+
 // Adopt gives a view to all lanes, with the promises that the server had given before
 // (replica.Node.Raise). What they are given later they find after it.
 func (ls Lanes) Adopt(v *ring.View, table *ring.Table, promised map[ring.ServerID]time.Duration) {

@@ -36,11 +36,11 @@ func (e *Epochs) get(id ring.ServerID) (uint64, <-chan struct{}) {
 	return e.done[id], e.next
 }
 
-// Await returns when a server has adopted an epoch, or at a deadline.
-func (e *Epochs) Await(ctx context.Context, id ring.ServerID, epoch uint64, deadline time.Time) {
+// Await returns when a server has adopted an epoch, or at a deadline; it reports whether it has.
+func (e *Epochs) Await(ctx context.Context, id ring.ServerID, epoch uint64, deadline time.Time) bool {
 	done, next := e.get(id)
 	if done >= epoch || !time.Now().Before(deadline) {
-		return
+		return done >= epoch
 	}
 	t := time.NewTimer(time.Until(deadline))
 	defer t.Stop()
@@ -48,10 +48,11 @@ func (e *Epochs) Await(ctx context.Context, id ring.ServerID, epoch uint64, dead
 		select {
 		case <-next:
 		case <-t.C:
-			return
+			return false
 		case <-ctx.Done():
-			return
+			return false
 		}
 		done, next = e.get(id)
 	}
+	return true
 }

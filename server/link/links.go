@@ -104,6 +104,27 @@ func (ls *Links) ServesFrom(v *ring.View) {
 	ls.pingAll(v)
 }
 
+// State is how a link stands.
+type State struct {
+	To      ring.ServerID
+	Linked  bool
+	Bytes   int    // that wait to be sent
+	Dropped uint64 // messages, since the other server's last start
+}
+
+// States returns how the links stand.
+func (ls *Links) States() []State {
+	var all []State
+	for id, p := range *ls.set.Load() {
+		p.mu.Lock()
+		st := State{To: id, Linked: p.mu.linked, Bytes: p.mu.bytes}
+		p.mu.Unlock()
+		st.Dropped = p.dropped.Load()
+		all = append(all, st)
+	}
+	return all
+}
+
 // RunPings asks every member that is up for its promise, often enough that a lost
 // ping costs no lease, until the server stops.
 func (ls *Links) RunPings(views Views) {

@@ -29,6 +29,7 @@ type Front struct {
 	System   string // operating system and processor
 	Process  int
 	Port     int64
+	Monitor  *Monitor // of the commands; SLOWLOG and LATENCY need one
 
 	mu struct {
 		sync.Mutex
@@ -79,6 +80,13 @@ func (s *Session) Leave() {
 	s.front.mu.Lock()
 	defer s.front.mu.Unlock()
 	delete(s.front.mu.sessions, s)
+}
+
+// Name is what the client calls itself. Any goroutine may ask.
+func (s *Session) Name() string {
+	s.front.mu.Lock()
+	defer s.front.mu.Unlock()
+	return s.name
 }
 
 // Trusted reports whether the client has said the password, or need not.

@@ -16,7 +16,7 @@ func (c *Core) Adopt(at Instant, v *ring.View, t *ring.Table, promised map[ring.
 	invariant.Check(first || v.Epoch > c.view.Epoch, "I6", "lane adopts epoch %d after another", v.Epoch)
 	c.view, c.table = v, t
 	c.forgetClocks()
-	c.draining = c.drains()
+	c.draining = c.isDraining(c.cfg.Self)
 	for id := c.cfg.Lane; id < len(v.Partitions); id += c.cfg.Lanes {
 		c.partAt(ring.PartitionID(id)).adopt(promised)
 	}
@@ -102,15 +102,20 @@ func (p *part) roleIn() role {
 }
 
 // leaveTerm answers what the ending term cannot finish. When this server stays
-// primary requests go on: those not sequenced yet, and those that are, for an
-// acting replica undoes nothing and the next activation commits its log.
+// primary requests go on that are not sequenced yet. Those that are go on where it
+// still acts, for an acting replica undoes nothing, and the next activation commits
+// its log: then they are answered (answers.go).
 func (p *part) leaveTerm(staysPrimary bool) {
 	l := p.lead
 	p.lead = nil
 	p.stateOwed = false
 	p.held = nil
-	p.retireAskedAt = 0
+	p.retireAskedAt, p.successorBy = 0, 0
 	unrepaired := p.repairer.drop()
+	lives := p.view.ResetTerm == p.resetTerm // else its log is dropped
+	if !lives || !p.view.IsActing(p.core.cfg.Self) {
+		p.answerUnknown()
+	}
 	if l == nil {
 		return
 	}
@@ -120,7 +125,6 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	for i := range keep {
 		keep[i].requeue()
 	}
-	lives := p.view.ResetTerm == p.resetTerm // else its log is dropped
 	if staysPrimary {
 		p.lead = newPrimary(p)
 		if p.core.feeding {
@@ -129,15 +133,13 @@ func (p *part) leaveTerm(staysPrimary bool) {
 		l.watchers.leave(p.lead)
 		p.lead.queue = keep
 		keep = nil
-		if lives {
-			p.lead.waiting, l.waiting = l.waiting, nil
-		}
+	} else {
+		p.successorBy = p.core.now.Mono + successorMax
 	}
 	l.watchers.leave(nil)
 	if !staysPrimary || !lives {
 		p.endFeed()
 	}
-	l.answerUnknown()
 	for i := range keep {
 		p.core.refuse(&keep[i], StatusMoved)
 	}
@@ -177,13 +179,6 @@ func (p *part) enterTerm() {
 	l.tryReconcile()
 }
 
-// answerUnknown answers what was sequenced, and will perhaps be committed by others.
-func (l *primary) answerUnknown() {
-	for _, w := range l.waiting {
-		l.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
-	}
-}
-
 // dropLead ends a primary that was to go on, and can't: its copy is not whole. What waited
 // is answered.
 func (p *part) dropLead() {
@@ -195,7 +190,7 @@ func (p *part) dropLead() {
 	l.become(termOver)
 	l.watchers.leave(nil)
 	p.endFeed()
-	l.answerUnknown()
+	p.answerUnknown()
 	for i := range l.queue {
 		p.core.refuse(&l.queue[i], StatusUnavailable)
 	}

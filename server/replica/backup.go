@@ -43,7 +43,7 @@ func (p *part) followLog(m *Message) {
 	if m.Prev.Seq == p.log.last.Seq && len(m.Entries) == 0 {
 		invariant.Check(m.Prev == p.log.last, "I5", "partition %d term %d: our log ends at %v, the primary's at %v", p.id, p.term, p.log.last, m.Prev)
 	}
-	p.gapSaid = 0
+	p.gapSaid, p.successorBy = 0, 0
 	p.learnCommit(m.Commit)
 	if !fresh && p.quiet() {
 		p.sendAck(0)
@@ -54,6 +54,7 @@ func (p *part) followLog(m *Message) {
 func (p *part) learnCommit(commit uint64) {
 	if commit = min(commit, p.log.last.Seq); commit > p.commit {
 		p.commit = commit
+		p.answerCommitted()
 		p.releaseHeld()
 	}
 }
@@ -70,5 +71,5 @@ func (p *part) sendAck(flags uint8) {
 			flags |= flagReady
 		}
 	}
-	p.send(p.view.Primary(), &Message{Type: MsgAck, Flags: flags | p.core.roomFlag(), Sub: sub, Seq: p.durable, Digest: p.durableDigest})
+	p.send(p.view.Primary(), &Message{Type: MsgAck, Flags: flags | p.core.roomFlag() | p.owesFlag(), Sub: sub, Seq: p.durable, Digest: p.durableDigest})
 }

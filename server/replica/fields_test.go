@@ -37,6 +37,8 @@ func brokenFields(c *Core) (broken []string) {
 		check(p.lead == nil || p.role == rolePrimary, "a primary in role %d", p.role)
 		check(p.learn == nil || p.role == roleLearner, "a learner in role %d", p.role)
 		check(len(p.held) <= heldPagesMax, "%d pages held", len(p.held))
+		check(slices.IsSortedFunc(p.waiting, func(a, b waitingWrite) int { return int(a.seq) - int(b.seq) }), "waiting writes out of order")
+		check(len(p.waiting) == 0 || p.isActing() && p.waiting[len(p.waiting)-1].seq <= head, "%d answers are owed in role %d, at a log of %d", len(p.waiting), p.role, head)
 		repairs := len(p.repairer.repairs)
 		check(repairs == 0 || repairs <= repairsMax && p.state == whole && p.isActing(), "%d repairs, the copy is %v, role %d", repairs, p.state, p.role)
 		for k, rp := range p.repairer.repairs {
@@ -85,7 +87,6 @@ func brokenPrimary(l *primary, check func(ok bool, format string, args ...any)) 
 	for k, seq := range l.pending {
 		check(p.commit < seq && seq <= p.log.last.Seq, "%v pends at %d, commit %d, log %d", k, seq, p.commit, p.log.last.Seq)
 	}
-	check(slices.IsSortedFunc(l.waiting, func(a, b waitingWrite) int { return int(a.seq) - int(b.seq) }), "waiting writes out of order")
 	check(!l.serves() || l.records != nil, "a primary that serves without records")
 	brokenWatchers(&l.watchers, check)
 	rd := &l.reads
@@ -147,6 +148,7 @@ func TestFieldsAreChecked(t *testing.T) {
 		"repairs":       func(p *part) { p.state, p.repairer.repairs = absent, map[Key]*repair{"k": {}} },
 		"acting follow": func(p *part) { p.lead.followers = nil },
 		"window":        func(p *part) { p.lead.windowFirst++ },
+		"are owed":      func(p *part) { p.waiting[0].seq = p.log.last.Seq + 1 },
 		"in flight":     func(p *part) { p.lead.flightBytes++ },
 		"pends":         func(p *part) { p.lead.pending["k"] = p.commit },
 		"records":       func(p *part) { p.lead.records = nil },

@@ -63,9 +63,11 @@ type follower struct {
 	resentAt    time.Duration
 	resends     uint8 // since it last moved
 
-	full        bool // it has no room for more
-	fullSince   time.Duration
-	askedRoomAt time.Duration // it was last made to say whether it still is
+	owes bool // it was the primary, and has writes to answer: it acts until it has
+
+	full      bool // it has no room for more
+	fullSince time.Duration
+	askedAt   time.Duration // it was last made to say whether it still is, or owes
 }
 
 func (l *primary) follower(id ring.ServerID) *follower {
@@ -111,13 +113,18 @@ func (l *primary) tickFollower(f *follower, tell bool) bool {
 	switch {
 	case owed && silent > resendAfter && l.core.now.Mono-f.resentAt > resendAfter<<f.resends:
 		l.resend(f)
-	case tell && f.told < l.part.commit, f.full && l.core.now.Mono-f.askedRoomAt > resendAfter:
+	case tell && f.told < l.part.commit, (f.full || f.owes) && l.core.now.Mono-f.askedAt > resendAfter:
 		// One that had no room may have some again: its word can have been lost, and
 		// where writes are refused for it nothing else makes it speak.
-		f.told, f.askedRoomAt = l.part.commit, l.core.now.Mono
-		l.part.send(f.id, &Message{Type: MsgAppend, Prev: l.part.versionAt(f.next - 1), Commit: l.part.commit, Digest: l.part.log.digest, Last: l.part.log.last})
+		l.tell(f)
 	}
 	return ejecting
+}
+
+// tell sends a follower the commit, which it acknowledges.
+func (l *primary) tell(f *follower) {
+	f.told, f.askedAt = l.part.commit, l.core.now.Mono
+	l.part.send(f.id, &Message{Type: MsgAppend, Prev: l.part.versionAt(f.next - 1), Commit: l.part.commit, Digest: l.part.log.digest, Last: l.part.log.last})
 }
 
 // resend sends again what f did not acknowledge, at longer and longer intervals:

@@ -103,8 +103,9 @@ func (c *Core) roomFlag() uint8 {
 	return 0
 }
 
-// noteRoom notes what a follower says of its room.
-func (f *follower) noteRoom(flags uint8, now time.Duration) {
+// note notes what a follower says of its room, and of answers that it owes.
+func (f *follower) note(flags uint8, now time.Duration) {
+	f.owes = flags&flagOwes != 0
 	if full := flags&flagNoRoom != 0; full != f.full {
 		f.full, f.fullSince = full, now
 	}

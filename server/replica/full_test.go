@@ -1,8 +1,11 @@
 package replica
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"viewring/ring"
 )
 
 func (h *host) setFull(full bool) {
@@ -14,17 +17,21 @@ func (h *host) setFull(full bool) {
 func TestFullPrimary(t *testing.T) {
 	r := acting(t, 3, 2)
 	r.host(1).setFull(true)
-	if r.asksToGo(1) != 1 {
-		t.Fatalf("asked %d times to go", r.asksToGo(1))
+	r.pass(handoffEvery + quiesceMax + 50*time.Millisecond)
+	if !slices.Equal(r.wantsActing(1), []ring.ServerID{2, 3, 1}) {
+		t.Fatalf("wants %v to act", r.wantsActing(1))
 	}
-	r.pass(quiesceMax + 50*time.Millisecond)
 	r.set(1, "a", "1")
 	r.pass(fullPatience) // nobody takes it out: the reserve must not be used up
 	if a := r.do(1, put("a", "2")); a.Status != StatusFull || a.Number != 1 {
 		t.Fatalf("%+v", a)
 	}
-	r.change(actingAre(2, 3))
+	r.change(actingAre(2, 3, 1))
 	r.pass(2 * r.view.LeaseTTL)
+	if got := r.wantsActing(2); got != nil {
+		t.Fatalf("its successor wants %v to act", got)
+	}
+	r.asksOut(1, 2, 3)
 	r.set(2, "a", "3")
 }
 

@@ -59,8 +59,9 @@ func (l *primary) considerHandoff() {
 }
 
 // wantedActing returns the targets when all of them are ready, else the acting
-// replicas with those that are of the targets and returners; nil when there is
-// nothing to gain.
+// replicas with those that are of the targets and returners. Who is or was the
+// primary stays with them, behind them, until it owes no answer. One that retires
+// is the last.
 func (l *primary) wantedActing() []ring.ServerID {
 	all := len(l.part.targets) > 0
 	add := slices.Clip(l.part.view.Acting) // copied where it grows
@@ -71,10 +72,25 @@ func (l *primary) wantedActing() []ring.ServerID {
 			add = append(add, id)
 		}
 	}
-	if all {
-		return l.part.targets
+	switch {
+	case l.stepsDown():
+		return l.successors(add)
+	case all:
+		return l.withThoseWhoOwe(l.part.targets)
 	}
 	return add
+}
+
+// withThoseWhoOwe adds to the targets who acts and has answers to give, or will have.
+func (l *primary) withThoseWhoOwe(targets []ring.ServerID) []ring.ServerID {
+	want := slices.Clip(targets) // copied where it grows
+	for _, id := range l.part.view.Acting {
+		f := l.follower(id)
+		if (f == nil || f.owes) && !slices.Contains(targets, id) { // f == nil: this server
+			want = append(want, id)
+		}
+	}
+	return want
 }
 
 // fitToAct reports whether a wanted server is up and has everything.
@@ -91,7 +107,7 @@ func (l *primary) fitToAct(id ring.ServerID) bool {
 		return false
 	}
 	if f.acting() {
-		return true
+		return !f.full // that one retires, and would not stay the primary
 	}
 	// From its proposal on the window is kept for it; it must reach back far enough,
 	// unless what it lacks cannot be told and was not acknowledged.

@@ -289,20 +289,22 @@ func TestH09(t *testing.T) {
 // TestH10: a write that was sequenced is never answered MOVED: it would be sent
 // again, and done twice.
 func TestH10(t *testing.T) {
-	holds(t, func() bool {
-		r := acting(t, 2, 2)
-		r.drop = lost(MsgAck)
-		q := Request{Op: OpAppend, Key: name("k"), Value: []byte("x")}
-		token := r.write(1, q)
-		r.run()
-		r.drop = nil
-		r.change(actingAre(2, 1))
-		r.pass(2 * r.view.LeaseTTL)
-		if r.answered(token).Status == StatusMoved {
-			r.do(2, q)
-		}
-		return r.get(2, "k") == "x"
-	})
+	for _, next := range [][]ring.ServerID{{2, 1, 3}, {2, 3}} { // it goes on acting, and it does not
+		holds(t, func() bool {
+			r := acting(t, 3, 2)
+			r.drop = lost(MsgAck)
+			q := Request{Op: OpAppend, Key: name("k"), Value: []byte("x")}
+			token := r.write(1, q)
+			r.run()
+			r.drop = nil
+			r.change(actingAre(next...))
+			r.pass(2 * r.view.LeaseTTL)
+			if r.answered(token).Status == StatusMoved {
+				r.do(2, q)
+			}
+			return r.get(2, "k") == "x"
+		})
+	}
 }
 
 // TestH11: acting replicas undo nothing; one that is out repairs what it alone wrote,

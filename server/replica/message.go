@@ -58,6 +58,8 @@ const (
 	flagBase                // Subscribe: what the learner has can be built upon; Subscribed: it is ready as it is
 	flagCorrupt             // Page, Repair: the source cannot read its copy
 	flagNoRoom              // Ack, State: the sender's disk is nearly full
+
+	flagOwes = flagDone // Ack, State: the sender has writes to answer that it sequenced as primary
 )
 
 // TermStart says that a term wrote the entries from First on, until the next

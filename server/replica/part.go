@@ -34,6 +34,10 @@ type part struct {
 	learn    *learner
 	repairer repairer
 
+	// Writes that it sequenced as primary, of this term or of earlier ones since which it
+	// acts. Invariant: in the order of seq; each is in the log; none where it does not act.
+	waiting []waitingWrite
+
 	// As a source of copies and suffixes.
 	stateOwed bool          // backup: a State goes out when everything is durable
 	gapSaid   time.Duration // the primary was last told of a gap; 0 = there is none
@@ -44,6 +48,7 @@ type part struct {
 	// What is repeated until the view changes: when it was last done, 0 = never.
 	strayAt       time.Duration
 	retireAskedAt time.Duration // in this term
+	successorBy   time.Duration // who was the primary last retires once its successor serves, or then; 0: at once
 	offeredAt     time.Duration
 	lonelySince   time.Duration // our copy may be the one to restore from, see offer; 0 = it is not
 }

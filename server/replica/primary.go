@@ -40,6 +40,7 @@ type primary struct {
 	core  *Core
 	part  *part
 	phase primaryPhase
+	began time.Duration // the term
 	reads reader
 
 	watchers watchers
@@ -59,9 +60,8 @@ type primary struct {
 	windowBytes int // of all of them
 	flightBytes int // of those above the commit: beyond FlightBytes writes queue
 
-	// Writes. One is in queue, or is sequenced and waiting, and is answered once.
+	// Writes. One is in queue, or is sequenced and waits in part.waiting, and is answered once.
 	queue   []queued       // requests that are not sequenced yet, reads between them, in order
-	waiting []waitingWrite // Invariant: in the order of seq
 	pending map[Key]uint64 // the last entry of a key. Invariant: commit < seq ≤ log.last.Seq
 
 	records     *records      // Invariant: loaded where the primary serves
@@ -69,15 +69,14 @@ type primary struct {
 	collectedAt time.Duration // old ones were last looked for
 
 	handoffAskedAt time.Duration // 0 = never
-	quiesceUntil   time.Duration // new writes wait, see quiesce
-	pauses         int           // how often they did
+	quiesceUntil   time.Duration // new writes wait, see quiesce; 0: they never had to
 
 	notice   bool          // the commit moved, which followers may not know yet
 	noticeAt time.Duration // when it began to be so
 }
 
 func newPrimary(p *part) *primary {
-	l := &primary{core: p.core, part: p}
+	l := &primary{core: p.core, part: p, began: p.core.now.Mono}
 	l.reads = reader{core: p.core, part: p, lead: l}
 	l.watchers = watchers{core: p.core, part: p}
 	l.fed = p.commit
@@ -98,13 +97,6 @@ func (l *primary) step(from ring.ServerID, m *Message) {
 	}
 }
 
-// waitingWrite is a sequenced request without an answer yet.
-type waitingWrite struct {
-	seq    uint64
-	since  time.Duration
-	answer Answer
-}
-
 // queued is a request waiting for its partition to serve.
 type queued struct {
 	since time.Duration
@@ -115,7 +107,7 @@ type queued struct {
 // tick repeats what got no answer and ends what waited too long.
 func (l *primary) tick() {
 	l.expireQueue()
-	l.expireWaiting()
+	l.reads.expire()
 	if l.phase == reconciling {
 		l.tickReconcile()
 		return
@@ -171,19 +163,4 @@ func (l *primary) expireQueue() {
 		delete(l.core.confirms, l.reads.confirmToken)
 		l.reads.confirmed(false)
 	}
-}
-
-// expireWaiting answers writes and reads that wait for a commit which does not
-// come. The writes may still take effect.
-func (l *primary) expireWaiting() {
-	kept := l.waiting[:0]
-	for _, w := range l.waiting {
-		if l.core.now.Mono-w.since > writeTTL {
-			l.core.answer(Answer{Token: w.answer.Token, Status: StatusUnknown})
-			continue
-		}
-		kept = append(kept, w)
-	}
-	l.waiting = kept
-	l.reads.expire()
 }

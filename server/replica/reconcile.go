@@ -22,7 +22,7 @@ func (p *part) sendState() {
 		return
 	}
 	p.stateOwed = false
-	p.send(p.view.Primary(), &Message{Type: MsgState, Flags: p.core.roomFlag(), Last: p.log.last, Commit: p.commit,
+	p.send(p.view.Primary(), &Message{Type: MsgState, Flags: p.core.roomFlag() | p.owesFlag(), Last: p.log.last, Commit: p.commit,
 		Floor: p.floor, Digest: p.log.digest, History: p.log.history})
 }
 
@@ -35,7 +35,7 @@ func (l *primary) onState(from ring.ServerID, m *Message) {
 		return
 	}
 	f.state, f.movedAt = m, l.core.now.Mono
-	f.noteRoom(m.Flags, l.core.now.Mono)
+	f.note(m.Flags, l.core.now.Mono)
 	l.tryReconcile()
 }
 
@@ -150,7 +150,12 @@ func (l *primary) tryActivate() {
 	l.beginFeed()
 	l.watchers.beginAll()
 	if committed {
-		l.answerCommitted()
+		l.part.answerCommitted()
+	}
+	for _, f := range l.followers {
+		if f.owes || l.core.isDraining(f.id) {
+			l.tell(f) // who waits for that
+		}
 	}
 	l.considerHandoff()
 	l.drainQueue()
@@ -289,6 +294,7 @@ func (p *part) applySuffix(m *Message) {
 		p.id, p.term, p.log.digest, m.Last, m.Digest)
 	p.log.last, p.log.history = m.Last, m.History
 	p.commit = max(p.commit, m.Commit)
+	p.answerCommitted()
 	p.touch()
 }
 

@@ -22,7 +22,7 @@ func (l *primary) sequence(writes []Write, answer *Answer) {
 		l.pending[writes[i].Key] = e.Version.Seq
 	}
 	if answer != nil {
-		l.waiting = append(l.waiting, waitingWrite{seq: e.Version.Seq, since: l.core.now.Mono, answer: *answer})
+		l.part.waiting = append(l.part.waiting, waitingWrite{seq: e.Version.Seq, since: l.core.now.Mono, answer: *answer})
 	}
 	if !l.part.sending {
 		l.part.sending = true
@@ -152,7 +152,7 @@ func (l *primary) onAck(from ring.ServerID, m *Message) {
 		}
 		return
 	}
-	f.noteRoom(m.Flags, l.core.now.Mono)
+	f.note(m.Flags, l.core.now.Mono)
 	switch {
 	case m.Flags&flagReady != 0 && !f.acting() && !f.ready():
 		f.become(followerReady)
@@ -199,7 +199,7 @@ func (l *primary) advanceCommit() {
 	l.part.commit = commit
 	l.untold(l.core.now.Mono)
 	l.tellCommitted(before)
-	l.answerCommitted()
+	l.part.answerCommitted()
 	for i := range readers {
 		l.reads.readCommitted(&readers[i])
 	}
@@ -216,16 +216,6 @@ func (l *primary) untold(now time.Duration) {
 	if !l.notice {
 		l.notice, l.noticeAt = true, now
 	}
-}
-
-// answerCommitted answers the writes that are committed.
-func (l *primary) answerCommitted() {
-	n := 0
-	for n < len(l.waiting) && l.waiting[n].seq <= l.part.commit {
-		l.core.answer(l.waiting[n].answer)
-		n++
-	}
-	l.waiting = l.waiting[n:]
 }
 
 // release drops the pending marks of the entries up to commit and returns the

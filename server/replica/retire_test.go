@@ -42,53 +42,196 @@ func TestH28DrainHandsOffFirst(t *testing.T) {
 	}
 	r.set(1, "meanwhile", "1")
 	r.joinsFrom(3, 2)
+	r.pass(time.Second)
+	if !r.handoff() {
+		t.Fatal("it does not step down")
+	}
 	r.asksOut(1, 2, 3)
 	if got := r.get(2, "meanwhile"); got != "1" {
 		t.Fatalf("the new primary has %q", got)
 	}
 }
 
-// TestRetireAnswersFirst: a primary that drains asks to go when its writes are
-// answered, and lets no new one in meanwhile.
-func TestRetireAnswersFirst(t *testing.T) {
-	r := acting(t, 3, 2)
-	r.host(3).slowDisk = true
-	first := r.write(1, put("a", "1"))
-	r.run()
+// wantsActing is whom a primary asked last to act in this term; nil: it did not.
+func (r *rig) wantsActing(id ring.ServerID) (acting []ring.ServerID) {
+	p := &r.view.Partitions[0]
+	for _, q := range r.asked {
+		if q.Kind == AskHandoff && q.Term == p.Term && p.Primary() == id {
+			acting = nil
+			for _, a := range q.Acting {
+				acting = append(acting, a.ID)
+			}
+		}
+	}
+	return acting
+}
+
+// stepsDown is a primary of three that drains, with a write of which its backups do not
+// know yet. Its successor has taken over, and nothing was delivered since.
+func stepsDown(t *testing.T) (r *rig, token uint64) {
+	r = acting(t, 3, 2)
 	r.drain(1)
+	r.pass(handoffEvery + 50*time.Millisecond)
+	if got := r.wantsActing(1); !slices.Equal(got, []ring.ServerID{2, 3, 1}) {
+		t.Fatalf("a draining primary wants %v to act", got)
+	}
+	r.pass(quiesceMax) // the view leader takes its time
+	r.drop = lost(MsgAppend)
+	token = r.write(1, put("a", "1"))
+	r.run()
+	r.unanswered(token)
+	r.drop = nil
+	r.change(actingAre(2, 3, 1))
+	return r, token
+}
+
+// TestRetireAnswersFirst: a primary that drains becomes a backup, and asks to go when it
+// has answered all that it sequenced, though the others did not have it.
+func TestRetireAnswersFirst(t *testing.T) {
+	r, token := stepsDown(t)
+	r.drop = lost(MsgAppend) // of the new primary: that it is committed
+	r.pass(2 * successorMax)
+	r.unanswered(token)
 	if n := r.asksToGo(1); n > 0 {
-		t.Fatal("asked to go with a write under way")
+		t.Fatalf("asked %d times to go, and owes an answer", n)
 	}
-	second := r.write(1, put("a", "2"))
-	r.run()
-	r.unanswered(first)
-	r.host(3).slowDisk = false
-	r.host(3).sync()
-	r.run()
-	if a := r.answered(first); a.Status != StatusOK {
+	r.drop = nil
+	r.pass(time.Second)
+	if a := r.answered(token); a.Status != StatusOK {
 		t.Fatalf("%+v", a)
 	}
-	if r.asksToGo(1) != 1 {
-		t.Fatalf("asked %d times to go", r.asksToGo(1))
-	}
-	r.unanswered(second)
-	r.change(actingAre(2, 3))
-	r.run()
-	if a := r.answered(second); a.Status != StatusMoved {
-		t.Fatalf("%+v", a)
+	r.asksOut(1, 2, 3)
+	if got := r.get(2, "a"); got != "1" {
+		t.Fatalf("the successor has %q", got)
 	}
 }
 
-// TestQuiesceEnds: writes go on when the view leader does not answer.
-func TestQuiesceEnds(t *testing.T) {
-	r := acting(t, 3, 2)
-	r.drain(1)
-	token := r.write(1, put("a", "1"))
+// TestRetireWaitsForTheSuccessor: who owes nothing goes when its successor serves, and
+// where that is not heard of, after a while.
+func TestRetireWaitsForTheSuccessor(t *testing.T) {
+	for silent, after := range map[bool]time.Duration{false: 50 * time.Millisecond, true: successorMax + 50*time.Millisecond} {
+		r := acting(t, 3, 2)
+		r.drain(1)
+		r.pass(handoffEvery + 50*time.Millisecond)
+		r.drop = lost(MsgState)
+		if silent {
+			r.drop = lost(MsgState, MsgAppend)
+		}
+		r.change(actingAre(2, 3, 1))
+		r.pass(successorMax - 50*time.Millisecond)
+		if n := r.asksToGo(1); n > 0 {
+			t.Fatalf("asked %d times to go before its successor serves", n)
+		}
+		if !silent {
+			r.drop = nil
+			r.host(2).core.PeerDone(r.host(2).at(), 1, r.view.Epoch)
+			r.pass(askAfter) // it asks for the States again
+		}
+		r.pass(after)
+		if r.asksToGo(1) == 0 {
+			t.Errorf("silent: %v: it does not ask to go", silent)
+		}
+	}
+}
+
+// TestAnsweredAsABackup: a primary that others take the place of answers what it sequenced
+// as a backup, and as the primary of a later term. One that acts no more can't.
+func TestAnsweredAsABackup(t *testing.T) {
+	for _, next := range []struct {
+		acting []ring.ServerID
+		want   Status
+	}{{[]ring.ServerID{2, 1, 3}, StatusOK}, {[]ring.ServerID{1, 2, 3}, StatusOK}, {[]ring.ServerID{2, 3}, StatusUnknown}} {
+		r, token := stepsDown(t)
+		if a, early := r.got[token]; early {
+			t.Fatalf("%+v", a)
+		}
+		r.change(actingAre(next.acting...))
+		r.pass(2 * r.view.LeaseTTL)
+		if a := r.answered(token); a.Status != next.want {
+			t.Errorf("then %v act: %+v", next.acting, a)
+		}
+	}
+}
+
+// TestWhoOwesIsKept: a primary that is no target stays behind the targets until it has
+// answered; its successor drops it then.
+func TestWhoOwesIsKept(t *testing.T) {
+	r := acting(t, 4, 2)
+	targets := r.host(1).core.table.Targets(0)
+	other := ring.ServerID(10 - int(targets[0]+targets[1]+targets[2]))
+	all := append(slices.Clone(targets), other)
+	r.change(actingAre(append([]ring.ServerID{other}, targets...)...))
+	r.pass(2 * r.view.LeaseTTL)
+	if got := r.wantsActing(other); !slices.Equal(got, all) {
+		t.Fatalf("%v wants %v to act, the targets are %v", other, got, targets)
+	}
+	r.drop = lost(MsgAppend)
+	token := r.write(other, put("a", "1"))
 	r.run()
+	r.drop = nil
+	r.change(actingAre(all...))
+	r.drop = lost(MsgAppend) // it does not hear that its write is committed
+	r.pass(time.Second)
 	r.unanswered(token)
-	r.pass(quiesceMax + 50*time.Millisecond)
+	if got := r.wantsActing(targets[0]); got != nil {
+		t.Fatalf("%v wants %v to act, and %v owes an answer", targets[0], got, other)
+	}
+	r.drop = nil
+	r.pass(time.Second)
 	if a := r.answered(token); a.Status != StatusOK {
 		t.Fatalf("%+v", a)
+	}
+	if got := r.wantsActing(targets[0]); !slices.Equal(got, targets) {
+		t.Fatalf("%v wants %v to act, the targets are %v", targets[0], got, targets)
+	}
+}
+
+// TestNoSuccessor: where all others drain too, a primary waits for one who does not, and
+// where one is down, it goes without.
+func TestNoSuccessor(t *testing.T) {
+	r := acting(t, 2, 1)
+	r.drain(2)
+	r.drain(1)
+	r.pass(time.Second)
+	if got := r.wantsActing(1); got != nil || r.asksToGo(1) == 0 {
+		t.Errorf("nobody can come: it wants %v to act, and asked %d times to go", got, r.asksToGo(1))
+	}
+	r = acting(t, 3, 1)
+	r.nextView(func(v *ring.View) { v.Members[2].Up = false })
+	r.drain(1)
+	r.pass(time.Second)
+	if got := r.wantsActing(1); got != nil || r.asksToGo(1) == 0 {
+		t.Errorf("one is down: it wants %v to act, and asked %d times to go", got, r.asksToGo(1))
+	}
+}
+
+// TestQuiesceEnds: writes go on when the view leader does not answer, or a backup.
+func TestQuiesceEnds(t *testing.T) {
+	for _, answers := range []bool{true, false} {
+		r := acting(t, 3, 2)
+		r.host(3).slowDisk = !answers
+		first := r.write(1, put("a", "1"))
+		r.run()
+		r.drain(1)
+		r.mono += handoffEvery - r.mono%handoffEvery
+		r.pings()
+		r.ticks()
+		if got := r.wantsActing(1); (got != nil) != answers {
+			t.Fatalf("the first write is answered: %v, wants %v to act", answers, got)
+		}
+		second := r.write(1, put("a", "2"))
+		r.run()
+		r.unanswered(second)
+		r.pass(handoffEvery + quiesceMax)
+		if got := r.wantsActing(1); got == nil {
+			t.Fatal("it does not step down")
+		}
+		r.host(3).slowDisk = false
+		r.host(3).sync()
+		r.run()
+		if a, b := r.answered(first), r.answered(second); a.Status != StatusOK || b.Status != StatusOK {
+			t.Fatalf("%+v, %+v", a, b)
+		}
 	}
 }
 

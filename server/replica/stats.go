@@ -2,6 +2,7 @@ package replica
 
 import (
 	"slices"
+	"time"
 
 	"viewring/ring"
 )
@@ -87,6 +88,30 @@ func (c *Core) Leased(at Instant, id ring.PartitionID) bool {
 	}
 	c.now.Mono = max(c.now.Mono, at.Mono)
 	return p.lead.leased()
+}
+
+// Lag is what a primary waits for.
+type Lag struct {
+	Waiting int           // writes without an answer
+	Since   time.Duration // when the oldest of them was taken up (Instant.Mono); 0: there is none
+}
+
+// Lag returns what a partition's primary waits for, and calls each with the acting backups
+// and how many entries of the log each has not acknowledged. It is for whoever inspects a core.
+func (c *Core) Lag(id ring.PartitionID, each func(peer ring.ServerID, entries uint64)) (l Lag) {
+	p := c.part(id)
+	if p == nil || p.lead == nil || !p.lead.serves() {
+		return l
+	}
+	if l.Waiting = len(p.waiting); l.Waiting > 0 {
+		l.Since = p.waiting[0].since
+	}
+	for _, f := range p.lead.followers {
+		if f.acting() {
+			each(f.id, p.log.last.Seq-min(f.match, p.log.last.Seq))
+		}
+	}
+	return l
 }
 
 // Committers returns the replicas that must have every committed entry: acting

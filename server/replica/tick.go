@@ -20,6 +20,7 @@ func (c *Core) Tick(at Instant) {
 
 // tick has whoever keeps the part repeat what got no answer.
 func (p *part) tick() {
+	p.expireWaiting()
 	p.retire()
 	p.offer()
 	if len(p.repairer.repairs) > 0 {

@@ -169,11 +169,7 @@ func (l *primary) repeated(r *Request) bool {
 		l.core.answer(a)
 		return true
 	}
-	i := len(l.waiting)
-	for i > 0 && l.waiting[i-1].seq > rec.version.Seq {
-		i--
-	}
-	l.waiting = slices.Insert(l.waiting, i, waitingWrite{seq: rec.version.Seq, since: l.core.now.Mono, answer: a})
+	l.part.await(waitingWrite{seq: rec.version.Seq, since: l.core.now.Mono, answer: a})
 	return true
 }
 

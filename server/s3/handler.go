@@ -16,6 +16,7 @@ import (
 	"viewring/client/file"
 	"viewring/client/s3keys"
 	"viewring/internal/secure"
+	"viewring/internal/tally"
 )
 
 // Options of a Handler. Files and Keys are required.
@@ -48,12 +49,13 @@ type Handler struct {
 	pace       time.Duration // see holding
 	partMin    int64
 	refused    secure.Refusals
+	ops        *tally.Ops // requests, by operationNumbers and classes
 }
 
 // New returns a Handler.
 func New(o Options) *Handler {
 	h := &Handler{files: o.Files, keys: o.Keys, region: cmp.Or(o.Region, "us-east-1"), uploadsEnd: cmp.Or(o.UploadsEnd, defaultUploadsEnd),
-		room: o.Room, log: o.Logger, now: time.Now, pace: completeEvery, partMin: partBytesMin}
+		room: o.Room, log: o.Logger, now: time.Now, pace: completeEvery, partMin: partBytesMin, ops: tally.NewOps(len(operationNames))}
 	for _, d := range o.Domains {
 		h.domains = append(h.domains, strings.ToLower(strings.Trim(d, ".")))
 	}
@@ -93,6 +95,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		q.fail(err)
 	}
+	h.count(q, err, time.Since(began))
 }
 
 func randomHex(n int) string {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"viewring/internal/disk"
 	"viewring/internal/folder"
@@ -32,8 +33,9 @@ const (
 
 // Options of a Store. The zero value is a server's.
 type Options struct {
-	SegmentBytes int64 // of a file of the log; 0: 8 MiB, and less on a small disk
-	WarmBytes    int64 // up to how large a log is read into the kernel's cache as it is written
+	SegmentBytes int64                    // of a file of the log; 0: 8 MiB, and less on a small disk
+	WarmBytes    int64                    // up to how large a log is read into the kernel's cache as it is written
+	Synced       func(took time.Duration) // told of each synced write of the log; nil: nobody
 }
 
 // Store is one server's storage. Its methods may be called by many goroutines;
@@ -95,7 +97,7 @@ func Open(dir string, fs disk.FS, opts Options, logger *slog.Logger) (*Store, er
 		return nil, err
 	}
 	s := &Store{dir: dir, fs: fs, lock: lock, logger: logger, segment: opts.SegmentBytes}
-	s.log, err = seglog.Open(fs, seglog.Options{SegmentBytes: opts.SegmentBytes, WarmBytes: opts.WarmBytes, Place: place, Logger: logger})
+	s.log, err = seglog.Open(fs, seglog.Options{SegmentBytes: opts.SegmentBytes, WarmBytes: opts.WarmBytes, Synced: opts.Synced, Place: place, Logger: logger})
 	if err != nil {
 		return nil, errors.Join(s.openError(err), lock.Close())
 	}

@@ -222,6 +222,9 @@ func (m *Mover) Progress() wire.RebalanceReport {
 		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft}
 }
 
+// Moved is what rebalance.Mover says of it.
+func (m *Mover) Moved() rebalance.Progress { return m.m.Progress() }
+
 // Report adds what the heartbeat tells of the moving.
 func (m *Mover) Report(t *vocab.ServerStats) {
 	p := m.m.Progress()

@@ -13,6 +13,7 @@ import (
 	"viewring/client/file"
 	"viewring/internal/files"
 	"viewring/internal/secure"
+	"viewring/internal/tally"
 	"viewring/internal/wait"
 	"viewring/server/web/dav"
 )
@@ -21,6 +22,7 @@ import (
 type Front struct {
 	opts     Options
 	server   *http.Server
+	door     *turnstile
 	budget   *budget
 	cluster  atomic.Pointer[cluster] // nil until it was found
 	healthy  health
@@ -28,6 +30,7 @@ type Front struct {
 	local    bool // it listens at this machine only
 	turnedAt atomic.Int64
 	refused  secure.Refusals
+	meters   meters
 
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when everything has ended
@@ -57,6 +60,8 @@ func Start(ctx context.Context, opts Options) *Front {
 		},
 		ErrorLog: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
 	}
+	f.door = newTurnstile(opts.Listener, opts.Bounds.Connections, f.turnedAway, f.refuse)
+	f.meters.ops = tally.NewOps(len(methodNames))
 	ctx, f.cancel = context.WithCancel(ctx)
 	go f.run(ctx)
 	opts.Logger.Info("http front is up", "addr", f.Addr())
@@ -94,7 +99,7 @@ func (f *Front) run(ctx context.Context) {
 		f.shutDown()
 	})
 	files.NewGate().Compare(f.opts.Logger, "http front", f.opts.Bounds.Connections)
-	err := f.server.Serve(newTurnstile(f.opts.Listener, f.opts.Bounds.Connections, f.turnedAway, f.refuse))
+	err := f.server.Serve(f.door)
 	if !errors.Is(err, http.ErrServerClosed) {
 		f.opts.Logger.Warn("the http front has stopped", "err", err)
 	}
@@ -138,6 +143,7 @@ func (f *Front) refuse(from, why string) { f.refused.Note(f.opts.Logger, from, w
 
 // turnedAway says that there are too many connections, now and then.
 func (f *Front) turnedAway() {
+	f.meters.refused.Add(1)
 	now := time.Now().UnixNano()
 	if was := f.turnedAt.Load(); now-was > int64(10*time.Second) && f.turnedAt.CompareAndSwap(was, now) {
 		f.opts.Logger.Warn("clients are turned away", "connections", f.opts.Bounds.Connections)

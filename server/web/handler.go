@@ -41,6 +41,7 @@ func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 	r.Body = body
 	defer func() {
 		body.leave()
+		f.count(r, answer, time.Since(began))
 		f.opts.Logger.Debug("request", "method", r.Method, "path", r.URL.Path, "status", answer.status, "bytes", answer.bytes, "took", time.Since(began), "from", r.RemoteAddr)
 	}()
 	answer.Header().Set("X-Content-Type-Options", "nosniff")

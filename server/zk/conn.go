@@ -297,6 +297,7 @@ func (c *conn) auth(of *request) bool {
 		}
 	}
 	if !ok {
+		c.f.stats.logins.Add(1)
 		c.out.reply(jute.AuthXid, 0, jute.AuthFailed, nil)
 		c.out.flush()
 		return false

@@ -10,6 +10,7 @@ import (
 
 	"viewring/internal/files"
 	"viewring/internal/secure"
+	"viewring/internal/tally"
 	"viewring/internal/tree"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
@@ -33,6 +34,7 @@ type Front struct {
 	gate    files.Gate
 	guests  *secure.Guests
 	stats   stats
+	ops     *tally.Ops       // requests, by opNumbers and codeNumbers
 	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
 
 	mu struct {
@@ -70,7 +72,7 @@ func (f *Front) letPass(what pause) {
 type stats struct {
 	connected, sessions, watches, held          atomic.Int64
 	received, sent, failed, expired, turnedAway atomic.Int64
-	outstanding, cut, garbage                   atomic.Int64
+	outstanding, cut, garbage, logins           atomic.Int64
 	latencyCount, latencySum, latencyMax, zxid  atomic.Int64 // microseconds; zxid is the highest told
 }
 
@@ -87,6 +89,7 @@ func newFront(ctx context.Context, opts Options) *Front {
 	f.gate = files.NewGate()
 	f.guests = secure.NewGuests(min(guestsMax, (opts.Bounds.Connections+1)/2))
 	f.crew = newCrew(&f.running)
+	f.ops = tally.NewOps(len(opNames))
 	f.key = passwordKey(opts.Client.View().Cluster)
 	f.mu.left = make(map[uint64]left)
 	f.mu.conns, f.mu.sessions = make(map[*conn]struct{}), make(map[uint64]*conn)

@@ -64,6 +64,7 @@ func (c *conn) serve(q *request) {
 		c.built = 0
 	}()
 	if endsConn(err) {
+		c.f.count(c, q, jute.ConnectionLoss)
 		c.hangUp(err)
 		return
 	}
@@ -79,6 +80,7 @@ func (c *conn) serve(q *request) {
 		c.f.letPass(beforeArming)
 		a.then()
 	}
+	c.f.count(c, q, a.code)
 	c.f.stats.took(time.Since(q.came))
 }
 

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os/exec"
@@ -22,20 +23,26 @@ func openCLI(t *testing.T, s *harness.Shell, addr string) []driver {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return []driver{newCLI(s, func() []string { return []string{"-h", host, "-p", port} })}
+}
+
+// newCLI is one that is told where to connect, and how, for each command.
+func newCLI(s *harness.Shell, how func() []string) *cli {
 	run := func(stdin string) (string, error) {
-		r := s.Finish(exec.Command("redis-cli", "-c", "-e", "-h", host, "-p", port), stdin)
+		r := s.Finish(exec.Command("redis-cli", append([]string{"-c", "-e"}, how()...)...), stdin)
 		if r.Code != 0 {
 			return "", fmt.Errorf("redis-cli: exit %d: %s%s", r.Code, r.Stdout, r.Stderr)
 		}
 		return r.Stdout, nil
 	}
 	words := strings.Fields(s.Finish(exec.Command("redis-cli", "--version"), "").Stdout)
-	return []driver{&cli{ask: run, title: "redis-cli -c " + words[len(words)-1], stop: make(chan struct{}), ended: make(chan struct{}), acked: map[string]string{}}}
+	return &cli{ask: run, title: "redis-cli -c " + words[len(words)-1], stop: make(chan struct{}), ended: make(chan struct{}), acked: map[string]string{}}
 }
 
 type cli struct {
 	title       string
 	ask         func(stdin string) (string, error)
+	pace        pace
 	stop, ended chan struct{}
 	acked       map[string]string
 	result      outcome
@@ -78,19 +85,30 @@ func (c *cli) run(_ *testing.T, check string) error {
 func (c *cli) load() error {
 	go func() {
 		defer close(c.ended)
+		tick := time.NewTicker(cmp.Or(c.pace.every, time.Millisecond))
+		defer tick.Stop()
 		for i := 0; ; i++ {
 			select {
 			case <-c.stop:
 				return
-			default:
+			case <-tick.C:
 			}
-			key, value := fmt.Sprintf("cli/load/%d", i), fmt.Sprint(i)
+			at := i
+			if c.pace.keys > 0 {
+				at %= c.pace.keys
+			}
+			key, value := fmt.Sprintf("cli/load/%d", at), fmt.Sprint(i)
 			began := time.Now()
 			if err := c.wants("SET "+key+" "+value+"\n", "OK"); err != nil {
+				delete(c.acked, key) // nobody knows
 				c.result.Errors++
 				c.result.Last = strings.TrimSpace(err.Error())
+				if c.pace.fail != nil {
+					c.pace.fail(err)
+				}
 			} else {
 				c.acked[key] = value
+				c.result.Acked++
 			}
 			c.result.Longest = max(c.result.Longest, int(time.Since(began).Milliseconds()))
 		}
@@ -101,7 +119,6 @@ func (c *cli) load() error {
 func (c *cli) finish() (outcome, error) {
 	close(c.stop)
 	<-c.ended
-	c.result.Acked = len(c.acked)
 	for key, value := range c.acked {
 		if err := c.wants("GET "+key+"\n", value); err != nil {
 			c.result.Lost++

@@ -1,6 +1,7 @@
 package clients
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type library struct {
 	do     func(ctx context.Context, args ...any) (any, error)             // nil for Redis's null
 	many   func(ctx context.Context, commands [][]any) ([]any, error)      // pipelined
 	multi  func(ctx context.Context, key string, c [][]any) ([]any, error) // in a transaction
+	pace   pace
 	stop   chan struct{}
 	ended  sync.WaitGroup
 	mu     sync.Mutex
@@ -37,6 +39,13 @@ type library struct {
 }
 
 func (l *library) name() string { return l.title }
+
+// pace is how a load goes.
+type pace struct {
+	every time.Duration // from one write of a loop to the next; 0: 2 ms
+	keys  int           // that a loop writes again and again; 0: each once
+	fail  func(error)   // is told of each error; nil: nobody is
+}
 
 // version finds out which one of a module this is built with.
 func version(module string) string {
@@ -50,7 +59,11 @@ func version(module string) string {
 func openGoRedis(t *testing.T, addrs []string) driver {
 	// It learns of changes by MOVED alone, which a dead server does not say, or once in
 	// this time; its default is a minute.
-	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
+	return openGoRedisCluster(t, &redis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
+}
+
+func openGoRedisCluster(t *testing.T, o *redis.ClusterOptions) *library {
+	c := redis.NewClusterClient(o)
 	t.Cleanup(func() { c.Close() })
 	return goRedis(t, c, "go-redis "+version("github.com/redis/go-redis/v9")+" ClusterClient", "go-redis")
 }
@@ -62,7 +75,7 @@ func openPlain(t *testing.T, addr string) driver {
 	return goRedis(t, c, "go-redis "+version("github.com/redis/go-redis/v9")+" Client, by a gateway", "plain")
 }
 
-func goRedis(t *testing.T, c redis.UniversalClient, title, prefix string) driver {
+func goRedis(t *testing.T, c redis.UniversalClient, title, prefix string) *library {
 	all := func(cmds []redis.Cmder, err error) ([]any, error) {
 		var out []any
 		for _, cmd := range cmds {
@@ -237,7 +250,7 @@ func (l *library) load() error {
 }
 
 func (l *library) write(loop int) {
-	tick := time.NewTicker(2 * time.Millisecond)
+	tick := time.NewTicker(cmp.Or(l.pace.every, 2*time.Millisecond))
 	defer tick.Stop()
 	for i := 0; ; i++ {
 		select {
@@ -245,15 +258,24 @@ func (l *library) write(loop int) {
 			return
 		case <-tick.C:
 		}
-		key := fmt.Sprintf("%s/load/%d/%d", l.prefix, loop, i)
+		at := i
+		if l.pace.keys > 0 {
+			at %= l.pace.keys
+		}
+		key := fmt.Sprintf("%s/load/%d/%d", l.prefix, loop, at)
 		began := time.Now()
 		err := l.wants("OK", "SET", key, i)
 		l.mu.Lock()
 		if err == nil {
 			l.acked[key] = i
+			l.result.Acked++
 		} else {
+			delete(l.acked, key) // nobody knows
 			l.result.Errors++
 			l.result.Last = err.Error()
+			if l.pace.fail != nil {
+				l.pace.fail(err)
+			}
 		}
 		l.result.Longest = max(l.result.Longest, int(time.Since(began).Milliseconds()))
 		l.mu.Unlock()
@@ -263,7 +285,6 @@ func (l *library) write(loop int) {
 func (l *library) finish() (outcome, error) {
 	close(l.stop)
 	l.ended.Wait()
-	l.result.Acked = len(l.acked)
 	for key, i := range l.acked {
 		got, err := l.readBack(key)
 		if err != nil {

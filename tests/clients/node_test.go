@@ -50,10 +50,11 @@ func openNode(t *testing.T, addrs []string) []driver {
 	return []driver{startNode(t, "ioredis", addrs), startNode(t, "redis", addrs)}
 }
 
-func startNode(t *testing.T, library string, addrs []string) driver {
+// startNode starts the driver of a library; env says how to connect.
+func startNode(t *testing.T, library string, addrs []string, env ...string) *node {
 	t.Helper()
 	cmd := exec.Command("node", append([]string{"driver.mjs", library}, addrs...)...)
-	cmd.Dir, cmd.Stderr = "node", os.Stderr
+	cmd.Dir, cmd.Stderr, cmd.Env = "node", os.Stderr, append(os.Environ(), env...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -43,6 +43,7 @@ type Config struct {
 	LeaderFlags []string                 // of the view leader
 	ServerFlags []string                 // of every server
 	Data        func(name string) string // a server's data folder; nil: in the test's
+	Secrets     *Secrets                 // all connections are encrypted, and begin with a password; nil: none
 	Direct      bool                     // all are reached past the network, which takes its time: what is dead refuses
 }
 
@@ -63,6 +64,9 @@ func NewCluster(t *testing.T, config Config) *Cluster {
 	c := &Cluster{t: t, config: config, Net: NewNetwork(t)}
 	listen := FreeAddrs(t, max(1, config.Leaders))
 	c.shell = NewShell(t, strings.Join(listen, ","))
+	if config.Secrets != nil {
+		c.shell.env = append(c.shell.env, config.Secrets.Env()...)
+	}
 	c.startLeaders(listen)
 	for range config.Servers {
 		c.Add()

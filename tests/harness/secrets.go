@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -32,7 +33,7 @@ func NewSecrets(t *testing.T) *Secrets {
 	by := NewAuthority(t)
 	s.Trust(t, by)
 	s.Renew(t, by, 90*24*time.Hour, "localhost", "127.0.0.1")
-	s.SetPasswords(t, "open sesame")
+	s.SetPasswords(t, Word)
 	return s
 }
 
@@ -101,6 +102,30 @@ func (s *Secrets) Renew(t *testing.T, by *Authority, lasts time.Duration, hosts 
 func (s *Secrets) SetPasswords(t *testing.T, passwords ...string) {
 	t.Helper()
 	replace(t, s.Password, []byte(strings.Join(passwords, "\n")+"\n"))
+}
+
+// Word is the password of Secrets.
+const Word = "open sesame"
+
+// TLS is how a client that has the files connects.
+func (s *Secrets) TLS(t *testing.T) *tls.Config {
+	t.Helper()
+	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca, err := os.ReadFile(s.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: "localhost"}
+}
+
+// Env hands the files to commands by their environment.
+func (s *Secrets) Env() []string {
+	return []string{"VIEWRING_TLS_CERT=" + s.Cert, "VIEWRING_TLS_KEY=" + s.Key, "VIEWRING_TLS_CA=" + s.CA, "VIEWRING_PASSWORD_FILE=" + s.Password}
 }
 
 // Flags hand the files to a command.

@@ -52,7 +52,11 @@ func (c *Cluster) Options() client.Options {
 	for _, n := range c.Leaders {
 		addrs = append(addrs, n.advertised())
 	}
-	return client.Options{Leaders: addrs, ViewCache: client.NoViewCache, ConnectTimeout: patience}
+	o := client.Options{Leaders: addrs, ViewCache: client.NoViewCache, ConnectTimeout: patience}
+	if s := c.config.Secrets; s != nil {
+		o.Dialer = client.SecureDialer(nil, s.TLS(c.t), Word)
+	}
+	return o
 }
 
 // WaitLeaders waits until all view leaders are up and know everything, and returns

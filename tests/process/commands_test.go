@@ -28,6 +28,7 @@ func TestCommands(t *testing.T) {
 	t.Run("sync", func(t *testing.T) { testSync(t, s) })
 	t.Run("deep", func(t *testing.T) { testDeep(t, s) })
 	t.Run("records", func(t *testing.T) { testRecords(t, s) })
+	t.Run("backup", func(t *testing.T) { testBackup(t, s) })
 	t.Run("file changes", func(t *testing.T) { testFileChanges(t, s) })
 	t.Run("ephemeral", func(t *testing.T) { testEphemeral(t, s) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, s) })

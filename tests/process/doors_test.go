@@ -2,7 +2,6 @@ package process
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -86,7 +85,7 @@ func testOtherProtocols(t *testing.T, secrets *harness.Secrets) {
 				continue
 			}
 			visit(t, name+" (TLS), not encrypted: "+st.name, st.opening, strings.HasPrefix(st.opening, "\x16"), dialPlain(t, addr))
-			inside := tls.Client(dialPlain(t, addr), clientTLS(t, secrets))
+			inside := tls.Client(dialPlain(t, addr), secrets.TLS(t))
 			visit(t, name+" (TLS), encrypted: "+st.name, st.opening, st.stays, inside)
 		}
 		if secrets == nil {
@@ -124,21 +123,6 @@ func visit(t *testing.T, what, opening string, stays bool, c net.Conn) {
 		t.Errorf("%s: %q", what, answer)
 	}
 	t.Logf("%s: %.90q, closed", what, answer)
-}
-
-func clientTLS(t *testing.T, secrets *harness.Secrets) *tls.Config {
-	t.Helper()
-	cert, err := tls.LoadX509KeyPair(secrets.Cert, secrets.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, err := os.ReadFile(secrets.CA)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	return &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: roots, ServerName: "localhost"}
 }
 
 // curl sends the request that emptied a server.

@@ -24,7 +24,7 @@ func testHTTP(t *testing.T, secrets *harness.Secrets) {
 	scheme, user := "http", http.DefaultTransport.(*http.Transport).Clone()
 	if secrets != nil {
 		flags, scheme = secrets.Flags(), "https"
-		config := clientTLS(t, secrets)
+		config := secrets.TLS(t)
 		config.Certificates = nil // people's programs have none
 		user.TLSClientConfig = config
 	}

@@ -182,8 +182,8 @@ func TestRefusedLogins(t *testing.T) {
 	}
 	gateway := harness.FreeAddr(t)
 	d := c.start(t, "gateway is up", "gateway", "--listen", gateway)
-	nc := clientTLS(t, c.secrets)
-	nc.Certificates = clientTLS(t, other).Certificates
+	nc := c.secrets.TLS(t)
+	nc.Certificates = other.TLS(t).Certificates
 	refusedTLS(t, gateway, nc)
 	d.Stderr.Wait(t, "a login was refused", d.Done)
 }

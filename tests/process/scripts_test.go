@@ -16,7 +16,7 @@ func TestScripts(t *testing.T) {
 	t.Parallel()
 	for name, quick := range map[string]bool{
 		"churn4": true, "drain": true, "leader": true, "pause": true,
-		"crash": false, "join": false, "leave": false, "remove": false, "restart-all": false, "return": false,
+		"crash": false, "drill": false, "join": false, "leave": false, "remove": false, "restart-all": false, "return": false,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if !quick {

@@ -27,6 +27,9 @@ func TestSecure(t *testing.T) {
 	}
 	s.OK(with("query_all_keys", "--server", "s1")...)
 	s.OK(with("scrub")...)
+	s.OK(with("backup", "saved")...)
+	s.OK(with("restore", "saved")...)
+	s.OK(with("export", "saved.jsonl")...)
 	s.OK(with("bench", "--seconds", "0.2", "--keys", "100", "--connections", "4")...)
 
 	s.Fails(3, "unreachable", "getr", "greeting", "--timeout", "5s")

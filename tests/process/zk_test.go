@@ -52,7 +52,7 @@ func testZooKeeper(t *testing.T, secrets *harness.Secrets) {
 	for path, addr := range map[string]string{"/alone": alone, "/inside": inside} {
 		c := dialPlain(t, addr)
 		if secrets != nil {
-			c = tls.Client(c, clientTLS(t, secrets))
+			c = tls.Client(c, secrets.TLS(t))
 		}
 		hello, err := jute.DecodeConnected(zkAsk(t, c, jute.AppendConnect(nil, &jute.Connect{Timeout: 10_000, Password: make([]byte, 16)})))
 		if err != nil || hello.Session == 0 || hello.Timeout != 10_000 {

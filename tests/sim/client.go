@@ -328,6 +328,7 @@ func (c *client) arrive(s *server, p ring.PartitionID, a attempt, then func(repl
 				c.w.say(int(p), fmt.Sprintf("%v answers client %d number %d: %s %v %d %q", s, c.id, a.id.Number, statusName(ans.Status), ans.Version, ans.Number, ans.Value))
 			}
 			s.w.checkNothingDone(p, &a, &ans)
+			s.w.checkPlanned(s, p, &a, &ans)
 			s.w.checkAnswer(s, p, &a, &ans, came)
 			c.w.deliver(s.id(), outside, func() { then(ans) })
 		}

@@ -27,6 +27,7 @@ var expected = []string{
 	"answer too large",
 	"answer unavailable",
 	"answer unknown outcome",
+	"answered as a backup",
 	"clones refused",
 	"command accept-loss",
 	"command configure",

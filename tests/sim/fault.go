@@ -154,7 +154,7 @@ func (w *world) slowDisk(s *server) bool {
 	if !s.alive || s.diskPace > 0 {
 		return false
 	}
-	s.diskPace = w.between(20*time.Millisecond, 2500*time.Millisecond)
+	s.diskPace = w.between(20*time.Millisecond, w.slowest(2500*time.Millisecond))
 	w.after(w.between(500*time.Millisecond, 6*time.Second), func() { s.diskPace = 0 })
 	return true
 }

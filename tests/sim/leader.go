@@ -72,7 +72,7 @@ func (l *leader) propose(cmd roster.Command, then func(roster.Result, *ring.View
 	if len(l.pending) == 1 {
 		pace := l.w.between(time.Millisecond, 8*time.Millisecond)
 		if l.w.chance(0.05) && !l.w.calm {
-			pace = l.w.between(100*time.Millisecond, 2*time.Second) // its disk hangs, or another takes over
+			pace = l.w.between(100*time.Millisecond, l.w.slowest(2*time.Second)) // its disk hangs, or another takes over
 		}
 		l.w.after(pace, l.apply)
 	}

@@ -25,8 +25,11 @@ func (w *world) pickWeights() {
 	w.weights = make([]int, len(kinds))
 	for i := range kinds {
 		w.weights[i] = kinds[i].weight
+		if w.opt.Planned {
+			w.weights[i] = plannedWeights[kinds[i].name]
+		}
 	}
-	if w.chance(0.5) {
+	if w.opt.Planned || w.chance(0.5) {
 		return
 	}
 	for _, name := range themes[w.rng.IntN(len(themes))] {

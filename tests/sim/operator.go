@@ -41,6 +41,9 @@ func (w *world) drain(s *server) bool {
 	if s.id() == 0 {
 		return false
 	}
+	if w.opt.Planned {
+		return w.rollDrained(s)
+	}
 	w.command(roster.Command{Kind: roster.KindDrain, ID: s.id()})
 	w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
 	return true

@@ -43,7 +43,7 @@ type recovery struct {
 // scheduleRecoveries plans when the view leader loses its data.
 func (w *world) scheduleRecoveries() {
 	rng := rand.New(rand.NewPCG(w.seed, 0x7265636f766572))
-	if w.loss != nil || rng.Float64() >= recoveryChance && !w.opt.Ruin {
+	if w.loss != nil || w.opt.Planned || rng.Float64() >= recoveryChance && !w.opt.Ruin {
 		return // what an operator gave up may be forgotten with it: then it is not lost
 	}
 	for range 1 + rng.IntN(3) {

@@ -330,7 +330,7 @@ func (l *lane) read(rs []replica.Read) {
 	if l.s.w.cut[link{l.s.id(), 0}] {
 		hangs = 0.5 // trouble seldom comes alone
 	}
-	if l.s.w.chance(hangs) && !l.s.w.calm {
+	if l.s.w.chance(hangs) && !l.s.w.calm && !l.s.w.opt.Planned {
 		pace = l.s.w.between(0, 3*time.Second) // a disk that hangs
 	}
 	l.s.later(pace, func() {

@@ -39,6 +39,9 @@ type Options struct {
 	Ruin     bool
 	Recovery RecoveryBug // how the view leader is recovered when it has lost its data
 
+	// Planned has nothing happen but what operators plan, on slow disks and a slow network.
+	Planned bool
+
 	// Walkers are the clients of the tree of paths; 0: the seed decides.
 	Walkers int
 
@@ -132,7 +135,7 @@ func newWorld(seed uint64, opt Options) *world {
 	}
 	w.crowd.begin(w)
 	w.pickWeights()
-	if opt.Loss || w.chance(lossChance) {
+	if opt.Loss || !opt.Planned && w.chance(lossChance) {
 		w.loss = &loss{w: w}
 	}
 	n := w.size()
@@ -148,7 +151,7 @@ func newWorld(seed uint64, opt Options) *world {
 	}
 	w.lockHead = newLockHead(w, cmp.Or(opt.Lockers, lockersFew))
 	w.watching = newWatching(w)
-	w.clocks = w.chance(0.3) || w.clocks
+	w.clocks = (w.chance(0.3) || w.clocks) && !opt.Planned
 	w.strict = w.clocks && w.chance(0.7)
 	w.valueMax = 1 << 20
 	if w.chance(0.2) {
@@ -213,7 +216,7 @@ func (w *world) deliverLate(late time.Duration, from, to ring.ServerID, do func(
 	}
 	pace := w.between(100*time.Microsecond, 8*time.Millisecond)
 	if w.slow[link{from, to}] {
-		pace = w.between(10*time.Millisecond, 1500*time.Millisecond)
+		pace = w.between(10*time.Millisecond, w.slowest(1500*time.Millisecond))
 	}
 	w.after(late+pace, do)
 	if w.chance(twice) {

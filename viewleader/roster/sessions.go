@@ -38,6 +38,14 @@ func (s *State) Sessions() []SessionState {
 	return out
 }
 
+// LockCounts are how many locks, waiters and sessions there are.
+type LockCounts struct{ Held, Waiting, Sessions int }
+
+// LockCounts counts, and walks nothing.
+func (s *State) LockCounts() LockCounts {
+	return LockCounts{len(s.locks.held), s.locks.waiters, len(s.locks.sessions)}
+}
+
 // SessionOpen reports whether a session is open. One that is not never is again.
 func (s *State) SessionOpen(id uint64) bool { return s.locks.sessions[id] != nil }
 

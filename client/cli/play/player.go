@@ -180,13 +180,15 @@ func (p *Player) start(ctx context.Context, servers int, leaderFlags []string) e
 	if err := p.cluster.WaitBalanced(ctx); err != nil {
 		return err
 	}
-	p.client, err = client.Open(ctx, client.Options{Leaders: []string{p.cluster.LeaderAddr()}, ViewCache: filepath.Join(p.dir, "view"), Persist: true})
+	p.client, err = client.Open(ctx, client.Options{Leaders: []string{p.cluster.LeaderAddr()}, ViewCache: p.viewCache(), Persist: true})
 	if err != nil {
 		return err
 	}
 	p.recorder = record(context.WithoutCancel(ctx), p.cluster.admin) // beyond this verb
 	return nil
 }
+
+func (p *Player) viewCache() string { return filepath.Join(p.dir, "view") }
 
 // run runs a command of the command line against the cluster.
 func (p *Player) run(ctx context.Context, args []string) (stdout string, code int) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ func (p *Player) verbs() map[string]script.Cmd {
 	}
 	add("exits", "CODE COMMAND…", "the command ends with this exit code", p.exits)
 	add("cluster", "servers N [VIEWLEADER-FLAG…]", "start a private cluster", p.clusterVerb)
+	add("destroy", "", "SIGKILL everything and delete its data; 'cluster' starts another", p.destroyVerb)
 	add("join", "[N]", "start one more server, or N", p.join)
 	add("leave", "SERVER", "the server leaves, its process ends", p.leave)
 	add("kill", "SERVER|leader|all", "SIGKILL", p.on(func(_ context.Context, name string) error { return p.cluster.Kill(name) }, true))
@@ -88,6 +90,21 @@ func (p *Player) clusterVerb(ctx context.Context, args []string) (string, error)
 	}
 	p.say("view leader at %s, servers %s", p.cluster.LeaderAddr(), strings.Join(p.cluster.names(), " "))
 	return "", nil
+}
+
+// destroyVerb ends a cluster with all that it has. What it acknowledged is still known.
+func (p *Player) destroyVerb(context.Context, []string) (string, error) {
+	switch {
+	case p.cluster == nil:
+		return "", errNoCluster
+	case p.workload != nil || p.load != nil || p.traffic != nil:
+		return "", errors.New("stop the workload, the load and the traffic first")
+	}
+	p.recorder.end()
+	_ = p.client.Close() // has nothing to lose
+	err := errors.Join(p.cluster.Kill("all"), p.cluster.Close(), os.RemoveAll(p.cluster.Dir()), os.RemoveAll(p.viewCache()))
+	p.recorder, p.client, p.cluster, p.changed = nil, nil, nil, nil
+	return "", err
 }
 
 var errNoCluster = errors.New("no cluster yet: start with 'cluster servers N'")

@@ -9,9 +9,17 @@ const [library, ...addrs] = process.argv.slice(2);
 const nodes = addrs.map((a) => ({ host: a.split(":")[0], port: Number(a.split(":")[1]) }));
 const ended = { stop: false };
 
+// How to connect, and how the load goes, says the environment.
+const secrets = process.env.CLIENT_PASSWORD && {
+  password: process.env.CLIENT_PASSWORD,
+  tls: { ca: readFileSync(process.env.CLIENT_CA), cert: readFileSync(process.env.CLIENT_CERT), key: readFileSync(process.env.CLIENT_KEY), servername: "localhost" },
+};
+const every = Number(process.env.LOAD_EVERY ?? 2); // ms from one write of a loop to the next
+const keys = Number(process.env.LOAD_KEYS ?? Infinity); // that a loop writes again and again
+
 async function openIORedis() {
   const { Cluster } = await import("ioredis");
-  const c = new Cluster(nodes, { redisOptions: { commandTimeout: 5000 }, clusterRetryStrategy: (n) => Math.min(100 * n, 1000) });
+  const c = new Cluster(nodes, { redisOptions: { commandTimeout: 5000, ...secrets }, clusterRetryStrategy: (n) => Math.min(100 * n, 1000) });
   c.on("error", () => {});
   return {
     call: (key, ...args) => c.call(...args.map(String)),
@@ -88,21 +96,24 @@ const tests = {
   },
 };
 
-const load = { acked: [], errors: 0, last: "", longest: 0, ended: null };
+const load = { acked: new Map(), done: 0, errors: 0, last: "", longest: 0, ended: null };
 
 async function write(c, loop) {
   for (let i = 0; !ended.stop; i++) {
-    const key = `${library}/load/${loop}/${i}`;
+    const key = `${library}/load/${loop}/${keys < Infinity ? i % keys : i}`;
     const began = Date.now();
     try {
       await c.call(key, "SET", key, i);
-      load.acked.push([key, i]);
+      load.acked.set(key, i);
+      load.done++;
     } catch (err) {
+      load.acked.delete(key); // nobody knows
       load.errors++;
+      if (process.env.LOAD_EVERY) console.error(new Date().toISOString(), library, String(err.message));
       load.last = String(err.message).slice(0, 80);
     }
     load.longest = Math.max(load.longest, Date.now() - began);
-    await new Promise((r) => setTimeout(r, 2));
+    await new Promise((r) => setTimeout(r, every));
   }
 }
 
@@ -117,7 +128,7 @@ async function finish(c) {
     }
     if (got !== String(value)) lost++;
   }
-  return { acked: load.acked.length, errors: load.errors, lost, longest: load.longest, last: load.last };
+  return { acked: load.done, errors: load.errors, lost, longest: load.longest, last: load.last };
 }
 
 const require = createRequire(import.meta.url);

@@ -1,0 +1,442 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"viewring/client/backup"
+)
+
+// rateFlag adds --rate.
+func rateFlag(cmd *cobra.Command, rate *int64) {
+	cmd.Flags().Int64Var(rate, "rate", 0, "at most so many `bytes` a second; 0: no limit")
+}
+
+func checkRate(rate int64) error {
+	if rate < 0 {
+		return usagef("--rate must be bytes a second, 0 for no limit, not %d", rate)
+	}
+	return nil
+}
+
+func (a *app) backupCmd() *cobra.Command {
+	o := backup.Options{Version: a.env.Version}
+	cmd := &cobra.Command{
+		Use:   "backup DEST",
+		Short: "copy all keys of the running cluster to a folder or a stream",
+		Long: `Copy all keys, with their expiries, to the folder DEST, or with - to standard
+output. Done again into the same folder it copies only what changed since.
+
+All keys of a partition are of one instant; those of different partitions are
+not. Paths, files, records, locks and sessions are not in it.
+
+What is interrupted leaves no backup that looks whole: begin again. Exit code
+5: keys were damaged on all servers; they are named, and all others are
+copied.`,
+		Example: "  viewring backup /mnt/backup\n  viewring backup --rate 10485760 /mnt/backup\n" +
+			"  viewring backup - | ssh host 'cat > keys.backup'\n  viewring backup list /mnt/backup\n  viewring backup verify /mnt/backup",
+		Args: wants("DEST"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := checkRate(o.Rate); err != nil {
+				return err
+			}
+			if args[0] == stdinPath {
+				return a.backupToStream(cmd.Context(), o)
+			}
+			return a.backupToFolder(cmd.Context(), args[0], o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.Whole, "full", false, "copy all, whatever the folder has")
+	rateFlag(cmd, &o.Rate)
+	cmd.AddCommand(a.backupVerifyCmd(), a.backupListCmd())
+	return cmd
+}
+
+// openBackup connects to the cluster, for backups.
+func (a *app) openBackup(ctx context.Context) (*backup.Cluster, error) {
+	return opened(ctx, a.clientOptions(slog.LevelWarn), backup.Open)
+}
+
+func (a *app) backupToFolder(ctx context.Context, dir string, o backup.Options) error {
+	ctx, cancel := a.longDeadline(ctx)
+	defer cancel()
+	c, err := a.openBackup(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	o.Say = a.note
+	o.Told = a.partProgress("backing up")
+	start := time.Now()
+	a.notePaths(ctx, c)
+	run, err := backup.ToFolder(ctx, c, dir, o)
+	a.clearProgress()
+	if err != nil {
+		return a.interrupted(ctx, err)
+	}
+	what := "whole"
+	if run.Manifest.Base != (backup.RunID{}) {
+		what = "since run " + decimal(run.Number-1)
+	}
+	return a.backedUp(run.Manifest, fmt.Sprintf("run %d, %s", run.Number, what), time.Since(start), false)
+}
+
+func (a *app) backupToStream(ctx context.Context, o backup.Options) error {
+	switch {
+	case a.env.StdoutTerminal:
+		return usagef("backup: standard output is a terminal: redirect it, or name a folder")
+	case a.flags.json:
+		return usagef("backup: with - standard output has the backup itself, and no JSON")
+	}
+	ctx, cancel := a.longDeadline(ctx)
+	defer cancel()
+	c, err := a.openBackup(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	o.Say = a.note
+	o.Told = a.partProgress("backing up")
+	start := time.Now()
+	a.notePaths(ctx, c)
+	m, err := backup.ToStream(ctx, c, a.env.Stdout, o)
+	a.clearProgress()
+	if err != nil {
+		return a.interrupted(ctx, err)
+	}
+	return a.backedUp(m, "whole", time.Since(start), true)
+}
+
+// backedUp tells what a run has.
+func (a *app) backedUp(m *backup.Manifest, what string, took time.Duration, quiet bool) error {
+	text := fmt.Sprintf("backed up %s, %s, in %s (%s)", count(int(m.Records()), "record"), size(uint64(m.Bytes())), span(took), what)
+	switch {
+	case a.flags.json && !quiet:
+		a.printJSON(map[string]any{"version": jsonVersion, "run": m.Number, "whole_partitions": m.WholePartitions(), "partitions": len(m.Partitions),
+			"records": m.Records(), "bytes": m.Bytes(), "missing": m.MissingKeys(), "seconds": took.Seconds()})
+	case quiet:
+		a.note(text)
+	default:
+		a.printf("%s\n", text)
+	}
+	if m.MissingKeys() == 0 {
+		return nil
+	}
+	for i, k := range m.Missing {
+		if i == problemsShown {
+			break
+		}
+		a.note("not copied: " + quoted(k.Name))
+	}
+	return codeError{exitUnavailable, fmt.Errorf("backup: %s damaged on all servers, and not in the backup; 'viewring scrub' looks for other copies",
+		count(int(m.MissingKeys()), "key"))}
+}
+
+// notePaths says so where the cluster has paths, which are not in a backup.
+func (a *app) notePaths(ctx context.Context, c *backup.Cluster) {
+	if some, err := c.HasPaths(ctx); err == nil && some {
+		a.note("the cluster has paths too: they are not in the backup. 'viewring file get -r / FOLDER' copies files")
+	}
+}
+
+// note tells people something beside the answer.
+func (a *app) note(text string) { fmt.Fprintf(a.env.Stderr, "%s\n", text) }
+
+// interrupted says so of what Ctrl-C or --timeout ended.
+func (a *app) interrupted(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() == nil:
+		return a.backupError(err)
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return codeError{exitUnknown, fmt.Errorf("%s: not done within %v", a.command.Name(), a.flags.timeout)}
+	}
+	return codeError{exitUnknown, fmt.Errorf("%s: interrupted", a.command.Name())}
+}
+
+// backupError gives an error of package backup its exit code.
+func (a *app) backupError(err error) error {
+	switch {
+	case errors.Is(err, backup.ErrDamaged), errors.Is(err, backup.ErrFormat):
+		return codeError{exitUnavailable, err}
+	case errors.Is(err, backup.ErrNoRun):
+		return codeError{exitNotFound, err}
+	case errors.Is(err, backup.ErrExist):
+		return codeError{exitRefused, fmt.Errorf("%w ('--existing keep' is content with that, '--existing replace' writes them)", err)}
+	case errors.Is(err, backup.ErrOtherCluster), errors.Is(err, backup.ErrForeign), errors.Is(err, backup.ErrLine):
+		return codeError{exitRefused, err}
+	}
+	return err
+}
+
+// partProgress shows on a terminal how far a run over the partitions is.
+func (a *app) partProgress(doing string) func(backup.Progress) {
+	if !a.colored(a.env.Stderr) {
+		return nil
+	}
+	return func(p backup.Progress) {
+		rate := ""
+		if p.Took > time.Second {
+			rate = fmt.Sprintf(", %s/s", size(uint64(float64(p.Bytes)/p.Took.Seconds())))
+		}
+		fmt.Fprintf(a.env.Stderr, "\r\x1b[K%s: %d of %d partitions, %s%s", doing, p.Partitions, p.Of, size(uint64(p.Bytes)), rate)
+	}
+}
+
+func (a *app) clearProgress() {
+	if a.colored(a.env.Stderr) {
+		fmt.Fprint(a.env.Stderr, "\r\x1b[K")
+	}
+}
+
+func (a *app) backupVerifyCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify SRC",
+		Short: "read all of a backup, and compare its checksums",
+		Long: `Read each byte of each run in the folder SRC, and compare all checksums and
+counts. No cluster is needed. Exit code 5: files are damaged or missing; they
+are named.`,
+		Example: "  viewring backup verify /mnt/backup",
+		Args:    wants("SRC"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			start := time.Now()
+			f, err := backup.OpenFolder(args[0])
+			if err != nil {
+				return err
+			}
+			v, err := f.Verify(a.byteProgress("verifying"))
+			a.clearProgress()
+			if err != nil {
+				return a.backupError(err)
+			}
+			for _, fault := range v.Faults {
+				a.note(fault.Err.Error())
+			}
+			a.say(map[string]any{"runs": v.Runs, "files": v.Files, "bytes": v.Bytes, "records": v.Records, "damaged": len(v.Faults), "seconds": time.Since(start).Seconds()},
+				"verified %s, %s, %s, in %s", count(v.Runs, "run"), count(v.Files, "file"), size(uint64(v.Bytes)), span(time.Since(start)))
+			if n := len(v.Faults); n > 0 {
+				return codeError{exitUnavailable, fmt.Errorf("backup verify: %s", count(n, "fault"))}
+			}
+			return nil
+		},
+	}
+}
+
+// byteProgress shows on a terminal how many bytes were read.
+func (a *app) byteProgress(doing string) func(bytes int64) {
+	if !a.colored(a.env.Stderr) {
+		return nil
+	}
+	var told time.Time
+	return func(bytes int64) {
+		if time.Since(told) > 200*time.Millisecond {
+			told = time.Now()
+			fmt.Fprintf(a.env.Stderr, "\r\x1b[K%s: %s", doing, size(uint64(bytes)))
+		}
+	}
+}
+
+func (a *app) backupListCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list SRC",
+		Short:   "list the runs of a backup",
+		Example: "  viewring backup list /mnt/backup",
+		Args:    wants("SRC"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f, err := backup.OpenFolder(args[0])
+			if err != nil {
+				return err
+			}
+			return a.listRuns(f)
+		},
+	}
+}
+
+func (a *app) listRuns(f *backup.Folder) error {
+	objects, bad := []map[string]any{}, 0
+	var rows [][]string
+	for _, r := range f.Runs {
+		object := map[string]any{"run": r.Number}
+		objects = append(objects, object)
+		if r.Err != nil {
+			object["error"] = r.Err.Error()
+			rows = append(rows, []string{decimal(r.Number), r.Err.Error()})
+			bad++
+			continue
+		}
+		m, upon := r.Manifest, "-"
+		if m.Base != (backup.RunID{}) {
+			upon = decimal(r.Number - 1)
+			object["upon"] = r.Number - 1
+		}
+		made := time.UnixMilli(m.Ended)
+		object["made"], object["cluster"] = made.UTC().Format(time.RFC3339Nano), fmt.Sprintf("%x", m.Cluster)
+		object["records"], object["bytes"], object["missing"], object["whole_partitions"], object["partitions"] = m.Records(), m.Bytes(), m.MissingKeys(), m.WholePartitions(), len(m.Partitions)
+		rows = append(rows, []string{decimal(r.Number), made.Format(time.DateTime), upon, decimal(m.Records()), size(uint64(m.Bytes())), decimal(m.MissingKeys())})
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "runs": objects, "unfinished": len(f.Left)})
+	} else {
+		for i := range rows {
+			for len(rows[i]) < 6 {
+				rows[i] = append(rows[i], "")
+			}
+		}
+		a.table([]string{">RUN", "MADE", ">UPON", ">RECORDS", ">BYTES", ">MISSING"}, rows)
+		if len(f.Left) > 0 {
+			a.note("not finished: " + strings.Join(f.Left, ", "))
+		}
+	}
+	switch {
+	case bad > 0:
+		return codeError{exitUnavailable, fmt.Errorf("backup list: %s can't be read", count(bad, "run"))}
+	case len(f.Runs) == 0:
+		return a.backupError(fmt.Errorf("%s: %w: there is no backup", f.Dir, backup.ErrNoRun))
+	}
+	return nil
+}
+
+// existingFlag adds --existing.
+func existingFlag(cmd *cobra.Command, text *string) {
+	cmd.Flags().StringVar(text, "existing", "fail", "fail, keep or replace `keys` that differ")
+}
+
+func parseExisting(text string) (backup.Existing, error) {
+	switch text {
+	case "fail":
+		return backup.Fail, nil
+	case "keep":
+		return backup.Keep, nil
+	case "replace":
+		return backup.Replace, nil
+	}
+	return 0, usagef("--existing must be fail, keep or replace, not %q", text)
+}
+
+func (a *app) restoreCmd() *cobra.Command {
+	var o backup.RestoreOptions
+	var existing, run string
+	cmd := &cobra.Command{
+		Use:   "restore SRC",
+		Short: "write the keys of a backup to the cluster",
+		Long: `Write the keys in the folder SRC, or with - of a stream on standard input, to
+the cluster, whichever that is, empty or not. Each gets a new version, and
+keeps its expiry. Keys that are there as they are in the backup are passed
+over, so what was interrupted goes on when it is begun again. Keys that are
+not in the backup stay.
+
+--existing says what becomes of keys that are there with other values: with
+fail they stay, and the exit code is 4 when all others are written; with keep
+they stay; with replace they are written.
+
+All is verified before anything is written. Partitions with damage are left
+out and named, exit code 5; all others are restored.`,
+		Example: "  viewring restore /mnt/backup\n  viewring restore --run 3 --prefix user: --existing replace /mnt/backup\n" +
+			"  viewring restore --dry-run /mnt/backup\n  ssh host 'cat keys.backup' | viewring restore -",
+		Args: wants("SRC"),
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err = checkRate(o.Rate); err != nil {
+				return err
+			}
+			if o.Existing, err = parseExisting(existing); err != nil {
+				return err
+			}
+			if run != "last" {
+				if o.Run, err = strconv.ParseUint(run, 10, 64); err != nil || o.Run == 0 {
+					return usagef("--run must be the number of a run, or last, not %q", run)
+				}
+			}
+			return a.restore(cmd.Context(), args[0], o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&run, "run", "last", "restore this `run` of the folder")
+	f.StringVar(&o.Prefix, "prefix", "", "restore only keys that begin with this `text`")
+	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing, and tell what would be")
+	existingFlag(cmd, &existing)
+	rateFlag(cmd, &o.Rate)
+	return cmd
+}
+
+func (a *app) restore(ctx context.Context, src string, o backup.RestoreOptions) error {
+	ctx, cancel := a.longDeadline(ctx)
+	defer cancel()
+	f, cleanup, err := a.backupFolder(ctx, src)
+	defer cleanup()
+	if err != nil {
+		return a.interrupted(ctx, err)
+	}
+	if _, err := f.Run(o.Run); err != nil {
+		return a.backupError(err)
+	}
+	c, err := a.openBackup(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	o.Told = a.partProgress("restoring")
+	start := time.Now()
+	done, err := f.Restore(ctx, c, o)
+	a.clearProgress()
+	if done == nil {
+		return a.interrupted(ctx, err)
+	}
+	for _, fault := range done.Faults {
+		a.note(fault.Err.Error())
+	}
+	extra := map[string]any{"run": done.Run.Number, "left_out": len(done.LeftOut), "missing": done.Run.MissingKeys()}
+	a.counted("restored", "restore", done.Counts, o.DryRun, time.Since(start), extra, err)
+	switch {
+	case err != nil:
+		return a.interrupted(ctx, err)
+	case len(done.LeftOut) > 0:
+		return codeError{exitUnavailable, fmt.Errorf("restore: %s of %d left out, because of damage", count(len(done.LeftOut), "partition"), len(done.Run.Partitions))}
+	case done.Run.MissingKeys() > 0:
+		a.note(count(int(done.Run.MissingKeys()), "key") + " could not be read when the backup was made, and are not in it")
+	}
+	return nil
+}
+
+// backupFolder opens a folder, or makes one of standard input that is removed by cleanup.
+func (a *app) backupFolder(ctx context.Context, src string) (f *backup.Folder, cleanup func(), err error) {
+	if src != stdinPath {
+		f, err = backup.OpenFolder(src)
+		return f, func() {}, err
+	}
+	dir, err := os.MkdirTemp("", "viewring-restore-")
+	if err != nil {
+		return nil, func() {}, err
+	}
+	f, err = backup.Spool(ctx, a.env.Stdin, dir)
+	return f, func() { _ = os.RemoveAll(dir) }, err
+}
+
+// counted tells what became of keys. With --json nothing is told of what failed: the error is the object then.
+func (a *app) counted(did, would string, n backup.Counts, dry bool, took time.Duration, object map[string]any, failed error) {
+	if a.flags.json {
+		if failed == nil {
+			object["written"], object["same"], object["kept"], object["bytes"], object["dry_run"], object["seconds"] = n.Written, n.Same, n.Kept, n.Bytes, dry, took.Seconds()
+			a.say(object, "")
+		}
+		return
+	}
+	text := did
+	if dry {
+		text = "would " + would
+	}
+	text += fmt.Sprintf(" %s in %s", count(int(n.Written), "key"), span(took))
+	if n.Same > 0 {
+		text += fmt.Sprintf("; %d were there already", n.Same)
+	}
+	if n.Kept > 0 {
+		text += fmt.Sprintf("; %d had other values, and were left", n.Kept)
+	}
+	a.printf("%s\n", text)
+}

@@ -1,0 +1,172 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+
+	"viewring/internal/wire"
+	"viewring/ring"
+	"viewring/server/frame"
+	"viewring/server/lane"
+	"viewring/server/redis"
+	"viewring/server/replica"
+)
+
+// VR.KEYPAGE: a page of a partition's keys with their values, for backups and exports. It is read from the store
+// on the connection's goroutine, so no lane waits for it. What is read there may not be committed, may be
+// of a copy that is not whole, or of a primary that was replaced and does not know it: the lane's word before and the barrier
+// afterwards, in one term, say that none of it is so.
+
+// runKeyPage is VR.KEYPAGE.
+func (c *conn) runKeyPage(args [][]byte) error {
+	q, err := wire.DecodeKeyPageRequest(args[0])
+	partitions := len(c.s.views.View().Partitions)
+	switch {
+	case err != nil:
+		c.replyError(wire.CodeErr + " " + err.Error())
+		return nil
+	case int(q.Partition) >= partitions || !pageCursorOf(&q, partitions):
+		c.replyError(fmt.Sprintf("%s key page: not a place in partition %d", wire.CodeErr, q.Partition))
+		return nil
+	case !c.AwaitReplies():
+		return errStopped
+	}
+	held := call{conn: c}
+	page, errText, err := c.keyPage(&q, &held)
+	if err != nil {
+		return err
+	}
+	if errText != "" {
+		c.Give(held.cost)
+		c.replyError(errText)
+		return nil
+	}
+	c.replyHeld(held.cost, redis.EndedOK, func(w *wire.Writer) {
+		buf := wire.AppendKeyPage(frame.TakeBuffer(), page)
+		w.WriteBulk(buf)
+		frame.GiveBuffer(buf)
+	})
+	return nil
+}
+
+// pageCursorOf reports whether a page may go on from where a request says.
+func pageCursorOf(q *wire.KeyPageRequest, partitions int) bool {
+	if len(q.After) == 0 {
+		return true
+	}
+	if len(q.After) < keyHeaderBytes {
+		return false
+	}
+	k := replica.Key(q.After)
+	return k.Slot() < ring.Slots && k.Space() == replica.SpaceUser && ring.PartitionOf(k.Slot(), partitions) == q.Partition
+}
+
+// keyPage reads the page, and then has the log say up to where it is good.
+func (c *conn) keyPage(q *wire.KeyPageRequest, held *call) (page *wire.KeyPage, errText string, err error) {
+	page = &wire.KeyPage{}
+	reads := q.Bytes > 0
+	if reads {
+		if reads, err = c.servesIn(q.Partition, q.Term); err != nil {
+			return nil, "", err
+		}
+	}
+	if reads {
+		if errText = c.readKeyPage(q, held, page); errText != "" {
+			return nil, errText, nil
+		}
+	}
+	a, err := c.s.barrier(q.Partition)
+	if err != nil {
+		return nil, "", err
+	}
+	if a.Status != replica.StatusOK {
+		slot, _ := ring.SlotRange(q.Partition, len(c.s.views.View().Partitions))
+		if a.Status == replica.StatusUnknown { // of an entry that does nothing
+			a.Status = replica.StatusUnavailable
+		}
+		return nil, c.errorText(&call{conn: c, style: replyDo, slot: slot, partition: q.Partition, answer: a}), nil
+	}
+	page.Term, page.Seq = a.Version.Term, a.Version.Seq
+	if q.Bytes > 0 && (!reads || page.Term != q.Term) {
+		*page = wire.KeyPage{Term: page.Term, Seq: page.Seq, Stale: true}
+	}
+	return page, "", nil
+}
+
+// servesIn reports whether this server is the active primary of a partition in a term: its copy is whole then.
+func (c *conn) servesIn(p ring.PartitionID, term uint64) (serves bool, err error) {
+	told := make(chan struct{}, 1)
+	c.s.lanes.Put(c.s.lanes.Index(p), lane.Looked(&call{conn: c, told: told, look: lane.Only(func(core *replica.Core) {
+		st := core.Inspect(p)
+		serves = st.Serving && st.Term == term
+	})}))
+	select {
+	case <-told:
+		return serves, nil
+	case <-c.s.ctx.Done():
+		return false, errStopped
+	}
+}
+
+// readKeyPage fills a page from the store. What is past its expiry is told too: its time may be over by this
+// server's clock alone.
+func (c *conn) readKeyPage(q *wire.KeyPageRequest, held *call, page *wire.KeyPage) (errText string) {
+	size := 0
+	read := func(key replica.Key) (more bool) {
+		item, err := c.s.store.Get(q.Partition, key)
+		damaged := isCorrupt(err)
+		switch {
+		case err != nil && !damaged:
+			errText = failedText(err)
+			return false
+		case item == nil && !damaged:
+			return true // deleted meanwhile
+		}
+		if !c.take(held, int64(len(key)+2*len(item)+stepBytes)) { // it is there a second time, as it is sent
+			errText = wire.CodeBusy + " too many requests are waiting"
+			return false
+		}
+		one := wire.PageKey{Name: []byte(key.Name()), Damaged: damaged}
+		if !damaged {
+			it, valueAt, err := replica.ItemHead(item)
+			if err != nil {
+				panic("server: an item that was verified has no head") // Get has seen to it
+			}
+			one.Term, one.Seq, one.Expiry, one.Value = it.Version.Term, it.Version.Seq, it.Expiry, item[valueAt:]
+		}
+		page.Keys = append(page.Keys, one)
+		size += len(key) + len(item)
+		return true
+	}
+	_, err := c.s.walkKeys(q.Partition, replica.After(replica.Key(bytes.Clone(q.After))), func(key replica.Key, _ int64) bool {
+		if len(page.Keys) >= wire.KeyPageKeysMax || size >= q.Bytes {
+			page.More = true
+			return false
+		}
+		page.Next = []byte(key)
+		return read(key)
+	})
+	if err != nil && errText == "" {
+		errText = failedText(err)
+	}
+	return errText
+}
+
+// barrier waits until all that is in a partition's log is committed, by an entry that does nothing. Its answer has the
+// entry's version, and is good only if this server was the partition's primary then.
+func (s *Server) barrier(p ring.PartitionID) (a replica.Answer, err error) {
+	slot, _ := ring.SlotRange(p, len(s.views.View().Partitions))
+	answered := make(chan replica.Answer, 1)
+	s.lanes.Propose(p, &replica.Request{
+		Op: replica.OpEvaluate, Key: replica.MakeKey(slot, replica.SpaceUser, ""), Frees: true,
+		Evaluate: func(_ []replica.Item, version replica.Version, _ int64) replica.Outcome {
+			return replica.Outcome{Answer: replica.Answer{Status: replica.StatusOK, Version: version}}
+		},
+	}, func(a replica.Answer) { answered <- a })
+	select {
+	case a = <-answered:
+		return a, nil
+	case <-s.ctx.Done():
+		return a, errStopped
+	}
+}
