@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"os"
@@ -96,10 +97,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 				return err
 			}
 			o.Listen = listen
-			if err := checkAdvertised(ctx, o.Advertise); err != nil {
-				return err
-			}
-			if o.Peers, err = peerList(peers, o.Advertise, o.Listen); err != nil {
+			if o.Peers, err = peerList(ctx, peers, o.Advertise, o.Listen); err != nil {
 				return err
 			}
 			if o.RecoverWithout, err = o.without(without); err != nil {
@@ -160,8 +158,11 @@ func (o *ViewLeaderOptions) without(text string) (ids []ring.ServerID, err error
 	return ids, nil
 }
 
-// peerList reads --peers.
-func peerList(text, advertise, listen string) ([]string, error) {
+// peerList reads --peers, and checks --advertise, which names this view leader among them.
+func peerList(ctx context.Context, text, advertise, listen string) ([]string, error) {
+	if err := checkAdvertised(ctx, advertise); err != nil {
+		return nil, err
+	}
 	self := advertise
 	if self == "" {
 		self = listen
