@@ -35,6 +35,10 @@ import (
 	"viewring/viewleader"
 )
 
+// sameSignal is for how long another SIGTERM counts as the one that began a drain: timeout(1)
+// and shells send it to the process and to its group.
+const sameSignal = time.Second
+
 func main() { os.Exit(run()) }
 
 func run() int {
@@ -46,12 +50,16 @@ func run() int {
 	terms := make(chan struct{}, 1)
 	var drains atomic.Bool
 	go func() { // ends with the process
+		var began time.Time // of the drain
 		for sig := range signals {
-			if sig == syscall.SIGTERM && drains.CompareAndSwap(true, false) {
+			switch {
+			case sig == syscall.SIGTERM && drains.CompareAndSwap(true, false):
+				began = time.Now()
 				terms <- struct{}{}
-				continue
+			case sig == syscall.SIGTERM && time.Since(began) < sameSignal:
+			default:
+				stop()
 			}
-			stop()
 		}
 	}()
 	executable, err := os.Executable()

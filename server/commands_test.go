@@ -214,12 +214,13 @@ func TestPrint(t *testing.T) {
 	}
 	defer s.Close()
 	conn := dial(t, s.Addr())
-	for _, text := range []string{"hello", "", "two\nlines\xff"} {
+	for _, text := range []string{"hello", "", "two\nlines\xff", "gr\u00fcn\x1b[31mred\a"} {
 		if v, err := ask(t, conn, wire.CmdPrint, text); err != nil || v.Text() != "OK" {
 			t.Errorf("print: %v, %v", v, err)
 		}
 	}
-	if want := "hello\n\ntwo\nlines\xff\n"; out.String() != want {
+	// What a terminal would obey is shown instead.
+	if want := "hello\n\n" + `two\nlines\xff` + "\n" + `grün\x1b[31mred\a` + "\n"; out.String() != want {
 		t.Errorf("console %q, want %q", out.String(), want)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unicode"
+	"unicode/utf8"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -39,12 +41,32 @@ func (c *conn) replyFailed(err error) {
 }
 
 func (c *conn) runPrint(args [][]byte) error {
-	if err := c.s.console.print(c.s.ctx, append(append([]byte(nil), args[0]...), '\n')); err != nil {
+	if err := c.s.console.print(c.s.ctx, append(printable(args[0]), '\n')); err != nil {
 		c.replyFailed(err)
 		return nil
 	}
 	c.replyOK()
 	return nil
+}
+
+// printable is a text without what a terminal would obey: control characters, and bytes that are
+// no UTF-8, as Go writes them in strings.
+func printable(text []byte) []byte {
+	shown := make([]byte, 0, len(text)+1)
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			shown = fmt.Appendf(shown, `\x%02x`, text[0])
+		case r == ' ' || unicode.IsGraphic(r):
+			shown = utf8.AppendRune(shown, r)
+		default:
+			quoted := strconv.QuoteRuneToASCII(r)
+			shown = append(shown, quoted[1:len(quoted)-1]...)
+		}
+		text = text[n:]
+	}
+	return shown
 }
 
 func (c *conn) runLocalSet(args [][]byte) error {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -8,22 +9,22 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// valueAnnotation marks commands whose arguments after the first may start with
-// "-": "value" for NAME VALUE, "text" for TEXT….
+// valueAnnotation marks commands whose arguments may begin with "-": they are values, or a text.
 const valueAnnotation = "viewring-value"
 
 // commandAnnotation marks commands that end with "--" and a command to run, if they have the
 // flag that it names.
 const commandAnnotation = "viewring-command"
 
-// separateArgs rewrites the arguments of commands that take values, so that a
-// value may start with "-" and a script may pass any value whatever:
+// separateArgs rewrites the arguments of commands that take values or texts, so that
+// flags may stand anywhere, and values may begin with "-":
 //
-//   - NAME VALUE: what follows NAME is the value, even "--json". Flags go before
-//     NAME or after VALUE. "--" before either is dropped.
-//   - NAME VALUE -- COMMAND…, with the flag of commandAnnotation: what follows the
-//     first "--" behind NAME is the command. The words keep that "--".
-//   - TEXT…: what is not one of the command's flags is text; after "--" all is.
+//   - What is a flag of the command is one, wherever it stands. So is what only looks
+//     like one, "--jsno": it is told, not stored.
+//   - All else is a word, also "-5", or a key in PEM.
+//   - Behind "--" all are words.
+//   - With the flag of commandAnnotation the first "--" behind the first word begins the
+//     command to run. The words keep that "--".
 //
 // For other commands nothing changes: "--" ends the flags.
 func (a *app) separateArgs(root *cobra.Command, args []string) []string {
@@ -50,36 +51,41 @@ func (a *app) separateArgs(root *cobra.Command, args []string) []string {
 	}
 	head, rest := args[:at+1:at+1], args[at+1:]
 	known := func(arg string) *pflag.Flag { return lookup(arg, cmd.Flags(), root.PersistentFlags()) }
-	var flags, words []string
-	switch cmd.Annotations[valueAnnotation] {
-	case "value":
-		end := commandDash(rest, cmd)
-		flags, words = separateValue(rest[:end], known)
-		words = append(words, rest[end:]...)
-	case "text":
-		flags, words = separateText(rest, known)
-	default:
+	if cmd.Annotations[valueAnnotation] == "" {
 		return args
 	}
+	flags, words := separate(rest, known, cmd.Annotations[commandAnnotation])
 	return append(append(append(head, flags...), "--"), words...)
 }
 
-// commandDash returns the index of the "--" before a command to run; len(args) where there is
-// none.
-func commandDash(args []string, cmd *cobra.Command) int {
-	wanted, named := false, false
-	for i, arg := range args {
-		switch f := lookup(arg, cmd.Flags()); {
-		case arg == "--" && named && wanted:
-			return i
-		case f != nil:
-			wanted = wanted || f.Name == cmd.Annotations[commandAnnotation]
-		case !strings.HasPrefix(arg, "-"):
-			named = true
+// separate tells flags from words. With the flag wanted a "--" behind the first word begins a
+// command, which belongs to the words.
+func separate(args []string, known func(string) *pflag.Flag, wanted string) (flags, words []string) {
+	ended, command := false, false
+	for i := 0; i < len(args); i++ {
+		arg := args[i]
+		f := known(arg)
+		switch {
+		case arg == "--" && command && len(words) > 0:
+			return flags, append(words, args[i:]...)
+		case arg == "--" && !ended:
+			ended = true
+		case ended, f == nil && !flagLike.MatchString(arg):
+			words = append(words, arg)
+		default:
+			flags = append(flags, arg)
+			command = command || f != nil && f.Name == wanted
+			if i+1 < len(args) && takesNext(f, arg) {
+				i++
+				flags = append(flags, args[i])
+			}
 		}
 	}
-	return len(args)
+	return flags, words
 }
+
+// flagLike is what nobody means as a value without saying so.
+var flagLike = regexp.MustCompile(`^--[A-Za-z][A-Za-z0-9_-]*(=|$)`)
 
 // cutCommand separates the words of such a command line from the command to run.
 func cutCommand(args []string) (words, command []string) {
@@ -102,54 +108,11 @@ func commandAt(root *cobra.Command, args []string) int {
 	return -1
 }
 
-func separateValue(args []string, known func(string) *pflag.Flag) (flags, words []string) {
-	ended := false
-	for i := 0; i < len(args); i++ {
-		arg, more := args[i], i+1 < len(args)
-		switch {
-		case arg == "--" && more && len(words) < 2 && !ended:
-			ended = true
-		case len(words) == 1, ended, !strings.HasPrefix(arg, "-"), arg == stdinPath:
-			words = append(words, arg)
-			ended = false
-		default:
-			flags = append(flags, arg)
-			if more && takesNext(known(arg), arg) {
-				i++
-				flags = append(flags, args[i])
-			}
-		}
-	}
-	return flags, words
-}
-
-func separateText(args []string, known func(string) *pflag.Flag) (flags, words []string) {
-	for i := 0; i < len(args); i++ {
-		f := known(args[i])
-		switch {
-		case args[i] == "--":
-			return flags, append(words, args[i+1:]...)
-		case f == nil:
-			words = append(words, args[i])
-		default:
-			flags = append(flags, args[i])
-			if i+1 < len(args) && takesNext(f, args[i]) {
-				i++
-				flags = append(flags, args[i])
-			}
-		}
-	}
-	return flags, words
-}
-
 // lookup finds the flag that arg sets, or nil.
 func lookup(arg string, sets ...*pflag.FlagSet) *pflag.Flag {
 	name, long := strings.CutPrefix(arg, "--")
 	if !long {
-		if arg != "-h" {
-			return nil
-		}
-		name = "help"
+		return shorthand(arg, sets)
 	}
 	name, _, _ = strings.Cut(name, "=")
 	if name == "" {
@@ -161,7 +124,26 @@ func lookup(arg string, sets ...*pflag.FlagSet) *pflag.Flag {
 		}
 	}
 	if name == "help" {
-		return &pflag.Flag{Name: "help", NoOptDefVal: "true"}
+		return helpFlag
+	}
+	return nil
+}
+
+// helpFlag stands for the one that a command is given when it runs.
+var helpFlag = &pflag.Flag{Name: "help", NoOptDefVal: "true"}
+
+// shorthand finds the flag that "-p" sets, or nil.
+func shorthand(arg string, sets []*pflag.FlagSet) *pflag.Flag {
+	if len(arg) != 2 || arg[0] != '-' || arg == "--" {
+		return nil
+	}
+	for _, set := range sets {
+		if f := set.ShorthandLookup(arg[1:]); f != nil {
+			return f
+		}
+	}
+	if arg == "-h" {
+		return helpFlag
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,6 +118,6 @@ func (a *app) printBench(mode string, r *bench.Result) {
 		a.printf("               processor time per operation: %.1fµs in %d servers, %.1fµs here\n", micros(r, r.ServerCPU), r.Servers, micros(r, r.ClientCPU))
 	}
 	if r.Errors > 0 {
-		fmt.Fprintf(a.env.Stderr, "first error: %v\n", r.First)
+		a.tell("first error: %v\n", r.First)
 	}
 }

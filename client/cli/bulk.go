@@ -153,14 +153,14 @@ const problemsShown = 20
 func (a *app) showProblems(what string, problems []bulk.Problem) {
 	for i, p := range problems {
 		if i == problemsShown {
-			fmt.Fprintf(a.env.Stderr, "%s: and %d more\n", what, len(problems)-problemsShown)
+			a.tell("%s: and %d more\n", what, len(problems)-problemsShown)
 			return
 		}
 		text := p.What
 		if p.Err != nil {
 			text += ": " + p.Err.Error()
 		}
-		fmt.Fprintf(a.env.Stderr, "%s: %s: %s\n", what, quoted(p.Name), text)
+		a.tell("%s: %s: %s\n", what, quoted(p.Name), text)
 	}
 }
 
@@ -178,6 +178,9 @@ func (a *app) withFiles(ctx context.Context, dir string, workers int,
 	files, err := bulk.List(dir)
 	if err != nil {
 		return codeError{exitNotFound, err}
+	}
+	if len(files) == 0 {
+		return codeError{exitNotFound, fmt.Errorf("%s has no regular file: there is nothing to do", dir)}
 	}
 	c, err := a.open(ctx)
 	if err != nil {

@@ -5,17 +5,22 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
 
 	"viewring/client"
 	"viewring/client/admin"
 	"viewring/client/bulk"
 	"viewring/internal/port"
 	"viewring/ring"
+	"viewring/scripts"
 )
 
 // run runs a command line in this process.
@@ -43,6 +48,9 @@ func TestUsageErrors(t *testing.T) {
 		{"setr a", "VALUE is missing"},
 		{"setr a b c", `unexpected argument "c"`},
 		{"setr --nonsense a b", "unknown flag: --nonsense"},
+		{"setr a --jsno", "a value that looks like a flag goes behind --"},
+		{"setr a --json", "VALUE is missing"},
+		{"print a --jsno", "unknown flag: --jsno"},
 		{"setr --ttl 0 a b", "--ttl is a millisecond or more"},
 		{"setr a b --ttl -5s", "--ttl is a millisecond or more"},
 		{"getr", "NAME is missing"},
@@ -101,7 +109,7 @@ func TestUsageErrors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.args, func(t *testing.T) {
 			code, stdout, stderr := run(t, nil, "", strings.Fields(tt.args)...)
-			if code != exitUsage || !strings.Contains(stderr, tt.want) || stdout != "" {
+			if code != exitUsage || !strings.Contains(stderr, tt.want) || (stdout != "") != strings.Contains(tt.args, " --json") {
 				t.Errorf("exit %d, stdout %q, stderr %q; want exit 2 and %q", code, stdout, stderr, tt.want)
 			}
 		})
@@ -123,6 +131,11 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%v: exit %d, %q; want exit 4 and %q", tt.args, code, stderr, tt.want)
 		}
 	}
+	for _, verb := range []string{"load", "verify"} {
+		if code, _, stderr := run(t, nil, "", "bulk", verb, t.TempDir()); code != exitNotFound || !strings.Contains(stderr, "no regular file") {
+			t.Errorf("bulk %s of nothing: exit %d, %q", verb, code, stderr)
+		}
+	}
 	if code, _, _ := run(t, nil, "", "run", file); code != exitNotFound {
 		t.Errorf("run of no file: exit %d, want 1", code)
 	}
@@ -133,8 +146,15 @@ func TestSeparateArgs(t *testing.T) {
 		{"setr a b", "setr -- a b"},
 		{"setr a -5", "setr -- a -5"},
 		{"setr a -", "setr -- a -"},
-		{"setr a --json", "setr -- a --json"},
-		{"setr a --help", "setr -- a --help"},
+		{"setr a --json", "setr --json -- a"},
+		{"setr a --help", "setr --help -- a"},
+		{"setr a -h", "setr -h -- a"},
+		{"setr a --ttl 30m b", "setr --ttl 30m -- a b"},
+		{"setr a --ttl=30m b", "setr --ttl=30m -- a b"},
+		{"setr a --jsno", "setr --jsno -- a"},
+		{"setr a -----BEGIN", "setr -- a -----BEGIN"},
+		{"setr a ---", "setr -- a ---"},
+		{"setr a -- --json", "setr -- a --json"},
 		{"setr a b --json", "setr --json -- a b"},
 		{"setr a b --timeout 5s", "setr --timeout 5s -- a b"},
 		{"setr --json a -x", "setr --json -- a -x"},
@@ -143,13 +163,19 @@ func TestSeparateArgs(t *testing.T) {
 		{"--timeout 5s setr a -x", "--timeout 5s setr -- a -x"},
 		{"setr -- -a -x", "setr -- -a -x"},
 		{"setr a -- -x", "setr -- a -x"},
-		{"setr a --", "setr -- a --"},
+		{"setr a --", "setr -- a"},
 		{"setr a -- --", "setr -- a --"},
 		{"setr -h", "setr -h --"},
 		{"set a -1 --server x:1", "set --server x:1 -- a -1"},
 		{"set --server x:1 a -1", "set --server x:1 -- a -1"},
 		{"print hello -there --server x:1", "print --server x:1 -- hello -there"},
 		{"print --server=x:1 -- --json", "print --server=x:1 -- --json"},
+		{"print hello --jsno", "print --jsno -- hello"},
+		{"meta create /a -p -5", "meta create -p -- /a -5"},
+		{"meta create /a v --ephemeral -- ls --json", "meta create --ephemeral -- /a v -- ls --json"},
+		{"meta create --ephemeral /a -- -- ls", "meta create --ephemeral -- /a -- -- ls"},
+		{"meta create /a -- --ephemeral", "meta create -- /a --ephemeral"},
+		{"meta set /a --if-version 3 --json v", "meta set --if-version 3 --json -- /a v"},
 		{"getr --json a", "getr --json a"},
 		{"lock-get a b", "lock-get a b"},
 		{"nonsense -x", "nonsense -x"},
@@ -197,6 +223,14 @@ func TestHelp(t *testing.T) {
 		if code != exitOK || !strings.Contains(stdout, "Examples:") || stderr != "" {
 			t.Errorf("%s --help: exit %d, %q, %q", cmd.Name(), code, stdout, stderr)
 		}
+	}
+	for _, args := range [][]string{{"help", "nosuch"}, {"help", "meta", "nosuch"}, {"help", "getr", "x"}} {
+		if code, stdout, stderr := run(t, nil, "", args...); code != exitUsage || stdout != "" || !strings.Contains(stderr, "unknown command") {
+			t.Errorf("%v: exit %d, %q, %q", args, code, stdout, stderr)
+		}
+	}
+	if code, stdout, _ := run(t, nil, "", "help", "meta", "create"); code != exitOK || !strings.Contains(stdout, "--sequence") {
+		t.Errorf("help meta create: exit %d, %q", code, stdout)
 	}
 	for _, args := range [][]string{{}, {"--help"}, {"help"}, {"version"}, {"--version"}, {"completion", "bash"}, {"lock-get", "--help"}, {"query-servers", "--no_color", "--help"}, {"run", "--list"}} {
 		if code, stdout, stderr := run(t, nil, "", args...); code != exitOK || stdout == "" {
@@ -298,4 +332,51 @@ func TestProblemsExit(t *testing.T) {
 			t.Errorf("%+v: %+v, want exit code %d", tt.problems, code, tt.want)
 		}
 	}
+}
+
+// TestScriptsChecked: the scripts that are built in can be played, and a wrong one is told before
+// anything is.
+func TestScriptsChecked(t *testing.T) {
+	entries, err := scripts.FS.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if code, _, stderr := run(t, nil, "", "run", "--check", "--set", "TREE=.", e.Name()); code != exitOK {
+			t.Errorf("%s: exit %d, %s", e.Name(), code, stderr)
+		}
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong.txt")
+	if err := os.WriteFile(wrong, []byte("cluster servers 3\ngetr a b\nsetr a --jsno\nmeta craete /a\nlocks\nexpcet failed 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"run", wrong}, {"run", "--check", wrong}} {
+		code, _, stderr := run(t, nil, "", args...)
+		for _, want := range []string{"wrong.txt:2", "wrong.txt:3", "wrong.txt:4", "wrong.txt:6: expcet"} {
+			if code != exitUsage || !strings.Contains(stderr, want) {
+				t.Errorf("%v: exit %d, %q; want exit 2 and %q", args, code, stderr, want)
+			}
+		}
+		if strings.Contains(stderr, ":5") {
+			t.Errorf("%v: %s", args, stderr)
+		}
+	}
+}
+
+// TestHelpWidth: no line of any help is wider than a terminal.
+func TestHelpWidth(t *testing.T) {
+	a := &app{env: Env{Getenv: func(string) string { return "" }}}
+	var look func(cmd *cobra.Command, path []string)
+	look = func(cmd *cobra.Command, path []string) {
+		_, help, _ := run(t, nil, "", append(path, "--help")...)
+		for line := range strings.Lines(help) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > 80 {
+				t.Errorf("viewring %s --help has a line of %d columns: %s", strings.Join(path, " "), n, line)
+			}
+		}
+		for _, c := range cmd.Commands() {
+			look(c, append(path[:len(path):len(path)], c.Name()))
+		}
+	}
+	look(a.root(), nil)
 }

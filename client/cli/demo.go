@@ -20,7 +20,7 @@ func (a *app) demoCmd() *cobra.Command {
 	var keep bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "show the main job: real files through joins, a crash and a leave",
+		Short: "show the main job: files through joins, a crash and a leave",
 		Long: `Start a private cluster, load a real folder while reading it back at random, and
 meanwhile let servers join, crash and leave. Then verify every byte and every
 copy. Exit code 1 if a request failed or a key was lost.`,

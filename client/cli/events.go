@@ -81,7 +81,7 @@ func (a *app) followEvents(ctx context.Context, since uint64) error {
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
-			fmt.Fprintf(a.env.Stderr, "%v\n", err)
+			a.tell("%v\n", err)
 			select {
 			case <-time.After(eventsPause):
 			case <-ctx.Done():

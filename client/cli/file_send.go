@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -75,7 +74,7 @@ func (s *sender) walk(ctx context.Context, from, to string, level int) *sendFold
 		case e.IsDir():
 			d.subs = append(d.subs, s.walk(ctx, name, dest, level+1))
 		case !info.Mode().IsRegular():
-			fmt.Fprintf(s.a.env.Stderr, "file %s: %s is neither a file nor a folder: left out\n", s.job.verb, quoted(name))
+			s.a.tell("file %s: %s is neither a file nor a folder: left out\n", s.job.verb, quoted(name))
 		default:
 			d.files = append(d.files, sendFile{name, dest, info.Size(), info.ModTime()})
 		}

@@ -95,7 +95,7 @@ func (a *app) syncUp(ctx context.Context, f *file.FS, job *fileJob, src, dest st
 // removeOthers removes from a directory of the store what is not to be stored there.
 func (s *sender) removeOthers(ctx context.Context, dest string) error {
 	if len(s.job.problems) > 0 {
-		fmt.Fprintf(s.a.env.Stderr, "file sync: not all of SRC could be read: nothing is deleted\n")
+		s.a.tell("file sync: not all of SRC could be read: nothing is deleted\n")
 		return nil
 	}
 	isDir := map[string]bool{}

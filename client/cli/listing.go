@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"iter"
 	"slices"
 )
@@ -69,7 +68,7 @@ func silentJSON(a *app, err error) error {
 	code := a.exitCode(context.Background(), err)
 	text, _ := json.Marshal(err.Error()) // a string
 	a.printf("],\"error\":%s,\"exit\":%d}\n", text, code)
-	fmt.Fprintf(a.env.Stderr, "%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), err)
+	a.tell("%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), err)
 	return silentExit{code}
 }
 

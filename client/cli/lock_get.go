@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +25,7 @@ func (a *app) lockGetCmd() *cobra.Command {
 	var f lockGetFlags
 	cmd := &cobra.Command{
 		Use:   "lock_get LOCK CLIENT [-- COMMAND…]",
-		Short: "take a named lock, waiting in line for it; run a command under it",
+		Short: "take a named lock, in line for it; run a command under it",
 		Long: `Take the lock LOCK for CLIENT, a name of your choice, and print its fencing
 token. Who asks first gets it first; asking again for a lock that CLIENT holds
 is fine. It is held until lock_release, or until --ttl is over. With --shared
@@ -32,16 +33,19 @@ it is held together with other readers; who wants it alone waits for all of
 them, and no reader passes who waits before it.
 
 With a COMMAND the lock is held while that runs, in a session that ends with
-this process, and the exit code is the command's (128 and more: a signal). It
-finds $VIEWRING_LOCK and $VIEWRING_TOKEN. If the lock is lost, because no view
-leader heard of this process for --session-ttl or because --ttl is over, the
-command is ended with all its process group: SIGTERM, and SIGKILL within half of
---lock-delay, for which the lock is kept from others; that is exit code 4.
+it, and the exit code is the command's (128 and more: a signal). It finds
+$VIEWRING_LOCK and $VIEWRING_TOKEN. The command ends with all that it started,
+before another gets the lock: what it leaves running, when this process is
+killed, and when the lock is lost, because no view leader heard of it for
+--session-ttl or because --ttl is over. That is SIGTERM, and soon SIGKILL; of a
+lost lock within half of --lock-delay, for which it is kept from others, and
+exit code 4. Ctrl-Z stops the command, and the lock stays.
 
---wait bounds the waiting; --wait 0 tries once. A lock that others hold is exit
-code 4; so is the end of --wait. The end of --timeout is exit code 3. A client
-whose wait would complete a deadlock is refused, exit code 4, or waits with
---on-deadlock wait; every client in the deadlock is told.`,
+--wait bounds the waiting, and --timeout does where it is not given; --wait 0
+tries once. A lock that others hold by then is exit code 4. No answer of a view
+leader is exit code 3. A client whose wait would
+complete a deadlock is refused, exit code 4, or waits with --on-deadlock wait;
+every client in the deadlock is told.`,
 		Example: `  viewring lock_get backups alice
   viewring lock_get backups bob --wait 0
   viewring lock_get backups carol --wait 10m -- ./backup.sh --full
@@ -60,7 +64,9 @@ whose wait would complete a deadlock is refused, exit code 4, or waits with
 				return err
 			}
 			if len(args) > 2 {
-				return a.lockRun(cmd.Context(), args[0], args[1], args[2:], &f)
+				return a.guarded(cmd.Context(), func(ctx context.Context) error {
+					return a.lockRun(ctx, args[0], args[1], args[2:], &f)
+				})
 			}
 			return a.lockGet(cmd.Context(), args[0], args[1], &f)
 		},
@@ -90,6 +96,21 @@ func (f *lockGetFlags) check(cmd *cobra.Command, command bool) error {
 	return nil
 }
 
+// answerShare is the part of --timeout that is left for the view leader's last word.
+const answerShare = 10
+
+// waitUntil has the view leader end the wait a little before the command would: it knows who
+// holds the lock.
+func (f *lockGetFlags) waitUntil(ctx context.Context) {
+	if at, ok := ctx.Deadline(); ok {
+		left := time.Until(at)
+		left -= min(left/answerShare, time.Second)
+		if f.wait < 0 || f.wait > left {
+			f.LockOptions.Wait = max(0, left)
+		}
+	}
+}
+
 func (a *app) lockGet(ctx context.Context, lock, holder string, f *lockGetFlags) error {
 	ctx, cancel := a.deadline(ctx)
 	defer cancel()
@@ -99,6 +120,7 @@ func (a *app) lockGet(ctx context.Context, lock, holder string, f *lockGetFlags)
 	}
 	defer c.Close()
 	f.OnDeadlock = a.tellDeadlock
+	f.waitUntil(ctx)
 	grant, err := c.LockGet(ctx, lock, holder, f.LockOptions)
 	if err != nil {
 		return a.notGranted(ctx, lock, err)
@@ -107,7 +129,7 @@ func (a *app) lockGet(ctx context.Context, lock, holder string, f *lockGetFlags)
 	return nil
 }
 
-func (a *app) tellDeadlock(cycle string) { fmt.Fprintf(a.env.Stderr, "deadlock, %s\n", cycle) }
+func (a *app) tellDeadlock(cycle string) { a.tell("deadlock, %s\n", cycle) }
 
 // notGranted says how the wait for a lock ended.
 func (a *app) notGranted(ctx context.Context, lock string, err error) error {
@@ -116,12 +138,12 @@ func (a *app) notGranted(ctx context.Context, lock string, err error) error {
 	case ctx.Err() == nil:
 		return err
 	case errors.Is(err, client.ErrUnknownOutcome):
-		perhaps = ", as far as is known: 'viewring locks' shows who has it"
+		perhaps = ", but it may have been granted: 'viewring locks' shows who has it"
 	case !errors.Is(err, client.ErrUnreachable):
 		return err
 	}
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return codeError{exitUnknown, fmt.Errorf("lock %q: interrupted while waiting for it%s", lock, perhaps)}
 	}
-	return codeError{exitUnknown, fmt.Errorf("lock %q: not granted within %v%s", lock, a.flags.timeout, perhaps)}
+	return codeError{exitUnknown, fmt.Errorf("lock %q: no view leader answered within %v (%s)%s", lock, a.flags.timeout, strings.Join(a.leaders(), ", "), perhaps)}
 }

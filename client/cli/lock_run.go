@@ -32,11 +32,14 @@ func (a *app) lockRun(ctx context.Context, lock, holder string, command []string
 	}
 	defer a.closeSession(ctx, s, fmt.Sprintf("the lock is free within %v", f.SessionOptions.TTL+f.LockDelay))
 	f.OnDeadlock = a.tellDeadlock
+	f.waitUntil(waiting)
 	grant, err := s.LockGet(waiting, lock, holder, f.LockOptions)
 	if err != nil {
 		return a.notGranted(waiting, lock, err)
 	}
 	cancel()
 	cmd.Env = append(os.Environ(), lockEnv+"="+lock, tokenEnv+"="+strconv.FormatUint(grant.Token, 10))
-	return a.runInSession(&sessionRun{cmd: cmd, session: s, ttl: f.ttl, grace: f.LockDelay / 2, what: fmt.Sprintf("lock %q", lock)})
+	r := &sessionRun{cmd: cmd, session: s, grace: f.LockDelay / 2, what: fmt.Sprintf("lock %q", lock)}
+	r.expire(f.ttl)
+	return a.runInSession(r)
 }

@@ -23,6 +23,8 @@ const (
 	exitUnknown     = 3 // unreachable or timed out: the outcome is unknown
 	exitRefused     = 4
 	exitUnavailable = 5 // unavailable, too few copies, a full disk, or corrupt
+	exitOutput      = 6 // standard output can't be written
+	exitNotLetIn    = 7 // a password or a certificate is missing, wrong, or not trusted
 )
 
 // Env is the world as a command sees it.
@@ -34,6 +36,7 @@ type Env struct {
 	Getenv         func(string) string
 	Executable     string // the viewring binary, for commands that start children
 	Version        string
+	Nested         bool // other commands run in this process
 }
 
 // Starters run the services, which this package must not know.
@@ -47,12 +50,21 @@ type Starters struct {
 
 // Main runs one command and returns its exit code.
 func Main(ctx context.Context, args []string, env Env, starters Starters) int {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what runs beside the command
-	a := &app{env: env, starters: starters}
+	given := ctx
+	ctx, cancel := context.WithCancel(given)
+	defer cancel()
+	out := &output{to: env.Stdout, failed: cancel}
+	a := &app{env: env, starters: starters, args: args, stdout: env.Stdout}
+	a.env.Stdout = out
 	root := a.root()
 	root.SetArgs(a.separateArgs(root, args))
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
+	if a.command == nil {
+		a.command = command // its arguments made no sense
+	}
+	if lost := out.Err(); lost != nil {
+		return a.outputLost(given, lost, err)
+	}
 	if err == nil {
 		return exitOK
 	}
@@ -98,7 +110,11 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 		return coded.code
 	case !a.running || errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, client.ErrUnknownOutcome), errors.Is(err, client.ErrUnreachable):
+	case errors.Is(err, client.ErrUnknownOutcome):
+		return exitUnknown
+	case notLetIn(err) != "":
+		return exitNotLetIn
+	case errors.Is(err, client.ErrUnreachable):
 		return exitUnknown
 	case errors.Is(err, client.ErrNotFound), errors.Is(err, tree.ErrNoNode), errors.Is(err, tree.ErrNoParent),
 		errors.Is(err, fs.ErrNotExist), errors.Is(err, record.ErrRemoved):
@@ -122,9 +138,9 @@ const errorMax = 2000
 // report tells the error to people, and with --json to programs.
 func (a *app) report(err error, code int) {
 	text := quiet.Cut(err.Error(), errorMax)
-	fmt.Fprintf(a.env.Stderr, "%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), text)
+	a.tell("%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), text)
 	if code == exitUsage && !strings.Contains(text, "--help") {
-		fmt.Fprintf(a.env.Stderr, "Run '%s --help' for usage.\n", a.path())
+		a.tell("Run '%s --help' for usage.\n", a.path())
 	}
 	if a.flags.json {
 		object := map[string]any{"version": jsonVersion}

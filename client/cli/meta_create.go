@@ -16,7 +16,8 @@ import (
 // nodeEnv is where a command finds the path of the node that is there while it runs.
 const nodeEnv = "VIEWRING_NODE"
 
-// nodeGrace is what a command has from SIGTERM to SIGKILL when its node is lost.
+// nodeGrace is what a command has from SIGTERM to SIGKILL when its node is lost, or less: it is
+// gone before another may create the node.
 const nodeGrace = 500 * time.Millisecond
 
 // metaCreateFlags are what meta create was told.
@@ -47,11 +48,12 @@ are created too, and a node that exists is left as it is.
 With --sequence a number of ten digits is put behind PATH, one that no node of this
 parent has had before, and the path is printed.
 
-With --ephemeral the node is there while COMMAND runs, in a session that ends with this
-process, and the exit code is the command's (128 and more: a signal). It finds the path
-in $VIEWRING_NODE. One that exists is exit code 4, also with -p. If no view leader hears
-of this process for --session-ttl, the node is removed and the command is ended with all
-its process group: SIGTERM, and SIGKILL half a second later; that is exit code 4.`,
+With --ephemeral the node is there while COMMAND runs, in a session that ends
+with it, and the exit code is the command's (128 and more: a signal). It finds
+the path in $VIEWRING_NODE. One that exists is exit code 4, also with -p. If no
+view leader hears of it for --session-ttl, the node is removed and the command
+is ended with all that it started: SIGTERM, and SIGKILL at most half a second later;
+that is exit code 4.`,
 		Example: `  viewring meta create /config
   viewring meta create -p /config/limits 100
   viewring meta create --sequence /jobs/job- 'print me'
@@ -75,12 +77,13 @@ its process group: SIGTERM, and SIGKILL half a second later; that is exit code 4
 			if f.ephemeral {
 				words, command = cutCommand(args)
 			}
+			if f.ephemeral {
+				keep := func(ctx context.Context) error { return a.metaCreateEphemeral(ctx, words, command, &f) }
+				return a.guarded(cmd.Context(), keep)
+			}
 			value, err := a.optionalValue(words)
 			if err != nil {
 				return err
-			}
-			if f.ephemeral {
-				return a.metaCreateEphemeral(cmd.Context(), words[0], value, command, &f)
 			}
 			return a.onTree(a.deadline, func(ctx context.Context, t *tree.Tree, args []string) error {
 				path, err := t.Create(ctx, args[0], value, f.options()...)
@@ -113,9 +116,13 @@ func (a *app) optionalValue(words []string) ([]byte, error) {
 }
 
 // metaCreateEphemeral creates a node that is there while a command runs.
-func (a *app) metaCreateEphemeral(ctx context.Context, path string, value []byte, args []string, f *metaCreateFlags) error {
+func (a *app) metaCreateEphemeral(ctx context.Context, words, args []string, f *metaCreateFlags) error {
 	if f.sessionTTL < time.Second {
 		return usagef("--session-ttl is a second or more")
+	}
+	value, err := a.optionalValue(words)
+	if err != nil {
+		return err
 	}
 	cmd, err := a.program(args)
 	if err != nil {
@@ -137,12 +144,12 @@ func (a *app) metaCreateEphemeral(ctx context.Context, path string, value []byte
 	if err != nil {
 		return err
 	}
-	defer a.closeSession(ctx, s, fmt.Sprintf("%s is gone soon after %v", path, f.sessionTTL))
-	path, err = t.CreateEphemeral(starting, s, path, value, f.options()...)
+	defer a.closeSession(ctx, s, fmt.Sprintf("%s is gone soon after %v", words[0], f.sessionTTL))
+	path, err := t.CreateEphemeral(starting, s, words[0], value, f.options()...)
 	if err != nil {
 		return err
 	}
 	cancel()
 	cmd.Env = append(os.Environ(), nodeEnv+"="+path)
-	return a.runInSession(&sessionRun{cmd: cmd, session: s, grace: nodeGrace, what: path})
+	return a.runInSession(&sessionRun{cmd: cmd, session: s, grace: min(nodeGrace, f.sessionTTL/20), what: path})
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"strings"
 	"time"
@@ -32,7 +31,7 @@ func (a *app) newTellerOf(of, what string) *teller {
 func (t *teller) tell(nodes int) {
 	if now := time.Now(); now.After(t.next) {
 		t.next = now.Add(progressEvery)
-		fmt.Fprintf(t.a.env.Stderr, "%d %s %s so far\n", nodes, t.of, t.what)
+		t.a.tell("%d %s %s so far\n", nodes, t.of, t.what)
 	}
 }
 

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -30,8 +33,64 @@ func (a *app) paint(w io.Writer, c color, text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// printf writes to standard output. An error there has nobody left to hear it.
+// output is standard output. All that a command prints goes through it: it remembers the first
+// write that failed, so that no command has to look, and none ends well after one.
+type output struct {
+	to     io.Writer
+	failed func() // ends what the command does: nobody hears of it any more
+
+	mu  sync.Mutex
+	err error // of the first write that failed; guarded by mu
+}
+
+// Write fails for good once it has failed.
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.err != nil {
+		return 0, o.err
+	}
+	n, err := o.to.Write(b)
+	if err != nil {
+		o.err = err
+		o.failed()
+	}
+	return n, err
+}
+
+// Err is why the output is not whole, or nil.
+func (o *output) Err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err
+}
+
+// outputLost tells that the output is not whole, and returns the exit code: that of the command,
+// unless it did its work or was ended for this.
+func (a *app) outputLost(ctx context.Context, lost, err error) int {
+	text := fmt.Sprintf("standard output: %v", lost)
+	code := exitOutput
+	var silent silentExit
+	switch {
+	case err == nil:
+		text += "; the command has done its work, but what it had to say is lost"
+	case errors.As(err, &silent):
+		code = silent.code
+	case errors.Is(err, lost) || ctx.Err() == nil && a.exitCode(ctx, err) == exitUnknown:
+		text += "; so the command was ended"
+	default:
+		text, code = err.Error()+"; "+text, a.exitCode(ctx, err)
+	}
+	a.tell("%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), text)
+	return code
+}
+
+// printf writes to standard output.
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.env.Stdout, format, args...) }
+
+// tell writes to standard error: what is not the answer, for people. An error there has nobody
+// left to hear it.
+func (a *app) tell(format string, args ...any) { fmt.Fprintf(a.env.Stderr, format, args...) }
 
 // printJSON writes one object on one line.
 func (a *app) printJSON(v any) {
@@ -63,13 +122,20 @@ func quoted(name string) string {
 }
 
 // table prints rows under a head, columns aligned; those whose head starts with
-// ">" to the right.
+// ">" to the right. One that would be wider than a terminal has its columns closer together.
 func (a *app) table(head []string, rows [][]string) {
 	width := make([]int, len(head))
 	for _, row := range append([][]string{head}, rows...) {
 		for i, cell := range row {
 			width[i] = max(width[i], utf8.RuneCountInString(strings.TrimPrefix(cell, ">")))
 		}
+	}
+	gap, total := "  ", 2*(len(head)-1)
+	for _, w := range width {
+		total += w
+	}
+	if total > columns {
+		gap = " "
 	}
 	line := func(row []string) string {
 		var b strings.Builder
@@ -82,7 +148,7 @@ func (a *app) table(head []string, rows [][]string) {
 				cell += pad
 			}
 			if i > 0 {
-				b.WriteString("  ")
+				b.WriteString(gap)
 			}
 			b.WriteString(cell)
 		}

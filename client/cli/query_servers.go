@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (a *app) watchServers(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			fmt.Fprintf(a.env.Stderr, "%v\n", err)
+			a.tell("%v\n", err)
 		case a.flags.json:
 			a.printStatus(st)
 		default:
@@ -121,11 +122,29 @@ func (a *app) printStatus(st *admin.Status) {
 			strconv.Itoa(primary), strconv.Itoa(backup), strconv.Itoa(learner),
 			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
 	}
-	a.table([]string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}, rows)
+	head := []string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}
+	if slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Zone != "" }) {
+		head = slices.Insert(head, zoneColumn, "ZONE")
+		for i := range rows {
+			rows[i] = slices.Insert(rows[i], zoneColumn, zoneOf(&v.Members[i]))
+		}
+	}
+	a.table(head, rows)
 	for _, p := range problemsOf(st, time.Now()) {
 		a.printf("%s\n", a.paint(a.env.Stdout, yellow, p.Server+": "+p.Problem))
 	}
 	a.printSafety(st)
+}
+
+// zoneColumn is where the zones stand, in clusters that have any.
+const zoneColumn = 2
+
+// zoneOf is a server's zone as tables show it.
+func zoneOf(m *ring.Member) string {
+	if m.Zone == "" {
+		return "-"
+	}
+	return quoted(m.Zone)
 }
 
 // problem is what is wrong with a server, beside its state.

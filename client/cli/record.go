@@ -163,7 +163,7 @@ code 5.`,
 
 // warnf tells something on standard error.
 func (a *app) warnf(format string, args ...any) {
-	fmt.Fprintf(a.env.Stderr, "viewring: %s\n", fmt.Sprintf(format, args...))
+	a.tell("viewring: %s\n", fmt.Sprintf(format, args...))
 }
 
 func (a *app) recordRemoveCmd() *cobra.Command {

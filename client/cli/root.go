@@ -20,7 +20,6 @@ import (
 	"viewring/internal/port"
 	"viewring/internal/quiet"
 	"viewring/internal/secure"
-	"viewring/internal/wire"
 )
 
 // defaultLeader is where a view leader listens unless told otherwise.
@@ -38,7 +37,10 @@ const (
 // app is one run of the command line.
 type app struct {
 	env      Env
+	stdout   io.Writer // env.Stdout as it was given, for other programs
 	starters Starters
+	args     []string // as given
+	keeper   keeping
 	flags    struct {
 		leaders   string
 		timeout   time.Duration
@@ -90,10 +92,15 @@ from another shell.`,
 	root.SetOut(a.env.Stdout)
 	root.SetErr(a.env.Stderr)
 	root.SetVersionTemplate("viewring {{.Version}}\n")
+	a.setHelp(root)
 	root.SetGlobalNormalizationFunc(hyphens)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		a.command = cmd
-		return usageError{err.Error()}
+		text := err.Error()
+		if cmd.Annotations[valueAnnotation] != "" && strings.HasPrefix(text, "unknown flag") {
+			text += "; a value that looks like a flag goes behind --"
+		}
+		return usageError{text}
 	})
 	f := root.PersistentFlags()
 	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,…]` (default "+defaultLeader+", or $"+leaderEnv+")")
@@ -106,6 +113,7 @@ from another shell.`,
 	f.BoolVar(&a.flags.noColor, "no-color", false, "print without colors")
 	f.StringVar(&a.flags.logFormat, "log-format", "auto", "log as `text`, json, or auto: text on a terminal")
 	f.StringVar(&a.flags.logLevel, "log-level", "", "debug, info, warn or error `level` (default info for services, warn for commands)")
+	a.addKeeperFlag(root)
 	a.addCommands(root)
 	return root
 }
@@ -135,6 +143,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	add(groupLocks, a.lockGetCmd(), a.lockReleaseCmd(), a.locksCmd())
 	add(groupPlay, a.demoCmd(), a.runCmd(), a.benchCmd())
 	root.AddCommand(a.versionCmd())
+	a.addCompletion(root, a.words())
 }
 
 const (
@@ -297,8 +306,8 @@ func (a *app) openCluster(ctx context.Context) (*admin.Cluster, error) {
 // opened opens a client, and adds to the error what people may do about it.
 func opened[C any](ctx context.Context, opts client.Options, open func(context.Context, client.Options) (*C, error)) (*C, error) {
 	c, err := open(ctx, opts)
-	if err != nil && wire.IsCode(err, wire.CodeNoAuth) {
-		return nil, fmt.Errorf("%w ('--password-file FILE' names the file with the cluster's password)", err)
+	if why := notLetIn(err); why != "" {
+		return nil, fmt.Errorf("%w (%s)", err, why)
 	}
 	if err != nil && len(opts.Leaders) == 1 && opts.Leaders[0] == defaultLeader {
 		err = fmt.Errorf("%w ('viewring up' starts a cluster here)", err)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,39 +22,23 @@ var scriptCommands = []string{"setr", "getr", "delr", "meta", "file", "lock_get"
 	"print", "set", "get", "query_all_keys", "drain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
 
 func (a *app) runCmd() *cobra.Command {
-	var keep, list bool
+	var keep, list, check bool
 	var set []string
 	cmd := &cobra.Command{
 		Use:   "run FILE",
 		Short: "play a script on a private cluster of real processes",
 		Long: `Play a script: plain text, one command a line, on a cluster that it starts
 itself, with ports and a folder of its own, and ends afterwards. FILE is a file,
-or the name of a script that is built in (--list). Lines that begin with # are
-shown; ! before a command wants it to fail. The commands:
+or the name of a script that is built in (--list). It is checked as a whole
+before anything is played. Lines that begin with # are shown; ! before a command
+wants it to fail. Servers are s1, s2 and so on, leader is the view leader, all
+are all of them. The commands:
 
-  cluster servers N [FLAG…]   start a cluster; flags are for the view leader
-  destroy                     end it and delete its data
-  join [N]                    one more server, or N
-  leave s2                    a server leaves
-  kill, restart, pause, resume   s3, leader or all
-  terminate s3                SIGTERM, and wait for its end
-  fill N                      write N keys
-  workload start [RATE]|N|stop   write, append and read in the background; N: wait for so many requests
-  traffic start [RATE] [plain]|round|stop   write at an even pace, half of it by plain Redis clients; time each request
-  outage s3                   kill it; measure until each key of the traffic can be written again
-  load start DIR|50%|finish   load a folder, reading back at random
-  wait balanced               until every partition is on exactly its targets
-  wait agreed                 … and every store agrees at the moment when the cluster says so
-  wait epoch N, wait s3 down  … for a view
-  expect lost 0               all that was acknowledged reads back byte for byte
-  expect failed 0             no request went without an answer for 10 s
-  expect stall 100            no request of the traffic took longer, in milliseconds
-  expect copies 3             every key is on exactly its targets, equal copies
-  expect delta s2 [N]         back again, s2 has copied only what changed: N keys at most
-  exits CODE COMMAND…         the command ends with this exit code
-  summary                     the figures of a load
+` + play.Verbs(columns) + `
 
-and the commands of viewring itself: setr, getr, delr, meta, file, query_servers, bulk, ….`,
+the commands of viewring itself: ` + strings.Join(scriptCommands, ", ") + `;
+
+and those of every script: ` + strings.Join(play.Common(), ", ") + `.`,
 		Example: "  viewring run crash.txt\n  viewring run sizes.txt --set N=5\n  viewring run --list\n  viewring run ./my-experiment.txt",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if list {
@@ -70,14 +55,36 @@ and the commands of viewring itself: setr, getr, delr, meta, file, query_servers
 				return codeError{exitNotFound, err}
 			}
 			defer text.Close()
-			_, err = a.play(cmd.Context(), filepath.Base(args[0]), text, keep, append([]string{"N=3"}, set...))
+			if check {
+				return a.checkScript(cmd.Context(), args[0], text, set)
+			}
+			_, err = a.play(cmd.Context(), filepath.Base(args[0]), text, keep, variables(set))
 			return err
 		},
 	}
+	cmd.ValidArgsFunction = completeScripts
 	cmd.Flags().BoolVar(&keep, "keep", false, "keep the cluster's folder")
 	cmd.Flags().StringArrayVar(&set, "set", nil, "set a variable of the script, `NAME=VALUE`")
+	cmd.Flags().BoolVar(&check, "check", false, "say what is wrong with the script, and play nothing")
 	cmd.Flags().BoolVar(&list, "list", false, "list the scripts that are built in")
 	return cmd
+}
+
+// variables are those of a script, by default and as they were set.
+func variables(set []string) []string { return append([]string{"N=3"}, set...) }
+
+// checkScript says what is wrong with a script.
+func (a *app) checkScript(ctx context.Context, name string, from io.Reader, set []string) error {
+	text, err := io.ReadAll(from)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	err = play.Check(ctx, filepath.Base(name), text, play.Options{Commands: scriptCommands, Check: a.checkLine, Env: variables(set)})
+	if err != nil {
+		return usageError{err.Error()}
+	}
+	a.say(map[string]any{"script": name}, "%s can be played", name)
+	return nil
 }
 
 // openScript opens a file, or a script that is built in.
@@ -99,13 +106,25 @@ func (a *app) listScripts() error {
 	if err != nil {
 		return fmt.Errorf("scripts: %w", err)
 	}
+	type built struct {
+		Script string `json:"script"`
+		About  string `json:"about"`
+	}
+	var all []built
 	for _, e := range entries {
 		text, err := scripts.FS.ReadFile(e.Name())
 		if err != nil {
 			return fmt.Errorf("scripts: %w", err)
 		}
 		first, _, _ := strings.Cut(string(text), "\n")
-		a.printf("%-16s %s\n", e.Name(), strings.TrimSpace(strings.TrimPrefix(first, "#")))
+		all = append(all, built{e.Name(), strings.TrimSpace(strings.TrimPrefix(first, "#"))})
+	}
+	if a.flags.json {
+		a.printJSON(map[string]any{"version": jsonVersion, "scripts": all})
+		return nil
+	}
+	for _, b := range all {
+		a.printf("%-16s %s\n", b.Script, b.About)
 	}
 	return nil
 }
@@ -119,23 +138,46 @@ func (a *app) play(ctx context.Context, name string, text io.Reader, keep bool, 
 	ctx, cancel := a.longDeadline(ctx)
 	defer cancel()
 	summary, err := play.Play(ctx, name, text, play.Options{
-		Binary: a.env.Executable, Command: a.nested, Commands: scriptCommands, Out: out, Env: env, Keep: keep,
+		Binary: a.env.Executable, Command: a.nested, Commands: scriptCommands, Check: a.checkLine, Out: out, Env: env, Keep: keep,
 		Comment: func(s string) string { return a.paint(out, bold, s) },
 	})
 	switch {
 	case err == nil:
 		return summary, nil
+	case errors.Is(err, play.ErrScript):
+		return summary, usageError{err.Error()}
 	case ctx.Err() != nil:
 		return summary, codeError{exitUnknown, err}
 	}
 	return summary, codeError{exitNotFound, err}
 }
 
+// checkLine says what is wrong with another command line, without running it.
+func (a *app) checkLine(args []string) error {
+	var out bytes.Buffer
+	b := &app{env: Env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out, Getenv: func(string) string { return "" }}}
+	root := b.root()
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return b.checkFlags() }
+	idle(root)
+	root.SetArgs(b.separateArgs(root, args))
+	return root.Execute()
+}
+
+// idle keeps commands from doing anything.
+func idle(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		if c.Runnable() && (!c.HasSubCommands() || c.Flags().HasFlags()) { // not what only says that it lacks a command
+			c.RunE = func(*cobra.Command, []string) error { return nil }
+		}
+		idle(c)
+	}
+}
+
 // nested runs another command of the command line.
 func (a *app) nested(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	env := a.env
 	env.Stdin, env.Stdout, env.Stderr, env.Getenv = stdin, stdout, stderr, getenv
-	env.StdoutTerminal, env.StderrTerminal = false, false
+	env.StdoutTerminal, env.StderrTerminal, env.Nested = false, false, true
 	env.Getenv = func(name string) string { // the script's cluster is its own, and plain
 		switch name {
 		case certEnv, keyEnv, caEnv, passwordEnv:

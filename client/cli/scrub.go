@@ -81,7 +81,7 @@ func (a *app) scrub(ctx context.Context, all []*scrubbed) error {
 	}
 	running.Wait()
 	if a.colored(a.env.Stderr) {
-		fmt.Fprint(a.env.Stderr, "\r\x1b[K")
+		a.tell("\r\x1b[K")
 	}
 	return a.printScrubs(all)
 }
@@ -95,7 +95,7 @@ func (a *app) printProgress(all []*scrubbed) {
 	for _, s := range all {
 		items, bytes, corrupt = items+s.result.Items, bytes+s.result.Bytes, corrupt+s.result.Corrupt
 	}
-	fmt.Fprintf(a.env.Stderr, "\r\x1b[K%d items, %s read, %d corrupt", items, size(bytes), corrupt)
+	a.tell("\r\x1b[K%d items, %s read, %d corrupt", items, size(bytes), corrupt)
 }
 
 func (a *app) printScrubs(all []*scrubbed) error {

@@ -78,7 +78,7 @@ same server; an empty folder makes a new one.
 SIGTERM drains it first: others take over what it serves, unnoticed by clients,
 then it ends with exit code 0. It waits for that up to --drain-timeout, and not at
 all when the view leader can't be asked or nobody can take over. Ctrl-C (SIGINT),
-or a second SIGTERM, ends it at once; nothing acknowledged is lost either way.`,
+or another SIGTERM a second later, ends it at once; nothing acknowledged is lost either way.`,
 		Example: "  viewring server --data /var/lib/viewring/s1\n  viewring server --listen :0 --data ./s2 --viewleader localhost:28500",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -9,7 +9,7 @@ func (a *app) setCmd() *cobra.Command {
 		Short: "set a name in one server's own namespace (not replicated)",
 		Long: `Set a name in one server's own namespace: it is on that server alone, and can
 never touch a replicated key. For those use setr. VALUE - reads standard input.
-What follows NAME is the value; flags go before NAME or after VALUE.`,
+A VALUE that looks like a flag goes behind --.`,
 		Example:     "  viewring set motto 'slow and steady' --server localhost:28600",
 		Annotations: map[string]string{valueAnnotation: "value"},
 		Args:        a.wantsHere("setr", &server, "NAME", "VALUE"),

@@ -21,15 +21,16 @@ func (a *app) setrCmd() *cobra.Command {
 		Use:   "setr NAME VALUE",
 		Short: "set a replicated key",
 		Long: `Set a replicated key. When it returns, the value is on disk on every acting
-replica. VALUE - reads standard input. What follows NAME is the value, even if
-it starts with "-"; flags go before NAME or after VALUE. With --ttl the key goes
-after that time; without, it stays until it is deleted.
+replica. VALUE - reads standard input. Flags may stand anywhere; a VALUE that
+looks like a flag goes behind --. With --ttl the key goes after that time;
+without, it stays until it is deleted.
 
 With --fence LOCK:TOKEN it is refused, exit code 4, where a higher token of that
 lock was seen: what held the lock once writes no more.`,
 		Example: `  viewring setr greeting hello
   viewring setr temperature -5
-  viewring setr --ttl 30m session abc
+  viewring setr session abc --ttl 30m
+  viewring setr option -- --json
   viewring setr --fence "$VIEWRING_LOCK:$VIEWRING_TOKEN" state done
   viewring setr photo - < photo.jpg`,
 		Args:        wants("NAME", "VALUE"),

@@ -96,10 +96,10 @@ func (a *app) up(ctx context.Context, servers int, data string, private bool, fl
 	for {
 		select {
 		case <-ctx.Done():
-			fmt.Fprintf(a.env.Stderr, "ending all processes; the data stays in %s\n", data)
+			a.tell("ending all processes; the data stays in %s\n", data)
 			return nil
 		case name := <-ended:
-			fmt.Fprintf(a.env.Stderr, "%s has ended\n", name)
+			a.tell("%s has ended\n", name)
 			if name == "leader" {
 				return codeError{exitUnavailable, errors.New("up: the view leader has ended; so do all")}
 			}
@@ -160,7 +160,7 @@ func (a *app) startServers(ctx context.Context, cluster *play.Cluster, n int) er
 	defer cancel()
 	err := cluster.WaitStatus(ready, "until all copies are made", (*admin.Status).Unbalanced)
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(a.env.Stderr, "the cluster goes on rebalancing: %v\n", err)
+		a.tell("the cluster goes on rebalancing: %v\n", err)
 	}
 	return nil
 }

@@ -81,8 +81,10 @@ func (a *app) viewleaderCmd() *cobra.Command {
 		Example: `  viewring viewleader --data /var/lib/viewring/leader
   viewring viewleader --fast
   viewring viewleader --data /var/lib/viewring/leader --recover
-  viewring viewleader --data /var/lib/viewring/leader --recover --recover-without s3 --recover-unchanged
-  viewring viewleader --listen 10.0.0.1:28500 --insecure --peers 10.0.0.1:28500,10.0.0.2:28500,10.0.0.3:28500`,
+  viewring viewleader --data /var/lib/viewring/leader --recover \
+    --recover-without s3 --recover-unchanged
+  viewring viewleader --listen 10.0.0.1:28500 --insecure \
+    --peers 10.0.0.1:28500,10.0.0.2:28500,10.0.0.3:28500`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()

@@ -61,7 +61,7 @@ locks() {
 	exits 4 "$vr" lock_get deploy bob --wait 0
 	says alice
 	exits 4 "$vr" lock_get deploy bob --wait 300ms
-	exits 3 "$vr" lock_get deploy bob --timeout 300ms
+	exits 4 "$vr" lock_get deploy bob --timeout 2s
 	exits 4 "$vr" lock_release deploy bob
 	exits 4 "$vr" lock_release nothing bob
 	for who in bob carol; do # in line, in this order

@@ -84,7 +84,7 @@ func TestLateGrant(t *testing.T) {
 	s.OK("setr", "k", "v") // it knows the servers from here on
 	c.Leader.Pause()
 	for i := range 3 {
-		s.Fails(3, "as far as is known", "lock_get", fmt.Sprint("lock", i), "me", "--wait", "0", "--timeout", "1500ms")
+		s.Fails(3, "it may have been granted", "lock_get", fmt.Sprint("lock", i), "me", "--wait", "0", "--timeout", "1500ms")
 	}
 	c.Leader.Resume()
 	for i := range 3 {

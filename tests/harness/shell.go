@@ -125,6 +125,9 @@ func (s *Shell) Run(stdin string, args ...string) Result {
 	return s.Finish(exec.CommandContext(ctx, Program(), args...), stdin)
 }
 
+// Place lets any command run in this world.
+func (s *Shell) Place(cmd *exec.Cmd) { cmd.Env, cmd.Dir = append([]string(nil), s.env...), s.Dir }
+
 // Finish runs any command to its end.
 func (s *Shell) Finish(cmd *exec.Cmd, stdin string) Result {
 	s.t.Helper()

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"viewring/tests/harness"
@@ -33,6 +32,11 @@ func TestCommands(t *testing.T) {
 	t.Run("ephemeral", func(t *testing.T) { testEphemeral(t, s) })
 	t.Run("watch", func(t *testing.T) { testWatch(t, s) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, s) })
+	t.Run("completion", func(t *testing.T) { testCompletion(t, s) })
+	t.Run("json", func(t *testing.T) { testJSON(t, s) })
+	t.Run("guard", func(t *testing.T) { testGuard(t, s) })
+	t.Run("guard lives", func(t *testing.T) { testGuardLives(t, s) })
+	t.Run("terminal", func(t *testing.T) { testTerminal(t, s) })
 	t.Run("servers", func(t *testing.T) { testServers(t, s, d) })
 	t.Run("own", func(t *testing.T) { testOneServersOwn(t, s, d) })
 	t.Run("bulk", func(t *testing.T) { testBulk(t, s) })
@@ -51,7 +55,7 @@ func testValues(t *testing.T, s *harness.Shell) {
 				t.Fatalf("setr of %d bytes from a pipe: exit %d, %s", len(value), r.Code, r.Stderr)
 			}
 		} else {
-			s.OK("setr", "value", value)
+			s.OK("setr", "value", "--", value)
 		}
 		if got := s.OK("getr", "value"); got != value {
 			t.Errorf("getr returned %d bytes, %.20q; want %d, %.20q", len(got), got, len(value), value)
@@ -95,7 +99,7 @@ func testLocks(t *testing.T, s *harness.Shell) {
 		t.Errorf("asking again gave token %s, not %s", again, first)
 	}
 	s.Fails(4, "alice", "lock_get", "l", "bob", "--wait", "0")
-	s.Fails(3, "not granted", "lock_get", "l", "bob", "--timeout", "300ms")
+	s.Fails(4, "still held by another client", "lock_get", "l", "bob", "--timeout", "2s")
 	s.Fails(4, "", "lock_release", "l", "bob")
 	waiting := s.Start("lock_get", "l", "carol")
 	harness.Eventually(t, "carol waits", func() bool { return strings.Contains(s.OK("locks"), "carol") })
@@ -170,11 +174,8 @@ func testLockedCommand(t *testing.T, s *harness.Shell) {
 		"sh", "-c", `trap "echo ended" TERM; echo began; sleep 1000 & wait; sleep 1000`)
 	held.Stdout.Wait(t, "began", held.Done)
 	s.Fails(4, "session", "lock_get", "job", "y", "--wait", "0")
-	_ = held.Cmd.Process.Signal(syscall.SIGSTOP)
-	s.OK("lock_get", "job", "y") // when the session and the lock delay are over
-	_ = held.Cmd.Process.Signal(syscall.SIGCONT)
-	<-held.Done
-	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stdout.Text(), "ended") || !strings.Contains(held.Stderr.Text(), "is lost") {
+	pause(t, held, "the lock is another's", func() bool { return s.Run("", "lock_get", "job", "y", "--wait", "1s").Code == 0 })
+	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stderr.Text(), "stood still") {
 		t.Errorf("a command whose lock was lost: exit %d, %s%s", code, held.Stdout.Text(), held.Stderr.Text())
 	}
 	// What the former holder writes now is refused, once the new one has written.

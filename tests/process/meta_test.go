@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"syscall"
 	"testing"
 
 	"viewring/tests/harness"
@@ -13,7 +12,7 @@ import (
 // testMeta is the tree of paths by the command line: what it prints, and exit codes.
 func testMeta(t *testing.T, s *harness.Shell) {
 	for _, value := range []string{"", "-5", "--json", "plain"} {
-		s.OK("meta", "create", "-p", "/m/values/v"+value, value)
+		s.OK("meta", "create", "-p", "/m/values/v"+value, "--", value)
 		if got := s.OK("meta", "get", "/m/values/v"+value); got != value {
 			t.Errorf("got %q, want %q", got, value)
 		}
@@ -108,11 +107,8 @@ func testEphemeral(t *testing.T, s *harness.Shell) {
 	held.Stdout.Wait(t, "began", held.Done)
 	s.Fails(4, "exists", "meta", "create", "--ephemeral", "-p", "/e/held", "--", "true")
 	s.Fails(4, "session", "meta", "create", "-p", "/e/held/child")
-	_ = held.Cmd.Process.Signal(syscall.SIGSTOP)
-	gone("/e/held")
-	_ = held.Cmd.Process.Signal(syscall.SIGCONT)
-	<-held.Done
-	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stdout.Text(), "ended") || !strings.Contains(held.Stderr.Text(), "is lost") {
+	pause(t, held, "the node is gone", func() bool { return s.Run("", "meta", "get", "/e/held").Code == 1 })
+	if code := held.Cmd.ProcessState.ExitCode(); code != 4 || !strings.Contains(held.Stderr.Text(), "stood still") {
 		t.Errorf("a command whose node was lost: exit %d, %s%s", code, held.Stdout.Text(), held.Stderr.Text())
 	}
 }

@@ -3,6 +3,7 @@ package process
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -61,5 +62,22 @@ func TestDemo(t *testing.T) {
 	}
 	if summary.Version != 1 || summary.Files == 0 || summary.Failed+summary.Lost > 0 || summary.Slots_Needed == 0 {
 		t.Errorf("summary %+v", summary)
+	}
+}
+
+// TestScriptsOnNothing: what a script expects of nothing is not met.
+func TestScriptsOnNothing(t *testing.T) {
+	t.Parallel()
+	play := func(script string) {
+		t.Helper()
+		name := filepath.Join(t.TempDir(), "script.txt")
+		if err := os.WriteFile(name, []byte(script), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		harness.NewShell(t, "").OK("run", name)
+	}
+	play("cluster servers 1\n! expect failed 0\n! expect lost 0\n! expect copies 1\n! expect delta s1\nsetr k v\nexpect copies 1\nlock_get l me -- sh -c 'viewring getr k'\nstdout v\nexits 3 lock_get l me -- sh -c 'exit 3'\nkill s1 leader\n")
+	if harness.IsSlow() { // requests wait their time out
+		play("cluster servers 2\ntraffic start 200\nkill all\n! traffic stop\nworkload start\nworkload 8\nworkload stop\n! expect failed 0\n! expect lost 0\n")
 	}
 }

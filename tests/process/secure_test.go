@@ -39,13 +39,13 @@ func TestSecure(t *testing.T) {
 	}
 	other := harness.NewSecrets(t)
 	for what, flags := range map[string][]string{
-		"invalid username-password": {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA, "--password-file", wrong},
-		"--password-file":           {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA},
-		"authority":                 {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", other.CA, "--password-file", secrets.Password},
-		"tls":                       {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", secrets.CA, "--password-file", secrets.Password},
+		"another password than the cluster":          {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA, "--password-file", wrong},
+		"--password-file":                            {"--tls-cert", secrets.Cert, "--tls-key", secrets.Key, "--tls-ca", secrets.CA},
+		"does not have the authority":                {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", other.CA, "--password-file", secrets.Password},
+		"does not take the certificate of this side": {"--tls-cert", other.Cert, "--tls-key", other.Key, "--tls-ca", secrets.CA, "--password-file", secrets.Password},
 	} {
 		r := s.Run("", append([]string{"getr", "greeting", "--timeout", "5s"}, flags...)...)
-		if r.Code == 0 || !strings.Contains(r.Stderr, what) || strings.Contains(r.Stderr, "guess") || strings.Contains(r.Stderr, "sesame") {
+		if r.Code != 7 || !strings.Contains(r.Stderr, what) || strings.Contains(r.Stderr, "guess") || strings.Contains(r.Stderr, "sesame") {
 			t.Errorf("%s: exit %d, %s", what, r.Code, r.Stderr)
 		}
 	}

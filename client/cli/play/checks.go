@@ -141,7 +141,10 @@ func (p *Player) expectVerb(ctx context.Context, args []string) (string, error) 
 	case "lost":
 		return "", p.expectLost(ctx, n)
 	case "failed":
-		_, failed, _ := p.ledger.sums()
+		count, failed, _ := p.ledger.sums()
+		if count == 0 {
+			return "", errors.New("no request was made that could have failed")
+		}
 		return "", expectCount("requests failed", failed, n)
 	case "copies":
 		return "", p.expectCopies(ctx, n)
@@ -155,6 +158,9 @@ func (p *Player) expectVerb(ctx context.Context, args []string) (string, error) 
 func (p *Player) expectLost(ctx context.Context, n int) error {
 	if p.workload != nil {
 		return errors.New("stop the workload first")
+	}
+	if p.ledger.readBack() == 0 {
+		return errors.New("nothing was written that could be lost")
 	}
 	_, before, _ := p.ledger.sums()
 	p.ledger.checkAll(ctx, p.client)
@@ -196,6 +202,9 @@ func (p *Player) expectCopies(ctx context.Context, n int) error {
 		}
 	}
 	p.say("%d keys, %d copies in the stores of all servers", audit.Keys, audit.Copies)
+	if audit.Keys == 0 && len(faults) == 0 {
+		return errors.New("there is no key that could have copies")
+	}
 	if err := expectCount("keys are not as they should be", faults, 0); err != nil {
 		return err
 	}
@@ -218,6 +227,9 @@ func (p *Player) expectDelta(ctx context.Context, name string, most []string) er
 	}
 	s := st.Server(nodes[0].id).Stats
 	p.say("%s since its start: %d partitions copied whole, %d by what changed, %d keys", name, s.MovedPartitions, s.DeltaPartitions, s.CopiedKeys)
+	if s.MovedPartitions+s.DeltaPartitions == 0 {
+		return fmt.Errorf("%s has copied nothing since its start", name)
+	}
 	if s.MovedPartitions > 0 {
 		return fmt.Errorf("%s copied %d partitions whole", name, s.MovedPartitions)
 	}

@@ -30,11 +30,14 @@ func (p *Player) trafficVerb(ctx context.Context, args []string) (string, error)
 	t.end()
 	byClient, plain, requests, failed := t.longest(time.Time{})
 	p.stalls = max(byClient, plain)
-	wrong, err := t.lost(ctx)
-	if err != nil {
-		return "", err
+	if requests == 0 {
+		return "", errors.New("the traffic has made no request")
 	}
-	p.ledger.note(requests, failed, wrong)
+	wrong, err := t.lost(ctx)
+	p.ledger.note(requests, len(t.probes), failed, wrong)
+	if err != nil {
+		return "", fmt.Errorf("of %d requests %d failed, and what was written can't be read back: %w", requests, len(failed), err)
+	}
 	p.say("traffic: %d requests, %d failed, longest %d ms, %d lost", requests, len(failed), p.stalls.Milliseconds(), len(wrong))
 	return "", nil
 }
@@ -112,6 +115,9 @@ func (p *Player) outageVerb(ctx context.Context, args []string) (string, error) 
 func (p *Player) expectStall(most time.Duration) error {
 	if p.traffic != nil {
 		return errors.New("stop the traffic first")
+	}
+	if p.stalls == 0 {
+		return errors.New("no request of the traffic was answered")
 	}
 	if p.stalls > most {
 		return fmt.Errorf("the longest request took %v, not %v at most", p.stalls.Round(time.Millisecond), most)

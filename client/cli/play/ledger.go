@@ -22,6 +22,7 @@ type ledger struct {
 	failed  []string      // requests that got no answer in time
 	wrong   []string      // answers that contradict what was acknowledged
 	count   int           // of requests
+	read    int           // keys that others have read back
 	counted chan struct{} // closed and replaced with each
 }
 
@@ -123,7 +124,8 @@ func (e *entry) allows(value []byte, present bool) bool {
 	return present && slices.ContainsFunc(e.maybe, func(m []byte) bool { return bytes.Equal(m, value) })
 }
 
-// checkAll reads every key of the ledger on a few goroutines.
+// checkAll reads every key of the ledger on a few goroutines, until one cannot be read: more
+// would each take as long.
 func (l *ledger) checkAll(ctx context.Context, c *client.Client) {
 	keys := make(chan string)
 	var reading sync.WaitGroup
@@ -134,8 +136,12 @@ func (l *ledger) checkAll(ctx context.Context, c *client.Client) {
 			}
 		})
 	}
+	_, before, _ := l.sums()
 	for _, key := range l.keys() {
 		keys <- key
+		if _, failed, _ := l.sums(); len(failed) > len(before) {
+			break
+		}
 	}
 	close(keys)
 	reading.Wait()
@@ -178,12 +184,19 @@ func (l *ledger) wait(ctx context.Context, n int) error {
 	}
 }
 
-// note adds what others have found.
-func (l *ledger) note(count int, failed, wrong []string) {
+// note adds what others have found: of their requests, and of the keys that they read back.
+func (l *ledger) note(count, read int, failed, wrong []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.count += count
+	l.count, l.read = l.count+count, l.read+read
 	l.failed, l.wrong = append(l.failed, failed...), append(l.wrong, wrong...)
+}
+
+// readBack is how many keys there are to be checked, or were by others.
+func (l *ledger) readBack() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries) + l.read
 }
 
 // sums returns how many requests, failures and contradictions there were.

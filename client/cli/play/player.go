@@ -25,7 +25,8 @@ type Command func(ctx context.Context, args []string, stdin io.Reader, stdout, s
 type Options struct {
 	Binary   string // viewring itself
 	Command  Command
-	Commands []string // names of commands that scripts may use as verbs
+	Commands []string                  // names of commands that scripts may use as verbs
+	Check    func(args []string) error // says what is wrong with a command line, without running it
 	Out      io.Writer
 	Comment  func(string) string // shapes a script's comments; may be nil
 	Env      []string            // KEY=VALUE, for $KEY in scripts
@@ -60,15 +61,22 @@ type balanced struct {
 	Took  time.Duration
 }
 
-// Play plays the script and ends its cluster. Its folder is kept, and named in
-// the error, when something went wrong.
-func Play(ctx context.Context, name string, text io.Reader, opts Options) (*Summary, error) {
+// Play checks the script, plays it and ends its cluster. Its folder is kept, and named in
+// the error, when something went wrong; a script that is wrong in itself is ErrScript.
+func Play(ctx context.Context, name string, script io.Reader, opts Options) (*Summary, error) {
+	text, err := io.ReadAll(script)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if err := Check(ctx, name, text, opts); err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp("", "viewring-run-")
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", name, err)
 	}
 	p := &Player{opts: opts, dir: dir, ledger: newLedger()}
-	err = p.play(ctx, name, text)
+	err = p.play(ctx, name, bytes.NewReader(text))
 	err = errors.Join(err, p.close())
 	if ctx.Err() != nil {
 		err = fmt.Errorf("run %s: interrupted", name)

@@ -2,6 +2,7 @@ package play
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,9 +32,11 @@ type Span struct {
 	Seconds float64 `json:"seconds"`
 }
 
+var errNoSummary = errors.New("a summary needs a cluster and a load")
+
 func (p *Player) summaryVerb(_ context.Context, _ []string) (string, error) {
 	if p.cluster == nil || p.load == nil {
-		return "", fmt.Errorf("a summary needs a cluster and a load")
+		return "", errNoSummary
 	}
 	s := p.sumUp()
 	p.summary = s

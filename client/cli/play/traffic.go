@@ -176,8 +176,11 @@ func (t *traffic) longest(since time.Time) (byClient, plain time.Duration, reque
 	return byClient, plain, requests, failed
 }
 
-// lost reads all keys back and says what is wrong with them. The traffic has ended.
+// lost reads all keys back and says what is wrong with them, or that one can't be read in time.
+// The traffic has ended.
 func (t *traffic) lost(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestPatience)
+	defer cancel()
 	var all []string
 	for _, p := range t.probes {
 		wrong, err := p.lost(ctx)

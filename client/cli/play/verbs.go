@@ -40,24 +40,24 @@ func (p *Player) verbs() map[string]script.Cmd {
 			return out, nil
 		})
 	}
-	add("exits", "CODE COMMAND…", "the command ends with this exit code", p.exits)
+	add("exits", "CODE COMMAND…", "the command ends with this exit code; of 2 its arguments are not checked before", p.exits)
 	add("cluster", "servers N [VIEWLEADER-FLAG…]", "start a private cluster", p.clusterVerb)
 	add("destroy", "", "SIGKILL everything and delete its data; 'cluster' starts another", p.destroyVerb)
 	add("join", "[N]", "start one more server, or N", p.join)
 	add("leave", "SERVER", "the server leaves, its process ends", p.leave)
-	add("kill", "SERVER|leader|all", "SIGKILL", p.on(func(_ context.Context, name string) error { return p.cluster.Kill(name) }, true))
-	add("terminate", "SERVER", "SIGTERM, and wait for its end", p.terminateVerb)
+	add("kill", "SERVER…|leader|all", "end by SIGKILL", p.on(func(_ context.Context, name string) error { return p.cluster.Kill(name) }, true))
+	add("terminate", "SERVER", "end by SIGTERM, and wait for its end", p.terminateVerb)
 	add("outage", "SERVER", "SIGKILL, and measure until all keys of the traffic can be written again", p.outageVerb)
-	add("restart", "SERVER|leader|all", "end it if it runs, start it on its data", p.on(func(ctx context.Context, name string) error { return p.cluster.Restart(ctx, name) }, true))
-	add("pause", "SERVER|leader|all", "SIGSTOP", p.on(func(_ context.Context, name string) error { return p.cluster.Pause(name) }, true))
-	add("resume", "SERVER|leader|all", "SIGCONT", p.on(func(_ context.Context, name string) error { return p.cluster.Resume(name) }, false))
+	add("restart", "SERVER…|leader|all", "end it if it runs, start it on its data", p.on(func(ctx context.Context, name string) error { return p.cluster.Restart(ctx, name) }, true))
+	add("pause", "SERVER…|leader|all", "stop by SIGSTOP", p.on(func(_ context.Context, name string) error { return p.cluster.Pause(name) }, true))
+	add("resume", "SERVER…|leader|all", "let go on by SIGCONT", p.on(func(_ context.Context, name string) error { return p.cluster.Resume(name) }, false))
 	add("fill", "N", "write N keys", p.fillVerb)
 	add("workload", "start [PER-SECOND] | N | stop", "write, append and read in the background; wait until N requests are made", p.workloadVerb)
-	add("traffic", "start [PER-SECOND] [plain] | round | stop", "write at an even pace and note each request's time", p.trafficVerb)
-	add("load", "start DIR | PERCENT% | finish", "load a folder in the background, reading back at random", p.loadVerb)
-	add("wait", "[balanced | agreed | epoch N | SERVER STATE]", "wait for the cluster; without arguments for background commands", p.waitVerb)
-	add("expect", "lost N | failed N | copies N | stall MILLISECONDS | delta SERVER [KEYS]", "check what the cluster did", p.expectVerb)
-	add("summary", "", "print the figures", p.summaryVerb)
+	add("traffic", "start [PER-SECOND] [plain] | round | stop", "write at an even pace, with plain half of it as plain Redis clients, and note each request's time; tell of the last round; stop and read all back", p.trafficVerb)
+	add("load", "start DIR | PERCENT% | finish", "load a folder in the background, reading back at random; wait until so much is loaded, or all", p.loadVerb)
+	add("wait", "[balanced | agreed | epoch N | SERVER STATE]", "wait until each partition is on exactly its targets, and with agreed every store agrees at that moment; for a view; for a server to be up, down, out or gone; without arguments for background commands", p.waitVerb)
+	add("expect", "lost N | failed N | copies N | stall MILLISECONDS | delta SERVER [KEYS]", "check that so many acknowledged keys read back wrong, so many requests went 10 s without an answer, every key is on exactly its targets with equal copies, no request of the traffic took longer, a server that came back copied only what changed, so many KEYS at most. What was never tried fails", p.expectVerb)
+	add("summary", "", "print the figures of a load", p.summaryVerb)
 	return all
 }
 
@@ -82,7 +82,7 @@ func (p *Player) clusterVerb(ctx context.Context, args []string) (string, error)
 		return "", script.ErrUsage
 	}
 	n, err := strconv.Atoi(args[1])
-	if err != nil || n < 1 || n > 32 {
+	if err != nil || n < 1 || n > serversMax {
 		return "", script.ErrUsage
 	}
 	if err := p.start(ctx, n, args[2:]); err != nil {
@@ -146,19 +146,24 @@ func (p *Player) leave(ctx context.Context, args []string) (string, error) {
 	return out, p.cluster.Forget(ctx, args[0])
 }
 
-// on is a verb on one process.
+// on is a verb on processes, one after the other.
 func (p *Player) on(do func(context.Context, string) error, changes bool) verb {
 	return func(ctx context.Context, args []string) (string, error) {
 		if p.cluster == nil {
 			return "", errNoCluster
 		}
-		if len(args) != 1 {
+		if len(args) == 0 {
 			return "", script.ErrUsage
 		}
-		if changes && args[0] != "leader" {
-			p.change(args[0] + " failed or restarted")
+		for _, name := range args {
+			if changes && name != "leader" {
+				p.change(name + " failed or restarted")
+			}
+			if err := do(ctx, name); err != nil {
+				return "", err
+			}
 		}
-		return "", do(ctx, args[0])
+		return "", nil
 	}
 }
 
@@ -174,6 +179,9 @@ func (p *Player) fillVerb(ctx context.Context, args []string) (string, error) {
 		return "", script.ErrUsage
 	}
 	fill(ctx, p.client, p.ledger, n)
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("not all of %d keys could be written: %w", n, context.Cause(ctx))
+	}
 	return "", nil
 }
 
@@ -193,8 +201,12 @@ func (p *Player) workloadVerb(ctx context.Context, args []string) (string, error
 		return "", errors.New("the workload does not run")
 	case args[0] == "stop":
 		p.workload.end()
+		before := p.workload.before
 		p.workload = nil
 		n, failed, wrong := p.ledger.sums()
+		if n == before {
+			return "", errors.New("the workload has made no request: wait for some first, as by 'workload 100'")
+		}
 		st := p.client.Stats()
 		p.say("%d requests, %d retries, longest %v, %d failed, %d contradicted", n, st.Retries, st.Longest.Round(time.Millisecond), len(failed), len(wrong))
 		return "", nil

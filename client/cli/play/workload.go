@@ -21,12 +21,14 @@ const (
 type workload struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	before  int // requests in the ledger
 }
 
 // startWorkload begins the workload; every answer goes into the ledger.
 func startWorkload(ctx context.Context, c *client.Client, l *ledger, rate int) *workload {
 	ctx, stop := context.WithCancel(ctx)
 	w := &workload{stop: stop}
+	w.before, _, _ = l.sums()
 	for i := range workers {
 		w.running.Go(func() { work(ctx, c, l, i, time.Second*workers/time.Duration(rate)) })
 	}

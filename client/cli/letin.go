@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"strings"
+
+	"viewring/internal/wire"
+)
+
+// refusals are what sides that do not let each other in say, and what to do. Errors come here
+// through layers that keep the text alone, so that is looked at.
+var refusals = []struct{ said, why string }{
+	{"called without any password", "the cluster has no password: leave --password-file out, or give it one"},
+	{"x509: certificate is valid for ", wrongAddress},
+	{"x509: certificate is not valid for any names", wrongAddress},
+	{"doesn't contain any IP SANs", wrongAddress},
+	{"x509: certificate signed by unknown authority", "--tls-ca does not have the authority that has signed its certificate"},
+	{"x509: certificate has expired or is not yet valid", "its certificate has expired, or is not valid yet: compare the clocks"},
+	{"remote error: tls: ", "it does not take the certificate of this side: see --tls-cert and --tls-key"},
+	{"does not speak TLS", "leave the TLS flags out, or give it a certificate"},
+}
+
+const wrongAddress = "its certificate is for other addresses than the one that it is reached at: it wants that among its names"
+
+// notLetIn says what to do about a side that does not let the other in: the password, or the
+// certificate of either. "" is for all other errors.
+func notLetIn(err error) string {
+	switch {
+	case err == nil:
+		return ""
+	case wire.IsCode(err, wire.CodeNoAuth):
+		return "'--password-file FILE' names the file with the cluster's password"
+	case wire.IsCode(err, wire.CodeWrongPass):
+		return "--password-file has another password than the cluster"
+	}
+	text := err.Error()
+	for _, r := range refusals {
+		if strings.Contains(text, r.said) {
+			return r.why
+		}
+	}
+	return ""
+}
