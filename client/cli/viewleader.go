@@ -94,11 +94,10 @@ func (a *app) viewleaderCmd() *cobra.Command {
 			if o.Data == "" {
 				o.Data = dataFolder("viewleader")
 			}
-			listen, err := listenAddr(o.Listen, insecure || a.isSafe())
-			if err != nil {
+			var err error
+			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
 				return err
 			}
-			o.Listen = listen
 			if o.Peers, err = peerList(ctx, peers, o.Advertise, o.Listen); err != nil {
 				return err
 			}
