@@ -90,12 +90,27 @@ func version() string {
 	return "unknown"
 }
 
+// reload has a service read its certificates and its password again when they change, and when
+// SIGHUP says so, which ends no service. stop ends that.
+func reload(ctx context.Context, config secure.Config, logger *slog.Logger) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, syscall.SIGHUP)
+	var running sync.WaitGroup
+	running.Go(func() { config.Run(ctx, again, logger) })
+	return func() {
+		cancel()
+		running.Wait() // the signal stays caught: it must not end what is still being ended
+	}
+}
+
 // handOverMax bounds the time in which another view leader of the group takes over
 // from one that was told to end.
 const handOverMax = 2 * time.Second
 
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	machine.Relax()
+	defer reload(ctx, o.Secure, o.Logger)()
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	figures, err := openMetrics(ctx, o.Metrics, o.Logger, "viewleader")
@@ -129,6 +144,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 // instead of ending ctx: the server then hands over what it serves before it ends.
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
 	machine.Relax()
+	defer reload(ctx, o.Secure, o.Logger)()
 	limitHeap, paceHeap := debug.SetMemoryLimit, debug.SetGCPercent // unless the environment says otherwise
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limitHeap = nil
@@ -154,7 +170,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	}
 	defer figures.Close()
 	s, err := server.Start(ctx, server.Options{
-		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone,
+		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone, KeepZone: o.KeepZone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces),
 		Monitor: redis.Monitoring(o.Monitor), Logger: o.Logger,
 	})
@@ -203,6 +219,7 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 
 // runGateway runs a gateway.
 func runGateway(ctx context.Context, o cli.GatewayOptions) error {
+	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
 	if err != nil {
 		return err
@@ -212,6 +229,7 @@ func runGateway(ctx context.Context, o cli.GatewayOptions) error {
 
 // runZooKeeper runs a ZooKeeper front.
 func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
+	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
 	if err != nil {
 		return err
@@ -221,6 +239,7 @@ func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
 
 // runHTTP runs an HTTP front.
 func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
+	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenHTTP(ctx, o)
 	if err != nil {
 		return err

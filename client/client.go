@@ -46,6 +46,29 @@ func SecureDialer(dial DialFunc, config *tls.Config, password string) DialFunc {
 	return secure.Dialer(dial, config, password)
 }
 
+// SecureFiles are the files of SecureFilesDialer; "" is none. Certificate, key and CA belong
+// together.
+type SecureFiles struct {
+	Cert, Key string // of this program: PEM
+	CA        string // who signs the certificates of the cluster: PEM, one or several
+	Password  string // the first line is said; where it is refused, the second
+}
+
+// SecureFilesDialer is SecureDialer for a program that runs for long: what the files say is read
+// again when they change, until ctx ends, and counts for connections that are made from then on.
+// Files that can't be read later change nothing, which logger is told. A nil logger is told nothing.
+func SecureFilesDialer(ctx context.Context, dial DialFunc, files SecureFiles, logger *slog.Logger) (DialFunc, error) {
+	config, err := secure.Load(secure.Files(files))
+	if err != nil {
+		return nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	go config.Run(ctx, nil, logger)
+	return config.Dialer(dial), nil
+}
+
 // Client reads and writes the keys of one cluster, and takes its locks. Any number of
 // goroutines may use it.
 type Client struct{ router *route.Client }

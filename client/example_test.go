@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +105,40 @@ func ExampleSecureDialer() {
 	// Output:
 	// without a password: true
 	// with it: connected
+}
+
+// The same with the password in a file, which may be replaced while the program runs.
+func ExampleSecureFilesDialer() {
+	secret, err := local.Start(local.Options{Password: "open sesame"})
+	if err != nil {
+		panic(err)
+	}
+	defer secret.Close()
+	dir, err := os.MkdirTemp("", "viewring-example-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, "password")
+	if err := os.WriteFile(file, []byte("to be the next one\nopen sesame\n"), 0o600); err != nil {
+		panic(err)
+	}
+
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	dial, err := client.SecureFilesDialer(ctx, nil, client.SecureFiles{Password: file}, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	c, err := client.Open(ctx, client.Options{Leaders: []string{secret.Leader}, Dialer: dial, ViewCache: client.NoViewCache, ConnectTimeout: time.Minute})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer c.Close()
+	fmt.Println("connected")
+	// Output: connected
 }
 
 func ExampleClient_Get() {

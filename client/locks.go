@@ -58,7 +58,7 @@ func (c *Client) lockGet(ctx context.Context, lock, holder string, session uint6
 		}
 	}
 	if err != nil {
-		return Grant{}, c.router.LeaderFailed(ctx, fmt.Sprintf("lock %q", lock), err)
+		return Grant{}, c.router.LeaderFailed(ctx, fmt.Sprintf("lock %.200q", lock), err)
 	}
 	return Grant{Token: token}, nil
 }
@@ -106,5 +106,5 @@ func (c *Client) LockRelease(ctx context.Context, lock, holder string) error {
 func (c *Client) lockRelease(ctx context.Context, lock, holder string, session uint64) error {
 	brief, cancel := c.router.Brief(ctx)
 	defer cancel()
-	return c.router.LeaderFailed(ctx, fmt.Sprintf("release lock %q", lock), c.router.Leader().LockFree(brief, lock, holder, session))
+	return c.router.LeaderFailed(ctx, fmt.Sprintf("release lock %.200q", lock), c.router.Leader().LockFree(brief, lock, holder, session))
 }

@@ -44,7 +44,7 @@ func Always() Condition { return Condition{} }
 
 // Get reads a key. An absent one is ErrNotFound.
 func (c *Client) Get(ctx context.Context, key string) (Value, error) {
-	name := fmt.Sprintf("get %q", key)
+	name := fmt.Sprintf("get %.200q", key)
 	reply, err := c.router.Do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
 	if err == nil {
 		err = statusError(name, reply)
@@ -71,7 +71,7 @@ func (c *Client) Set(ctx context.Context, key string, value []byte, cond Conditi
 func (c *Client) SetFor(ctx context.Context, key string, value []byte, ttl time.Duration, cond Condition) (Version, error) {
 	ms, err := milliseconds(ttl)
 	if err != nil {
-		return Version{}, fmt.Errorf("set %q: %w", key, err)
+		return Version{}, fmt.Errorf("set %.200q: %w", key, err)
 	}
 	reply, err := c.mutate(ctx, "set", key, &wire.DoRequest{Op: wire.DoSet, Value: value, TTL: ms}, cond)
 	return Version{reply.Term, reply.Seq}, err
@@ -82,7 +82,7 @@ func (c *Client) SetFor(ctx context.Context, key string, value []byte, ttl time.
 func (c *Client) Expire(ctx context.Context, key string, ttl time.Duration) error {
 	ms, err := milliseconds(ttl)
 	if err != nil {
-		return fmt.Errorf("expire %q: %w", key, err)
+		return fmt.Errorf("expire %.200q: %w", key, err)
 	}
 	_, err = c.mutate(ctx, "expire", key, &wire.DoRequest{Op: wire.DoExpire, TTL: ms}, Always())
 	return err
@@ -124,7 +124,7 @@ func (c *Client) Incr(ctx context.Context, key string, delta int64) (int64, erro
 }
 
 func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest, cond Condition) (wire.DoReply, error) {
-	name := fmt.Sprintf("%s %q", verb, key)
+	name := fmt.Sprintf("%s %.200q", verb, key)
 	q.Key, q.Cond = []byte(key), cond.cond
 	q.Term, q.Seq = cond.version.Term, cond.version.Seq
 	fence, _ := ctx.Value(fenceKey{}).(Fence)
@@ -134,7 +134,7 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 		return wire.DoReply{}, err
 	}
 	if reply.Status == wire.DoFenced {
-		return reply, &route.Error{Op: name, Kind: ErrFenced, Last: fmt.Errorf("%q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
+		return reply, &route.Error{Op: name, Kind: ErrFenced, Last: fmt.Errorf("%.200q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
 	}
 	return reply, statusError(name, reply)
 }

@@ -171,7 +171,7 @@ func (s *Session) LockGet(ctx context.Context, lock, holder string, o LockOption
 		<-s.Done()
 	}
 	if why := s.Err(); why != nil && !errors.Is(err, ErrSessionLost) {
-		return Grant{}, fmt.Errorf("lock %q: %w", lock, why)
+		return Grant{}, fmt.Errorf("lock %.200q: %w", lock, why)
 	}
 	return g, err
 }

@@ -87,7 +87,7 @@ type Watch struct{ changes *route.Changes }
 // ctx bounds the beginning alone, for which the servers of all keys that are watched must
 // serve. Close the Watch after use.
 func (c *Client) Watch(ctx context.Context, key string, o WatchOptions) (*Watch, error) {
-	told, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %q", key), key, o.Prefix, o.Values, string(o.From))
+	told, err := c.router.WatchKeys(ctx, fmt.Sprintf("watch %.200q", key), key, o.Prefix, o.Values, string(o.From))
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (c *Client) Await(ctx context.Context, key string, after Version) (Value, e
 			return Value{}, err
 		}
 		if _, err := w.Next(ctx); err != nil {
-			return Value{}, route.Failed(ctx, fmt.Sprintf("await %q", key), err)
+			return Value{}, route.Failed(ctx, fmt.Sprintf("await %.200q", key), err)
 		}
 	}
 }

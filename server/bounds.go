@@ -15,6 +15,7 @@ const peerConnections = 256
 // newFrontend is what accepts and bounds the connections of clients and other servers.
 func (s *Server) newFrontend() *front.Server {
 	o := front.Options{
+		Name:   "server",
 		Limits: front.Limits{Bounds: s.opts.Bounds, Reserved: peerConnections, Total: s.budget.Requests(), PeerTimeout: link.Timeout},
 		Secure: s.opts.Secure, Logger: s.logger, Open: s.newConn,
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"viewring/internal/disk"
+	"viewring/internal/files"
 	"viewring/internal/front"
 	"viewring/internal/port"
 	"viewring/internal/secure"
@@ -32,6 +33,7 @@ type Options struct {
 	Advertise      string        // where others reach this server; "" means the address listened on
 	Data           string        // folder
 	Zone           string        // "" where zones are not used
+	KeepZone       bool          // where Zone is "": that of the last start, if there was one
 	LeaderAddrs    []string      // of the view leaders
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit
 	DiskReserve    int64         // bytes of free disk below which it takes nothing new; 0: 64 MiB; never less than what the store needs
@@ -68,6 +70,9 @@ type Graces = upkeep.Graces
 func (o *Options) setDefaults() error {
 	if o.Data == "" {
 		return errors.New("a server needs a data folder")
+	}
+	if err := files.Check(); err != nil {
+		return err
 	}
 	if len(o.LeaderAddrs) == 0 {
 		return errors.New("a server needs the address of a view leader")

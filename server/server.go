@@ -51,6 +51,7 @@ type Server struct {
 	member   *membership.Member
 	lanes    lane.Lanes
 	links    *link.Links
+	unlinked *unlinked
 	views    *membership.Views
 	receiver *link.Receiver
 	room     *upkeep.Room
@@ -109,6 +110,9 @@ func (s *Server) open() (run []func(), err error) {
 	if s.store, err = store.Open(s.opts.Data, s.opts.FS, s.opts.Store, s.logger); err != nil {
 		return nil, err
 	}
+	if s.opts.Zone == "" && s.opts.KeepZone {
+		s.opts.Zone = zoneBefore(s.store)
+	}
 	if s.listener, s.addr, err = listen(s.ctx, &s.opts); err != nil {
 		return nil, err
 	}
@@ -123,6 +127,21 @@ func (s *Server) open() (run []func(), err error) {
 	}
 	s.id = s.member.ID()
 	return s.assemble(view)
+}
+
+// zoneBefore is the zone in which a server stood that was started on this store before.
+func zoneBefore(st *store.Store) string {
+	if st.View() == nil {
+		return ""
+	}
+	v, err := ring.DecodeView(st.View(), nil)
+	if err != nil {
+		return "" // of an earlier build: whoever needs the view says so
+	}
+	if m := v.Member(st.Identity().Server); m != nil {
+		return m.Zone
+	}
+	return ""
 }
 
 // assemble makes the parts, from the lanes outward, and gives them their first view.
@@ -140,9 +159,10 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.unlinked = newUnlinked(s.logger, s.isUp)
 	s.links = link.New(&link.Config{
 		Cluster: id.Cluster, Self: s.id, Incarnation: id.Incarnation, Addr: s.addr, Dial: s.opts.Dial, Now: s.opts.Now, Done: s.lanes.Done,
-		Logger: s.logger, Context: s.ctx, Spawn: s.spawn,
+		Logger: s.logger, Tried: s.unlinked.tried, Context: s.ctx, Spawn: s.spawn,
 	})
 	s.views = membership.NewViews(s.member, s.lanes, s.links)
 	queue := membership.NewQueue(s.member, s.lanes)
@@ -185,6 +205,16 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		s.watchStore,
 		func() { s.frontend.Serve(s.listener) },
 	), nil
+}
+
+// isUp reports whether the view leader takes a server for up.
+func (s *Server) isUp(id ring.ServerID) bool {
+	known := s.views.Current()
+	if known == nil {
+		return false
+	}
+	m := known.View.Member(id)
+	return m != nil && m.Up
 }
 
 // spawn runs fn as one of the goroutines that Close waits for.

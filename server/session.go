@@ -29,15 +29,8 @@ type session struct {
 // newFront is what this server shows to Redis clients.
 func (s *Server) newFront() *redis.Front {
 	_, port := splitAddr(s.addr)
-	return &redis.Front{Mode: redis.ModeCluster, Auth: s.logIn, Monitor: s.monitor, Password: s.opts.Secure.WantsPassword(), NoAuth: secure.HelloNoAuth,
+	return &redis.Front{Mode: redis.ModeCluster, Auth: func(from string, args [][]byte) string { return s.frontend.Judge(from, args) }, Monitor: s.monitor, Password: s.opts.Secure.WantsPassword(), NoAuth: secure.HelloNoAuth,
 		Now: time.Now, Started: s.started, System: runtime.GOOS + " " + runtime.GOARCH, Process: os.Getpid(), Port: port}
-}
-
-// logIn judges the arguments of AUTH.
-func (s *Server) logIn(args [][]byte) (errText string) {
-	errText = s.opts.Secure.Auth(args)
-	s.frontend.Reached().LoggedIn(errText)
-	return errText
 }
 
 // guard notes what the last command has made of the session.

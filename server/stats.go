@@ -1,6 +1,9 @@
 package server
 
-import "viewring/viewleader/vocab"
+import (
+	"viewring/internal/files"
+	"viewring/viewleader/vocab"
+)
 
 // stats gathers what the heartbeat tells.
 func (s *Server) stats() vocab.ServerStats {
@@ -24,6 +27,12 @@ func (s *Server) stats() vocab.ServerStats {
 	reached := s.frontend.Reached()
 	t.Clients, t.ClientsRefused, t.ClientsCut = uint32(s.frontend.Connected()), reached.Connections.Load(), reached.Cut.Load()+reached.Late.Load()
 	t.RequestsRefused = reached.Requests.Load() + reached.Buffers.Load()
+	t.LoginsRefused = reached.Logins.Count()
+	t.Files, t.FilesMax = uint64(files.InUse()), uint64(files.Limit())
+	if expires := s.opts.Secure.Expires(); !expires.IsZero() {
+		t.CertExpires = uint64(expires.Unix())
+	}
+	s.unlinked.report(&t)
 	s.mover.Report(&t)
 	s.storeStats(&t)
 	return t

@@ -32,6 +32,7 @@ var limits = wire.Limits{
 // view leaders.
 func (s *Service) newFrontend() *front.Server {
 	o := front.Options{
+		Name: "view leader",
 		Limits: front.Limits{
 			Bounds:   front.Bounds{Connections: s.opts.ConnectionsMax, Pipeline: pipelineMax, Buffered: bufferedMax, Request: limits.TotalBytesMax},
 			Reserved: peerConnections, Total: requestsMax, Spare: requestsSpare, Reader: limits,
@@ -129,6 +130,7 @@ func (c *conn) hungUp() bool {
 // CmdMember, and with CmdView that does not wait (accessOf).
 var access = map[string]front.Access{
 	"AUTH": front.Open | front.ForPeers, "QUIT": front.Open, wire.CmdView: front.ForPeers, wire.CmdMember: front.ForPeers,
+	wire.CmdStatus: front.ForPeers, wire.CmdGroup: front.ForPeers, // an operator who looks for what is wrong
 	wire.CmdRegister: front.OfPeers, wire.CmdHeartbeat: front.OfPeers, wire.CmdChange: front.OfPeers, wire.CmdConfirm: front.OfPeers,
 	wire.CmdReport: front.OfPeers, wire.CmdJoin: front.OfPeers, wire.CmdPeer: front.OfPeers,
 }

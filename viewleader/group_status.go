@@ -39,6 +39,7 @@ func (s *Service) setGroupStatus(set func(*groupStatus)) {
 // onMembers notes who belongs to the group, and who is its head. The Raft loop
 // calls it.
 func (s *Service) onMembers(m *membership, head uint64) {
+	s.elections.compare(s.opts.Now(), s.groupStatus.Load(), m, head)
 	s.setGroupStatus(func(st *groupStatus) {
 		st.members, st.head = m, head
 		if head != 0 && head != st.self && st.since.IsZero() {

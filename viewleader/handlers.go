@@ -29,9 +29,10 @@ var handlers = map[string]handler{
 	wire.CmdLockGet:   {4, 8, (*conn).lockGet},
 	wire.CmdLockFree:  {2, 3, (*conn).lockFree},
 	wire.CmdSession:   {2, 3, (*conn).session},
-	wire.CmdLocks:     {0, 0, (*conn).locks},
+	wire.CmdLocks:     {0, 1, (*conn).locks},
 	wire.CmdLoss:      {1, 1, (*conn).acceptLoss},
 	wire.CmdEvents:    {2, 2, (*conn).events},
+	wire.CmdElections: {1, 1, (*conn).elections},
 	wire.CmdJoin:      {1, 1, (*conn).join},
 	wire.CmdPeer:      {1, 1, (*conn).peer},
 	wire.CmdReport:    {1, 1, (*conn).report},
@@ -43,7 +44,7 @@ var handlers = map[string]handler{
 }
 
 // anyones are the commands that every view leader answers; the others are the head's.
-var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, wire.CmdReport: true, "PING": true, "QUIT": true, "COMMAND": true}
+var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, wire.CmdReport: true, wire.CmdElections: true, "PING": true, "QUIT": true, "COMMAND": true}
 
 // meanwhile are the commands of a view leader that is being recovered.
 var meanwhile = map[string]bool{wire.CmdReport: true, "PING": true, "QUIT": true, "COMMAND": true}

@@ -29,13 +29,18 @@ func (c *conn) lockFree(r *reply, args [][]byte) {
 	})
 }
 
-func (c *conn) locks(r *reply, _ [][]byte) {
+func (c *conn) locks(r *reply, args [][]byte) {
+	whole := len(args) > 0 // asked by a build that knows of sessions not heard of
 	c.s.ask(func(s *roster.State, err error) {
 		if err != nil {
 			failed(r, err)
 			return
 		}
 		all := vocab.Locks{Locks: s.Locks(), Deadlocks: s.Deadlocks()}
-		r.bulk(wire.AppendLocks(nil, &all))
+		b := wire.AppendLocks(nil, &all)
+		if whole {
+			b = wire.AppendUnheard(b, c.s.sessions.unheard())
+		}
+		r.bulk(b)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/files"
 	"viewring/internal/front"
 	"viewring/internal/tally"
 	"viewring/internal/wait"
@@ -25,6 +26,7 @@ type Service struct {
 	group      *group // nil while this view leader looks for its group; groupStatus says when it is set
 	views      views
 	events     events
+	elections  elections
 	beats      beats
 	lockQueues lockQueues
 	links      links
@@ -72,6 +74,9 @@ func (p *published) member(id ring.ServerID) *roster.MemberState {
 func Start(ctx context.Context, opts Options) (*Service, error) {
 	opts.fill()
 	if err := opts.validate(); err != nil {
+		return nil, fmt.Errorf("start view leader: %w", err)
+	}
+	if err := files.Check(); err != nil {
 		return nil, fmt.Errorf("start view leader: %w", err)
 	}
 	ln := opts.Listener

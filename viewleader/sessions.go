@@ -86,7 +86,14 @@ func (ss *sessions) keep(id uint64) bool {
 func (ss *sessions) opened(id uint64, ttl time.Duration) {
 	ss.mu.Lock()
 	defer ss.mu.Unlock()
-	ss.mu.watch.Open(id, ttl, ss.s.opts.Now())
+	ss.mu.watch.Opened(id, ttl, ss.s.opts.Now())
+}
+
+// unheard are the sessions whose clients this head has not heard yet.
+func (ss *sessions) unheard() []uint64 {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
+	return ss.mu.watch.Unheard()
 }
 
 // ended forgets sessions, and those who wait in them are told. The Raft loop calls

@@ -151,6 +151,26 @@ func ExampleCluster_Events() {
 	// Output: 5 servers have joined
 }
 
+// Elections of the view leaders, as the head has seen them.
+func ExampleCluster_Elections() {
+	ctx, c := open()
+	defer c.Close()
+
+	elections, err := c.Elections(ctx, time.UnixMilli(0))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, e := range elections {
+		if e.Kind == "head" {
+			fmt.Println("there was an election")
+			break
+		}
+	}
+
+	// Output: there was an election
+}
+
 // Who holds which lock.
 func ExampleCluster_Locks() {
 	ctx, c := open()

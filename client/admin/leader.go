@@ -51,6 +51,15 @@ func (c *Cluster) Events(ctx context.Context, since uint64, wait time.Duration) 
 	return c.router.Events(ctx, since, wait)
 }
 
+// Elections lists what the head has seen of its group since it started: elections, view leaders
+// that joined or left, after a time. Their Number is 0. An earlier build knows of none.
+func (c *Cluster) Elections(ctx context.Context, since time.Time) ([]Event, error) {
+	brief, cancel := c.router.Brief(ctx)
+	defer cancel()
+	all, err := c.router.Leader().Elections(brief, since)
+	return all, c.router.LeaderFailed(ctx, "list elections", err)
+}
+
 // Locks lists the locks that are held, and who waits for them.
 func (c *Cluster) Locks(ctx context.Context) (Locks, error) {
 	brief, cancel := c.router.Brief(ctx)

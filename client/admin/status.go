@@ -24,6 +24,14 @@ type ServerStatus struct {
 	Held     time.Time
 }
 
+// lately is how long after a heartbeat what it said stands: a view leader that hears the others
+// has declared a silent server down by then.
+const lately = 30 * time.Second
+
+// Lately reports whether a heartbeat has come lately. What else is known of the server is
+// remembered: by the view leader, from before it started or lost its connections.
+func (s *ServerStatus) Lately() bool { return s.Heard && s.Age < lately }
+
 // Status is the view leader's whole picture.
 type Status struct {
 	View    *ring.View
@@ -102,6 +110,8 @@ type Safety struct {
 	Left        uint64 // copies of partitions to be made or dropped
 	LeftBytes   uint64 // estimate of what is to be copied
 	Rate        uint64 // bytes/s
+	Up          int    // servers that are up, heard of lately or not
+	Unheard     int    // of Up: not heard of lately, so that the counts above are remembered, not known
 	Balanced    bool   // every partition is on exactly its targets, and every server knows it
 }
 
@@ -113,6 +123,12 @@ func (s *Status) Safety() Safety {
 	for i := range s.View.Members {
 		m := &s.View.Members[i]
 		up[m.ID] = m.Up
+		if h := s.Server(m.ID); m.Up {
+			out.Up++
+			if !h.Lately() {
+				out.Unheard++
+			}
+		}
 		if m.Target() {
 			targets++
 		}

@@ -2,6 +2,10 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
+	"net"
+	"sync"
+	"time"
 
 	"viewring/client"
 	"viewring/internal/route"
@@ -24,6 +28,10 @@ type ViewLeader struct {
 	Voter bool   // false: it catches up yet
 	Up    bool   // heard lately by the head; while there is none, it answered
 	Lag   uint64 // entries of the log that it has not acknowledged yet
+
+	// What a connection of this client to it has shown.
+	CertExpires time.Time // when its certificate expires; zero: not encrypted, or not known
+	Unreachable error     // why there is none; nil: there was one
 }
 
 // Majority returns how many members that vote must be up, and how many are.
@@ -55,7 +63,36 @@ func ViewLeaders(ctx context.Context, opts client.Options) (*ViewLeaderGroup, er
 	for _, m := range raw.Members {
 		g.Members = append(g.Members, ViewLeader{ID: m.ID, Addr: m.Addr, Head: m.ID == raw.Head, Voter: m.Voter, Up: m.Heard, Lag: m.Lag})
 	}
+	g.visit(ctx, opts.Dialer)
 	return g, nil
+}
+
+// visitMax bounds a connection that shows what a view leader shows to clients.
+const visitMax = time.Second
+
+// visit connects to all members side by side.
+func (g *ViewLeaderGroup) visit(ctx context.Context, dial client.DialFunc) {
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	ctx, cancel := context.WithTimeout(ctx, visitMax)
+	defer cancel()
+	var visiting sync.WaitGroup
+	for i := range g.Members {
+		m := &g.Members[i]
+		visiting.Go(func() {
+			nc, err := dial(ctx, "tcp", m.Addr)
+			if err != nil {
+				m.Unreachable = err
+				return
+			}
+			defer nc.Close() // nothing was said
+			if encrypted, ok := nc.(*tls.Conn); ok {
+				m.CertExpires = encrypted.ConnectionState().PeerCertificates[0].NotAfter
+			}
+		})
+	}
+	visiting.Wait()
 }
 
 // AddViewLeader lets the view leader at an address, started with an empty data

@@ -20,3 +20,13 @@ type (
 	// ServerStats is what a server says of itself with each heartbeat.
 	ServerStats = vocab.ServerStats
 )
+
+// Why a server can't connect to another one: ServerStats.UnlinkedWhy.
+const (
+	UnlinkedUnknown     = vocab.UnlinkedUnknown
+	UnlinkedCertificate = vocab.UnlinkedCertificate
+	UnlinkedRefused     = vocab.UnlinkedRefused
+	UnlinkedPassword    = vocab.UnlinkedPassword
+	UnlinkedFiles       = vocab.UnlinkedFiles
+	UnlinkedTLS         = vocab.UnlinkedTLS
+)

@@ -3,6 +3,8 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +14,7 @@ import (
 )
 
 const (
-	eventsWait  = 20 * time.Second // one question of --follow
+	eventsWait  = 2 * time.Second // one question of --follow; elections are looked for between two
 	eventsPause = 500 * time.Millisecond
 )
 
@@ -24,7 +26,10 @@ func (a *app) eventsCmd() *cobra.Command {
 		Short: "show what happened to the cluster",
 		Long: `Show what happened to the cluster and its servers: who joined, went down, came
 back, left, which partitions were restored, lost or given up. The view leader
-keeps the newest few hundred events. --follow goes on with what happens next.`,
+keeps the newest few hundred events. --follow goes on with what happens next.
+
+Elections, and view leaders that joined or left, are told too, without a number:
+as the head has seen them since it started.`,
 		Example: "  viewring events\n  viewring events --since 40\n  viewring events --follow --json",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,6 +40,13 @@ keeps the newest few hundred events. --follow goes on with what happens next.`,
 				events, err := c.Events(ctx, since, 0)
 				if err != nil {
 					return err
+				}
+				if since == 0 {
+					elections, err := c.Elections(ctx, time.UnixMilli(0))
+					if err != nil {
+						return err
+					}
+					events = inOrder(events, elections)
 				}
 				if len(events) == 0 && !a.flags.json {
 					a.printf("no event after number %d\n", since)
@@ -56,8 +68,16 @@ func (a *app) followEvents(ctx context.Context, since uint64) error {
 		return err
 	}
 	defer c.Close()
+	told := make(map[string]time.Time) // elections, each of which another view leader may tell too
 	for ctx.Err() == nil {
-		events, err := c.Events(ctx, since, eventsWait)
+		elections, err := c.Elections(ctx, time.UnixMilli(0))
+		var events []admin.Event
+		if err == nil {
+			if elections = untold(elections, told); len(elections) > 0 {
+				a.printEvents(elections)
+			}
+			events, err = c.Events(ctx, since, eventsWait)
+		}
 		switch {
 		case ctx.Err() != nil:
 		case err != nil:
@@ -72,6 +92,29 @@ func (a *app) followEvents(ctx context.Context, since uint64) error {
 		}
 	}
 	return nil
+}
+
+// inOrder are events of both kinds by time.
+func inOrder(events, elections []admin.Event) []admin.Event {
+	all := slices.Concat(events, elections)
+	slices.SortStableFunc(all, func(a, b admin.Event) int { return a.At.Compare(b.At) })
+	return all
+}
+
+// sameElection is how far apart the times may be at which view leaders saw an election.
+const sameElection = 5 * time.Second
+
+// untold leaves out what was told before, by this view leader or another, and notes the rest.
+func untold(elections []admin.Event, told map[string]time.Time) (fresh []admin.Event) {
+	for _, e := range elections {
+		key := e.Kind + " " + e.Detail
+		if last, ok := told[key]; ok && e.At.Sub(last) < sameElection {
+			continue
+		}
+		told[key] = e.At
+		fresh = append(fresh, e)
+	}
+	return fresh
 }
 
 // eventJSON is an event in the output of events --json.
@@ -93,7 +136,11 @@ func (a *app) printEvents(events []admin.Event) {
 		}
 		objects = append(objects, eventJSON{e.Number, e.At.UTC().Format(time.RFC3339Nano), e.Epoch, e.Kind, server, e.Detail})
 		if !a.flags.json {
-			line := fmt.Sprintf("%5d  %s  epoch %-5d  %-4s  %-13s  %s", e.Number, e.At.Local().Format(time.DateTime), e.Epoch, server, e.Kind, e.Detail)
+			number := strconv.FormatUint(e.Number, 10)
+			if e.Number == 0 {
+				number = "-"
+			}
+			line := fmt.Sprintf("%5s  %s  epoch %-5d  %-4s  %-13s  %s", number, e.At.Local().Format(time.DateTime), e.Epoch, server, e.Kind, e.Detail)
 			a.printf("%s\n", strings.TrimRight(line, " "))
 		}
 	}

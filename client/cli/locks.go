@@ -38,7 +38,8 @@ type lockJSON struct {
 	Expires string   `json:"expires,omitempty"`
 	Shared  bool     `json:"shared,omitempty"`
 	Session uint64   `json:"session,omitempty"`
-	Lost    bool     `json:"lost,omitempty"` // its session fell silent; free at expires
+	Lost    bool     `json:"lost,omitempty"`    // its session fell silent; free at expires
+	Unheard bool     `json:"unheard,omitempty"` // of its session, since the view leader became the head
 	Waiters [][]byte `json:"waiters"`
 }
 
@@ -62,7 +63,7 @@ func (a *app) printLocks(locks admin.Locks) {
 		}
 		for _, h := range l.Holders {
 			o := lockJSON{Lock: []byte(l.Name), Client: []byte(h.Client), Token: h.Token, Since: h.Since.UTC().Format(time.RFC3339Nano),
-				Shared: l.Shared, Session: h.Session, Lost: h.Lost, Waiters: waiters}
+				Shared: l.Shared, Session: h.Session, Lost: h.Lost, Unheard: h.Unheard, Waiters: waiters}
 			expires := "never"
 			if !h.Expires.IsZero() {
 				o.Expires = h.Expires.UTC().Format(time.RFC3339Nano)
@@ -100,6 +101,8 @@ func sessionWord(h admin.LockHolder) string {
 	switch {
 	case h.Lost:
 		return "lost"
+	case h.Unheard:
+		return strconv.FormatUint(h.Session, 10) + ", not heard of yet"
 	case h.Session != 0:
 		return strconv.FormatUint(h.Session, 10)
 	}

@@ -12,6 +12,7 @@ import (
 	"viewring/client/file"
 	"viewring/client/record"
 	"viewring/client/tree"
+	"viewring/internal/quiet"
 )
 
 // The exit codes.
@@ -131,9 +132,12 @@ func (a *app) exitCode(ctx context.Context, err error) int {
 	return exitRefused
 }
 
+// errorMax bounds what is said of an error: names have up to 64 KiB.
+const errorMax = 2000
+
 // report tells the error to people, and with --json to programs.
 func (a *app) report(err error, code int) {
-	text := err.Error()
+	text := quiet.Cut(err.Error(), errorMax)
 	a.tell("%s %s\n", a.paint(a.env.Stderr, red, "viewring:"), text)
 	if code == exitUsage && !strings.Contains(text, "--help") {
 		a.tell("Run '%s --help' for usage.\n", a.path())

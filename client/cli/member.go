@@ -81,5 +81,5 @@ func progress(st *admin.Status, id ring.ServerID) string {
 	if m := st.View.Member(id); m != nil {
 		state = m.State()
 	}
-	return fmt.Sprintf("%v is %s: %s left on it; %s", id, state, count(acting, "partition"), rebalancing(st.Safety()))
+	return fmt.Sprintf("%v is %s: %s left on it; %s", id, state, count(acting, "partition"), rebalancing(st))
 }

@@ -112,6 +112,9 @@ func (a *app) printStatus(st *admin.Status) {
 		}
 		primary, backup, learner := st.Roles(m.ID)
 		state := stateOf(m, &h.Stats)
+		if m.Up && !h.Lately() {
+			state = m.State() + " when last heard of"
+		}
 		if left := time.Until(h.Held); left > 0 && !m.Up {
 			state += fmt.Sprintf(", flapping: out for %s more", span(left))
 		}
@@ -127,6 +130,9 @@ func (a *app) printStatus(st *admin.Status) {
 		}
 	}
 	a.table(head, rows)
+	for _, p := range problemsOf(st, time.Now()) {
+		a.printf("%s\n", a.paint(a.env.Stdout, yellow, p.Server+": "+p.Problem))
+	}
 	a.printSafety(st)
 }
 
@@ -139,6 +145,85 @@ func zoneOf(m *ring.Member) string {
 		return "-"
 	}
 	return quoted(m.Zone)
+}
+
+// problem is what is wrong with a server, beside its state.
+type problem struct {
+	Server  string `json:"server"`
+	Problem string `json:"problem"`
+}
+
+// problemsOf are the reasons that servers give, for copies that are missing and for those that soon may.
+func problemsOf(st *admin.Status, now time.Time) []problem {
+	all := []problem{}
+	for i := range st.View.Members {
+		m := &st.View.Members[i]
+		h := st.Server(m.ID)
+		if !m.Up || !h.Heard {
+			continue // what it said last no longer stands
+		}
+		expires := time.Time{}
+		if at := h.Stats.CertExpires; at > 0 {
+			expires = time.Unix(int64(at), 0)
+		}
+		for _, text := range []string{filesProblem(&h.Stats), linkProblem(&h.Stats), certificateProblem(expires, now)} {
+			if text != "" {
+				all = append(all, problem{m.ID.String(), text})
+			}
+		}
+	}
+	return all
+}
+
+// filesScarce is how few descriptors are left where connections may fail for want of one.
+const filesScarce = 4
+
+func filesProblem(s *admin.ServerStats) string {
+	if s.FilesMax == 0 || s.Files+filesScarce < s.FilesMax {
+		return ""
+	}
+	return fmt.Sprintf("no file descriptor is left of the %d that the system lets it have: raise 'ulimit -n' (LimitNOFILE of systemd)", s.FilesMax)
+}
+
+// linkProblem says why a server can't connect to others, which costs copies.
+func linkProblem(s *admin.ServerStats) string {
+	if s.Unlinked == 0 {
+		return ""
+	}
+	to := ring.ServerID(s.UnlinkedTo).String()
+	if s.Unlinked > 1 {
+		to = fmt.Sprintf("%s and %d more", to, s.Unlinked-1)
+	}
+	why := ""
+	switch s.UnlinkedWhy {
+	case admin.UnlinkedCertificate:
+		why = ": the other's certificate is not valid for its address, expired, or of another CA; the log says which"
+	case admin.UnlinkedRefused:
+		why = ": it refuses this server's certificate"
+	case admin.UnlinkedPassword:
+		why = ": it has another password, or none"
+	case admin.UnlinkedFiles:
+		why = ": this server has no file descriptor left"
+	case admin.UnlinkedTLS:
+		why = ": one of them speaks TLS, and the other does not"
+	}
+	return "no connection to " + to + why
+}
+
+// certificateSoon is how long before its end a certificate is a problem.
+const certificateSoon = 30 * 24 * time.Hour
+
+func certificateProblem(expires, now time.Time) string {
+	switch left := expires.Sub(now); {
+	case expires.IsZero() || left > certificateSoon:
+		return ""
+	case left <= 0:
+		return "its certificate has expired, at " + expires.Local().Format(time.DateTime)
+	case left <= 24*time.Hour:
+		return "its certificate expires within a day, at " + expires.Local().Format(time.DateTime)
+	default:
+		return fmt.Sprintf("its certificate expires in %d days, at %s", int(left.Hours()/24), expires.Local().Format(time.DateTime))
+	}
 }
 
 // stateOf is a server's state, and what is wrong with its disk.
@@ -161,6 +246,9 @@ func (a *app) printSafety(st *admin.Status) {
 	switch {
 	case len(st.View.Members) == 0:
 		verdict, c = "no server has joined yet", yellow
+	case s.Unheard > 0:
+		verdict, c = fmt.Sprintf("not known: %d of the %d servers not heard of lately; remembered: %d of %d partitions whole",
+			s.Unheard, s.Up, s.Whole, total), yellow
 	case s.Unavailable > 0:
 		verdict, c = fmt.Sprintf("NOT ALL SERVED: %d of %d partitions are unavailable, %d have too few copies, %d have all", s.Unavailable, total, s.TooFew, s.Whole), red
 	case s.TooFew > 0:
@@ -173,7 +261,7 @@ func (a *app) printSafety(st *admin.Status) {
 	default:
 		verdict = fmt.Sprintf("safe: all %d partitions have all 3 copies", total)
 	}
-	a.printf("%s; %s\n", a.paint(a.env.Stdout, c, verdict), rebalancing(s))
+	a.printf("%s; %s\n", a.paint(a.env.Stdout, c, verdict), rebalancing(st))
 }
 
 func copies(n int) string {
@@ -183,19 +271,43 @@ func copies(n int) string {
 	return fmt.Sprintf("%d copies", n)
 }
 
-func rebalancing(s admin.Safety) string {
-	switch {
+func rebalancing(st *admin.Status) string {
+	s := st.Safety()
+	switch down := st.WaitsOnlyFor(); {
 	case s.Balanced:
 		return "rebalanced"
 	case s.Left == 0:
 		return "rebalancing: finishing"
+	case len(down) > 0:
+		return fmt.Sprintf("waiting for %s, which is down, with %s", joined(down), leftCopies(s))
+	case s.Rate == 0:
+		return fmt.Sprintf("rebalancing: %s left, about %s, nothing is copied now", leftCopies(s), size(s.LeftBytes))
 	}
-	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", count(int(s.Left), "partition copy"), size(s.LeftBytes), size(s.Rate))
-	text = strings.Replace(text, "copys", "copies", 1)
+	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", leftCopies(s), size(s.LeftBytes), size(s.Rate))
 	if d, ok := timeLeft(s); ok {
-		text += ", " + span(d) + " to go"
+		text += ", " + toGo(d) + " to go"
 	}
 	return text
+}
+
+func leftCopies(s admin.Safety) string {
+	return strings.Replace(count(int(s.Left), "partition copy"), "copys", "copies", 1)
+}
+
+func joined(ids []ring.ServerID) string {
+	names := make([]string, len(ids))
+	for i, id := range ids {
+		names[i] = id.String()
+	}
+	return strings.Join(names, ", ")
+}
+
+// toGo is a time that is guessed: to the second.
+func toGo(d time.Duration) string {
+	if d < time.Second {
+		return "under 1s"
+	}
+	return d.Round(time.Second).String()
 }
 
 func timeLeft(s admin.Safety) (time.Duration, bool) {
@@ -210,7 +322,8 @@ type serverObject struct {
 	ID           string `json:"id"`
 	Address      string `json:"address"`
 	State        string `json:"state"`
-	Up           bool   `json:"up"`
+	Up           bool   `json:"up"`    // as the view leader remembers, where it was not
+	Heard        bool   `json:"heard"` // of lately
 	Zone         string `json:"zone"`
 	Primary      int    `json:"primary"`
 	Backup       int    `json:"backup"`
@@ -234,6 +347,10 @@ type serverObject struct {
 	Corrupt      uint64 `json:"corrupt"`
 	Repaired     uint64 `json:"mended"`
 	Unrepairable uint64 `json:"unmendable"`
+	Logins       uint64 `json:"logins_refused"`
+	CertExpires  string `json:"certificate_expires,omitempty"`
+	Files        uint64 `json:"files"` // descriptors in use
+	FilesMax     uint64 `json:"files_max"`
 
 	Log    logObject    `json:"log"`
 	Memory memoryObject `json:"memory"`
@@ -278,6 +395,13 @@ func memoryOf(s *admin.ServerStats) memoryObject {
 		Requests: s.RequestBytes, RequestsMax: s.RequestBytesMax}
 }
 
+func certificateTime(unix uint64) string {
+	if unix == 0 {
+		return ""
+	}
+	return time.Unix(int64(unix), 0).UTC().Format(time.RFC3339)
+}
+
 func statusObject(st *admin.Status) map[string]any {
 	servers := []serverObject{}
 	for i := range st.View.Members {
@@ -293,13 +417,14 @@ func statusObject(st *admin.Status) map[string]any {
 			held = h.Held.UTC().Format(time.RFC3339Nano)
 		}
 		servers = append(servers, serverObject{
-			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Zone: m.Zone,
+			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
 			Failures: h.Failures, HeldUntil: held,
 			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,
 			Corrupt: h.Stats.Corrupt, Repaired: h.Stats.Repaired, Unrepairable: h.Stats.Unrepairable,
+			Logins: h.Stats.LoginsRefused, CertExpires: certificateTime(h.Stats.CertExpires), Files: h.Stats.Files, FilesMax: h.Stats.FilesMax,
 			Log: logOf(&h.Stats), Memory: memoryOf(&h.Stats),
 		})
 	}
@@ -311,9 +436,9 @@ func statusObject(st *admin.Status) map[string]any {
 	}
 	return map[string]any{
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
-		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers,
+		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
 		"safety": map[string]any{
-			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0, "copies": s.Copies, "whole": s.Whole,
+			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0 && s.Unheard == 0, "unheard": s.Unheard, "copies": s.Copies, "whole": s.Whole,
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
 		},
 		"rebalancing": map[string]any{

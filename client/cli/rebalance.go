@@ -157,7 +157,7 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 }
 
 func rebalancingRow(name string, r *admin.Rebalancing) []string {
-	state, limit, toGo := "done", "none", ""
+	state, limit, left := "done", "none", ""
 	switch {
 	case r.Paused:
 		state = "paused"
@@ -168,9 +168,9 @@ func rebalancingRow(name string, r *admin.Rebalancing) []string {
 		limit = size(r.Limit) + "/s"
 	}
 	if r.Left > 0 && !r.Paused && r.TimeLeft >= 0 {
-		toGo = span(r.TimeLeft)
+		left = toGo(r.TimeLeft)
 	}
-	return []string{name, state, limit, decimal(r.Left), size(r.Rate) + "/s", toGo}
+	return []string{name, state, limit, decimal(r.Left), size(r.Rate) + "/s", left}
 }
 
 // rebalancingObject is a server in the output of rebalance --json.

@@ -18,6 +18,7 @@ import (
 	"viewring/client"
 	"viewring/client/admin"
 	"viewring/internal/port"
+	"viewring/internal/quiet"
 	"viewring/internal/secure"
 )
 
@@ -80,6 +81,9 @@ from another shell.`,
 			if err := a.loadSecrets(); err != nil {
 				return err
 			}
+			if cmd.Flags().Lookup(childFlagName) == nil { // services do it themselves, and by SIGHUP too
+				go a.secure.Run(cmd.Context(), nil, a.logger(slog.LevelWarn))
+			}
 			a.running = true
 			return nil
 		},
@@ -103,8 +107,8 @@ from another shell.`,
 	f.DurationVar(&a.flags.timeout, "timeout", defaultTimeout, "give up after this long")
 	f.StringVar(&a.flags.secure.Cert, "tls-cert", "", "certificate `file` of this process, PEM (or $"+certEnv+")")
 	f.StringVar(&a.flags.secure.Key, "tls-key", "", "its private key, PEM `file` (or $"+keyEnv+")")
-	f.StringVar(&a.flags.secure.CA, "tls-ca", "", "PEM `file` of who signs the others' certificates (or $"+caEnv+")")
-	f.StringVar(&a.flags.secure.Password, "password-file", "", "`file` whose first line is the cluster's password (or $"+passwordEnv+")")
+	f.StringVar(&a.flags.secure.CA, "tls-ca", "", "PEM `file` of who signs the others' certificates, one or several (or $"+caEnv+")")
+	f.StringVar(&a.flags.secure.Password, "password-file", "", "`file` whose first line is the cluster's password; one in the second is accepted too (or $"+passwordEnv+")")
 	f.BoolVar(&a.flags.json, "json", false, "print one JSON object (field version is 1)")
 	f.BoolVar(&a.flags.noColor, "no-color", false, "print without colors")
 	f.StringVar(&a.flags.logFormat, "log-format", "auto", "log as `text`, json, or auto: text on a terminal")
@@ -338,11 +342,11 @@ func (a *app) logger(normal slog.Level) *slog.Logger {
 		level = normal // checkFlags has refused it already
 	}
 	if a.flags.logFormat == "json" || a.flags.logFormat == "auto" && !a.env.StderrTerminal {
-		return slog.New(slog.NewJSONHandler(a.env.Stderr, &slog.HandlerOptions{Level: level}))
+		return slog.New(quiet.New(slog.NewJSONHandler(a.env.Stderr, &slog.HandlerOptions{Level: level})))
 	}
-	return slog.New(tint.NewTextHandler(a.env.Stderr, &tint.Options{
+	return slog.New(quiet.New(tint.NewTextHandler(a.env.Stderr, &tint.Options{
 		Level: level, TimeFormat: "15:04:05.000", NoColor: !a.colored(a.env.Stderr),
-	}))
+	})))
 }
 
 // path is the command as typed, for hints.

@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +25,7 @@ type ServerOptions struct {
 	Advertise     string // "" : where it listens
 	Data          string
 	Zone          string
+	KeepZone      bool             // none was said: that of the last start
 	RebalanceRate int64            // bytes/s; 0: no limit
 	ScrubEvery    time.Duration    // 0: when asked to
 	DiskReserve   int64            // bytes; 0: the usual
@@ -85,6 +89,10 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 			if err := o.check(); err != nil {
 				return err
 			}
+			if err := checkAdvertised(ctx, o.Advertise); err != nil {
+				return err
+			}
+			o.KeepZone = !cmd.Flags().Changed("zone")
 			if err := o.Metrics.check(insecure); err != nil {
 				return err
 			}
@@ -107,7 +115,7 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 	f.StringVar(&o.Listen, "listen", "", "listen at `HOST:PORT`, port 0 for any (default the first free port from 28600)")
 	f.StringVar(&o.Advertise, "advertise", "", "tell others to reach it at `HOST:PORT` (default where it listens)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
-	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones")
+	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones (default that of its last start)")
 	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, or what the log needs)")
@@ -229,7 +237,7 @@ func listenAddr(listen string, anywhere bool) (string, error) {
 func addrOf(flag, listen string) (string, error) {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "", usagef("%s must be HOST:PORT, not %q", flag, listen)
+		return "", usagef("%s must be HOST:PORT, not %q%s", flag, listen, bracketsHint(listen))
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && port != "0" {
 		return "", usagef("%s: %q is not a port", flag, port)
@@ -238,6 +246,46 @@ func addrOf(flag, listen string) (string, error) {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// bracketsHint says how an IPv6 address is written, where that is what was meant.
+func bracketsHint(addr string) string {
+	if strings.Count(addr, ":") > 1 && !strings.HasPrefix(addr, "[") {
+		return "; an IPv6 address goes in brackets, like [::1]:28600"
+	}
+	return ""
+}
+
+// lookUpMax bounds the search for a name.
+const lookUpMax = 5 * time.Second
+
+// checkAdvertised refuses an address at which nobody could reach this process.
+func checkAdvertised(ctx context.Context, addr string) error {
+	if addr == "" {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return usagef("--advertise must be HOST:PORT, not %q: say the port too%s", addr, bracketsHint(addr))
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return usagef("--advertise: %q is not a port that others can connect to", port)
+	}
+	switch ip := net.ParseIP(host); {
+	case host == "":
+		return usagef("--advertise %q has no host: say the name or the IP address at which others reach this process", addr)
+	case ip != nil && (ip.IsUnspecified() || ip.IsMulticast()):
+		return usagef("--advertise: others can't reach %s: say the address of this machine that they can", host)
+	case ip != nil:
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookUpMax)
+	defer cancel()
+	var dns *net.DNSError
+	if _, err := net.DefaultResolver.LookupHost(ctx, host); errors.As(err, &dns) && dns.IsNotFound {
+		return usagef("--advertise: no host is called %q: say a name that all servers and clients can look up, or an IP address", host)
+	}
+	return nil
 }
 
 // makeFolder makes a data folder, or says why it can't.

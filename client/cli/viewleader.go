@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"os"
@@ -93,12 +94,11 @@ func (a *app) viewleaderCmd() *cobra.Command {
 			if o.Data == "" {
 				o.Data = dataFolder("viewleader")
 			}
-			listen, err := listenAddr(o.Listen, insecure || a.isSafe())
-			if err != nil {
+			var err error
+			if o.Listen, err = listenAddr(o.Listen, insecure || a.isSafe()); err != nil {
 				return err
 			}
-			o.Listen = listen
-			if o.Peers, err = peerList(peers, o.Advertise, o.Listen); err != nil {
+			if o.Peers, err = peerList(ctx, peers, o.Advertise, o.Listen); err != nil {
 				return err
 			}
 			if o.RecoverWithout, err = o.without(without); err != nil {
@@ -159,8 +159,11 @@ func (o *ViewLeaderOptions) without(text string) (ids []ring.ServerID, err error
 	return ids, nil
 }
 
-// peerList reads --peers.
-func peerList(text, advertise, listen string) ([]string, error) {
+// peerList reads --peers, and checks --advertise, which names this view leader among them.
+func peerList(ctx context.Context, text, advertise, listen string) ([]string, error) {
+	if err := checkAdvertised(ctx, advertise); err != nil {
+		return nil, err
+	}
 	self := advertise
 	if self == "" {
 		self = listen
@@ -168,7 +171,7 @@ func peerList(text, advertise, listen string) ([]string, error) {
 	peers := addresses(text)
 	for _, addr := range peers {
 		if _, _, err := net.SplitHostPort(addr); err != nil {
-			return nil, usagef("--peers must be HOST:PORT,HOST:PORT,…, not %q", addr)
+			return nil, usagef("--peers must be HOST:PORT,HOST:PORT,…, not %q%s", addr, bracketsHint(addr))
 		}
 	}
 	if len(peers) > 0 && !slices.Contains(peers, self) {
@@ -200,10 +203,12 @@ func (o *ViewLeaderOptions) check() error {
 	return nil
 }
 
+const childFlagName = "exit-with-parent"
+
 // childFlag adds the hidden flag that up gives to the processes that it starts.
 func childFlag(cmd *cobra.Command, child *bool) {
-	cmd.Flags().BoolVar(child, "exit-with-parent", false, "end when the pipe at file descriptor 3 ends")
-	_ = cmd.Flags().MarkHidden("exit-with-parent") // the flag was just added
+	cmd.Flags().BoolVar(child, childFlagName, false, "end when the pipe at file descriptor 3 ends")
+	_ = cmd.Flags().MarkHidden(childFlagName) // the flag was just added
 }
 
 // dataFolder is where a service keeps its data unless told otherwise.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -75,6 +76,8 @@ type viewLeaderObject struct {
 	Role    string `json:"role"`
 	Up      bool   `json:"up"`
 	Lag     uint64 `json:"lag"`
+	Expires string `json:"certificate_expires,omitempty"`
+	Problem string `json:"problem,omitempty"`
 }
 
 func viewLeaderRole(m *admin.ViewLeader) string {
@@ -87,13 +90,29 @@ func viewLeaderRole(m *admin.ViewLeader) string {
 	return "joining"
 }
 
+// viewLeaderProblem is what a connection to a view leader has shown to be wrong, "" for nothing. That one
+// which is silent can't be reached says no more.
+func viewLeaderProblem(m *admin.ViewLeader, now time.Time) string {
+	if m.Unreachable != nil && m.Up {
+		return "no connection from here: " + m.Unreachable.Error()
+	}
+	return certificateProblem(m.CertExpires, now)
+}
+
 // printViewLeaders shows the group, and fails when it can't decide anything.
 func (a *app) printViewLeaders(g *admin.ViewLeaderGroup) error {
 	objects := []viewLeaderObject{}
 	var rows [][]string
+	var problems []string
 	for i := range g.Members {
 		m := &g.Members[i]
 		o := viewLeaderObject{ID: m.ID, Address: m.Addr, Role: viewLeaderRole(m), Up: m.Up, Lag: m.Lag}
+		if !m.CertExpires.IsZero() {
+			o.Expires = m.CertExpires.UTC().Format(time.RFC3339)
+		}
+		if o.Problem = viewLeaderProblem(m, time.Now()); o.Problem != "" {
+			problems = append(problems, fmt.Sprintf("view leader %d at %s: %s", m.ID, m.Addr, o.Problem))
+		}
 		objects = append(objects, o)
 		state, lag := "up", strconv.FormatUint(m.Lag, 10)
 		if !m.Up {
@@ -113,6 +132,9 @@ func (a *app) printViewLeaders(g *admin.ViewLeaderGroup) error {
 		"majority": want, "up": up, "members": objects}
 	if !a.flags.json {
 		a.table([]string{"ID", "ADDRESS", "ROLE", "STATE", ">LAG"}, rows)
+		for _, text := range problems {
+			a.printf("%s\n", a.paint(a.env.Stdout, yellow, text))
+		}
 	} else if g.HasHead {
 		a.printJSON(answer)
 	}

@@ -15,7 +15,7 @@ import (
 // The session may be any client's of the same cluster. Where it is over, the error is that of
 // Session.Err; a node that was created all the same is removed.
 func (t *Tree) CreateEphemeral(ctx context.Context, s *client.Session, path string, value []byte, options ...CreateOption) (string, error) {
-	name := fmt.Sprintf("create %q", path)
+	name := fmt.Sprintf("create %.200q", path)
 	if err := s.Err(); err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)
 	}

@@ -52,7 +52,7 @@ func (t *Tree) Names(ctx context.Context, path string) iter.Seq2[string, error] 
 func pages[N, T any](ctx context.Context, t *Tree, path string, page func(ask tree.Ask, dir string, cursor []byte, limit int) ([]N, []byte, error), told func(N) T) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
-		name := fmt.Sprintf("list %q", path)
+		name := fmt.Sprintf("list %.200q", path)
 		if err := check(path, nil); err != nil {
 			yield(none, failed(name, err))
 			return
@@ -202,7 +202,7 @@ const removeAtOnce = 50
 
 // leaves removes nodes as one; where one of them is gone, or has children by now, one by one.
 func (r *remover) leaves(ctx context.Context, path string, items []wire.TreeItem) error {
-	name := fmt.Sprintf("remove below %q", path)
+	name := fmt.Sprintf("remove below %.200q", path)
 	_, _, err := tree.Change(r.t.ask(ctx, name), path, items)
 	if err == nil {
 		r.gone(len(items))

@@ -61,7 +61,7 @@ func (e *MultiError) Unwrap() error { return e.Err }
 // 256 KiB. It returns the paths of the nodes that it was about.
 // Where one fails the error is a *MultiError too.
 func (t *Tree) Multi(ctx context.Context, path string, changes ...Change) ([]string, error) {
-	name := fmt.Sprintf("change below %q", path)
+	name := fmt.Sprintf("change below %.200q", path)
 	items := make([]wire.TreeItem, len(changes))
 	if err := check(path, nil); err != nil {
 		return nil, failed(name, err)

@@ -153,7 +153,7 @@ func moment(ms int64) time.Time {
 
 // Get reads a node. Of its Stat the children are missing.
 func (t *Tree) Get(ctx context.Context, path string) (Node, error) {
-	name := fmt.Sprintf("get %q", path)
+	name := fmt.Sprintf("get %.200q", path)
 	if err := check(path, nil); err != nil {
 		return Node{}, failed(name, err)
 	}
@@ -168,7 +168,7 @@ func (t *Tree) Get(ctx context.Context, path string) (Node, error) {
 
 // Stat tells of a node, with its children.
 func (t *Tree) Stat(ctx context.Context, path string) (s Stat, err error) {
-	name := fmt.Sprintf("stat %q", path)
+	name := fmt.Sprintf("stat %.200q", path)
 	if err := check(path, nil); err != nil {
 		return s, failed(name, err)
 	}
@@ -208,7 +208,7 @@ func combined(options []CreateOption) (all CreateOption) {
 
 // create is Create, of a node that goes with a session unless owner is 0.
 func (t *Tree) create(ctx context.Context, path string, value []byte, all CreateOption, owner uint64) (string, error) {
-	name := fmt.Sprintf("create %q", path)
+	name := fmt.Sprintf("create %.200q", path)
 	kind, checked := wire.TreeCreate, path
 	if all&Sequential != 0 {
 		kind, checked = wire.TreeSequential, tree.SequentialName(path, 0)
@@ -242,7 +242,7 @@ func (t *Tree) create(ctx context.Context, path string, value []byte, all Create
 
 // Set writes a node's value and returns its new Stat.Version.
 func (t *Tree) Set(ctx context.Context, path string, value []byte, when Condition) (int64, error) {
-	name := fmt.Sprintf("set %q", path)
+	name := fmt.Sprintf("set %.200q", path)
 	if err := check(path, value); err != nil {
 		return 0, failed(name, err)
 	}
@@ -255,7 +255,7 @@ func (t *Tree) Set(ctx context.Context, path string, value []byte, when Conditio
 // Remove removes a node that has no children. Where it fails with client.ErrUnknownOutcome
 // after it has begun, whoever next creates, lists or removes at the path finishes it.
 func (t *Tree) Remove(ctx context.Context, path string, when Condition) error {
-	name := fmt.Sprintf("remove %q", path)
+	name := fmt.Sprintf("remove %.200q", path)
 	err := check(path, nil)
 	if err == nil && path == Root {
 		err = fmt.Errorf("%w: the root is not removed", ErrBadPath)

@@ -64,7 +64,7 @@ type Watch struct {
 // Watch, as client.Watch does for keys, with the same promises: the changes of one directory's
 // nodes come in their order, none is left out or lost later. ctx bounds the beginning alone.
 func (t *Tree) Watch(ctx context.Context, path string, scope Scope, from client.Token) (*Watch, error) {
-	op := fmt.Sprintf("watch %q", path)
+	op := fmt.Sprintf("watch %.200q", path)
 	if err := check(path, nil); err != nil {
 		return nil, failed(op, err)
 	}

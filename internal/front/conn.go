@@ -29,10 +29,12 @@ type Conn struct {
 	held   atomic.Int64  // bytes of its requests and answers under way
 
 	// Of the reading goroutine.
-	reserved  bool // of those kept for peers, and no peer yet
-	unwelcome bool // was told that there is no room: peers wait for its place
-	trusted   bool // has said the password, or need not
+	scarce    string // what there were too few of, where it is reserved
+	reserved  bool   // of those kept for peers, and no peer yet
+	unwelcome bool   // was told that there is no room: peers wait for its place
+	trusted   bool   // has said the password, or need not
 	patience  patience
+	leave     func()  // the guests; any goroutine may call it
 	taken     []Reply // that WriteAll writes; empty but then
 
 	mu struct {
@@ -59,6 +61,9 @@ func (s *Server) open(nc net.Conn, reserved bool) *Conn {
 	c := &Conn{server: s, nc: nc, wake: make(chan struct{}, 1), reserved: reserved, trusted: !s.opts.Secure.WantsPassword()}
 	c.room.L = &c.mu
 	c.reader = wire.NewReader(c, s.opts.Limits.Reader)
+	c.reader.SetRoom(func(n int) bool { return s.readings.change(c, int64(n)) })
+	c.limit()
+	c.leave = func() {}
 	c.writer = wire.NewWriter(&wire.DeadlineWriter{Conn: nc, Timeout: s.opts.Limits.WriteTimeout})
 	c.session = s.opts.Open(c)
 	return c
@@ -86,6 +91,8 @@ func (c *Conn) Own(arg []byte) []byte { return c.reader.Own(arg) }
 func (c *Conn) Serve() {
 	defer c.session.Left()
 	defer c.nc.Close() // over in any case
+	defer func() { c.leave() }()
+	defer c.reader.GiveBack()
 	written := make(chan struct{})
 	go func() {
 		defer close(written)
@@ -139,7 +146,10 @@ func (c *Conn) readAll() error {
 func (c *Conn) greet() {
 	encrypted, ok := c.nc.(*tls.Conn)
 	if ok {
-		c.patience.over = c.shake(encrypted) != nil
+		err := c.shake(encrypted)
+		if c.patience.over = err != nil; secure.HandshakeRefused(err) {
+			c.server.refused(c.nc.RemoteAddr().String(), err.Error())
+		}
 	}
 	c.awaitGreeting()
 }
@@ -181,6 +191,10 @@ func (c *Conn) sayWhy(err error) bool {
 	switch {
 	case errors.Is(err, wire.ErrTooLarge):
 		s.met(&s.reached.Requests, "bytes of a command")
+	case errors.Is(err, wire.ErrNoRoom):
+		s.met(&s.reached.Buffers, "bytes of commands that are not complete")
+		c.PushError(wire.CodeBusy + " too many bytes of unfinished commands of all clients: send it again")
+		return true
 	case errors.Is(err, wire.ErrProtocol):
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		s.met(&s.reached.Late, "time of a password or command")
@@ -204,10 +218,9 @@ const protocolError = wire.CodeErr + " Protocol error: "
 
 // Auth judges the arguments of AUTH, and returns the error reply, "" when they are right.
 func (c *Conn) Auth(args [][]byte) (errText string) {
-	if errText = c.server.opts.Secure.Auth(args); errText == "" {
+	if errText = c.server.Judge(c.nc.RemoteAddr().String(), args); errText == "" {
 		c.Trust(true)
 	}
-	c.server.reached.LoggedIn(errText)
 	return errText
 }
 
@@ -216,7 +229,17 @@ func (c *Conn) Auth(args [][]byte) (errText string) {
 func (c *Conn) Trust(trusted bool) {
 	if trusted != c.trusted {
 		c.trusted = trusted
+		c.limit()
 		c.awaitGreeting()
+	}
+}
+
+// limit has commands read by the limits of those who have said the password, or have not.
+func (c *Conn) limit() {
+	if l := &c.server.opts.Limits; c.trusted {
+		c.reader.SetLimits(l.Reader)
+	} else {
+		c.reader.SetLimits(l.guestLimits())
 	}
 }
 
@@ -238,7 +261,7 @@ const (
 func (c *Conn) Admit(s Access) (errText string, over bool) {
 	switch {
 	case c.reserved && s&(ForPeers|OfPeers) == 0:
-		c.server.met(&c.server.reached.Connections, "connections")
+		c.server.met(&c.server.reached.Connections, c.scarce)
 		c.unwelcome = true
 		return c.server.opts.TooMany, true
 	case !c.trusted && s&Open == 0:

@@ -3,10 +3,10 @@ package front
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/internal/wire"
 )
 
@@ -42,6 +42,14 @@ type Limits struct {
 	// way; default 512 MiB. Each may have Spare bytes whatever the others have; default 0.
 	Total, Spare int64
 
+	// Guests bounds the connections together that have not shaken hands, or said the
+	// password, or shown to be a peer's on a place for peers; default 1,000.
+	Guests int
+
+	// Reading bounds the parts of commands that are not complete, of all connections, beyond
+	// 64 KiB of each: where more come, the command that began first is given up. Default Total.
+	Reading int64
+
 	// Reader bounds the parts of one command, which are no larger than Request; default
 	// wire.DefaultLimits, with as many bytes in all as Request says.
 	Reader wire.Limits
@@ -55,11 +63,26 @@ type Limits struct {
 	RequestTimeout time.Duration
 }
 
+// guestLimits are those of a command before the password, as in Redis.
+func (l *Limits) guestLimits() wire.Limits {
+	g := l.Reader
+	g.ArgsMax, g.BulkBytesMax = min(g.ArgsMax, guestArgsMax), min(g.BulkBytesMax, guestBytesMax)
+	g.TotalBytesMax, g.LineBytesMax = min(g.TotalBytesMax, guestBytesMax), min(g.LineBytesMax, guestBytesMax)
+	return g
+}
+
+const (
+	guestArgsMax  = 10
+	guestBytesMax = 16 << 10
+)
+
 // requestRate is how many bytes a second are fast enough for a long command.
 const requestRate = 64 << 10
 
 func (l *Limits) fill() {
 	l.Total = cmp.Or(l.Total, 512<<20)
+	l.Reading = cmp.Or(l.Reading, l.Total)
+	l.Guests = cmp.Or(l.Guests, min(1000, (l.Connections+l.Reserved+1)/2))
 	if l.Reader == (wire.Limits{}) {
 		l.Reader = wire.DefaultLimits
 		l.Reader.TotalBytesMax = l.Request // larger too: a command of many values
@@ -73,21 +96,14 @@ func (l *Limits) fill() {
 
 // Reached counts how often clients met a limit. Its fields may be read at any time.
 type Reached struct {
-	Accepted    atomic.Uint64 // connections that were served
-	Connections atomic.Uint64 // connections turned away: too many, or no peer on one for peers
-	Requests    atomic.Uint64 // connections closed: too large a command
-	Late        atomic.Uint64 // connections closed: no password, or no whole command, in time
-	Cut         atomic.Uint64 // connections closed: the client did not read
-	Pipelines   atomic.Uint64 // times that a connection was not read for a while
-	Buffers     atomic.Uint64 // commands refused: too many bytes under way
-	Logins      atomic.Uint64 // wrong passwords
-}
-
-// LoggedIn counts what was answered to a password.
-func (r *Reached) LoggedIn(errText string) {
-	if strings.HasPrefix(errText, wire.CodeWrongPass) {
-		r.Logins.Add(1)
-	}
+	Accepted    atomic.Uint64   // connections that were served
+	Connections atomic.Uint64   // connections turned away: too many, or no peer on one for peers
+	Requests    atomic.Uint64   // connections closed: too large a command
+	Late        atomic.Uint64   // connections closed: no password, or no whole command, in time
+	Cut         atomic.Uint64   // connections closed: the client did not read
+	Pipelines   atomic.Uint64   // times that a connection was not read for a while
+	Buffers     atomic.Uint64   // commands refused: too many bytes under way
+	Logins      secure.Refusals // logins refused: a wrong password, or a certificate that is not believed
 }
 
 // met counts, and has the log say so where that was not said in the last metEvery.
@@ -107,6 +123,6 @@ const metEvery = 10 * time.Second
 // String is their part of INFO. Most are called as in Redis.
 func (r *Reached) String() string {
 	return fmt.Sprintf("rejected_connections:%d\r\nclient_query_buffer_limit_disconnections:%d\r\nclient_output_buffer_limit_disconnections:%d\r\n"+
-		"pipeline_waits:%d\r\nbusy_replies:%d\r\nlate_disconnections:%d\r\n",
-		r.Connections.Load(), r.Requests.Load(), r.Cut.Load(), r.Pipelines.Load(), r.Buffers.Load(), r.Late.Load())
+		"pipeline_waits:%d\r\nbusy_replies:%d\r\nlate_disconnections:%d\r\nacl_access_denied_auth:%d\r\n",
+		r.Connections.Load(), r.Requests.Load(), r.Cut.Load(), r.Pipelines.Load(), r.Buffers.Load(), r.Late.Load(), r.Logins.Count())
 }

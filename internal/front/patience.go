@@ -45,6 +45,7 @@ func (c *Conn) awaitGreeting() {
 		p.greeting = time.Now().Add(l.PasswordTimeout)
 	default:
 		p.greeting, p.last, p.greeted = time.Time{}, false, true
+		c.leave()
 	}
 	if !p.greeting.IsZero() && (was.IsZero() || p.greeting.Before(was)) {
 		c.arm(p.greeting)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/files"
 	"viewring/internal/secure"
 	"viewring/internal/wait"
 	"viewring/internal/wire"
@@ -26,6 +27,7 @@ const (
 type Options struct {
 	Limits  Limits
 	Secure  secure.Config // whether a password is wanted, and which; the listener encrypts
+	Name    string        // of the service, for the log
 	TooMany string        // the error reply to whom there is no room for; default wire.TooManyClients
 	Logger  *slog.Logger
 
@@ -77,6 +79,9 @@ type Server struct {
 	reached   Reached
 	strangers wire.Strangers
 	held      atomic.Int64 // bytes under way, of all connections
+	gate      files.Gate
+	guests    *secure.Guests
+	readings  readings
 	quiet     atomic.Int64 // until then the log says nothing of limits; unix ns
 	connected atomic.Int64
 
@@ -95,7 +100,9 @@ type Server struct {
 func New(ctx context.Context, opts Options) *Server {
 	opts.Limits.fill()
 	opts.TooMany = cmp.Or(opts.TooMany, wire.TooManyClients)
-	s := &Server{opts: opts}
+	s := &Server{opts: opts, gate: files.NewGate()}
+	s.guests = secure.NewGuests(opts.Limits.Guests)
+	s.readings.init(opts.Limits.Reading)
 	s.mu.conns = make(map[*Conn]struct{})
 	s.ctx, s.stop = context.WithCancel(ctx)
 	return s
@@ -103,6 +110,17 @@ func New(ctx context.Context, opts Options) *Server {
 
 // Reached tells how often limits were met.
 func (s *Server) Reached() *Reached { return &s.reached }
+
+// Judge judges the arguments of AUTH of a client at an address, as secure.Config.Auth does,
+// and has the log tell of those that are refused. Any goroutine may call it.
+func (s *Server) Judge(from string, args [][]byte) (errText string) {
+	if errText = s.opts.Secure.Auth(args); secure.IsRefusal(errText) {
+		s.refused(from, secure.LoginText(errText))
+	}
+	return errText
+}
+
+func (s *Server) refused(from, why string) { s.reached.Logins.Note(s.opts.Logger, from, why) }
 
 // Connected is how many connections there are.
 func (s *Server) Connected() int { return int(s.connected.Load()) }
@@ -124,6 +142,7 @@ func (s *Server) Serve(l net.Listener) {
 			s.hangUp(l)
 		}
 	}()
+	s.gate.Compare(s.opts.Logger, s.opts.Name, s.opts.Limits.Connections)
 	for {
 		nc, err := l.Accept()
 		switch {
@@ -152,13 +171,17 @@ func (s *Server) hangUp(l net.Listener) {
 
 // serve serves a connection, unless there are too many.
 func (s *Server) serve(nc net.Conn) {
-	n := s.connected.Add(1)
-	if most := s.opts.Limits.Connections + s.opts.Limits.Reserved; n > int64(most) {
+	n, limits, room := s.connected.Add(1), &s.opts.Limits, s.gate.Judge(nc)
+	if n > int64(limits.Connections+limits.Reserved) || room == files.Nobody || room == files.Peers && limits.Reserved == 0 {
 		s.connected.Add(-1)
-		s.turnAway(nc)
+		s.turnAway(nc, scarce(room))
 		return
 	}
-	c := s.open(nc, n > int64(s.opts.Limits.Connections))
+	c := s.open(nc, n > int64(limits.Connections) || room == files.Peers)
+	c.scarce = scarce(room)
+	if _, encrypted := nc.(*tls.Conn); encrypted || c.Guarded() {
+		c.leave = s.guests.Enter(s.ctx, c.cutGuest)
+	}
 	s.mu.Lock()
 	closed := s.mu.closed
 	if !closed {
@@ -183,10 +206,18 @@ func (s *Server) serve(nc net.Conn) {
 	}()
 }
 
+// scarce is what there are too many clients for.
+func scarce(room files.Verdict) string {
+	if room == files.Everybody {
+		return "connections"
+	}
+	return "file descriptors of the process (ulimit -n)"
+}
+
 // turnAway says why there is no service; whoever does not listen misses it. To whom TLS is
 // spoken nothing is said: that would wait for the client, which has not shaken hands.
-func (s *Server) turnAway(nc net.Conn) {
-	s.met(&s.reached.Connections, "connections")
+func (s *Server) turnAway(nc net.Conn, limit string) {
+	s.met(&s.reached.Connections, limit)
 	if _, encrypted := nc.(*tls.Conn); !encrypted {
 		_ = nc.SetWriteDeadline(time.Now().Add(turnAwayMax))
 		_, _ = nc.Write([]byte("-" + s.opts.TooMany + "\r\n"))

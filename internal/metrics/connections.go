@@ -30,5 +30,5 @@ func (s *Sink) PutConnections(c *Connections, of *front.Server) {
 	s.Put(c.refused, float64(r.Requests.Load()), "too_large")
 	s.Put(c.requests, float64(r.Buffers.Load()))
 	s.Put(c.waits, float64(r.Pipelines.Load()))
-	s.Put(c.logins, float64(r.Logins.Load()))
+	s.Put(c.logins, float64(r.Logins.Count()))
 }

@@ -1,96 +1,89 @@
 package secure
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
+	"time"
 )
 
 // Files name what Load reads; "" is none.
 type Files struct {
 	Cert, Key string // of this process, for both of its roles: PEM
-	CA        string // who signs the certificates of the others: PEM
-	Password  string // the first line is the password
+	CA        string // who signs the certificates of the others: PEM, one or several
+	Password  string // the first line is the password; a second one is accepted too
 }
 
 // Config is what a process shows to others and asks of them. The zero Config is
-// neither encrypted nor asks for a password.
+// neither encrypted nor asks for a password. Copies share what was read from the files:
+// when Run reads them again, all go by it. Any goroutine may call its methods.
 type Config struct {
-	listen   *tls.Config
-	dial     *tls.Config
-	password string
+	keeper   *keeper // nil: neither encrypted nor with a password
+	forUsers bool
 }
 
 // Load reads files. Certificate, key and CA belong together.
 func Load(f Files) (Config, error) {
-	var c Config
-	if f.Cert != "" || f.Key != "" || f.CA != "" {
-		if f.Cert == "" || f.Key == "" || f.CA == "" {
-			return c, errors.New("TLS wants a certificate, its key and a CA: give all three or none")
-		}
-		cert, err := tls.LoadX509KeyPair(f.Cert, f.Key)
-		if err != nil {
-			return c, fmt.Errorf("TLS certificate: %w", err)
-		}
-		pem, err := os.ReadFile(f.CA)
-		if err != nil {
-			return c, fmt.Errorf("TLS CA: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return c, fmt.Errorf("TLS CA: no certificate in %s", f.CA)
-		}
-		certs := []tls.Certificate{cert}
-		c.listen = &tls.Config{Certificates: certs, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}
-		c.dial = &tls.Config{Certificates: certs, RootCAs: pool, MinVersion: tls.VersionTLS12}
+	if f == (Files{}) {
+		return Config{}, nil
 	}
-	if f.Password != "" {
-		var err error
-		if c.password, err = ReadSecret(f.Password); err != nil {
-			return c, fmt.Errorf("password: %w", err)
-		}
+	if encrypts := f.Cert != "" || f.Key != "" || f.CA != ""; encrypts && (f.Cert == "" || f.Key == "" || f.CA == "") {
+		return Config{}, errors.New("TLS wants a certificate, its key and a CA: give all three or none")
 	}
-	return c, nil
-}
-
-const passwordBytesMax = 1024
-
-// ReadSecret reads what the first line of a file is.
-func ReadSecret(name string) (string, error) {
-	text, err := os.ReadFile(name)
+	k := &keeper{files: f}
+	text, err := f.read()
 	if err != nil {
-		return "", err
+		return Config{}, err
 	}
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	if line = bytes.TrimSuffix(line, []byte("\r")); len(line) == 0 || len(line) > passwordBytesMax {
-		return "", fmt.Errorf("the first line of %s must have 1 to %d bytes", name, passwordBytesMax)
+	if err := k.take(text); err != nil {
+		return Config{}, err
 	}
-	return string(line), nil
+	return Config{keeper: k}, nil
 }
 
 // ForUsers is c for a service of people's programs, which can say a password and mostly have no
 // certificate: where there is a password none is asked for. One that is shown must still be right.
 func (c Config) ForUsers() Config {
-	if c.listen != nil && c.password != "" {
-		c.listen = c.listen.Clone()
-		c.listen.ClientAuth = tls.VerifyClientCertIfGiven
-	}
+	c.forUsers = true
 	return c
 }
 
-// Encrypted reports whether connections are encrypted.
-func (c Config) Encrypted() bool { return c.dial != nil }
+// now are the secrets that hold now; they are not changed.
+func (c Config) now() *secrets {
+	if c.keeper == nil {
+		return &secrets{}
+	}
+	return c.keeper.now.Load()
+}
 
-// WantsPassword reports whether connections must begin with a password.
-func (c Config) WantsPassword() bool { return c.password != "" }
+// listenTLS is how connections that come in are encrypted now; nil: they are not.
+func (c Config) listenTLS() *tls.Config {
+	if s := c.now(); !c.forUsers || len(s.passwords) == 0 {
+		return s.listen
+	} else {
+		return s.users
+	}
+}
 
-// Password is what connections must begin with; "" is nothing. Never print it.
-func (c Config) Password() string { return c.password }
+// Encrypted reports whether connections are encrypted. That stays as it is.
+func (c Config) Encrypted() bool { return c.now().dial != nil }
+
+// WantsPassword reports whether connections must begin with a password. That stays as it is.
+func (c Config) WantsPassword() bool { return len(c.now().passwords) > 0 }
+
+// Password is what connections begin with now; "" is nothing. Never print it.
+func (c Config) Password() string {
+	if p := c.now().passwords; len(p) > 0 {
+		return p[0]
+	}
+	return ""
+}
+
+// Expires is when the certificate of this process expires, or that of who signed it,
+// whichever is sooner; zero: there is none.
+func (c Config) Expires() time.Time { return c.now().expires }
 
 // String shows no secrets.
 func (c Config) String() string {
@@ -115,21 +108,30 @@ const (
 // Auth judges the arguments of AUTH: a password, or a user and a password; the
 // only user is "default". It returns the text of the error, "" when they are right.
 func (c Config) Auth(args [][]byte) string {
+	passwords := c.now().passwords
 	switch {
 	case len(args) != 1 && len(args) != 2:
 		return badSyntax
-	case c.password == "" && len(args) == 1:
+	case len(passwords) == 0 && len(args) == 1:
 		return noPassword
 	case len(args) == 2 && string(args[0]) != "default":
 		return wrongPass
-	case c.password != "" && !same(c.password, args[len(args)-1]):
+	case len(passwords) > 0 && !isOneOf(passwords, args[len(args)-1]):
 		return wrongPass
 	}
 	return ""
 }
 
-// same compares in a time that does not depend on what was given.
-func same(want string, given []byte) bool {
-	w, g := sha256.Sum256([]byte(want)), sha256.Sum256(given)
-	return subtle.ConstantTimeCompare(w[:], g[:]) == 1
+// IsRefusal reports whether a text that Auth returned refuses a password, rather than a
+// command that makes no sense.
+func IsRefusal(text string) bool { return text == wrongPass || text == noPassword }
+
+// isOneOf compares in a time that does not depend on what was given.
+func isOneOf(passwords []string, given []byte) bool {
+	g, found := sha256.Sum256(given), 0
+	for _, p := range passwords {
+		w := sha256.Sum256([]byte(p))
+		found |= subtle.ConstantTimeCompare(w[:], g[:])
+	}
+	return found == 1
 }

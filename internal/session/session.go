@@ -64,6 +64,7 @@ type beat struct {
 	ttl    time.Duration
 	heard  time.Time
 	ending bool // its end is under way
+	said   bool // its client was heard, since Begin
 }
 
 // Begin forgets all sessions, at a start or as the new head. The caller then calls Open for
@@ -83,8 +84,25 @@ func (w *Watch) Keep(id uint64, now time.Time) bool {
 	if b == nil || b.ending {
 		return false
 	}
-	b.heard = now
+	b.heard, b.said = now, true
 	return true
+}
+
+// Opened begins to watch a session that its client opens now.
+func (w *Watch) Opened(id uint64, ttl time.Duration, now time.Time) {
+	w.open[id] = &beat{ttl: ttl, heard: now, said: true}
+}
+
+// Unheard returns the sessions whose clients were not heard since Begin: that they live is
+// remembered, not known.
+func (w *Watch) Unheard() (ids []uint64) {
+	for id, b := range w.open {
+		if !b.said {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Ended forgets a session.

@@ -59,15 +59,15 @@ func CheckName(name string) error {
 	case name == "":
 		return fmt.Errorf("%w: a name is empty (a slash at the end, or two together)", ErrBadPath)
 	case name == "." || name == "..":
-		return fmt.Errorf("%w: the name %q stands for another node", ErrBadPath, name)
+		return fmt.Errorf("%w: the name %.200q stands for another node", ErrBadPath, name)
 	case len(name) > NameBytesMax:
 		return fmt.Errorf("%w: a name of %d bytes, at most %d are allowed", ErrBadPath, len(name), NameBytesMax)
 	case !utf8.ValidString(name):
-		return fmt.Errorf("%w: the name %q is not UTF-8", ErrBadPath, name)
+		return fmt.Errorf("%w: the name %.200q is not UTF-8", ErrBadPath, name)
 	}
 	for _, c := range name {
 		if refused(c) {
-			return fmt.Errorf("%w: the name %q has the character %U", ErrBadPath, name, c)
+			return fmt.Errorf("%w: the name %.200q has the character %U", ErrBadPath, name, c)
 		}
 	}
 	return nil

@@ -20,9 +20,10 @@ const (
 	CmdStatus    = "VL.STATUS"    // no argument → Status
 	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none), any of SHARED, KNOT, SESSION id → [token, held since ms]; answers when granted
 	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client, the session in which it is held (0 = none) → OK
-	CmdLocks     = "VL.LOCKS"     // no argument → Locks
+	CmdLocks     = "VL.LOCKS"     // no argument → Locks; any: and the sessions that the head has not heard of
 	CmdSession   = "VL.SESSION"   // args: OPEN ttl ms, lock delay ms → id; KEEP id → OK; END id → OK; ENDED, ENDS: see SessionEnded
 	CmdLoss      = "VL.LOSS"      // []PartitionID → epoch; an operator's: their data is given up
+	CmdElections = "VL.ELECTIONS" // arg: since, unix milliseconds → []Event: what the view leader that is asked has seen of its group
 	CmdEvents    = "VL.EVENTS"    // args: since number, wait milliseconds → []Event, or nil when none came in time
 )
 

@@ -126,6 +126,18 @@ func (l *Leader) AcceptLoss(ctx context.Context, ps []ring.PartitionID) (uint64,
 	return uint64(v.Int), nil
 }
 
+// Elections returns what the head has seen happen to its group after a time, and since it started.
+func (l *Leader) Elections(ctx context.Context, since time.Time) ([]vocab.Event, error) {
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdElections), strconv.AppendInt(nil, since.UnixMilli(), 10)}})
+	if IsCode(err, CodeErr) {
+		return nil, nil // an earlier build
+	}
+	if err != nil {
+		return nil, fmt.Errorf("elections: %w", err)
+	}
+	return DecodeEvents(v.Bytes)
+}
+
 // Events returns the events after number since that are still kept, oldest
 // first; when there is none it waits for one, and returns none when that takes
 // longer than wait.

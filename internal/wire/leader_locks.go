@@ -131,28 +131,60 @@ func appendLock(b []byte, l *vocab.Lock) []byte {
 	return b
 }
 
-// DecodeLocks reads what AppendLocks wrote.
-func DecodeLocks(b []byte) (vocab.Locks, error) {
-	return decodeLeader("locks", b, func(r *codec.Reader) vocab.Locks {
-		return vocab.Locks{
-			Locks: readList(r, 4, func() vocab.Lock {
-				return vocab.Lock{
-					Name: r.String(), Shared: r.Bool(),
-					Holders: readList(r, 20, func() vocab.LockHolder {
-						return vocab.LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
-					}),
-					Waiters: readList(r, 3, func() vocab.LockWaiter {
-						return vocab.LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
-					}),
-				}
-			}),
-			Deadlocks: readList(r, 1, func() []vocab.LockWait {
-				return readList(r, 5, func() vocab.LockWait {
-					return vocab.LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
-				})
-			}),
+// AppendUnheard adds to what AppendLocks wrote the sessions that the head has not heard of.
+func AppendUnheard(b []byte, sessions []uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(sessions)))
+	for _, id := range sessions {
+		b = binary.AppendUvarint(b, id)
+	}
+	return b
+}
+
+// readUnheard reads what AppendUnheard wrote.
+func readUnheard(r *codec.Reader, all *vocab.Locks) {
+	unheard := make(map[uint64]bool)
+	for range r.Count(1) {
+		unheard[r.Uvarint()] = true
+	}
+	for i := range all.Locks {
+		for j := range all.Locks[i].Holders {
+			h := &all.Locks[i].Holders[j]
+			h.Unheard = h.Session != 0 && unheard[h.Session]
 		}
+	}
+}
+
+// DecodeLocks reads what AppendLocks wrote.
+func DecodeLocks(b []byte) (vocab.Locks, error) { return decodeLeader("locks", b, readLocks) }
+
+// DecodeLocksHeard reads what AppendLocks wrote, and AppendUnheard behind it.
+func DecodeLocksHeard(b []byte) (vocab.Locks, error) {
+	return decodeLeader("locks", b, func(r *codec.Reader) vocab.Locks {
+		all := readLocks(r)
+		readUnheard(r, &all)
+		return all
 	})
+}
+
+func readLocks(r *codec.Reader) vocab.Locks {
+	return vocab.Locks{
+		Locks: readList(r, 4, func() vocab.Lock {
+			return vocab.Lock{
+				Name: r.String(), Shared: r.Bool(),
+				Holders: readList(r, 20, func() vocab.LockHolder {
+					return vocab.LockHolder{Client: r.String(), Session: r.Uvarint(), Token: r.Uvarint(), Since: readTime(r), Expires: readTime(r), Lost: r.Bool()}
+				}),
+				Waiters: readList(r, 3, func() vocab.LockWaiter {
+					return vocab.LockWaiter{Client: r.String(), Session: r.Uvarint(), Shared: r.Bool()}
+				}),
+			}
+		}),
+		Deadlocks: readList(r, 1, func() []vocab.LockWait {
+			return readList(r, 5, func() vocab.LockWait {
+				return vocab.LockWait{Client: r.String(), Session: r.Uvarint(), Lock: r.String(), For: r.String(), Behind: r.Bool()}
+			})
+		}),
+	}
 }
 
 // LockGet takes a lock for a client and returns the fencing token. It waits in the
@@ -186,11 +218,16 @@ func (l *Leader) LockFree(ctx context.Context, lock, client string, session uint
 
 // Locks lists all held locks, and the deadlocks among those who wait.
 func (l *Leader) Locks(ctx context.Context) (vocab.Locks, error) {
-	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks), []byte("1")}})
+	decode := DecodeLocksHeard
+	if IsCode(err, CodeErr) { // an earlier build
+		v, _, err = l.ask(ctx, question{args: [][]byte{[]byte(CmdLocks)}})
+		decode = DecodeLocks
+	}
 	if err != nil {
 		return vocab.Locks{}, fmt.Errorf("locks: %w", err)
 	}
-	return DecodeLocks(v.Bytes)
+	return decode(v.Bytes)
 }
 
 // The verbs of CmdSession.

@@ -60,7 +60,7 @@ type laterStats [laterCount]uint64
 // laterBits is the place of the number that has bits; it stays.
 const (
 	laterBits  = 17
-	laterCount = laterBits + 1
+	laterCount = laterBits + 8
 )
 
 // The bits. A new one may be added behind them.
@@ -77,6 +77,7 @@ func laterFields(s *vocab.ServerStats) [laterCount]*uint64 {
 		&s.Checkpoints, &s.CheckpointBytes, &s.LogDamage, &s.Memory, &s.IndexBytes, &s.ItemBytes, &s.ItemBytesMax,
 		&s.RequestBytes, &s.RequestBytesMax,
 		laterBits: nil,
+		&s.CertExpires, &s.LoginsRefused, &s.Files, &s.FilesMax, &s.Unlinked, &s.UnlinkedTo, &s.UnlinkedWhy,
 	}
 }
 
@@ -129,13 +130,11 @@ func readLater(r *codec.Reader, s *vocab.ServerStats) {
 // epoch is the place of the first number. A server without any needs none.
 func laterEntries(s *vocab.ServerStats, each func(first uint64, n *statsFields)) {
 	rest := laterOf(s)
-	if rest == (laterStats{}) {
-		return
-	}
 	for first := 0; first < len(rest); first += len(statsFields{}) {
 		var n statsFields
-		copy(n[:], rest[first:])
-		each(uint64(first), &n)
+		if copy(n[:], rest[first:]); n != (statsFields{}) {
+			each(uint64(first), &n)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package wire
 import (
 	"context"
 	"errors"
+	"net"
 	"strconv"
 	"strings"
 )
@@ -73,15 +74,24 @@ func IsLockedOut(err error) bool { return IsCode(err, CodeNoAuth) || IsCode(err,
 
 // MovedText is the error reply that sends a client to another server.
 func MovedText(slot uint16, addr string) string {
+	if strings.HasPrefix(addr, "[") { // IPv6: Redis writes it without brackets, and clients look for the last colon
+		if host, port, err := net.SplitHostPort(addr); err == nil {
+			addr = host + ":" + port
+		}
+	}
 	return CodeMoved + " " + strconv.FormatUint(uint64(slot), 10) + " " + addr
 }
 
-// ParseMoved reads what MovedText wrote, with or without its first word.
+// ParseMoved reads what MovedText wrote, with or without its first word. The address is one to be
+// dialed.
 func ParseMoved(text string) (slot uint16, addr string, ok bool) {
 	number, addr, ok := strings.Cut(strings.TrimPrefix(text, CodeMoved+" "), " ")
 	n, err := strconv.ParseUint(number, 10, 14)
 	if !ok || err != nil || addr == "" {
 		return 0, "", false
+	}
+	if i := strings.LastIndexByte(addr, ':'); i > 0 && addr[0] != '[' && strings.Contains(addr[:i], ":") {
+		addr = net.JoinHostPort(addr[:i], addr[i+1:])
 	}
 	return uint16(n), addr, true
 }

@@ -8,6 +8,9 @@ import (
 	"math"
 )
 
+// ErrNoRoom is what reading fails with where SetRoom's function refuses a longer buffer.
+var ErrNoRoom = errors.New("no room for the rest of a command")
+
 // Sizes of a Reader's buffer.
 const (
 	readBytesNew  = 1 << 10  // a new connection's: most of many are idle
@@ -28,7 +31,9 @@ type Reader struct {
 	filled bool // the last read left no room: more is waiting
 	spans  []span
 	args   [][]byte
-	budget int // what is left of TotalBytesMax for the reply being read
+	room   func(bytes int) bool // see SetRoom; nil: there is always room
+	taken  int                  // bytes that room knows of
+	budget int                  // what is left of TotalBytesMax for the reply being read
 }
 
 // span is an argument's place, relative to the start of its command: the buffer
@@ -38,6 +43,32 @@ type span struct{ from, to int }
 // NewReader reads from src. The buffer is made with the first read.
 func NewReader(src io.Reader, limits Limits) *Reader {
 	return &Reader{src: src, limits: limits}
+}
+
+// SetLimits has what is read from now on judged by other limits.
+func (r *Reader) SetLimits(limits Limits) { r.limits = limits }
+
+// SetRoom has the part of the buffer that is beyond what each Reader may keep counted: room is
+// told of each change, and where it refuses one that is above 0, reading fails with ErrNoRoom.
+// GiveBack ends it.
+func (r *Reader) SetRoom(room func(bytes int) bool) { r.room = room }
+
+// GiveBack says that the Reader is not used any more.
+func (r *Reader) GiveBack() {
+	r.buf, r.r, r.w = nil, 0, 0
+	r.count(0)
+}
+
+// count tells room of a buffer of so many bytes.
+func (r *Reader) count(size int) error {
+	beyond := max(0, size-readBytesKeep)
+	if change := beyond - r.taken; change != 0 && r.room != nil {
+		if !r.room(change) {
+			return ErrNoRoom
+		}
+		r.taken = beyond
+	}
+	return nil
 }
 
 // Buffered returns how many bytes have arrived that no call has consumed. A
@@ -80,6 +111,7 @@ func (r *Reader) release() {
 		buf := make([]byte, max(have, readBytesMin))
 		r.r, r.w = 0, copy(buf, r.buf[r.r:r.w])
 		r.buf = buf
+		_ = r.count(len(buf)) // less is never refused
 	}
 	if cap(r.args) > argsKeep {
 		r.args, r.spans = nil, nil
@@ -99,6 +131,7 @@ func (r *Reader) Own(arg []byte) []byte {
 	buf := make([]byte, max(readBytesMin, len(rest)))
 	r.r, r.w = 0, copy(buf, rest)
 	r.buf = buf
+	_ = r.count(len(buf)) // as in release
 	return arg
 }
 
@@ -270,7 +303,11 @@ func (r *Reader) fill(want int) error {
 		if size == 0 && want <= readBytesNew {
 			least = readBytesNew
 		}
-		grown := make([]byte, max(least, size+size/4, min(want, max(4*size, r.limits.Ahead))))
+		size = max(least, size+size/4, min(want, max(4*size, r.limits.Ahead)))
+		if err := r.count(size); err != nil {
+			return err
+		}
+		grown := make([]byte, size)
 		copy(grown, r.buf[:r.w])
 		r.buf = grown
 	}

@@ -3,6 +3,7 @@ package wire
 import (
 	"io"
 	"strconv"
+	"strings"
 )
 
 // Sizes of a Writer's buffer.
@@ -126,7 +127,15 @@ func (w *Writer) WriteSimple(text string) { w.line('+', text) }
 
 // WriteError writes an error reply: a code and a message (see
 // ServerError.Error); line breaks in it become blanks.
-func (w *Writer) WriteError(text string) { w.line('-', text) }
+func (w *Writer) WriteError(text string) {
+	if len(text) > errorBytesMax {
+		text = strings.ToValidUTF8(text[:errorBytesMax], "?") + "..." // names have up to 64 KiB
+	}
+	w.line('-', text)
+}
+
+// errorBytesMax is how long the text of an error may be.
+const errorBytesMax = 2000
 
 // WriteInt writes an integer.
 func (w *Writer) WriteInt(n int64) {

@@ -39,15 +39,15 @@ type stats struct {
 // Start serves.
 func Start(ctx context.Context, opts Options) *Gateway {
 	opts.fill()
-	g := &Gateway{opts: opts, front: newFront(&opts), stopped: make(chan struct{}), monitor: redis.NewMonitor(opts.Monitor, time.Now)}
+	g := &Gateway{opts: opts, stopped: make(chan struct{}), monitor: redis.NewMonitor(opts.Monitor, time.Now)}
+	g.front = g.newFront()
 	g.front.Monitor = g.monitor
-	g.front.Auth = g.logIn
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	limits := front.Limits{Bounds: opts.Bounds, Spare: spare}
 	if opts.Limits != nil {
 		opts.Limits(&limits)
 	}
-	g.frontend = front.New(g.ctx, front.Options{Limits: limits, Secure: opts.Secure, Logger: opts.Logger, InTurn: true, Open: g.newSession})
+	g.frontend = front.New(g.ctx, front.Options{Name: "gateway", Limits: limits, Secure: opts.Secure, Logger: opts.Logger, InTurn: true, Open: g.newSession})
 	go func() {
 		defer close(g.stopped)
 		g.frontend.Serve(opts.Listener)
@@ -56,16 +56,11 @@ func Start(ctx context.Context, opts Options) *Gateway {
 	return g
 }
 
-// logIn judges the arguments of AUTH.
-func (g *Gateway) logIn(args [][]byte) (errText string) {
-	errText = g.opts.Secure.Auth(args)
-	g.frontend.Reached().LoggedIn(errText)
-	return errText
-}
-
 // newFront is what a gateway shows to its clients.
-func newFront(o *Options) *redis.Front {
-	f := &redis.Front{Mode: redis.ModeStandalone, Auth: o.Secure.Auth, Password: o.Secure.WantsPassword(), NoAuth: secure.HelloNoAuth,
+func (g *Gateway) newFront() *redis.Front {
+	o := &g.opts
+	judge := func(from string, args [][]byte) string { return g.frontend.Judge(from, args) }
+	f := &redis.Front{Mode: redis.ModeStandalone, Auth: judge, Password: o.Secure.WantsPassword(), NoAuth: secure.HelloNoAuth,
 		Now: time.Now, Started: time.Now(), System: runtime.GOOS + " " + runtime.GOARCH, Process: os.Getpid()}
 	if _, port, err := net.SplitHostPort(o.Listener.Addr().String()); err == nil {
 		f.Port, _ = strconv.ParseInt(port, 10, 32) // 0 where it is none

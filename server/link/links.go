@@ -48,6 +48,7 @@ type Config struct {
 	Now         func() replica.Instant
 	Done        func() uint64 // the epoch that all lanes serve by
 	Logger      *slog.Logger
+	Tried       func(to ring.ServerID, err error) // is told how each try to connect ended; nil: nobody is
 
 	Context context.Context // ends when the server stops
 	Spawn   func(func())    // runs a goroutine that ends with Context
@@ -238,6 +239,9 @@ func (p *sender) run(ctx context.Context) {
 	pause := redialMin
 	for ctx.Err() == nil {
 		nc, err := p.dial(ctx)
+		if tried := p.links.c.Tried; tried != nil && ctx.Err() == nil {
+			tried(p.id, err)
+		}
 		if err == nil {
 			pause = redialMin
 			err = p.stream(ctx, nc)

@@ -24,7 +24,8 @@ const (
 	registerTimeout  = 15 * time.Second       // it may wait for a predecessor to prove dead
 	retryEvery       = 500 * time.Millisecond // while it does not answer
 	viewWait         = 10 * time.Second
-	hungAfter        = 2 * time.Second // a lane that stands still so long stops the heartbeats
+	waitingEvery     = 10 * time.Second // between words on a view leader that is waited for
+	hungAfter        = 2 * time.Second  // a lane that stands still so long stops the heartbeats
 )
 
 // Config of a Member.
@@ -104,7 +105,7 @@ func newInstance() uint64 {
 // Join registers, waiting for the view leader, and returns the view in which this
 // start is a member.
 func (m *Member) Join() (*ring.View, error) {
-	said := false
+	var quiet time.Time // until then the log is not told again
 	for {
 		r, err := m.register()
 		if err == nil {
@@ -116,9 +117,9 @@ func (m *Member) Join() (*ring.View, error) {
 		if m.c.Context.Err() != nil {
 			return nil, fmt.Errorf("stopped before the view leader at %v answered: %w", m.c.LeaderAddrs, context.Cause(m.c.Context))
 		}
-		if !said {
-			m.c.Logger.Info("waiting for the view leader", "addrs", m.c.LeaderAddrs, "err", err)
-			said = true
+		if now := time.Now(); now.After(quiet) {
+			m.c.Logger.Warn("waiting for the view leader", "addrs", m.c.LeaderAddrs, "err", err)
+			quiet = now.Add(waitingEvery)
 		}
 		wait.For(m.c.Context, retryEvery)
 	}
@@ -163,8 +164,8 @@ func (m *Member) RunHeartbeats(vitals Vitals) {
 	silent := false
 	for wait.For(m.c.Context, wait.Until(m.c.Now().Mono, time.Duration(m.beatEvery.Load()))) {
 		if lane := vitals.Lanes.Stalled(hungAfter); lane >= 0 {
-			if !silent {
-				m.c.Logger.Error("a lane is stalled: no heartbeats until it goes on", "lane", lane)
+			if !silent && m.c.Context.Err() == nil {
+				m.c.Logger.Warn("a lane is stalled: no heartbeats until it goes on", "lane", lane, "for", hungAfter)
 			}
 			silent = true
 			continue
@@ -202,8 +203,11 @@ func (m *Member) heartbeat(v Vitals) error {
 	// registers again and goes on where it still acts.
 	m.c.Logger.Warn("the view leader had taken this server for dead: registering again")
 	_, err = m.register()
-	if refusal(err) {
+	switch {
+	case wire.IsCode(err, wire.CodeRefused):
 		m.c.Fail(err)
+	case wire.IsLockedOut(err): // passwords are being changed: this server had the right one when it joined
+		m.c.Logger.Warn("the view leader refuses this server's password", "err", err)
 	}
 	return err
 }

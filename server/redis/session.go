@@ -20,10 +20,10 @@ const Version = "7.0.15"
 // and who is connected to it. Its methods may be called from any goroutine, its fields are
 // not changed once it is used.
 type Front struct {
-	Mode     string                               // ModeCluster or ModeStandalone
-	Auth     func(args [][]byte) (errText string) // judges the arguments of AUTH
-	Password bool                                 // clients must say one
-	NoAuth   string                               // the error reply to HELLO of a client that has not
+	Mode     string                                            // ModeCluster or ModeStandalone
+	Auth     func(from string, args [][]byte) (errText string) // judges the arguments of AUTH of a client at an address
+	Password bool                                              // clients must say one
+	NoAuth   string                                            // the error reply to HELLO of a client that has not
 	Now      func() time.Time
 	Started  time.Time
 	System   string // operating system and processor
@@ -156,7 +156,7 @@ func talkSelect(s *Session, args [][]byte) wire.Value {
 
 // logIn tries a password, or a user and a password.
 func (s *Session) logIn(args [][]byte) (errText string) {
-	if errText = s.front.Auth(args); errText == "" {
+	if errText = s.front.Auth(s.addr, args); errText == "" {
 		s.trusted = true
 	}
 	return errText

@@ -10,7 +10,7 @@ import (
 // TestSessionsSeeEachOther: CLIENT LIST is of those that are there, by id, as each last said,
 // whoever else is saying something.
 func TestSessionsSeeEachOther(t *testing.T) {
-	f := &Front{Mode: ModeCluster, Now: func() time.Time { return time.Unix(1, 0) }, Auth: func([][]byte) string { return "" }}
+	f := &Front{Mode: ModeCluster, Now: func() time.Time { return time.Unix(1, 0) }, Auth: func(string, [][]byte) string { return "" }}
 	words := func(s string) (args [][]byte) {
 		for w := range strings.FieldsSeq(s) {
 			args = append(args, []byte(w))

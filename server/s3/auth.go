@@ -13,6 +13,7 @@ import (
 	"github.com/rclone/gofakes3/signature"
 
 	"viewring/client/s3keys"
+	"viewring/internal/secure"
 )
 
 // Values of x-amz-content-sha256 that are no checksum ("Signature Calculations for the Authorization Header").
@@ -89,11 +90,15 @@ func (h *Handler) authenticate(r *http.Request) (*signed, error) {
 		return nil, looked
 	}
 	if f := toldBySignature(code); f != nil {
+		if f.code == errSignature.code || f.code == errInvalidKeyID.code {
+			h.refused.Note(h.log, r.RemoteAddr, "S3: "+f.code)
+		}
 		return nil, f
 	}
 	if err := s.deriveFrom(credential); err != nil {
 		return nil, err
 	}
+	secure.Greeted(r.Context())
 	return s, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"viewring/client/file"
 	"viewring/client/s3keys"
+	"viewring/internal/secure"
 	"viewring/internal/tally"
 )
 
@@ -47,6 +48,7 @@ type Handler struct {
 	now        func() time.Time
 	pace       time.Duration // see holding
 	partMin    int64
+	refused    secure.Refusals
 	ops        *tally.Ops // requests, by operationNumbers and classes
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"viewring/client/file"
+	"viewring/internal/files"
+	"viewring/internal/secure"
 	"viewring/internal/tally"
 	"viewring/internal/wait"
 	"viewring/server/web/dav"
@@ -27,6 +29,7 @@ type Front struct {
 	csrf     *http.CrossOriginProtection
 	local    bool // it listens at this machine only
 	turnedAt atomic.Int64
+	refused  secure.Refusals
 	meters   meters
 
 	cancel  context.CancelFunc
@@ -52,9 +55,12 @@ func Start(ctx context.Context, opts Options) *Front {
 		ReadHeaderTimeout: headTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headMax,
-		ErrorLog:          slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
+		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
+			return secure.WithGuest(ctx, nc.(*visitor).known)
+		},
+		ErrorLog: slog.NewLogLogger(opts.Logger.Handler(), slog.LevelDebug),
 	}
-	f.door = newTurnstile(opts.Listener, opts.Bounds.Connections, f.turnedAway)
+	f.door = newTurnstile(opts.Listener, opts.Bounds.Connections, f.turnedAway, f.refuse)
 	f.meters.ops = tally.NewOps(len(methodNames))
 	ctx, f.cancel = context.WithCancel(ctx)
 	go f.run(ctx)
@@ -92,6 +98,7 @@ func (f *Front) run(ctx context.Context) {
 		<-ctx.Done()
 		f.shutDown()
 	})
+	files.NewGate().Compare(f.opts.Logger, "http front", f.opts.Bounds.Connections)
 	err := f.server.Serve(f.door)
 	if !errors.Is(err, http.ErrServerClosed) {
 		f.opts.Logger.Warn("the http front has stopped", "err", err)
@@ -130,6 +137,9 @@ func (f *Front) find(ctx context.Context) {
 		}
 	}
 }
+
+// refuse notes a login that was refused.
+func (f *Front) refuse(from, why string) { f.refused.Note(f.opts.Logger, from, why) }
 
 // turnedAway says that there are too many connections, now and then.
 func (f *Front) turnedAway() {

@@ -10,6 +10,7 @@ import (
 
 	"viewring/client"
 	"viewring/client/file"
+	"viewring/internal/secure"
 	"viewring/internal/tree"
 	"viewring/server/web/dav"
 )
@@ -31,6 +32,9 @@ type request struct {
 // serve answers every request.
 func (f *Front) serve(w http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	if !f.opts.Secure.WantsPassword() {
+		secure.Greeted(r.Context())
+	}
 	answer := &watched{ResponseWriter: w, patience: f.opts.Bounds.WriteTimeout}
 	body := &patient{ReadCloser: r.Body, pace: pace{patience: f.opts.Bounds.ReadTimeout, conn: http.NewResponseController(w)}}
 	r = r.WithContext(withPace(r.Context(), &body.pace)) // net/http goes on with the body of its own, which tells it whether the client waits to be told to send it
@@ -143,8 +147,13 @@ func (q *request) checkPassword() error {
 		scheme, token, _ := strings.Cut(q.r.Header.Get("Authorization"), " ")
 		given, ok = strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
 	}
-	if ok && q.opts.Secure.Auth([][]byte{[]byte(given)}) == "" {
-		return nil
+	if ok {
+		text := q.opts.Secure.Auth([][]byte{[]byte(given)})
+		if text == "" {
+			secure.Greeted(q.ctx)
+			return nil
+		}
+		q.refuse(q.r.RemoteAddr, secure.LoginText(text))
 	}
 	q.w.Header().Set("WWW-Authenticate", `Basic realm="viewring", charset="UTF-8"`)
 	return failf(http.StatusUnauthorized, "the cluster's password is wanted: that of any user")

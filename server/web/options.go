@@ -54,6 +54,7 @@ type Bounds struct {
 
 // Bounds that are not Options.
 const (
+	guestsMax   = 1000             // connections that have not sent a right password, or a head where none is wanted
 	headMax     = 32 << 10         // bytes of a request's head
 	headTimeout = 10 * time.Second // until a head is complete, and the TLS handshake
 	idleTimeout = 2 * time.Minute  // between two requests of a connection

@@ -25,7 +25,7 @@ func TestUnsent(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer client.Close()
-		nc, err := newTurnstile(l, 1, func() {}).Accept()
+		nc, err := newTurnstile(l, 1, func() {}, func(string, string) {}).Accept()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/secure"
 	"viewring/server/zk/jute"
 )
 
@@ -33,6 +34,7 @@ type conn struct {
 	opened  bool   // by this connection: not taken up
 	ttl     time.Duration
 	beat    beat
+	known   func()      // it is a guest no more
 	trusted atomic.Bool // it has said the password, or none is wanted
 
 	line    line
@@ -135,6 +137,9 @@ func (c *conn) greet() error {
 		ctx, cancel := context.WithTimeout(c.ctx, shakeMax)
 		defer cancel()
 		if err := t.HandshakeContext(ctx); err != nil {
+			if secure.HandshakeRefused(err) {
+				c.refuse(err.Error())
+			}
 			return fmt.Errorf("handshake: %w", err)
 		}
 	}
@@ -187,39 +192,46 @@ func (c *conn) frame(most int) ([]byte, error) {
 	if n < 0 || n > most {
 		return nil, fmt.Errorf("a message of %d bytes, at most %d are allowed", n, most)
 	}
-	if !c.reserve(int64(n)) {
-		return nil, errFull
-	}
-	b, err := c.body(n)
-	if err != nil {
-		c.giveBack(int64(n))
-	}
-	return b, err
+	return c.body(n)
 }
 
-// body reads n bytes, and makes room as they come.
-func (c *conn) body(n int) ([]byte, error) {
-	b := make([]byte, 0, min(n, growth))
+// body reads n bytes, and makes room, which is counted, as they come.
+func (c *conn) body(n int) (b []byte, err error) {
 	for len(b) < n {
 		step := min(n-len(b), max(len(b), growth))
+		if !c.reserve(int64(step)) {
+			c.giveBack(int64(len(b)))
+			return nil, errFull
+		}
 		b = append(b, make([]byte, step)...)
 		if _, err := io.ReadFull(c.r, b[len(b)-step:]); err != nil {
+			c.giveBack(int64(len(b)))
 			return nil, err
 		}
 	}
 	return b, nil
 }
 
+// most is how long a request may be.
+func (c *conn) most() int {
+	if !c.trusted.Load() {
+		return min(guestMax, c.f.opts.Bounds.Request)
+	}
+	return c.f.opts.Bounds.Request
+}
+
 // read takes the client's messages until it leaves, or has to.
 func (c *conn) read() error {
-	if !c.trusted.Load() {
+	if c.trusted.Load() {
+		c.known()
+	} else {
 		_ = c.nc.SetReadDeadline(time.Now().Add(greetingMax))
 	}
 	for {
 		if c.trusted.Load() {
 			_ = c.nc.SetReadDeadline(time.Now().Add(c.ttl)) // a broken connection says so when it is read
 		}
-		b, err := c.frame(c.f.opts.Bounds.Request)
+		b, err := c.frame(c.most())
 		if err != nil {
 			return readFailed(err)
 		}
@@ -276,9 +288,12 @@ func (c *conn) auth(of *request) bool {
 	_, password, _ := strings.Cut(string(q.Data), ":")
 	ok := err == nil && (q.Scheme == "digest" || q.Scheme == "auth" || q.Scheme == "world" || q.Scheme == "ip")
 	if ok && c.f.opts.Secure.WantsPassword() && q.Scheme == "digest" {
-		ok = c.f.opts.Secure.Auth([][]byte{[]byte(password)}) == ""
-		if ok {
+		text := c.f.opts.Secure.Auth([][]byte{[]byte(password)})
+		if ok = text == ""; ok {
 			c.trusted.Store(true)
+			c.known()
+		} else {
+			c.refuse(secure.LoginText(text))
 		}
 	}
 	if !ok {
@@ -289,6 +304,11 @@ func (c *conn) auth(of *request) bool {
 	}
 	c.out.reply(jute.AuthXid, 0, jute.OK, nil)
 	return true
+}
+
+// refuse notes a login that was refused.
+func (c *conn) refuse(why string) {
+	c.f.refused.Note(c.f.opts.Logger, c.nc.RemoteAddr().String(), why)
 }
 
 // errFull says that more bytes are under way than the front is to hold.

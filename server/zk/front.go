@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"viewring/internal/files"
+	"viewring/internal/secure"
 	"viewring/internal/tally"
 	"viewring/internal/tree"
 	"viewring/internal/wait"
@@ -28,6 +30,9 @@ type Front struct {
 	running sync.WaitGroup
 
 	opening opening
+	refused secure.Refusals
+	gate    files.Gate
+	guests  *secure.Guests
 	stats   stats
 	ops     *tally.Ops       // requests, by opNumbers and codeNumbers
 	pause   func(what pause) // for tests: lets time pass where others may be faster; nil: no time
@@ -81,6 +86,8 @@ func Start(ctx context.Context, opts Options) *Front {
 func newFront(ctx context.Context, opts Options) *Front {
 	opts.fill()
 	f := &Front{opts: opts, started: time.Now(), stopped: make(chan struct{})}
+	f.gate = files.NewGate()
+	f.guests = secure.NewGuests(min(guestsMax, (opts.Bounds.Connections+1)/2))
 	f.crew = newCrew(&f.running)
 	f.ops = tally.NewOps(len(opNames))
 	f.key = passwordKey(opts.Client.View().Cluster)
@@ -124,6 +131,7 @@ func (f *Front) serve() {
 		}
 	}()
 	f.running.Go(f.hub.tidy)
+	f.gate.Compare(f.opts.Logger, "zookeeper front", f.opts.Bounds.Connections)
 	for {
 		nc, err := f.opts.Listener.Accept()
 		switch {
@@ -153,7 +161,7 @@ func (f *Front) hangUp() {
 func (f *Front) accept(nc net.Conn) {
 	c := newConn(f, nc)
 	f.mu.Lock()
-	full := len(f.mu.conns) >= f.opts.Bounds.Connections
+	full := len(f.mu.conns) >= f.opts.Bounds.Connections || f.gate.Judge(nc) != files.Everybody
 	ok := !f.mu.closed && !full
 	if ok {
 		f.mu.accepted++
@@ -170,8 +178,10 @@ func (f *Front) accept(nc net.Conn) {
 		return
 	}
 	f.stats.connected.Add(1)
+	c.known = f.guests.Enter(f.ctx, func() { c.drop("too many connections have not said the password") })
 	go func() {
 		defer f.running.Done()
+		defer c.known()
 		c.run()
 		f.mu.Lock()
 		delete(f.mu.conns, c)

@@ -17,6 +17,8 @@ import (
 const (
 	frameMax       = 5 << 20  // bytes of a request: a multi with its values
 	connectMax     = 1 << 10  // of the first message
+	guestMax       = 4 << 10  // of a request before the password
+	guestsMax      = 1000     // connections that have not said it, or opened a session
 	wordBytes      = 4        // of a four-letter word, and of a length
 	queueMax       = 100      // requests that wait for their turn
 	sessionsBurst  = 2000     // that are opened at once,

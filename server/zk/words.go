@@ -70,7 +70,7 @@ func (f *Front) sayMonitor() string {
 		{"outstanding_requests", s.outstanding.Load()}, {"global_sessions", s.sessions.Load()}, {"watch_count", s.watches.Load()},
 		{"connection_rejected", s.turnedAway.Load()}, {"stale_sessions_expired", s.expired.Load()},
 		{"viewring_streams", int64(f.hub.count())}, {"viewring_failed_requests", s.failed.Load()},
-		{"viewring_not_reading", s.cut.Load()}, {"viewring_other_protocols", s.garbage.Load()},
+		{"viewring_not_reading", s.cut.Load()}, {"viewring_refused_logins", int64(f.refused.Count())}, {"viewring_other_protocols", s.garbage.Load()},
 	} {
 		fmt.Fprintf(&b, "zk_%s\t%d\n", figure.name, figure.value)
 	}

@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -29,27 +30,78 @@ func NewSecrets(t *testing.T) *Secrets {
 		Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"),
 		CA: filepath.Join(dir, "ca.pem"), Password: filepath.Join(dir, "password"),
 	}
-	caKey, key := newKey(t), newKey(t)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(24 * time.Hour),
+	by := NewAuthority(t)
+	s.Trust(t, by)
+	s.Renew(t, by, 90*24*time.Hour, "localhost", "127.0.0.1")
+	s.SetPasswords(t, Word)
+	return s
+}
+
+// Authority is a CA.
+type Authority struct {
+	cert *x509.Certificate
+	key  *ecdsa.PrivateKey
+	pem  []byte
+}
+
+// NewAuthority makes a CA.
+func NewAuthority(t *testing.T) *Authority {
+	t.Helper()
+	a := &Authority{key: newKey(t), cert: &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotAfter: time.Now().Add(365 * 24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}}
+	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sign(t, a.cert, a.cert, a.key, a.key)})
+	return a
+}
+
+// Trust puts CAs into the file of those that are believed.
+func (s *Secrets) Trust(t *testing.T, all ...*Authority) {
+	t.Helper()
+	var text []byte
+	for _, a := range all {
+		text = append(text, a.pem...)
 	}
+	replace(t, s.CA, text)
+}
+
+// AlsoTrust adds a CA to those that are believed.
+func (s *Secrets) AlsoTrust(t *testing.T, a *Authority) {
+	t.Helper()
+	before, err := os.ReadFile(s.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(t, s.CA, append(before, a.pem...))
+}
+
+// Renew puts a new certificate, for hosts, and its key into the files.
+func (s *Secrets) Renew(t *testing.T, by *Authority, lasts time.Duration, hosts ...string) {
+	t.Helper()
+	key := newKey(t)
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(24 * time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "test"}, NotAfter: time.Now().Add(lasts),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	writePEM(t, s.CA, "CERTIFICATE", sign(t, ca, ca, caKey, caKey))
-	writePEM(t, s.Cert, "CERTIFICATE", sign(t, leaf, ca, key, caKey))
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			leaf.IPAddresses = append(leaf.IPAddresses, ip)
+		} else {
+			leaf.DNSNames = append(leaf.DNSNames, host)
+		}
+	}
 	der, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, s.Key, "EC PRIVATE KEY", der)
-	if err := os.WriteFile(s.Password, []byte(Word+"\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return s
+	replace(t, s.Cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: sign(t, leaf, by.cert, key, by.key)}))
+	replace(t, s.Key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+}
+
+// SetPasswords puts the password, and another that is accepted, into the file.
+func (s *Secrets) SetPasswords(t *testing.T, passwords ...string) {
+	t.Helper()
+	replace(t, s.Password, []byte(strings.Join(passwords, "\n")+"\n"))
 }
 
 // Word is the password of Secrets.
@@ -99,9 +151,13 @@ func sign(t *testing.T, cert, by *x509.Certificate, key, byKey *ecdsa.PrivateKey
 	return der
 }
 
-func writePEM(t *testing.T, path, kind string, der []byte) {
+// replace puts a file in the place of another as a whole.
+func replace(t *testing.T, path string, text []byte) {
 	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -171,7 +171,18 @@ type Daemon struct {
 // Start starts viewring in the background; the test's end ends it.
 func (s *Shell) Start(args ...string) *Daemon {
 	s.t.Helper()
-	d := &Daemon{Cmd: exec.Command(Program(), args...), Stdout: NewLines(), Stderr: NewLines(), Done: make(chan struct{})}
+	return s.start(exec.Command(Program(), args...))
+}
+
+// StartWithin is Start with at most so many file descriptors.
+func (s *Shell) StartWithin(descriptors int, args ...string) *Daemon {
+	s.t.Helper()
+	return s.start(exec.Command("sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(descriptors), Program()}, args...)...))
+}
+
+func (s *Shell) start(cmd *exec.Cmd) *Daemon {
+	s.t.Helper()
+	d := &Daemon{Cmd: cmd, Stdout: NewLines(), Stderr: NewLines(), Done: make(chan struct{})}
 	d.Cmd.Env, d.Cmd.Dir, d.Cmd.Stdout, d.Cmd.Stderr = s.env, s.Dir, d.Stdout, d.Stderr
 	if err := d.Cmd.Start(); err != nil {
 		s.t.Fatal(err)

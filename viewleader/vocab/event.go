@@ -26,6 +26,13 @@ const (
 	EventDeadlock     = "deadlock"      // Detail: who waits for whom; whether the last one was refused
 	EventSessionLost  = "session-lost"  // Detail: a session that fell silent
 	EventRecovered    = "recovered"     // Detail: from which view; who was not waited for
+
+	// Of the group of view leaders. They are not kept with the others: each view leader tells what it
+	// has seen, and their Number is 0.
+	EventHead         = "head"          // Detail: the view leader that is the head from now on
+	EventNoHead       = "no-head"       // Detail: the head before, which is silent, or has stepped down
+	EventLeaderJoined = "leader-joined" // Detail: the view leader
+	EventLeaderLeft   = "leader-left"   // Detail: the view leader
 )
 
 // Event is something that happened to the cluster.

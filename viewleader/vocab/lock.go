@@ -18,6 +18,7 @@ type LockHolder struct {
 	Since   time.Time
 	Expires time.Time // zero: until released
 	Lost    bool      // its session fell silent; the lock is free at Expires
+	Unheard bool      // the head has not heard of its session yet: that it lives is remembered
 }
 
 // LockWaiter is who waits in the queue of a lock.

@@ -33,7 +33,22 @@ type ServerStats struct {
 	IndexBytes                      uint64 // the log's index
 	ItemBytes, ItemBytesMax         uint64 // items kept; the most that it keeps
 	RequestBytes, RequestBytesMax   uint64 // requests and answers under way; the most that may be
+	CertExpires                     uint64 // when its certificate expires, unix seconds; 0: it has none
+	LoginsRefused                   uint64 // since start, of clients and peers
+	Files, FilesMax                 uint64 // file descriptors: in use, about; that the system lets it have
+	Unlinked                        uint64 // servers that are up, and that it can't connect to; of these one:
+	UnlinkedTo, UnlinkedWhy         uint64 // its id; one of the Unlinked constants
 }
+
+// Why a server can't connect to another one.
+const (
+	UnlinkedUnknown     = iota // it does not answer, or hangs up
+	UnlinkedCertificate        // this server does not believe the other's certificate
+	UnlinkedRefused            // the other one does not believe this server's certificate
+	UnlinkedPassword           // the other one has another password, or none
+	UnlinkedFiles              // this server has no file descriptor left
+	UnlinkedTLS                // one of them speaks TLS, and the other does not
+)
 
 // LogGarbage returns the bytes of the log's files that no record needs: what is dead,
 // deletions that are kept, what holds the records, and the space not written to yet.

@@ -1,0 +1,3 @@
+// Package files knows how many file descriptors the system lets a process have, and keeps
+// some of them from clients.
+package files
