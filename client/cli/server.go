@@ -190,7 +190,7 @@ func (o *ServerOptions) check() error {
 func (o *ServerOptions) fillIn(anywhere bool) error {
 	if o.Listen == "" && o.Data == "" {
 		var err error
-		if o.Listen, err = port.FirstFree(); err != nil {
+		if o.Listen, err = port.FirstFree(nil); err != nil {
 			return codeError{exitRefused, err}
 		}
 	}

@@ -70,10 +70,15 @@ func Listen(ctx context.Context, addr string, logger *slog.Logger) (net.Listener
 }
 
 // ListenFirst listens on the first free port of those where people look for servers.
-func ListenFirst(ctx context.Context) (net.Listener, error) {
+func ListenFirst(ctx context.Context) (net.Listener, error) { return listenFirst(ctx, nil) }
+
+func listenFirst(ctx context.Context, taken map[string]bool) (net.Listener, error) {
 	var lc net.ListenConfig
 	var last error
 	for port := ServerFirst; port <= ServerLast; port++ {
+		if taken[Local(port)] {
+			continue
+		}
 		l, err := lc.Listen(ctx, "tcp", Local(port))
 		if err == nil {
 			return l, nil
@@ -83,9 +88,10 @@ func ListenFirst(ctx context.Context) (net.Listener, error) {
 	return nil, fmt.Errorf("no free port from %d to %d: %w", ServerFirst, ServerLast, last)
 }
 
-// FirstFree is where ListenFirst would listen now.
-func FirstFree() (addr string, err error) {
-	l, err := ListenFirst(context.Background())
+// FirstFree is where ListenFirst would listen now, if it left out addresses that others have
+// who do not listen yet.
+func FirstFree(taken map[string]bool) (addr string, err error) {
+	l, err := listenFirst(context.Background(), taken)
 	if err != nil {
 		return "", err
 	}

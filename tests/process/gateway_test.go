@@ -89,7 +89,7 @@ func TestGateway(t *testing.T) {
 			t.Errorf("%s: %s, want %s", step[0], got, step[1])
 		}
 	}
-	if info := ask(t, c, "INFO"); !strings.Contains(info, "redis_version:"+redis.Version+"\r\nredis_mode:standalone") || !strings.Contains(info, "cluster_enabled:0") {
+	if info := ask(t, c, "INFO"); !strings.Contains(info, "redis_version:"+redis.Version+"\r\n") || !strings.Contains(info, "redis_mode:standalone\r\n") || !strings.Contains(info, "cluster_enabled:0") {
 		t.Errorf("INFO:\n%s", info)
 	}
 	testGatewayScan(t, c)

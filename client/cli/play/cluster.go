@@ -150,12 +150,13 @@ func (c *Cluster) connect(ctx context.Context) error {
 // Add starts another server and waits until the view has it.
 func (c *Cluster) Add(ctx context.Context) (string, error) {
 	for try := 1; ; try++ {
-		addr, err := c.serverAddr()
+		number := c.nextNumber()
+		addr, err := c.serverAddr(number)
 		if err != nil {
 			return "", err
 		}
 		n := &node{addr: addr}
-		n.name = fmt.Sprintf("s%d", c.nextNumber())
+		n.name = fmt.Sprintf("s%d", number)
 		n.args = append([]string{"server", "--viewleader", c.leader.addr, "--listen", addr, "--data", filepath.Join(c.cfg.Dir, n.name)}, c.cfg.ServerFlags...)
 		err = c.launchAndWait(ctx, n)
 		if err == nil {
@@ -181,11 +182,21 @@ func (c *Cluster) nextNumber() int {
 	}
 }
 
-func (c *Cluster) serverAddr() (string, error) {
-	if c.cfg.PublicPorts {
-		return port.FirstFree()
+// serverAddr is where a server is to listen. Where people expect servers it is where it was
+// before, or where no other member was, which may still come back there.
+func (c *Cluster) serverAddr(number int) (string, error) {
+	if !c.cfg.PublicPorts {
+		return port.Free()
 	}
-	return port.Free()
+	taken := make(map[string]bool)
+	for _, m := range c.admin.View().Members {
+		if m.ID != ring.ServerID(number) {
+			taken[m.Addr] = true
+		} else if port.Check(m.Addr) == nil {
+			return m.Addr, nil
+		}
+	}
+	return port.FirstFree(taken)
 }
 
 // launch starts a node's process.
