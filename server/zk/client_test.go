@@ -229,6 +229,16 @@ func (c *client) exists(path string, watch bool) bool {
 	return p.Err == jute.OK
 }
 
+// until asks again and again, until ok holds of what the front does beside.
+func (c *client) until(what string, ok func() bool) {
+	c.t.Helper()
+	for over := time.Now().Add(patience); !ok(); {
+		if c.exists("/", false); time.Now().After(over) {
+			c.t.Fatalf("not so within %v: %s", patience, what)
+		}
+	}
+}
+
 // await takes messages until so many events have come.
 func (c *client) await(n int) []string {
 	c.t.Helper()

@@ -71,9 +71,7 @@ func TestEarlierWriteFirst(t *testing.T) {
 	c.create("/earlier", 0)
 	b.on.Store(true)
 	c.send(jute.Request{Op: jute.OpSetData, Path: "/earlier", Data: []byte("EARLIER"), Version: -1})
-	for b.failed.Load() == 0 {
-		observer.exists("/earlier", false)
-	}
+	observer.until("the earlier write is held up", func() bool { return b.failed.Load() > 0 })
 	again := dial(t, f, c)
 	again.send(jute.Request{Op: jute.OpSetData, Path: "/earlier", Data: []byte("later"), Version: -1})
 	for range 100 { // enough for the later one to be made, if nothing holds it
@@ -100,9 +98,7 @@ func TestOlderConnection(t *testing.T) {
 	if _, err := older.nc.Write([]byte{0}); err != nil { // half a length: it is accepted before the next
 		t.Fatal(err)
 	}
-	for f.stats.connected.Load() < 2 {
-		c.exists("/", false)
-	}
+	c.until("the older connection is accepted", func() bool { return f.stats.connected.Load() == 2 })
 	newer := dial(t, f, c)
 	hello := jute.AppendBytes(nil, jute.AppendConnect(nil, &jute.Connect{Timeout: 30_000, Session: c.hello.Session, Password: c.hello.Password}))
 	if _, err := older.nc.Write(hello[1:]); err != nil {
@@ -143,23 +139,20 @@ func TestGhosts(t *testing.T) {
 func TestCloseAfterReturn(t *testing.T) {
 	f := startFront(t, nil)
 	w := dial(t, f, nil)
+	alone := func() bool { return f.stats.connected.Load() == 1 }
 	for i := range 10 {
 		c := dial(t, f, nil)
 		c.create("/return", jute.Ephemeral)
 		if i%2 == 0 { // else the front takes the session from the connection
 			c.nc.Close()
-			for f.stats.connected.Load() > 1 {
-				w.exists("/return", false)
-			}
+			w.until("the first connection has ended", alone)
 		}
 		c = dial(t, f, c)
 		c.ok(jute.Request{Op: jute.OpClose})
 		if c.isClosed(); w.exists("/return", false) {
 			t.Errorf("round %d: it is still there", i)
 		}
-		for f.stats.connected.Load() > 1 {
-			w.exists("/return", false)
-		}
+		w.until("the connection has ended", alone)
 	}
 }
 
@@ -219,17 +212,24 @@ func TestLogged(t *testing.T) {
 func TestBytesOfAll(t *testing.T) {
 	const total, clients = 4 << 20, 8
 	b := &breaker{mark: "STALLED"}
-	f := startBreaking(t, b, func(o *Options) { o.Total = total })
+	f := startBreaking(t, b, func(o *Options) {
+		o.Total = total
+		o.Bounds.WriteTimeout = patience // who is cut off for not reading is not turned away
+	})
 	c := dial(t, f, nil)
 	c.create("/bytes", 0)
-	c.set("/bytes", strings.Repeat("v", 1<<19))
-	for what, q := range map[string]jute.Request{
-		"requests": {Xid: 1, Op: jute.OpSetData, Path: "/bytes", Data: append([]byte("STALLED"), make([]byte, 40<<10)...), Version: -1},
-		"answers":  {Xid: 1, Op: jute.OpGetData, Path: "/bytes"},
+	c.create("/bytes-read", 0) // of its own: the requests are carried out in the end, and their value is small
+	c.set("/bytes-read", strings.Repeat("v", 1<<19))
+	for _, tt := range []struct {
+		what string
+		q    jute.Request
+	}{
+		{"requests", jute.Request{Xid: 1, Op: jute.OpSetData, Path: "/bytes", Data: append([]byte("STALLED"), make([]byte, 40<<10)...), Version: -1}},
+		{"answers", jute.Request{Xid: 1, Op: jute.OpGetData, Path: "/bytes-read"}},
 	} {
 		was, most := f.stats.turnedAway.Load(), int64(0)
 		b.on.Store(true)
-		message := jute.AppendBytes(nil, jute.AppendRequest(nil, &q))
+		message := jute.AppendBytes(nil, jute.AppendRequest(nil, &tt.q))
 		var greedy []*client
 		var running sync.WaitGroup
 		for range clients {
@@ -241,23 +241,24 @@ func TestBytesOfAll(t *testing.T) {
 				}
 			})
 		}
-		for f.stats.turnedAway.Load() < was+clients/2 {
-			c.exists("/", false)
+		c.until(tt.what+": clients are turned away", func() bool {
 			most = max(most, f.stats.held.Load())
-		}
+			return f.stats.turnedAway.Load() >= was+clients/2
+		})
 		if most > total+clients*(spare+int64(len(message))+1<<19) { // of each what it has for itself, and what is being refused
-			t.Errorf("%s: %d bytes are held", what, most)
+			t.Errorf("%s: %d bytes are held", tt.what, most)
 		}
 		for _, d := range greedy {
 			d.nc.Close()
 		}
 		running.Wait()
 		b.on.Store(false)
-		for f.stats.held.Load() != 0 {
-			if c.exists("/", false); f.stats.held.Load() < 0 {
-				t.Fatalf("%s: %d bytes are held", what, f.stats.held.Load())
+		c.until(tt.what+": all bytes are given back", func() bool {
+			if held := f.stats.held.Load(); held < 0 {
+				t.Fatalf("%s: %d bytes are held", tt.what, held)
 			}
-		}
+			return f.stats.held.Load() == 0
+		})
 	}
 }
 

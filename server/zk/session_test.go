@@ -283,9 +283,7 @@ func TestOtherProtocols(t *testing.T) {
 	if _, err := good.try(jute.Request{Op: jute.OpExists, Path: "/"}); err != nil {
 		t.Errorf("another client: %v", err)
 	}
-	for f.stats.held.Load() != 0 { // of what the others have sent
-		good.exists("/", false)
-	}
+	good.until("what the others have sent is given back", func() bool { return f.stats.held.Load() == 0 })
 }
 
 // TestWords: the four-letter words are answered as tools read them.
@@ -424,13 +422,7 @@ func TestNotReading(t *testing.T) {
 	for range 200 {
 		c.send(jute.Request{Op: jute.OpGetData, Path: path})
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for f.stats.connected.Load() > 1 {
-		if other.exists("/", false); ctx.Err() != nil {
-			t.Fatal("it is not cut off")
-		}
-	}
+	other.until("it is cut off", func() bool { return f.stats.connected.Load() == 1 })
 }
 
 // TestOpening: a front opens no more than so many sessions at once, and takes sessions up all the same.
