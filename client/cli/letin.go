@@ -9,6 +9,7 @@ import (
 // refusals are what sides that do not let each other in say, and what to do. Errors come here
 // through layers that keep the text alone, so that is looked at.
 var refusals = []struct{ said, why string }{
+	{noPasswordThere, "the cluster has no password: leave --password-file out, or give it one"},
 	{"called without any password", "the cluster has no password: leave --password-file out, or give it one"},
 	{"x509: certificate is valid for ", wrongAddress},
 	{"x509: certificate is not valid for any names", wrongAddress},
@@ -18,6 +19,9 @@ var refusals = []struct{ said, why string }{
 	{"remote error: tls: ", "it does not take the certificate of this side: see --tls-cert and --tls-key"},
 	{"does not speak TLS", "leave the TLS flags out, or give it a certificate"},
 }
+
+// noPasswordThere is in the error of a process that has a password, where the other has none.
+const noPasswordThere = "the other side has no password"
 
 const wrongAddress = "its certificate is for other addresses than the one that it is reached at: it wants that among its names"
 
@@ -29,7 +33,7 @@ func notLetIn(err error) string {
 		return ""
 	case wire.IsCode(err, wire.CodeNoAuth):
 		return "'--password-file FILE' names the file with the cluster's password"
-	case wire.IsCode(err, wire.CodeWrongPass):
+	case wire.IsCode(err, wire.CodeWrongPass) && !strings.Contains(err.Error(), noPasswordThere):
 		return "--password-file has another password than the cluster"
 	}
 	text := err.Error()

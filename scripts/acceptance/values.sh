@@ -30,7 +30,10 @@ exits 1 "$vr" getr nobody
 says "not found"
 for v in "" - -5 --json --help -- "two words" $'line\nbreak\n'; do
 	[ "$v" = - ] && continue # reads standard input
-	exits 0 "$vr" setr argument "$v"
+	case $v in
+	--*) exits 0 "$vr" setr argument -- "$v" ;; # flags may stand there
+	*) exits 0 "$vr" setr argument "$v" ;;
+	esac
 	"$vr" getr argument >"$work/back"
 	printf %s "$v" >"$work/want"
 	same_file "setr argument '$v'" "$work/back" "$work/want"

@@ -9,6 +9,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	harness.AtOnce(3 * runtime.GOMAXPROCS(0)) // they mostly wait
+	harness.AtOnce(2 * runtime.GOMAXPROCS(0)) // they mostly wait
 	os.Exit(harness.Main(m))
 }

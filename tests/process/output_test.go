@@ -22,7 +22,7 @@ var printing = [][]string{
 	{"file", "truncate", "/d/f", "3"}, {"file", "cat", "/d/f"}, {"file", "get", "/d/f", "got"}, {"file", "ls", "/d"}, {"file", "stat", "/d/f"},
 	{"file", "cp", "/d/f", "/d/g"}, {"file", "mv", "/d/g", "/d/h"}, {"file", "sums", "/d"}, {"file", "sync", "folder", "store:/d/s"},
 	{"file", "verify", "/d"}, {"file", "df", "/"}, {"file", "rm", "-r", "/d"},
-	{"record", "create", "/r"}, {"record", "append", "/r"}, {"record", "tail", "/r"}, {"record", "stat", "/r"}, {"record", "verify", "/r"}, {"record", "rm", "/r"},
+	{"record", "create", "/r"}, {"record", "append", "/r"}, {"record", "tail", "/r"}, {"record", "stat", "/r"}, {"record", "readers", "/r"}, {"record", "verify", "/r"}, {"record", "rm", "/r"},
 	{"bulk", "load", "folder"}, {"bulk", "verify", "folder"},
 	{"query_servers"}, {"events"}, {"plan", "leave", "s1"}, {"rebalance", "status"}, {"rebalance", "pause"}, {"rebalance", "resume"}, {"rebalance", "rate", "0"},
 	{"export", "lines"}, {"import", "lines"}, {"backup", "copy"}, {"backup", "list", "copy"}, {"backup", "verify", "copy"}, {"restore", "copy", "--existing", "keep"},

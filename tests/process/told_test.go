@@ -189,11 +189,11 @@ func TestPasswordOnOneSide(t *testing.T) {
 	leader.Stderr.Wait(t, "view leader is up", leader.Done)
 	server := s.Start("server", "--listen", harness.FreeAddr(t), "--data", "s1", "--password-file", secrets.Password)
 	<-server.Done
-	if _, code := isOver(server); code != 4 || !strings.Contains(server.Stderr.Text(), "the other side has no password") {
+	if _, code := isOver(server); code != 7 || !strings.Contains(server.Stderr.Text(), "the other side has no password") {
 		t.Errorf("exit %d, %s", code, server.Stderr.Text())
 	}
 	leader.Stderr.Wait(t, "it says a password, and this process has none", leader.Done)
-	s.Fails(4, "the other side has no password", "getr", "x", "--password-file", secrets.Password)
+	s.Fails(7, "the other side has no password", "getr", "x", "--password-file", secrets.Password)
 }
 
 // A certificate for another address is told by the status and by the log of those who refuse it.
