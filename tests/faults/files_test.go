@@ -81,7 +81,6 @@ func brokenBlocks(b []byte) string {
 // chunk is left on any server.
 func TestFiles(t *testing.T) {
 	harness.Slow(t)
-	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 5, LeaderFlags: []string{"--partitions", "16"},
 		ServerFlags: []string{"--file-grace", "2s", "--upload-grace", "6s", "--chunk-sweep", "2s"}})
 	c.WaitBalanced()

@@ -31,7 +31,6 @@ type readersRun struct {
 // killed: each has every record at least once, a reader never skips one, and a chunk is read in its order.
 func TestReaders(t *testing.T) {
 	harness.Slow(t)
-	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 4, LeaderFlags: []string{"--partitions", "16", "--down-after", "5s"}})
 	c.WaitBalanced()
 	store, err := record.Open(t.Context(), c.Options())

@@ -50,7 +50,6 @@ type recordsRun struct {
 // removed nothing is left of it on any server.
 func TestRecords(t *testing.T) {
 	harness.Slow(t)
-	t.Parallel()
 	recordsEach = int(harness.EnvUint(t, "VIEWRING_RECORDS_EACH", 4000))
 	c := harness.NewCluster(t, harness.Config{Servers: 5, LeaderFlags: []string{"--partitions", "16"},
 		ServerFlags: []string{"--file-grace", "2s", "--upload-grace", "6s", "--chunk-sweep", "2s"}})
