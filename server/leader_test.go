@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"net"
 	"strconv"
 	"sync"
@@ -121,7 +122,7 @@ func (m *miniLeader) run(w *wire.Writer, args [][]byte) {
 	}
 	switch string(args[0]) {
 	case wire.CmdReport:
-		q, err := wire.DecodeReport(args[1])
+		q, err := wire.DecodeReport(bytes.Clone(args[1])) // it is kept
 		if err != nil {
 			m.t.Error(err)
 		}
