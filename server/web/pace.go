@@ -76,9 +76,8 @@ func (p *pace) cutOff(least int64) bool {
 		return false
 	}
 	p.cut = true
-	if !p.since.IsZero() {
-		_ = p.conn.SetReadDeadline(time.Unix(1, 0)) // the read that waits ends
-	}
+	// The read that waits ends, and so does what net/http reads of the rest before it answers.
+	_ = p.conn.SetReadDeadline(time.Unix(1, 0))
 	return true
 }
 
