@@ -66,27 +66,19 @@ func (a *app) openBackup(ctx context.Context) (*backup.Cluster, error) {
 }
 
 func (a *app) backupToFolder(ctx context.Context, dir string, o backup.Options) error {
-	ctx, cancel := a.longDeadline(ctx)
-	defer cancel()
-	c, err := a.openBackup(ctx)
+	var run *backup.Run
+	took, err := a.copied(ctx, &o, func(ctx context.Context, c *backup.Cluster) (err error) {
+		run, err = backup.ToFolder(ctx, c, dir, o)
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	defer c.Close()
-	o.Say = a.note
-	o.Told = a.partProgress("backing up")
-	start := time.Now()
-	a.notePaths(ctx, c)
-	run, err := backup.ToFolder(ctx, c, dir, o)
-	a.clearProgress()
-	if err != nil {
-		return a.interrupted(ctx, err)
 	}
 	what := "whole"
 	if run.Manifest.Base != (backup.RunID{}) {
 		what = "since run " + decimal(run.Number-1)
 	}
-	return a.backedUp(run.Manifest, fmt.Sprintf("run %d, %s", run.Number, what), time.Since(start), false)
+	return a.backedUp(run.Manifest, fmt.Sprintf("run %d, %s", run.Number, what), took, false)
 }
 
 func (a *app) backupToStream(ctx context.Context, o backup.Options) error {
@@ -96,23 +88,35 @@ func (a *app) backupToStream(ctx context.Context, o backup.Options) error {
 	case a.flags.json:
 		return usagef("backup: with - standard output has the backup itself, and no JSON")
 	}
+	var m *backup.Manifest
+	took, err := a.copied(ctx, &o, func(ctx context.Context, c *backup.Cluster) (err error) {
+		m, err = backup.ToStream(ctx, c, a.env.Stdout, o)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return a.backedUp(m, "whole", took, true)
+}
+
+// copied connects, copies the cluster with progress, and returns how long that took.
+func (a *app) copied(ctx context.Context, o *backup.Options, run func(context.Context, *backup.Cluster) error) (took time.Duration, err error) {
 	ctx, cancel := a.longDeadline(ctx)
 	defer cancel()
 	c, err := a.openBackup(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer c.Close()
-	o.Say = a.note
-	o.Told = a.partProgress("backing up")
+	o.Say, o.Told = a.note, a.partProgress("backing up")
 	start := time.Now()
 	a.notePaths(ctx, c)
-	m, err := backup.ToStream(ctx, c, a.env.Stdout, o)
+	err = run(ctx, c)
 	a.clearProgress()
 	if err != nil {
-		return a.interrupted(ctx, err)
+		return 0, a.interrupted(ctx, err)
 	}
-	return a.backedUp(m, "whole", time.Since(start), true)
+	return time.Since(start), nil
 }
 
 // backedUp tells what a run has.
