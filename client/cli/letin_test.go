@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"viewring/client"
@@ -31,6 +32,10 @@ func TestNotLetIn(t *testing.T) {
 		if code := (&app{running: true}).exitCode(t.Context(), failed); code != exitUnknown {
 			t.Errorf("unknown, %v: exit %d", err, code)
 		}
+	}
+	nobodys := wire.ParseServerError("WRONGPASS " + noPasswordThere + ": start it with the same --password-file")
+	if why := notLetIn(nobodys); !strings.Contains(why, "the cluster has no password") {
+		t.Errorf("%v: %q", nobodys, why)
 	}
 	for _, err := range []error{nil, client.ErrUnreachable, wire.ParseServerError("ERR no such thing")} {
 		if why := notLetIn(err); why != "" {
