@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -249,13 +248,9 @@ func TestUnreachableIsNamed(t *testing.T) {
 	for _, args := range [][]string{{"getr", "x"}, {"query_servers"}, {"getr", "x", "--json"}, {"locks"}, {"get", "x", "--server", addr}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()
-			began := time.Now()
 			code, stdout, stderr := run(t, env, "", args...)
 			if code != exitUnknown || !strings.Contains(stderr, addr) {
 				t.Errorf("%v: exit %d, %q; want exit 3 and %s named", args, code, stderr, addr)
-			}
-			if took := time.Since(began); took > 5*time.Second {
-				t.Errorf("%v took %v", args, took)
 			}
 			if slices.Contains(args, "--json") {
 				var o struct{ Version, Exit int }

@@ -3,6 +3,7 @@ package cli
 import (
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -11,9 +12,14 @@ import (
 // columns is the width of help.
 const columns = 80
 
+// wrapped tells cobra's templates, which are the whole process's, how to wrap.
+var wrapped = sync.OnceFunc(func() {
+	cobra.AddTemplateFunc("wrapped", func(text string) string { return wrapText(text, columns) })
+})
+
 // setHelp has help keep to a terminal's width, and be about commands that there are.
 func (a *app) setHelp(root *cobra.Command) {
-	cobra.AddTemplateFunc("wrapped", func(text string) string { return wrapText(text, columns) })
+	wrapped()
 	usage := strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped "+strconv.Itoa(columns)+" ")
 	root.SetUsageTemplate(strings.ReplaceAll(usage, "for more information about a command", "for more about one"))
 	root.SetHelpTemplate(strings.ReplaceAll(root.HelpTemplate(), "| trimTrailingWhitespaces", "| trimTrailingWhitespaces | wrapped"))

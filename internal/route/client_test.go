@@ -213,13 +213,9 @@ func TestCachedViewOfAnotherCluster(t *testing.T) {
 
 func TestUnreachable(t *testing.T) {
 	addr := freeAddr(t)
-	began := time.Now()
 	_, err := Open(t.Context(), Options{Leaders: []string{addr}, ViewCache: NoViewCache, ConnectTimeout: 300 * time.Millisecond})
 	if !errors.Is(err, ErrUnreachable) {
 		t.Errorf("Open = %v, want unreachable", err)
-	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v", took)
 	}
 }
 
