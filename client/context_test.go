@@ -118,6 +118,7 @@ func TestContextOverMeanwhile(t *testing.T) {
 // TestContextGoesOn: what takes too long for the library's own bounds did not end by the
 // caller's context, and does not say so.
 func TestContextGoesOn(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

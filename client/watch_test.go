@@ -41,6 +41,7 @@ func watch(t *testing.T, c *client.Client, key string, o client.WatchOptions) *c
 // TestWatchManyKeys: who watches a prefix is told of each key, of each in its order, with the
 // versions that its writer was told, and a Token goes on from any place.
 func TestWatchManyKeys(t *testing.T) {
+	t.Parallel()
 	ctx, c := connect()
 	defer c.Close()
 	const keys, rounds = 40, 5
@@ -78,6 +79,7 @@ func TestWatchManyKeys(t *testing.T) {
 
 // TestWatchExpiry: who watches is told that a key expired, and until when a value is.
 func TestWatchExpiry(t *testing.T) {
+	t.Parallel()
 	ctx, c := connect()
 	defer c.Close()
 	w := watch(t, c, "mayfly", client.WatchOptions{Values: true})
@@ -96,6 +98,7 @@ func TestWatchExpiry(t *testing.T) {
 
 // TestWatchSlowly: who does not read for a while is told all the same, or that it is not known.
 func TestWatchSlowly(t *testing.T) {
+	t.Parallel()
 	ctx, c := connect()
 	defer c.Close()
 	w := watch(t, c, "slow", client.WatchOptions{Values: true})
@@ -122,6 +125,7 @@ func TestWatchSlowly(t *testing.T) {
 }
 
 func TestWatchRefuses(t *testing.T) {
+	t.Parallel()
 	ctx, c := connect()
 	defer c.Close()
 	for _, tc := range []struct {

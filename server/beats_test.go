@@ -28,6 +28,7 @@ func (l *lineWith) Write(p []byte) (int, error) {
 // TestHungLaneIsSilent: a server of which a lane stands still sends no heartbeats, so
 // that others take over, until the lane goes on. Its clock is the test's.
 func TestHungLaneIsSilent(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 0, 4, 1)
 	var ahead atomic.Int64
 	began := time.Now()

@@ -32,6 +32,7 @@ func info(t *testing.T, s *Server, section string) map[string]int64 {
 // TestBudgetFollowsTheIndex has keys in so many partitions that the index grows: the
 // lanes keep less then, the collector is told less, and INFO and the heartbeat say so.
 func TestBudgetFollowsTheIndex(t *testing.T) {
+	t.Parallel()
 	c := &cluster{t: t, leader: startMiniLeader(t, 512, 1), fs: map[ring.ServerID]*crashdisk.FS{}, servers: map[ring.ServerID]*Server{}}
 	defer c.leader.stop()
 	var told atomic.Int64

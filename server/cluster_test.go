@@ -292,6 +292,7 @@ func TestPipelineInOrder(t *testing.T) {
 // TestLargeValues replicates values at the limit, several at once, and copies them
 // to a server that joins.
 func TestLargeValues(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 4, 2)
 	value := bytes.Repeat([]byte("0123456789abcdef"), largeBytes/16)
 	done := make(chan error)

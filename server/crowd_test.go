@@ -9,6 +9,7 @@ import (
 // TestViewsInACrowd: a server learns of views where clients have all the places at the view
 // leader, and nobody may wait for one.
 func TestViewsInACrowd(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 8, 1)
 	c.leader.mu.Lock()
 	c.leader.crowd = true

@@ -19,6 +19,7 @@ var leftOut = map[string]string{
 
 // TestInfoAsRedis: INFO has the sections and fields of Redis 7, of the same types, but for those that are left out.
 func TestInfoAsRedis(t *testing.T) {
+	t.Parallel()
 	theirs := infoFields(t, startRedis(t))
 	c := startCluster(t, 1, 16, 1)
 	ours := infoFields(t, c.servers[1].Addr())

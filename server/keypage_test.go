@@ -27,6 +27,7 @@ func keyPage(t *testing.T, s *Server, q wire.KeyPageRequest) wire.KeyPage {
 // TestKeyPage reads all keys of all partitions in pages of any size, by whoever is the primary: each comes once, with its
 // version, value and expiry. What has expired by this server's clock alone comes too.
 func TestKeyPage(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 4, 2)
 	want := map[string]string{"": "empty"} // in slot 0
 	for i := range 60 {

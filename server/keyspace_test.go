@@ -13,6 +13,7 @@ import (
 // TestScanThroughJoin lets a server join in the middle of a scan: what has not moved
 // comes, and together the servers tell all.
 func TestScanThroughJoin(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 16, 2)
 	for i := range 200 {
 		c.set(fmt.Sprint("k", i), "v")

@@ -31,6 +31,7 @@ func holdLane(t *testing.T, s *Server, p ring.PartitionID) (release func()) {
 // told though another lane stands still; and what is kept of the one that stands still is told to
 // be old, for others may have taken over from it.
 func TestTrackingBesideAHungLane(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	keys := make(map[int]string) // by lane

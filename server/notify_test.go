@@ -105,6 +105,7 @@ func render(v wire.Value) string {
 // TestKeyspaceNotifications: who has subscribed is told of each change, in the order of a
 // key's commits, whoever made it and how.
 func TestKeyspaceNotifications(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	for _, proto := range []string{"2", "3"} {
@@ -350,6 +351,7 @@ func TestToldFromTheBeginning(t *testing.T) {
 
 // TestSlowSubscriber: who does not read what it is told is cut off, and nobody waits for it.
 func TestSlowSubscriber(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 0, 4, 1)
 	o := c.options(nil)
 	o.FS, o.Data = nil, t.TempDir()
@@ -379,6 +381,7 @@ func TestSlowSubscriber(t *testing.T) {
 // TestEventsLost: while nobody finds out whom events concern, lanes go on. Where there is no room
 // for more, those who would miss some are told so: who has subscribed by the end of the connection.
 func TestEventsLost(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	writer, subscriber, caches := listenTo(t, s, "2"), listenTo(t, s, "3"), listenTo(t, s, "3")

@@ -174,6 +174,7 @@ func TestRedisCorpus(t *testing.T) {
 // TestRedisItself plays the corpus on the redis-server of this machine: is it what
 // Redis says?
 func TestRedisItself(t *testing.T) {
+	t.Parallel()
 	addr := startRedis(t)
 	record := os.Getenv("VIEWRING_REDIS_RECORD") != ""
 	for _, path := range scripts(t) {

@@ -135,6 +135,7 @@ func (k *redisClient) transfer(ctx context.Context, from, to string) (done, unkn
 // TestTransfers moves money between accounts under WATCH while others look at all of
 // them at once, and servers join and crash: the sum is always there.
 func TestTransfers(t *testing.T) {
+	t.Parallel()
 	const accounts, each, movers, rounds = 4, 1000, 4, 60
 	c := startCluster(t, 3, 16, 2)
 	setup := c.redisClient(t)
@@ -339,6 +340,7 @@ func TestMultiMoved(t *testing.T) {
 
 // TestWait counts the copies that there are.
 func TestWait(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 8, 2)
 	v, _ := c.leader.view()
 	primary := v.Partitions[ring.PartitionOf(ring.SlotOf("k"), 8)].Primary()

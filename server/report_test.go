@@ -11,6 +11,7 @@ import (
 // TestReportBinds: a server that has told a view leader what it knows hears nothing
 // more of the history that it told, until that goes on, or a recovered one begins.
 func TestReportBinds(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	epoch := func() uint64 { return s.views.View().Epoch }
@@ -53,6 +54,7 @@ func TestReportBinds(t *testing.T) {
 // TestForgottenRegistration: a recovered view leader that has never heard of this start
 // does not end it: it registers again.
 func TestForgottenRegistration(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	if err := c.servers[1].Close(); err != nil {
 		t.Fatal(err)
@@ -75,6 +77,7 @@ func TestForgottenRegistration(t *testing.T) {
 
 // TestRestartedServerReports: what it knew is on its disk.
 func TestRestartedServerReports(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	epoch := c.servers[1].views.View().Epoch
 	if err := c.servers[1].Close(); err != nil {

@@ -46,6 +46,7 @@ func (c *cluster) actsFor(id ring.ServerID) int {
 // TestFullDiskLeaves: a full server gives everything to the others and learns
 // nothing, until there is twice the reserve.
 func TestFullDiskLeaves(t *testing.T) {
+	t.Parallel()
 	c, s, disk := gauged(t, 2)
 	c.set("k", "1")
 	disk.free.Store(reserve - 1)
@@ -70,6 +71,7 @@ func TestFullDiskLeaves(t *testing.T) {
 // TestFullDiskRefuses: where the full server is needed writes are refused by its
 // name, reads and deletes go on.
 func TestFullDiskRefuses(t *testing.T) {
+	t.Parallel()
 	c, s, disk := gauged(t, 3)
 	conns := make(map[string]*wire.Conn)
 	once := func(args ...string) (wire.Value, error) {

@@ -84,6 +84,7 @@ func fill(t *testing.T, s *Server, names []string) {
 // TestScan goes through many slots and one that has many keys, in pages of any size:
 // each key comes once, whatever the server keeps in memory meanwhile.
 func TestScan(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 8, 1)
 	s := c.servers[1]
 	names := []string{""} // in slot 0
@@ -117,6 +118,7 @@ func TestScan(t *testing.T) {
 
 // TestScanOneSlot has many keys in one slot: with the sizes that servers have.
 func TestScanOneSlot(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 8, 1)
 	var names []string
 	for i := range 20_000 {

@@ -88,6 +88,7 @@ func (c *cutOff) cut() {
 // TestTrackingCutOff: a server that hears nothing of the others any more, and so does not know
 // whether they have replaced it, tells its clients that what they keep is old.
 func TestTrackingCutOff(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 0, 4, 1)
 	var network cutOff
 	for range 2 {
@@ -114,6 +115,7 @@ func TestTrackingCutOff(t *testing.T) {
 // TestTrackingSlowReader: who does not read what it is told is told once that all is old, and
 // nothing is kept for it but that.
 func TestTrackingSlowReader(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	l := listenTo(t, s, "3")

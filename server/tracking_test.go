@@ -20,6 +20,7 @@ import (
 // TestTracking: whatever reads a key for a client that keeps values, and whatever writes it
 // then, the client is told, once.
 func TestTracking(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 1, 4, 1)
 	s := c.servers[1]
 	long := strings.Repeat("l", 2*directBytesMax)
@@ -304,6 +305,7 @@ func (k *cache) reply() wire.Value {
 // TestCachesAgree plays clients that keep what they read, by every way of reading, and others
 // that write: when all is quiet whatever is kept is what is stored.
 func TestCachesAgree(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []string{"CLIENT TRACKING ON", "CLIENT TRACKING ON BCAST"} {
 		t.Run(mode, func(t *testing.T) { testCachesAgree(t, mode, trackerBytesMax) })
 	}

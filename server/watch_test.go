@@ -161,6 +161,7 @@ func TestWatchElsewhere(t *testing.T) {
 // TestWatchBounds: a connection has so many watches, and however many there are, others' requests
 // have their memory.
 func TestWatchBounds(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, 3, 4, 2)
 	s := c.primaryOf(partitionOf("a"))
 	w := watchesOf(t, s)

@@ -106,6 +106,7 @@ func anyChange(i identity, k kept, rng *rand.Rand) func(*raftLog) error {
 // TestLogCrashes crashes logs at any step of the disk, again and again: each change is
 // there as a whole or not at all, and none is missing that had returned.
 func TestLogCrashes(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(12)
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		seeds = 60
@@ -272,6 +273,7 @@ func harms(t *testing.T, folder *crashdisk.FS) (all []harm) {
 // TestDamagedLog damages a log at many places: what had been acknowledged is there, or the
 // start is refused with a word on what to do, this time and the next.
 func TestDamagedLog(t *testing.T) {
+	t.Parallel()
 	folder, want := writtenLog(t)
 	refused, fine := 0, 0
 	for _, h := range harms(t, folder) {

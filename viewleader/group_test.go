@@ -564,6 +564,7 @@ func (w *groupWorld) agreed(h *groupNode) bool {
 // and restarted, members agree on every entry, there is one head in a term, and
 // what was acknowledged stays.
 func TestGroupSeeds(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(30)
 	if os.Getenv("VIEWRING_SLOW") != "" {
 		seeds = 100

@@ -40,6 +40,7 @@ func (g *trio) lock(name string) uint64 {
 // TestMinorityRefuses leaves one of three: it says what is missing, and serves
 // again when a second one is back.
 func TestMinorityRefuses(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	token := g.lock("deploy")
 	first := g.head()
@@ -76,6 +77,7 @@ func TestMinorityRefuses(t *testing.T) {
 
 // TestAllRestart stops all view leaders at once: nothing is lost.
 func TestAllRestart(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	sv := newServer(t, g.addrs[0], 1)
 	sv.register()
@@ -118,6 +120,7 @@ func sameMember(a, b ring.Member) bool {
 // TestWipedMemberComesBackAnew takes a member's folder away: it gets a new id, in
 // its old place, and the old one can't come back.
 func TestWipedMemberComesBackAnew(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	token := g.lock("deploy")
 	i := (g.head() + 1) % 3
@@ -146,6 +149,7 @@ func TestWipedMemberComesBackAnew(t *testing.T) {
 // vote yet: it lost nothing and goes on. Who asks while there is no head learns which of the
 // two is up at their one address.
 func TestFormerFolderBeforeItsReplacement(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	head := g.head()
 	i := (head + 1) % 3
@@ -195,6 +199,7 @@ func TestFormerFolderBeforeItsReplacement(t *testing.T) {
 // TestRemovedUnheard removes a newcomer that cannot be reached: it has no vote to ask for, so
 // nothing that it would have sent by itself is refused.
 func TestRemovedUnheard(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 1)
 	i := g.add()
 	g.stop(i)
@@ -289,6 +294,7 @@ func (c closing) Close() error {
 // TestMembersChange adds a fourth view leader, removes the head, and replaces one
 // after the other, while a client takes locks.
 func TestMembersChange(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	token := g.lock("deploy")
 	if err := g.leader.GroupSet(t.Context(), wire.GroupAdd, "nonsense"); !wire.IsCode(err, wire.CodeRefused) {
@@ -341,6 +347,7 @@ func (g *trio) add() int {
 // TestRemoveKeepsAMajority refuses to remove one that lives when the others would
 // be too few.
 func TestRemoveKeepsAMajority(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	down := (g.head() + 1) % 3
 	g.stop(down)
@@ -361,6 +368,7 @@ func TestRemoveKeepsAMajority(t *testing.T) {
 // TestGroupOfOneGrows adds two to a view leader that was alone, as its folder of
 // earlier builds is.
 func TestGroupOfOneGrows(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 1)
 	token := g.lock("deploy")
 	for range 2 {
@@ -380,6 +388,7 @@ func TestGroupOfOneGrows(t *testing.T) {
 
 // TestHandOver ends the head in order: the next one is there at once.
 func TestHandOver(t *testing.T) {
+	t.Parallel()
 	g := startTrio(t, 3)
 	i := g.head()
 	g.members[i].HandOver(t.Context())

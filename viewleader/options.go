@@ -1,6 +1,7 @@
 package viewleader
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,7 +33,7 @@ type Options struct {
 
 	Recover RecoverOptions
 
-	Partitions int // a power of two, fixed when the cluster is made; default 1024
+	Partitions int // a power of two, fixed when the cluster is made; default as many as it has, 1024 in a new one
 	MinCopies  int // default 2
 
 	Heartbeat time.Duration // how often servers send one; default 150 ms
@@ -63,7 +64,6 @@ type Options struct {
 
 func (o *Options) fill() {
 	def(&o.Listen, port.Local(port.ViewLeader))
-	def(&o.Partitions, 1024)
 	def(&o.MinCopies, 2)
 	def(&o.Heartbeat, 150*time.Millisecond)
 	def(&o.DownAfter, 900*time.Millisecond)
@@ -139,8 +139,11 @@ func (o *Options) validate() error {
 	return c.Validate()
 }
 
+// newPartitions is how many a new cluster has.
+func (o *Options) newPartitions() int { return cmp.Or(o.Partitions, 1024) }
+
 func (o *Options) rosterConfig(cluster [16]byte) roster.Config {
-	return roster.Config{Cluster: cluster, Partitions: o.Partitions, MinCopies: o.MinCopies, LeaseTTL: o.LeaseTTL}
+	return roster.Config{Cluster: cluster, Partitions: o.newPartitions(), MinCopies: o.MinCopies, LeaseTTL: o.LeaseTTL}
 }
 
 // peers are Peers, each once, in an order that all of them agree on.

@@ -125,8 +125,8 @@ func (v *recovery) state() (rec *roster.Recovery, found *roster.Findings, quiet 
 	}
 	v.mu.Unlock()
 	found = rec.Survey()
-	if found.Err == nil && found.View != nil && len(found.View.Partitions) != opts.Partitions {
-		found.Err = fmt.Errorf("the cluster has %d partitions, not %d: start with --partitions %[1]d", len(found.View.Partitions), opts.Partitions)
+	if found.Err == nil && found.View != nil && len(found.View.Partitions) != opts.newPartitions() {
+		found.Err = fmt.Errorf("the cluster has %d partitions, not %d: start with --partitions %[1]d", len(found.View.Partitions), opts.newPartitions())
 	}
 	if found.Err == nil {
 		found.Err = rivals

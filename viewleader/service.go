@@ -201,7 +201,7 @@ func (s *Service) startGroup() error {
 // configure lets flags that changed since the last start take effect.
 func (s *Service) configure() error {
 	v := s.view()
-	if s.opts.Partitions != len(v.Partitions) {
+	if s.opts.Partitions != 0 && s.opts.Partitions != len(v.Partitions) {
 		return fmt.Errorf("the cluster in %s was made with %d partitions, not %d: their number is fixed",
 			s.opts.Data, len(v.Partitions), s.opts.Partitions)
 	}

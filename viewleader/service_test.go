@@ -445,9 +445,9 @@ func TestBadStarts(t *testing.T) {
 	if _, err := Start(t.Context(), o); err == nil || !strings.Contains(err.Error(), "made with 16 partitions") {
 		t.Error(err)
 	}
-	o.Partitions, o.MinCopies = 16, 1
-	if v := start(t, o).View(); v.MinCopies != 1 {
-		t.Errorf("min-copies %d", v.MinCopies)
+	o.Partitions, o.MinCopies = 0, 1
+	if v := start(t, o).View(); v.MinCopies != 1 || len(v.Partitions) != 16 {
+		t.Errorf("min-copies %d, %d partitions", v.MinCopies, len(v.Partitions))
 	}
 }
 

@@ -24,7 +24,7 @@ type ViewLeaderOptions struct {
 	Advertise  string   // "": Listen
 	Peers      []string // of the group; none: this one alone
 	Data       string
-	Partitions int
+	Partitions int // 0: as many as the cluster has
 	MinCopies  int
 	Heartbeat  time.Duration
 	DownAfter  time.Duration
@@ -107,10 +107,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 			if err := makeFolder(o.Data); err != nil {
 				return err
 			}
-			if fast {
-				o.hasten(cmd.Flags().Changed)
-			}
-			if err := o.check(); err != nil {
+			if err := o.fill(fast, cmd.Flags().Changed); err != nil {
 				return err
 			}
 			if err := o.Metrics.check(insecure); err != nil {
@@ -189,6 +186,20 @@ func (o *ViewLeaderOptions) hasten(given func(string) bool) {
 		o.DownAfter = 300 * time.Millisecond
 	}
 	o.LeaseTTL = 300 * time.Millisecond
+}
+
+// fill checks the flags, and leaves what was not given to the cluster that is there.
+func (o *ViewLeaderOptions) fill(fast bool, given func(flag string) bool) error {
+	if fast {
+		o.hasten(given)
+	}
+	if err := o.check(); err != nil {
+		return err
+	}
+	if !given("partitions") {
+		o.Partitions = 0
+	}
+	return nil
 }
 
 func (o *ViewLeaderOptions) check() error {

@@ -48,6 +48,7 @@ var rows = regexp.MustCompile(`(?m)^\| port: ([a-zA-Z ]+) \|`)
 // connections together at each port of the table in DESIGN.md: those who say nothing keep nobody out,
 // and what they took is given back.
 func TestPorts(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("DESIGN.md")
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +70,7 @@ func TestPorts(t *testing.T) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p.crowd(t)
 			p.tooLong(t)
 			p.halves(t)

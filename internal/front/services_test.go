@@ -235,6 +235,7 @@ func TestServices(t *testing.T) {
 			}
 			for _, s := range startServices(t, config, l.adjust) {
 				t.Run(s.name, func(t *testing.T) {
+					t.Parallel()
 					s.t = t
 					l.meet(t, s)
 				})
@@ -339,6 +340,7 @@ func meetPassword(t *testing.T, s *service) {
 
 // TestHandshake: who comes to an encrypted port and says nothing is hung up on.
 func TestHandshake(t *testing.T) {
+	t.Parallel()
 	secrets := harness.NewSecrets(t)
 	config, err := secure.Load(secure.Files{Cert: secrets.Cert, Key: secrets.Key, CA: secrets.CA})
 	if err != nil {
@@ -346,6 +348,7 @@ func TestHandshake(t *testing.T) {
 	}
 	for _, s := range startServices(t, config, func(l *front.Limits) { l.PasswordTimeout = 2 * time.Second }) {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			s.t = t
 			if got, err := io.ReadAll(s.dial()); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("was not hung up on: %q", got)

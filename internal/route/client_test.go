@@ -103,6 +103,7 @@ func TestFollowsMoved(t *testing.T) {
 
 // The end of the context says what is known: nothing done, or unknown.
 func TestErrorsAtTheEnd(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		reply string
 		want  error
@@ -173,6 +174,7 @@ func TestReroutesWhileWaiting(t *testing.T) {
 
 // Without a view leader the cached view leads to the servers.
 func TestCachedView(t *testing.T) {
+	t.Parallel()
 	f := fake.Start(t)
 	f.View = fake.View(3, f.Addr)
 	f.Answer = func(_ int, _ wire.DoRequest, w *wire.Writer) {
@@ -198,6 +200,7 @@ func TestCachedView(t *testing.T) {
 
 // A server of another cluster at a cached address is refused.
 func TestCachedViewOfAnotherCluster(t *testing.T) {
+	t.Parallel()
 	f := fake.Start(t)
 	f.View = fake.View(3, f.Addr)
 	f.View.Cluster[0] = 8
@@ -212,6 +215,7 @@ func TestCachedViewOfAnotherCluster(t *testing.T) {
 }
 
 func TestUnreachable(t *testing.T) {
+	t.Parallel()
 	addr := freeAddr(t)
 	_, err := Open(t.Context(), Options{Leaders: []string{addr}, ViewCache: NoViewCache, ConnectTimeout: 300 * time.Millisecond})
 	if !errors.Is(err, ErrUnreachable) {

@@ -28,6 +28,7 @@ var uselessReplies = []struct {
 // What a later try is told is not the operation's answer once an earlier one may have
 // taken effect; before that it is.
 func TestRefusedAfterATryThatMayBeDone(t *testing.T) {
+	t.Parallel()
 	for _, tt := range uselessReplies {
 		for _, before := range []string{"", "UNKNOWNOUTCOME", "UNAVAILABLE for a while"} {
 			t.Run(tt.reply+" after "+before, func(t *testing.T) {
@@ -102,6 +103,7 @@ func TestClosedWhileUnderWay(t *testing.T) {
 // Pipelines, and so gateways, go by the same rule: error replies are passed on as they
 // are only while no try may have been carried out, or where they are the command's own.
 func TestPipelineRefusedAfterATryThatMayBeDone(t *testing.T) {
+	t.Parallel()
 	for _, tt := range uselessReplies {
 		p, _ := startPipeline(t, func(_ string, all []string) string {
 			if len(all) == 1 {

@@ -11,6 +11,7 @@ import (
 // TestFirstCause: where what answers at first is no view leader, and then nobody answers
 // any more, the error says the former.
 func TestFirstCause(t *testing.T) {
+	t.Parallel()
 	lis, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -62,6 +62,7 @@ func TestUnservedByANewerView(t *testing.T) {
 // A write that the last replica may have taken before it died is unknown; it is
 // so at once, although nobody cuts the connection.
 func TestUnservedAfterSending(t *testing.T) {
+	t.Parallel()
 	last, other := fake.Start(t), fake.Start(t)
 	asked := make(chan struct{})
 	last.Answer = func(int, wire.DoRequest, *wire.Writer) { last.Mute = true; close(asked) }
@@ -103,6 +104,7 @@ func TestServedAlthoughTakenForDead(t *testing.T) {
 
 // Nobody alive says that the view stands: it may be old, so it is not believed.
 func TestUnservedNeedsAWitness(t *testing.T) {
+	t.Parallel()
 	other := fake.Start(t)
 	other.View = downView(2, 1, freeAddr(t), other.Addr)
 	c := openSeeded(t, other.Addr)
@@ -183,6 +185,7 @@ func TestTooFewCopies(t *testing.T) {
 // Whose time ends while a primary that should be down is asked whether it is was told
 // nothing: the primary may only be slow.
 func TestUnservedTimeEnds(t *testing.T) {
+	t.Parallel()
 	slow, other := fake.Start(t), fake.Start(t)
 	down := downView(2, 1, slow.Addr, other.Addr)
 	slow.View, slow.Mute, other.View = down, true, down

@@ -153,6 +153,7 @@ func TestNoPasswordThere(t *testing.T) {
 // A file that has changed is read again without being asked, and what makes no sense changes
 // nothing.
 func TestReadAgain(t *testing.T) {
+	t.Parallel()
 	s := harness.NewSecrets(t)
 	c := load(t, s)
 	lines, logger := output()

@@ -66,6 +66,7 @@ func TestMinioTrailers(t *testing.T) {
 
 // TestChunkedRefused: each change of a body in chunks is an error, and so is each end that comes too early.
 func TestChunkedRefused(t *testing.T) {
+	t.Parallel()
 	for _, trailer := range []bool{false, true} {
 		s, h := example(t, streamingPayload, exampleSeed), http.Header{}
 		if trailer {

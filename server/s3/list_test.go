@@ -87,6 +87,7 @@ func randomKeys(rnd *rand.Rand, n int) []string {
 
 // TestWalk: keys come in the order of their bytes, whatever the order in directories, with little held of each; by prefix and from any key on.
 func TestWalk(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		keys := randomKeys(rnd, 80)
@@ -158,6 +159,7 @@ func modelList(keys []string, prefix, delimiter, after string) (all []string) {
 
 // TestLists: both lists, page by page, are those of a model, for prefixes and delimiters of all kinds.
 func TestLists(t *testing.T) {
+	t.Parallel()
 	c := newCaller(t, openFiles(t))
 	c.bucket("lists")
 	keys := randomKeys(rand.New(rand.NewPCG(1, 2)), 50)

@@ -9,6 +9,7 @@ import (
 
 // TestObjects: what is put is what is got, with all that is told of it.
 func TestObjects(t *testing.T) {
+	t.Parallel()
 	c := newCaller(t, openFiles(t))
 	c.bucket("objects")
 	for n, size := range []int{0, 1, 4096, 4097, 1 << 20, 3<<20 + 17} {
@@ -44,6 +45,7 @@ func TestObjects(t *testing.T) {
 
 // TestRangesAndConditions are tables by RFC 9110, 13 and 14, for one range as S3 has it.
 func TestRangesAndConditions(t *testing.T) {
+	t.Parallel()
 	c := newCaller(t, openFiles(t))
 	c.bucket("ranges")
 	for _, size := range []int{1000, 2<<20 + 5} {
@@ -107,6 +109,7 @@ func TestRangesAndConditions(t *testing.T) {
 
 // TestKeys: keys that are paths, and what is said of those that can't be.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	files := openFiles(t)
 	c := newCaller(t, files)
 	c.bucket("keys-bucket")

@@ -37,6 +37,7 @@ func TestPolicies(t *testing.T) {
 
 // TestCompleteAgain: a Complete that is sent again after its front died does not put its object over a newer one.
 func TestCompleteAgain(t *testing.T) {
+	t.Parallel()
 	files := openFiles(t)
 	c := newCaller(t, files)
 	c.bucket("again")
@@ -110,6 +111,7 @@ func TestXML(t *testing.T) {
 
 // TestLittleRoom: where others have the memory, an object is read by pages.
 func TestLittleRoom(t *testing.T) {
+	t.Parallel()
 	c := newCaller(t, openFiles(t))
 	c.bucket("little-room")
 	body := text(3<<20 + 7)

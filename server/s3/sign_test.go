@@ -135,6 +135,7 @@ func ways() []way {
 // TestWays: by each way of sending, a body arrives; one that is tampered with, that is cut short or longer, and a signature that is
 // not right are refused, and nothing is stored.
 func TestWays(t *testing.T) {
+	t.Parallel()
 	files := openFiles(t)
 	c := newCaller(t, files)
 	c.bucket("ways")

@@ -63,6 +63,7 @@ func nothingLeft(t *testing.T, files *file.FS, bucket string) {
 
 // TestUploads: parts at any front, in any order and again, listed, completed twice, and nothing is left.
 func TestUploads(t *testing.T) {
+	t.Parallel()
 	files := openFiles(t)
 	one, two := newCaller(t, files), newCaller(t, openFiles(t)) // two fronts
 	one.bucket("uploads")
@@ -255,6 +256,7 @@ func TestListUploads(t *testing.T) {
 
 // TestCopies: objects and parts of them are copied, with what is known of them or with something else.
 func TestCopies(t *testing.T) {
+	t.Parallel()
 	files := openFiles(t)
 	c := newCaller(t, files)
 	c.bucket("from-bucket")
@@ -311,6 +313,7 @@ func TestCopies(t *testing.T) {
 
 // TestObjectSums: the checksum that Complete gives of the whole object is verified by those of the parts.
 func TestObjectSums(t *testing.T) {
+	t.Parallel()
 	c := newCaller(t, openFiles(t))
 	c.bucket("object-sums")
 	parts := [][]byte{text(70_000), text(123), text(9)}
@@ -347,6 +350,7 @@ func TestObjectSums(t *testing.T) {
 
 // TestDeleteObjects: many at once, with what can't be deleted told of each.
 func TestDeleteObjects(t *testing.T) {
+	t.Parallel()
 	files := openFiles(t)
 	c := newCaller(t, files)
 	c.bucket("deleting")

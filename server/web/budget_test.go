@@ -13,6 +13,7 @@ import (
 // TestLittleRoom: while a client that does not read has the memory for large files, others get theirs, page by page, and small
 // ones are put.
 func TestLittleRoom(t *testing.T) {
+	t.Parallel()
 	url := ready(t, func(o *Options) { o.Bounds.Bodies, o.Bounds.WriteTimeout = 8<<20, 10*time.Minute })
 	large, other := pattern(1, 20<<20), pattern(2, 3<<20+1)
 	want(t, 201, "PUT", url+"/room/large", string(large))

@@ -86,6 +86,7 @@ func TestLocks(t *testing.T) {
 
 // TestLockEnds: a lock that is not refreshed ends.
 func TestLockEnds(t *testing.T) {
+	t.Parallel()
 	at := ready(t, nil)
 	token := lock(t, at+"/ends", "Timeout", "Second-1")
 	want(t, 423, "PUT", at+"/ends", "new")
@@ -129,6 +130,7 @@ func TestLockRace(t *testing.T) {
 
 // TestMove: files and directories are moved and copied, and replaced only where that is meant.
 func TestMove(t *testing.T) {
+	t.Parallel()
 	at := ready(t, nil)
 	big := string(pattern(9, 2<<20))
 	want(t, 201, "PUT", at+"/move/a", "a", "Content-Type", "text/x-a")
@@ -209,6 +211,7 @@ func TestProps(t *testing.T) {
 
 // TestOverDirectory: a file that takes the place of a directory is there before that is removed: where it can't be copied nothing is.
 func TestOverDirectory(t *testing.T) {
+	t.Parallel()
 	at := ready(t, nil)
 	for _, method := range []string{"COPY", "MOVE"} {
 		for _, size := range []int{3, 3 << 20} {

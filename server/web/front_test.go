@@ -111,6 +111,7 @@ func pattern(seed, n int) []byte {
 
 // TestPutGet: files of lengths around the bounds, with and without a length.
 func TestPutGet(t *testing.T) {
+	t.Parallel()
 	url := ready(t, nil)
 	for _, n := range []int{0, 1, 4096, 4097, 1 << 20, 1<<20 + 1, 9<<20 + 7} {
 		body := pattern(n, n)

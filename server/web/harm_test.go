@@ -73,6 +73,7 @@ func TestIfNamesAnother(t *testing.T) {
 
 // TestKeeps: of many who move and copy to one path, and would replace nothing, one does.
 func TestKeeps(t *testing.T) {
+	t.Parallel()
 	at := ready(t, nil)
 	for _, method := range []string{"MOVE", "COPY"} {
 		for _, dir := range []string{"", "/"} { // a file, and a directory

@@ -163,6 +163,7 @@ func read(t *testing.T, r *bufio.Reader, method string) answer {
 
 // TestDigests: checksums that match are kept, and told.
 func TestDigests(t *testing.T) {
+	t.Parallel()
 	url := ready(t, nil)
 	for _, body := range []string{"", "short", string(pattern(1, 2<<20))} {
 		sum, old := sha256.Sum256([]byte(body)), md5.Sum([]byte(body))
@@ -180,6 +181,7 @@ func TestDigests(t *testing.T) {
 
 // TestBroken: of an upload that breaks off, or of which nothing more comes, nothing is seen.
 func TestBroken(t *testing.T) {
+	t.Parallel()
 	patient, hasty := ready(t, nil), ready(t, func(o *Options) { o.Bounds.ReadTimeout = 200 * time.Millisecond })
 	want(t, 201, "PUT", patient+"/broken/file", "old")
 	for _, n := range []int{100, 3<<20 + 100} {
@@ -273,6 +275,7 @@ func TestStatuses(t *testing.T) {
 
 // TestGarbage: what is not HTTP is hung up on, and disturbs nobody.
 func TestGarbage(t *testing.T) {
+	t.Parallel()
 	url := ready(t, nil)
 	for _, text := range []string{"\x16\x03\x01\x02\x00\x01\x00", "*1\r\n$4\r\nPING\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "\x00\x00\x00\x2d", strings.Repeat("A", 100<<10), "GET / HTTP/1.1\r\n\r\n",
 		"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("x", 64<<10) + "\r\n\r\n",
@@ -341,6 +344,7 @@ func TestAway(t *testing.T) {
 
 // TestCutOff: an answer whose file can't be read on does not look whole.
 func TestCutOff(t *testing.T) {
+	t.Parallel()
 	var files *file.FS
 	url := ready(t, func(o *Options) {
 		open := o.Open

@@ -21,6 +21,7 @@ import (
 
 // TestReplaced: who reads a file that is replaced or removed meanwhile reads the old one to its end.
 func TestReplaced(t *testing.T) {
+	t.Parallel()
 	url := ready(t, func(o *Options) { o.Bounds.WriteTimeout = 10 * time.Minute }) // the reader waits for who replaces the file
 	old := pattern(5, 20<<20)
 	for name, change := range map[string]func(at string){
@@ -90,6 +91,7 @@ func TestPage(t *testing.T) {
 
 // TestList: a directory, and a tree, as JSON.
 func TestList(t *testing.T) {
+	t.Parallel()
 	url := ready(t, nil)
 	for i := range 1500 {
 		if i < 3 || i%100 == 0 {

@@ -16,6 +16,7 @@ import (
 
 // TestRanges asks for ranges (RFC 9110, section 14) here, and of net/http's server of a folder: the answers are the same.
 func TestRanges(t *testing.T) {
+	t.Parallel()
 	url := ready(t, nil)
 	dir := t.TempDir()
 	peer := httptest.NewServer(http.FileServer(http.Dir(dir)))

@@ -158,6 +158,7 @@ func TestCloseAfterReturn(t *testing.T) {
 
 // TestFullLine: requests that wait do not keep the session of a client that says nothing more.
 func TestFullLine(t *testing.T) {
+	t.Parallel()
 	b := &breaker{mark: "STALLED"}
 	f := startBreaking(t, b, func(o *Options) { o.SessionMin, o.SessionMax = time.Second, time.Second })
 	c, w := dial(t, f, nil), dial(t, startFront(t, nil), nil)
@@ -210,6 +211,7 @@ func TestLogged(t *testing.T) {
 // TestBytesOfAll: what a front holds of requests that wait, and of answers that nobody reads, is bounded for all
 // its clients, others are served meanwhile, and it is given back.
 func TestBytesOfAll(t *testing.T) {
+	t.Parallel()
 	const total, clients = 4 << 20, 8
 	b := &breaker{mark: "STALLED"}
 	f := startBreaking(t, b, func(o *Options) {

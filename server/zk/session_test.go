@@ -120,6 +120,7 @@ func TestClose(t *testing.T) {
 // TestSilence: the session of a client that says nothing ends, with its nodes, and that of one that
 // pings goes on.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	f := startFront(t, func(o *Options) { o.SessionMin = time.Second })
 	hello := func(c *client) *client {
 		c.greet(&jute.Connect{Timeout: 1, Password: make([]byte, 16)})
@@ -201,6 +202,7 @@ func (w *way) set(cut bool) {
 // TestWithoutTheLeader: a front that can't ask the view leader whether a session goes on does not say so: it
 // closes the connection before the session may have ended, and takes nobody in. Later it does.
 func TestWithoutTheLeader(t *testing.T) {
+	t.Parallel()
 	w := &way{leader: cluster().Leader}
 	o := route.Options(cluster().Options())
 	o.Dialer = w.dial
@@ -412,6 +414,7 @@ func TestCrowd(t *testing.T) {
 
 // TestNotReading: a client that does not read what it is told is cut off, and others are served.
 func TestNotReading(t *testing.T) {
+	t.Parallel()
 	f := startFront(t, func(o *Options) {
 		o.Bounds.Buffered = 64 << 10
 		o.Bounds.WriteTimeout = time.Second

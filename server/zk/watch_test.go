@@ -250,6 +250,7 @@ func hammer(t *testing.T, f *Front, change func(c *client, i int)) (stop func())
 // TestEventBeforeState: no answer shows a state before the event that led to it was told, whatever is
 // read: data, its absence, the parent's children, or a sibling that was changed later.
 func TestEventBeforeState(t *testing.T) {
+	t.Parallel()
 	f := startPausing(t, nil, slowed)
 	c := dial(t, f, nil)
 	c.create("/before", 0)
@@ -324,6 +325,7 @@ func TestEventBeforeState(t *testing.T) {
 // TestNoneMissed: a change is told however it falls between a read, its answer and the arming of the
 // watch: each change comes when all readers have just read the one before.
 func TestNoneMissed(t *testing.T) {
+	t.Parallel()
 	first, second := startPausing(t, nil, slowed), startFront(t, nil)
 	const changes = 60
 	w := dial(t, first, nil)

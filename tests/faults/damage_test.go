@@ -15,7 +15,7 @@ func init() { scenes = append(scenes, damages...) }
 
 // Damage to a server's files while it is down.
 var damages = []scene{
-	{name: "a flipped byte in the log", quick: true, servers: 4, play: func(p *play) {
+	{name: "a flipped byte in the log", servers: 4, play: func(p *play) {
 		p.fillWith(2*longLog/bulkyBytes, bulkyBytes)
 		n := p.Acting(hot, 1)[0]
 		harness.Eventually(p.t, "the log is long", func() bool {

@@ -27,7 +27,7 @@ var fullDisks = []scene{
 		p.ops(2 * someOps)
 		resize(p.t, n, 1024*mib)
 	}},
-	{name: "all disks full", quick: true, servers: 3, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)},
+	{name: "all disks full", servers: 3, flags: []string{"--disk-reserve", fmt.Sprint(24 * mib)},
 		disks: map[string]int64{"s1": 96 * mib, "s2": 96 * mib, "s3": 96 * mib}, play: func(p *play) {
 			p.fillUp()
 			p.ops(someOps) // of reads

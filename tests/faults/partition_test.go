@@ -11,7 +11,7 @@ func init() { scenes = append(scenes, partitions...) }
 // Partitions between servers, and between them and the view leader. Clients
 // reach everybody, so they find the old primary as well as the new one.
 var partitions = []scene{
-	{name: "partition: a primary alone", quick: true, servers: 4, play: alone(everybody, both(drop))},
+	{name: "partition: a primary alone", servers: 4, play: alone(everybody, both(drop))},
 	{name: "partition: a primary alone, bytes arrive late", servers: 4, play: alone(everybody, both(hold))},
 	{name: "partition: a primary refused by all", servers: 4, play: alone(everybody, refuse)},
 	{name: "partition: two and three", servers: 5, play: func(p *play) {

@@ -194,6 +194,7 @@ const clientsWait = 3 * time.Second
 // view leaders while clients reach it: others take over, also for those who wait in
 // line at the old head, and it grants nothing any more.
 func TestViewLeadersStandStill(t *testing.T) {
+	harness.Slow(t)
 	t.Parallel()
 	c := harness.NewCluster(t, leaderConfig)
 	l := startLeaderLoad(t, c)

@@ -86,6 +86,17 @@ func Main(m *testing.M) int {
 // IsSlow reports whether tests that take long are wanted.
 func IsSlow() bool { return os.Getenv("VIEWRING_SLOW") != "" }
 
+// Partitions is how many the clusters of tests have: as many as those of users, where tests may
+// take long, and else fewer, for each costs a little at every start and change.
+func Partitions() int {
+	if IsSlow() {
+		return 1024
+	}
+	return 128
+}
+
+func partitionsFlag() string { return fmt.Sprintf("--partitions=%d", Partitions()) }
+
 // Slow skips a test that takes long, unless such tests are wanted.
 func Slow(t *testing.T) {
 	t.Helper()
@@ -214,7 +225,8 @@ func (s *Shell) start(cmd *exec.Cmd) *Daemon {
 func Up(t *testing.T, args ...string) (*Shell, *Daemon) {
 	t.Helper()
 	s := NewShell(t, FreeAddr(t))
-	d := s.Start(append([]string{"up", "--data", filepath.Join(s.Dir, "cluster")}, args...)...)
+	up := []string{"up", "--data", filepath.Join(s.Dir, "cluster"), "--viewleader-flag", partitionsFlag()}
+	d := s.Start(append(up, args...)...)
 	d.Stdout.Wait(t, "Ctrl-C ends it", d.Done)
 	return s, d
 }

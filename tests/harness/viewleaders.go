@@ -22,7 +22,7 @@ func (c *Cluster) startLeaders(listen []string) {
 			name = fmt.Sprint(Leader, i+1)
 		}
 		n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), Addr: at, c: c}
-		n.args = append([]string{"viewleader", "--listen", at, "--data", n.Data}, c.config.LeaderFlags...)
+		n.args = append([]string{"viewleader", "--listen", at, "--data", n.Data, partitionsFlag()}, c.config.LeaderFlags...)
 		reached = append(reached, c.reached(name, at))
 		c.Leaders = append(c.Leaders, n)
 	}

@@ -2,6 +2,7 @@ package process
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -41,16 +42,16 @@ func planOf(t *testing.T, s *harness.Shell, args ...string) (p planned) {
 	return p
 }
 
-// testPlan: three servers have 1,024 partitions three times.
+// testPlan: three servers have all partitions three times.
 func testPlan(t *testing.T, s *harness.Shell) {
 	join := planOf(t, s, "join", "--count", "2", "--zone", "a,b")
-	if n := len(join.Servers); n != 5 || !join.Servers[4].New || join.Copies != join.Moved || join.Moved < join.Fewest || join.Meanwhile[3] != 1024 {
+	if n := len(join.Servers); n != 5 || !join.Servers[4].New || join.Copies != join.Moved || join.Moved < join.Fewest || join.Meanwhile[3] != harness.Partitions() {
 		t.Errorf("plan join: %+v", join)
 	}
-	if leave := planOf(t, s, "leave", "s2"); leave.Copies != 0 || leave.Meanwhile[3] != 1024 || !leave.Servers[1].Goes {
+	if leave := planOf(t, s, "leave", "s2"); leave.Copies != 0 || leave.Meanwhile[3] != harness.Partitions() || !leave.Servers[1].Goes {
 		t.Errorf("plan leave, of one of three: %+v", leave)
 	}
-	if remove := planOf(t, s, "remove", "s2", "s3"); remove.Copies != 0 || remove.Meanwhile != [4]int{0, 1024, 0, 0} || remove.Seconds != 0 {
+	if remove := planOf(t, s, "remove", "s2", "s3"); remove.Copies != 0 || remove.Meanwhile != [4]int{0, harness.Partitions(), 0, 0} || remove.Seconds != 0 {
 		t.Errorf("plan remove, of two of three: %+v", remove)
 	}
 	for want, args := range map[string][]string{
@@ -58,7 +59,7 @@ func testPlan(t *testing.T, s *harness.Shell) {
 		"copies of partitions are":      {"join"},
 		"s4 (new)":                      {"join"},
 		"s1 (goes)":                     {"remove", "s1"},
-		"1 copy of 1024 partitions":     {"remove", "s1", "s2"},
+		fmt.Sprintf("1 copy of %d partitions", harness.Partitions()): {"remove", "s1", "s2"},
 	} {
 		if got := s.OK(append([]string{"plan"}, args...)...); !strings.Contains(got, want) {
 			t.Errorf("plan %v does not say %q:\n%s", args, want, got)

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -122,6 +123,7 @@ func runBlock(t *testing.T, s *harness.Shell, page string, b block) (commands in
 		command, want, _ := strings.Cut(step, "\n")
 		commands++
 		r := s.Finish(exec.Command("sh", "-c", "exec 2>&1; "+command), "")
+		want = strings.ReplaceAll(want, "1024 partitions", fmt.Sprint(harness.Partitions(), " partitions"))
 		if got := strings.TrimSpace(r.Stdout); !like(got, want) {
 			t.Errorf("%s:\n$ %s\n%s\nwant\n%s", page, command, got, want)
 		}

@@ -1,0 +1,13 @@
+package server
+
+import (
+	"os"
+	"testing"
+
+	"viewring/tests/harness"
+)
+
+func TestMain(m *testing.M) {
+	harness.AtOnce(8) // they mostly wait
+	os.Exit(m.Run())
+}
