@@ -10,7 +10,11 @@ import (
 // and wants to see it in one of every so many seeds.
 func playOften(t *testing.T, opt Options, what string, every uint64) {
 	t.Helper()
-	seeds := harness.EnvUint(t, "VIEWRING_SIM_SEEDS", 60)
+	few := uint64(24)
+	if harness.IsSlow() {
+		few = 100
+	}
+	seeds := harness.EnvUint(t, "VIEWRING_SIM_SEEDS", few)
 	seen := 0
 	Play(harness.EnvUint(t, "VIEWRING_SIM_SEED_FIRST", 1), seeds, opt, func(r Result) bool {
 		seen += r.Counts[what]

@@ -21,8 +21,8 @@ func TestMain(m *testing.M) {
 // VIEWRING_SIM_SEEDS says how many, VIEWRING_SIM_SEED_FIRST where to begin;
 // VIEWRING_SIM_SEED replays one, with VIEWRING_SIM_TRACE=1 in full.
 func TestSeeds(t *testing.T) {
-	few := uint64(60)
-	if os.Getenv("VIEWRING_SLOW") != "" {
+	few := uint64(40)
+	if harness.IsSlow() {
 		few = 800
 	}
 	first, n := harness.EnvUint(t, "VIEWRING_SIM_SEED_FIRST", 1), harness.EnvUint(t, "VIEWRING_SIM_SEEDS", few)
