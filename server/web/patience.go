@@ -41,10 +41,14 @@ func (p *patient) Read(b []byte) (int, error) {
 	return n, failf(http.StatusBadRequest, "%w: %v", errBroken, err)
 }
 
-// leave is for what is left of the body, some of which net/http reads for the next request to follow.
+// restMax is how long what is left of a body holds up an answer that does not need it.
+const restMax = time.Second
+
+// leave is for what is left of the body, some of which net/http reads before it sends the answer: of a client that is
+// sending, so that it is not cut off before it reads, but not of one that stands still and may wait for the answer.
 func (p *patient) leave() {
 	if !p.ended && p.ReadCloser != http.NoBody {
-		_ = p.conn.SetReadDeadline(time.Now().Add(p.patience)) // as above
+		_ = p.conn.SetReadDeadline(time.Now().Add(min(p.patience, restMax))) // as above
 	}
 }
 
