@@ -7,26 +7,18 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
+	"viewring/internal/quiet"
 	"viewring/internal/wire"
 )
 
-// refusedEvery is the time between words on logins that were refused.
-const refusedEvery = 10 * time.Second
-
-// Refusals count logins that were refused, and have the log tell of them: the first at
-// once, of those that follow soon one in ten seconds. Any goroutine may call its methods.
-// The zero value is ready.
+// Refusals count logins that were refused, and have the log tell of them, seldom. Any
+// goroutine may call its methods. The zero value is ready.
 type Refusals struct {
 	count atomic.Uint64
-
-	mu     sync.Mutex
-	quiet  time.Time // until then nothing is said
-	unsaid int
+	told  quiet.Seldom
 }
 
 // Count returns how many there were.
@@ -35,17 +27,9 @@ func (r *Refusals) Count() uint64 { return r.count.Load() }
 // Note counts one, of a client at an address.
 func (r *Refusals) Note(logger *slog.Logger, from, why string) {
 	r.count.Add(1)
-	r.mu.Lock()
-	now := time.Now()
-	if now.Before(r.quiet) {
-		r.unsaid++
-		r.mu.Unlock()
-		return
+	if ok, others := r.told.May(); ok {
+		logger.Warn("a login was refused", "from", from, "why", why, "others_since", others)
 	}
-	unsaid := r.unsaid
-	r.quiet, r.unsaid = now.Add(refusedEvery), 0
-	r.mu.Unlock()
-	logger.Warn("a login was refused", "from", from, "why", why, "others_since", unsaid)
 }
 
 // LoginText is why a password was refused, for the log of the side that refused it, given

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"sync"
-	"time"
+
+	"viewring/internal/quiet"
 )
 
 // ErrForeign is wrapped by the errors of ReadCommand where the peer speaks another
@@ -99,32 +99,16 @@ func unencrypted(err error) error {
 	return err
 }
 
-// strangersEvery is the time between words on those who speak another protocol.
-const strangersEvery = 10 * time.Second
-
-// Strangers logs connections that were closed because of ErrForeign: the first at
-// once, of those that follow soon one in ten seconds. Its methods may be called
-// from any goroutine. The zero value is ready.
-type Strangers struct {
-	mu     sync.Mutex
-	quiet  time.Time // until then nothing is said
-	unsaid int
-}
+// Strangers logs connections that were closed because of ErrForeign, seldom. Its methods may
+// be called from any goroutine. The zero value is ready.
+type Strangers struct{ told quiet.Seldom }
 
 // Note looks at why ReadCommand has failed.
 func (s *Strangers) Note(logger *slog.Logger, peer net.Addr, err error) {
 	if !errors.Is(err, ErrForeign) {
 		return
 	}
-	s.mu.Lock()
-	now := time.Now()
-	if now.Before(s.quiet) {
-		s.unsaid++
-		s.mu.Unlock()
-		return
+	if ok, others := s.told.May(); ok {
+		logger.Warn("a connection of another protocol was closed", "peer", peer, "err", err, "others_since", others)
 	}
-	unsaid := s.unsaid
-	s.quiet, s.unsaid = now.Add(strangersEvery), 0
-	s.mu.Unlock()
-	logger.Warn("a connection of another protocol was closed", "peer", peer, "err", err, "others_since", unsaid)
 }

@@ -13,6 +13,8 @@ import (
 	"testing/iotest"
 	"testing/synctest"
 	"time"
+
+	"viewring/internal/quiet"
 )
 
 // What follows the first line of HTTP, in one packet with it.
@@ -105,7 +107,7 @@ func TestStrangers(t *testing.T) {
 		if n := note(1000, errHTTP); n != 1 {
 			t.Errorf("%d lines on a thousand", n)
 		}
-		<-time.After(strangersEvery)
+		<-time.After(quiet.Every)
 		if n := note(2, errTLS); n != 1 || !strings.Contains(out.String(), "others_since=999") {
 			t.Errorf("%d lines later: %s", n, out.String())
 		}
