@@ -71,6 +71,9 @@ func run() int {
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())), StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Getenv: os.Getenv, Executable: executable, Version: version(),
 	}
+	if !machine.Relaxes() { // a service tells what it has to once
+		env.Environ = os.Environ()
+	}
 	return cli.Main(ctx, os.Args[1:], env, cli.Starters{
 		ViewLeader: runViewLeader,
 		Server: func(ctx context.Context, o cli.ServerOptions) error {

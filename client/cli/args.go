@@ -54,14 +54,15 @@ func (a *app) separateArgs(root *cobra.Command, args []string) []string {
 	if cmd.Annotations[valueAnnotation] == "" {
 		return args
 	}
-	flags, words := separate(rest, known, cmd.Annotations[commandAnnotation])
+	wanted := cmd.Annotations[commandAnnotation]
+	flags, words := separate(rest, known, wanted, wanted != "" && a.isWanted(cmd, wanted, args))
 	return append(append(append(head, flags...), "--"), words...)
 }
 
-// separate tells flags from words. With the flag wanted a "--" behind the first word begins a
-// command, which belongs to the words.
-func separate(args []string, known func(string) *pflag.Flag, wanted string) (flags, words []string) {
-	ended, command := false, false
+// separate tells flags from words. With the flag wanted, which may be given elsewhere, a "--"
+// behind the first word begins a command, which belongs to the words.
+func separate(args []string, known func(string) *pflag.Flag, wanted string, elsewhere bool) (flags, words []string) {
+	ended, command := false, elsewhere
 	for i := 0; i < len(args); i++ {
 		arg := args[i]
 		f := known(arg)

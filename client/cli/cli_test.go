@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,9 @@ func run(t *testing.T, env map[string]string, stdin string, args ...string) (cod
 		Getenv: func(key string) string { return env[key] },
 	}, Starters{
 		ViewLeader: func(context.Context, ViewLeaderOptions) error { return errors.New("started") },
-		Server:     func(context.Context, ServerOptions) error { return errors.New("started") },
+		Server: func(_ context.Context, o ServerOptions) error {
+			return fmt.Errorf("started: zone %s, data %s, leaders %v, domains %v", o.Zone, o.Data, o.Leaders, o.HTTP.S3.Domains)
+		},
 	})
 	return code, out.String(), errs.String()
 }
@@ -281,9 +284,9 @@ func TestStateOf(t *testing.T) {
 }
 
 func TestLeaders(t *testing.T) {
-	a := &app{env: Env{Getenv: func(string) string { return "env:1, env:2" }}}
-	if got := a.leaders(); !slices.Equal(got, []string{"env:1", "env:2"}) {
-		t.Errorf("leaders from the environment: %q", got)
+	a := &app{}
+	if got := a.leaders(); !slices.Equal(got, []string{defaultLeader}) {
+		t.Errorf("leaders when nothing is said: %q", got)
 	}
 	a.flags.leaders = "flag:1"
 	if got := a.leaders(); !slices.Equal(got, []string{"flag:1"}) {

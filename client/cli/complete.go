@@ -71,7 +71,7 @@ func (a *app) addCompletion(cmd *cobra.Command, words map[string]completer) {
 
 // complete lists the words that begin so; none where the cluster does not answer soon.
 func (a *app) complete(cmd *cobra.Command, word completer, begun string) (list []string) {
-	if a.loadSecrets() != nil {
+	if a.giveFlags(cmd) != nil || a.loadSecrets() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeMax)

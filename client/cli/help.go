@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // columns is the width of help.
@@ -14,6 +16,7 @@ const columns = 80
 
 // wrapped tells cobra's templates, which are the whole process's, how to wrap.
 var wrapped = sync.OnceFunc(func() {
+	cobra.AddTemplateFunc("variables", variablesHelp)
 	cobra.AddTemplateFunc("wrapped", func(text string) string { return wrapText(text, columns) })
 })
 
@@ -21,6 +24,7 @@ var wrapped = sync.OnceFunc(func() {
 func (a *app) setHelp(root *cobra.Command) {
 	wrapped()
 	usage := strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped "+strconv.Itoa(columns)+" ")
+	usage = strings.Replace(usage, "{{if .HasHelpSubCommands}}", "{{variables .}}{{if .HasHelpSubCommands}}", 1)
 	root.SetUsageTemplate(strings.ReplaceAll(usage, "for more information about a command", "for more about one"))
 	root.SetHelpTemplate(strings.ReplaceAll(root.HelpTemplate(), "| trimTrailingWhitespaces", "| trimTrailingWhitespaces | wrapped"))
 	help := &cobra.Command{
@@ -53,6 +57,20 @@ func (a *app) setHelp(root *cobra.Command) {
 		},
 	}
 	root.SetHelpCommand(help)
+}
+
+// variablesHelp says by which variables a command's flags can be given.
+func variablesHelp(cmd *cobra.Command) string {
+	var example string
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		if example == "" && isSetting(f) {
+			example = f.Name
+		}
+	})
+	if !cmd.Runnable() || example == "" {
+		example = "timeout"
+	}
+	return fmt.Sprintf("\n\nFlags may be variables too: %s is --%s.\nOr they stand in the file of --config.", envName(example), example)
 }
 
 // wrapText breaks the lines of paragraphs anew where one is too long. What is indented stays.

@@ -128,13 +128,17 @@ func (a *app) guard(ctx context.Context) error {
 
 // environment is that of a keeper: a script's own cluster is known to its commands alone.
 func (a *app) environment() []string {
-	env := os.Environ()
-	if a.env.Nested {
-		for _, name := range []string{leaderEnv, certEnv, keyEnv, caEnv, passwordEnv, "XDG_CACHE_HOME"} {
-			env = append(env, name+"="+a.env.Getenv(name))
+	if !a.env.Nested {
+		return os.Environ()
+	}
+	variables := variablesOf(a.command.Root())
+	env := without(os.Environ(), variables)
+	for name := range variables {
+		if text := a.env.Getenv(name); text != "" {
+			env = append(env, name+"="+text)
 		}
 	}
-	return env
+	return append(env, "XDG_CACHE_HOME="+a.env.Getenv("XDG_CACHE_HOME"))
 }
 
 // keeperEnded passes the keeper's exit code on, or ends what a keeper that was killed has left.

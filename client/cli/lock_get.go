@@ -60,7 +60,7 @@ every client in the deadlock is told.`,
 			return wants("LOCK", "CLIENT")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(cmd, len(args) > 2); err != nil {
+			if err := f.check(a, cmd, len(args) > 2); err != nil {
 				return err
 			}
 			if len(args) > 2 {
@@ -81,13 +81,13 @@ every client in the deadlock is told.`,
 	return cmd
 }
 
-func (f *lockGetFlags) check(cmd *cobra.Command, command bool) error {
+func (f *lockGetFlags) check(a *app, cmd *cobra.Command, command bool) error {
 	switch {
 	case f.wait < 0 && cmd.Flag("wait").Changed || f.ttl < 0:
 		return usagef("--wait and --ttl cannot be negative")
 	case f.onDeadlock != "fail" && f.onDeadlock != "wait":
 		return usagef("--on-deadlock must be fail or wait, not %q", f.onDeadlock)
-	case !command && (cmd.Flag("session-ttl").Changed || cmd.Flag("lock-delay").Changed):
+	case !command && (a.typed(cmd, "session-ttl") || a.typed(cmd, "lock-delay")):
 		return usagef("--session-ttl and --lock-delay are for lock_get LOCK CLIENT -- COMMAND")
 	case f.SessionOptions.TTL < time.Second || f.LockDelay < 0:
 		return usagef("--session-ttl is a second or more, and --lock-delay cannot be negative")

@@ -3,14 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"strconv"
 )
 
 // What a command under a lock finds in its environment.
 const (
-	lockEnv  = "VIEWRING_LOCK"
-	tokenEnv = "VIEWRING_TOKEN"
+	lockEnv  = envPrefix + "LOCK"
+	tokenEnv = envPrefix + "TOKEN"
 )
 
 // lockRun takes a lock in a session of its own and runs a command under it.
@@ -38,7 +37,7 @@ func (a *app) lockRun(ctx context.Context, lock, holder string, command []string
 		return a.notGranted(waiting, lock, err)
 	}
 	cancel()
-	cmd.Env = append(os.Environ(), lockEnv+"="+lock, tokenEnv+"="+strconv.FormatUint(grant.Token, 10))
+	cmd.Env = append(a.childEnviron(), lockEnv+"="+lock, tokenEnv+"="+strconv.FormatUint(grant.Token, 10))
 	r := &sessionRun{cmd: cmd, session: s, grace: f.LockDelay / 2, what: fmt.Sprintf("lock %q", lock)}
 	r.expire(f.ttl)
 	return a.runInSession(r)

@@ -34,7 +34,8 @@ type Env struct {
 	StdoutTerminal bool
 	StderrTerminal bool
 	Getenv         func(string) string
-	Executable     string // the viewring binary, for commands that start children
+	Environ        []string // NAME=VALUE, for warnings about names; nil: none
+	Executable     string   // the viewring binary, for commands that start children
 	Version        string
 	Nested         bool // other commands run in this process
 }

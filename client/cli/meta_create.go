@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,7 +13,7 @@ import (
 )
 
 // nodeEnv is where a command finds the path of the node that is there while it runs.
-const nodeEnv = "VIEWRING_NODE"
+const nodeEnv = envPrefix + "NODE"
 
 // nodeGrace is what a command has from SIGTERM to SIGKILL when its node is lost, or less: it is
 // gone before another may create the node.
@@ -60,7 +59,7 @@ that is exit code 4.`,
   viewring meta create --ephemeral -p /workers/w1 -- ./work.sh`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if !f.ephemeral {
-				if cmd.Flag("session-ttl").Changed {
+				if a.typed(cmd, "session-ttl") {
 					return usagef("%s: --session-ttl is for --ephemeral", cmd.CommandPath())
 				}
 				return upTo("VALUE", "PATH")(cmd, args)
@@ -150,6 +149,6 @@ func (a *app) metaCreateEphemeral(ctx context.Context, words, args []string, f *
 		return err
 	}
 	cancel()
-	cmd.Env = append(os.Environ(), nodeEnv+"="+path)
+	cmd.Env = append(a.childEnviron(), nodeEnv+"="+path)
 	return a.runInSession(&sessionRun{cmd: cmd, session: s, grace: min(nodeGrace, f.sessionTTL/20), what: path})
 }

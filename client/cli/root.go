@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,11 +28,11 @@ var defaultLeader = net.JoinHostPort("localhost", strconv.Itoa(port.ViewLeader))
 
 const (
 	defaultTimeout = 30 * time.Second
-	leaderEnv      = "VIEWRING_VIEWLEADER"
-	certEnv        = "VIEWRING_TLS_CERT"
-	keyEnv         = "VIEWRING_TLS_KEY"
-	caEnv          = "VIEWRING_TLS_CA"
-	passwordEnv    = "VIEWRING_PASSWORD_FILE"
+	leaderEnv      = envPrefix + "VIEWLEADER"
+	certEnv        = envPrefix + "TLS_CERT"
+	keyEnv         = envPrefix + "TLS_KEY"
+	caEnv          = envPrefix + "TLS_CA"
+	passwordEnv    = envPrefix + "PASSWORD_FILE"
 )
 
 // app is one run of the command line.
@@ -50,9 +51,10 @@ type app struct {
 		logFormat string
 		logLevel  string
 	}
-	secure  secure.Config  // of all connections
-	command *cobra.Command // the one that runs
-	running bool           // its arguments made sense
+	settings settings
+	secure   secure.Config  // of all connections
+	command  *cobra.Command // the one that runs
+	running  bool           // its arguments made sense
 }
 
 func (a *app) root() *cobra.Command {
@@ -75,7 +77,7 @@ from another shell.`,
 		},
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			a.command = cmd
-			if err := a.checkFlags(); err != nil {
+			if err := a.told(a.checkFlags()); err != nil {
 				return err
 			}
 			if err := a.loadSecrets(); err != nil {
@@ -109,6 +111,7 @@ from another shell.`,
 	f.StringVar(&a.flags.secure.Key, "tls-key", "", "its private key, PEM `file` (or $"+keyEnv+")")
 	f.StringVar(&a.flags.secure.CA, "tls-ca", "", "PEM `file` of who signs the others' certificates, one or several (or $"+caEnv+")")
 	f.StringVar(&a.flags.secure.Password, "password-file", "", "`file` whose first line is the cluster's password; one in the second is accepted too (or $"+passwordEnv+")")
+	f.StringVar(&a.settings.path, configFlag, "", "`file` of flags that are not typed, YAML (or $"+envPrefix+"CONFIG)")
 	f.BoolVar(&a.flags.json, "json", false, "print one JSON object (field version is 1)")
 	f.BoolVar(&a.flags.noColor, "no-color", false, "print without colors")
 	f.StringVar(&a.flags.logFormat, "log-format", "auto", "log as `text`, json, or auto: text on a terminal")
@@ -144,6 +147,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	add(groupPlay, a.demoCmd(), a.runCmd(), a.benchCmd())
 	root.AddCommand(a.versionCmd())
 	a.addCompletion(root, a.words())
+	a.addSettings(root)
 }
 
 const (
@@ -205,19 +209,9 @@ func (a *app) checkFlags() error {
 	return nil
 }
 
-// loadSecrets reads the files for TLS and the password: flags over environment.
-func (a *app) loadSecrets() error {
-	f := &a.flags.secure
-	for _, e := range []struct {
-		file *string
-		env  string
-	}{{&f.Cert, certEnv}, {&f.Key, keyEnv}, {&f.CA, caEnv}, {&f.Password, passwordEnv}} {
-		if *e.file == "" {
-			*e.file = a.env.Getenv(e.env)
-		}
-	}
-	var err error
-	if a.secure, err = secure.Load(*f); err != nil {
+// loadSecrets reads the files for TLS and the password.
+func (a *app) loadSecrets() (err error) {
+	if a.secure, err = secure.Load(a.flags.secure); err != nil {
 		return codeError{exitRefused, err}
 	}
 	return nil
@@ -226,17 +220,8 @@ func (a *app) loadSecrets() error {
 // dialer makes the connections of commands.
 func (a *app) dialer() client.DialFunc { return a.secure.Dialer(nil) }
 
-// leaders returns the view leader's addresses: flag over environment over default.
-func (a *app) leaders() []string {
-	text := a.flags.leaders
-	if text == "" {
-		text = a.env.Getenv(leaderEnv)
-	}
-	if text == "" {
-		text = defaultLeader
-	}
-	return addresses(text)
-}
+// leaders returns the view leader's addresses.
+func (a *app) leaders() []string { return addresses(cmp.Or(a.flags.leaders, defaultLeader)) }
 
 // addresses splits a list of addresses.
 func addresses(text string) (addrs []string) {

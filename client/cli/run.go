@@ -177,7 +177,7 @@ func idle(cmd *cobra.Command) {
 func (a *app) nested(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	env := a.env
 	env.Stdin, env.Stdout, env.Stderr, env.Getenv = stdin, stdout, stderr, getenv
-	env.StdoutTerminal, env.StderrTerminal, env.Nested = false, false, true
+	env.StdoutTerminal, env.StderrTerminal, env.Nested, env.Environ = false, false, true, nil
 	env.Getenv = func(name string) string { // the script's cluster is its own, and plain
 		switch name {
 		case certEnv, keyEnv, caEnv, passwordEnv:

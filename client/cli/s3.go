@@ -23,7 +23,7 @@ type S3Options struct {
 	UploadsEnd time.Duration // how long after its begin an upload in parts is aborted
 }
 
-const s3SecretEnv = "VIEWRING_S3_SECRET_FILE"
+const s3SecretEnv = envPrefix + "S3_SECRET_FILE"
 
 // s3Flags are those flags as they are typed.
 type s3Flags struct {
@@ -60,9 +60,6 @@ func (f *s3Flags) options(a *app) (o S3Options, err error) {
 // secret is what keys are encrypted with, "" if there is nothing.
 func (f *s3Flags) secret(a *app) (string, error) {
 	name := f.secretFile
-	if name == "" {
-		name = a.env.Getenv(s3SecretEnv)
-	}
 	if name == "" {
 		return a.secure.Password(), nil
 	}

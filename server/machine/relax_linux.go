@@ -16,6 +16,9 @@ const timerSlack = 2_000_000
 // slackEnv marks a process that has started itself again.
 const slackEnv = "VIEWRING_TIMER_SLACK"
 
+// Relaxes reports whether Relax would start this program anew.
+func Relaxes() bool { return os.Getenv(slackEnv) == "" }
+
 // Relax gives the process the timer slack above; a server's calls it before Start.
 //
 // While a thread sits in a system call, as one that syncs does nearly always here, the
@@ -28,7 +31,7 @@ const slackEnv = "VIEWRING_TIMER_SLACK"
 // which the slack is set from the start. Where that does not work out everything runs as
 // well, at more cost.
 func Relax() {
-	if os.Getenv(slackEnv) != "" {
+	if !Relaxes() {
 		return
 	}
 	runtime.LockOSThread()

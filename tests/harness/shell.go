@@ -122,6 +122,13 @@ func NewShell(t *testing.T, leader string) *Shell {
 	return &Shell{t: t, Leader: leader, env: env, Dir: dir}
 }
 
+// With is a shell with further variables, NAME=VALUE.
+func (s *Shell) With(env ...string) *Shell {
+	more := *s
+	more.env = append(append([]string(nil), s.env...), env...)
+	return &more
+}
+
 // Result is how a command ended.
 type Result struct {
 	Code           int

@@ -34,6 +34,7 @@ func TestCommands(t *testing.T) {
 	t.Run("watch", func(t *testing.T) { testWatch(t, s) })
 	t.Run("locks", func(t *testing.T) { testLocks(t, s) })
 	t.Run("completion", func(t *testing.T) { testCompletion(t, s) })
+	t.Run("inherited", func(t *testing.T) { testInherited(t, s) })
 	t.Run("json", func(t *testing.T) { testJSON(t, s) })
 	t.Run("guard", func(t *testing.T) { testGuard(t, s) })
 	t.Run("guard lives", func(t *testing.T) { testGuardLives(t, s) })

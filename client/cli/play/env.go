@@ -6,10 +6,8 @@ import (
 	"strings"
 )
 
-// plainEnv is the environment of children: without what the parent's says of
-// encryption and passwords, which flags tell them where a cluster has any.
+// plainEnv is the environment of children: without the variables that stand for flags of the
+// parent, which would be flags of the children. They are told all by their command lines.
 func plainEnv() []string {
-	return slices.DeleteFunc(os.Environ(), func(e string) bool {
-		return strings.HasPrefix(e, "VIEWRING_TLS_") || strings.HasPrefix(e, "VIEWRING_PASSWORD_FILE=")
-	})
+	return slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "VIEWRING_") })
 }
