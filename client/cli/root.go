@@ -80,6 +80,10 @@ from another shell.`,
 			if err := a.told(a.checkFlags()); err != nil {
 				return err
 			}
+			if isPlain(cmd) {
+				a.running = true
+				return nil
+			}
 			if err := a.loadSecrets(); err != nil {
 				return err
 			}
@@ -138,7 +142,7 @@ func (a *app) addCommands(root *cobra.Command) {
 			root.AddCommand(c)
 		}
 	}
-	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd(), a.zkCmd(), a.httpCmd())
+	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd(), a.zkCmd(), a.httpCmd(), a.certsCmd())
 	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.watchCmd(), a.metaCmd(), a.fileCmd(), a.recordCmd(), a.s3Cmd(), a.bulkCmd(),
 		a.backupCmd(), a.restoreCmd(), a.exportCmd(), a.importCmd())
 	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.planCmd(), a.rebalanceCmd(), a.leaveCmd(), a.drainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),

@@ -28,6 +28,7 @@ var printing = [][]string{
 	{"export", "lines"}, {"import", "lines"}, {"backup", "copy"}, {"backup", "list", "copy"}, {"backup", "verify", "copy"}, {"restore", "copy", "--existing", "keep"},
 	{"scrub"}, {"print", "hello", "--server", "s1"}, {"set", "a", "b", "--server", "s1"}, {"get", "a", "--server", "s1"}, {"query_all_keys", "--server", "s1"},
 	{"lock_get", "l", "me"}, {"locks"}, {"lock_release", "l", "me"}, {"bench", "--seconds", "0.1", "--keys", "100", "--connections", "2"},
+	{"certs", "make", "certs", "a"}, {"certs", "add", "certs", "b"}, {"certs", "renew", "certs"}, {"certs", "list", "certs"},
 	{"viewleaders"}, {"version"}, {"completion", "bash"}, {"help"}, {"run", "--list"}, {"drain", "s1"},
 }
 
@@ -68,7 +69,7 @@ func TestOutputLost(t *testing.T) {
 	for _, name := range silent {
 		tried[name] = true
 	}
-	for _, group := range []string{"", "meta", "file", "record", "bulk", "rebalance", "backup"} {
+	for _, group := range []string{"", "meta", "file", "record", "bulk", "rebalance", "backup", "certs"} {
 		for _, name := range subcommands(s, group) {
 			if name != "meta watch" && !tried[name] {
 				t.Errorf("nobody knows what becomes of the output of %q", name)
