@@ -25,6 +25,7 @@ import (
 	"viewring/internal/metrics"
 	"viewring/internal/route"
 	"viewring/internal/secure"
+	"viewring/internal/unit"
 	"viewring/server"
 	"viewring/server/gateway"
 	"viewring/server/machine"
@@ -93,18 +94,60 @@ func version() string {
 	return "unknown"
 }
 
-// reload has a service read its certificates and its password again when they change, and when
-// SIGHUP says so, which ends no service. stop ends that.
-func reload(ctx context.Context, config secure.Config, logger *slog.Logger) (stop func()) {
+// outside is who looks at a service's process from outside: Prometheus, and the service manager.
+type outside struct {
+	figures *metrics.Endpoint
+	unit    *unit.Unit
+	stop    func()
+}
+
+// openOutside opens the port for metrics, where one was asked for, and has the process read its
+// certificates and its password again when they change, and when SIGHUP says so, which ends no
+// service. close ends that.
+func openOutside(ctx context.Context, config secure.Config, o cli.MetricsOptions, logger *slog.Logger, services ...string) (*outside, error) {
+	out := &outside{unit: unit.New(logger, services...)}
+	if o.Listen != "" {
+		var err error
+		if out.figures, err = metrics.Open(ctx, metrics.Options{Addr: o.Listen, Pprof: o.Pprof, Version: version(), Logger: logger}, services...); err != nil {
+			return nil, err
+		}
+	}
 	ctx, cancel := context.WithCancel(ctx)
-	again := make(chan os.Signal, 1)
-	signal.Notify(again, syscall.SIGHUP)
+	signals, again := make(chan os.Signal, 1), make(chan func())
+	signal.Notify(signals, syscall.SIGHUP)
 	var running sync.WaitGroup
 	running.Go(func() { config.Run(ctx, again, logger) })
-	return func() {
+	running.Go(func() { out.unit.Run(ctx) })
+	running.Go(func() {
+		for {
+			select {
+			case <-signals:
+				select {
+				case again <- out.unit.Reloading():
+				case <-ctx.Done():
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	out.stop = func() {
 		cancel()
 		running.Wait() // the signal stays caught: it must not end what is still being ended
 	}
+	return out, nil
+}
+
+// add tells of a service that runs now.
+func (o *outside) add(s metrics.Service) {
+	o.figures.Add(s)
+	o.unit.Add(s.Name, s.Ready)
+}
+
+func (o *outside) close() {
+	o.unit.Ending()
+	o.stop()
+	o.figures.Close()
 }
 
 // handOverMax bounds the time in which another view leader of the group takes over
@@ -113,14 +156,13 @@ const handOverMax = 2 * time.Second
 
 func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	machine.Relax()
-	defer reload(ctx, o.Secure, o.Logger)()
-	running, end := context.WithCancel(context.WithoutCancel(ctx))
-	defer end()
-	figures, err := openMetrics(ctx, o.Metrics, o.Logger, "viewleader")
+	out, err := openOutside(ctx, o.Secure, o.Metrics, o.Logger, "viewleader")
 	if err != nil {
 		return err
 	}
-	defer figures.Close()
+	defer out.close()
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Peers: o.Peers, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
 		Recover: viewleader.RecoverOptions{Wanted: o.Recover, Without: o.RecoverWithout, Unchanged: o.Unchanged, AcceptLoss: o.AcceptLoss},
@@ -129,8 +171,9 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	if err != nil {
 		return ended(ctx, "view leader", err)
 	}
-	figures.Add(s.Service())
+	out.add(s.Service())
 	stop := context.AfterFunc(ctx, func() { // ends with the process
+		defer out.unit.Draining("handing over to another view leader")()
 		handing, cancel := context.WithTimeout(running, handOverMax)
 		defer cancel()
 		s.HandOver(handing)
@@ -147,7 +190,11 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 // instead of ending ctx: the server then hands over what it serves before it ends.
 func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, terms <-chan struct{}) error {
 	machine.Relax()
-	defer reload(ctx, o.Secure, o.Logger)()
+	out, err := openOutside(ctx, o.Secure, o.Metrics, o.Logger, servicesOf(&o)...)
+	if err != nil {
+		return err
+	}
+	defer out.close()
 	limitHeap, paceHeap := debug.SetMemoryLimit, debug.SetGCPercent // unless the environment says otherwise
 	if os.Getenv("GOMEMLIMIT") != "" {
 		limitHeap = nil
@@ -167,11 +214,6 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if err != nil {
 		return err
 	}
-	figures, err := openMetrics(ctx, o.Metrics, o.Logger, servicesOf(&o)...)
-	if err != nil {
-		return err
-	}
-	defer figures.Close()
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone, KeepZone: o.KeepZone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces),
@@ -180,13 +222,15 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	if err != nil {
 		return ended(ctx, "server", err)
 	}
-	figures.Add(s.Service())
-	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt, http: httpAt, figures: figures}
+	out.add(s.Service())
+	beside := besides{gateway: gatewayAt, zooKeeper: zooKeeperAt, http: httpAt, out: out}
 	defer beside.start(ctx, o)()
 	drains.Store(true)
 	go func() { // ends with the process
 		<-terms
+		over := out.unit.Draining("draining: others take over what this server serves")
 		drain(ctx, s, o)
+		over()
 		_ = s.Close() // Wait has its error
 	}()
 	if err := s.Wait(); !errors.Is(err, server.ErrLeft) { // its work is done then
@@ -198,7 +242,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 // besides are where a server's gateway, ZooKeeper front and HTTP front listen; nil where there is none.
 type besides struct {
 	gateway, zooKeeper, http net.Listener
-	figures                  *metrics.Endpoint
+	out                      *outside
 }
 
 // start lets them serve; end ends them.
@@ -206,13 +250,13 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 	ctx, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	if b.gateway != nil {
-		running.Go(func() { serveGateway(ctx, b.gateway, o.Gateway, b.figures) })
+		running.Go(func() { serveGateway(ctx, b.gateway, o.Gateway, b.out) })
 	}
 	if b.zooKeeper != nil {
-		running.Go(func() { serveZooKeeper(ctx, b.zooKeeper, o.ZooKeeper, b.figures) })
+		running.Go(func() { serveZooKeeper(ctx, b.zooKeeper, o.ZooKeeper, b.out) })
 	}
 	if b.http != nil {
-		running.Go(func() { serveHTTP(ctx, b.http, o.HTTP, b.figures) })
+		running.Go(func() { serveHTTP(ctx, b.http, o.HTTP, b.out) })
 	}
 	return func() {
 		stop()
@@ -222,51 +266,40 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 
 // runGateway runs a gateway.
 func runGateway(ctx context.Context, o cli.GatewayOptions) error {
-	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
 	if err != nil {
 		return err
 	}
-	return withMetrics(ctx, l, o.Front, "gateway", func(figures *metrics.Endpoint) { serveGateway(ctx, l, o, figures) })
+	return withOutside(ctx, l, o.Front, "gateway", func(out *outside) { serveGateway(ctx, l, o, out) })
 }
 
 // runZooKeeper runs a ZooKeeper front.
 func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
-	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
 	if err != nil {
 		return err
 	}
-	return withMetrics(ctx, l, o.Front, "zk", func(figures *metrics.Endpoint) { serveZooKeeper(ctx, l, o, figures) })
+	return withOutside(ctx, l, o.Front, "zk", func(out *outside) { serveZooKeeper(ctx, l, o, out) })
 }
 
 // runHTTP runs an HTTP front.
 func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
-	defer reload(ctx, o.Secure, o.Logger)()
 	l, err := listenHTTP(ctx, o)
 	if err != nil {
 		return err
 	}
-	return withMetrics(ctx, l, o.Front, "http", func(figures *metrics.Endpoint) { serveHTTP(ctx, l, o, figures) })
+	return withOutside(ctx, l, o.Front, "http", func(out *outside) { serveHTTP(ctx, l, o, out) })
 }
 
-// openMetrics opens the port for metrics; nil where none was asked for.
-func openMetrics(ctx context.Context, o cli.MetricsOptions, logger *slog.Logger, services ...string) (*metrics.Endpoint, error) {
-	if o.Listen == "" {
-		return nil, nil
-	}
-	return metrics.Open(ctx, metrics.Options{Addr: o.Listen, Pprof: o.Pprof, Version: version(), Logger: logger}, services...)
-}
-
-// withMetrics has a front served that has a process of its own, beside the process's metrics.
-func withMetrics(ctx context.Context, l net.Listener, o cli.Front, name string, serve func(*metrics.Endpoint)) error {
-	figures, err := openMetrics(ctx, o.Metrics, o.Logger, name)
+// withOutside has a front served that has a process of its own.
+func withOutside(ctx context.Context, l net.Listener, o cli.Front, name string, serve func(*outside)) error {
+	out, err := openOutside(ctx, o.Secure, o.Metrics, o.Logger, name)
 	if err != nil {
 		_ = l.Close() // nobody has connected
 		return err
 	}
-	defer figures.Close()
-	serve(figures)
+	defer out.close()
+	serve(out)
 	return nil
 }
 
@@ -298,23 +331,23 @@ func listenFront(ctx context.Context, what, addr string, config secure.Config, l
 	return l, nil
 }
 
-func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions, figures *metrics.Endpoint) {
+func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions, out *outside) {
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
 		g := gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Monitor: redis.Monitoring(o.Monitor), Logger: o.Logger})
-		figures.Add(g.Service())
+		out.add(g.Service())
 		g.Wait()
 	})
 }
 
-func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions, figures *metrics.Endpoint) {
+func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions, out *outside) {
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
 		f := zk.Start(ctx, zk.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: zk.Bounds(o.Bounds), Logger: o.Logger})
-		figures.Add(f.Service())
+		out.add(f.Service())
 		f.Wait()
 	})
 }
 
-func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions, figures *metrics.Endpoint) {
+func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions, out *outside) {
 	f := web.Start(ctx, web.Options{
 		Listener: l, Secure: o.Secure, Bounds: web.Bounds(o.Bounds), AnyHost: o.AnyHost, Logger: o.Logger,
 		Open: func(ctx context.Context) (*file.FS, error) { return file.Open(ctx, o.Client) },
@@ -324,7 +357,7 @@ func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions, figures *
 			return h
 		},
 	})
-	figures.Add(f.Service())
+	out.add(f.Service())
 	f.Wait()
 }
 

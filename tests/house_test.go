@@ -151,6 +151,7 @@ var mayImport = map[string][]string{
 	"internal/quiet":          nil,
 	"internal/secure":         {"internal/port", "internal/quiet", "internal/wire"},
 	"internal/session":        nil,
+	"internal/unit":           nil,
 	"internal/wait":           nil,
 	"ring":                    {"internal/codec"},
 	"internal/wire":           {"internal/codec", "internal/outcome", "internal/quiet", "internal/wait", "ring", "viewleader/vocab"},
@@ -190,7 +191,7 @@ var mayImport = map[string][]string{
 	"client/backup":           {"client", "internal/codec", "internal/disk", "internal/route", "internal/wire", "ring"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/quiet", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/metrics", "internal/route", "internal/secure", "server", "server/gateway", "server/machine", "server/redis", "server/s3", "server/web", "server/zk", "viewleader"},
+	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/metrics", "internal/route", "internal/secure", "internal/unit", "server", "server/gateway", "server/machine", "server/redis", "server/s3", "server/web", "server/zk", "viewleader"},
 }
 
 func checkImports(s source) (found []string) {

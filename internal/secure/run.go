@@ -3,7 +3,6 @@ package secure
 import (
 	"context"
 	"log/slog"
-	"os"
 	"time"
 )
 
@@ -21,10 +20,10 @@ const (
 )
 
 // Run reads the files again until ctx ends: when they have changed, and at once when again
-// says so (SIGHUP; nil: never). What makes no sense changes nothing and is logged. A change counts once it was
+// says so, with a function that is called when that is done (nil: never). What makes no sense changes nothing and is logged. A change counts once it was
 // seen twice in a row, so that a file of which only a part is written does not. Connections
 // that are there stay. It also warns of a certificate that is about to expire.
-func (c Config) Run(ctx context.Context, again <-chan os.Signal, logger *slog.Logger) {
+func (c Config) Run(ctx context.Context, again <-chan func(), logger *slog.Logger) {
 	k := c.keeper
 	if k == nil {
 		k = &keeper{}
@@ -38,8 +37,9 @@ func (c Config) Run(ctx context.Context, again <-chan os.Signal, logger *slog.Lo
 	}
 	for {
 		select {
-		case <-again:
+		case done := <-again:
 			r.reload()
+			done()
 		case <-tick.C:
 			r.look()
 		case <-ctx.Done():

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,10 +26,10 @@ func output() (*harness.Lines, *slog.Logger) {
 var never chan struct{} // of Lines.Wait: more may come
 
 // runs has a config looked after until the test ends.
-func runs(t *testing.T, c secure.Config, logger *slog.Logger) chan<- os.Signal {
+func runs(t *testing.T, c secure.Config, logger *slog.Logger) chan<- func() {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	again := make(chan os.Signal, 1)
+	again := make(chan func(), 1)
 	var running sync.WaitGroup
 	running.Go(func() { c.Run(ctx, again, logger) })
 	t.Cleanup(func() {
@@ -174,9 +173,9 @@ func TestReadAgain(t *testing.T) {
 	by := harness.NewAuthority(t)
 	s.Trust(t, by)
 	s.Renew(t, by, 40*24*time.Hour, "localhost")
-	again <- syscall.SIGHUP
+	again <- func() {}
 	harness.Eventually(t, "the new certificate counts", func() bool { return !c.Expires().Equal(before) })
-	again <- syscall.SIGHUP
+	again <- func() {}
 	lines.Wait(t, "are as they were", never)
 	if strings.Contains(lines.Text(), "=changed") || strings.Contains(lines.Text(), "sesame") {
 		t.Errorf("the log tells passwords: %s", lines.Text())
@@ -226,7 +225,7 @@ func TestNewCertificate(t *testing.T) {
 	by := harness.NewAuthority(t)
 	s.Trust(t, by)
 	s.Renew(t, by, 40*24*time.Hour, "127.0.0.1")
-	again <- syscall.SIGHUP
+	again <- func() {}
 	lines.Wait(t, "were read again", never)
 	if a, b := ends(); a.Equal(before) || b.Equal(before) {
 		t.Errorf("the certificates end at %v and %v, as before", a, b)
@@ -245,7 +244,7 @@ func TestExpiry(t *testing.T) {
 		s.Renew(t, by, lasts, "localhost")
 		c := load(t, s)
 		lines, logger := output()
-		runs(t, c, logger) <- syscall.SIGHUP
+		runs(t, c, logger) <- func() {}
 		lines.Wait(t, "are as they were", never)
 		if got := lines.Text(); want == "" && strings.Contains(got, "level=WARN") || !strings.Contains(got, want) {
 			t.Errorf("a certificate for %v: %s, want %q", lasts, got, want)

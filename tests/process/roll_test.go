@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -93,7 +92,7 @@ func TestRollSecrets(t *testing.T) {
 	lines := harness.NewLines()
 	ctx, cancel := context.WithCancel(t.Context())
 	beside := harness.Beside(t)
-	hup := make(chan os.Signal, 1)
+	hup := make(chan func(), 1)
 	beside.Go(func() { config.Run(ctx, hup, logTo(lines)) })
 	defer cancel()
 	done, failed, stop := c.load(t, config)
@@ -101,7 +100,7 @@ func TestRollSecrets(t *testing.T) {
 	rolled := func(what string) {
 		t.Helper()
 		again++
-		hup <- syscall.SIGHUP
+		hup <- func() {}
 		for _, d := range c.processes { // one after the other, while requests go on
 			if err := d.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
 				t.Fatal(err)
