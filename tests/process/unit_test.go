@@ -44,7 +44,9 @@ func (m manager) start(s *harness.Shell, args ...string) *harness.Daemon {
 }
 
 // told are the messages that a manager has heard, one a line.
-func (m manager) told() []string { return strings.Split(strings.TrimSuffix(m.heard.Text(), "\n"), "\n") }
+func (m manager) told() []string {
+	return strings.Split(strings.TrimSuffix(m.heard.Text(), "\n"), "\n")
+}
 
 // TestUnit: a service manager hears that processes start, wait, serve, read their files again, drain
 // and end: ready only once they serve, and with all the time that a drain may take.
