@@ -1,10 +1,12 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,15 +45,17 @@ type Config struct {
 	LeaderFlags []string                 // of the view leader
 	ServerFlags []string                 // of every server
 	Data        func(name string) string // a server's data folder; nil: in the test's
+	Program     string                   // that nodes begin with; "": this build
 	Secrets     *Secrets                 // all connections are encrypted, and begin with a password; nil: none
 	Direct      bool                     // all are reached past the network, which takes its time: what is dead refuses
 }
 
 // Node is one process of a cluster, over all its starts.
 type Node struct {
-	Name string
-	Data string // its folder
-	Addr string // where the others reach it
+	Name    string
+	Data    string // its folder
+	Addr    string // where the others reach it
+	Program string // that it is started with
 
 	c    *Cluster
 	args []string
@@ -90,7 +94,7 @@ func NewCluster(t *testing.T, config Config) *Cluster {
 func (c *Cluster) Add() *Node {
 	c.t.Helper()
 	name := fmt.Sprintf("s%d", len(c.Servers)+1)
-	n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), c: c}
+	n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), Program: c.program(), c: c}
 	if c.config.Data != nil {
 		n.Data = c.config.Data(name)
 	}
@@ -101,6 +105,8 @@ func (c *Cluster) Add() *Node {
 	n.Start()
 	return n
 }
+
+func (c *Cluster) program() string { return cmp.Or(c.config.Program, Program()) }
 
 // StartGateway starts a gateway and returns where it listens.
 func (c *Cluster) StartGateway() string {
@@ -267,7 +273,7 @@ func (c *Cluster) Scrub(n *Node) string {
 // it, would take seconds.
 func (n *Node) Start(flags ...string) {
 	n.c.t.Helper()
-	n.d = n.c.shell.Start(append(slices.Clone(n.args), flags...)...)
+	n.d = n.c.shell.start(exec.Command(n.Program, append(slices.Clone(n.args), flags...)...))
 	n.c.t.Cleanup(n.Kill) // before the shell's own end of it
 	n.c.Net.Is(n.Name, n.d.Cmd.Process.Pid)
 }

@@ -21,7 +21,7 @@ func (c *Cluster) startLeaders(listen []string) {
 		if i > 0 {
 			name = fmt.Sprint(Leader, i+1)
 		}
-		n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), Addr: at, c: c}
+		n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), Addr: at, Program: c.program(), c: c}
 		n.args = append([]string{"viewleader", "--listen", at, "--data", n.Data, partitionsFlag()}, c.config.LeaderFlags...)
 		reached = append(reached, c.reached(name, at))
 		c.Leaders = append(c.Leaders, n)
