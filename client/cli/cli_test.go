@@ -69,6 +69,8 @@ func TestUsageErrors(t *testing.T) {
 		{"get a --server nonsense", "--server must be HOST:PORT"},
 		{"lock_get a", "CLIENT is missing"},
 		{"lock_get a b --wait -1s", "cannot be negative"},
+		{"up --metrics :9000", "say --metrics=:9000"},
+		{"up --metrics=nonsense", "--metrics must be HOST:PORT"},
 		{"leave", "SERVER is missing"},
 		{"accept-loss", "either PARTITION"},
 		{"accept-loss 3 --all-unavailable", "either PARTITION"},

@@ -21,10 +21,8 @@ import (
 )
 
 func (a *app) upCmd() *cobra.Command {
-	var servers int
-	var data string
-	var private, fast bool
-	var flags []string
+	var o upOptions
+	var fast bool
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "run a whole cluster on this machine",
@@ -32,44 +30,73 @@ func (a *app) upCmd() *cobra.Command {
 is in --data: a folder that it makes, keeps and names. Given again, the cluster
 goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining. The
 view leader listens where --viewleader says, the servers on the first free ports
-from 28600.`,
-		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster",
-		Args:    wants(),
+from 28600. With --metrics the metrics of the view leader are at port 9500, those of
+s1 at 9501, and so on, or where --metrics=HOST:PORT says.`,
+		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster\n  viewring up --metrics",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && cmd.Flags().Changed("metrics") && strings.Contains(args[0], ":") {
+				return usagef("up: unexpected argument %q; say --metrics=%s", args[0], args[0])
+			}
+			return wants()(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if servers < 0 || servers > 32 {
-				return usagef("--servers must be 1 to 32, not %d", servers)
+			if o.servers < 0 || o.servers > serversMax {
+				return usagef("--servers must be 1 to %d, not %d", serversMax, o.servers)
 			}
 			if fast {
-				flags = append(flags, "--fast")
+				o.leaderFlags = append(o.leaderFlags, "--fast")
 			}
-			return a.up(cmd.Context(), servers, data, private, flags)
+			if o.metrics != "" {
+				var err error
+				if o.metrics, err = addrOf("--metrics", o.metrics); err != nil {
+					return err
+				}
+			}
+			return a.up(cmd.Context(), &o)
 		},
 	}
-	cmd.Flags().IntVar(&servers, "servers", 0, "how many servers (default 3, or as many as --data has)")
-	cmd.Flags().StringVar(&data, "data", "", "keep everything in this `folder` (default a new one)")
-	cmd.Flags().BoolVar(&private, "private", false, "use any free ports, beside other clusters")
+	cmd.Flags().IntVar(&o.servers, "servers", 0, "how many servers (default 3, or as many as --data has)")
+	cmd.Flags().StringVar(&o.data, "data", "", "keep everything in this `folder` (default a new one)")
+	cmd.Flags().BoolVar(&o.private, "private", false, "use any free ports, beside other clusters")
 	cmd.Flags().BoolVar(&fast, "fast", false, "notice dead servers sooner, see 'viewring viewleader --help'")
-	cmd.Flags().StringArrayVar(&flags, "viewleader-flag", nil, "pass a `flag` like --out-after=10s on to the view leader")
+	cmd.Flags().StringArrayVar(&o.leaderFlags, "viewleader-flag", nil, "pass a `flag` like --out-after=10s on to the view leader")
+	cmd.Flags().StringVar(&o.metrics, "metrics", "", "serve the metrics of each process; the first at `HOST:PORT`")
+	cmd.Flags().Lookup("metrics").NoOptDefVal = port.Local(metricsFirst)
 	return cmd
 }
 
-func (a *app) up(ctx context.Context, servers int, data string, private bool, flags []string) error {
-	data, known, err := clusterFolder(data)
+// metricsFirst is the port of the view leader's metrics, with those of the servers behind it.
+const metricsFirst = 9500
+
+// serversMax is how many servers up starts at most.
+const serversMax = 32
+
+// upOptions are what up was told.
+type upOptions struct {
+	servers     int // 0: as many as there are, or three
+	data        string
+	private     bool
+	leaderFlags []string
+	metrics     string // "": none
+}
+
+func (a *app) up(ctx context.Context, o *upOptions) error {
+	data, known, err := clusterFolder(o.data)
 	if err != nil {
 		return codeError{exitRefused, err}
 	}
-	if servers == 0 && known == 0 {
+	servers := max(o.servers, known)
+	if servers == 0 {
 		servers = 3
 	}
-	servers = max(servers, known)
 	logs := &prefixed{to: a.env.Stderr, app: a}
-	cfg := play.Config{Binary: a.env.Executable, Dir: data, PublicPorts: !private, LeaderFlags: flags, Dialer: a.dialer(), Log: logs.named}
+	cfg := play.Config{Binary: a.env.Executable, Dir: data, PublicPorts: !o.private, LeaderFlags: o.leaderFlags, Metrics: o.metrics, Dialer: a.dialer(), Log: logs.named}
 	cfg.ServerFlags, err = a.secretFlags()
 	if err != nil {
 		return codeError{exitRefused, err}
 	}
 	cfg.LeaderFlags = append(cfg.LeaderFlags, cfg.ServerFlags...)
-	if !private {
+	if !o.private {
 		cfg.LeaderAddr = a.leaders()[0]
 		if err := port.Check(cfg.LeaderAddr); err != nil {
 			return codeError{exitRefused, fmt.Errorf("port in use: %w; is another cluster up? --viewleader or --private choose another", err)}
@@ -179,7 +206,7 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 		}
 	}
 	if a.flags.json {
-		a.printJSON(map[string]any{"version": jsonVersion, "viewleader": cluster.LeaderAddr(), "servers": names, "data": cluster.Dir(), "resumed": resumed})
+		a.printJSON(map[string]any{"version": jsonVersion, "viewleader": cluster.LeaderAddr(), "servers": names, "data": cluster.Dir(), "resumed": resumed, "metrics": append([]string{}, cluster.Metrics()...)})
 		return
 	}
 	word := "is up"
@@ -198,6 +225,12 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 		a.printf("  %s\n", strings.TrimSpace(self()+" "+name+to+" "+rest))
 	}
 	a.printf("  redis-cli -c -p %s GET greeting\n", names[0][strings.LastIndex(names[0], ":")+1:])
+	if metrics := cluster.Metrics(); len(metrics) > 0 {
+		a.printf("\nmetrics of the view leader and the servers:\n")
+		for _, addr := range metrics {
+			a.printf("  http://%s/metrics\n", addr)
+		}
+	}
 	a.printf("\nCtrl-C ends it.\n\n")
 }
 

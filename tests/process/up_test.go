@@ -2,7 +2,9 @@ package process
 
 import (
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -158,5 +160,54 @@ func TestUpRefuses(t *testing.T) {
 	r := s.Run("", "up", "--data", "/proc/nonsense", "--private")
 	if r.Code != 4 || !strings.Contains(r.Stderr, "data folder") {
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)
+	}
+}
+
+// get is what is at a URL.
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v", url, resp.Status, err)
+	}
+	return string(text)
+}
+
+// up serves the metrics of each process where it says, whether the ports that it looks at first are
+// free or not.
+func TestUpMetrics(t *testing.T) {
+	taken := harness.FreeAddr(t)
+	host, text, err := net.SplitHostPort(taken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", taken) // where s1's would be
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, args := range [][]string{{"--metrics"}, {fmt.Sprintf("--metrics=%s", net.JoinHostPort(host, strconv.Itoa(first-1)))}, {"--metrics", "--private"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			_, d := harness.Up(t, args...)
+			urls := regexp.MustCompile(`http://\S+/metrics`).FindAllString(d.Stdout.Text(), -1)
+			if len(urls) != 4 {
+				t.Fatalf("metrics of %q", urls)
+			}
+			for i, url := range urls {
+				service := map[bool]string{true: "viewring_viewleader_", false: "viewring_server_"}[i == 0]
+				if text := get(t, url); !strings.Contains(text, service) {
+					t.Errorf("%s has nothing of %s: %.300s", url, service, text)
+				}
+			}
+		})
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +30,7 @@ type Config struct {
 	PublicPorts bool                        // servers look for ports where people expect them
 	LeaderFlags []string                    // further flags of the view leader
 	ServerFlags []string                    // further flags of each server
+	Metrics     string                      // the address of the view leader's; servers have the ports behind it, or any that are free; "": none
 	Dialer      client.DialFunc             // to the cluster, as the flags want it; nil: net.Dialer
 	Log         func(name string) io.Writer // nil: files in Dir
 	OnEnd       func(name string)           // called when a process that was up has ended, for whatever reason; may be nil
@@ -52,13 +55,14 @@ type Cluster struct {
 
 // node is one process of the cluster, over all its starts.
 type node struct {
-	name   string // leader, s1, s2, …
-	addr   string
-	args   []string
-	child  *children.Child // nil before the first start
-	paused bool
-	id     ring.ServerID
-	before map[ring.ServerID]uint64 // the members' incarnations when it was last started
+	name    string // leader, s1, s2, …
+	addr    string
+	metrics string // where its metrics are; "": nowhere
+	args    []string
+	child   *children.Child // nil before the first start
+	paused  bool
+	id      ring.ServerID
+	before  map[ring.ServerID]uint64 // the members' incarnations when it was last started
 }
 
 // Start starts the view leader and connects to it. Close ends everything.
@@ -92,6 +96,43 @@ func (c *Cluster) Dir() string { return c.cfg.Dir }
 // LeaderAddr returns the view leader's address.
 func (c *Cluster) LeaderAddr() string { return c.leader.addr }
 
+// Metrics returns where the metrics of the processes that run are, the view leader's first.
+func (c *Cluster) Metrics() (addrs []string) {
+	for _, n := range append([]*node{c.leader}, c.servers()...) {
+		if n.running() && n.metrics != "" {
+			addrs = append(addrs, n.metrics)
+		}
+	}
+	return addrs
+}
+
+// serveMetrics has a node serve metrics, if the cluster is to: the port is that of the view leader
+// and the server's number, where that is free.
+func (c *Cluster) serveMetrics(n *node, number int) error {
+	if c.cfg.Metrics == "" {
+		return nil
+	}
+	host, text, err := net.SplitHostPort(c.cfg.Metrics)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	first, err := strconv.Atoi(text)
+	if err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	n.metrics = net.JoinHostPort(host, strconv.Itoa(first+number))
+	if !c.cfg.PublicPorts || first+number >= 1<<16 || port.Check(n.metrics) != nil {
+		free, err := port.Free()
+		if err != nil {
+			return err
+		}
+		_, text, _ := net.SplitHostPort(free) // it has a port
+		n.metrics = net.JoinHostPort(host, text)
+	}
+	n.args = append(n.args, "--metrics", n.metrics)
+	return nil
+}
+
 // Addrs returns the addresses of the servers that run, by name.
 func (c *Cluster) Addrs() map[string]string {
 	addrs := make(map[string]string)
@@ -122,6 +163,9 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 		}
 		c.leader = &node{name: "leader", addr: addr}
 		c.leader.args = append([]string{"viewleader", "--listen", addr, "--data", filepath.Join(c.cfg.Dir, "leader")}, c.cfg.LeaderFlags...)
+		if err := c.serveMetrics(c.leader, 0); err != nil {
+			return err
+		}
 		if err := c.launch(c.leader); err != nil {
 			return err
 		}
@@ -158,6 +202,9 @@ func (c *Cluster) Add(ctx context.Context) (string, error) {
 		n := &node{addr: addr}
 		n.name = fmt.Sprintf("s%d", number)
 		n.args = append([]string{"server", "--viewleader", c.leader.addr, "--listen", addr, "--data", filepath.Join(c.cfg.Dir, n.name)}, c.cfg.ServerFlags...)
+		if err := c.serveMetrics(n, number); err != nil {
+			return "", err
+		}
 		err = c.launchAndWait(ctx, n)
 		if err == nil {
 			c.tellEnd(n)
