@@ -220,11 +220,12 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 	a.printf("\n%s: view leader %s, %s\n", a.paint(a.env.Stdout, green, "the cluster "+word), cluster.LeaderAddr(), strings.Join(list, ", "))
 	a.printf("its data is in %s; 'viewring up --data %s' goes on with it\n\n", cluster.Dir(), cluster.Dir())
 	a.printf("from another shell:\n")
+	redis := a.secretLines()
 	for _, line := range []string{"setr greeting hello", "getr greeting", "query_servers", "bulk load DIR"} {
 		name, rest, _ := strings.Cut(line, " ")
 		a.printf("  %s\n", strings.TrimSpace(self()+" "+name+to+" "+rest))
 	}
-	a.printf("  redis-cli -c -p %s GET greeting\n", names[0][strings.LastIndex(names[0], ":")+1:])
+	a.printf("  redis-cli -c -p %s%s GET greeting\n", names[0][strings.LastIndex(names[0], ":")+1:], redis)
 	if metrics := cluster.Metrics(); len(metrics) > 0 {
 		a.printf("\nmetrics of the view leader and the servers:\n")
 		for _, addr := range metrics {
@@ -232,6 +233,26 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 		}
 	}
 	a.printf("\nCtrl-C ends it.\n\n")
+}
+
+// secretLines prints the variables by which commands in another shell find the files of TLS and the
+// password, if the cluster has any, and returns the flags by which redis-cli does.
+func (a *app) secretLines() (redis string) {
+	for _, s := range []struct{ flag, file, redis string }{
+		{"tls-cert", a.flags.secure.Cert, ` --tls --cert "$%s"`}, {"tls-key", a.flags.secure.Key, ` --key "$%s"`},
+		{"tls-ca", a.flags.secure.CA, ` --cacert "$%s"`}, {"password-file", a.flags.secure.Password, ` -a "$(head -n 1 "$%s")"`},
+	} {
+		if s.file == "" {
+			continue
+		}
+		path, err := filepath.Abs(s.file)
+		if err != nil {
+			path = s.file // good in this folder
+		}
+		a.printf("  export %s='%s'\n", envName(s.flag), path)
+		redis += fmt.Sprintf(s.redis, envName(s.flag))
+	}
+	return redis
 }
 
 // self is how the user called this program.

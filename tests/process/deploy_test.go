@@ -227,6 +227,16 @@ func TestSystemdUnits(t *testing.T) {
 	if out, err := exec.Command(program, append([]string{"verify", "--man=no"}, files...)...).CombinedOutput(); err != nil || len(bytes.TrimSpace(out)) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
+	sysusers := filepath.Join(dir, "etc", "sysusers.d")
+	if err := os.MkdirAll(sysusers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(sysusers, "viewring.conf"), readDeploy(t, "systemd/viewring.conf"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("systemd-sysusers", "--root="+dir, "--dry-run").CombinedOutput(); err != nil || !strings.Contains(string(out), "viewring") {
+		t.Errorf("systemd-sysusers: %v\n%s", err, out)
+	}
 	for _, f := range files {
 		if out, err := exec.Command(program, "security", "--offline=yes", "--threshold=25", f).CombinedOutput(); err != nil {
 			t.Errorf("systemd-analyze security: %v\n%s", err, out)

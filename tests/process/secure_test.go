@@ -20,7 +20,8 @@ func TestSecure(t *testing.T) {
 	t.Parallel()
 	secrets := harness.NewSecrets(t)
 	with := func(args ...string) []string { return append(args, secrets.Flags()...) }
-	s, _ := harness.Up(t, secrets.Flags()...)
+	s, d := harness.Up(t, secrets.Flags()...)
+	checkWelcome(t, d)
 	s.OK(with("setr", "greeting", "hello")...)
 	if got := s.OK(with("getr", "greeting")...); got != "hello" {
 		t.Errorf("getr = %q", got)

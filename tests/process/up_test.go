@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -163,6 +164,26 @@ func TestUpRefuses(t *testing.T) {
 	}
 }
 
+// checkWelcome types what up says to type, in a shell that knows nothing else.
+func checkWelcome(t *testing.T, d *harness.Daemon) {
+	t.Helper()
+	_, text, _ := strings.Cut(d.Stdout.Text(), "from another shell:\n")
+	lines, _, _ := strings.Cut(text, "\n\n")
+	if _, err := exec.LookPath("redis-cli"); err != nil {
+		lines = regexp.MustCompile(`(?m)^.*redis-cli.*$`).ReplaceAllString(lines, "echo hello")
+	}
+	folder := t.TempDir()
+	lines = strings.ReplaceAll(lines, "load DIR", "load "+folder)
+	if err := os.WriteFile(filepath.Join(folder, "file"), []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-e", "-c", lines)
+	cmd.Env, cmd.Dir = []string{"PATH=" + os.Getenv("PATH")}, "/"
+	if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), "hello") || !strings.HasSuffix(string(out), "hello\n") {
+		t.Errorf("%s\nsaid %s, %v", lines, out, err)
+	}
+}
+
 // get is what is at a URL.
 func get(t *testing.T, url string) string {
 	t.Helper()
@@ -198,6 +219,7 @@ func TestUpMetrics(t *testing.T) {
 	for _, args := range [][]string{{"--metrics"}, {fmt.Sprintf("--metrics=%s", net.JoinHostPort(host, strconv.Itoa(first-1)))}, {"--metrics", "--private"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			_, d := harness.Up(t, args...)
+			checkWelcome(t, d)
 			urls := regexp.MustCompile(`http://\S+/metrics`).FindAllString(d.Stdout.Text(), -1)
 			if len(urls) != 4 {
 				t.Fatalf("metrics of %q", urls)
