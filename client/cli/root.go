@@ -216,6 +216,8 @@ func (a *app) checkFlags() error {
 // loadSecrets reads the files for TLS and the password.
 func (a *app) loadSecrets() (err error) {
 	if a.secure, err = secure.Load(a.flags.secure); err != nil {
+		f := &a.flags.secure
+		err = a.toldOfFiles(err, map[string]string{"tls-cert": f.Cert, "tls-key": f.Key, "tls-ca": f.CA, "password-file": f.Password})
 		return codeError{exitRefused, err}
 	}
 	return nil

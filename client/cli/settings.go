@@ -159,6 +159,16 @@ func (a *app) told(err error) error {
 	return usage
 }
 
+// toldOfFiles does so with the error of a file that a flag names.
+func (a *app) toldOfFiles(err error, files map[string]string) error {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if origin := a.settings.origins[name]; origin != "" && strings.Contains(err.Error(), files[name]) {
+			err = fmt.Errorf("%w (--%s is from %s)", err, name, origin)
+		}
+	}
+	return err
+}
+
 // isAbout reports whether a text names a flag.
 func isAbout(text, name string) bool {
 	_, behind, found := strings.Cut(text, "--"+name)

@@ -122,6 +122,7 @@ func TestSettings(t *testing.T) {
 		{"a value of another type", "server:\n  data: x\n  drain-timeout: soon\n", nil, nil, file + `:3: invalid argument "soon" for "--drain-timeout"`},
 		{"a value that does not do", "server:\n  data: x\n  drain-timeout: -1s\n", nil, nil, "--drain-timeout must be above 0, not -1s (--drain-timeout is from " + file + ":3)"},
 		{"a value of all that does not do", "all:\n  log-level: loud\n", nil, nil, "(--log-level is from " + file + ":2)"},
+		{"a file that is not there", "all:\n  password-file: /nowhere/password\n", nil, nil, "no such file or directory (--password-file is from " + file + ":2)"},
 		{"no value", "server:\n  zone:\n", nil, nil, at(2) + "zone has no value"},
 		{"a list for one", "server:\n  zone: [a, b]\n", nil, nil, file + ":2: zone is one value, not a list"},
 		{"a mapping for one", "server:\n  zone: {a: b}\n", nil, nil, at(2) + "zone has no value"},
