@@ -105,6 +105,8 @@ type outside struct {
 // certificates and its password again when they change, and when SIGHUP says so, which ends no
 // service. close ends that.
 func openOutside(ctx context.Context, config secure.Config, o cli.MetricsOptions, logger *slog.Logger, services ...string) (*outside, error) {
+	signals, again := make(chan os.Signal, 1), make(chan func())
+	signal.Notify(signals, syscall.SIGHUP)
 	out := &outside{unit: unit.New(logger, services...)}
 	if o.Listen != "" {
 		var err error
@@ -113,8 +115,6 @@ func openOutside(ctx context.Context, config secure.Config, o cli.MetricsOptions
 		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	signals, again := make(chan os.Signal, 1), make(chan func())
-	signal.Notify(signals, syscall.SIGHUP)
 	var running sync.WaitGroup
 	running.Go(func() { config.Run(ctx, again, logger) })
 	running.Go(func() { out.unit.Run(ctx) })
@@ -266,41 +266,45 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 
 // runGateway runs a gateway.
 func runGateway(ctx context.Context, o cli.GatewayOptions) error {
-	l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
-	if err != nil {
+	return withOutside(ctx, o.Front, "gateway", func(out *outside) error {
+		l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
+		if err == nil {
+			serveGateway(ctx, l, o, out)
+		}
 		return err
-	}
-	return withOutside(ctx, l, o.Front, "gateway", func(out *outside) { serveGateway(ctx, l, o, out) })
+	})
 }
 
 // runZooKeeper runs a ZooKeeper front.
 func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
-	l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
-	if err != nil {
+	return withOutside(ctx, o.Front, "zk", func(out *outside) error {
+		l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
+		if err == nil {
+			serveZooKeeper(ctx, l, o, out)
+		}
 		return err
-	}
-	return withOutside(ctx, l, o.Front, "zk", func(out *outside) { serveZooKeeper(ctx, l, o, out) })
+	})
 }
 
 // runHTTP runs an HTTP front.
 func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
-	l, err := listenHTTP(ctx, o)
-	if err != nil {
+	return withOutside(ctx, o.Front, "http", func(out *outside) error {
+		l, err := listenHTTP(ctx, o)
+		if err == nil {
+			serveHTTP(ctx, l, o, out)
+		}
 		return err
-	}
-	return withOutside(ctx, l, o.Front, "http", func(out *outside) { serveHTTP(ctx, l, o, out) })
+	})
 }
 
 // withOutside has a front served that has a process of its own.
-func withOutside(ctx context.Context, l net.Listener, o cli.Front, name string, serve func(*outside)) error {
+func withOutside(ctx context.Context, o cli.Front, name string, serve func(*outside) error) error {
 	out, err := openOutside(ctx, o.Secure, o.Metrics, o.Logger, name)
 	if err != nil {
-		_ = l.Close() // nobody has connected
 		return err
 	}
 	defer out.close()
-	serve(out)
-	return nil
+	return serve(out)
 }
 
 // servicesOf names what runs in a server's process.

@@ -236,6 +236,9 @@ func (a *app) isWanted(cmd *cobra.Command, name string, args []string) bool {
 	if v.Origin == "" {
 		path := a.env.Getenv(envName(configFlag))
 		for i, arg := range args {
+			if arg == "--" {
+				break
+			}
 			if text, ok := strings.CutPrefix(arg, "--"+configFlag+"="); ok {
 				path = text
 			} else if arg == "--"+configFlag && i+1 < len(args) {
