@@ -223,7 +223,11 @@ func (a *app) suggestVariables(cmd *cobra.Command) {
 			continue
 		}
 		flag := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
-		if like := config.Near(flag, own); like != "" {
+		like := config.Near(flag, own)
+		if begun := slices.DeleteFunc(slices.Clone(own), func(f string) bool { return !strings.HasPrefix(f, flag+"-") }); like == "" && len(begun) == 1 {
+			like = begun[0] // VIEWRING_PASSWORD
+		}
+		if like != "" {
 			a.logger(slog.LevelInfo).Warn("this variable has no effect", "variable", name, "is_meant", envName(like))
 		}
 	}

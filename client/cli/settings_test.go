@@ -208,14 +208,15 @@ func TestVariablesClash(t *testing.T) {
 	var warned []string
 	slices.Sort(own)
 	own = slices.Compact(own)
-	for _, name := range append(own, "VIEWRING_LISTN=x", "VIEWRING_PORT=tcp://10.0.0.1:1", "VIEWRING_TOKEN=1") {
+	for _, name := range append(own, "VIEWRING_LISTN=x", "VIEWRING_PASSWORD=secret", "VIEWRING_TLS=x", "VIEWRING_PORT=tcp://10.0.0.1:1", "VIEWRING_TOKEN=1") {
 		a := &app{env: Env{Stderr: &lines{&warned}, Getenv: func(string) string { return "" }, Environ: []string{name}}}
 		cmd := runnable(a.root())["server"]
 		if err := errors.Join(cmd.ParseFlags(nil), a.giveFlags(cmd)); err != nil {
 			t.Error(err)
 		}
 	}
-	if len(warned) != 1 || !strings.Contains(warned[0], `"is_meant":"VIEWRING_LISTEN"`) {
+	if text := strings.Join(warned, ""); len(warned) != 2 || !strings.Contains(text, `"is_meant":"VIEWRING_LISTEN"`) ||
+		!strings.Contains(text, `"is_meant":"VIEWRING_PASSWORD_FILE"`) || strings.Contains(text, "secret") {
 		t.Errorf("warned of %q", warned)
 	}
 }
