@@ -102,7 +102,10 @@ func (a *app) giveFlags(cmd *cobra.Command) error {
 		}
 		wrong = a.set(cmd.Flags(), f.Name, v)
 	})
-	a.suggestVariables(cmd)
+	if wrong == nil && cmd.Flags().Lookup(childFlagName) != nil && len(a.env.Environ) > 0 {
+		a.tellSettings()
+		a.suggestVariables(cmd)
+	}
 	return wrong
 }
 
@@ -209,12 +212,20 @@ func flagsOf(root *cobra.Command) config.Commands {
 	return commands
 }
 
+// tellSettings has a service's log say which flags nobody typed, and where they are from.
+func (a *app) tellSettings() {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(a.settings.origins)) {
+		list = append(list, name+": "+a.settings.origins[name])
+	}
+	if len(list) > 0 {
+		a.logger(slog.LevelInfo).Info("flags are from variables or from a file", "flags", list)
+	}
+}
+
 // suggestVariables warns a service's operator of variables that are nearly one of its flags' and
 // so have no effect. There may be others of the prefix, which are nobody's business.
 func (a *app) suggestVariables(cmd *cobra.Command) {
-	if cmd.Flags().Lookup(childFlagName) == nil || len(a.env.Environ) == 0 {
-		return
-	}
 	known, own := variablesOf(cmd.Root()), flagsOf(cmd.Root())[section(cmd)]
 	for _, e := range a.env.Environ {
 		name, _, _ := strings.Cut(e, "=")

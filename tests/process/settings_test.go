@@ -37,6 +37,9 @@ server:
 	if text := d.Stderr.Text(); !strings.Contains(text, `"variable":"VIEWRING_LISTN","is_meant":"VIEWRING_LISTEN"`) {
 		t.Errorf("nothing is said of a variable that has no effect: %s", text)
 	}
+	if text := d.Stderr.Text(); !strings.Contains(text, `"listen: $VIEWRING_LISTEN"`) || !strings.Contains(text, `"zone: `+file+`:9"`) {
+		t.Errorf("nothing is said of where flags are from: %s", text)
+	}
 	s.OK("setr", "greeting", "hello")
 	if got := s.OK("query_servers"); !strings.Contains(got, server) || !strings.Contains(got, "no") {
 		t.Errorf("query_servers: %s", got)
