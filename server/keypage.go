@@ -10,9 +10,10 @@ import (
 	"viewring/server/lane"
 	"viewring/server/redis"
 	"viewring/server/replica"
+	"viewring/server/tree"
 )
 
-// VR.KEYPAGE: a page of a partition's keys with their values, for backups and exports. It is read from the store
+// VR.KEYPAGE: a page of a partition's keys, or of its nodes, with their values, for backups and exports. It is read from the store
 // on the connection's goroutine, so no lane waits for it. What is read there may not be committed, may be
 // of a copy that is not whole, or of a primary that was replaced and does not know it: the lane's word before and the barrier
 // afterwards, in one term, say that none of it is so.
@@ -58,7 +59,15 @@ func pageCursorOf(q *wire.KeyPageRequest, partitions int) bool {
 		return false
 	}
 	k := replica.Key(q.After)
-	return k.Slot() < ring.Slots && k.Space() == replica.SpaceUser && ring.PartitionOf(k.Slot(), partitions) == q.Partition
+	return k.Slot() < ring.Slots && k.Space() == pageSpace(q) && ring.PartitionOf(k.Slot(), partitions) == q.Partition
+}
+
+// pageSpace is where a page's keys are.
+func pageSpace(q *wire.KeyPageRequest) replica.Space {
+	if q.Nodes {
+		return replica.SpaceMeta
+	}
+	return replica.SpaceUser
 }
 
 // keyPage reads the page, and then has the log say up to where it is good.
@@ -134,11 +143,21 @@ func (c *conn) readKeyPage(q *wire.KeyPageRequest, held *call, page *wire.KeyPag
 			}
 			one.Term, one.Seq, one.Expiry, one.Value = it.Version.Term, it.Version.Seq, it.Expiry, item[valueAt:]
 		}
+		if q.Nodes && !damaged {
+			var tells bool
+			if one.Value, tells, err = tree.Paged(key, one.Value); err != nil {
+				errText = failedText(err)
+				return false
+			}
+			if !tells {
+				return true
+			}
+		}
 		page.Keys = append(page.Keys, one)
 		size += len(key) + len(item)
 		return true
 	}
-	_, err := c.s.walkKeys(q.Partition, replica.After(replica.Key(bytes.Clone(q.After))), func(key replica.Key, _ int64) bool {
+	_, err := c.s.walkSpace(q.Partition, pageSpace(q), replica.After(replica.Key(bytes.Clone(q.After))), func(key replica.Key, _ int64) bool {
 		if len(page.Keys) >= wire.KeyPageKeysMax || size >= q.Bytes {
 			page.More = true
 			return false

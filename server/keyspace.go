@@ -49,14 +49,19 @@ func (s *Server) walkPartition(p ring.PartitionID, from replica.Cursor, fn func(
 	})
 }
 
-// walkKeys calls fn with the users' keys of a partition and their expiries, until it returns false. It reads page
-// by page, and looks between two whether the server stops.
+// walkKeys is walkSpace of the users' keys.
 func (s *Server) walkKeys(p ring.PartitionID, from replica.Cursor, fn func(key replica.Key, expiry int64) bool) (more bool, err error) {
+	return s.walkSpace(p, replica.SpaceUser, from, fn)
+}
+
+// walkSpace calls fn with the keys of a space of a partition and their expiries, until it returns false. It reads page
+// by page, and looks between two whether the server stops.
+func (s *Server) walkSpace(p ring.PartitionID, space replica.Space, from replica.Cursor, fn func(key replica.Key, expiry int64) bool) (more bool, err error) {
 	wanted := true
 	for more := true; more && wanted; {
 		skip := false
 		from, more, err = s.store.Heads(p, from, func(key replica.Key, expiry int64) bool {
-			if skip = key.Space() != replica.SpaceUser; skip {
+			if skip = key.Space() != space; skip {
 				return false
 			}
 			wanted = fn(key, expiry)
@@ -65,12 +70,15 @@ func (s *Server) walkKeys(p ring.PartitionID, from replica.Cursor, fn func(key r
 		if err != nil {
 			return false, err
 		}
-		if skip { // the users' keys of a slot come first
+		if skip { // to those of the slot, or if they were passed, of the next one
 			slot := from.Key.Slot()
-			if slot == ring.Slots-1 {
-				return true, nil
+			if from.Key.Space() > space {
+				if slot == ring.Slots-1 {
+					return true, nil
+				}
+				slot++
 			}
-			from = replica.Cursor{Place: replica.PlaceOf(slot+1, replica.SpaceUser)}
+			from = replica.Cursor{Place: replica.PlaceOf(slot, space)}
 		}
 		if s.ctx.Err() != nil {
 			return false, errStopped

@@ -164,6 +164,25 @@ func Change(ask Ask, dir string, items []wire.TreeItem) (p wire.TreeReply, index
 	return p, 0, ErrContended
 }
 
+// Raise has a directory give its sequential children that number at least from now on.
+func Raise(ask Ask, dir string, number int64) error {
+	for range attemptsMax {
+		p, err := ask(&wire.TreeRequest{Op: wire.TreeRaise, Dir: dir, Limit: int(number)})
+		if err != nil {
+			return err
+		}
+		switch p.Code {
+		case wire.TreeNoDirectory, wire.TreeNotOpen, wire.TreeClosed:
+			if err := open(ask, dir); err != nil {
+				return err
+			}
+		default:
+			return errorOf(p.Code)
+		}
+	}
+	return ErrContended
+}
+
 // open lets children into a directory, or finishes its removal: then the caller looks again.
 // The record comes first, and only once the node is known to have one may it be opened: so
 // whoever removes the node closes it, however late this client's steps arrive.

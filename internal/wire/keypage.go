@@ -8,13 +8,17 @@ import (
 	"viewring/ring"
 )
 
-// CmdKeyPage reads a page of a partition's user keys, with their values: KeyPageRequest → KeyPage, or
+// CmdKeyPage reads a page of a partition's user keys, or of its nodes of the tree of paths, with their values: KeyPageRequest → KeyPage, or
 // an error reply. It goes to the partition's primary. client/backup/DESIGN.md says what
 // follows from several pages.
 const CmdKeyPage = "VR.KEYPAGE"
 
-// keyPageFormat is the version of KeyPageRequest and KeyPage.
-const keyPageFormat = 1
+// keyPageFormat is the version of KeyPageRequest and KeyPage. A request for nodes has one of its own: a server that does not
+// know it refuses it, and all others are as they were.
+const (
+	keyPageFormat  = 1
+	nodePageFormat = 2
+)
 
 // Bounds of a page.
 const (
@@ -28,10 +32,12 @@ type KeyPageRequest struct {
 	After     []byte // Next of the page before; empty: from the beginning
 	Bytes     int    // of names and values, about; 0: no key, the version alone
 	Term      uint64 // of the partition, as the client knows it: in another one no keys are told
+	Nodes     bool   // of the tree of paths, and its directories' numbers, instead of keys
 }
 
 // PageKey is a key in a KeyPage. Not all of them need be alive: whether a key has expired is for a read
-// to say.
+// to say. In a page of nodes Name is the directory, a byte 0 and the node's name, and Value a TreeNode
+// (AppendTreeNode); or without the node's name, of a directory that has given numbers to children, the next number as a varint.
 type PageKey struct {
 	Name      []byte
 	Term, Seq uint64
@@ -53,7 +59,11 @@ type KeyPage struct {
 
 // AppendKeyPageRequest encodes q.
 func AppendKeyPageRequest(b []byte, q *KeyPageRequest) []byte {
-	b = binary.AppendUvarint(append(b, keyPageFormat), uint64(q.Partition))
+	format := byte(keyPageFormat)
+	if q.Nodes {
+		format = nodePageFormat
+	}
+	b = binary.AppendUvarint(append(b, format), uint64(q.Partition))
 	b = codec.AppendBytes(b, q.After)
 	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(q.Bytes)), q.Term)
 }
@@ -61,7 +71,11 @@ func AppendKeyPageRequest(b []byte, q *KeyPageRequest) []byte {
 // DecodeKeyPageRequest parses what AppendKeyPageRequest wrote. After aliases b.
 func DecodeKeyPageRequest(b []byte) (KeyPageRequest, error) {
 	r := codec.NewReader(b)
-	if err := expectFormat(r, "key page request", keyPageFormat); err != nil {
+	format := byte(keyPageFormat)
+	if len(b) > 0 && b[0] == nodePageFormat {
+		format = nodePageFormat
+	}
+	if err := expectFormat(r, "key page request", format); err != nil {
 		return KeyPageRequest{}, err
 	}
 	partition, after := r.Uvarint(), r.Bytes()
@@ -72,7 +86,7 @@ func DecodeKeyPageRequest(b []byte) (KeyPageRequest, error) {
 	if partition >= ring.Slots || bytes > KeyPageBytesMax {
 		return KeyPageRequest{}, fmt.Errorf("key page request: %w: %d bytes of partition %d", codec.ErrMalformed, bytes, partition)
 	}
-	return KeyPageRequest{Partition: ring.PartitionID(partition), After: after, Bytes: int(bytes), Term: term}, nil
+	return KeyPageRequest{Partition: ring.PartitionID(partition), After: after, Bytes: int(bytes), Term: term, Nodes: format == nodePageFormat}, nil
 }
 
 // AppendKeyPage encodes p.

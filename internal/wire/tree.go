@@ -57,6 +57,8 @@ const (
 	TreeBeginRecords // ChunkBytes, RetainBytes, RetainAge → Version
 	TreeExtend       // Limit: chunks, one more than there are; Number, Before, Life: of the last of them
 	TreeTrim         // First, Swept
+
+	TreeRaise // the next number of a sequential child of the directory is Limit at least: it has given all before
 	treeOpEnd
 )
 
@@ -72,14 +74,14 @@ func (o TreeOp) Mutates() bool {
 // Frees reports whether the step takes no room.
 func (o TreeOp) Frees() bool {
 	switch o {
-	case TreePrepare, TreeBegin, TreeTouch, TreeBeginRecords, TreeExtend:
+	case TreePrepare, TreeBegin, TreeTouch, TreeBeginRecords, TreeExtend, TreeRaise:
 		return false
 	}
 	return o >= TreeFinish
 }
 
 // OfRecords reports whether the step says something of a record file.
-func (o TreeOp) OfRecords() bool { return o >= TreeBeginRecords }
+func (o TreeOp) OfRecords() bool { return o >= TreeBeginRecords && o <= TreeTrim }
 
 // OfContent reports whether the step is about a content, and not about a directory.
 func (o TreeOp) OfContent() bool { return o >= TreeContent && o <= TreeGone || o.OfRecords() }

@@ -261,6 +261,8 @@ func (st *slotState) run() replica.Outcome {
 		return st.reopen()
 	case wire.TreeDrop:
 		return st.drop()
+	case wire.TreeRaise:
+		return st.raise()
 	}
 	return st.change()
 }
@@ -536,4 +538,15 @@ func (st *slotState) drop() replica.Outcome {
 	st.directory = nil
 	st.touch(st.record)
 	return st.done(0)
+}
+
+func (st *slotState) raise() replica.Outcome {
+	if code := notOpen(st.directory); code != wire.TreeOK {
+		return st.fail(code)
+	}
+	if d := st.directory; d.Next < int64(st.q.Limit) {
+		d.Next = int64(st.q.Limit)
+		st.touch(st.record)
+	}
+	return st.done(st.directory.Next)
 }

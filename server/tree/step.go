@@ -38,7 +38,7 @@ func Check(q *wire.TreeRequest) error {
 	if q.Dir == "" && q.Op != wire.TreeGet && q.Op != wire.TreeHead && q.Op != wire.TreeChange {
 		return fmt.Errorf("%w: there is nothing above the root", tree.ErrBadPath)
 	}
-	if q.Dir == tree.Root && q.Op.Mutates() && q.Op >= wire.TreePrepare {
+	if q.Dir == tree.Root && q.Op.Mutates() && q.Op >= wire.TreePrepare && q.Op != wire.TreeRaise {
 		return fmt.Errorf("%w: the root's record is always there", tree.ErrBadPath)
 	}
 	switch q.Op {

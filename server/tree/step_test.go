@@ -107,7 +107,17 @@ func TestNumbers(t *testing.T) {
 			t.Errorf("number %d, want %d: %s", p.Number, want, w.wrong)
 		}
 	}
+	raised := func(to int, code wire.TreeCode, dir string) {
+		t.Helper()
+		w.does(code, wire.TreeRequest{Op: wire.TreeRaise, Dir: dir, Limit: to})
+	}
+	raised(5, wire.TreeNoDirectory, "/none")
 	numbered(0, seq, node(wire.TreeCreate, "x", ""), seq)
+	defer func() { // numbers that a restored directory had given are not given again, and none is taken back
+		raised(1_000_000, wire.TreeOK, "/")
+		raised(10, wire.TreeOK, "/")
+		numbered(1_000_000, seq)
+	}()
 	w.change(wire.TreeOK, "/", node(wire.TreeRemove, "s0000000001", ""))
 	w.change(wire.TreeOK, "/", node(wire.TreeCreate, "s0000000002", ""))
 	numbered(3, node(wire.TreeSet, "x", ""), seq)

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"encoding/binary"
 	"strings"
 
 	"viewring/internal/wire"
@@ -28,4 +29,23 @@ func Told(key replica.Key, version replica.Version, item *replica.Item) (n *wire
 	}
 	node := e.node(name)
 	return &node, true, nil
+}
+
+// Paged is what a page for a backup tells of a key that has that value: a node, as wire.AppendTreeNode has it, or the next
+// number of a directory, as a varint. tells is false of a directory that has given none.
+func Paged(key replica.Key, value []byte) (paged []byte, tells bool, err error) {
+	_, name, _ := strings.Cut(key.Name(), separator)
+	if name == "" {
+		d, err := decodeRecord(value)
+		if err != nil || d.Next == 0 {
+			return nil, false, err
+		}
+		return binary.AppendVarint(nil, d.Next), true, nil
+	}
+	e, err := decodeEntry(value)
+	if err != nil {
+		return nil, false, err
+	}
+	n := e.node(name)
+	return wire.AppendTreeNode(nil, &n), true, nil
 }
