@@ -34,12 +34,15 @@ type Progress struct {
 	Took           time.Duration
 }
 
+// sectionsWatched are copied by what the servers remember: keys and nodes.
+const sectionsWatched = 2
+
 const toldEvery = 200 * time.Millisecond
 
 // ErrOtherCluster: the folder has backups of another cluster.
 var ErrOtherCluster = errors.New("the folder has backups of another cluster")
 
-// ToFolder copies all keys of a cluster into a folder, as its next run: what changed since the last one, or
+// ToFolder copies all keys, paths, files and records of a cluster into a folder, as its next run: what changed since the last one, or
 // all. It makes the folder if need be. Until the run is whole and on the disk it does not have its name.
 func ToFolder(ctx context.Context, c *Cluster, dir string, o Options) (*Run, error) {
 	if err := own(dir); err != nil {
@@ -104,7 +107,7 @@ func newManifest(c *Cluster, number uint64, o *Options) *Manifest {
 }
 
 // next begins the manifest of the folder's next run. base is the one that it is built upon; nil: none.
-func (f *Folder) next(c *Cluster, o *Options) (m, base *Manifest, err error) {
+func (f *Folder) next(c *Cluster, o *Options) (m *Manifest, base *Run, err error) {
 	m = newManifest(c, 1, o)
 	if len(f.Runs) == 0 {
 		return m, nil, nil
@@ -124,16 +127,15 @@ func (f *Folder) next(c *Cluster, o *Options) (m, base *Manifest, err error) {
 		o.say("this run is whole: the one before can't be built upon: %v", err)
 		return m, nil, nil
 	}
-	base = chain[0].Manifest
-	m.Base = base.ID
-	return m, base, nil
+	m.Base = chain[0].Manifest.ID
+	return m, chain[0], nil
 }
 
 // filler makes a run.
 type filler struct {
 	c     *Cluster
 	m     *Manifest
-	base  *Manifest
+	base  *Run // nil: none
 	o     *Options
 	pace  *pacer
 	began time.Time
@@ -143,15 +145,16 @@ type filler struct {
 	records atomic.Uint64
 	anew    atomic.Int32 // partitions that are taken whole though there is a base
 
-	mu   sync.Mutex // guards done, Missing and NotNamed of m, told
+	mu   sync.Mutex // guards done, Missing, NotNamed and Tree of m, told
 	done int
 	told time.Time
 	lost int // bytes of names in Missing
 }
 
 // fill copies all partitions, and fills in the manifest.
-func fill(ctx context.Context, c *Cluster, m, base *Manifest, create func(uint32) (io.WriteCloser, error), workers int, o *Options) error {
+func fill(ctx context.Context, c *Cluster, m *Manifest, base *Run, create func(uint32) (io.WriteCloser, error), workers int, o *Options) error {
 	w := &runWriter{cluster: m.Cluster, run: m.ID, create: create, full: segmentBytes}
+	m.makePaths()
 	f := &filler{c: c, m: m, base: base, o: o, pace: newPacer(o.Rate), began: time.Now()}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -169,7 +172,7 @@ func fill(ctx context.Context, c *Cluster, m, base *Manifest, create func(uint32
 	}
 	m.segments, m.Ended = w.segments, time.Now().UnixMilli()
 	if n := f.anew.Load(); n > 0 {
-		o.say("%d of %d partitions were taken whole: the servers don't remember what changed there since the last run", n, len(m.Partitions))
+		o.say("%d of %d partitions were taken whole: the servers don't remember what changed there since the last run", n, sectionsWatched*len(m.Partitions))
 	}
 	return nil
 }
@@ -178,32 +181,59 @@ func fill(ctx context.Context, c *Cluster, m, base *Manifest, create func(uint32
 func (f *filler) work(ctx context.Context, w *runWriter) (err error) {
 	into := &segmentWriter{w: w}
 	defer into.abandon()
-	c := &collector{from: f.c, into: into, pages: pageBytes, lack: f.lack, pace: func(ctx context.Context, n int) error {
+	pace := func(ctx context.Context, n int) error {
 		f.bytes.Add(int64(n))
 		f.tell(0)
 		return f.pace.wait(ctx, n)
-	}}
-	for p := f.next.Add(1) - 1; int(p) < len(f.m.Partitions); p = f.next.Add(1) - 1 {
-		var base *Version
-		if f.base != nil && !f.base.Partitions[p].Lacking {
-			base = &f.base.Partitions[p].At
-		}
-		part, err := c.copyPartition(ctx, ring.PartitionID(p), base)
-		if err != nil {
+	}
+	keys := &collector{from: f.c, into: into, pages: pageBytes, lack: f.lackKey, pace: pace}
+	nodes := &collector{from: nodeSource{f.c}, into: into, pages: pageBytes, lack: f.lackPath, pace: pace, nodes: &nodeCopier{open: f.c.openFile}}
+	for next := f.next.Add(1) - 1; int(next) < len(f.m.Partitions); next = f.next.Add(1) - 1 {
+		p := ring.PartitionID(next)
+		if err := f.copy(ctx, keys, p); err != nil {
 			return err
 		}
-		if base != nil && part.Whole {
-			f.anew.Add(1)
+		nodes.nodes.base = f.streamsOf(p)
+		if err := f.copy(ctx, nodes, p); err != nil {
+			return err
 		}
-		f.m.Partitions[p] = part
-		f.records.Add(part.Records)
+		if err := f.copyStreams(ctx, nodes, p); err != nil {
+			return err
+		}
 		f.tell(1)
 	}
 	return into.finish()
 }
 
-// lack notes a key that could not be read.
-func (f *filler) lack(p ring.PartitionID, name []byte) {
+// copy copies the keys or nodes of a partition.
+func (f *filler) copy(ctx context.Context, c *collector, p ring.PartitionID) error {
+	var base *Version
+	if f.base != nil {
+		if part := f.base.Manifest.part(c.section(), p); !part.Lacking && part.At != (Version{}) {
+			base = &part.At
+		}
+	}
+	if c.nodes != nil && c.nodes.base == nil {
+		base = nil
+	}
+	part, err := c.copyPartition(ctx, p, base)
+	if err != nil {
+		return err
+	}
+	if base != nil && part.Whole {
+		f.anew.Add(1)
+	}
+	*f.m.part(c.section(), p) = part
+	f.records.Add(part.Records)
+	return nil
+}
+
+func (f *filler) lackKey(p ring.PartitionID, name []byte) { f.lack(p, string(name), false) }
+
+func (f *filler) lackPath(p ring.PartitionID, name []byte) { f.lack(p, pathOf(name), true) }
+
+// lack notes what could not be read.
+func (f *filler) lack(p ring.PartitionID, name string, path bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.m.Missing) >= missingMax || f.lost+len(name) > missingBytes {
@@ -211,7 +241,7 @@ func (f *filler) lack(p ring.PartitionID, name []byte) {
 		return
 	}
 	f.lost += len(name)
-	f.m.Missing = append(f.m.Missing, MissingKey{p, string(name)})
+	f.m.Missing = append(f.m.Missing, MissingKey{p, name, path})
 }
 
 // tell tells how far it is, now and then, and in the end.

@@ -27,6 +27,7 @@ type collector struct {
 	pages int                                        // bytes of a page
 	pace  func(ctx context.Context, bytes int) error // called for what was read
 	lack  func(p ring.PartitionID, name []byte)      // called for keys that no server could read
+	nodes *nodeCopier                                // nil: it copies keys
 
 	// Of the partition that is being copied.
 	p       ring.PartitionID
@@ -53,7 +54,7 @@ func (c *collector) copyPartition(ctx context.Context, p ring.PartitionID, base 
 func (c *collector) try(ctx context.Context, p ring.PartitionID, base *Version) (Part, error) {
 	c.p, c.owed, c.lacking, c.changes = p, make(map[string]struct{}), nil, nil
 	defer c.leave()
-	c.into.begin(p)
+	c.into.begin(c.section(), p)
 	if base != nil {
 		if err := c.barrier(ctx); err != nil {
 			return Part{}, err
@@ -64,12 +65,19 @@ func (c *collector) try(ctx context.Context, p ring.PartitionID, base *Version) 
 		return Part{}, err
 	}
 	whole := base == nil || anew
+	if c.nodes != nil {
+		c.nodes.begin(c, whole)
+	}
 	if whole {
 		if err := c.scan(ctx); err != nil {
 			return Part{}, err
 		}
 	}
-	if err := c.catchUp(ctx); err != nil {
+	err = c.catchUp(ctx)
+	if err == nil && c.nodes != nil {
+		err = c.nodes.finish(ctx)
+	}
+	if err != nil {
 		return Part{}, err
 	}
 	part, err := c.into.end()
@@ -78,6 +86,25 @@ func (c *collector) try(ctx context.Context, p ring.PartitionID, base *Version) 
 		c.lack(p, name)
 	}
 	return part, err
+}
+
+func (c *collector) section() section {
+	if c.nodes != nil {
+		return sectionNodes
+	}
+	return sectionKeys
+}
+
+// put writes down the state of a key. What can't be written as it is is owed.
+func (c *collector) put(ctx context.Context, x *record) error {
+	if c.nodes == nil {
+		return c.into.add(x)
+	}
+	err := c.nodes.put(ctx, x)
+	if errors.Is(err, errGone) || errors.Is(err, errLost) {
+		return c.owe(x.name)
+	}
+	return err
 }
 
 func (c *collector) leave() {
@@ -126,15 +153,13 @@ func (c *collector) scan(ctx context.Context) error {
 		}
 		size := 0
 		for i := range page.Keys {
-			if err := c.page(&page.Keys[i]); err != nil {
+			if err := c.page(ctx, &page.Keys[i]); err != nil {
 				return err
 			}
 			size += len(page.Keys[i].Name) + len(page.Keys[i].Value)
 		}
-		for t, ok := c.changes.Try(); ok; t, ok = c.changes.Try() {
-			if err := c.told(ctx, &t); err != nil {
-				return err
-			}
+		if err := c.drain(ctx); err != nil {
+			return err
 		}
 		if err := c.pace(ctx, size); err != nil || !page.More {
 			return err
@@ -143,12 +168,22 @@ func (c *collector) scan(ctx context.Context) error {
 	}
 }
 
+// drain writes down what was told, and does not wait.
+func (c *collector) drain(ctx context.Context) error {
+	for t, ok := c.changes.Try(); ok; t, ok = c.changes.Try() {
+		if err := c.told(ctx, &t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // page writes down a key as a page shows it.
-func (c *collector) page(k *wire.PageKey) error {
+func (c *collector) page(ctx context.Context, k *wire.PageKey) error {
 	if k.Damaged {
 		return c.owe(k.Name)
 	}
-	return c.into.add(&record{kind: recordSet, name: k.Name, version: Version{k.Term, k.Seq}, expiry: k.Expiry, value: k.Value})
+	return c.put(ctx, &record{kind: recordSet, name: k.Name, version: Version{k.Term, k.Seq}, expiry: k.Expiry, value: k.Value})
 }
 
 // owe notes a key whose value has still to come: from a later change, or from a read.
@@ -186,7 +221,7 @@ func (c *collector) told(ctx context.Context, t *route.Told) error {
 			x.kind, x.expiry, x.value = recordChanged, ch.Expiry, ch.Value
 		}
 		delete(c.owed, string(ch.Name))
-		if err := c.into.add(&x); err != nil {
+		if err := c.put(ctx, &x); err != nil {
 			return err
 		}
 	}
@@ -215,13 +250,8 @@ func (c *collector) reachEnd(ctx context.Context) error {
 	if !c.at.Before(c.end) {
 		return nil
 	}
-	for t, ok := c.changes.Try(); ok; t, ok = c.changes.Try() {
-		if err := c.told(ctx, &t); err != nil {
-			return err
-		}
-	}
-	if !c.at.Before(c.end) {
-		return nil
+	if err := c.drain(ctx); err != nil || !c.at.Before(c.end) {
+		return err
 	}
 	at := c.at
 	if anew, err := c.watch(ctx, &at); err != nil || anew {
@@ -258,21 +288,30 @@ func errIf(anew bool) error {
 
 // readOwed reads what is owed. Of a key that is gone by now the deletion is told before the next barrier.
 func (c *collector) readOwed(ctx context.Context) error {
-	for name := range c.owed {
+	owed := c.owed
+	c.owed = make(map[string]struct{})
+	for name := range owed {
 		got, err := c.from.Get(ctx, []byte(name))
-		switch {
-		case errors.Is(err, client.ErrCorrupt):
-			c.lacking = append(c.lacking, []byte(name))
-		case errors.Is(err, client.ErrNotFound):
-		case err != nil:
-			return err
-		default:
-			x := record{kind: recordChanged, name: []byte(name), version: Version{got.Term, got.Seq}, expiry: got.Expiry, value: got.Value}
-			if err := c.into.add(&x); err != nil {
-				return err
-			}
+		if errors.Is(err, client.ErrNotFound) {
+			continue
 		}
-		delete(c.owed, name)
+		x := record{kind: recordChanged, name: []byte(name), version: Version{got.Term, got.Seq}, expiry: got.Expiry, value: got.Value}
+		switch {
+		case err == nil && c.nodes != nil:
+			err = c.nodes.put(ctx, &x)
+		case err == nil:
+			err = c.into.add(&x)
+		}
+		switch {
+		case errors.Is(err, errGone):
+			err = c.owe(x.name)
+		case errors.Is(err, client.ErrCorrupt), errors.Is(err, errLost):
+			c.lacking = append(c.lacking, x.name)
+			err = c.into.add(&record{kind: recordDeleted, name: x.name, version: c.at}) // else a run before would have it
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

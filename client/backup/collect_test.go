@@ -329,7 +329,7 @@ func restored(t *testing.T, chain []*Run) map[string]modelItem {
 	t.Helper()
 	r := &restorer{chain: chain}
 	got := make(map[string]modelItem)
-	err := states(func(fn func(x *record) error) error { return r.each(0, fn) }, func(x *record) error {
+	err := states(r.section(sectionKeys, 0), func(x *record) error {
 		if _, twice := got[string(x.name)]; twice {
 			return fmt.Errorf("%q is told twice", x.name)
 		}

@@ -34,7 +34,7 @@ func small(t testing.TB, cluster byte, runs int) string {
 		w := &runWriter{cluster: m.Cluster, run: m.ID, create: inFolder(unfinished), full: 1}
 		into := &segmentWriter{w: w}
 		for p := range m.Partitions {
-			into.begin(ring.PartitionID(p))
+			into.begin(sectionKeys, ring.PartitionID(p))
 			v := Version{1, uint64(n + 1)}
 			add(t, into, &record{kind: recordSet, name: fmt.Appendf(nil, "key%d.%d", p, n), version: v, expiry: int64(n), value: []byte("value")})
 			if n == 1 && p == 1 {
@@ -101,7 +101,7 @@ func readable(t *testing.T, dir string) (keys []string, out int, refused error) 
 		if r.out[p] {
 			continue
 		}
-		err := states(func(fn func(x *record) error) error { return r.each(ring.PartitionID(p), fn) }, func(x *record) error {
+		err := states(r.section(sectionKeys, ring.PartitionID(p)), func(x *record) error {
 			keys = append(keys, string(x.name))
 			return nil
 		}, nil)
@@ -255,8 +255,8 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// stream is a run as a stream.
-func stream(t testing.TB) []byte {
+// streamBytes is a run as a stream.
+func streamBytes(t testing.TB) []byte {
 	t.Helper()
 	dir := filepath.Join(small(t, 1, 1), runName(1))
 	all := files(t, dir)
@@ -271,7 +271,7 @@ func stream(t testing.TB) []byte {
 
 // TestSpool: a stream is a folder's run, and one that is cut off or damaged is none.
 func TestSpool(t *testing.T) {
-	whole := stream(t)
+	whole := streamBytes(t)
 	spool := func(b []byte) (string, error) {
 		dir := t.TempDir()
 		_, err := Spool(t.Context(), bytes.NewReader(b), dir)
@@ -369,10 +369,10 @@ func TestLargest(t *testing.T) {
 	if len(b) > blockBytesMax || len(b) > len(x.name)+len(x.value)+recordHead+4 {
 		t.Fatalf("%d bytes", len(b))
 	}
-	r := blockReader{from: bytes.NewReader(appendBlock(nil, 7, 54, recordsBlock, b)), fileSum: 7, offset: 54}
+	r := blockReader{from: bytes.NewReader(appendBlock(nil, 7, 54, keysBlock, b)), fileSum: 7, offset: 54}
 	_, payload, err := r.next()
 	if err == nil {
-		err = decodeRecords(payload, func(_ ring.PartitionID, got *record) error {
+		err = decodeRecords(sectionKeys, payload, func(_ ring.PartitionID, got *record) error {
 			if !bytes.Equal(got.name, x.name) || !bytes.Equal(got.value, x.value) || got.version != x.version || got.expiry != x.expiry {
 				t.Error("it comes back as another")
 			}
@@ -390,7 +390,7 @@ func TestLargest(t *testing.T) {
 // FuzzManifest: no bytes make trouble, and what is read is written as the same.
 func FuzzManifest(f *testing.F) {
 	f.Add(appendManifest(nil, &Manifest{Number: 3, Base: RunID{1}, Began: 5, Ended: 6, Version: "v1", Partitions: []Part{{Whole: true, At: Version{3, 4}, Records: 5, segment: 1, offset: 54, length: 10}, {}},
-		Missing: []MissingKey{{1, "k"}}, NotNamed: 2, segments: []segmentInfo{{100, 7}}}))
+		Missing: []MissingKey{{1, "k", true}}, NotNamed: 2, segments: []segmentInfo{{100, 7}}}))
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decodeManifest(b)
@@ -411,12 +411,12 @@ func FuzzManifest(f *testing.F) {
 func FuzzSegment(f *testing.F) {
 	dir := small(f, 1, 2)
 	for _, b := range files(f, dir) {
-		f.Add(b, false)
-		f.Add(b[headerBytes+blockHead:max(headerBytes+blockHead, len(b)-sumBytes)], true)
+		f.Add(b, false, byte(0))
+		f.Add(b[headerBytes+blockHead:max(headerBytes+blockHead, len(b)-sumBytes)], true, byte(0))
 	}
-	f.Fuzz(func(t *testing.T, b []byte, payload bool) {
+	f.Fuzz(func(t *testing.T, b []byte, payload bool, s byte) {
 		if payload {
-			_ = decodeRecords(b, func(p ring.PartitionID, x *record) error {
+			_ = decodeRecords(section(s%4), b, func(p ring.PartitionID, x *record) error {
 				if p >= ring.Slots || len(x.name) > wire.KeyBytesMax || x.expiry < 0 {
 					t.Errorf("a record %+v of partition %d", x, p)
 				}
@@ -442,7 +442,7 @@ func TestBlockPlace(t *testing.T) {
 	at := int64(headerBytes)
 	for i := range 3 {
 		payload := appendRecord(binary.AppendUvarint(nil, 1), &record{kind: recordSet, name: fmt.Append(nil, i), version: Version{1, 1}})
-		blocks = append(blocks, appendBlock(nil, sum, at, recordsBlock, payload))
+		blocks = append(blocks, appendBlock(nil, sum, at, keysBlock, payload))
 		at += int64(len(blocks[i]))
 	}
 	blocks = append(blocks, appendBlock(nil, sum, at, endBlock, binary.AppendUvarint(nil, 3)))

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 // The format of all files: DESIGN.md has it byte by byte.
 const (
 	magic       = "VRBACKUP"
-	fileFormat  = 1
+	fileFormat  = 2 // 1 had keys alone
 	headerBytes = 54
 	sumBytes    = 8
 	blockHead   = 5 // length and kind
@@ -31,12 +32,36 @@ const (
 	manifestFile = 2
 )
 
-// The kinds of blocks.
+// The kinds of blocks. Those of the sections have records.
 const (
-	recordsBlock  = 1
+	keysBlock     = 1
 	endBlock      = 2
 	manifestBlock = 3
+	nodesBlock    = 4
+	batchesBlock  = 5
+	streamsBlock  = 6
 )
+
+// section is a part of what a run has of a partition.
+type section int
+
+// The sections.
+const (
+	sectionKeys    section = iota
+	sectionNodes           // of the tree of paths, and the bytes of files
+	sectionBatches         // of records
+	sectionStreams         // which record files there are
+	sectionsEnd
+)
+
+// sectionBlocks are the kinds of their blocks.
+var sectionBlocks = [sectionsEnd]byte{sectionKeys: keysBlock, sectionNodes: nodesBlock, sectionBatches: batchesBlock, sectionStreams: streamsBlock}
+
+// sectionOf is the section of a block; false of one that is of none.
+func sectionOf(block byte) (section, bool) {
+	i := bytes.IndexByte(sectionBlocks[:], block)
+	return section(i), i >= 0
+}
 
 var (
 	// ErrDamaged: a file is not as it was written. The text names it.
@@ -71,8 +96,8 @@ func decodeHeader(b []byte) (id fileID, sum uint64, err error) {
 		return id, 0, fmt.Errorf("%w: it ends in its header", ErrDamaged)
 	case string(b[:len(magic)]) != magic:
 		return id, 0, fmt.Errorf("%w: it does not begin with %s", ErrFormat, magic)
-	case b[len(magic)] != fileFormat:
-		return id, 0, fmt.Errorf("%w: format %d, this build reads %d: use a newer viewring", ErrFormat, b[len(magic)], fileFormat)
+	case b[len(magic)] < 1 || b[len(magic)] > fileFormat:
+		return id, 0, fmt.Errorf("%w: format %d, this build reads 1 to %d: use a newer viewring", ErrFormat, b[len(magic)], fileFormat)
 	}
 	sum = binary.BigEndian.Uint64(b[headerBytes-sumBytes:])
 	if xxhash.Sum64(b[:headerBytes-sumBytes]) != sum {
@@ -156,7 +181,23 @@ const (
 	recordSet     recordKind = 1 // what a page showed
 	recordDeleted recordKind = 2
 	recordChanged recordKind = 3 // set while the partition was copied
+	recordBody    recordKind = 4 // of a long file: bytes from an offset on, which is in place of the expiry
+	recordBatch   recordKind = 5 // of records
+	recordStream  recordKind = 6 // a record file
 )
+
+// allowed reports whether a section may have records of a kind.
+func (k recordKind) allowed(s section) bool {
+	switch s {
+	case sectionKeys:
+		return k >= recordSet && k <= recordChanged
+	case sectionNodes:
+		return k >= recordSet && k <= recordBody
+	case sectionBatches:
+		return k == recordBatch
+	}
+	return k == recordStream
+}
 
 // Version is that of a key, or of a partition's log.
 type Version struct{ Term, Seq uint64 }
@@ -164,12 +205,12 @@ type Version struct{ Term, Seq uint64 }
 // Before reports whether v comes before w.
 func (v Version) Before(w Version) bool { return v.Term < w.Term || v.Term == w.Term && v.Seq < w.Seq }
 
-// record is what became of a key.
+// record is what became of a key, or of a node.
 type record struct {
 	kind    recordKind
 	name    []byte
 	version Version
-	expiry  int64 // unix milliseconds, 0 = never
+	expiry  int64 // unix milliseconds, 0 = never; of a recordBody: the offset
 	value   []byte
 }
 
@@ -185,8 +226,8 @@ func appendRecord(b []byte, x *record) []byte {
 	return codec.AppendBytes(binary.AppendUvarint(b, uint64(x.expiry)), x.value)
 }
 
-// decodeRecords calls fn with the records of a block, which alias it.
-func decodeRecords(payload []byte, fn func(p ring.PartitionID, x *record) error) error {
+// decodeRecords calls fn with the records of a block of a section, which alias it.
+func decodeRecords(s section, payload []byte, fn func(p ring.PartitionID, x *record) error) error {
 	r := codec.NewReader(payload)
 	p := r.Uvarint()
 	if p >= ring.Slots {
@@ -194,12 +235,11 @@ func decodeRecords(payload []byte, fn func(p ring.PartitionID, x *record) error)
 	}
 	for r.Err() == nil && r.Len() > 0 {
 		x := record{kind: recordKind(r.Byte()), name: r.Bytes(), version: Version{r.Uvarint(), r.Uvarint()}}
-		switch x.kind {
-		case recordSet, recordChanged:
-			x.expiry, x.value = int64(r.Uvarint()), r.Bytes()
-		case recordDeleted:
-		default:
+		switch {
+		case !x.kind.allowed(s):
 			r.Invalid("a record of kind %d", x.kind)
+		case x.kind != recordDeleted:
+			x.expiry, x.value = int64(r.Uvarint()), r.Bytes()
 		}
 		if len(x.name) > wire.KeyBytesMax || len(x.value) > wire.ValueBytesMax || x.expiry < 0 {
 			r.Invalid("a name of %d bytes, a value of %d, expiry %d", len(x.name), len(x.value), x.expiry)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	manifestFormat = 1
+	manifestFormat = 2 // 1 had keys alone
 	manifestName   = "MANIFEST"
 	missingMax     = 1000    // keys that could not be read, by name
 	missingBytes   = 4 << 20 // of their names
@@ -28,11 +28,47 @@ type Manifest struct {
 	Began, Ended int64  // unix milliseconds
 	Version      string // of the program that made it
 
-	Partitions []Part // by partition
+	Partitions []Part // by partition: its keys
 	Missing    []MissingKey
 	NotNamed   uint64 // more keys that are missing
 
+	Tree Tree
+
+	paths    [sectionsEnd - 1][]Part // by section, without the keys, and partition; empty: there is nothing of any
 	segments []segmentInfo
+}
+
+// Tree is what a run has of the tree of paths.
+type Tree struct {
+	Nodes     uint64 // that were set or are there, directories and files among them
+	Files     uint64 // of them, those with bytes of their own
+	FileBytes uint64 // of these
+	Streams   uint64 // record files that there are
+	Records   uint64 // of theirs, those in this run
+	Lost      uint64 // of theirs, places that no server could read
+	Ephemeral uint64 // nodes that went with sessions, and are not in it
+}
+
+func (t *Tree) fields() []*uint64 {
+	return []*uint64{&t.Nodes, &t.Files, &t.FileBytes, &t.Streams, &t.Records, &t.Lost, &t.Ephemeral}
+}
+
+// part is a section of a partition. One that a run knows nothing of is empty, and whole.
+func (m *Manifest) part(s section, p ring.PartitionID) *Part {
+	if s == sectionKeys {
+		return &m.Partitions[p]
+	}
+	if all := m.paths[s-1]; len(all) > 0 {
+		return &all[p]
+	}
+	return &Part{Whole: true}
+}
+
+// makePaths makes room for what a run has of paths.
+func (m *Manifest) makePaths() {
+	for i := range m.paths {
+		m.paths[i] = make([]Part, len(m.Partitions))
+	}
 }
 
 // Part is a partition in a run.
@@ -46,10 +82,11 @@ type Part struct {
 	offset, length int64
 }
 
-// MissingKey is a key that no server could read.
+// MissingKey is a key that no server could read, or what is at a path.
 type MissingKey struct {
 	Partition ring.PartitionID
 	Name      string
+	Path      bool
 }
 
 // segmentInfo is a whole segment file.
@@ -103,9 +140,25 @@ func appendManifest(b []byte, m *Manifest) []byte {
 	for _, s := range m.segments {
 		b = binary.BigEndian.AppendUint64(binary.AppendUvarint(b, uint64(s.length)), s.sum)
 	}
-	b = binary.AppendUvarint(b, uint64(len(m.Partitions)))
-	for i := range m.Partitions {
-		p := &m.Partitions[i]
+	b = appendParts(b, m.Partitions)
+	for _, parts := range m.paths {
+		b = appendParts(b, parts)
+	}
+	b = binary.AppendUvarint(b, uint64(len(m.Missing)))
+	for _, k := range m.Missing {
+		b = codec.AppendBool(codec.AppendString(binary.AppendUvarint(b, uint64(k.Partition)), k.Name), k.Path)
+	}
+	b = binary.AppendUvarint(b, m.NotNamed)
+	for _, n := range m.Tree.fields() {
+		b = binary.AppendUvarint(b, *n)
+	}
+	return b
+}
+
+func appendParts(b []byte, parts []Part) []byte {
+	b = binary.AppendUvarint(b, uint64(len(parts)))
+	for i := range parts {
+		p := &parts[i]
 		flags := byte(0)
 		if p.Whole {
 			flags |= partWhole
@@ -118,11 +171,7 @@ func appendManifest(b []byte, m *Manifest) []byte {
 			b = binary.AppendUvarint(b, n)
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(len(m.Missing)))
-	for _, k := range m.Missing {
-		b = codec.AppendString(binary.AppendUvarint(b, uint64(k.Partition)), k.Name)
-	}
-	return binary.AppendUvarint(b, m.NotNamed)
+	return b
 }
 
 // The least that each takes in a manifest.
@@ -135,8 +184,9 @@ const (
 // decodeManifest parses what appendManifest wrote, and sees that what it says of segments can be.
 func decodeManifest(b []byte) (*Manifest, error) {
 	r := codec.NewReader(b)
-	if f := r.Byte(); r.Err() == nil && f != manifestFormat {
-		return nil, fmt.Errorf("%w: manifest format %d, this build reads %d: use a newer viewring", ErrFormat, f, manifestFormat)
+	format := r.Byte()
+	if r.Err() == nil && (format < 1 || format > manifestFormat) {
+		return nil, fmt.Errorf("%w: manifest format %d, this build reads 1 to %d: use a newer viewring", ErrFormat, format, manifestFormat)
 	}
 	m := &Manifest{Number: r.Uvarint()}
 	r.Fixed(m.Base[:])
@@ -145,9 +195,33 @@ func decodeManifest(b []byte) (*Manifest, error) {
 	for i := range m.segments {
 		m.segments[i] = segmentInfo{int64(r.Uvarint()), r.Uint64()}
 	}
-	m.Partitions = make([]Part, r.Count(partMin))
-	for i := range m.Partitions {
-		p := &m.Partitions[i]
+	m.Partitions = m.readParts(r)
+	if format > 1 {
+		for i := range m.paths {
+			if m.paths[i] = m.readParts(r); r.Err() == nil && len(m.paths[i]) != 0 && len(m.paths[i]) != len(m.Partitions) {
+				r.Invalid("%d parts of %d partitions", len(m.paths[i]), len(m.Partitions))
+			}
+		}
+	}
+	m.readMissing(r, format)
+	if format > 1 {
+		for _, n := range m.Tree.fields() {
+			*n = r.Uvarint()
+		}
+	}
+	if n := len(m.Partitions); r.Err() == nil && (n == 0 || n > ring.Slots || n&(n-1) != 0) {
+		r.Invalid("%d partitions", n)
+	}
+	if err := r.Done(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return m, nil
+}
+
+func (m *Manifest) readParts(r *codec.Reader) []Part {
+	parts := make([]Part, r.Count(partMin))
+	for i := range parts {
+		p := &parts[i]
 		flags := r.Byte()
 		p.Whole, p.Lacking = flags&partWhole != 0, flags&partLacking != 0
 		p.At = Version{r.Uvarint(), r.Uvarint()}
@@ -157,22 +231,22 @@ func decodeManifest(b []byte) (*Manifest, error) {
 			r.Invalid("partition %d in segment %d at %d, %d bytes", i, segment, p.offset, p.length)
 		}
 	}
+	return parts
+}
+
+func (m *Manifest) readMissing(r *codec.Reader, format byte) {
 	m.Missing = make([]MissingKey, r.Count(missingMin))
 	for i := range m.Missing {
 		p := r.Uvarint()
 		if p >= uint64(len(m.Partitions)) {
 			r.Invalid("a missing key of partition %d", p)
 		}
-		m.Missing[i] = MissingKey{ring.PartitionID(p), r.String()}
+		m.Missing[i] = MissingKey{Partition: ring.PartitionID(p), Name: r.String()}
+		if format > 1 {
+			m.Missing[i].Path = r.Bool()
+		}
 	}
 	m.NotNamed = r.Uvarint()
-	if n := len(m.Partitions); r.Err() == nil && (n == 0 || n > ring.Slots || n&(n-1) != 0) {
-		r.Invalid("%d partitions", n)
-	}
-	if err := r.Done(); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	return m, nil
 }
 
 // fits reports whether a partition can lie where it is said to.

@@ -57,10 +57,10 @@ func (r *Run) judge(id *fileID, number uint32) error {
 	return nil
 }
 
-// records calls fn with the records that a run has of a partition. They alias a buffer. Errors of what is there,
+// records calls fn with the records that a run has in a section of a partition. They alias a buffer. Errors of what is there,
 // and not there, wrap ErrDamaged and name the file.
-func (r *Run) records(p ring.PartitionID, fn func(x *record) error) (err error) {
-	part := &r.Manifest.Partitions[p]
+func (r *Run) records(s section, p ring.PartitionID, fn func(x *record) error) (err error) {
+	part := r.Manifest.part(s, p)
 	if part.segment == 0 {
 		return nil
 	}
@@ -72,19 +72,23 @@ func (r *Run) records(p ring.PartitionID, fn func(x *record) error) (err error) 
 	in := io.NewSectionReader(f, part.offset, part.length)
 	blocks := blockReader{from: bufio.NewReaderSize(in, int(min(part.length, bufferBytes))), fileSum: fileSum, offset: part.offset}
 	count := uint64(0)
+	var checked checker
 	var failed error // fn's
 	for {
 		kind, payload, err := blocks.next()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && kind != recordsBlock {
+		if err == nil && kind != sectionBlocks[s] {
 			err = blocks.damaged("a block of kind %d", kind)
 		}
 		if err == nil {
-			err = decodeRecords(payload, func(of ring.PartitionID, x *record) error {
+			err = decodeRecords(s, payload, func(of ring.PartitionID, x *record) error {
 				if of != p {
 					return blocks.damaged("a record of partition %d among those of %d", of, p)
+				}
+				if err := checked.check(s, x); err != nil {
+					return err
 				}
 				count++
 				failed = fn(x)
@@ -199,18 +203,18 @@ func verifyBlocks(r *blockReader) error {
 			return damaged(err)
 		}
 		switch kind {
-		case recordsBlock:
-			err = decodeRecords(payload, func(ring.PartitionID, *record) error { return nil })
 		case endBlock:
 			end := codec.NewReader(payload)
 			if blocks := end.Uvarint(); end.Done() != nil || blocks != n {
 				return r.damaged("it ends after %d blocks, and %d were written", n, blocks)
 			}
 			return nil
-		default:
-			err = r.damaged("a block of kind %d", kind)
 		}
-		if err != nil {
+		s, ok := sectionOf(kind)
+		if !ok {
+			return r.damaged("a block of kind %d", kind)
+		}
+		if err := decodeRecords(s, payload, func(ring.PartitionID, *record) error { return nil }); err != nil {
 			return err
 		}
 	}
@@ -223,13 +227,15 @@ func (r *Run) verifyParts(known []Fault) (found []Fault) {
 		bad[f.File] = true
 	}
 	for p := range r.Manifest.Partitions {
-		part := &r.Manifest.Partitions[p]
-		if part.segment == 0 || bad[r.segmentPath(part.segment)] {
-			continue
-		}
-		if err := r.records(ring.PartitionID(p), func(*record) error { return nil }); err != nil {
-			bad[r.segmentPath(part.segment)] = true
-			found = append(found, Fault{r.segmentPath(part.segment), err})
+		for s := range sectionsEnd {
+			part := r.Manifest.part(s, ring.PartitionID(p))
+			if part.segment == 0 || bad[r.segmentPath(part.segment)] {
+				continue
+			}
+			if err := r.records(s, ring.PartitionID(p), func(*record) error { return nil }); err != nil {
+				bad[r.segmentPath(part.segment)] = true
+				found = append(found, Fault{r.segmentPath(part.segment), err})
+			}
 		}
 	}
 	return found

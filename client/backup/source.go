@@ -2,11 +2,15 @@ package backup
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"viewring/client"
+	"viewring/client/file"
+	records "viewring/client/record"
 	"viewring/internal/route"
+	"viewring/internal/tree"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -32,7 +36,11 @@ type changes interface {
 }
 
 // Cluster is a cluster to copy from or to. Any number of goroutines may use it.
-type Cluster struct{ router *route.Client }
+type Cluster struct {
+	router  *route.Client
+	files   *file.FS
+	records *records.Store
+}
 
 // Open finds the cluster. Close it after use. It fails as client.Open does.
 func Open(ctx context.Context, opts client.Options) (*Cluster, error) {
@@ -40,11 +48,27 @@ func Open(ctx context.Context, opts client.Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cluster{router}, nil
+	c := &Cluster{router: router}
+	if c.files, err = file.Open(ctx, opts); err == nil {
+		c.records, err = records.Open(ctx, opts)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
 }
 
 // Close ends the connections. What is under way fails.
-func (c *Cluster) Close() error { return c.router.Close() }
+func (c *Cluster) Close() error {
+	err := c.router.Close()
+	if c.files != nil {
+		err = errors.Join(err, c.files.Close())
+	}
+	if c.records != nil {
+		err = errors.Join(err, c.records.Close())
+	}
+	return err
+}
 
 // ID is the cluster's.
 func (c *Cluster) ID() [16]byte { return c.router.View().Cluster }
@@ -62,8 +86,12 @@ func (c *Cluster) Term(p ring.PartitionID) uint64 { return c.router.View().Parti
 
 // Watch implements source.
 func (c *Cluster) Watch(ctx context.Context, p ring.PartitionID, from *Version) (changes, error) {
+	return c.watch(ctx, wire.UserSpace, p, from)
+}
+
+func (c *Cluster) watch(ctx context.Context, space byte, p ring.PartitionID, from *Version) (changes, error) {
 	slot, _ := ring.SlotRange(p, c.Partitions())
-	spec := route.WatchSpec{Space: wire.UserSpace, Prefix: true, Alone: true, Slot: slot, Values: true}
+	spec := route.WatchSpec{Space: space, Prefix: true, Alone: true, Slot: slot, Values: true}
 	if from != nil {
 		spec.From = map[ring.PartitionID]route.Position{p: route.Position(*from)}
 	}
@@ -84,10 +112,50 @@ func (c *Cluster) Get(ctx context.Context, name []byte) (wire.DoReply, error) {
 	return reply, err
 }
 
-// HasPaths reports whether the cluster has any node at a path.
-func (c *Cluster) HasPaths(ctx context.Context) (bool, error) {
-	reply, err := c.router.Tree(ctx, "list /", &wire.TreeRequest{Op: wire.TreeNames, Dir: "/", Limit: 1})
-	return len(reply.Names) > 0, err
+// ask carries out steps in the tree.
+func (c *Cluster) ask(ctx context.Context, name string) tree.Ask {
+	return func(q *wire.TreeRequest) (wire.TreeReply, error) { return c.router.Tree(ctx, name, q) }
+}
+
+// nodeSource is a cluster's tree of paths as a source: the values are wire.TreeNodes.
+type nodeSource struct{ *Cluster }
+
+// Page implements source.
+func (s nodeSource) Page(ctx context.Context, q *wire.KeyPageRequest) (wire.KeyPage, error) {
+	nodes := *q
+	nodes.Nodes = true
+	return s.router.KeyPage(ctx, &nodes)
+}
+
+// Watch implements source.
+func (s nodeSource) Watch(ctx context.Context, p ring.PartitionID, from *Version) (changes, error) {
+	return s.watch(ctx, wire.MetaSpace, p, from)
+}
+
+// Get implements source: of a node, or of a directory's numbers.
+func (s nodeSource) Get(ctx context.Context, key []byte) (out wire.DoReply, err error) {
+	dir, name := splitNode(key)
+	path := pathOf(key)
+	ask := s.ask(ctx, fmt.Sprintf("get %.200q", path))
+	if name == "" {
+		p, err := ask(&wire.TreeRequest{Op: wire.TreeDirectory, Dir: dir})
+		if err == nil && (p.Code != wire.TreeOK || p.Directory.Next == 0) {
+			err = client.ErrNotFound
+		}
+		if err != nil {
+			return out, err
+		}
+		return wire.DoReply{Term: p.Directory.Changed.Term, Seq: p.Directory.Changed.Seq, Value: binary.AppendVarint(nil, p.Directory.Next)}, nil
+	}
+	n, err := tree.Get(ask, path)
+	if errors.Is(err, tree.ErrNoNode) {
+		err = client.ErrNotFound
+	}
+	if err != nil {
+		return out, err
+	}
+	n.Name = name
+	return wire.DoReply{Term: n.Modified.Term, Seq: n.Modified.Seq, Value: wire.AppendTreeNode(nil, n)}, nil
 }
 
 // errAnew: the copy of a partition has to begin anew.

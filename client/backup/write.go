@@ -64,6 +64,7 @@ type segmentWriter struct {
 	w    *runWriter
 	part Part // what is known of the partition that is being written
 	p    ring.PartitionID
+	kind byte // of its blocks
 
 	file    io.WriteCloser // nil: the next partition begins another
 	buf     *bufio.Writer
@@ -77,9 +78,9 @@ type segmentWriter struct {
 	count   uint64
 }
 
-// begin begins a partition, or begins it anew.
-func (s *segmentWriter) begin(p ring.PartitionID) {
-	s.p, s.part, s.payload, s.count = p, Part{}, s.payload[:0], 0
+// begin begins a section of a partition, or begins it anew.
+func (s *segmentWriter) begin(of section, p ring.PartitionID) {
+	s.p, s.kind, s.part, s.payload, s.count = p, sectionBlocks[of], Part{}, s.payload[:0], 0
 }
 
 // add writes a record of the partition.
@@ -110,7 +111,7 @@ func (s *segmentWriter) flush() error {
 	if s.part.segment == 0 {
 		s.part.segment, s.part.offset = s.number, s.offset
 	}
-	err := s.writeBlock(recordsBlock, s.payload)
+	err := s.writeBlock(s.kind, s.payload)
 	s.payload = s.payload[:0]
 	return err
 }

@@ -95,6 +95,15 @@ func decodeAttributes(b []byte) (a Attributes, err error) {
 	return a, nil
 }
 
+// UnmarshalBinary reads attributes as a file's entry keeps them. It is for who has read entries by other ways, such as backups.
+func (a *Attributes) UnmarshalBinary(b []byte) (err error) {
+	*a, err = decodeAttributes(b)
+	return err
+}
+
+// MarshalBinary returns the attributes as a file's entry keeps them.
+func (a Attributes) MarshalBinary() ([]byte, error) { return a.encode() }
+
 // sealer says what the attributes of a file are once all its bytes are known; nil: none.
 type sealer func(Info) (Attributes, error)
 

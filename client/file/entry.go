@@ -100,8 +100,13 @@ func (o *op) entry(path string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o.entryOf(path, n)
+}
+
+// entryOf is that of a node.
+func (o *op) entryOf(path string, n *wire.TreeNode) (e *entry, err error) {
 	dir, _ := tree.Split(path)
-	e := &entry{Info: infoOf(path, n), node: n, home: homeOf(dir)}
+	e = &entry{Info: infoOf(path, n), node: n, home: homeOf(dir)}
 	if !e.Dir && !e.Records && n.File && n.Content != (wire.TreeVersion{}) {
 		e.manifest, err = decodeManifest(n.Value, n.Size)
 	}

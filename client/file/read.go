@@ -78,12 +78,30 @@ func (o *op) open(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o.reader(e), nil
+}
+
+func (o *op) reader(e *entry) *File {
 	ctx, cancel := context.WithCancel(o.ctx)
 	f := &File{o: o.within(ctx), e: e, cancel: cancel}
 	if e.manifest != nil {
 		go f.keep()
 	}
-	return f, nil
+	return f
+}
+
+// OpenEntry opens a file as its entry said, which need not be the newest: what was replaced can be read for a minute, and
+// from then on while it is open. It is for who has read entries by other ways, such as backups.
+func (f *FS) OpenEntry(ctx context.Context, path string, n *wire.TreeNode) (*File, error) {
+	o := f.op(ctx, "read", path)
+	e, err := o.entryOf(path, n)
+	if err == nil && (e.Dir || e.Records) {
+		err = fmt.Errorf("%w: it is no file", ErrUnreadable)
+	}
+	if err != nil {
+		return nil, o.failed(err)
+	}
+	return o.reader(e), nil
 }
 
 // Stat tells of the file as it was opened.

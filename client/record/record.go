@@ -93,6 +93,9 @@ type CreateOptions struct {
 	// RetainAge is for how long a record is kept at least, to the millisecond; 0: for ever. The last two chunks are kept, and a chunk takes
 	// records for that long at most.
 	RetainAge time.Duration
+
+	// First is the place of the first record: of a file that is made again as it was elsewhere.
+	First int64
 }
 
 // Create makes a record file. What exists at the path is fs.ErrExist, a missing directory fs.ErrNotExist.
@@ -109,6 +112,8 @@ func (o *op) create(path string, opts CreateOptions) error {
 	switch {
 	case opts.ChunkBytes < o.s.min || opts.ChunkBytes > ChunkBytesMax:
 		return fmt.Errorf("%w: chunks of %d bytes, from %d to %d are possible", client.ErrTooLarge, opts.ChunkBytes, o.s.min, ChunkBytesMax)
+	case opts.First < 0:
+		return fmt.Errorf("the first record at place %d", opts.First)
 	case opts.RetainBytes < 0 || opts.RetainAge < 0 || opts.RetainAge > 0 && opts.RetainAge < time.Millisecond:
 		return fmt.Errorf("records are kept for %v and up to %d bytes", opts.RetainAge, opts.RetainBytes)
 	case path == tree.Root:
@@ -135,7 +140,7 @@ func (o *op) create(path string, opts CreateOptions) error {
 	if p.Code != wire.TreeOK {
 		return fmt.Errorf("unexpected outcome %d of the beginning of a record file", p.Code)
 	}
-	f := &tree.Records{Calls: &calls{op: o}, Of: wire.Content{Home: home, Version: p.Version}}
+	f := &tree.Records{Calls: &calls{op: o}, Of: wire.Content{Home: home, Version: p.Version}, First: opts.First}
 	_, err = f.OpenTail()
 	if err == nil {
 		_, _, err = tree.Change(o.ask, dir, []wire.TreeItem{{Kind: wire.TreeCreate, Name: name, File: true, Content: p.Version, Value: tree.RecordEntry}})

@@ -35,6 +35,7 @@ type RecordCalls interface {
 type Records struct {
 	Calls RecordCalls
 	Of    wire.Content
+	First int64 // place of the first record, for who creates it
 }
 
 // Chunk is one of its chunks.
@@ -75,7 +76,7 @@ func (f *Records) OpenTail() (uint32, error) {
 			return 0, err
 		}
 		if c.Reserved == 0 {
-			if err := f.extend(1, 0, 0); err != nil {
+			if err := f.extend(1, f.First, 0); err != nil {
 				return 0, err
 			}
 			continue
@@ -176,6 +177,42 @@ func (f *Records) carry(before uint32, q *wire.RecordRequest) error {
 		}
 	}
 	return nil
+}
+
+// Producers are those that the last chunk which can be read remembers.
+func (f *Records) Producers() (all []wire.RecordProducer, err error) {
+	c, err := f.Look()
+	if err != nil {
+		return nil, err
+	}
+	for k := c.Reserved - 1; k >= c.Records.First; k-- {
+		head, err := f.Head(uint32(k))
+		switch {
+		case errors.Is(err, ErrCorrupt) || err == nil && (head == nil || head.State == wire.RecordIsErased):
+			continue
+		case err != nil:
+			return nil, err
+		}
+		for b := range uint32(wire.RecordBuckets) {
+			if head.Buckets&(1<<b) == 0 {
+				continue
+			}
+			value, found, err := f.Calls.Part(f.Chunk(uint32(k)), wire.RecordBucketPart, b)
+			if errors.Is(err, ErrCorrupt) || err == nil && !found {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			some, err := wire.DecodeRecordProducers(value)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, some...)
+		}
+		return all, nil
+	}
+	return nil, nil
 }
 
 // next returns where to go on from a chunk that has no head, or is erased: to the tail if that is
