@@ -42,11 +42,14 @@ type nodeRestorer struct {
 
 	mu      sync.Mutex       // guards done and numbers
 	numbers map[string]int64 // of directories
+
+	making sync.Mutex          // held while directories are made; guards made
+	made   map[string]struct{} // those that were made for what is in them, until their own nodes come
 }
 
 // paths restores all that is at paths: nodes, then numbers, then records.
 func (r *restorer) paths(ctx context.Context, c *Cluster, done *Restored) error {
-	n := &nodeRestorer{restorer: r, c: c, done: done, numbers: make(map[string]int64),
+	n := &nodeRestorer{restorer: r, c: c, done: done, numbers: make(map[string]int64), made: make(map[string]struct{}),
 		room: semaphore.NewWeighted(stepRoom), slots: semaphore.NewWeighted(stepsAtATime), closes: semaphore.NewWeighted(filesAtATime)}
 	n.ctx, n.cancel = context.WithCancelCause(ctx)
 	defer n.cancel(nil)
@@ -255,15 +258,50 @@ func (n *nodeRestorer) create(dir string, items []wire.TreeItem) error {
 		if !errors.Is(err, tree.ErrNoParent) {
 			return err
 		}
-		above, name := tree.Split(dir)
-		if isFile, err := n.isFile(above); err != nil || isFile {
-			return cmp.Or(err, tree.ErrEphemeral)
-		}
-		if err := n.create(above, []wire.TreeItem{{Kind: wire.TreeCreate, Name: name}}); err != nil && !errors.Is(err, tree.ErrNodeExists) {
+		if err := n.mkdir(dir); err != nil {
 			return err
 		}
 	}
 	return tree.ErrContended
+}
+
+// mkdir makes a directory for what is to be in it, and those above. One at a time does, so that whose own node comes meanwhile
+// knows.
+func (n *nodeRestorer) mkdir(dir string) error {
+	n.making.Lock()
+	defer n.making.Unlock()
+	ask := n.c.ask(n.ctx, fmt.Sprintf("make the directory %.200q", dir))
+	missing := []string{dir}
+	for range restoreTries + 2*tree.DepthMax {
+		next := missing[len(missing)-1]
+		above, name := tree.Split(next)
+		if isFile, err := n.isFile(above); err != nil || isFile {
+			return cmp.Or(err, tree.ErrEphemeral)
+		}
+		_, _, err := tree.Change(ask, above, []wire.TreeItem{{Kind: wire.TreeCreate, Name: name}})
+		switch {
+		case errors.Is(err, tree.ErrNoParent):
+			missing = append(missing, above)
+			continue
+		case err == nil:
+			n.made[next] = struct{}{}
+		case !errors.Is(err, tree.ErrNodeExists):
+			return err
+		}
+		if missing = missing[:len(missing)-1]; len(missing) == 0 {
+			return nil
+		}
+	}
+	return tree.ErrContended
+}
+
+// takeMade reports whether this restore has made a directory whose own node comes now.
+func (n *nodeRestorer) takeMade(dir string) bool {
+	n.making.Lock()
+	defer n.making.Unlock()
+	_, made := n.made[dir]
+	delete(n.made, dir)
+	return made
 }
 
 // one makes a node, unless it is there: then it is treated as Existing says.
@@ -291,6 +329,9 @@ func (n *nodeRestorer) one(dir string, c *change) (keyState, error) {
 			return 0, err
 		}
 		what := n.judge(c, have)
+		if what == keySame && n.takeMade(c.path) {
+			return keyWritten, nil
+		}
 		if what != keyWritten || n.o.DryRun {
 			return what, nil
 		}
@@ -435,7 +476,7 @@ func (w *nodeWriter) restoreFile(path string, r io.Reader, sealed <-chan file.At
 	case w.o.DryRun && (absent || w.force):
 		return keyWritten, drainAll(r)
 	case absent, w.force:
-		return w.putFile(path, r, file.PutOptions{IfAbsent: absent, Parents: true, Seal: func(file.Info) (file.Attributes, error) { return <-sealed, nil }})
+		return w.putFile(path, r, file.PutOptions{IfAbsent: absent, Seal: func(file.Info) (file.Attributes, error) { return <-sealed, nil }})
 	case have.Dir || have.Records || have.Owner != 0:
 		return keyOther, drainAll(r)
 	}
@@ -451,9 +492,14 @@ func (w *nodeWriter) restoreFile(path string, r io.Reader, sealed <-chan file.At
 
 // putFile puts a file. A node with a value becomes a directory where that is what is above it in the run too.
 func (w *nodeWriter) putFile(path string, r io.Reader, o file.PutOptions) (keyState, error) {
+	dir, _ := tree.Split(path)
 	_, err := w.c.files.Put(w.ctx, path, r, o)
-	if errors.Is(err, file.ErrNotDirectory) { // nothing was read
-		dir, _ := tree.Split(path)
+	if errors.Is(err, fs.ErrNotExist) { // nothing was read, here and below
+		if err = w.mkdir(dir); err == nil {
+			_, err = w.c.files.Put(w.ctx, path, r, o)
+		}
+	}
+	if errors.Is(err, file.ErrNotDirectory) {
 		var isFile bool
 		if isFile, err = w.isFile(dir); err == nil && !isFile {
 			err = tree.Raise(w.c.ask(w.ctx, fmt.Sprintf("restore %.200q", path)), dir, 0) // it lets children in

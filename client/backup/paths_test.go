@@ -1,0 +1,287 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"viewring/client"
+	"viewring/client/file"
+	records "viewring/client/record"
+	"viewring/client/tree"
+	"viewring/tests/local"
+)
+
+// The tests of paths share two clusters within this process: one is backed up, the other is restored into.
+var clusters = sync.OnceValue(func() [2]*local.Cluster {
+	return [2]*local.Cluster{local.Keep(local.Options{Servers: 3}), local.Keep(local.Options{Servers: 3})}
+})
+
+func TestMain(m *testing.M) { os.Exit(local.Main(m)) }
+
+// world is a cluster, and all that clients do with it.
+type world struct {
+	t       *testing.T
+	ctx     context.Context
+	backup  *Cluster
+	keys    *client.Client
+	tree    *tree.Tree
+	files   *file.FS
+	records *records.Store
+}
+
+func connect(t *testing.T, c *local.Cluster) *world {
+	t.Helper()
+	w := &world{t: t, ctx: t.Context()}
+	var errs [5]error
+	w.backup, errs[0] = Open(w.ctx, c.Options())
+	w.keys, errs[1] = client.Open(w.ctx, c.Options())
+	w.tree, errs[2] = tree.Open(w.ctx, c.Options())
+	w.files, errs[3] = file.Open(w.ctx, c.Options())
+	w.records, errs[4] = records.Open(w.ctx, c.Options())
+	w.must(errors.Join(errs[:]...))
+	t.Cleanup(func() {
+		_, _, _, _, _ = w.backup.Close(), w.keys.Close(), w.tree.Close(), w.files.Close(), w.records.Close()
+	})
+	return w
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) node(path, value string) {
+	w.t.Helper()
+	_, err := w.tree.Create(w.ctx, path, []byte(value), tree.Parents)
+	w.must(err)
+}
+
+func (w *world) set(path, value string) {
+	w.t.Helper()
+	_, err := w.tree.Set(w.ctx, path, []byte(value), tree.Always())
+	w.must(err)
+}
+
+func (w *world) put(path string, b []byte, a file.Attributes) {
+	w.t.Helper()
+	_, err := w.files.Put(w.ctx, path, bytes.NewReader(b), file.PutOptions{Parents: true, Seal: func(file.Info) (file.Attributes, error) { return a, nil }})
+	w.must(err)
+}
+
+func (w *world) stream(path string, o records.CreateOptions) *records.File {
+	w.t.Helper()
+	if err := w.records.Create(w.ctx, path, o); !errors.Is(err, os.ErrExist) {
+		w.must(err)
+	}
+	f, err := w.records.Open(w.ctx, path)
+	w.must(err)
+	return f
+}
+
+func (w *world) backedUp(dir string, o Options) *Run {
+	w.t.Helper()
+	run, err := ToFolder(w.ctx, w.backup, dir, o)
+	w.must(err)
+	return run
+}
+
+func (w *world) restored(dir string, o RestoreOptions) (*Restored, error) {
+	w.t.Helper()
+	f, err := OpenFolder(dir)
+	w.must(err)
+	done, err := f.Restore(w.ctx, w.backup, o)
+	if done == nil {
+		w.t.Fatal(err)
+	}
+	return done, err
+}
+
+// digest is all that there is below a path: values, bytes and attributes of files, records with places, producers and readers.
+func (w *world) digest(root string) map[string]string {
+	w.t.Helper()
+	all := make(map[string]string)
+	for n, err := range w.tree.Walk(w.ctx, root) {
+		w.must(err)
+		if isLeftOut(n.Path) || n.Stat.Owner != 0 {
+			continue
+		}
+		i, err := w.files.Stat(w.ctx, n.Path)
+		w.must(err)
+		switch {
+		case i.Records:
+			all[n.Path] = w.recordsOf(n.Path)
+		case i.Bytes > file.SmallMax:
+			var b bytes.Buffer
+			_, err := w.files.Get(w.ctx, n.Path, &b)
+			w.must(err)
+			all[n.Path] = fmt.Sprintf("file %q %v", b.Bytes(), i.Attributes)
+		default:
+			n, err := w.tree.Get(w.ctx, n.Path)
+			w.must(err)
+			all[n.Path] = fmt.Sprintf("%q %v", n.Value, i.Attributes)
+		}
+	}
+	return all
+}
+
+func (w *world) recordsOf(path string) string {
+	w.t.Helper()
+	f, err := w.records.Open(w.ctx, path)
+	w.must(err)
+	st, err := f.Stat(w.ctx)
+	w.must(err)
+	out := fmt.Sprint("records from ", st.First, st.ChunkBytes, st.RetainBytes, st.RetainAge)
+	for e, err := range f.Read(w.ctx, records.Start, false) {
+		w.must(err)
+		out += fmt.Sprintf(" %d:%x:%d:%d:%q", e.Place, e.Producer, e.Sequence, e.Lost, e.Data)
+	}
+	readers, err := f.Readers(w.ctx)
+	w.must(err)
+	for _, r := range readers {
+		out += fmt.Sprint(" reader ", r.Name, r.Group, r.Next)
+	}
+	producers, err := f.Producers(w.ctx)
+	w.must(err)
+	slices.SortFunc(producers, func(a, b records.ProducerInfo) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	return out + fmt.Sprint(producers)
+}
+
+// same compares what is below a path in two clusters.
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	for path, w := range want {
+		if g, ok := got[path]; !ok || g != w {
+			t.Errorf("%s: %v %.300q, want %.300q", path, ok, g, w)
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%s is there", path)
+		}
+	}
+}
+
+func noise(seed uint64, n int) []byte {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rng.Uint32())
+	}
+	return b
+}
+
+// fill makes one of each.
+func (w *world) fill(root string) {
+	w.node(root+"/config", "on")
+	w.set(root+"/config", "off")
+	w.node(root+"/config/limits", "10") // a node with a value and children
+	w.node(root+"/empty", "")
+	for i := range 150 { // more than one step
+		w.node(fmt.Sprintf("%s/many/n%03d", root, i), strings.Repeat("v", i))
+	}
+	for range 3 {
+		_, err := w.tree.Create(w.ctx, root+"/queue/job-", nil, tree.Sequential, tree.Parents)
+		w.must(err)
+	}
+	w.must(w.tree.Remove(w.ctx, root+"/queue/job-0000000002", tree.Always()))
+	attributes := file.Attributes{ContentType: "text/plain", SHA256: noise(1, 32), Meta: map[string]string{"a": "b"}}
+	w.put(root+"/files/short", []byte("short"), attributes)
+	w.put(root+"/files/none", nil, file.Attributes{})
+	w.put(root+"/files/long", noise(2, 3<<20+17), attributes)
+	w.put(root+"/files/deep/er/edge", noise(3, file.SmallMax+1), file.Attributes{})
+	_, err := w.files.Append(w.ctx, root+"/files/long", strings.NewReader("appended"))
+	w.must(err)
+	_, err = w.files.Concat(w.ctx, root+"/files/both", []string{root + "/files/long", root + "/files/short"}, file.PutOptions{})
+	w.must(err)
+	_, err = w.files.Truncate(w.ctx, root+"/files/deep/er/edge", 4<<20) // with holes
+	w.must(err)
+	w.records1(root + "/log")
+	w.stream(root+"/silent", records.CreateOptions{ChunkBytes: 1 << 20, RetainBytes: 5 << 20})
+	s, err := w.keys.OpenSession(w.ctx, client.SessionOptions{})
+	w.must(err)
+	w.t.Cleanup(func() { _ = s.Close(context.Background()) })
+	_, err = w.tree.CreateEphemeral(w.ctx, s, root+"/ephemeral", nil)
+	w.must(err)
+}
+
+// records1 appends as two named producers and nobody, and reads as a reader and a group.
+func (w *world) records1(path string) {
+	w.t.Helper()
+	f := w.stream(path, records.CreateOptions{ChunkBytes: 1 << 20})
+	for _, name := range []string{"shop", "till"} {
+		p, err := f.Join(w.ctx, name)
+		w.must(err)
+		for range 3 {
+			_, err = p.Append(w.ctx, p.Next(), []byte(name), noise(uint64(p.Next()), 200_000))
+			w.must(err)
+		}
+	}
+	_, err := f.Append(w.ctx, []byte("nobody's"), nil)
+	w.must(err)
+	r, err := f.ReadAs(w.ctx, "audit", records.ReadOptions{})
+	w.must(err)
+	for e, err := range r.Read(w.ctx, false) {
+		w.must(err)
+		w.must(r.Commit(w.ctx, e))
+		if e.Place >= r.Place() || e.Place >= 4 {
+			break
+		}
+	}
+	if made, err := f.RestoreReader(w.ctx, "workers", true, 3); err != nil || !made {
+		infos, _ := f.Readers(w.ctx)
+		w.t.Log("workers: ", made, err, infos)
+	}
+}
+
+// TestPaths backs up one of each, restores it into another cluster, and again; and then what has changed since.
+func TestPaths(t *testing.T) {
+	from, to := connect(t, clusters()[0]), connect(t, clusters()[1])
+	from.fill("/app")
+	dir := filepath.Join(t.TempDir(), "backups")
+	run := from.backedUp(dir, Options{})
+	if n := run.Manifest.Tree; n.Streams != 2 || n.Ephemeral != 1 || n.Files != 5 || n.Records != 14 || n.Lost != 0 {
+		t.Errorf("in the run: %+v", n)
+	}
+	if f, err := OpenFolder(dir); err != nil {
+		t.Fatal(err)
+	} else if v, err := f.Verify(nil); err != nil || len(v.Faults) > 0 {
+		t.Errorf("verified: %+v, %v", v, err)
+	}
+	dry, err := to.restored(dir, RestoreOptions{DryRun: true})
+	to.must(err)
+	if got := to.digest("/"); len(got) != 0 {
+		t.Errorf("a dry run made %d nodes", len(got))
+	}
+	done, err := to.restored(dir, RestoreOptions{})
+	to.must(err)
+	if done.Paths != dry.Paths || done.Files != dry.Files || done.Streams != dry.Streams || done.Records != dry.Records || done.Files.Written != 5 || done.Streams.Written != 2 || len(done.Notes) > 0 {
+		t.Errorf("restored %+v\ndry %+v", done, dry)
+	}
+	want := from.digest("/")
+	same(t, to.digest("/"), want)
+	if path, err := to.tree.Create(to.ctx, "/app/queue/job-", nil, tree.Sequential); err != nil || path != "/app/queue/job-0000000003" {
+		t.Errorf("the next number: %s, %v", path, err)
+	}
+	f := to.stream("/app/log", records.CreateOptions{})
+	if p, err := f.Join(to.ctx, "shop"); err != nil || p.Next() != 6 || !p.Known() {
+		t.Errorf("the producer goes on: %v, %v", p, err)
+	}
+
+	// Again: all is there.
+	again, err := to.restored(dir, RestoreOptions{})
+	to.must(err)
+	if again.Paths.Written+again.Files.Written+again.Streams.Written+again.Records+again.Paths.Kept+again.Files.Kept > 0 || again.Files.Same != 5 || again.Streams.Same != 2 {
+		t.Errorf("restored again: %+v", again)
+	}
+}
