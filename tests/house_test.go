@@ -188,7 +188,7 @@ var mayImport = map[string][]string{
 	"internal/route":          {"internal/outcome", "internal/tree", "internal/wait", "internal/wire", "ring", "viewleader/vocab"},
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
-	"client/backup":           {"client", "internal/codec", "internal/disk", "internal/route", "internal/wire", "ring"},
+	"client/backup":           {"client", "client/file", "client/record", "internal/codec", "internal/disk", "internal/route", "internal/tree", "internal/wire", "ring"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/quiet", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
 	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/metrics", "internal/route", "internal/secure", "internal/unit", "server", "server/gateway", "server/machine", "server/redis", "server/s3", "server/web", "server/zk", "viewleader"},

@@ -120,16 +120,16 @@ func nodeOf(n *wire.TreeNode) node {
 	return out
 }
 
-// nodeName is the name of a node's record: its directory, a byte 0, its name. Without a name it is the directory's numbers.
-func nodeName(path string) []byte {
-	dir, name := tree.Split(path)
-	return []byte(dir + tree.Separator + name)
-}
-
-// splitNode is the reverse.
+// splitNode takes the name of a node's record apart: its directory, a byte 0, its name. Without a name it is the directory's numbers.
 func splitNode(key []byte) (dir, name string) {
 	dir, name, _ = strings.Cut(string(key), tree.Separator)
 	return dir, name
+}
+
+// above is the directory that a path is in.
+func above(path string) string {
+	dir, _ := tree.Split(path)
+	return dir
 }
 
 // pathOf is the path of a node's record.

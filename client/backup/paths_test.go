@@ -285,3 +285,159 @@ func TestPaths(t *testing.T) {
 		t.Errorf("restored again: %+v", again)
 	}
 }
+
+// TestPathsSince: a run has what has changed since the one before, and the chain is what there was.
+func TestPathsSince(t *testing.T) {
+	from, to := connect(t, clusters()[0]), connect(t, clusters()[1])
+	from.fill("/since")
+	dir := filepath.Join(t.TempDir(), "backups")
+	from.backedUp(dir, Options{})
+	from.node("/since/new", "new")
+	from.set("/since/config", "changed")
+	from.must(from.tree.Remove(from.ctx, "/since/many/n000", tree.Always()))
+	from.put("/since/files/short", noise(9, 100_000), file.Attributes{}) // it is a long one now
+	from.put("/since/files/none", []byte("some"), file.Attributes{})
+	from.must(from.files.Remove(from.ctx, "/since/files/both"))
+	log := from.stream("/since/log", records.CreateOptions{})
+	p, err := log.Join(from.ctx, "shop")
+	from.must(err)
+	_, err = p.Append(from.ctx, p.Next(), []byte("later"))
+	from.must(err)
+	from.must(from.records.Remove(from.ctx, "/since/silent"))
+	from.records1("/since/silent") // another one
+	path, err := from.tree.Create(from.ctx, "/since/queue/job-", nil, tree.Sequential)
+	from.must(err)
+	from.must(from.tree.Remove(from.ctx, path, tree.Always()))
+	from.must(from.tree.Remove(from.ctx, "/since/ephemeral", tree.Always()))
+	run := from.backedUp(dir, Options{})
+	if n := run.Manifest.Tree; n.Files != 2 || n.FileBytes != 100_004 || n.Records != 15 || run.Manifest.WholePartitions() > 0 {
+		t.Errorf("in the second run: %+v", n)
+	}
+	want := from.digest("/since")
+	from.backedUp(dir, Options{})
+	_, err = to.restored(dir, RestoreOptions{Prefix: "/since"})
+	to.must(err)
+	same(t, to.digest("/since"), want)
+	if path, err := to.tree.Create(to.ctx, "/since/queue/job-", nil, tree.Sequential); err != nil || path != "/since/queue/job-0000000004" {
+		t.Errorf("the next number: %s, %v", path, err)
+	}
+}
+
+// TestPathsExisting: what is there with other values stays or is replaced, as is wished; records go on where a restore ended.
+func TestPathsExisting(t *testing.T) {
+	from, to := connect(t, clusters()[0]), connect(t, clusters()[1])
+	long, other := noise(4, 200_000), noise(5, 200_000)
+	from.node("/there/node", "value")
+	from.put("/there/long", long, file.Attributes{ContentType: "a/b"})
+	from.put("/there/same", long, file.Attributes{})
+	from.put("/there/short", []byte("short"), file.Attributes{})
+	from.put("/there/dir/long", long, file.Attributes{})
+	for _, path := range []string{"/there/part", "/there/more", "/there/others"} {
+		_, err := from.stream(path, records.CreateOptions{}).Append(from.ctx, []byte("1"), []byte("2"), []byte("3"))
+		from.must(err)
+	}
+	dir := filepath.Join(t.TempDir(), "backups")
+	from.backedUp(dir, Options{})
+	to.node("/there/node", "mine")
+	to.put("/there/long", other, file.Attributes{ContentType: "a/b"})
+	to.put("/there/same", long, file.Attributes{})
+	to.put("/there/short", nil, file.Attributes{})
+	to.put("/there/dir", []byte("a file"), file.Attributes{})
+	for path, n := range map[string]int{"/there/part": 2, "/there/more": 4} {
+		for i := range n {
+			_, err := to.stream(path, records.CreateOptions{}).Append(to.ctx, fmt.Append(nil, i+1))
+			to.must(err)
+		}
+	}
+	_, err := to.stream("/there/others", records.CreateOptions{}).Append(to.ctx, []byte("x"))
+	to.must(err)
+	done, err := to.restored(dir, RestoreOptions{Prefix: "/there/"})
+	if !errors.Is(err, ErrExist) || done.Files != (Tally{0, 1, 3}) || done.Paths != (Tally{0, 0, 2}) || done.Streams != (Tally{1, 0, 2}) || done.Records != 1 {
+		t.Errorf("what was there: %+v, %v", done, err)
+	}
+	if done, err = to.restored(dir, RestoreOptions{Prefix: "/there/", Existing: Keep}); err != nil || done.Files.Kept != 3 || done.Streams != (Tally{0, 1, 2}) {
+		t.Errorf("kept: %+v, %v", done, err)
+	}
+	for _, dry := range []bool{true, false} {
+		done, err = to.restored(dir, RestoreOptions{Prefix: "/there/", Existing: Replace, DryRun: dry})
+		if err != nil || done.Files != (Tally{2, 1, 1}) || done.Paths != (Tally{1, 0, 1}) || len(done.Notes) != 2 {
+			t.Errorf("replaced: dry %v: %+v, %v", dry, done, err)
+		}
+	}
+	got, want := to.digest("/there"), from.digest("/there")
+	for _, path := range []string{"/there/dir", "/there/dir/long", "/there/more", "/there/others", "/there/part"} { // another producer
+		delete(got, path)
+		delete(want, path)
+	}
+	same(t, got, want)
+}
+
+// TestPathsMeanwhile backs up while files are replaced, removed and made again all the time, and records are appended: each file
+// in the backup is one that there was, as a whole.
+func TestPathsMeanwhile(t *testing.T) {
+	from, to := connect(t, clusters()[0]), connect(t, clusters()[1])
+	ctx, stop := context.WithCancel(t.Context())
+	var working sync.WaitGroup
+	defer working.Wait()
+	defer stop()
+	const files = 6
+	began := make(chan struct{}, files)
+	for i := range files {
+		working.Go(func() {
+			path := fmt.Sprintf("/busy/d%d/f%d", i%2, i)
+			for n := 0; ctx.Err() == nil; n++ {
+				from.put(path, bytes.Repeat(fmt.Appendf(nil, "%d.%08d ", i, n), 20_000), file.Attributes{ContentType: fmt.Sprint(n)})
+				if n == 1 {
+					began <- struct{}{}
+				}
+				if n%5 == 4 {
+					from.must(from.files.Remove(from.ctx, path))
+				}
+			}
+		})
+	}
+	log := from.stream("/busylog", records.CreateOptions{ChunkBytes: 1 << 20})
+	working.Go(func() {
+		for n := 0; ctx.Err() == nil; n++ {
+			_, err := log.Append(from.ctx, fmt.Append(nil, n))
+			from.must(err)
+		}
+	})
+	for range files {
+		<-began
+	}
+	dir := filepath.Join(t.TempDir(), "backups")
+	for range 3 {
+		from.backedUp(dir, Options{})
+	}
+	stop()
+	working.Wait()
+	done, err := to.restored(dir, RestoreOptions{Prefix: "/busy"})
+	to.must(err)
+	if done.Streams.Written != 1 {
+		t.Errorf("restored %+v", done)
+	}
+	for i := range files {
+		path := fmt.Sprintf("/busy/d%d/f%d", i%2, i)
+		var b bytes.Buffer
+		info, err := to.files.Get(to.ctx, path, &b)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		to.must(err)
+		if got := b.String(); got != strings.Repeat(fmt.Sprintf("%d.%08s ", i, info.Attributes.ContentType), 20_000) {
+			t.Errorf("%s: of %s, %d bytes, %.30q", path, info.Attributes.ContentType, len(got), got)
+		}
+	}
+	n := int64(0)
+	for e, err := range to.stream("/busylog", records.CreateOptions{}).Read(to.ctx, records.Start, false) {
+		to.must(err)
+		if e.Place != n || string(e.Data) != fmt.Sprint(n) {
+			t.Fatalf("%d: %v %q", n, e.Place, e.Data)
+		}
+		n++
+	}
+	if n == 0 {
+		t.Error("no records")
+	}
+}

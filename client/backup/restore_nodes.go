@@ -474,7 +474,11 @@ func (w *nodeWriter) restoreFile(path string, r io.Reader, sealed <-chan file.At
 	case err != nil && !absent:
 		return 0, err
 	case w.o.DryRun && (absent || w.force):
-		return keyWritten, drainAll(r)
+		isFile, err := w.isFile(above(path))
+		if isFile {
+			return keyOther, errors.Join(err, drainAll(r))
+		}
+		return keyWritten, errors.Join(err, drainAll(r))
 	case absent, w.force:
 		return w.putFile(path, r, file.PutOptions{IfAbsent: absent, Seal: func(file.Info) (file.Attributes, error) { return <-sealed, nil }})
 	case have.Dir || have.Records || have.Owner != 0:
@@ -492,7 +496,7 @@ func (w *nodeWriter) restoreFile(path string, r io.Reader, sealed <-chan file.At
 
 // putFile puts a file. A node with a value becomes a directory where that is what is above it in the run too.
 func (w *nodeWriter) putFile(path string, r io.Reader, o file.PutOptions) (keyState, error) {
-	dir, _ := tree.Split(path)
+	dir := above(path)
 	_, err := w.c.files.Put(w.ctx, path, r, o)
 	if errors.Is(err, fs.ErrNotExist) { // nothing was read, here and below
 		if err = w.mkdir(dir); err == nil {

@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	records "viewring/client/record"
-	"viewring/internal/tree"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -109,10 +108,11 @@ func (r *streamRestorer) begin() error {
 	n, ctx := r.n, r.n.ctx
 	err := fs.ErrExist
 	if !n.o.DryRun {
-		err = n.c.records.Create(ctx, r.s.path, records.CreateOptions{ChunkBytes: r.s.chunkBytes, RetainBytes: r.s.retainBytes, RetainAge: r.s.retainAge, First: r.s.first})
+		o := records.CreateOptions{ChunkBytes: r.s.chunkBytes, RetainBytes: r.s.retainBytes, RetainAge: r.s.retainAge, First: r.s.first}
+		err = n.c.records.Create(ctx, r.s.path, o)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = n.c.files.MkdirAll(ctx, pathAbove(r.s.path)); err == nil {
-				err = n.c.records.Create(ctx, r.s.path, records.CreateOptions{ChunkBytes: r.s.chunkBytes, RetainBytes: r.s.retainBytes, RetainAge: r.s.retainAge, First: r.s.first})
+			if err = n.mkdir(above(r.s.path)); err == nil {
+				err = n.c.records.Create(ctx, r.s.path, o)
 			}
 		}
 	}
@@ -139,11 +139,6 @@ func (r *streamRestorer) begin() error {
 	r.different = st.First != r.s.first
 	r.existing, r.stop = iter.Pull2(r.file.Read(ctx, records.Start, false))
 	return nil
-}
-
-func pathAbove(path string) string {
-	dir, _ := tree.Split(path)
-	return dir
 }
 
 // batch restores a batch: what is kept of it, and was not restored yet.

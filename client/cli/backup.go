@@ -31,16 +31,18 @@ func (a *app) backupCmd() *cobra.Command {
 	o := backup.Options{Version: a.env.Version}
 	cmd := &cobra.Command{
 		Use:   "backup DEST",
-		Short: "copy all keys of the running cluster to a folder or a stream",
-		Long: `Copy all keys, with their expiries, to the folder DEST, or with - to standard
-output. Done again into the same folder it copies only what changed since.
+		Short: "copy all of the running cluster to a folder or a stream",
+		Long: `Copy all keys, paths, files and records to the folder DEST, or with - to
+standard output. Done again into the same folder it copies only what changed
+since.
 
-All keys of a partition are of one instant; those of different partitions are
-not. Paths, files, records, locks and sessions are not in it.
+All keys of a partition are of one instant, and so are all nodes of a
+directory; those of different partitions are not. A file's bytes are those
+that its entry names. Locks, sessions and what goes with them are not in it.
 
 What is interrupted leaves no backup that looks whole: begin again. Exit code
-5: keys were damaged on all servers; they are named, and all others are
-copied.`,
+5: keys or files were damaged on all servers; they are named, and all others
+are copied.`,
 		Example: "  viewring backup /mnt/backup\n  viewring backup --rate 10485760 /mnt/backup\n" +
 			"  viewring backup - | ssh host 'cat > keys.backup'\n  viewring backup list /mnt/backup\n  viewring backup verify /mnt/backup",
 		Args: wants("DEST"),
@@ -110,7 +112,6 @@ func (a *app) copied(ctx context.Context, o *backup.Options, run func(context.Co
 	defer c.Close()
 	o.Say, o.Told = a.note, a.partProgress("backing up")
 	start := time.Now()
-	a.notePaths(ctx, c)
 	err = run(ctx, c)
 	a.clearProgress()
 	if err != nil {
@@ -121,15 +122,26 @@ func (a *app) copied(ctx context.Context, o *backup.Options, run func(context.Co
 
 // backedUp tells what a run has.
 func (a *app) backedUp(m *backup.Manifest, what string, took time.Duration, quiet bool) error {
-	text := fmt.Sprintf("backed up %s, %s, in %s (%s)", count(int(m.Records()), "record"), size(uint64(m.Bytes())), span(took), what)
+	t := &m.Tree
+	text := "backed up " + count(int(m.Records()), "key") + some(t.Nodes-t.Files-t.Streams, "path") + some(t.Files, "file")
+	if t.Streams > 0 {
+		text += fmt.Sprintf(", %s of %s", count(int(t.Records), "record"), count(int(t.Streams), "record file"))
+	}
+	text += fmt.Sprintf(", %s, in %s (%s)", size(uint64(m.Bytes())), span(took), what)
 	switch {
 	case a.flags.json && !quiet:
 		a.printJSON(map[string]any{"version": jsonVersion, "run": m.Number, "whole_partitions": m.WholePartitions(), "partitions": len(m.Partitions),
-			"records": m.Records(), "bytes": m.Bytes(), "missing": m.MissingKeys(), "seconds": took.Seconds()})
+			"records": m.Records(), "tree": treeObject(t), "bytes": m.Bytes(), "missing": m.MissingKeys(), "seconds": took.Seconds()})
 	case quiet:
 		a.note(text)
 	default:
 		a.printf("%s\n", text)
+	}
+	if t.Ephemeral > 0 {
+		a.note(count(int(t.Ephemeral), "node") + " of sessions left out: they go with those")
+	}
+	if t.Lost > 0 {
+		a.note(count(int(t.Lost), "record") + " are lost, of record files, and not in it")
 	}
 	if m.MissingKeys() == 0 {
 		return nil
@@ -138,17 +150,45 @@ func (a *app) backedUp(m *backup.Manifest, what string, took time.Duration, quie
 		if i == problemsShown {
 			break
 		}
-		a.note("not copied: " + quoted(k.Name))
+		what := ""
+		if k.Path {
+			what = "path "
+		}
+		a.note("not copied: " + what + quoted(k.Name))
 	}
 	return codeError{exitUnavailable, fmt.Errorf("backup: %s damaged on all servers, and not in the backup; 'viewring scrub' looks for other copies",
-		count(int(m.MissingKeys()), "key"))}
+		keysAndPaths(m))}
 }
 
-// notePaths says so where the cluster has paths, which are not in a backup.
-func (a *app) notePaths(ctx context.Context, c *backup.Cluster) {
-	if some, err := c.HasPaths(ctx); err == nil && some {
-		a.note("the cluster has paths too: they are not in the backup. 'viewring file get -r / FOLDER' copies files")
+// keysAndPaths counts what is missing.
+func keysAndPaths(m *backup.Manifest) string {
+	paths := 0
+	for _, k := range m.Missing {
+		if k.Path {
+			paths++
+		}
 	}
+	keys := int(m.MissingKeys()) - paths
+	switch {
+	case paths == 0:
+		return count(keys, "key")
+	case keys == 0:
+		return count(paths, "path")
+	}
+	return count(keys, "key") + " and " + count(paths, "path")
+}
+
+// some counts what there is some of, behind something else.
+func some(n uint64, what string) string {
+	if int64(n) <= 0 {
+		return ""
+	}
+	return ", " + count(int(n), what)
+}
+
+// treeObject is what a run has of paths, as JSON tells it.
+func treeObject(t *backup.Tree) map[string]any {
+	return map[string]any{"nodes": t.Nodes, "files": t.Files, "file_bytes": t.FileBytes, "record_files": t.Streams, "records": t.Records, "lost": t.Lost, "ephemeral": t.Ephemeral}
 }
 
 // note tells people something beside the answer.
@@ -282,18 +322,19 @@ func (a *app) listRuns(f *backup.Folder) error {
 		}
 		made := time.UnixMilli(m.Ended)
 		object["made"], object["cluster"] = made.UTC().Format(time.RFC3339Nano), fmt.Sprintf("%x", m.Cluster)
+		object["tree"] = treeObject(&m.Tree)
 		object["records"], object["bytes"], object["missing"], object["whole_partitions"], object["partitions"] = m.Records(), m.Bytes(), m.MissingKeys(), m.WholePartitions(), len(m.Partitions)
-		rows = append(rows, []string{decimal(r.Number), made.Format(time.DateTime), upon, decimal(m.Records()), size(uint64(m.Bytes())), decimal(m.MissingKeys())})
+		rows = append(rows, []string{decimal(r.Number), made.Format(time.DateTime), upon, decimal(m.Records()), decimal(m.Tree.Nodes), decimal(m.Tree.Records), size(uint64(m.Bytes())), decimal(m.MissingKeys())})
 	}
 	if a.flags.json {
 		a.printJSON(map[string]any{"version": jsonVersion, "runs": objects, "unfinished": len(f.Left)})
 	} else {
 		for i := range rows {
-			for len(rows[i]) < 6 {
+			for len(rows[i]) < 8 {
 				rows[i] = append(rows[i], "")
 			}
 		}
-		a.table([]string{">RUN", "MADE", ">UPON", ">RECORDS", ">BYTES", ">MISSING"}, rows)
+		a.table([]string{">RUN", "MADE", ">UPON", ">KEYS", ">NODES", ">RECORDS", ">BYTES", ">MISSING"}, rows)
 		if len(f.Left) > 0 {
 			a.note("not finished: " + strings.Join(f.Left, ", "))
 		}
@@ -329,16 +370,17 @@ func (a *app) restoreCmd() *cobra.Command {
 	var existing, run string
 	cmd := &cobra.Command{
 		Use:   "restore SRC",
-		Short: "write the keys of a backup to the cluster",
-		Long: `Write the keys in the folder SRC, or with - of a stream on standard input, to
-the cluster, whichever that is, empty or not. Each gets a new version, and
-keeps its expiry. Keys that are there as they are in the backup are passed
-over, so what was interrupted goes on when it is begun again. Keys that are
-not in the backup stay.
+		Short: "write a backup to the cluster",
+		Long: `Write the keys, paths, files and records in the folder SRC, or with - of a
+stream on standard input, to the cluster, whichever that is, empty or not. Each
+gets a new version; keys keep their expiries, records their places. What is
+there as it is in the backup is passed over, so what was interrupted goes on
+when it is begun again. What is not in the backup stays.
 
---existing says what becomes of keys that are there with other values: with
-fail they stay, and the exit code is 4 when all others are written; with keep
-they stay; with replace they are written.
+--existing says what becomes of keys and files that are there with other
+values: with fail they stay, and the exit code is 4 when all others are
+written; with keep they stay; with replace they are written. Record files with
+other records stay in any case.
 
 All is verified before anything is written. Partitions with damage are left
 out and named, exit code 5; all others are restored.`,
@@ -362,7 +404,7 @@ out and named, exit code 5; all others are restored.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&run, "run", "last", "restore this `run` of the folder")
-	f.StringVar(&o.Prefix, "prefix", "", "restore only keys that begin with this `text`")
+	f.StringVar(&o.Prefix, "prefix", "", "restore only keys and paths that begin with this `text`")
 	f.BoolVar(&o.DryRun, "dry-run", false, "write nothing, and tell what would be")
 	existingFlag(cmd, &existing)
 	rateFlag(cmd, &o.Rate)
@@ -395,15 +437,17 @@ func (a *app) restore(ctx context.Context, src string, o backup.RestoreOptions) 
 	for _, fault := range done.Faults {
 		a.note(fault.Err.Error())
 	}
-	extra := map[string]any{"run": done.Run.Number, "left_out": len(done.LeftOut), "missing": done.Run.MissingKeys()}
-	a.counted("restored", "restore", done.Counts, o.DryRun, time.Since(start), extra, err)
+	for _, note := range done.Notes {
+		a.note(note)
+	}
+	a.restored(done, o.DryRun, time.Since(start), err)
 	switch {
 	case err != nil:
 		return a.interrupted(ctx, err)
 	case len(done.LeftOut) > 0:
 		return codeError{exitUnavailable, fmt.Errorf("restore: %s of %d left out, because of damage", count(len(done.LeftOut), "partition"), len(done.Run.Partitions))}
 	case done.Run.MissingKeys() > 0:
-		a.note(count(int(done.Run.MissingKeys()), "key") + " could not be read when the backup was made, and are not in it")
+		a.note(keysAndPaths(done.Run) + " could not be read when the backup was made, and are not in it")
 	}
 	return nil
 }
@@ -422,8 +466,25 @@ func (a *app) backupFolder(ctx context.Context, src string) (f *backup.Folder, c
 	return f, func() { _ = os.RemoveAll(dir) }, err
 }
 
-// counted tells what became of keys. With --json nothing is told of what failed: the error is the object then.
-func (a *app) counted(did, would string, n backup.Counts, dry bool, took time.Duration, object map[string]any, failed error) {
+// restored tells what a restore did, as counted does.
+func (a *app) restored(done *backup.Restored, dry bool, took time.Duration, failed error) {
+	sum, object := done.Counts, map[string]any{"run": done.Run.Number, "left_out": len(done.LeftOut), "missing": done.Run.MissingKeys(), "records": done.Records}
+	for name, t := range map[string]backup.Tally{"paths": done.Paths, "files": done.Files, "record_files": done.Streams} {
+		object[name] = map[string]any{"written": t.Written, "same": t.Same, "kept": t.Kept}
+		if !a.flags.json {
+			sum.Same, sum.Kept = sum.Same+t.Same, sum.Kept+t.Kept
+		}
+	}
+	did, would := "restored", "restore"
+	more := some(done.Paths.Written, "path") + some(done.Files.Written, "file")
+	if done.Streams.Written > 0 {
+		more += fmt.Sprintf(", %s of %s", count(int(done.Records), "record"), count(int(done.Streams.Written), "record file"))
+	}
+	a.counted(did, would, sum, more, dry, took, object, failed)
+}
+
+// counted tells what became of keys, and more. With --json nothing is told of what failed: the error is the object then.
+func (a *app) counted(did, would string, n backup.Counts, more string, dry bool, took time.Duration, object map[string]any, failed error) {
 	if a.flags.json {
 		if failed == nil {
 			object["written"], object["same"], object["kept"], object["bytes"], object["dry_run"], object["seconds"] = n.Written, n.Same, n.Kept, n.Bytes, dry, took.Seconds()
@@ -435,7 +496,7 @@ func (a *app) counted(did, would string, n backup.Counts, dry bool, took time.Du
 	if dry {
 		text = "would " + would
 	}
-	text += fmt.Sprintf(" %s in %s", count(int(n.Written), "key"), span(took))
+	text += fmt.Sprintf(" %s%s in %s", count(int(n.Written), "key"), more, span(took))
 	if n.Same > 0 {
 		text += fmt.Sprintf("; %d were there already", n.Same)
 	}

@@ -134,7 +134,7 @@ func (a *app) importFrom(ctx context.Context, args []string, o backup.ImportOpti
 	}
 	counts, err := backup.Import(ctx, c, in, o)
 	a.clearProgress()
-	a.counted("imported", "import", counts, o.DryRun, time.Since(start), map[string]any{}, err)
+	a.counted("imported", "import", counts, "", o.DryRun, time.Since(start), map[string]any{}, err)
 	if err != nil {
 		return a.interrupted(ctx, err)
 	}
