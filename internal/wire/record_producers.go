@@ -13,7 +13,7 @@ type RecordProducer struct {
 	Next  int64 // sequence of the record that comes next
 }
 
-// The layout of a bucket, which package server/tree writes (RECORDS.md).
+// The layout of a bucket, which package server/tree writes (server/tree/RECORDS.md).
 const (
 	recordBucketFormat  = 1
 	recordProducerMin   = 16 + 1 + 1 + 8 + 4
