@@ -290,6 +290,8 @@ func TestPaths(t *testing.T) {
 func TestPathsSince(t *testing.T) {
 	from, to := connect(t, clusters()[0]), connect(t, clusters()[1])
 	from.fill("/since")
+	_, err := from.stream("/since/silent", records.CreateOptions{}).Append(from.ctx, []byte("a"), []byte("b"))
+	from.must(err)
 	dir := filepath.Join(t.TempDir(), "backups")
 	from.backedUp(dir, Options{})
 	from.node("/since/new", "new")
@@ -330,6 +332,7 @@ func TestPathsExisting(t *testing.T) {
 	from.node("/there/node", "value")
 	from.put("/there/long", long, file.Attributes{ContentType: "a/b"})
 	from.put("/there/same", long, file.Attributes{})
+	from.put("/there/typed", long, file.Attributes{ContentType: "c/d"})
 	from.put("/there/short", []byte("short"), file.Attributes{})
 	from.put("/there/dir/long", long, file.Attributes{})
 	for _, path := range []string{"/there/part", "/there/more", "/there/others"} {
@@ -341,6 +344,7 @@ func TestPathsExisting(t *testing.T) {
 	to.node("/there/node", "mine")
 	to.put("/there/long", other, file.Attributes{ContentType: "a/b"})
 	to.put("/there/same", long, file.Attributes{})
+	to.put("/there/typed", long, file.Attributes{ContentType: "e/f"})
 	to.put("/there/short", nil, file.Attributes{})
 	to.put("/there/dir", []byte("a file"), file.Attributes{})
 	for path, n := range map[string]int{"/there/part": 2, "/there/more": 4} {
@@ -352,15 +356,15 @@ func TestPathsExisting(t *testing.T) {
 	_, err := to.stream("/there/others", records.CreateOptions{}).Append(to.ctx, []byte("x"))
 	to.must(err)
 	done, err := to.restored(dir, RestoreOptions{Prefix: "/there/"})
-	if !errors.Is(err, ErrExist) || done.Files != (Tally{0, 1, 3}) || done.Paths != (Tally{0, 0, 2}) || done.Streams != (Tally{1, 0, 2}) || done.Records != 1 {
+	if !errors.Is(err, ErrExist) || done.Files != (Tally{0, 1, 4}) || done.Paths != (Tally{0, 0, 2}) || done.Streams != (Tally{1, 0, 2}) || done.Records != 1 {
 		t.Errorf("what was there: %+v, %v", done, err)
 	}
-	if done, err = to.restored(dir, RestoreOptions{Prefix: "/there/", Existing: Keep}); err != nil || done.Files.Kept != 3 || done.Streams != (Tally{0, 1, 2}) {
+	if done, err = to.restored(dir, RestoreOptions{Prefix: "/there/", Existing: Keep}); err != nil || done.Files.Kept != 4 || done.Streams != (Tally{0, 1, 2}) {
 		t.Errorf("kept: %+v, %v", done, err)
 	}
 	for _, dry := range []bool{true, false} {
 		done, err = to.restored(dir, RestoreOptions{Prefix: "/there/", Existing: Replace, DryRun: dry})
-		if err != nil || done.Files != (Tally{2, 1, 1}) || done.Paths != (Tally{1, 0, 1}) || len(done.Notes) != 2 {
+		if err != nil || done.Files != (Tally{3, 1, 1}) || done.Paths != (Tally{1, 0, 1}) || len(done.Notes) != 2 {
 			t.Errorf("replaced: dry %v: %+v, %v", dry, done, err)
 		}
 	}
