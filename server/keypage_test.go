@@ -1,9 +1,12 @@
 package server
 
 import (
+	"encoding/binary"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -70,6 +73,60 @@ func TestKeyPage(t *testing.T) {
 		}
 		if len(got) != len(want) {
 			t.Errorf("pages of %d bytes: %d keys, want %d", bytes, len(got), len(want))
+		}
+	}
+}
+
+// TestNodePage reads all nodes of all partitions in pages of any size: each comes once, as it is, and directories that gave
+// numbers tell the next. Keys do not come, and no page of keys has nodes.
+func TestNodePage(t *testing.T) {
+	c := startCluster(t, 3, 4, 2)
+	c.set("key", "value")
+	want := map[string]string{"/\x00": "1", "/\x00s0000000000": ""}
+	change := func(dir string, it wire.TreeItem) {
+		t.Helper()
+		q := wire.TreeRequest{Op: wire.TreeChange, Dir: dir, Items: []wire.TreeItem{it}}
+		s := c.primaryOf(ring.PartitionOf(q.Slot(), 4))
+		q.Number, q.Client = uint64(len(want)+1), [16]byte{1}
+		q.Born, q.Mark = time.Now().UnixMilli(), q.Number
+		v, err := ask(t, dial(t, s.Addr()), wire.CmdTree, string(wire.AppendTreeRequest(nil, &q)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p, err := wire.DecodeTreeReply(v.Bytes); err != nil || p.Code != wire.TreeOK {
+			t.Fatalf("%+v, %v", p, err)
+		}
+	}
+	for i := range 40 {
+		name, value := fmt.Sprint("n", i), strings.Repeat("x", i)
+		change("/", wire.TreeItem{Kind: wire.TreeCreate, Name: name, Value: []byte(value)})
+		want["/\x00"+name] = value
+	}
+	change("/", wire.TreeItem{Kind: wire.TreeSequential, Name: "s"})
+	for _, bytes := range []int{1, 200, wire.KeyPageBytesMax} {
+		got := map[string]string{}
+		for p := range ring.PartitionID(4) {
+			s := c.primaryOf(p)
+			q := wire.KeyPageRequest{Partition: p, Bytes: bytes, Term: s.views.View().Partitions[p].Term, Nodes: true}
+			for more := true; more; {
+				page := keyPage(t, s, q)
+				for _, k := range page.Keys {
+					value, name := string(k.Value), string(k.Name)
+					if n, err := wire.DecodeTreeNode(k.Value); err == nil {
+						value = string(n.Value)
+					} else if next, size := binary.Varint(k.Value); size == len(k.Value) {
+						value = fmt.Sprint(next)
+					}
+					if _, twice := got[name]; twice {
+						t.Errorf("%q comes twice", name)
+					}
+					got[name] = value
+				}
+				more, q.After = page.More, page.Next
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("pages of %d bytes: %q", bytes, got)
 		}
 	}
 }

@@ -372,6 +372,7 @@ func FuzzRecordRequest(f *testing.F) {
 func FuzzRecordValues(f *testing.F) {
 	f.Add(wire.AppendRecordHead(nil, &opens.Head))
 	f.Add(encodeBucket([]producer{{named: true, epoch: 7}}))
+	f.Add(encodeBucket([]producer{{id: [16]byte{1}, named: true, fresh: true, first: 5, records: 3, place: 1 << 40, time: 1 << 41}, {id: [16]byte{2}, nonce: 1 << 60, first: 1}}))
 	f.Add(wire.AppendRecordBatch(nil, &wire.RecordBatch{Count: 1, Records: []byte{0}, Sum: wire.RecordSum([]byte{0})}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if h, err := wire.DecodeRecordHead(b); err == nil {
@@ -383,6 +384,14 @@ func FuzzRecordValues(f *testing.F) {
 			if again, err := decodeBucket(encodeBucket(all)); err != nil || len(again) != len(all) {
 				t.Fatalf("%+v, %v", again, err)
 			}
+			told, err := wire.DecodeRecordProducers(b) // what clients make of it; they know bounds
+			for i := 0; err == nil && i < len(all); i++ {
+				if p := &all[i]; told[i] != (wire.RecordProducer{ID: p.id, Named: p.named, Next: p.next()}) {
+					t.Fatalf("%+v is told as %+v", p, told[i])
+				}
+			}
+		} else if told, err := wire.DecodeRecordProducers(b); err == nil {
+			t.Fatalf("no bucket is told as %+v", told)
 		}
 		if x, err := wire.DecodeRecordBatch(b); err == nil {
 			again, err := wire.DecodeRecordBatch(wire.AppendRecordBatch(nil, &x))
