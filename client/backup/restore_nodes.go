@@ -370,7 +370,6 @@ type fileWriter struct {
 
 	to         *io.PipeWriter
 	outcome    chan fileOutcome
-	compares   bool
 	attributes func(file.Attributes) // tells what the file is to have; before the end
 }
 
