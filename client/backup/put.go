@@ -44,7 +44,7 @@ type putItem struct {
 }
 
 const (
-	putWorkers = 256
+	putWorkers = 512
 	putQueue   = 4        // keys that wait, of each
 	putBytes   = 32 << 20 // bytes of all that wait
 )

@@ -12,7 +12,7 @@ import (
 	"viewring/ring"
 )
 
-const restoresAtATime = 2 // partitions
+const restoresAtATime = 16 // partitions
 
 // RestoreOptions of a restore.
 type RestoreOptions struct {
