@@ -17,6 +17,7 @@ import (
 	"viewring/client/file"
 	records "viewring/client/record"
 	"viewring/client/tree"
+	"viewring/internal/wire"
 	"viewring/tests/local"
 )
 
@@ -443,5 +444,27 @@ func TestPathsMeanwhile(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("no records")
+	}
+}
+
+// TestParents: a node with a value is restored also where it was made, empty, for what is in it: by this restore, of which nothing
+// is there yet, or by one before. An empty one of somebody else's stays.
+func TestParents(t *testing.T) {
+	to := connect(t, clusters()[1])
+	n := &nodeRestorer{restorer: &restorer{o: &RestoreOptions{}}, c: to.backup, ctx: t.Context(), done: &Restored{}, made: make(map[string]struct{})}
+	item := func(path string) *change {
+		_, name := splitNode(nodeName(path))
+		return &change{wire.TreeItem{Kind: wire.TreeCreate, Name: name, Value: []byte("v")}, path}
+	}
+	to.must(n.mkdir("/parents/ours"))
+	to.node("/parents/before/child", "")
+	to.node("/parents/theirs", "")
+	for path, want := range map[string]keyState{"/parents/ours": keyWritten, "/parents/before": keyWritten, "/parents/theirs": keyOther, "/parents/new": keyWritten} {
+		if got, err := n.one("/parents", item(path)); err != nil || got != want {
+			t.Errorf("%s: %v, %v, want %v", path, got, err, want)
+		}
+	}
+	if got, err := n.one("/parents", item("/parents/ours")); err != nil || got != keySame {
+		t.Errorf("again: %v, %v", got, err)
 	}
 }

@@ -328,8 +328,9 @@ func (n *nodeRestorer) one(dir string, c *change) (keyState, error) {
 		case err != nil:
 			return 0, err
 		}
-		what := n.judge(c, have)
-		if what == keySame && n.takeMade(c.path) {
+		made := n.takeMade(c.path)
+		what := n.judge(c, have, made)
+		if what == keySame && made {
 			return keyWritten, nil
 		}
 		if what != keyWritten || n.o.DryRun {
@@ -345,11 +346,12 @@ func (n *nodeRestorer) one(dir string, c *change) (keyState, error) {
 	return 0, fmt.Errorf("restore %.200q: %w", c.path, tree.ErrContended)
 }
 
-// judge says what is to become of a node that is there: it is the same, stays, or is to be written.
-func (n *nodeRestorer) judge(c *change, have *wire.TreeNode) keyState {
+// judge says what is to become of a node that is there: it is the same, stays, or is to be written. made tells that it was made
+// for what is in it, by this restore: that may not be there yet.
+func (n *nodeRestorer) judge(c *change, have *wire.TreeNode, made bool) keyState {
 	long := have.File && have.Content != wire.TreeVersion{}
 	alike := have.File == c.item.File
-	made := have.HasRecord || c.path == tree.Root // perhaps a parent that was made for others, by a restore
+	made = made || have.HasRecord || c.path == tree.Root // perhaps by a restore before
 	switch {
 	case alike && !long && bytes.Equal(have.Value, c.item.Value) && bytes.Equal(have.Attributes, c.item.Attributes):
 		return keySame
