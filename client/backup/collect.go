@@ -305,7 +305,7 @@ func (c *collector) readOwed(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errGone):
 			err = c.owe(x.name)
-		case errors.Is(err, client.ErrCorrupt), errors.Is(err, errLost):
+		case errors.Is(err, errLost), errors.Is(err, client.ErrCorrupt):
 			c.lacking = append(c.lacking, x.name)
 			err = c.into.add(&record{kind: recordDeleted, name: x.name, version: c.at}) // else a run before would have it
 		}

@@ -155,7 +155,7 @@ func (n *nodeCopier) body(ctx context.Context, x *record, path string, w *wire.T
 	}
 	f, err := n.open(ctx, path, w)
 	if err != nil {
-		return err
+		return unread(err)
 	}
 	defer f.Close() // read only
 	n.reading = x.kind == recordSet
@@ -164,17 +164,24 @@ func (n *nodeCopier) body(ctx context.Context, x *record, path string, w *wire.T
 	to.sum.Reset()
 	_, err = f.WriteTo(to)
 	switch {
-	case errors.Is(err, file.ErrReplaced):
-		return errGone
-	case errors.Is(err, file.ErrLost), errors.Is(err, file.ErrChecksum), errors.Is(err, client.ErrCorrupt):
-		return errLost
 	case err != nil:
-		return err
+		return unread(err)
 	case to.size != out.size:
 		return fmt.Errorf("copy %.200q: %d bytes came of %d", path, to.size, out.size)
 	}
 	out.sum = to.sum.Sum64()
 	return nil
+}
+
+// unread says what it means that a file could not be read.
+func unread(err error) error {
+	switch {
+	case errors.Is(err, file.ErrReplaced):
+		return errGone
+	case errors.Is(err, file.ErrLost), errors.Is(err, file.ErrChecksum), errors.Is(err, file.ErrUnreadable), errors.Is(err, client.ErrCorrupt):
+		return fmt.Errorf("%w: %w", errLost, err)
+	}
+	return err
 }
 
 // bodyWriter writes the bytes of a file, in pieces, and between them what is told meanwhile.

@@ -22,6 +22,7 @@ type fakeTree struct {
 	pages   [][]wire.PageKey
 	bodies  map[wire.TreeVersion]string // by content
 	errs    map[wire.TreeVersion]error
+	refused map[wire.TreeVersion]error // when they are opened
 	opened  []wire.TreeVersion
 	during  func(*fakeTree) // called once, when the first file is half read
 	waiting []int           // how much was there to be told when a file had been read
@@ -143,6 +144,9 @@ func copyTree(t *testing.T, f *fakeTree, base map[string]*stream) (got map[strin
 	into := &segmentWriter{w: w}
 	open := func(_ context.Context, _ string, n *wire.TreeNode) (body, error) {
 		f.opened = append(f.opened, n.Content)
+		if err := f.refused[n.Content]; err != nil {
+			return nil, err
+		}
 		return &fakeBody{f, f.bodies[n.Content], f.errs[n.Content]}, nil
 	}
 	c = &collector{from: f, into: into, pages: 1, pace: func(context.Context, int) error { return nil }, nodes: &nodeCopier{open: open, base: base},
@@ -202,11 +206,13 @@ func TestFilesGone(t *testing.T) {
 	f.told = append(f.told, told...)
 	f.long("/d/lost", "half", 3)
 	f.errs[content(1)], f.errs[content(2)], f.errs[content(3)] = file.ErrReplaced, file.ErrReplaced, fmt.Errorf("%w: 1 of 2", file.ErrLost)
+	f.refused = map[wire.TreeVersion]error{content(8): file.ErrUnreadable}
+	f.long("/d/unreadable", "of another build", 8)
 	f.long("/d/replaced", "new", 5)
 	f.put("/d/removed", nil)
 	f.told = append(f.told, route.Told{Told: wire.Told{Kind: wire.TellPassed, Term: 1, Seq: f.version}})
 	got, missing, c := copyTree(t, f, nil)
-	if fmt.Sprint(got) != fmt.Sprint(map[string]string{"/d/replaced": "new", "/d/sound": "sound"}) || !slices.Equal(missing, []string{"/d/lost"}) {
+	if fmt.Sprint(got) != fmt.Sprint(map[string]string{"/d/replaced": "new", "/d/sound": "sound"}) || !slices.Equal(slices.Sorted(slices.Values(missing)), []string{"/d/lost", "/d/unreadable"}) {
 		t.Errorf("copied %q, missing %q", got, missing)
 	}
 	if n := len(slices.DeleteFunc(f.opened, func(v wire.TreeVersion) bool { return v != content(5) && v != content(4) })); n != 2 { // each once

@@ -318,10 +318,17 @@ func TestPathsSince(t *testing.T) {
 	}
 	want := from.digest("/since")
 	from.backedUp(dir, Options{})
+	_, err = to.restored(dir, RestoreOptions{Prefix: "/since/queue/"})
+	to.must(err)
+	if path, err := to.tree.Create(to.ctx, "/since/queue/job-", nil, tree.Sequential); err != nil || path != "/since/queue/job-0000000004" {
+		t.Errorf("the next number of what is below a prefix: %s, %v", path, err)
+	} else {
+		to.must(to.tree.Remove(to.ctx, path, tree.Always()))
+	}
 	_, err = to.restored(dir, RestoreOptions{Prefix: "/since"})
 	to.must(err)
 	same(t, to.digest("/since"), want)
-	if path, err := to.tree.Create(to.ctx, "/since/queue/job-", nil, tree.Sequential); err != nil || path != "/since/queue/job-0000000004" {
+	if path, err := to.tree.Create(to.ctx, "/since/queue/job-", nil, tree.Sequential); err != nil || path != "/since/queue/job-0000000005" {
 		t.Errorf("the next number: %s, %v", path, err)
 	}
 }

@@ -65,7 +65,12 @@ func (r *restorer) paths(ctx context.Context, c *Cluster, done *Restored) error 
 }
 
 // wants reports whether the name of a node is to be restored.
-func (r *restorer) wants(name []byte) bool { return strings.HasPrefix(pathOf(name), r.o.Prefix) }
+func (r *restorer) wants(key []byte) bool {
+	if dir, name := splitNode(key); name == "" && strings.HasPrefix(dir+"/", r.o.Prefix) {
+		return true // the numbers of what is below
+	}
+	return strings.HasPrefix(pathOf(key), r.o.Prefix)
+}
 
 // tallied counts what became of something.
 func (n *nodeRestorer) tallied(t *Tally, what keyState, count int) {
@@ -439,6 +444,8 @@ func (w *nodeWriter) whole(x *record, path string, n *node) error {
 		return nil
 	}
 	if err := w.closes.Acquire(w.ctx, 1); err != nil {
+		_ = f.to.CloseWithError(errGone) // it returns nil
+		<-f.outcome
 		return err
 	}
 	f.attributes(a)

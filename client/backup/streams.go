@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"viewring/client"
 	records "viewring/client/record"
 	"viewring/internal/tree"
 	"viewring/ring"
@@ -59,6 +60,11 @@ func (f *filler) copyStreams(ctx context.Context, found *collector, p ring.Parti
 			before = s
 		}
 		s, err := c.copy(ctx, path, nodes.live[path], before, f.c.creation)
+		if errors.Is(err, client.ErrCorrupt) { // not of records, which are passed over: of what the file is
+			f.m.part(sectionNodes, p).Lacking = true
+			f.lack(p, path, true)
+			continue
+		}
 		if err != nil {
 			return err
 		}
