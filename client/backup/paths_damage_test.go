@@ -9,6 +9,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"viewring/client/file"
 	records "viewring/client/record"
 	"viewring/internal/tree"
 )
@@ -32,7 +33,11 @@ func smallPaths(t testing.TB, spoil func(s section, x *record)) string {
 	w := &runWriter{cluster: m.Cluster, run: m.ID, create: inFolder(unfinished), full: 1 << 20}
 	into := &segmentWriter{w: w}
 	v := Version{1, 2}
-	long := node{kind: nodeLong, size: 6, sum: xxhash.Sum64String("abcdef"), attributes: []byte{1}}
+	attributes, err := file.Attributes{ContentType: "text/plain"}.MarshalBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := node{kind: nodeLong, size: 6, sum: xxhash.Sum64String("abcdef"), attributes: attributes}
 	short, numbers := node{kind: nodeShort, created: 5, value: []byte("v")}, node{kind: nodeNumbers, next: 7}
 	s := stream{path: "/log", id: v, chunkBytes: 1 << 20, first: 2, from: 3, end: 5, producers: []records.ProducerInfo{{ID: [16]byte{1}, Next: 2}}, readers: []readerPlace{{"r", true, 4}}}
 	b := batch{place: 3, time: 9, producer: [16]byte{1}, sequence: 1, records: [][]byte{[]byte("x"), nil}}

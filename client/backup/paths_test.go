@@ -475,3 +475,24 @@ func TestParents(t *testing.T) {
 		t.Errorf("again: %v, %v", got, err)
 	}
 }
+
+// TestRestoreGap restores a record file of which records are lost: those behind have lower places, and so have readers. It is told.
+func TestRestoreGap(t *testing.T) {
+	to := connect(t, clusters()[1])
+	done, err := to.restored(smallPaths(t, nil), RestoreOptions{})
+	to.must(err)
+	if len(done.Notes) != 1 || !strings.Contains(done.Notes[0], "from place 2 on have lower places, by up to 1") || done.Records != 2 {
+		t.Errorf("restored %+v", done)
+	}
+	if got := to.recordsOf("/log"); !strings.Contains(got, `records from 2`) || !strings.Contains(got, ` 2:01000000000000000000000000000000:1:0:"x" 3:`) || !strings.Contains(got, "reader rtrue 3") {
+		t.Errorf("records: %s", got)
+	}
+	var b bytes.Buffer
+	if _, err := to.files.Get(to.ctx, "/long", &b); err != nil || b.String() != "abcdef" {
+		t.Errorf("the file: %q, %v", b.String(), err)
+	}
+	again, err := to.restored(smallPaths(t, nil), RestoreOptions{})
+	if err != nil || again.Streams.Same != 1 || again.Files.Same != 2 {
+		t.Errorf("again: %+v, %v", again, err)
+	}
+}
