@@ -12,7 +12,10 @@ import (
 	"viewring/ring"
 )
 
-const restoresAtATime = 16 // partitions
+const (
+	restoresAtATime = 16 // partitions
+	restorePasses   = 3  // over all of them: keys, nodes, records
+)
 
 // RestoreOptions of a restore.
 type RestoreOptions struct {
@@ -106,6 +109,7 @@ func (r *restorer) all(workers int, do func(p ring.PartitionID) error, failed fu
 					over.Store(true)
 					failed(err)
 				}
+				r.tell(1)
 			}
 		})
 	}
@@ -178,13 +182,11 @@ func (r *restorer) each(s section, p ring.PartitionID, fn func(x *record) error)
 
 // partition restores a partition.
 func (r *restorer) partition(p ring.PartitionID) error {
-	err := states(r.section(sectionKeys, p), func(x *record) error {
+	return states(r.section(sectionKeys, p), func(x *record) error {
 		r.records.Add(1)
 		r.tell(0)
 		return r.put.put(putItem{bytes.Clone(x.name), bytes.Clone(x.value), x.expiry})
 	}, func(name []byte) bool { return bytes.HasPrefix(name, []byte(r.o.Prefix)) })
-	r.tell(1)
-	return err
 }
 
 // states calls fn with the state of each key of a partition that there is, of which each tells all records, and with the bytes of files before
@@ -229,9 +231,9 @@ func (r *restorer) tell(done int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done += done
-	if r.o.Told == nil || r.done < len(r.out) && time.Since(r.told) < toldEvery {
+	if r.o.Told == nil || r.done < restorePasses*len(r.out) && time.Since(r.told) < toldEvery {
 		return
 	}
 	r.told = time.Now()
-	r.o.Told(Progress{r.done, len(r.out), r.records.Load(), r.put.bytes.Load() + r.bytes.Load(), time.Since(r.began)})
+	r.o.Told(Progress{r.done / restorePasses, len(r.out), r.records.Load(), r.put.bytes.Load() + r.bytes.Load(), time.Since(r.began)})
 }
