@@ -30,7 +30,6 @@ type streamRestorer struct {
 
 	at    int64  // place in the run of what comes next
 	wrote uint64 // records
-	same  uint64
 	gaps  []gap
 	named map[[16]byte]bool
 }
@@ -200,7 +199,6 @@ func (r *streamRestorer) compare(b *batch) error {
 			r.different = true
 			return nil
 		}
-		r.same++
 		b.place, b.sequence, b.records = b.place+1, b.sequence+1, b.records[1:]
 	}
 	if len(b.records) == 0 {

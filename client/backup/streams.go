@@ -31,6 +31,8 @@ func (f *filler) streamsOf(p ring.PartitionID) map[string]*stream {
 		return err
 	})
 	if err != nil {
+		f.mu.Lock()
+		defer f.mu.Unlock()
 		f.o.say("paths of partition %d are taken whole: %v", p, err)
 		return nil
 	}
