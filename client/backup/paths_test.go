@@ -496,3 +496,28 @@ func TestRestoreGap(t *testing.T) {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 }
+
+// TestBelowValue restores files and records below a node that has a value, which reads as a file as long as it has no children; and
+// nothing below what is a file in the other cluster.
+func TestBelowValue(t *testing.T) {
+	from, to := connect(t, clusters()[0]), connect(t, clusters()[1])
+	for _, dir := range []string{"/below/value", "/below/file"} {
+		from.node(dir, "x")
+		from.node(dir+"/node", "")
+		from.put(dir+"/long", noise(7, 100_000), file.Attributes{})
+		from.put(dir+"/short", []byte("short"), file.Attributes{})
+		from.stream(dir+"/log", records.CreateOptions{})
+	}
+	dir := filepath.Join(t.TempDir(), "backups")
+	from.backedUp(dir, Options{})
+	to.node("/below/value", "x")
+	to.put("/below/file", []byte("x"), file.Attributes{})
+	done, err := to.restored(dir, RestoreOptions{Prefix: "/below/"})
+	if !errors.Is(err, ErrExist) || done.Files != (Tally{2, 0, 2}) || done.Paths != (Tally{1, 1, 2}) || done.Streams != (Tally{1, 0, 1}) {
+		t.Errorf("restored %+v, %v", done, err)
+	}
+	same(t, to.digest("/below/value"), from.digest("/below/value"))
+	if got := to.digest("/below/file"); len(got) > 0 {
+		t.Errorf("below a file: %v", got)
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	records "viewring/client/record"
+	"viewring/internal/tree"
 	"viewring/internal/wire"
 	"viewring/ring"
 )
@@ -105,7 +106,12 @@ func (r *streamRestorer) close() {
 func (r *streamRestorer) begin() error {
 	r.begun = true
 	n, ctx := r.n, r.n.ctx
-	err := fs.ErrExist
+	isFile, err := n.isFile(above(r.s.path))
+	if err != nil || isFile {
+		r.different = isFile
+		return err
+	}
+	err = fs.ErrExist
 	if !n.o.DryRun {
 		o := records.CreateOptions{ChunkBytes: r.s.chunkBytes, RetainBytes: r.s.retainBytes, RetainAge: r.s.retainAge, First: r.s.first}
 		err = n.c.records.Create(ctx, r.s.path, o)
@@ -114,6 +120,10 @@ func (r *streamRestorer) begin() error {
 				err = n.c.records.Create(ctx, r.s.path, o)
 			}
 		}
+	}
+	if errors.Is(err, tree.ErrEphemeral) { // above it is a file, or a session's node
+		r.different = true
+		return nil
 	}
 	if r.made = err == nil; err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
