@@ -40,8 +40,8 @@ type Manifest struct {
 
 // Tree is what a run has of the tree of paths.
 type Tree struct {
-	Nodes     uint64 // that were set or are there, directories and files among them
-	Files     uint64 // of them, those with bytes of their own
+	Nodes     uint64 // that are no files, directories among them: all, or those that were set since the run before
+	Files     uint64 // likewise
 	FileBytes uint64 // of these
 	Streams   uint64 // record files that there are
 	Records   uint64 // of theirs, those in this run

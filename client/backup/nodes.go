@@ -92,6 +92,8 @@ func (n *nodeCopier) put(ctx context.Context, x *record) error {
 	}
 	out := nodeOf(&w)
 	switch out.kind {
+	case nodePlain:
+		n.tally.Nodes++
 	case nodeRecords:
 		n.live[path] = out.id
 	case nodeLong:
@@ -110,7 +112,6 @@ func (n *nodeCopier) put(ctx context.Context, x *record) error {
 		n.tally.Files++
 		n.tally.FileBytes += uint64(len(out.value))
 	}
-	n.tally.Nodes++
 	return n.c.into.add(&record{kind: x.kind, name: x.name, version: x.version, value: out.encode()})
 }
 

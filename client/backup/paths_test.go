@@ -313,7 +313,7 @@ func TestPathsSince(t *testing.T) {
 	from.must(from.tree.Remove(from.ctx, path, tree.Always()))
 	from.must(from.tree.Remove(from.ctx, "/since/ephemeral", tree.Always()))
 	run := from.backedUp(dir, Options{})
-	if n := run.Manifest.Tree; n.Files != 2 || n.FileBytes != 100_004 || n.Records != 15 || run.Manifest.WholePartitions() > 0 {
+	if n := run.Manifest.Tree; n.Nodes != 2 || n.Files != 2 || n.FileBytes != 100_004 || n.Records != 15 || run.Manifest.WholePartitions() > 0 {
 		t.Errorf("in the second run: %+v", n)
 	}
 	want := from.digest("/since")

@@ -123,7 +123,7 @@ func (a *app) copied(ctx context.Context, o *backup.Options, run func(context.Co
 // backedUp tells what a run has.
 func (a *app) backedUp(m *backup.Manifest, what string, took time.Duration, quiet bool) error {
 	t := &m.Tree
-	text := "backed up " + count(int(m.Records()), "key") + some(t.Nodes-t.Files-t.Streams, "path") + some(t.Files, "file")
+	text := "backed up " + count(int(m.Records()), "key") + some(t.Nodes, "path") + some(t.Files, "file")
 	if t.Streams > 0 {
 		text += fmt.Sprintf(", %s of %s", count(int(t.Records), "record"), count(int(t.Streams), "record file"))
 	}
@@ -180,7 +180,7 @@ func keysAndPaths(m *backup.Manifest) string {
 
 // some counts what there is some of, behind something else.
 func some(n uint64, what string) string {
-	if int64(n) <= 0 {
+	if n == 0 {
 		return ""
 	}
 	return ", " + count(int(n), what)
@@ -324,17 +324,17 @@ func (a *app) listRuns(f *backup.Folder) error {
 		object["made"], object["cluster"] = made.UTC().Format(time.RFC3339Nano), fmt.Sprintf("%x", m.Cluster)
 		object["tree"] = treeObject(&m.Tree)
 		object["records"], object["bytes"], object["missing"], object["whole_partitions"], object["partitions"] = m.Records(), m.Bytes(), m.MissingKeys(), m.WholePartitions(), len(m.Partitions)
-		rows = append(rows, []string{decimal(r.Number), made.Format(time.DateTime), upon, decimal(m.Records()), decimal(m.Tree.Nodes), decimal(m.Tree.Records), size(uint64(m.Bytes())), decimal(m.MissingKeys())})
+		rows = append(rows, []string{decimal(r.Number), made.Format(time.DateTime), upon, decimal(m.Records()), decimal(m.Tree.Nodes), decimal(m.Tree.Files), decimal(m.Tree.Records), size(uint64(m.Bytes())), decimal(m.MissingKeys())})
 	}
 	if a.flags.json {
 		a.printJSON(map[string]any{"version": jsonVersion, "runs": objects, "unfinished": len(f.Left)})
 	} else {
 		for i := range rows {
-			for len(rows[i]) < 8 {
+			for len(rows[i]) < 9 {
 				rows[i] = append(rows[i], "")
 			}
 		}
-		a.table([]string{">RUN", "MADE", ">UPON", ">KEYS", ">NODES", ">RECORDS", ">BYTES", ">MISSING"}, rows)
+		a.table([]string{">RUN", "MADE", ">UPON", ">KEYS", ">PATHS", ">FILES", ">RECORDS", ">BYTES", ">MISSING"}, rows)
 		if len(f.Left) > 0 {
 			a.note("not finished: " + strings.Join(f.Left, ", "))
 		}
