@@ -20,6 +20,7 @@ type operation struct {
 
 var reads = []operation{
 	{"Get", func(ctx context.Context, c *Client) error { _, err := c.Get(ctx, "k"); return err }},
+	{"GetMany", func(ctx context.Context, c *Client) error { return c.GetMany(ctx, []string{"k"})[0].Err }},
 }
 
 var writes = []operation{
@@ -28,6 +29,8 @@ var writes = []operation{
 		_, err := c.SetFor(ctx, "k", nil, time.Hour, Always())
 		return err
 	}},
+	{"SetMany", func(ctx context.Context, c *Client) error { return c.SetMany(ctx, []Put{{Key: "k"}})[0].Err }},
+	{"DeleteMany", func(ctx context.Context, c *Client) error { return c.DeleteMany(ctx, []string{"k"})[0] }},
 	{"Delete", func(ctx context.Context, c *Client) error { return c.Delete(ctx, "k", Always()) }},
 	{"Append", func(ctx context.Context, c *Client) error { _, err := c.Append(ctx, "k", nil); return err }},
 	{"Incr", func(ctx context.Context, c *Client) error { _, err := c.Incr(ctx, "k", 1); return err }},

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -209,24 +211,142 @@ func ExampleIfVersion() {
 	// Output: 10 euros <nil>
 }
 
-// Set and Delete of many keys: each is an operation of its own. The goroutines share the
-// client and its connections.
-func Example_manyKeys() {
+// Each of many writes has an outcome of its own.
+func ExampleClient_SetMany() {
 	ctx, c := connect()
 	defer c.Close()
 
-	var all sync.WaitGroup
-	failed := make(chan error, 100)
+	var puts []client.Put
 	for i := range 100 {
-		all.Go(func() {
-			if _, err := c.Set(ctx, fmt.Sprintf("many/%d", i), []byte("x"), client.Always()); err != nil {
-				failed <- err
-			}
-		})
+		puts = append(puts, client.Put{Key: fmt.Sprintf("many/%d", i), Value: []byte("x")})
 	}
-	all.Wait()
-	fmt.Println(len(failed), "failed")
-	// Output: 0 failed
+	puts = append(puts, client.Put{Key: "many/0", Value: []byte("y"), Condition: client.IfAbsent()})
+	for i, r := range c.SetMany(ctx, puts) {
+		if r.Err != nil {
+			fmt.Println(puts[i].Key, "is there already:", errors.Is(r.Err, client.ErrCondition))
+		}
+	}
+	// Output: many/0 is there already: true
+}
+
+func ExampleClient_GetMany() {
+	ctx, c := connect()
+	defer c.Close()
+	if _, err := c.Set(ctx, "near", []byte("here"), client.Always()); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	for _, r := range c.GetMany(ctx, []string{"near", "far"}) {
+		fmt.Printf("%q %v\n", r.Value.Bytes, errors.Is(r.Err, client.ErrNotFound))
+	}
+	// Output:
+	// "here" false
+	// "" true
+}
+
+func ExampleClient_DeleteMany() {
+	ctx, c := connect()
+	defer c.Close()
+	if _, err := c.Set(ctx, "old/1", nil, client.Always()); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	for _, err := range c.DeleteMany(ctx, []string{"old/1", "old/2"}) {
+		fmt.Println(err == nil, errors.Is(err, client.ErrNotFound))
+	}
+	// Output:
+	// true false
+	// false true
+}
+
+// All keys that begin so, on whichever servers.
+func ExampleClient_Keys() {
+	ctx, c := connect()
+	defer c.Close()
+	c.SetMany(ctx, []client.Put{{Key: "fruit/apple"}, {Key: "fruit/pear"}, {Key: "fish/eel"}})
+
+	var names []string
+	for name, err := range c.Keys(ctx, "fruit/") {
+		if err != nil {
+			fmt.Println(err) // not all were told
+			return
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names) // they come in no order
+	fmt.Println(names)
+	// Output: [fruit/apple fruit/pear]
+}
+
+// The same with values.
+func ExampleClient_Scan() {
+	ctx, c := connect()
+	defer c.Close()
+	c.SetMany(ctx, []client.Put{{Key: "price/apple", Value: []byte("3")}, {Key: "price/pear", Value: []byte("4")}})
+
+	sum := 0
+	for entry, err := range c.Scan(ctx, client.ScanOptions{Prefix: "price/", Values: true}) {
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		price, err := strconv.Atoi(string(entry.Value.Bytes))
+		if err != nil {
+			fmt.Println(entry.Key, err)
+			return
+		}
+		sum += price
+	}
+	fmt.Println(sum)
+	// Output: 7
+}
+
+// Money goes from one account to another, whoever else moves some at the same time. The {tag} keeps the accounts
+// in one slot.
+func ExampleClient_Update() {
+	ctx, c := connect()
+	defer c.Close()
+	c.SetMany(ctx, []client.Put{{Key: "{bank}alice", Value: []byte("100")}, {Key: "{bank}bob", Value: []byte("20")}})
+
+	move := func(tx *client.Tx) error {
+		for account, change := range map[string]int{"{bank}alice": -30, "{bank}bob": 30} {
+			old, err := tx.Get(account)
+			if err != nil {
+				return err
+			}
+			balance, err := strconv.Atoi(string(old.Bytes))
+			if err != nil {
+				return err
+			}
+			tx.Set(account, []byte(strconv.Itoa(balance+change)))
+		}
+		return nil
+	}
+	if _, err := c.Update(ctx, move); err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, r := range c.GetMany(ctx, []string{"{bank}alice", "{bank}bob"}) {
+		fmt.Printf("%s\n", r.Value.Bytes)
+	}
+	// Output:
+	// 70
+	// 50
+}
+
+func ExampleClient_TTL() {
+	ctx, c := connect()
+	defer c.Close()
+	if _, err := c.SetFor(ctx, "visitor", nil, time.Hour, client.Always()); err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	left, expires, err := c.TTL(ctx, "visitor")
+	fmt.Println(left > 59*time.Minute, expires, err)
+	// Output: true true <nil>
 }
 
 func ExampleClient_Delete() {

@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"viewring/internal/route"
@@ -44,8 +46,35 @@ func Always() Condition { return Condition{} }
 
 // Get reads a key. An absent one is ErrNotFound.
 func (c *Client) Get(ctx context.Context, key string) (Value, error) {
+	return c.get(ctx, key, c.router.Do)
+}
+
+// TTL says how long a key will be there yet, by the clock of the server that answers; expires is false of one that
+// stays until it is deleted. An absent one is ErrNotFound.
+func (c *Client) TTL(ctx context.Context, key string) (left time.Duration, expires bool, err error) {
+	name := fmt.Sprintf("read the time to live of %.200q", key)
+	if key == "" {
+		return 0, false, &route.Error{Op: name, Kind: ErrRefused, Last: errors.New("the name is empty")}
+	}
+	ms, err := c.router.Integer(ctx, name, "PTTL", key)
+	switch {
+	case err != nil:
+		return 0, false, err
+	case ms == pttlAbsent:
+		return 0, false, &route.Error{Op: name, Kind: ErrNotFound}
+	case ms < 0:
+		return 0, false, nil
+	}
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond, true, nil
+}
+
+// pttlAbsent is the answer of Redis's PTTL for an absent key.
+const pttlAbsent = -2
+
+// get reads a key by one of the router's ways.
+func (c *Client) get(ctx context.Context, key string, do func(context.Context, string, *wire.DoRequest) (wire.DoReply, error)) (Value, error) {
 	name := fmt.Sprintf("get %.200q", key)
-	reply, err := c.router.Do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
+	reply, err := do(ctx, name, &wire.DoRequest{Op: wire.DoGet, Key: []byte(key)})
 	if err == nil {
 		err = statusError(name, reply)
 	}
@@ -133,10 +162,18 @@ func (c *Client) mutate(ctx context.Context, verb, key string, q *wire.DoRequest
 	if err != nil {
 		return wire.DoReply{}, err
 	}
-	if reply.Status == wire.DoFenced {
-		return reply, &route.Error{Op: name, Kind: ErrFenced, Last: fmt.Errorf("%.200q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
+	if err := fenced(name, fence, reply); err != nil {
+		return reply, err
 	}
 	return reply, statusError(name, reply)
+}
+
+// fenced is the error of a write that came too late.
+func fenced(name string, fence Fence, reply wire.DoReply) error {
+	if reply.Status != wire.DoFenced {
+		return nil
+	}
+	return &route.Error{Op: name, Kind: ErrFenced, Last: fmt.Errorf("%.200q: token %d was seen, this is %d", fence.Lock, reply.Number, fence.Token)}
 }
 
 // statusError turns the statuses that callers tell apart into errors.

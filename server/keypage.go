@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -13,7 +14,7 @@ import (
 	"viewring/server/tree"
 )
 
-// VR.KEYPAGE: a page of a partition's keys, or of its nodes, with their values, for backups and exports. It is read from the store
+// VR.KEYPAGE: a page of a partition's keys, or of its nodes, with their values, for backups, exports and lists of keys. It is read from the store
 // on the connection's goroutine, so no lane waits for it. What is read there may not be committed, may be
 // of a copy that is not whole, or of a primary that was replaced and does not know it: the lane's word before and the barrier
 // afterwards, in one term, say that none of it is so.
@@ -117,58 +118,86 @@ func (c *conn) servesIn(p ring.PartitionID, term uint64) (serves bool, err error
 	}
 }
 
-// readKeyPage fills a page from the store. What is past its expiry is told too: its time may be over by this
+// pageFiller fills a page from the store. What is past its expiry is told too: its time may be over by this
 // server's clock alone.
+type pageFiller struct {
+	c      *conn
+	q      *wire.KeyPageRequest
+	held   *call
+	page   *wire.KeyPage
+	size   int // bytes of what is told
+	looked int
+	failed string // the error reply
+}
+
+// readKeyPage fills a page.
 func (c *conn) readKeyPage(q *wire.KeyPageRequest, held *call, page *wire.KeyPage) (errText string) {
-	size := 0
-	read := func(key replica.Key) (more bool) {
-		item, err := c.s.store.Get(q.Partition, key)
-		damaged := isCorrupt(err)
-		switch {
-		case err != nil && !damaged:
-			errText = failedText(err)
-			return false
-		case item == nil && !damaged:
-			return true // deleted meanwhile
-		}
-		if !c.take(held, int64(len(key)+2*len(item)+stepBytes)) { // it is there a second time, as it is sent
-			errText = wire.CodeBusy + " too many requests are waiting"
-			return false
-		}
-		one := wire.PageKey{Name: []byte(key.Name()), Damaged: damaged}
-		if !damaged {
-			it, valueAt, err := replica.ItemHead(item)
-			if err != nil {
-				panic("server: an item that was verified has no head") // Get has seen to it
-			}
-			one.Term, one.Seq, one.Expiry, one.Value = it.Version.Term, it.Version.Seq, it.Expiry, item[valueAt:]
-		}
-		if q.Nodes && !damaged {
-			var tells bool
-			if one.Value, tells, err = tree.Paged(key, one.Value); err != nil {
-				errText = failedText(err)
-				return false
-			}
-			if !tells {
-				return true
-			}
-		}
-		page.Keys = append(page.Keys, one)
-		size += len(key) + len(item)
+	f := &pageFiller{c: c, q: q, held: held, page: page}
+	_, err := c.s.walkSpace(q.Partition, pageSpace(q), replica.After(replica.Key(bytes.Clone(q.After))), f.take)
+	if err != nil && f.failed == "" {
+		f.failed = failedText(err)
+	}
+	return f.failed
+}
+
+// take looks at a key; false where the page is full, or failed.
+func (f *pageFiller) take(key replica.Key, expiry int64) (more bool) {
+	if len(f.page.Keys) >= wire.KeyPageKeysMax || f.size >= f.q.Bytes || f.looked >= wire.KeyPageLookedMax {
+		f.page.More = true
+		return false
+	}
+	f.looked++
+	f.page.Next = []byte(key)
+	switch name := key.Name(); {
+	case !strings.HasPrefix(name, string(f.q.Prefix)):
 		return true
+	case f.q.NamesOnly:
+		return f.tell(wire.PageKey{Name: []byte(name), Expiry: expiry}, 0)
 	}
-	_, err := c.s.walkSpace(q.Partition, pageSpace(q), replica.After(replica.Key(bytes.Clone(q.After))), func(key replica.Key, _ int64) bool {
-		if len(page.Keys) >= wire.KeyPageKeysMax || size >= q.Bytes {
-			page.More = true
+	return f.read(key)
+}
+
+// read tells a key with its value.
+func (f *pageFiller) read(key replica.Key) (more bool) {
+	item, err := f.c.s.store.Get(f.q.Partition, key)
+	damaged := isCorrupt(err)
+	switch {
+	case err != nil && !damaged:
+		f.failed = failedText(err)
+		return false
+	case item == nil && !damaged:
+		return true // deleted meanwhile
+	}
+	one := wire.PageKey{Name: []byte(key.Name()), Damaged: damaged}
+	if !damaged {
+		it, valueAt, err := replica.ItemHead(item)
+		if err != nil {
+			panic("server: an item that was verified has no head") // Get has seen to it
+		}
+		one.Term, one.Seq, one.Expiry, one.Value = it.Version.Term, it.Version.Seq, it.Expiry, item[valueAt:]
+	}
+	if f.q.Nodes && !damaged {
+		var tells bool
+		if one.Value, tells, err = tree.Paged(key, one.Value); err != nil {
+			f.failed = failedText(err)
 			return false
 		}
-		page.Next = []byte(key)
-		return read(key)
-	})
-	if err != nil && errText == "" {
-		errText = failedText(err)
+		if !tells {
+			return true
+		}
 	}
-	return errText
+	return f.tell(one, len(item))
+}
+
+// tell adds a key, with what was read of it.
+func (f *pageFiller) tell(one wire.PageKey, read int) bool {
+	if !f.c.take(f.held, int64(keyHeaderBytes+len(one.Name)+2*read+stepBytes)) { // it is there a second time, as it is sent
+		f.failed = wire.CodeBusy + " too many requests are waiting"
+		return false
+	}
+	f.page.Keys = append(f.page.Keys, one)
+	f.size += keyHeaderBytes + len(one.Name) + read
+	return true
 }
 
 // barrier waits until all that is in a partition's log is committed, by an entry that does nothing. Its answer has the

@@ -131,6 +131,38 @@ func TestNodePage(t *testing.T) {
 	}
 }
 
+// TestKeyPageOfPrefix: pages have names that begin as the request says, and without values if it says so. A page whose
+// keys all begin otherwise goes on.
+func TestKeyPageOfPrefix(t *testing.T) {
+	c := startCluster(t, 3, 4, 2)
+	want := map[string]bool{}
+	for i := range 40 {
+		c.set(fmt.Sprint("{x}no", i), "value")
+		c.set(fmt.Sprint("{x}yes", i), "value")
+		want[fmt.Sprint("{x}yes", i)] = true
+	}
+	c.set("{y}yes", "value")
+	p := partitionOf("{x}")
+	s := c.primaryOf(p)
+	q := wire.KeyPageRequest{Partition: p, Bytes: 1, Term: s.views.View().Partitions[p].Term, Prefix: []byte("{x}yes"), NamesOnly: true}
+	for {
+		page := keyPage(t, s, q)
+		for _, k := range page.Keys {
+			if !want[string(k.Name)] || len(k.Value) > 0 || k.Seq != 0 {
+				t.Errorf("told: %+v", k)
+			}
+			delete(want, string(k.Name))
+		}
+		if !page.More {
+			break
+		}
+		q.After = page.Next
+	}
+	if len(want) > 0 {
+		t.Errorf("not told: %v", want)
+	}
+}
+
 // TestKeyPageTerm: a page of another term than its request's has no keys, and neither has a barrier.
 func TestKeyPageTerm(t *testing.T) {
 	c := startCluster(t, 3, 4, 2)

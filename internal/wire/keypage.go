@@ -8,22 +8,24 @@ import (
 	"viewring/ring"
 )
 
-// CmdKeyPage reads a page of a partition's user keys, or of its nodes of the tree of paths, with their values: KeyPageRequest → KeyPage, or
+// CmdKeyPage reads a page of a partition's user keys, or of its nodes of the tree of paths, with their values or without: KeyPageRequest → KeyPage, or
 // an error reply. It goes to the partition's primary. client/backup/DESIGN.md says what
 // follows from several pages.
 const CmdKeyPage = "VR.KEYPAGE"
 
-// keyPageFormat is the version of KeyPageRequest and KeyPage. A request for nodes has one of its own: a server that does not
-// know it refuses it, and all others are as they were.
+// keyPageFormat is the version of KeyPageRequest and KeyPage. Requests for nodes, and for some
+// keys or their names, have one each of their own: a server that does not know it refuses it, and all others are as they were.
 const (
 	keyPageFormat  = 1
 	nodePageFormat = 2
+	somePageFormat = 3
 )
 
 // Bounds of a page.
 const (
-	KeyPageBytesMax = 4 << 20 // of names and values, but for the last key
-	KeyPageKeysMax  = 4096
+	KeyPageBytesMax  = 4 << 20 // of names and values, but for the last key
+	KeyPageKeysMax   = 4096
+	KeyPageLookedMax = 1 << 16 // keys that are looked at, also those of other prefixes
 )
 
 // KeyPageRequest asks for a page.
@@ -33,6 +35,10 @@ type KeyPageRequest struct {
 	Bytes     int    // of names and values, about; 0: no key, the version alone
 	Term      uint64 // of the partition, as the client knows it: in another one no keys are told
 	Nodes     bool   // of the tree of paths, and its directories' numbers, instead of keys
+
+	// Of keys, not with Nodes:
+	Prefix    []byte // of the names that are told; empty: all
+	NamesOnly bool   // names and expiries are told: no versions, values and damage
 }
 
 // PageKey is a key in a KeyPage. Not all of them need be alive: whether a key has expired is for a read
@@ -57,36 +63,50 @@ type KeyPage struct {
 	Keys      []PageKey
 }
 
+// some reports whether not all of the keys are told, or not all of them.
+func (q *KeyPageRequest) some() bool { return len(q.Prefix) > 0 || q.NamesOnly }
+
 // AppendKeyPageRequest encodes q.
 func AppendKeyPageRequest(b []byte, q *KeyPageRequest) []byte {
 	format := byte(keyPageFormat)
-	if q.Nodes {
+	switch {
+	case q.Nodes:
 		format = nodePageFormat
+	case q.some():
+		format = somePageFormat
 	}
 	b = binary.AppendUvarint(append(b, format), uint64(q.Partition))
 	b = codec.AppendBytes(b, q.After)
-	return binary.AppendUvarint(binary.AppendUvarint(b, uint64(q.Bytes)), q.Term)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(q.Bytes)), q.Term)
+	if format == somePageFormat {
+		b = codec.AppendBool(codec.AppendBytes(b, q.Prefix), q.NamesOnly)
+	}
+	return b
 }
 
-// DecodeKeyPageRequest parses what AppendKeyPageRequest wrote. After aliases b.
+// DecodeKeyPageRequest parses what AppendKeyPageRequest wrote. After and Prefix alias b.
 func DecodeKeyPageRequest(b []byte) (KeyPageRequest, error) {
 	r := codec.NewReader(b)
 	format := byte(keyPageFormat)
-	if len(b) > 0 && b[0] == nodePageFormat {
-		format = nodePageFormat
+	if len(b) > 0 && (b[0] == nodePageFormat || b[0] == somePageFormat) {
+		format = b[0]
 	}
 	if err := expectFormat(r, "key page request", format); err != nil {
 		return KeyPageRequest{}, err
 	}
 	partition, after := r.Uvarint(), r.Bytes()
 	bytes, term := r.Uvarint(), r.Uvarint()
+	q := KeyPageRequest{Partition: ring.PartitionID(partition), After: after, Bytes: int(bytes), Term: term, Nodes: format == nodePageFormat}
+	if format == somePageFormat {
+		q.Prefix, q.NamesOnly = r.Bytes(), r.Bool()
+	}
 	if err := r.Done(); err != nil {
 		return KeyPageRequest{}, fmt.Errorf("key page request: %w", err)
 	}
-	if partition >= ring.Slots || bytes > KeyPageBytesMax {
+	if partition >= ring.Slots || bytes > KeyPageBytesMax || format == somePageFormat && !q.some() {
 		return KeyPageRequest{}, fmt.Errorf("key page request: %w: %d bytes of partition %d", codec.ErrMalformed, bytes, partition)
 	}
-	return KeyPageRequest{Partition: ring.PartitionID(partition), After: after, Bytes: int(bytes), Term: term, Nodes: format == nodePageFormat}, nil
+	return q, nil
 }
 
 // AppendKeyPage encodes p.

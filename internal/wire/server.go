@@ -182,7 +182,7 @@ type DoStatus uint8
 const (
 	DoOK         DoStatus = iota + 1
 	DoNotFound            // get, delete or expire of an absent key
-	DoCondFailed          // the condition did not hold; Term and Seq are the present version
+	DoCondFailed          // the condition did not hold; Term and Seq are the present version; of CmdAtomic see there
 	DoNotInteger          // DoIncr on something else, or beyond 64 bits
 	DoFenced              // a higher token of the lock was seen, Number; nothing was done
 	doStatusEnd

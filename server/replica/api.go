@@ -305,7 +305,7 @@ type Request struct {
 
 	// OpBatch (hole 29): if every check holds at the head of the log, all writes are
 	// one entry with one version, Answer.Version; else StatusCondFailed with the
-	// version of the first key that failed, and nothing is written. All keys are of
+	// version of the first key that failed and the index of its check, Number, and nothing is written. All keys are of
 	// one slot, Key is one of them, no key is written twice, and there are at most
 	// BatchKeysMax. Values together are bounded like one value, the keys' names by
 	// BatchNamesMax. Without writes the answer comes when all that was written to the

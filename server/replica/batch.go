@@ -65,7 +65,7 @@ func (l *primary) executeBatch(r *Request) {
 	version := Version{Term: l.part.term, Seq: l.part.log.last.Seq + 1}
 	for i := range r.Checks {
 		if have := found[r.Checks[i].Key].Version; have != r.Checks[i].Version {
-			l.conclude(r, nil, Answer{Status: StatusCondFailed, Version: have}, version)
+			l.conclude(r, nil, Answer{Status: StatusCondFailed, Version: have, Number: int64(i)}, version)
 			return
 		}
 	}

@@ -77,13 +77,13 @@ func TestH29Retry(t *testing.T) {
 	if again := r.do(1, ok); again.Status != StatusOK || again.Version != first.Version || r.get(1, "b") != "2" {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
-	no := batchOf("c", "1").when("b", first.Version)
+	no := batchOf("c", "1").when("a", first.Version).when("b", first.Version)
 	no.ID = RequestID{Client: [16]byte{1}, Number: 2, Born: r.wall}
 	no.Key = name("b")
 	first = r.do(1, no)
 	r.change(actingAre(2, 1))
 	r.pass(2 * r.view.LeaseTTL)
-	if again := r.do(2, no); first.Status != StatusCondFailed || again.Status != StatusCondFailed || again.Version != first.Version {
+	if again := r.do(2, no); first.Status != StatusCondFailed || again.Status != StatusCondFailed || again.Version != first.Version || first.Number != 1 || again.Number != 1 {
 		t.Errorf("first %+v, again %+v", first, again)
 	}
 }
