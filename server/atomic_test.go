@@ -34,7 +34,7 @@ func TestAtomic(t *testing.T) {
 	c.expect("{x}new", "2")
 	c.expect("{x}old", "")
 	both.Number = number
-	if again, err := ask(both); err != nil || again.Seq != first.Seq {
+	if again, err := ask(both); err != nil || again.Status != wire.DoOK || again.Seq != first.Seq {
 		t.Errorf("again: %+v, %v, first %+v", again, err, first)
 	}
 	both.Number = 0
