@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	scansAtATime  = 8         // partitions that are read at a time
+	namesAtATime  = 32        // partitions that are read at a time
+	valuesAtATime = 8         // with values, which may be long
 	scanPageBytes = 512 << 10 // of names and values in a page, but for the last key
 )
 
@@ -80,7 +81,11 @@ type scanned struct {
 func (s *scan) run(ctx context.Context, yield func(Entry, error) bool) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var working sync.WaitGroup
-	for range min(scansAtATime, s.end-s.first) {
+	atATime := namesAtATime
+	if s.opts.Values {
+		atATime = valuesAtATime
+	}
+	for range min(atATime, s.end-s.first) {
 		working.Go(func() {
 			if err := s.work(ctx); err != nil {
 				cancel(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"viewring/client"
 	"viewring/client/admin"
 	"viewring/scripts"
 )
@@ -30,7 +31,7 @@ func (a *app) words() map[string]completer {
 	}
 	return map[string]completer{
 		"SERVER": a.completeServers, "NAME": a.completeNames, "LOCK": a.completeLocks, "CLIENT": a.completeHolders,
-		"PATH": fixed(), "VALUE": fixed(), "TEXT": fixed(), "PARTITION": fixed(),
+		"PREFIX": a.completeNames, "PATH": fixed(), "BY": fixed(), "DURATION": fixed(), "VALUE": fixed(), "TEXT": fixed(), "PARTITION": fixed(),
 		"--server": a.completeServers, "--mode": fixed("set", "get", "mix", "both"), "--on-deadlock": fixed("fail", "wait"),
 		"--log-level": fixed("debug", "info", "warn", "error"), "--log-format": fixed("auto", "text", "json"),
 	}
@@ -106,28 +107,21 @@ func (a *app) completeServers(ctx context.Context, _ string) (ids []string) {
 	return ids
 }
 
-// completeNames lists keys, of one server after the other, until there are enough.
+// completeNames lists keys, until there are enough.
 func (a *app) completeNames(ctx context.Context, begun string) (names []string) {
-	a.asked(ctx, func(c *admin.Cluster) {
-		for _, m := range c.View().Members {
-			if !m.Up || len(names) >= completeKeys || ctx.Err() != nil {
-				continue
-			}
-			s, err := admin.DialServer(ctx, m.Addr, a.dialer())
-			if err != nil {
-				continue
-			}
-			for n, err := range s.Names(ctx) {
-				if err != nil || len(names) >= completeKeys {
-					break
-				}
-				if !n.Local && strings.HasPrefix(n.Name, begun) {
-					names = append(names, n.Name)
-				}
-			}
-			_ = s.Close() // never fails
+	opts := a.clientOptions(slog.LevelError)
+	opts.ConnectTimeout = completeMax / 2
+	c, err := client.Open(ctx, opts)
+	if err != nil {
+		return nil // there is nobody to tell
+	}
+	defer c.Close()
+	for name, err := range c.Keys(ctx, begun) {
+		if err != nil || len(names) >= completeKeys {
+			break
 		}
-	})
+		names = append(names, name)
+	}
 	return names
 }
 

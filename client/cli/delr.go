@@ -10,10 +10,13 @@ import (
 
 func (a *app) delrCmd() *cobra.Command {
 	var under func() (client.Fence, error)
+	var when func() (client.Condition, error)
 	cmd := &cobra.Command{
 		Use:   "delr NAME",
 		Short: "delete a replicated key",
-		Long: `Delete a replicated key. An absent one is exit code 1.
+		Long: `Delete a replicated key. An absent one is exit code 1. With
+--if-version it is done only if the key is at that version; otherwise nothing is
+done, exit code 4.
 
 With --fence LOCK:TOKEN it is refused, exit code 4, where a higher token of that
 lock was seen, as with setr.`,
@@ -25,8 +28,12 @@ lock was seen, as with setr.`,
 			if err != nil {
 				return err
 			}
+			condition, err := when()
+			if err != nil {
+				return err
+			}
 			return a.onKeys(func(ctx context.Context, c *client.Client, args []string) error {
-				if err := c.Delete(client.WithFence(ctx, fence), args[0], client.Always()); err != nil {
+				if err := c.Delete(client.WithFence(ctx, fence), args[0], condition); err != nil {
 					return err
 				}
 				if a.flags.json {
@@ -36,6 +43,6 @@ lock was seen, as with setr.`,
 			})(cmd, args)
 		},
 	}
-	under = fenceFlag(cmd)
+	when, under = keyCondition(cmd, false), fenceFlag(cmd)
 	return cmd
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -43,7 +44,7 @@ Up to 1,000 come in order of names; more come as they are found.`,
 			case recursive:
 				files = f.Walk(ctx, path)
 			}
-			l := &listing[file.Info]{a: a, path: path, field: "files", teller: a.newTeller("listed"), pathOf: func(i *file.Info) string { return i.Path },
+			l := &listing[file.Info]{a: a, head: jsonField("path", path), field: "files", teller: a.newTeller("listed"), order: func(x, y *file.Info) int { return cmp.Compare(x.Path, y.Path) },
 				one: func(i *file.Info) { a.fileLine(i, long, recursive || !info.Dir) }, fields: fileFields}
 			return l.print(files)
 		})),

@@ -11,12 +11,16 @@ import (
 )
 
 func (a *app) getrCmd() *cobra.Command {
-	return &cobra.Command{
+	var showVersion bool
+	cmd := &cobra.Command{
 		Use:   "getr NAME",
 		Short: "get a replicated key",
 		Long: `Print the value of a replicated key: its bytes and nothing else, and a newline
-only on a terminal. An absent key is exit code 1.`,
-		Example: "  viewring getr greeting\n  viewring getr photo > photo.jpg",
+only on a terminal. An absent key is exit code 1.
+
+With --show-version a line with the key's version comes first, as setr and delr
+take it with --if-version.`,
+		Example: "  viewring getr greeting\n  viewring getr photo > photo.jpg\n  viewring getr price --show-version",
 		Args:    wants("NAME"),
 		RunE: a.onKeys(func(ctx context.Context, c *client.Client, args []string) error {
 			value, err := c.Get(ctx, args[0])
@@ -32,9 +36,14 @@ only on a terminal. An absent key is exit code 1.`,
 				a.printJSON(fields)
 				return nil
 			}
+			if showVersion {
+				a.printf("%v\n", value.Version)
+			}
 			return a.printValue(value.Bytes)
 		}),
 	}
+	cmd.Flags().BoolVar(&showVersion, "show-version", false, "print a line with the key's version first")
+	return cmd
 }
 
 // printValue writes raw bytes, and a newline to a terminal.

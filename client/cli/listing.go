@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
 	"slices"
 )
@@ -14,10 +14,11 @@ const listSorted = 1000
 // listing prints a list as it comes: with --json as one object.
 type listing[T any] struct {
 	a      *app
-	path   string // what is listed
+	head   string // what is listed, as a field of the object
 	field  string // of the object, that has the list
-	teller *teller
-	pathOf func(*T) string
+	whole  bool   // all are sorted
+	teller *teller // may be nil
+	order  func(x, y *T) int
 	fields func(*T) map[string]any // of one, with --json
 	one    func(*T)                // prints a line
 	count  int
@@ -28,7 +29,7 @@ type listing[T any] struct {
 func (l *listing[T]) print(items iter.Seq2[T, error]) error {
 	first, sorted := make([]T, 0, listSorted), true
 	flush := func() {
-		slices.SortFunc(first, func(a, b T) int { return cmp.Compare(l.pathOf(&a), l.pathOf(&b)) })
+		slices.SortFunc(first, func(x, y T) int { return l.order(&x, &y) })
 		for i := range first {
 			l.next(&first[i])
 		}
@@ -37,12 +38,17 @@ func (l *listing[T]) print(items iter.Seq2[T, error]) error {
 	began := false
 	for it, err := range items {
 		if err != nil {
+			if !began && len(first) > 0 { // what is known is told
+				began = true
+				l.begin()
+				flush()
+			}
 			if began && l.a.flags.json { // what was printed is no object without its end
 				return silentJSON(l.a, err)
 			}
 			return err
 		}
-		if sorted && len(first) < listSorted {
+		if sorted && (l.whole || len(first) < listSorted) {
 			first = append(first, it)
 			continue
 		}
@@ -72,10 +78,15 @@ func silentJSON(a *app, err error) error {
 	return silentExit{code}
 }
 
+// jsonField is a field of an object, whose value is text or bytes.
+func jsonField[V string | []byte](name string, value V) string {
+	text, _ := json.Marshal(value) // it can be
+	return fmt.Sprintf("%q:%s", name, text)
+}
+
 func (l *listing[T]) begin() {
 	if l.a.flags.json {
-		text, _ := json.Marshal(l.path) // a string
-		l.a.printf("{\"version\":%d,\"path\":%s,\"%s\":[", jsonVersion, text, l.field)
+		l.a.printf("{\"version\":%d,%s,\"%s\":[", jsonVersion, l.head, l.field)
 	}
 }
 
@@ -90,5 +101,7 @@ func (l *listing[T]) next(it *T) {
 		l.one(it)
 	}
 	l.count++
-	l.teller.tell(l.count)
+	if l.teller != nil {
+		l.teller.tell(l.count)
+	}
 }

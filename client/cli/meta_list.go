@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"strings"
@@ -60,7 +61,7 @@ second says on standard error how far it is, and --timeout bounds it only if it 
 			case !long && !a.flags.json:
 				nodes = named(path, t.Names(ctx, path))
 			}
-			l := &listing[tree.Child]{a: a, path: path, field: "nodes", teller: a.newTeller("listed"), pathOf: func(c *tree.Child) string { return c.Path },
+			l := &listing[tree.Child]{a: a, head: jsonField("path", path), field: "nodes", teller: a.newTeller("listed"), order: func(x, y *tree.Child) int { return cmp.Compare(x.Path, y.Path) },
 				fields: func(c *tree.Child) map[string]any { return statFields(c.Path, &c.Stat) }, one: func(c *tree.Child) { a.nodeLine(c, long, recursive) }}
 			return l.print(nodes)
 		}),

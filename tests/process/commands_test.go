@@ -23,6 +23,8 @@ func TestCommands(t *testing.T) {
 	s, d := harness.Up(t)
 	t.Run("values", func(t *testing.T) { testValues(t, s) })
 	t.Run("names", func(t *testing.T) { testNames(t, s) })
+	t.Run("keys", func(t *testing.T) { testKeys(t, s) })
+	t.Run("changes", func(t *testing.T) { testChanges(t, s) })
 	t.Run("meta", func(t *testing.T) { testMeta(t, s) })
 	t.Run("files", func(t *testing.T) { testFiles(t, s) })
 	t.Run("sync", func(t *testing.T) { testSync(t, s) })

@@ -16,7 +16,7 @@ import (
 
 // printing are command lines of all commands that print, in an order in which they do their work.
 var printing = [][]string{
-	{"setr", "k", "v"}, {"getr", "k"}, {"delr", "k"},
+	{"setr", "k", "v"}, {"getr", "k"}, {"keys", "k"}, {"expire", "k", "1h"}, {"ttl", "k"}, {"append", "k", "w"}, {"delr", "k"}, {"incr", "n"},
 	{"meta", "create", "/m", "v"}, {"meta", "set", "/m", "w"}, {"meta", "get", "/m"}, {"meta", "stat", "/m"}, {"meta", "list", "/"}, {"meta", "remove", "/m"},
 	{"file", "mkdir", "/d"}, {"file", "put", "src", "/d/f"}, {"file", "append", "/d/f", "src"}, {"file", "write", "--offset", "1", "/d/f", "src"},
 	{"file", "truncate", "/d/f", "3"}, {"file", "cat", "/d/f"}, {"file", "get", "/d/f", "got"}, {"file", "ls", "/d"}, {"file", "stat", "/d/f"},
@@ -106,7 +106,7 @@ func testCompletion(t *testing.T, s *harness.Shell) {
 		want string
 	}{
 		{[]string{"drain", ""}, "s2"}, {[]string{"plan", "leave", "s1", ""}, "s3"}, {[]string{"get", "x", "--server", ""}, "s1"},
-		{[]string{"getr", "compl"}, "complete:me"}, {[]string{"lock_release", ""}, "complete-lock"}, {[]string{"lock_release", "complete-lock", ""}, "somebody"},
+		{[]string{"getr", "compl"}, "complete:me"}, {[]string{"keys", "complete"}, "complete:me"}, {[]string{"lock_release", ""}, "complete-lock"}, {[]string{"lock_release", "complete-lock", ""}, "somebody"},
 		{[]string{"run", "chu"}, "churn4.txt"}, {[]string{"bench", "--mode", ""}, "mix"}, {[]string{"help", "me"}, "meta"},
 	} {
 		if got := s.OK(append([]string{"__complete"}, tt.args...)...); !strings.Contains(got, tt.want) {
@@ -126,7 +126,8 @@ func testJSON(t *testing.T, s *harness.Shell) {
 		t.Fatal(err)
 	}
 	for command, args := range map[string][]string{
-		"setr": {"json", "x"}, "getr": {"json"}, "delr": {"json"}, "set": {"json", "x", "--server", "s1"}, "get": {"json", "--server", "s1"},
+		"setr": {"json", "x"}, "getr": {"json"}, "delr": {"json"}, "incr": {"json-n"},
+		"append": {"json", "x"}, "expire": {"json", "1h"}, "ttl": {"json"}, "set": {"json", "x", "--server", "s1"}, "get": {"json", "--server", "s1"},
 		"print": {"x", "--server", "s1"}, "lock_get": {"json", "me"}, "query_all_keys": {"--server", "s1"},
 	} {
 		s.OK("setr", "json", "x")
