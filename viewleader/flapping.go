@@ -22,6 +22,8 @@ func returns(events []vocab.Event) map[ring.ServerID][]int64 {
 		switch e := &events[i]; e.Kind {
 		case vocab.EventDraining:
 			planned[e.Server] = true
+		case vocab.EventUndrained:
+			delete(planned, e.Server)
 		case vocab.EventUp:
 			if !planned[e.Server] {
 				if of == nil {

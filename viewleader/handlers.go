@@ -212,11 +212,11 @@ func (c *conn) confirm(r *reply, args [][]byte) {
 
 func (c *conn) member(r *reply, args [][]byte) {
 	kinds := map[string]roster.Kind{
-		wire.MemberLeave: roster.KindLeave, wire.MemberDrain: roster.KindDrain, wire.MemberRemove: roster.KindRemove,
+		wire.MemberLeave: roster.KindLeave, wire.MemberDrain: roster.KindDrain, wire.MemberUndrain: roster.KindUndrain, wire.MemberRemove: roster.KindRemove,
 	}
 	kind, ok := kinds[string(args[0])]
 	if !ok {
-		r.fail(wire.CodeErr, "unknown verb '"+printable(args[0])+"': want leave, drain or remove")
+		r.fail(wire.CodeErr, "unknown verb '"+printable(args[0])+"': want leave, drain, undrain or remove")
 		return
 	}
 	id, err := c.s.resolve(string(args[1]))

@@ -527,6 +527,23 @@ func ExampleCluster_Drain() {
 	// Output: s3 serves nothing any more <nil>
 }
 
+// The restart is put off: the server serves again. (A server that was not drained has nothing to do.)
+func ExampleCluster_Undrain() {
+	ctx, c := open()
+	defer c.Close()
+
+	id, err := c.Undrain(ctx, "s3")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = c.WaitView(ctx, func(v *ring.View) bool {
+		return slices.ContainsFunc(v.Partitions, func(p ring.Partition) bool { return p.IsActing(id) })
+	})
+	fmt.Println(id, "serves", err)
+	// Output: s3 serves <nil>
+}
+
 // A server whose machine is lost is removed: the others make new copies of what it had.
 // One that is up is not removed by mistake.
 func ExampleCluster_Remove() {

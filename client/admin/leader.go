@@ -21,6 +21,13 @@ func (c *Cluster) Drain(ctx context.Context, server string) (ring.ServerID, erro
 	return c.member(ctx, wire.MemberDrain, server)
 }
 
+// Undrain takes a Drain back, of a server that is still up: it copies what changed since, and
+// serves again. It is client.ErrRefused of a server that is leaving, which can't be undone, and of one that is down:
+// its start ends the drain.
+func (c *Cluster) Undrain(ctx context.Context, server string) (ring.ServerID, error) {
+	return c.member(ctx, wire.MemberUndrain, server)
+}
+
 // Remove takes a server, by id or address, that never returns out of the cluster: the
 // others make new copies of what it had. It is client.ErrRefused while the server is up.
 func (c *Cluster) Remove(ctx context.Context, server string) (ring.ServerID, error) {

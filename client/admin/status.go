@@ -100,6 +100,11 @@ func (s *Status) Targets(p ring.PartitionID) []ring.ServerID {
 	return s.Table.Targets(p)
 }
 
+// IsTarget reports whether a server should have a partition.
+func (s *Status) IsTarget(p ring.PartitionID, id ring.ServerID) bool {
+	return slices.Contains(s.Targets(p), id)
+}
+
 // Safety answers "is my data safe?".
 type Safety struct {
 	Copies      int    // that every partition should have: three, or as many as there are servers

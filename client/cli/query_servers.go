@@ -438,7 +438,7 @@ func statusObject(st *admin.Status) map[string]any {
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
 		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
 		"safety": map[string]any{
-			"safe": s.Unavailable == 0 && s.TooFew == 0 && s.Copies > 0 && s.Unheard == 0, "unheard": s.Unheard, "copies": s.Copies, "whole": s.Whole,
+			"safe": unsafe(&s) == "", "unheard": s.Unheard, "copies": s.Copies, "whole": s.Whole,
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
 		},
 		"rebalancing": map[string]any{

@@ -19,7 +19,7 @@ import (
 
 // scriptCommands are the commands that scripts use as verbs under their own name.
 var scriptCommands = []string{"setr", "getr", "delr", "keys", "incr", "append", "expire", "ttl", "meta", "file", "record", "lock_get", "lock_release", "locks", "query_servers",
-	"print", "set", "get", "query_all_keys", "drain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
+	"print", "set", "get", "query_all_keys", "drain", "undrain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
 
 func (a *app) runCmd() *cobra.Command {
 	var keep, list, check bool

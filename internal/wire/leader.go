@@ -16,7 +16,7 @@ const (
 	CmdView      = "VL.VIEW"      // args: since epoch (0 = has none), wait milliseconds → a view, whole or delta (ring.Deltas), or nil when none newer came in time; since 0 and wait 0 is always answered
 	CmdChange    = "VL.CHANGE"    // []Change → []ChangeResult: what servers ask for partitions, many in one
 	CmdConfirm   = "VL.CONFIRM"   // []Confirm → one byte each, 1 = still so
-	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, remove), server id or address → id; an operator's
+	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, undrain, remove), server id or address → id; an operator's
 	CmdStatus    = "VL.STATUS"    // no argument → Status
 	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none), any of SHARED, KNOT, SESSION id → [token, held since ms]; answers when granted
 	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client, the session in which it is held (0 = none) → OK
@@ -41,9 +41,10 @@ const CodeNoSession = "NOSESSION"
 
 // The verbs of CmdMember.
 const (
-	MemberLeave  = "leave"
-	MemberDrain  = "drain"
-	MemberRemove = "remove"
+	MemberLeave   = "leave"
+	MemberDrain   = "drain"
+	MemberUndrain = "undrain"
+	MemberRemove  = "remove"
 )
 
 // Registered is the view leader's answer to Register.

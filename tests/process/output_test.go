@@ -29,7 +29,7 @@ var printing = [][]string{
 	{"scrub"}, {"print", "hello", "--server", "s1"}, {"set", "a", "b", "--server", "s1"}, {"get", "a", "--server", "s1"}, {"query_all_keys", "--server", "s1"},
 	{"lock_get", "l", "me"}, {"locks"}, {"lock_release", "l", "me"}, {"bench", "--seconds", "0.1", "--keys", "100", "--connections", "2"},
 	{"certs", "make", "certs", "a"}, {"certs", "add", "certs", "b"}, {"certs", "renew", "certs"}, {"certs", "list", "certs"},
-	{"viewleaders"}, {"version"}, {"completion", "bash"}, {"help"}, {"run", "--list"}, {"drain", "s1"},
+	{"viewleaders"}, {"version"}, {"completion", "bash"}, {"help"}, {"run", "--list"}, {"wait", "--safe"}, {"drain", "s1"}, {"undrain", "s1"},
 }
 
 // silent are the commands that print nothing that could be lost, or nothing before their end.

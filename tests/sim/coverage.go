@@ -107,7 +107,7 @@ func (w *world) coverRoster(before, after *ring.View, cmds []roster.Command, res
 
 func commandName(k roster.Kind) string {
 	return map[roster.Kind]string{roster.KindRegister: "register", roster.KindExpire: "expire", roster.KindOut: "out",
-		roster.KindHandoff: "handoff", roster.KindEject: "eject", roster.KindLeave: "leave", roster.KindDrain: "drain",
+		roster.KindHandoff: "handoff", roster.KindEject: "eject", roster.KindLeave: "leave", roster.KindDrain: "drain", roster.KindUndrain: "undrain",
 		roster.KindRemove: "remove", roster.KindConfigure: "configure", roster.KindAcceptLoss: "accept-loss", roster.KindRestore: "restore"}[k]
 }
 

@@ -36,7 +36,10 @@ func (w *world) leave(s *server) bool {
 	return true
 }
 
-// drain takes a server out for a restart, which comes a while later.
+// undrainEach is of how many drains one is taken back.
+const undrainEach = 3
+
+// drain takes a server out for a restart, which comes a while later. Some are taken back before.
 func (w *world) drain(s *server) bool {
 	if s.id() == 0 {
 		return false
@@ -45,6 +48,9 @@ func (w *world) drain(s *server) bool {
 		return w.rollDrained(s)
 	}
 	w.command(roster.Command{Kind: roster.KindDrain, ID: s.id()})
+	if w.drains++; w.drains%undrainEach == 0 {
+		w.after(w.between(50*time.Millisecond, 2*time.Second), func() { w.command(roster.Command{Kind: roster.KindUndrain, ID: s.id()}) })
+	}
 	w.after(3*time.Second, func() { w.crashFor(s, time.Second) })
 	return true
 }

@@ -91,6 +91,7 @@ type world struct {
 	lossy      bool
 	crowd      crowd
 	ambush     ambush
+	drains     int // that operators asked for
 	locks      locks
 	lockHead   *lockHead
 	watching   *watching

@@ -44,6 +44,8 @@ func (s *State) applyOne(c *Command) Result {
 		return s.leave(c)
 	case KindDrain:
 		return s.drain(c)
+	case KindUndrain:
+		return s.undrain(c)
 	case KindRemove:
 		return s.remove(c)
 	case KindConfigure:

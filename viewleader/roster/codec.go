@@ -66,7 +66,7 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = vocab.AppendRegister(b, &c.Register)
 	case KindExpire:
 		b = ring.AppendIncarnatedList(b, c.Who)
-	case KindOut, KindLeave, KindDrain, KindRemove:
+	case KindOut, KindLeave, KindDrain, KindUndrain, KindRemove:
 		b = binary.AppendUvarint(b, uint64(c.ID))
 	case KindHandoff, KindEject, KindRestore:
 		b = ring.AppendIncarnated(b, c.From)
@@ -115,7 +115,7 @@ func readCommand(r *codec.Reader, format byte) (Command, error) {
 		}
 	case KindExpire:
 		c.Who = ring.ReadIncarnatedList(r)
-	case KindOut, KindLeave, KindDrain, KindRemove:
+	case KindOut, KindLeave, KindDrain, KindUndrain, KindRemove:
 		c.ID = serverID(r)
 	case KindHandoff, KindEject, KindRestore:
 		c.From = ring.ReadIncarnated(r)

@@ -31,6 +31,8 @@ const (
 	KindSessionOpen   Kind = 16 // TTL, Delay
 	KindSessionEnd    Kind = 17 // Session
 	KindSessionExpire Kind = 18 // Sessions
+
+	KindUndrain Kind = 21 // ID
 )
 
 // Command is one change of the state. Which fields count depends on its kind.
@@ -80,7 +82,7 @@ const (
 type Result struct {
 	Code   Code
 	Reason string
-	ID     ring.ServerID // Register; the member of Leave, Drain and Remove
+	ID     ring.ServerID // Register; the member of Leave, Drain, Undrain and Remove
 	Epoch  uint64        // after the batch
 	Token  uint64        // LockGet
 	Since  int64         // LockGet: unix ms

@@ -147,6 +147,27 @@ func (s *State) drain(c *Command) Result {
 	return Result{Code: Done, ID: m.ID}
 }
 
+// undrain takes drain back: the server, which is a target all the while, copies what changed
+// since it left its acting sets, and is let in again. A server that drains of its own accord,
+// before its end, ends all the same.
+func (s *State) undrain(c *Command) Result {
+	m := s.member(c.ID)
+	switch {
+	case m == nil:
+		return refused(fmt.Errorf("%v is not a member", c.ID))
+	case m.Status == ring.Leaving:
+		return refused(fmt.Errorf("%v is leaving, which can't be undone: started again with its data after it has left, it joins as what it was", c.ID))
+	case m.Status == ring.Draining && !m.Up:
+		return refused(fmt.Errorf("%v is drained and down: start it, which ends its drain", c.ID))
+	case m.Status != ring.Draining:
+		return Result{Code: Done, ID: m.ID}
+	}
+	m.Status = ring.In
+	s.membersChanged(false)
+	s.note(vocab.EventUndrained, m.ID, "%s", m.Addr)
+	return Result{Code: Done, ID: m.ID}
+}
+
 // countOthers counts who can act for p without id: who acts, is up and does not
 // drain, and who is a target that will.
 func (s *State) countOthers(p *partition, targets []ring.ServerID, id ring.ServerID) (n int) {

@@ -55,7 +55,7 @@ func (d *driver) command() Command {
 	case n < 63:
 		c.Kind, c.ID = KindLeave, d.id()
 	case n < 65:
-		c.Kind, c.ID = KindDrain, d.id()
+		c.Kind, c.ID = []Kind{KindDrain, KindDrain, KindUndrain}[d.r.IntN(3)], d.id()
 	case n < 66:
 		c.Kind, c.ID = KindRemove, d.id()
 	case n < 67 && d.r.IntN(2) == 0:

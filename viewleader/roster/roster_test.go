@@ -388,6 +388,32 @@ func TestDrain(t *testing.T) {
 	w.fill(2, 3, 1)
 }
 
+// TestUndrain: a drain is taken back while the server is up, and it is let in again where it left.
+func TestUndrain(t *testing.T) {
+	w := newWorld(t, 2)
+	w.join(3)
+	w.fill(1, 2, 3)
+	w.must(Command{Kind: KindDrain, ID: 1})
+	w.must(w.eject(0, 1, 1))
+	w.must(Command{Kind: KindUndrain, ID: 1})
+	epoch := w.s.View().Epoch
+	w.must(Command{Kind: KindUndrain, ID: 1}) // as often as one likes
+	if m := w.s.View().Member(1); m.Status != ring.In || w.s.View().Epoch != epoch {
+		t.Fatalf("%+v, epoch %d after %d", m, w.s.View().Epoch, epoch)
+	}
+	w.must(w.handoff(0, 2, 3, 1))
+	events := w.s.Events(0)
+	if last := events[len(events)-1]; last.Kind != vocab.EventUndrained || last.Server != 1 {
+		t.Errorf("%+v", last)
+	}
+	w.refuse(Command{Kind: KindUndrain, ID: 9}, "not a member")
+	w.must(Command{Kind: KindDrain, ID: 1})
+	w.expire(1)
+	w.refuse(Command{Kind: KindUndrain, ID: 1}, "start it")
+	w.must(Command{Kind: KindLeave, ID: 3})
+	w.refuse(Command{Kind: KindUndrain, ID: 3}, "can't be undone")
+}
+
 func TestOut(t *testing.T) {
 	w := newWorld(t, 2)
 	w.join(4)

@@ -17,6 +17,7 @@ const (
 	EventLeaving      = "leaving"       // an operator's word
 	EventLeft         = "left"          // nothing is on it any more
 	EventDraining     = "draining"      // an operator's word: a planned restart
+	EventUndrained    = "undrained"     // an operator's word: it is to serve again, without a restart
 	EventRemoved      = "removed"       // an operator's word: it never returns
 	EventRestored     = "restored"      // Detail: the partitions that it brings back
 	EventLost         = "lost"          // Detail: the partitions that it was the last to hold; it came back without its data
@@ -40,7 +41,7 @@ type Event struct {
 	Number uint64 // counts from 1, over all events there ever were
 	Epoch  uint64 // of the view that shows it
 	At     time.Time
-	Kind   string        // made, joined, up, down, out, leaving, left, draining, removed, restored, lost, accepted-loss, configured, recovered; of locks: granted, deadlock, session-lost
+	Kind   string        // made, joined, up, down, out, leaving, left, draining, undrained, removed, restored, lost, accepted-loss, configured, recovered; of locks: granted, deadlock, session-lost
 	Server ring.ServerID // whom it concerns; 0: nobody in particular
 	Detail string
 }
