@@ -166,7 +166,7 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 	s, err := viewleader.Start(running, viewleader.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Peers: o.Peers, Data: o.Data, Partitions: o.Partitions, MinCopies: o.MinCopies,
 		Recover: viewleader.RecoverOptions{Wanted: o.Recover, Without: o.RecoverWithout, Unchanged: o.Unchanged, AcceptLoss: o.AcceptLoss},
-		Secure:  o.Secure, Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Logger: o.Logger,
+		Secure:  o.Secure, Heartbeat: o.Heartbeat, DownAfter: o.DownAfter, OutAfter: o.OutAfter, LeaseTTL: o.LeaseTTL, Version: version(), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "view leader", err)
@@ -217,7 +217,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	s, err := server.Start(ctx, server.Options{
 		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone, KeepZone: o.KeepZone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces),
-		Monitor: redis.Monitoring(o.Monitor), Logger: o.Logger,
+		Monitor: redis.Monitoring(o.Monitor), Version: version(), Logger: o.Logger,
 	})
 	if err != nil {
 		return ended(ctx, "server", err)

@@ -2,6 +2,7 @@ package server
 
 import (
 	"testing"
+	"time"
 
 	"viewring/internal/wire"
 )
@@ -51,5 +52,22 @@ func TestAtomic(t *testing.T) {
 	}
 	if held := s.frontend.Held(); held != 0 {
 		t.Errorf("%d bytes are held", held)
+	}
+}
+
+// TestAbout: a server tells its build, and of a write that took very long to be on its disk.
+func TestAbout(t *testing.T) {
+	c := startCluster(t, 3, 4, 2)
+	s := c.primaryOf(0)
+	s.opts.Version = "v7"
+	before := time.Now()
+	s.synced(slowSync)
+	v, err := ask(t, dial(t, s.Addr()), wire.CmdAbout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := wire.DecodeAbout(v.Bytes)
+	if err != nil || a.Version != "v7" || a.SlowSync != slowSync || a.SlowSyncAt.Before(before.Add(-time.Minute)) || a.At.IsZero() || a.FilesMax == 0 {
+		t.Errorf("%+v, %v", a, err)
 	}
 }

@@ -55,6 +55,7 @@ func own(args int, run func(c *conn, args [][]byte) error) *command {
 func init() {
 	ownCommands = map[string]*command{
 		wire.CmdDo:        own(1, (*conn).runDo),
+		wire.CmdAbout:     own(0, (*conn).runAbout),
 		wire.CmdAtomic:    own(1, (*conn).runAtomic),
 		wire.CmdTree:      own(1, (*conn).runTree),
 		wire.CmdChunk:     own(1, (*conn).runChunk),

@@ -18,11 +18,13 @@ import (
 type meters struct {
 	batches tally.Histogram // operations of a lane's batch
 	syncs   tally.Histogram // times of synced writes
+	slow    tally.Slow      // the newest of them that took very long
 }
 
 // synced notes a synced write of the log. LATENCY has it as Redis has that of its file.
 func (s *Server) synced(took time.Duration) {
 	s.meters.syncs.NoteTime(took)
+	s.meters.slow.Note(took, slowSync, time.UnixMilli(s.wall()))
 	s.monitor.Spike("aof-fsync-always", took)
 }
 

@@ -52,6 +52,7 @@ type Options struct {
 	Secure   secure.Config    // of all connections; default: not encrypted, no password
 	Graces   Graces           // of contents of files that nothing names; 0: a minute, a quarter of an hour, an hour
 
+	Version string       // of the build, for whoever asks
 	Logger  *slog.Logger // nil: slog.Default
 	Console io.Writer    // where VR.PRINT prints; nil: standard output
 

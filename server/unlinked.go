@@ -1,8 +1,10 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -34,6 +36,7 @@ type unlinked struct {
 type broken struct {
 	since time.Time
 	why   uint64    // one of vocab's
+	text  string    // of the last try
 	said  string    // to the log
 	quiet time.Time // until then that is not said again
 }
@@ -58,7 +61,7 @@ func (u *unlinked) tried(to ring.ServerID, err error) {
 		b = &broken{since: now}
 		u.mu.of[to] = b
 	}
-	b.why = whyUnlinked(err)
+	b.why, b.text = whyUnlinked(err), err.Error()
 	if b.why == vocab.UnlinkedUnknown && now.Sub(b.since) < unlinkedLog || !u.isUp(to) && b.why == vocab.UnlinkedUnknown {
 		return
 	}
@@ -88,16 +91,24 @@ func whyUnlinked(err error) uint64 {
 
 // report tells the status.
 func (u *unlinked) report(t *vocab.ServerStats) {
+	for _, b := range u.list() {
+		t.Unlinked++
+		if b.Why != vocab.UnlinkedUnknown && t.UnlinkedWhy == vocab.UnlinkedUnknown || t.UnlinkedTo == 0 {
+			t.UnlinkedTo, t.UnlinkedWhy = uint64(b.ID), b.Why
+		}
+	}
+}
+
+// list are the servers that are up, and without a connection for a while, in the order of their ids.
+func (u *unlinked) list() (all []vocab.UnlinkedPeer) {
 	now := time.Now()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for id, b := range u.mu.of {
-		if now.Sub(b.since) < unlinkedAfter || !u.isUp(id) {
-			continue
-		}
-		t.Unlinked++
-		if b.why != vocab.UnlinkedUnknown && t.UnlinkedWhy == vocab.UnlinkedUnknown || t.UnlinkedTo == 0 {
-			t.UnlinkedTo, t.UnlinkedWhy = uint64(id), b.why
+		if now.Sub(b.since) >= unlinkedAfter && u.isUp(id) {
+			all = append(all, vocab.UnlinkedPeer{ID: id, Why: b.why, Since: b.since, Text: b.text})
 		}
 	}
+	slices.SortFunc(all, func(x, y vocab.UnlinkedPeer) int { return cmp.Compare(x.ID, y.ID) })
+	return all
 }

@@ -19,6 +19,7 @@ import (
 type meters struct {
 	commands *tally.Ops
 	syncs    tally.Histogram // times of synced writes
+	slow     tally.Slow      // the newest of them that took very long
 
 	stood, heads atomic.Uint64 // elections in which this one stood; changes of the head that it saw
 	term         atomic.Uint64

@@ -56,6 +56,8 @@ type Options struct {
 	SnapshotEvery  int // entries between snapshots of the roster; default 10000
 	ConnectionsMax int // default 20000
 
+	Version string // of the build, for whoever asks
+
 	FS     disk.FS             // default: the folder Data
 	Now    func() time.Time    // stamps and silence; default time.Now
 	Logger *slog.Logger        // default: none

@@ -107,7 +107,7 @@ func Start(ctx context.Context, opts Options) (*Service, error) {
 func (s *Service) start() error {
 	s.meters.commands = tally.NewOps(len(commandNames))
 	logged := logOptions(s.opts.Logger)
-	logged.Synced = s.meters.syncs.NoteTime
+	logged.Synced = s.synced
 	d, err := openLog(s.opts.Data, s.opts.FS, logged)
 	if err != nil {
 		return err

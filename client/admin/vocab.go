@@ -17,6 +17,8 @@ type (
 	LockWaiter = vocab.LockWaiter
 	// LockWait is one step of a deadlock: who waits for which lock, and for whom.
 	LockWait = vocab.LockWait
+	// UnlinkedPeer is a server that another one can't connect to.
+	UnlinkedPeer = vocab.UnlinkedPeer
 	// ServerStats is what a server says of itself with each heartbeat.
 	ServerStats = vocab.ServerStats
 )

@@ -14,9 +14,9 @@ const listSorted = 1000
 // listing prints a list as it comes: with --json as one object.
 type listing[T any] struct {
 	a      *app
-	head   string // what is listed, as a field of the object
-	field  string // of the object, that has the list
-	whole  bool   // all are sorted
+	head   string  // what is listed, as a field of the object
+	field  string  // of the object, that has the list
+	whole  bool    // all are sorted
 	teller *teller // may be nil
 	order  func(x, y *T) int
 	fields func(*T) map[string]any // of one, with --json

@@ -29,8 +29,8 @@ func (a *app) waitCmd() *cobra.Command {
 		Short: "wait until the cluster is safe, balanced, or in a view",
 		Long: `Wait until all that is asked for holds at one moment, and end with exit code 0:
 
-  --safe       every partition is served with all copies that there can be, three
-               or one on each server, as the servers say now, not as remembered
+  --safe       every partition is served with all copies that there can be,
+               three or one on each server, as the servers say now
   --balanced   every partition is on exactly its servers, each has adopted the
                view, and nothing is left to copy or to drop
   --epoch N    the view is of epoch N or later
@@ -41,7 +41,7 @@ is told. If no view leader answers at last it is exit code 3. On a
 terminal a line shows meanwhile what is missing.`,
 		Example: `  viewring wait --safe
   viewring wait --servers 3 --balanced --timeout 10m
-  viewring drain s2 && sudo systemctl restart viewring-s2 && viewring wait --safe`,
+  viewring drain s2 && systemctl restart viewring-s2 && viewring wait --safe`,
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !f.safe && !f.balanced && f.epoch == 0 && f.servers == 0 {

@@ -1,5 +1,11 @@
 package vocab
 
+import (
+	"time"
+
+	"viewring/ring"
+)
+
 // ServerStats is what a server says of itself with each heartbeat.
 type ServerStats struct {
 	Primaries, Backups, Learners, Strays uint32 // partitions
@@ -49,6 +55,14 @@ const (
 	UnlinkedFiles              // this server has no file descriptor left
 	UnlinkedTLS                // one of them speaks TLS, and the other does not
 )
+
+// UnlinkedPeer is a server that another one can't connect to.
+type UnlinkedPeer struct {
+	ID    ring.ServerID
+	Why   uint64    // one of the constants above
+	Since time.Time // to microseconds
+	Text  string    // what the last try said
+}
 
 // LogGarbage returns the bytes of the log's files that no record needs: what is dead,
 // deletions that are kept, what holds the records, and the space not written to yet.
