@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"viewring/client"
 	"viewring/client/admin"
 	"viewring/scripts"
 )
@@ -107,21 +106,28 @@ func (a *app) completeServers(ctx context.Context, _ string) (ids []string) {
 	return ids
 }
 
-// completeNames lists keys, until there are enough.
+// completeNames lists keys, of one server after the other, until there are enough.
 func (a *app) completeNames(ctx context.Context, begun string) (names []string) {
-	opts := a.clientOptions(slog.LevelError)
-	opts.ConnectTimeout = completeMax / 2
-	c, err := client.Open(ctx, opts)
-	if err != nil {
-		return nil // there is nobody to tell
-	}
-	defer c.Close()
-	for name, err := range c.Keys(ctx, begun) {
-		if err != nil || len(names) >= completeKeys {
-			break
+	a.asked(ctx, func(c *admin.Cluster) {
+		for _, m := range c.View().Members {
+			if !m.Up || len(names) >= completeKeys || ctx.Err() != nil {
+				continue
+			}
+			s, err := admin.DialServer(ctx, m.Addr, a.dialer())
+			if err != nil {
+				continue
+			}
+			for n, err := range s.Names(ctx) {
+				if err != nil || len(names) >= completeKeys {
+					break
+				}
+				if !n.Local && strings.HasPrefix(n.Name, begun) {
+					names = append(names, n.Name)
+				}
+			}
+			_ = s.Close() // never fails
 		}
-		names = append(names, name)
-	}
+	})
 	return names
 }
 

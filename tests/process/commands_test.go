@@ -25,6 +25,7 @@ func TestCommands(t *testing.T) {
 	t.Run("names", func(t *testing.T) { testNames(t, s) })
 	t.Run("keys", func(t *testing.T) { testKeys(t, s) })
 	t.Run("changes", func(t *testing.T) { testChanges(t, s) })
+	t.Run("shell", func(t *testing.T) { testShell(t, s) })
 	t.Run("meta", func(t *testing.T) { testMeta(t, s) })
 	t.Run("files", func(t *testing.T) { testFiles(t, s) })
 	t.Run("sync", func(t *testing.T) { testSync(t, s) })

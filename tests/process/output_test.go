@@ -33,7 +33,7 @@ var printing = [][]string{
 }
 
 // silent are the commands that print nothing that could be lost, or nothing before their end.
-var silent = strings.Fields("server viewleader gateway zk http s3 up demo leave remove accept-loss watch doctor")
+var silent = strings.Fields("server viewleader gateway zk http s3 up demo leave remove accept-loss watch doctor shell")
 
 // TestOutputLost: no command ends well whose output could not be written.
 func TestOutputLost(t *testing.T) {
