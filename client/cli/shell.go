@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -168,9 +169,9 @@ func (s *shell) play(name string, r io.Reader) error {
 	in := bufio.NewReader(r)
 	text, began := "", 0
 	for number := 1; !s.left; number++ {
-		line, err := in.ReadString('\n')
+		line, err := s.next(in)
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("read %s: %w", name, err)
+			return atLine(name, number, "", err)
 		}
 		if text == "" {
 			began = number
@@ -196,6 +197,25 @@ func (s *shell) play(name string, r io.Reader) error {
 	return nil
 }
 
+// next waits for a line, or for a signal.
+func (s *shell) next(in *bufio.Reader) (string, error) {
+	type read struct {
+		line string
+		err  error
+	}
+	came := make(chan read, 1)
+	go func() { // ends with the line, or the process
+		line, err := in.ReadString('\n')
+		came <- read{line, err}
+	}()
+	select {
+	case r := <-came:
+		return r.line, r.err
+	case sig := <-s.signals:
+		return "", signalled{sig.(syscall.Signal)}
+	}
+}
+
 // line runs a line of a file. What is not well is an error.
 func (s *shell) line(words []string, wrong error) error {
 	if wrong != nil {
@@ -212,15 +232,21 @@ func (s *shell) line(words []string, wrong error) error {
 func atLine(name string, number int, text string, err error) error {
 	code := exitUsage
 	var coded codeError
+	var path *fs.PathError
 	var signal signalled
 	switch {
 	case errors.As(err, &signal):
 		code = exitSignalled + int(signal.sig)
 	case errors.As(err, &coded):
 		code = coded.code
+	case errors.As(err, &path): // of the file itself
+		code = exitNotFound
 	}
 	first, _, _ := strings.Cut(strings.TrimSpace(text), "\n")
-	return codeError{code, fmt.Errorf("%s:%d: %.200s: %w", name, number, first, err)}
+	if first != "" {
+		first += ": "
+	}
+	return codeError{code, fmt.Errorf("%s:%d: %.200s%w", name, number, first, err)}
 }
 
 func (s *shell) playFile(path string) error {

@@ -43,7 +43,8 @@ func (s *shell) talk() error {
 		switch {
 		case errors.Is(err, io.EOF):
 			s.a.printf("\n")
-			return nil
+			s.left = true
+			continue
 		case errors.Is(err, liner.ErrPromptAborted):
 			continue
 		case err != nil:

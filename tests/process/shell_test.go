@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/creack/pty"
@@ -49,7 +50,53 @@ func testShell(t *testing.T, s *harness.Shell) {
 	if r := s.Run("getr shell:a\n", "shell", "--json"); r.Code != 0 || !strings.Contains(r.Stdout, `"value":"MQ=="`) {
 		t.Errorf("flags of the shell: %+v", r)
 	}
+	s.Fails(1, "is a directory", "shell", t.TempDir())
+	testShellSignals(t, s)
 	testShellTerminal(t, s)
+}
+
+// testShellSignals: a shell that plays is ended by a signal, while it waits for a line and while a command runs.
+func testShellSignals(t *testing.T, s *harness.Shell) {
+	shell := exec.Command(harness.Program(), "shell", "-")
+	s.Place(shell)
+	in, err := shell.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := harness.NewLines()
+	shell.Stdout, shell.Stderr = lines, lines
+	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		_ = shell.Wait() // its exit code is looked at
+		close(done)
+	}()
+	if _, err := io.WriteString(in, "incr shell:sum\n"); err != nil {
+		t.Fatal(err)
+	}
+	lines.Wait(t, "1\n", done)
+	_ = shell.Process.Signal(syscall.SIGINT)
+	<-done
+	if code := shell.ProcessState.ExitCode(); code != 130 {
+		t.Errorf("exit %d, %s", code, lines.Text())
+	}
+	path := filepath.Join(t.TempDir(), "long.txt")
+	if err := os.WriteFile(path, []byte("watch --prefix shell:long\nsetr shell:after x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := s.Start("shell", path)
+	harness.Eventually(t, "the watch tells", func() bool {
+		s.OK("setr", "shell:long", "x")
+		return strings.Contains(d.Stdout.Text(), "shell:long")
+	})
+	_ = d.Cmd.Process.Signal(syscall.SIGTERM)
+	<-d.Done
+	if code := d.Cmd.ProcessState.ExitCode(); code != 143 || s.Run("", "getr", "shell:after").Code != 1 {
+		t.Errorf("exit %d, %s", code, d.Stderr.Text())
+	}
 }
 
 // talker starts a shell at a terminal.
