@@ -2,13 +2,13 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"viewring/client"
 	"viewring/client/admin"
+	"viewring/internal/wire"
 	"viewring/ring"
 )
 
@@ -53,7 +53,7 @@ type process struct {
 }
 
 // early reports whether it is of a build that tells nothing about itself.
-func (p *process) early() bool { return errors.Is(p.err, client.ErrRefused) }
+func (p *process) early() bool { return wire.IsCode(p.err, wire.CodeErr) }
 
 // facts are all that is judged.
 type facts struct {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"viewring/client"
 	"viewring/client/admin"
+	"viewring/internal/wire"
 	"viewring/ring"
 )
 
@@ -51,6 +51,7 @@ func TestJudge(t *testing.T) {
 	if found := judged(healthy(t)); len(found) > 0 {
 		t.Fatalf("of a healthy cluster: %+v", found)
 	}
+	unknown := &wire.ServerError{Code: wire.CodeErr, Message: "unknown command"}
 	server := func(f *facts) *process { return &f.all[1] }
 	stats := func(f *facts) *admin.ServerStats { return &f.status.Servers[0].Stats }
 	for _, tt := range []struct {
@@ -77,12 +78,13 @@ func TestJudge(t *testing.T) {
 		{"corrupt", func(f *facts) { stats(f).Corrupt, stats(f).Repaired = 3, 1 }, "copies", "s1", "2 keys can't be read there"},
 		{"lost", func(f *facts) { stats(f).Corrupt, stats(f).Unrepairable = 3, 3 }, "copies", "s1", "no other copy was sound"},
 		{"unreachable", func(f *facts) { server(f).err = errors.New("refused") }, "connections", "s1", "can't be reached from here, at h1: refused"},
+		{"another password", func(f *facts) { server(f).err = &wire.ServerError{Code: wire.CodeWrongPass} }, "connections", "s1", "can't be reached from here"},
 		{"unlinked", func(f *facts) { server(f).about.Unlinked = []admin.UnlinkedPeer{{ID: 2, Since: now, Text: "no route"}} }, "connections", "s1", "can't connect to s2"},
-		{"unlinked, early", func(f *facts) { server(f).err, stats(f).Unlinked, stats(f).UnlinkedTo = client.ErrRefused, 1, 2 }, "connections", "s1", "can't connect to s2"},
+		{"unlinked, early", func(f *facts) { server(f).err, stats(f).Unlinked, stats(f).UnlinkedTo = unknown, 1, 2 }, "connections", "s1", "can't connect to s2"},
 		{"certificate of a server", func(f *facts) { stats(f).CertExpires = uint64(now.Add(24 * 10 * time.Hour).Unix()) }, "certificates", "s1", "expires in 10 days"},
 		{"certificate of a view leader", func(f *facts) { f.group.Members[1].CertExpires = now.Add(-time.Hour) }, "certificates", "view leader 2", "has expired"},
 		{"versions", func(f *facts) { server(f).about.Version = "v2" }, "versions", "cluster", "v1: view leader 1, view leader 2, s2, view leader 3, s3; v2: s1"},
-		{"early", func(f *facts) { server(f).err = client.ErrRefused }, "versions", "cluster", "an earlier build: s1"},
+		{"early", func(f *facts) { server(f).err = unknown }, "versions", "cluster", "an earlier build: s1"},
 		{"ahead", func(f *facts) { server(f).about.Ahead = 5 * time.Second }, "clocks", "s1", "5s ahead of the others'"},
 		{"behind the others", func(f *facts) { server(f).about.Ahead = -5 * time.Second }, "clocks", "s1", "5s behind the others'"},
 		{"here", func(f *facts) {

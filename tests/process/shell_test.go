@@ -123,28 +123,47 @@ func talker(t *testing.T, s *harness.Shell) *terminal {
 	return tty
 }
 
+// step types a line, and waits for the prompt after it.
+func (tty *terminal) step(t *testing.T, text string) {
+	t.Helper()
+	const prompt = "\nviewring> "
+	before := strings.Count(tty.Text(), prompt)
+	if _, err := io.WriteString(tty.file, text); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "a prompt after "+text, func() bool { return strings.Count(tty.Text(), prompt) > before })
+}
+
 // testShellTerminal: lines are completed and found again, Ctrl-C ends a command and not the shell, and Ctrl-D leaves.
 func testShellTerminal(t *testing.T, s *harness.Shell) {
 	tty := talker(t, s)
 	tty.Wait(t, "viewring> ", tty.done)
-	tty.enter(t, "setr shell:typed 'the value'; nothing\r", "not a valid word")
-	tty.enter(t, "setr shell:typed 'the value' --show-version\r", ".")
+	tty.step(t, "setr shell:typed 'the value'; nothing\r")
+	tty.Wait(t, "not a valid word", tty.done)
+	tty.step(t, "setr shell:typed 'the value'\r")
 	tty.enter(t, "getr shell:ty\t", "getr shell:typed ")
-	tty.enter(t, "\r", "\nthe value")
-	tty.enter(t, "getr shell:nobody\r", "not found")
+	tty.step(t, "\r")
+	tty.Wait(t, "\nthe value\r\n", tty.done)
+	tty.step(t, "getr shell:nobody\r")
 	tty.enter(t, "keys shell:zzz --cou\t", "--count ")
-	tty.enter(t, "\r", "\n0")
+	tty.step(t, "\r")
+	tty.Wait(t, "\n0\r\n", tty.done)
 	tty.enter(t, "watch --prefix shell:w\r", "watch --prefix shell:w\r\n")
 	harness.Eventually(t, "the watch tells", func() bool {
 		s.OK("setr", "shell:w", "x")
 		return strings.Contains(tty.Text(), "set     shell:w")
 	})
-	tty.enter(t, "\x03getr shell:typed --show-version\r", "the value\r\nviewring> ")
-	tty.enter(t, "half a line\x03print 'still here' --server s1\r", "viewring> ")
-	tty.enter(t, "\x1b[A\x1b[A\x1b[A\x1b[A\x1b[A\r", "viewring> ")
-	tty.enter(t, " setr shell:secret hidden\r", "viewring> ")
+	tty.enter(t, "\x03", "^Cviewring> ") // the terminal drops what is typed with it
+	tty.step(t, "half a line\x03")
+	tty.step(t, "setr shell:after 'the watch'\r")
+	if got := s.OK("getr", "shell:after"); got != "the watch" {
+		t.Errorf("after Ctrl-C: %q", got)
+	}
+	tty.enter(t, "\x1b[A", "setr shell:after 'the watch'")
+	tty.step(t, "\r")
+	tty.step(t, " setr shell:secret hidden\r")
 	tty.enter(t, "setr shell:many 'line one\r", "        > ")
-	tty.enter(t, "line two'\r", "viewring> ")
+	tty.step(t, "line two'\r")
 	if _, err := io.WriteString(tty.file, "\x04"); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +177,7 @@ func testShellTerminal(t *testing.T, s *harness.Shell) {
 		t.Fatalf("%v, %v", info, err)
 	}
 	kept, err := os.ReadFile(path)
-	if err != nil || !strings.Contains(string(kept), "getr shell:typed --show-version\n") || strings.Contains(string(kept), "secret") || strings.Contains(string(kept), "line one") {
+	if err != nil || !strings.Contains(string(kept), "setr shell:after 'the watch'\n") || strings.Contains(string(kept), "secret") || strings.Contains(string(kept), "line one") {
 		t.Errorf("kept: %s, %v", kept, err)
 	}
 	again := talker(t, s)
