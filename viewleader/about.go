@@ -16,7 +16,7 @@ func (s *Service) synced(took time.Duration) {
 	s.meters.slow.Note(took, slowSync, s.opts.Now())
 }
 
-// about answers CmdLeaderAbout.
+// about answers CmdVLAbout.
 func (c *conn) about(r *reply, _ [][]byte) {
 	took, at := c.s.meters.slow.Newest()
 	r.bulk(wire.AppendAbout(nil, &wire.About{Version: c.s.opts.Version, At: c.s.opts.Now(), Files: uint64(files.InUse()), FilesMax: uint64(files.Limit()),

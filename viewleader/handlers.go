@@ -19,36 +19,36 @@ type handler struct {
 }
 
 var handlers = map[string]handler{
-	wire.CmdRegister:    {1, 1, (*conn).register},
-	wire.CmdHeartbeat:   {1, 1, (*conn).heartbeat},
-	wire.CmdView:        {2, 2, (*conn).view},
-	wire.CmdChange:      {1, 1, (*conn).change},
-	wire.CmdConfirm:     {1, 1, (*conn).confirm},
-	wire.CmdMember:      {2, 2, (*conn).member},
-	wire.CmdStatus:      {0, 0, (*conn).status},
-	wire.CmdLockGet:     {4, 8, (*conn).lockGet},
-	wire.CmdLockFree:    {2, 3, (*conn).lockFree},
-	wire.CmdSession:     {2, 3, (*conn).session},
-	wire.CmdLocks:       {0, 1, (*conn).locks},
-	wire.CmdLoss:        {1, 1, (*conn).acceptLoss},
-	wire.CmdEvents:      {2, 2, (*conn).events},
-	wire.CmdElections:   {1, 1, (*conn).elections},
-	wire.CmdJoin:        {1, 1, (*conn).join},
-	wire.CmdPeer:        {1, 1, (*conn).peer},
-	wire.CmdReport:      {1, 1, (*conn).report},
-	wire.CmdGroup:       {0, 0, (*conn).groupOf},
-	wire.CmdGroupSet:    {2, 2, (*conn).groupSet},
-	wire.CmdLeaderAbout: {0, 0, (*conn).about},
-	"PING":              {0, 1, (*conn).ping},
-	"QUIT":              {0, 0, (*conn).quit},
-	"COMMAND":           {0, limits.ArgsMax, (*conn).command},
+	wire.CmdRegister:  {1, 1, (*conn).register},
+	wire.CmdHeartbeat: {1, 1, (*conn).heartbeat},
+	wire.CmdView:      {2, 2, (*conn).view},
+	wire.CmdChange:    {1, 1, (*conn).change},
+	wire.CmdConfirm:   {1, 1, (*conn).confirm},
+	wire.CmdMember:    {2, 2, (*conn).member},
+	wire.CmdStatus:    {0, 0, (*conn).status},
+	wire.CmdLockGet:   {4, 8, (*conn).lockGet},
+	wire.CmdLockFree:  {2, 3, (*conn).lockFree},
+	wire.CmdSession:   {2, 3, (*conn).session},
+	wire.CmdLocks:     {0, 1, (*conn).locks},
+	wire.CmdLoss:      {1, 1, (*conn).acceptLoss},
+	wire.CmdEvents:    {2, 2, (*conn).events},
+	wire.CmdElections: {1, 1, (*conn).elections},
+	wire.CmdJoin:      {1, 1, (*conn).join},
+	wire.CmdPeer:      {1, 1, (*conn).peer},
+	wire.CmdReport:    {1, 1, (*conn).report},
+	wire.CmdGroup:     {0, 0, (*conn).groupOf},
+	wire.CmdGroupSet:  {2, 2, (*conn).groupSet},
+	wire.CmdVLAbout:   {0, 0, (*conn).about},
+	"PING":            {0, 1, (*conn).ping},
+	"QUIT":            {0, 0, (*conn).quit},
+	"COMMAND":         {0, limits.ArgsMax, (*conn).command},
 }
 
 // anyones are the commands that every view leader answers; the others are the head's.
-var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, wire.CmdReport: true, wire.CmdElections: true, wire.CmdLeaderAbout: true, "PING": true, "QUIT": true, "COMMAND": true}
+var anyones = map[string]bool{wire.CmdJoin: true, wire.CmdPeer: true, wire.CmdGroup: true, wire.CmdReport: true, wire.CmdElections: true, wire.CmdVLAbout: true, "PING": true, "QUIT": true, "COMMAND": true}
 
 // meanwhile are the commands of a view leader that is being recovered.
-var meanwhile = map[string]bool{wire.CmdReport: true, wire.CmdLeaderAbout: true, "PING": true, "QUIT": true, "COMMAND": true}
+var meanwhile = map[string]bool{wire.CmdReport: true, wire.CmdVLAbout: true, "PING": true, "QUIT": true, "COMMAND": true}
 
 // identified are the commands that may carry an id; doing the others twice is as
 // doing them once.

@@ -41,7 +41,7 @@ func AboutViewLeader(ctx context.Context, addr string, dial client.DialFunc) (Ab
 	}
 	defer conn.Close() // it was asked all
 	return about(func() (wire.Value, error) {
-		v, err := conn.Do(ctx, []byte(wire.CmdLeaderAbout))
+		v, err := conn.Do(ctx, []byte(wire.CmdVLAbout))
 		return v, route.Failed(ctx, "view leader "+addr, err)
 	})
 }

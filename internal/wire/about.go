@@ -13,8 +13,8 @@ import (
 // The commands by which a process tells about itself: no argument → About. Each view leader answers, whether or
 // not it is the head. Earlier builds know neither.
 const (
-	CmdAbout       = "VR.ABOUT" // of a server
-	CmdLeaderAbout = "VL.ABOUT" // of a view leader
+	CmdAbout   = "VR.ABOUT" // of a server
+	CmdVLAbout = "VL.ABOUT" // of a view leader
 )
 
 // aboutFormat is the version of About.
