@@ -39,7 +39,7 @@ type ScanOptions struct {
 // moments later.
 //
 // It holds a few pages of keys at a time, however many there are. A prefix that has a whole {tag} is looked for in one slot
-// alone.
+// alone. As a write does, it needs min-copies of each partition to act.
 //
 // An error comes last, with the zero Entry, and not all keys were told then. But for one: ErrCorrupt comes with
 // a key whose value no server can read, and then the Scan goes on. Any number of goroutines may iterate, each for itself.
