@@ -25,6 +25,7 @@ var handlers = map[string]handler{
 	wire.CmdChange:    {1, 1, (*conn).change},
 	wire.CmdConfirm:   {1, 1, (*conn).confirm},
 	wire.CmdMember:    {2, 2, (*conn).member},
+	wire.CmdPlace:     {3, 3, (*conn).place},
 	wire.CmdStatus:    {0, 0, (*conn).status},
 	wire.CmdLockGet:   {4, 8, (*conn).lockGet},
 	wire.CmdLockFree:  {2, 3, (*conn).lockFree},
@@ -51,7 +52,7 @@ var meanwhile = map[string]bool{wire.CmdReport: true, "PING": true, "QUIT": true
 
 // identified are the commands that may carry an id; doing the others twice is as
 // doing them once.
-var identified = map[string]bool{wire.CmdMember: true, wire.CmdLockFree: true, wire.CmdLoss: true}
+var identified = map[string]bool{wire.CmdMember: true, wire.CmdPlace: true, wire.CmdLockFree: true, wire.CmdLoss: true}
 
 // refuse answers with what the roster said.
 func refuse(r *reply, res roster.Result) {
@@ -219,15 +220,40 @@ func (c *conn) member(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, "unknown verb '"+printable(args[0])+"': want leave, drain or remove")
 		return
 	}
-	id, err := c.s.resolve(string(args[1]))
+	c.changeMember(r, args[1], string(args[0]), roster.Command{Kind: kind})
+}
+
+// place gives a server another weight or zone.
+func (c *conn) place(r *reply, args [][]byte) {
+	cmd := roster.Command{Kind: roster.KindSetZone, Zone: string(args[2])}
+	switch string(args[0]) {
+	case wire.PlaceZone:
+	case wire.PlaceWeight:
+		weight, err := strconv.ParseUint(cmd.Zone, 10, 32)
+		if err != nil {
+			r.fail(wire.CodeErr, "'"+printable(args[2])+"' is no weight")
+			return
+		}
+		cmd = roster.Command{Kind: roster.KindSetWeight, Weight: uint32(weight)}
+	default:
+		r.fail(wire.CodeErr, "'"+printable(args[0])+"' can't be set: want weight or zone")
+		return
+	}
+	c.changeMember(r, args[1], "set "+string(args[0]), cmd)
+}
+
+// changeMember has cmd done to a server, by id or address, and answers with its id.
+func (c *conn) changeMember(r *reply, name []byte, verb string, cmd roster.Command) {
+	id, err := c.s.resolve(string(name))
 	if err != nil {
 		c.s.answered(r, func() { r.fail(wire.CodeRefused, err.Error()) }, func(res roster.Result) {
 			r.finish(func(w *wire.Writer) { w.WriteBulkString(res.ID.String()) })
 		})
 		return
 	}
-	logger := c.s.opts.Logger.With("verb", string(args[0]), "server", id)
-	c.s.command(r, roster.Command{Kind: kind, ID: id}, func(roster.Result) {
+	cmd.ID = id
+	logger := c.s.opts.Logger.With("verb", verb, "server", id)
+	c.s.command(r, cmd, func(roster.Result) {
 		logger.Info("an operator changed a member")
 		r.finish(func(w *wire.Writer) { w.WriteBulkString(id.String()) })
 	})

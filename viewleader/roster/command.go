@@ -31,6 +31,9 @@ const (
 	KindSessionOpen   Kind = 16 // TTL, Delay
 	KindSessionEnd    Kind = 17 // Session
 	KindSessionExpire Kind = 18 // Sessions
+
+	KindSetWeight Kind = 19 // ID, Weight
+	KindSetZone   Kind = 20 // ID, Zone
 )
 
 // Command is one change of the state. Which fields count depends on its kind.
@@ -46,6 +49,9 @@ type Command struct {
 	Term      uint64
 
 	Partitions []ring.PartitionID
+
+	Weight uint32
+	Zone   string
 
 	LeaseTTL  time.Duration
 	MinCopies int
@@ -80,7 +86,7 @@ const (
 type Result struct {
 	Code   Code
 	Reason string
-	ID     ring.ServerID // Register; the member of Leave, Drain and Remove
+	ID     ring.ServerID // Register; the member of Leave, Drain, Remove, SetWeight and SetZone
 	Epoch  uint64        // after the batch
 	Token  uint64        // LockGet
 	Since  int64         // LockGet: unix ms

@@ -154,7 +154,10 @@ func appendMember(b []byte, m *member) []byte {
 	b = binary.AppendVarint(b, m.DownAt)
 	b = codec.AppendBool(b, m.Doubted)
 	b = codec.AppendBool(b, m.Removed)
-	return binary.BigEndian.AppendUint64(b, m.Start)
+	b = binary.BigEndian.AppendUint64(b, m.Start)
+	b = codec.AppendBool(b, m.Weighs)
+	b = codec.AppendString(b, m.SaidZone)
+	return binary.AppendUvarint(b, uint64(m.SaidWeight))
 }
 
 func readMember(r *codec.Reader, format byte) member {
@@ -173,6 +176,10 @@ func readMember(r *codec.Reader, format byte) member {
 	m.Removed = r.Bool()
 	if format > snapshotFormatSecond {
 		m.Start = r.Uint64()
+	}
+	m.SaidZone = m.Zone
+	if format > snapshotFormatFourth {
+		m.Weighs, m.SaidZone, m.SaidWeight = r.Bool(), r.String(), uint32(r.Uvarint())
 	}
 	return m
 }

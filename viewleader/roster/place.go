@@ -1,0 +1,118 @@
+package roster
+
+import (
+	"fmt"
+
+	"viewring/ring"
+	"viewring/viewleader/vocab"
+)
+
+// setWeight gives a server its part of copies and primaries. What has to move for it moves
+// as after any change of members.
+func (s *State) setWeight(c *Command) Result {
+	m := s.member(c.ID)
+	switch {
+	case m == nil:
+		return refused(fmt.Errorf("%v is not a member", c.ID))
+	case m.Weight == c.Weight:
+		return Result{Code: Done, ID: m.ID}
+	}
+	if err := s.mayWeigh(m.ID, c.Weight); err != nil {
+		return refused(err)
+	}
+	if c.Weight > 1 {
+		for i := range s.members {
+			if other := &s.members[i]; !other.Weighs {
+				return refused(fmt.Errorf("%v (%s) was started by a build that knows no weights: "+
+					"start it anew with a build that does, and then set weights", other.ID, other.Addr))
+			}
+		}
+	}
+	s.weigh(m, c.Weight)
+	return Result{Code: Done, ID: m.ID}
+}
+
+// setZone says where a server stands.
+func (s *State) setZone(c *Command) Result {
+	m := s.member(c.ID)
+	switch {
+	case m == nil:
+		return refused(fmt.Errorf("%v is not a member", c.ID))
+	case len(c.Zone) > ZoneBytesMax:
+		return refused(fmt.Errorf("a zone of %d bytes: want at most %d", len(c.Zone), ZoneBytesMax))
+	case m.Zone != c.Zone:
+		s.stand(m, c.Zone)
+	}
+	return Result{Code: Done, ID: m.ID}
+}
+
+// mayWeigh says what is wrong with a weight for a server, which need not be a member.
+func (s *State) mayWeigh(id ring.ServerID, weight uint32) error {
+	if weight == 0 {
+		return fmt.Errorf("weight 0: want 1 to %d (a server that is to hold nothing can leave)", ring.WeightMax)
+	}
+	if weight > ring.WeightMax {
+		return fmt.Errorf("weight %d: want 1 to %d", weight, ring.WeightMax)
+	}
+	total := weight
+	for i := range s.members {
+		if m := &s.members[i]; m.ID != id {
+			total += m.Weight
+		}
+	}
+	if total > ring.SharesMax {
+		return fmt.Errorf("weight %d: all weights would add up to %d, want at most %d (only their proportions count)", weight, total, ring.SharesMax)
+	}
+	return nil
+}
+
+func (s *State) weigh(m *member, weight uint32) {
+	s.note(vocab.EventPlaced, m.ID, "weight %d, was %d", weight, m.Weight)
+	m.Weight = weight
+	s.membersChanged(true)
+}
+
+func (s *State) stand(m *member, zone string) {
+	s.note(vocab.EventPlaced, m.ID, "zone %q, was %q", zone, m.Zone)
+	m.Zone = zone
+	s.membersChanged(true)
+}
+
+// said takes over the zone and the weight that a registration names, where they are not
+// those that it named before: what an operator set since stays until the server is started
+// with another flag.
+func (s *State) said(m *member, r *vocab.Register) {
+	m.Weighs = r.KnowsWeights()
+	if r.Zone != m.SaidZone {
+		m.SaidZone = r.Zone
+		if r.Zone != m.Zone {
+			s.stand(m, r.Zone)
+		}
+	}
+	if w := r.SaidWeight(); w != 0 && w != m.SaidWeight {
+		m.SaidWeight = w
+		if w != m.Weight {
+			s.weigh(m, w)
+		}
+	}
+}
+
+// validPlace says what is wrong with what a registration says of weights; id is a member or
+// is to be one.
+func (s *State) validPlace(id ring.ServerID, r *vocab.Register) error {
+	if w := r.SaidWeight(); w != 0 {
+		if m := s.member(id); m != nil && m.SaidWeight == w {
+			return nil // it changes nothing
+		}
+		return s.mayWeigh(id, w)
+	}
+	if r.KnowsWeights() {
+		return nil
+	}
+	for i := range s.members {
+		if s.members[i].Weight > 1 {
+			return fmt.Errorf("this cluster has weights, which the server's build does not know: start it with a newer one")
+		}
+	}
+	return nil
+}
