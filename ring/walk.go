@@ -76,28 +76,11 @@ func newBuilder(t *Table, copiesLoad float64) *builder {
 	return b
 }
 
-// limitCopies sets at how many copies each member is full: bound times its part by
-// weight. A server holds no partition twice: one whose part is more than all partitions
-// holds each of them, and the others share out what is left.
+// limitCopies sets at how many copies each member is full: bound times its part by weight.
 func (b *builder) limitCopies(bound float64) {
 	b.capacity = make([]int32, len(b.t.members))
-	var targets []int32
-	for i := range b.t.members {
-		if b.t.members[i].Target() {
-			targets = append(targets, int32(i))
-		}
-	}
-	slices.SortStableFunc(targets, func(i, j int32) int { return b.t.members[j].shares() - b.t.members[i].shares() })
-	copies, shares := b.t.copies, b.shares
-	for _, i := range targets {
-		own := b.t.members[i].shares()
-		if own*copies > shares {
-			b.capacity[i] = int32(b.t.partitions)
-			copies--
-			shares -= own
-			continue
-		}
-		b.capacity[i] = int32(capacityOf(copies*b.t.partitions, own, shares, bound))
+	for _, part := range b.t.parts() {
+		b.capacity[part.member] = int32(capacityOf(part.of, part.shares, part.all, bound))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -150,6 +151,22 @@ func TestWeightsShare(t *testing.T) {
 				t.Errorf("weights %v: %v is primary of %d, fair is %.0f", tt.weights, id, primaries[id], first[id])
 			}
 		}
+	}
+}
+
+// TestBalance: what a table says of itself is what the figures of DESIGN.md say.
+func TestBalance(t *testing.T) {
+	for _, weights := range [][]uint32{{1}, {1, 2}, {9, 1, 1, 1}, {3, 3, 3, 1, 1}} {
+		members := weighted(1, 7, weights...)
+		tab := mustTable(t, members, 512)
+		copies, primaries := held(tab)
+		want := Balance{worstOver(copies, fairCopies(members, 512)), worstOver(primaries, fairPrimaries(members, 512))}
+		if got := tab.Balance(); math.Abs(got.Copies-want.Copies)+math.Abs(got.Primaries-want.Primaries) > 1e-9 {
+			t.Errorf("weights %v: %+v, want %+v", weights, got, want)
+		}
+	}
+	if got := mustTable(t, nil, 4).Balance(); got != (Balance{}) {
+		t.Errorf("without members: %+v", got)
 	}
 }
 
