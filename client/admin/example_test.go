@@ -500,7 +500,7 @@ func ExampleStatus_PlanJoin() {
 		fmt.Println(err)
 		return
 	}
-	plan, err := st.PlanJoin("") // in no zone
+	plan, err := st.PlanJoin(admin.Newcomer{}) // of weight 1, in no zone
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -123,11 +123,17 @@ func (a *app) printStatus(st *admin.Status) {
 			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
 	}
 	head := []string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}
-	if slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Zone != "" }) {
-		head = slices.Insert(head, zoneColumn, "ZONE")
+	insert := func(name string, of func(*ring.Member) string) {
+		head = slices.Insert(head, placeColumn, name)
 		for i := range rows {
-			rows[i] = slices.Insert(rows[i], zoneColumn, zoneOf(&v.Members[i]))
+			rows[i] = slices.Insert(rows[i], placeColumn, of(&v.Members[i]))
 		}
+	}
+	if v.Weighted() {
+		insert(">WEIGHT", func(m *ring.Member) string { return strconv.Itoa(int(m.Weight)) })
+	}
+	if slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Zone != "" }) {
+		insert("ZONE", zoneOf)
 	}
 	a.table(head, rows)
 	for _, p := range problemsOf(st, time.Now()) {
@@ -136,8 +142,8 @@ func (a *app) printStatus(st *admin.Status) {
 	a.printSafety(st)
 }
 
-// zoneColumn is where the zones stand, in clusters that have any.
-const zoneColumn = 2
+// placeColumn is where zones and weights stand, in clusters that have any.
+const placeColumn = 2
 
 // zoneOf is a server's zone as tables show it.
 func zoneOf(m *ring.Member) string {
@@ -325,6 +331,7 @@ type serverObject struct {
 	Up           bool   `json:"up"`    // as the view leader remembers, where it was not
 	Heard        bool   `json:"heard"` // of lately
 	Zone         string `json:"zone"`
+	Weight       uint32 `json:"weight"`
 	Primary      int    `json:"primary"`
 	Backup       int    `json:"backup"`
 	Learner      int    `json:"learner"`
@@ -417,7 +424,7 @@ func statusObject(st *admin.Status) map[string]any {
 			held = h.Held.UTC().Format(time.RFC3339Nano)
 		}
 		servers = append(servers, serverObject{
-			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone,
+			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone, Weight: m.Weight,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,

@@ -93,6 +93,11 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 			if err := checkAdvertised(ctx, o.Advertise); err != nil {
 				return err
 			}
+			if cmd.Flags().Changed("weight") {
+				if err := checkWeight(int(o.Weight)); err != nil {
+					return err
+				}
+			}
 			o.KeepZone = !cmd.Flags().Changed("zone")
 			if err := o.Metrics.check(insecure); err != nil {
 				return err
