@@ -18,10 +18,14 @@ type planned struct {
 		ID         string
 		New, Goes  bool
 		Copies     int
-		CopiesThen int `json:"copies_then"`
-		ToCopy     int `json:"to_copy"`
+		CopiesThen int    `json:"copies_then"`
+		ToCopy     int    `json:"to_copy"`
+		WeightThen int    `json:"weight_then"`
+		ZoneThen   string `json:"zone_then"`
 	}
-	Routes []struct {
+	Bytes       uint64
+	BalanceThen struct{ Copies, Primaries float64 } `json:"balance_then"`
+	Routes      []struct {
 		From, To string
 		Copies   int
 	}
@@ -64,6 +68,17 @@ func testPlan(t *testing.T, s *harness.Shell) {
 		if got := s.OK(append([]string{"plan"}, args...)...); !strings.Contains(got, want) {
 			t.Errorf("plan %v does not say %q:\n%s", args, want, got)
 		}
+	}
+	if heavy := planOf(t, s, "join", "--weight", "64"); heavy.Servers[3].CopiesThen != 1024 || heavy.Servers[3].WeightThen != 64 {
+		t.Errorf("plan join, of one that outweighs the others: %+v", heavy)
+	}
+	if same := planOf(t, s, "set-zone", "s1", "x"); same.Copies != 0 || same.Servers[0].ZoneThen != "x" || same.BalanceThen.Copies != 1 {
+		t.Errorf("plan set-zone, of one of three: %+v", same)
+	}
+	planOf(t, s, "set-weight", "s2", "5")
+	s.Fails(4, "no server", "plan", "set-weight", "s99", "2")
+	for _, args := range [][]string{{"plan", "set-weight", "s1", "0"}, {"plan", "join", "--weight", "65"}, {"set-weight", "s1", "much"}, {"set-zone", "s1"}, {"server", "--weight", "0"}} {
+		s.Fails(2, "", args...)
 	}
 	s.Fails(4, "no server", "plan", "leave", "s99")
 	s.Fails(4, "no server would be left", "plan", "remove", "s1", "s2", "s3")

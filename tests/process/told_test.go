@@ -19,6 +19,7 @@ type statusJSON struct {
 	Servers []struct {
 		ID, State, Zone string
 		Heard           bool
+		Weight          int
 	}
 	Problems []struct{ Server, Problem string }
 }
@@ -32,7 +33,7 @@ func statusOf(t *testing.T, s *harness.Shell, flags ...string) (st statusJSON) {
 }
 
 // After a cold start of everything the status tells what was heard from what the view leader remembers,
-// and a server stands in the zone of its last start.
+// and a server has the place that it was given last.
 func TestColdStart(t *testing.T) {
 	t.Parallel()
 	s := harness.NewShell(t, harness.FreeAddr(t))
@@ -53,6 +54,11 @@ func TestColdStart(t *testing.T) {
 	}
 	safe := func() bool { return strings.Contains(s.OK("query_servers"), "safe: all") }
 	harness.Eventually(t, "the cluster has all copies", safe)
+	for _, args := range [][]string{{"set-weight", "s2", "3"}, {"set-zone", "s3", "d"}} {
+		s.Fails(4, "--yes does it", args...)
+		s.OK(append(args, "--yes")...)
+	}
+	harness.Eventually(t, "the cluster has all copies by weight", safe)
 	guard := s.Start("lock_get", "deploy", "alice", "--", "sleep", "1000")
 	harness.Eventually(t, "the lock is held", func() bool { return strings.Contains(s.OK("locks"), "deploy") })
 	for _, d := range append(all, guard) {
@@ -70,13 +76,14 @@ func TestColdStart(t *testing.T) {
 	if text := s.OK("locks"); !strings.Contains(text, "not heard of yet") {
 		t.Errorf("a lock whose holder was not heard of: %s", text)
 	}
-	for i := range 3 {
-		server(i)
-	}
+	server(0, "--zone", "a") // as before, and so are those that say nothing
+	server(1)
+	server(2, "--zone", "c")
 	harness.Eventually(t, "the cluster has all copies again", safe)
 	for i, m := range statusOf(t, s).Servers {
-		if want := string(rune('a' + i)); m.Zone != want || !m.Heard {
-			t.Errorf("%s is in zone %q, not %q; heard: %v", m.ID, m.Zone, want, m.Heard)
+		zone, weight := []string{"a", "b", "d"}[i], []int{1, 3, 1}[i]
+		if m.Zone != zone || m.Weight != weight || !m.Heard {
+			t.Errorf("%s is in zone %q, not %q, of weight %d, not %d; heard: %v", m.ID, m.Zone, zone, m.Weight, weight, m.Heard)
 		}
 	}
 }
