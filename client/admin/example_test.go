@@ -510,6 +510,36 @@ func ExampleStatus_PlanJoin() {
 	// Output: new: true it copies all that moves: true
 }
 
+// A server with twice the disk of the others takes twice as much.
+func ExampleCluster_SetWeight() {
+	ctx, c := open()
+	defer c.Close()
+
+	id, err := c.SetWeight(ctx, "s2", 2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v, err := c.WaitView(ctx, func(v *ring.View) bool { return v.Member(id).Weight == 2 })
+	fmt.Println(id, "has weight", v.Member(id).Weight, err)
+	// Output: s2 has weight 2 <nil>
+}
+
+// A server was carried to another rack.
+func ExampleCluster_SetZone() {
+	ctx, c := open()
+	defer c.Close()
+
+	id, err := c.SetZone(ctx, "s2", "rack 4")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v, err := c.WaitView(ctx, func(v *ring.View) bool { return v.Member(id).Zone == "rack 4" })
+	fmt.Println(id, "stands in", v.Member(id).Zone, err)
+	// Output: s2 stands in rack 4 <nil>
+}
+
 // A server is to be restarted, without anyone noticing.
 func ExampleCluster_Drain() {
 	ctx, c := open()

@@ -180,3 +180,21 @@ func (a *app) planPlaceCmd(verb placeVerb) *cobra.Command {
 		},
 	}
 }
+
+// weightFlag is the weight that a server is started with; 0: none was said.
+type weightFlag uint32
+
+func (w *weightFlag) Type() string { return "shares" }
+
+func (w *weightFlag) String() string {
+	if *w == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(*w))
+}
+
+func (w *weightFlag) Set(value string) error {
+	p, err := weightVerb.read(value)
+	*w = weightFlag(p.weight)
+	return err
+}

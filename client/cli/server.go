@@ -93,11 +93,6 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 			if err := checkAdvertised(ctx, o.Advertise); err != nil {
 				return err
 			}
-			if cmd.Flags().Changed("weight") {
-				if err := checkWeight(int(o.Weight)); err != nil {
-					return err
-				}
-			}
 			o.KeepZone = !cmd.Flags().Changed("zone")
 			if err := o.Metrics.check(insecure); err != nil {
 				return err
@@ -105,8 +100,7 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 			if err := o.fillIn(insecure || a.isSafe()); err != nil {
 				return err
 			}
-			o.Leaders = a.leaders()
-			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
+			o.Leaders, o.Secure, o.Logger = a.leaders(), a.secure, a.logger(slog.LevelInfo)
 			var err error
 			if o.HTTP.S3, err = s3.options(a); err != nil {
 				return err
@@ -122,7 +116,7 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 	f.StringVar(&o.Advertise, "advertise", "", "tell others to reach it at `HOST:PORT` (default where it listens)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones (default that of its last start)")
-	f.Uint32Var(&o.Weight, "weight", 0, "take this many `shares` of copies and requests, 1 to 64 (default that of its last start, or 1)")
+	f.Var((*weightFlag)(&o.Weight), "weight", "take this many `shares` of copies and requests, 1 to 64 (default that of its last start, or 1)")
 	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, or what the log needs)")
