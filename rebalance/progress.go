@@ -4,14 +4,19 @@ import "time"
 
 // Progress is how far a server's rebalancing is.
 type Progress struct {
-	Left      int // partitions that it should hold and does not yet
-	Running   int // of them, started
-	Done      int // transfers ended with an acting copy, since the start
-	Bytes     uint64
-	Rate      uint64        // bytes/s, over the last seconds
-	LeftBytes uint64        // a guess from the transfers done; 0 before the first
-	TimeLeft  time.Duration // a guess from the pace of the last seconds; negative: none yet
-	Paused    bool
+	Left    int // partitions that it should hold and does not yet
+	Running int // of them, started
+	Done    int // transfers ended with an acting copy, since the start
+	Bytes   uint64
+	// Of the stretch that goes on, or of the newest: transfers done, their bytes and those of
+	// the ones that go on.
+	StretchDone  int
+	StretchBytes uint64
+	Seen         uint64        // bytes/s in the stretch, over the seconds in which some came; 0: none yet
+	Rate         uint64        // bytes/s, over the last seconds
+	LeftBytes    uint64        // a guess from the transfers done; 0 before the first
+	TimeLeft     time.Duration // a guess from the pace of the last seconds; negative: none yet
+	Paused       bool
 }
 
 // meterSeconds is how far back rate and pace look.
@@ -22,9 +27,14 @@ type meter struct {
 	done      int
 	bytes     uint64
 	doneBytes uint64 // of the transfers done
-	began     time.Duration
-	second    int64 // of the bucket in use
-	buckets   [meterSeconds]struct {
+
+	lacking                bool // the stretch goes on
+	beforeDone, beforeAll  uint64
+	busySeconds, busyBytes uint64 // of the stretch: seconds in which something came, and that
+
+	began   time.Duration
+	second  int64 // of the bucket in use
+	buckets [meterSeconds]struct {
 		bytes uint64
 		done  int
 	}
@@ -36,6 +46,10 @@ func (m *meter) advance(now time.Duration) {
 	if m.bytes == 0 && m.done == 0 {
 		m.began, m.second = now, second
 	}
+	if b := m.buckets[m.second%meterSeconds].bytes; b > 0 && second > m.second {
+		m.busySeconds++
+		m.busyBytes += b
+	}
 	for range min(second-m.second, meterSeconds) {
 		m.second++
 		m.buckets[m.second%meterSeconds] = struct {
@@ -44,6 +58,16 @@ func (m *meter) advance(now time.Duration) {
 		}{}
 	}
 	m.second = second
+}
+
+// lacks notes whether the server lacks anything. A stretch begins when it does.
+func (m *meter) lacks(now time.Duration, something bool) {
+	m.advance(now)
+	if something && !m.lacking {
+		m.beforeDone, m.beforeAll = uint64(m.done), m.bytes
+		m.busySeconds, m.busyBytes = 0, 0
+	}
+	m.lacking = something
 }
 
 func (m *meter) add(now time.Duration, bytes uint64) {
@@ -61,7 +85,13 @@ func (m *meter) finish(now time.Duration, bytes uint64) {
 
 func (m *meter) progress(now time.Duration, left int) Progress {
 	m.advance(now)
-	p := Progress{Left: left, Done: m.done, Bytes: m.bytes}
+	p := Progress{Left: left, Done: m.done, Bytes: m.bytes, StretchDone: m.done - int(m.beforeDone), StretchBytes: m.bytes - m.beforeAll}
+	switch {
+	case m.busySeconds > 0:
+		p.Seen = m.busyBytes / m.busySeconds
+	case p.StretchBytes > 0:
+		p.Seen = p.StretchBytes // it takes its first second, or took no more
+	}
 	var bytes uint64
 	done := 0
 	for _, b := range m.buckets {
