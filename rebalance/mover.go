@@ -216,11 +216,11 @@ func (m *Mover) SetRate(rate int64) { m.limit.setRate(rate) }
 // Progress tells how far the server is.
 func (m *Mover) Progress() Progress {
 	now := m.cfg.Clock.Now()
-	paused := m.limit.paused()
+	paused, limit := m.limit.paused(), m.limit.rate()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.mu.meter.progress(now, m.mu.left)
-	p.Running, p.Paused = len(m.mu.running), paused
+	p.Running, p.Paused, p.Limit = len(m.mu.running), paused, limit
 	for _, tr := range m.mu.running {
 		p.LeftBytes -= min(tr.bytes, p.LeftBytes)
 	}

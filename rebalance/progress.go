@@ -14,10 +14,15 @@ type Progress struct {
 	StretchBytes uint64
 	Seen         uint64        // bytes/s in the stretch, over the seconds in which some came; 0: none yet
 	Rate         uint64        // bytes/s, over the last seconds
-	LeftBytes    uint64        // a guess from the transfers done; 0 before the first
+	LeftBytes    uint64        // a guess from the transfers done in the stretch; 0 before there are a few
 	TimeLeft     time.Duration // a guess from the pace of the last seconds; negative: none yet
 	Paused       bool
+	Limit        int64 // bytes/s; 0: none
 }
+
+// guessFrom is after how many transfers of a stretch their mean is a guess at the others. Those
+// of earlier stretches tell little: the cluster may have been empty then.
+const guessFrom = 8
 
 // meterSeconds is how far back rate and pace look.
 const meterSeconds = 10
@@ -28,8 +33,9 @@ type meter struct {
 	bytes     uint64
 	doneBytes uint64 // of the transfers done
 
-	lacking                bool // the stretch goes on
-	beforeDone, beforeAll  uint64
+	lacking                bool   // the stretch goes on
+	beforeDone, beforeAll  uint64 // done and bytes when the stretch began
+	beforeDoneBytes        uint64
 	busySeconds, busyBytes uint64 // of the stretch: seconds in which something came, and that
 
 	began   time.Duration
@@ -64,7 +70,7 @@ func (m *meter) advance(now time.Duration) {
 func (m *meter) lacks(now time.Duration, something bool) {
 	m.advance(now)
 	if something && !m.lacking {
-		m.beforeDone, m.beforeAll = uint64(m.done), m.bytes
+		m.beforeDone, m.beforeAll, m.beforeDoneBytes = uint64(m.done), m.bytes, m.doneBytes
 		m.busySeconds, m.busyBytes = 0, 0
 	}
 	m.lacking = something
@@ -102,8 +108,8 @@ func (m *meter) progress(now time.Duration, left int) Progress {
 	span := min(now-m.began, time.Duration(meterSeconds-1)*time.Second+now%time.Second)
 	span = max(span, time.Second)
 	p.Rate = uint64(float64(bytes) / span.Seconds())
-	if m.done > 0 {
-		p.LeftBytes = uint64(left) * (m.doneBytes / uint64(m.done))
+	if p.StretchDone >= guessFrom {
+		p.LeftBytes = uint64(left) * ((m.doneBytes - m.beforeDoneBytes) / uint64(p.StretchDone))
 	}
 	switch {
 	case left == 0:

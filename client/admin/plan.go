@@ -30,9 +30,11 @@ type Plan struct {
 	// Balance and BalanceAfter are the most-loaded servers' loads over their parts by weight.
 	Balance, BalanceAfter Balance
 
-	// Time is how long it would take at the pace of the last ten seconds; 0: nothing
-	// was copied in them, so nobody knows.
-	Time time.Duration
+	// Time is how long it would take: of the servers that copy in the one that takes longest, at
+	// the rate that it had when it last copied, or as fast as it may if that is slower. One that has not
+	// copied yet is taken for as fast as the others. 0: nobody has copied anything since its start.
+	Time   time.Duration
+	Paused []ring.ServerID // that would have to copy, and whose copying an operator has paused
 }
 
 // PlannedServer is a server in a Plan.
@@ -174,10 +176,38 @@ func (s *Status) plan(after []ring.Member) (*Plan, error) {
 	}
 	safety := s.Safety()
 	p.Wanted = safety.Copies
-	if safety.Rate > 0 {
-		p.Time = time.Duration(float64(p.Bytes) / float64(safety.Rate) * float64(time.Second))
-	}
+	s.foretell(p, bytes)
 	return p, nil
+}
+
+// foretell adds how long the servers take to copy in so many bytes.
+func (s *Status) foretell(p *Plan, bytes map[ring.ServerID]uint64) {
+	var sum, n uint64
+	for i := range s.View.Members {
+		if seen := s.Server(s.View.Members[i].ID).Stats.MoveSeen; seen > 0 {
+			sum, n = sum+seen, n+1
+		}
+	}
+	for _, server := range p.Servers {
+		todo := bytes[server.ID]
+		t := s.Server(server.ID).Stats
+		if todo == 0 {
+			continue
+		}
+		if t.WaitingWhy == WaitingPaused {
+			p.Paused = append(p.Paused, server.ID)
+		}
+		rate := t.MoveSeen
+		if rate == 0 && n > 0 {
+			rate = sum / n
+		}
+		if t.MoveLimit > 0 && rate > 0 {
+			rate = min(rate, t.MoveLimit)
+		}
+		if rate > 0 {
+			p.Time = max(p.Time, time.Duration(float64(todo)/float64(rate)*float64(time.Second)))
+		}
+	}
 }
 
 // bytesOfACopy is how large a copy of a partition is on each server, on average.

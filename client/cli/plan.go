@@ -170,9 +170,12 @@ func planSentences(p *admin.Plan) []string {
 	switch {
 	case p.Bytes == 0:
 	case p.Time == 0:
-		lines = append(lines, "time: unknown, for nothing was copied in the last ten seconds")
+		lines = append(lines, "time: unknown, for no server has copied anything since its start")
 	default:
-		lines = append(lines, "time: about "+span(p.Time)+" at the pace of the last ten seconds")
+		lines = append(lines, "time: about "+span(p.Time)+", at the rates at which servers copied last")
+	}
+	if len(p.Paused) > 0 {
+		lines = append(lines, "but the copying of "+joined(p.Paused)+" is paused: see 'viewring rebalance --help'")
 	}
 	few := 0
 	for n, partitions := range p.Meanwhile {

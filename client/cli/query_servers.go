@@ -136,6 +136,7 @@ func (a *app) printStatus(st *admin.Status) {
 		insert("ZONE", zoneOf)
 	}
 	a.table(head, rows)
+	a.printMoving(st)
 	for _, p := range problemsOf(st, time.Now()) {
 		a.printf("%s\n", a.paint(a.env.Stdout, yellow, p.Server+": "+p.Problem))
 	}
@@ -172,7 +173,7 @@ func problemsOf(st *admin.Status, now time.Time) []problem {
 		if at := h.Stats.CertExpires; at > 0 {
 			expires = time.Unix(int64(at), 0)
 		}
-		for _, text := range []string{filesProblem(&h.Stats), linkProblem(&h.Stats), certificateProblem(expires, now)} {
+		for _, text := range []string{filesProblem(&h.Stats), linkProblem(&h.Stats), certificateProblem(expires, now), waitingProblem(st, m.ID, &h.Stats)} {
 			if text != "" {
 				all = append(all, problem{m.ID.String(), text})
 			}
@@ -290,8 +291,8 @@ func rebalancing(st *admin.Status) string {
 		return fmt.Sprintf("rebalancing: %s left, about %s, nothing is copied now", leftCopies(s), size(s.LeftBytes))
 	}
 	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", leftCopies(s), size(s.LeftBytes), size(s.Rate))
-	if d, ok := timeLeft(s); ok {
-		text += ", " + toGo(d) + " to go"
+	if s.TimeLeft >= 0 {
+		text += ", " + toGo(s.TimeLeft) + " to go"
 	}
 	return text
 }
@@ -314,13 +315,6 @@ func toGo(d time.Duration) string {
 		return "under 1s"
 	}
 	return d.Round(time.Second).String()
-}
-
-func timeLeft(s admin.Safety) (time.Duration, bool) {
-	if s.Rate == 0 {
-		return 0, false
-	}
-	return time.Duration(float64(s.LeftBytes) / float64(s.Rate) * float64(time.Second)), true
 }
 
 // serverObject is a server in the output of query_servers --json.
@@ -436,11 +430,7 @@ func statusObject(st *admin.Status) map[string]any {
 		})
 	}
 	s := st.Safety()
-	left, known := timeLeft(s)
-	seconds := -1.0
-	if known {
-		seconds = left.Seconds()
-	}
+	moving, done, doneBytes := movingObjects(st)
 	return map[string]any{
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
 		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
@@ -449,7 +439,8 @@ func statusObject(st *admin.Status) map[string]any {
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
 		},
 		"rebalancing": map[string]any{
-			"balanced": s.Balanced, "left": s.Left, "left_bytes": s.LeftBytes, "rate": s.Rate, "seconds": seconds,
+			"balanced": s.Balanced, "left": s.Left, "left_bytes": s.LeftBytes, "rate": s.Rate, "seconds": secondsLeft(s.TimeLeft),
+			"done": done, "done_bytes": doneBytes, "servers": moving,
 		},
 	}
 }

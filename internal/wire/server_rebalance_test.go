@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"reflect"
 	"testing"
 	"time"
 )
@@ -8,10 +9,11 @@ import (
 func TestRebalanceReport(t *testing.T) {
 	for _, want := range []RebalanceReport{
 		{TimeLeft: -1},
-		{Paused: true, Limit: 1, Left: 2, Running: 3, Bytes: 4, Rate: 5, LeftBytes: 6, TimeLeft: 7 * time.Second},
+		{Paused: true, Limit: 1, Left: 2, Running: 3, Bytes: 4, Rate: 5, LeftBytes: 6, TimeLeft: 7 * time.Second, Done: 8, DoneBytes: 9,
+			Waits: []RebalanceWait{{Why: 3, Copies: 10, Partition: 11}, {Why: 6, On: 12, Copies: 13, Partition: 14, For: 15 * time.Second}}},
 	} {
 		b := AppendRebalanceReport(nil, &want)
-		if got, err := DecodeRebalanceReport(b); err != nil || got != want {
+		if got, err := DecodeRebalanceReport(b); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, %v; want %+v", got, err, want)
 		}
 		for n := range b {
@@ -19,6 +21,10 @@ func TestRebalanceReport(t *testing.T) {
 				t.Errorf("%d of %d bytes are read as %+v", n, len(b), got)
 			}
 		}
+	}
+	former := []byte{rebalanceFormatFirst, 1, 1, 2, 3, 4, 5, 6, 14}
+	if got, err := DecodeRebalanceReport(former); err != nil || !reflect.DeepEqual(got, RebalanceReport{Paused: true, Limit: 1, Left: 2, Running: 3, Bytes: 4, Rate: 5, LeftBytes: 6, TimeLeft: 7}) {
+		t.Errorf("a server of before: %+v, %v", got, err)
 	}
 	if _, err := DecodeRebalanceReport([]byte{9}); err == nil {
 		t.Error("another format is read")

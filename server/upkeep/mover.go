@@ -218,8 +218,25 @@ func (m *Mover) Progress() wire.RebalanceReport {
 	paused, rate := m.throttle.at.Paused, m.rate()
 	m.throttle.Unlock()
 	p := m.m.Progress()
-	return wire.RebalanceReport{Paused: paused, Limit: uint64(rate), Left: uint64(p.Left), Running: uint64(p.Running),
-		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft}
+	r := wire.RebalanceReport{Paused: paused, Limit: uint64(rate), Left: uint64(p.Left), Running: uint64(p.Running),
+		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft, Done: uint64(p.StretchDone), DoneBytes: p.StretchBytes}
+	for _, w := range m.waits(&p) {
+		r.Waits = append(r.Waits, wire.RebalanceWait{Why: uint8(w.Why), On: w.On, Copies: uint64(w.Copies), Partition: w.One, For: w.For})
+	}
+	return r
+}
+
+// waits is why copies do not come. While the disk is full nothing begins.
+func (m *Mover) waits(p *rebalance.Progress) []rebalance.Wait {
+	if m.paused() && p.Left > 0 && !p.Paused {
+		return []rebalance.Wait{{Why: rebalance.WhyFull, Copies: p.Left}}
+	}
+	return m.m.Waits(func(p ring.PartitionID) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		_, held := m.mu.waiting[p]
+		return held
+	})
 }
 
 // Moved is what rebalance.Mover says of it.
@@ -229,4 +246,10 @@ func (m *Mover) Moved() rebalance.Progress { return m.m.Progress() }
 func (m *Mover) Report(t *vocab.ServerStats) {
 	p := m.m.Progress()
 	t.Left, t.LeftBytes, t.Rate = uint32(p.Left), p.LeftBytes, p.Rate
+	t.MoveDone, t.MoveDoneBytes, t.MoveSeen, t.MoveLimit = uint64(p.StretchDone), p.StretchBytes, p.Seen, uint64(p.Limit)
+	for i, w := range m.waits(&p) {
+		if t.Waiting += uint64(w.Copies); i == 0 {
+			t.WaitingWhy, t.WaitingOn, t.WaitingSeconds = uint64(w.Why), uint64(w.On), uint64(w.For.Seconds())
+		}
+	}
 }
