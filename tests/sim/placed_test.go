@@ -6,10 +6,10 @@ import (
 	"viewring/tests/harness"
 )
 
-// TestPlaced plays worlds in which weights and zones change all the time: 40, or 400 with
+// TestPlaced plays worlds in which weights and zones change all the time: 24, or 400 with
 // VIEWRING_SLOW=1.
 func TestPlaced(t *testing.T) {
-	few := uint64(40)
+	few := uint64(24)
 	if harness.IsSlow() {
 		few = 400
 	}
