@@ -12,13 +12,16 @@ type Progress struct {
 	// the ones that go on.
 	StretchDone  int
 	StretchBytes uint64
-	Seen         uint64        // bytes/s in the stretch, over the seconds in which some came; 0: none yet
+	Seen         uint64        // bytes/s in the stretch, or the newest that brought a MiB, over the seconds in which some came; 0: none yet
 	Rate         uint64        // bytes/s, over the last seconds
 	LeftBytes    uint64        // a guess from the transfers done in the stretch; 0 before there are a few
 	TimeLeft     time.Duration // a guess from the pace of the last seconds; negative: none yet
 	Paused       bool
 	Limit        int64 // bytes/s; 0: none
 }
+
+// seenLeast is how many bytes a stretch brings whose rate tells something.
+const seenLeast = 1 << 20
 
 // guessFrom is after how many transfers of a stretch their mean is a guess at the others. Those
 // of earlier stretches tell little: the cluster may have been empty then.
@@ -36,6 +39,7 @@ type meter struct {
 	lacking                bool   // the stretch goes on
 	beforeDone, beforeAll  uint64 // done and bytes when the stretch began
 	beforeDoneBytes        uint64
+	seen                   uint64 // bytes/s in the stretches before
 	busySeconds, busyBytes uint64 // of the stretch: seconds in which something came, and that
 
 	began   time.Duration
@@ -70,10 +74,23 @@ func (m *meter) advance(now time.Duration) {
 func (m *meter) lacks(now time.Duration, something bool) {
 	m.advance(now)
 	if something && !m.lacking {
+		m.seen = m.seenNow()
 		m.beforeDone, m.beforeAll, m.beforeDoneBytes = uint64(m.done), m.bytes, m.doneBytes
 		m.busySeconds, m.busyBytes = 0, 0
 	}
 	m.lacking = something
+}
+
+// seenNow is the rate of the stretch, or of the newest that brought enough to tell.
+func (m *meter) seenNow() uint64 {
+	bytes := m.bytes - m.beforeAll
+	switch {
+	case bytes < seenLeast:
+		return m.seen
+	case m.busySeconds == 0:
+		return bytes // it takes its first second, or took no more
+	}
+	return m.busyBytes / m.busySeconds
 }
 
 func (m *meter) add(now time.Duration, bytes uint64) {
@@ -92,12 +109,7 @@ func (m *meter) finish(now time.Duration, bytes uint64) {
 func (m *meter) progress(now time.Duration, left int) Progress {
 	m.advance(now)
 	p := Progress{Left: left, Done: m.done, Bytes: m.bytes, StretchDone: m.done - int(m.beforeDone), StretchBytes: m.bytes - m.beforeAll}
-	switch {
-	case m.busySeconds > 0:
-		p.Seen = m.busyBytes / m.busySeconds
-	case p.StretchBytes > 0:
-		p.Seen = p.StretchBytes // it takes its first second, or took no more
-	}
+	p.Seen = m.seenNow()
 	var bytes uint64
 	done := 0
 	for _, b := range m.buckets {

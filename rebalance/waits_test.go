@@ -87,11 +87,11 @@ func TestStretch(t *testing.T) {
 		if all[i] = tr.Partition; i == half {
 			clock.advance(time.Hour) // a pause
 		}
-		m.Copied(tr.Partition, 500)
-		m.Copied(tr.Partition, 500)
+		m.Copied(tr.Partition, 50_000)
+		m.Copied(tr.Partition, 50_000)
 		clock.advance(time.Second)
 	}
-	if got := m.Progress(); got.StretchDone != 0 || got.StretchBytes != uint64(1000*len(plan)) || got.Seen != 1000 {
+	if got := m.Progress(); got.StretchDone != 0 || got.StretchBytes != uint64(100_000*len(plan)) || got.Seen != 100_000 {
 		t.Errorf("%+v", got)
 	}
 	m.Adopt(act(v, 5, all[:half]...), tab)
@@ -101,7 +101,7 @@ func TestStretch(t *testing.T) {
 	whole := act(v, 5, all...)
 	whole.Epoch += 2
 	m.Adopt(whole, tab)
-	if got := m.Progress(); got.StretchDone != len(plan) || got.Left != 0 || got.Seen != 1000 {
+	if got := m.Progress(); got.StretchDone != len(plan) || got.Left != 0 || got.Seen != 100_000 {
 		t.Errorf("over: %+v", got)
 	}
 	again := whole.Clone() // it lacks one once more
@@ -111,7 +111,7 @@ func TestStretch(t *testing.T) {
 	clock.advance(time.Minute)
 	m.Adopt(again, tab)
 	m.Copied(p, 70)
-	if got := m.Progress(); got.StretchDone != 0 || got.StretchBytes != 70 || got.Seen != 70 || got.Done != len(plan) {
+	if got := m.Progress(); got.StretchDone != 0 || got.StretchBytes != 70 || got.Seen != 100_000 || got.Done != len(plan) {
 		t.Errorf("the next stretch: %+v", got)
 	}
 }
