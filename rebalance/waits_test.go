@@ -95,7 +95,7 @@ func TestStretch(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	m.Adopt(act(v, 5, all[:half]...), tab)
-	if got := m.Progress(); got.StretchDone != half || got.Left != len(plan)-half {
+	if got := m.Progress(); got.StretchDone != half || got.Left != len(plan)-half || got.LeftBytes != 0 { // all bytes have come
 		t.Errorf("half way: %+v", got)
 	}
 	whole := act(v, 5, all...)
@@ -111,7 +111,7 @@ func TestStretch(t *testing.T) {
 	clock.advance(time.Minute)
 	m.Adopt(again, tab)
 	m.Copied(p, 70)
-	if got := m.Progress(); got.StretchDone != 0 || got.StretchBytes != 70 || got.Seen != 100_000 || got.Done != len(plan) {
+	if got := m.Progress(); got.StretchDone != 0 || got.StretchBytes != 70 || got.Seen != 100_000 || got.Done != len(plan) || got.LeftBytes != 0 {
 		t.Errorf("the next stretch: %+v", got)
 	}
 }

@@ -218,6 +218,20 @@ func (s *Status) WaitsOnlyFor() []ring.ServerID {
 	return down
 }
 
+// WaitsFor counts the copies that are missing on servers that are down, by server: others
+// make them only when it is out.
+func (s *Status) WaitsFor() map[ring.ServerID]int {
+	waits := make(map[ring.ServerID]int)
+	for i := range s.View.Partitions {
+		for _, id := range s.Targets(ring.PartitionID(i)) {
+			if m := s.View.Member(id); m != nil && !m.Up && !s.View.Partitions[i].IsActing(id) {
+				waits[id]++
+			}
+		}
+	}
+	return waits
+}
+
 // Unbalanced says why the cluster is not balanced, or "" when it is: every
 // partition's acting replicas are its targets, and every server that is up has
 // adopted this view and holds nothing else.

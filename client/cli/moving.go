@@ -78,10 +78,7 @@ func waitingProblem(st *admin.Status, id ring.ServerID, t *admin.ServerStats) st
 // waitText says why copies do not come to a server. down is added to the name of who is
 // waited for.
 func waitText(server string, w *admin.Wait, limit uint64, down string) string {
-	some := count(int(w.Copies), "copy of a partition") + " waits"
-	if w.Copies != 1 {
-		some = fmt.Sprintf("%d copies of partitions wait", w.Copies)
-	}
+	some := someWait(w.Copies)
 	since := ""
 	if w.For > 0 {
 		since = ", for " + span(w.For)
@@ -101,4 +98,11 @@ func waitText(server string, w *admin.Wait, limit uint64, down string) string {
 		return fmt.Sprintf("%s for %v%s: nothing comes from it%s", some, w.On, down, since)
 	}
 	return some + since
+}
+
+func someWait(copies uint64) string {
+	if copies == 1 {
+		return "1 copy of a partition waits"
+	}
+	return fmt.Sprintf("%d copies of partitions wait", copies)
 }

@@ -163,9 +163,16 @@ type problem struct {
 // problemsOf are the reasons that servers give, for copies that are missing and for those that soon may.
 func problemsOf(st *admin.Status, now time.Time) []problem {
 	all := []problem{}
+	absent := map[ring.ServerID]int{}
+	if len(st.WaitsOnlyFor()) == 0 { // else the verdict says so
+		absent = st.WaitsFor()
+	}
 	for i := range st.View.Members {
 		m := &st.View.Members[i]
 		h := st.Server(m.ID)
+		if n := absent[m.ID]; n > 0 {
+			all = append(all, problem{m.ID.String(), "it is down, and " + someWait(uint64(n)) + " for it"})
+		}
 		if !m.Up || !h.Heard {
 			continue // what it said last no longer stands
 		}
