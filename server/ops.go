@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,7 @@ func (c *conn) runScrub(args [][]byte) error {
 // runRebalance holds back the copying in of this server, or lets it go on, and says how it
 // goes.
 func (c *conn) runRebalance(args [][]byte) error {
-	change, err := throttleChange(args)
+	change, err := throttleChange(args, c.host(), c.s.opts.Now().Wall)
 	if err == nil && change != nil {
 		err = c.s.mover.ChangeThrottle(change)
 	}
@@ -62,8 +63,18 @@ func (c *conn) runRebalance(args [][]byte) error {
 	return nil
 }
 
-// throttleChange is what the arguments of VR.REBALANCE change; nil: nothing.
-func throttleChange(args [][]byte) (func(*store.Throttle), error) {
+// host is the address of the client's machine.
+func (c *conn) host() string {
+	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+	if err != nil {
+		return c.RemoteAddr().String() // of no port, in tests
+	}
+	return host
+}
+
+// throttleChange is what the arguments of VR.REBALANCE change; nil: nothing. by is from where
+// they came, at when.
+func throttleChange(args [][]byte, by string, at int64) (func(*store.Throttle), error) {
 	verb := strings.ToLower(string(args[0]))
 	if (verb == wire.RebalanceRate) != (len(args) == 2) {
 		return nil, errors.New("wrong number of arguments")
@@ -72,9 +83,13 @@ func throttleChange(args [][]byte) (func(*store.Throttle), error) {
 	case wire.RebalanceStatus:
 		return nil, nil
 	case wire.RebalancePause:
-		return func(t *store.Throttle) { t.Paused = true }, nil
+		return func(t *store.Throttle) {
+			if !t.Paused {
+				t.Paused, t.By, t.At = true, by, at
+			}
+		}, nil
 	case wire.RebalanceResume:
-		return func(t *store.Throttle) { t.Paused = false }, nil
+		return func(t *store.Throttle) { t.Paused, t.By, t.At = false, "", 0 }, nil
 	case wire.RebalanceRate:
 		rate, err := strconv.ParseInt(string(args[1]), 10, 64)
 		if err != nil || rate < 0 {

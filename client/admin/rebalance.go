@@ -22,6 +22,8 @@ type Rebalancing struct {
 	TimeLeft  time.Duration // a guess; below 0: none yet
 	Done      uint64        // copies made since it began to lack what is left; 0 from an earlier build
 	DoneBytes uint64        // likewise
+	PausedBy  string        // the address from which it was paused; "": it is not, or nobody knows
+	PausedAt  time.Time     // likewise zero
 	Waits     []Wait        // why copies do not come, what most wait for first
 }
 
@@ -67,7 +69,7 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 		return Rebalancing{}, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
 	}
 	out := Rebalancing{Paused: r.Paused, Limit: r.Limit, Left: r.Left, Running: r.Running, Bytes: r.Bytes, Rate: r.Rate,
-		LeftBytes: r.LeftBytes, TimeLeft: r.TimeLeft, Done: r.Done, DoneBytes: r.DoneBytes}
+		LeftBytes: r.LeftBytes, TimeLeft: r.TimeLeft, Done: r.Done, DoneBytes: r.DoneBytes, PausedBy: r.PausedBy, PausedAt: r.PausedAt}
 	for _, w := range r.Waits {
 		out.Waits = append(out.Waits, Wait(w))
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -155,6 +156,9 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 	}
 	a.table([]string{"SERVER", "STATE", ">LIMIT", ">DONE", ">LEFT", ">RATE", ">TO GO"}, rows)
 	for _, r := range all {
+		if r.says.PausedBy != "" {
+			a.printf("%s: paused by %s at %s\n", r.name, r.says.PausedBy, r.says.PausedAt.Local().Format(time.DateTime))
+		}
 		for i := range r.says.Waits {
 			a.printf("%s: %s\n", r.name, waitText(r.name, &r.says.Waits[i], r.says.Limit, ""))
 		}
@@ -189,7 +193,11 @@ func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
 		waits = append(waits, map[string]any{"for": waitingFor(w.Why, w.On), "copies": w.Copies, "partition": w.Partition, "seconds": w.For.Seconds(),
 			"text": waitText(name, &w, r.Limit, "")})
 	}
-	return map[string]any{"done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
+	since := ""
+	if r.PausedBy != "" {
+		since = r.PausedAt.UTC().Format(time.RFC3339Nano)
+	}
+	return map[string]any{"paused_by": r.PausedBy, "paused_since": since, "done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
 		"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
 		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds}
 }

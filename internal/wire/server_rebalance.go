@@ -35,6 +35,8 @@ type RebalanceReport struct {
 	TimeLeft  time.Duration // a guess; below 0: none yet
 	Done      uint64        // copies made since it began to lack what is left
 	DoneBytes uint64        // likewise
+	PausedBy  string        // the address from which it was paused; "": it is not, or nobody knows
+	PausedAt  time.Time     // likewise zero
 	Waits     []RebalanceWait
 }
 
@@ -57,6 +59,8 @@ func AppendRebalanceReport(b []byte, p *RebalanceReport) []byte {
 	b = binary.AppendVarint(b, int64(p.TimeLeft))
 	b = binary.AppendUvarint(b, p.Done)
 	b = binary.AppendUvarint(b, p.DoneBytes)
+	b = codec.AppendString(b, p.PausedBy)
+	b = appendTime(b, p.PausedAt)
 	b = binary.AppendUvarint(b, uint64(len(p.Waits)))
 	for _, w := range p.Waits {
 		b = append(b, w.Why)
@@ -83,6 +87,7 @@ func DecodeRebalanceReport(b []byte) (RebalanceReport, error) {
 	p.TimeLeft = time.Duration(r.Varint())
 	if format > rebalanceFormatFirst {
 		p.Done, p.DoneBytes = r.Uvarint(), r.Uvarint()
+		p.PausedBy, p.PausedAt = r.String(), readTime(r)
 		for range r.Count(5) {
 			p.Waits = append(p.Waits, RebalanceWait{Why: r.Byte(), On: ring.ServerID(r.Uvarint()), Copies: r.Uvarint(),
 				Partition: ring.PartitionID(r.Uvarint()), For: time.Duration(r.Varint())})

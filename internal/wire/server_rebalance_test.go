@@ -9,7 +9,7 @@ import (
 func TestRebalanceReport(t *testing.T) {
 	for _, want := range []RebalanceReport{
 		{TimeLeft: -1},
-		{Paused: true, Limit: 1, Left: 2, Running: 3, Bytes: 4, Rate: 5, LeftBytes: 6, TimeLeft: 7 * time.Second, Done: 8, DoneBytes: 9,
+		{Paused: true, Limit: 1, Left: 2, Running: 3, Bytes: 4, Rate: 5, LeftBytes: 6, TimeLeft: 7 * time.Second, Done: 8, DoneBytes: 9, PausedBy: "10.0.0.1", PausedAt: time.UnixMilli(1 << 40),
 			Waits: []RebalanceWait{{Why: 3, Copies: 10, Partition: 11}, {Why: 6, On: 12, Copies: 13, Partition: 14, For: 15 * time.Second}}},
 	} {
 		b := AppendRebalanceReport(nil, &want)

@@ -215,11 +215,14 @@ func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
 // Progress is how the copying in goes.
 func (m *Mover) Progress() wire.RebalanceReport {
 	m.throttle.Lock()
-	paused, rate := m.throttle.at.Paused, m.rate()
+	paused, rate, by, at := m.throttle.at.Paused, m.rate(), m.throttle.at.By, m.throttle.at.At
 	m.throttle.Unlock()
 	p := m.m.Progress()
 	r := wire.RebalanceReport{Paused: paused, Limit: uint64(rate), Left: uint64(p.Left), Running: uint64(p.Running),
 		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft, Done: uint64(p.StretchDone), DoneBytes: p.StretchBytes}
+	if r.PausedBy = by; at != 0 {
+		r.PausedAt = time.UnixMilli(at)
+	}
 	for _, w := range m.waits(&p) {
 		r.Waits = append(r.Waits, wire.RebalanceWait{Why: uint8(w.Why), On: w.On, Copies: uint64(w.Copies), Partition: w.One, For: w.For})
 	}
