@@ -50,7 +50,7 @@ func TestColdStart(t *testing.T) {
 	}
 	all := []*harness.Daemon{leader()}
 	for i := range 3 {
-		all = append(all, server(i, "--zone", string(rune('a'+i))))
+		all = append(all, server(i, "--zone", string(rune('a'+i)), "--weight", fmt.Sprint(2-i%2)))
 	}
 	safe := func() bool { return strings.Contains(s.OK("query_servers"), "safe: all") }
 	harness.Eventually(t, "the cluster has all copies", safe)
@@ -76,12 +76,12 @@ func TestColdStart(t *testing.T) {
 	if text := s.OK("locks"); !strings.Contains(text, "not heard of yet") {
 		t.Errorf("a lock whose holder was not heard of: %s", text)
 	}
-	server(0, "--zone", "a") // as before, and so are those that say nothing
+	server(0, "--zone", "a", "--weight", "2") // as before, and so are those that say nothing
 	server(1)
-	server(2, "--zone", "c")
+	server(2, "--zone", "c", "--weight", "4") // the zone as before, the weight not
 	harness.Eventually(t, "the cluster has all copies again", safe)
 	for i, m := range statusOf(t, s).Servers {
-		zone, weight := []string{"a", "b", "d"}[i], []int{1, 3, 1}[i]
+		zone, weight := []string{"a", "b", "d"}[i], []int{2, 3, 4}[i]
 		if m.Zone != zone || m.Weight != weight || !m.Heard {
 			t.Errorf("%s is in zone %q, not %q, of weight %d, not %d; heard: %v", m.ID, m.Zone, zone, m.Weight, weight, m.Heard)
 		}
