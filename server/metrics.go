@@ -316,7 +316,7 @@ func (s *Server) collectMoves(to *metrics.Sink) {
 	to.Put(moveLimit, float64(s.mover.Progress().Limit))
 	to.PutBool(movePaused, p.Paused)
 	waiting := make(map[uint8]uint64)
-	for _, w := range s.mover.Progress().Waits {
+	for _, w := range s.mover.Waiting().Waits {
 		waiting[w.Why] += w.Copies
 	}
 	for why, name := range movesWait {

@@ -50,9 +50,14 @@ func (c *conn) runScrub(args [][]byte) error {
 // runRebalance holds back the copying in of this server, or lets it go on, and says how it
 // goes.
 func (c *conn) runRebalance(args [][]byte) error {
-	change, err := throttleChange(args, c.host(), c.s.opts.Now().Wall)
+	if len(args) == 1 && strings.EqualFold(string(args[0]), wire.RebalanceWaits) {
+		r := c.s.mover.Waiting()
+		c.replyBulk(wire.AppendRebalanceWaiting(nil, &r))
+		return nil
+	}
+	change, err := throttleChange(args)
 	if err == nil && change != nil {
-		err = c.s.mover.ChangeThrottle(change)
+		err = c.s.mover.ChangeThrottle(c.host(), change)
 	}
 	if err != nil {
 		c.replyFailed(err)
@@ -72,9 +77,8 @@ func (c *conn) host() string {
 	return host
 }
 
-// throttleChange is what the arguments of VR.REBALANCE change; nil: nothing. by is from where
-// they came, at when.
-func throttleChange(args [][]byte, by string, at int64) (func(*store.Throttle), error) {
+// throttleChange is what the arguments of VR.REBALANCE change; nil: nothing.
+func throttleChange(args [][]byte) (func(*store.Throttle), error) {
 	verb := strings.ToLower(string(args[0]))
 	if (verb == wire.RebalanceRate) != (len(args) == 2) {
 		return nil, errors.New("wrong number of arguments")
@@ -83,13 +87,9 @@ func throttleChange(args [][]byte, by string, at int64) (func(*store.Throttle), 
 	case wire.RebalanceStatus:
 		return nil, nil
 	case wire.RebalancePause:
-		return func(t *store.Throttle) {
-			if !t.Paused {
-				t.Paused, t.By, t.At = true, by, at
-			}
-		}, nil
+		return func(t *store.Throttle) { t.Paused = true }, nil
 	case wire.RebalanceResume:
-		return func(t *store.Throttle) { t.Paused, t.By, t.At = false, "", 0 }, nil
+		return func(t *store.Throttle) { t.Paused = false }, nil
 	case wire.RebalanceRate:
 		rate, err := strconv.ParseInt(string(args[1]), 10, 64)
 		if err != nil || rate < 0 {
@@ -97,7 +97,7 @@ func throttleChange(args [][]byte, by string, at int64) (func(*store.Throttle), 
 		}
 		return func(t *store.Throttle) { t.Rated, t.Rate = true, rate }, nil
 	}
-	return nil, errors.New("pause, resume, rate or status, not " + quote(args[0]))
+	return nil, errors.New("pause, resume, rate, status or waits, not " + quote(args[0]))
 }
 
 // fullText says which server keeps a write from being taken.

@@ -235,11 +235,33 @@ func (c *conn) place(r *reply, args [][]byte) {
 			return
 		}
 		cmd = roster.Command{Kind: roster.KindSetWeight, Weight: uint32(weight)}
+		if why := c.s.weightless(); weight > 1 && why != "" {
+			r.fail(wire.CodeRefused, why)
+			return
+		}
 	default:
 		r.fail(wire.CodeErr, "'"+printable(args[0])+"' can't be set: want weight or zone")
 		return
 	}
 	c.changeMember(r, args[1], "set "+string(args[0]), cmd)
+}
+
+// weightless says which server that is up runs a build that knows no weights: it would place
+// partitions elsewhere. One that comes later is refused by the roster.
+func (s *Service) weightless() string {
+	p := s.published.Load()
+	status := s.beats.status(p.members)
+	for i := range p.members {
+		m := &p.members[i]
+		switch {
+		case !m.Up:
+		case status[i].Age < 0:
+			return fmt.Sprintf("%v (%s) has not been heard of yet, so nobody knows whether its build knows weights: try again", m.ID, m.Addr)
+		case !status[i].Stats.KnowsWeights:
+			return fmt.Sprintf("%v (%s) runs a build that knows no weights: start it with a newer one first", m.ID, m.Addr)
+		}
+	}
+	return ""
 }
 
 // changeMember has cmd done to a server, by id or address, and answers with its id.

@@ -22,7 +22,7 @@ type Rebalancing struct {
 	TimeLeft  time.Duration // a guess; below 0: none yet
 	Done      uint64        // copies made since it began to lack what is left; 0 from an earlier build
 	DoneBytes uint64        // likewise
-	PausedBy  string        // the address from which it was paused; "": it is not, or nobody knows
+	PausedBy  string        // the address from which it was paused; "": it is not, or was before the server's start
 	PausedAt  time.Time     // likewise zero
 	Waits     []Wait        // why copies do not come, what most wait for first
 }
@@ -69,8 +69,19 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 		return Rebalancing{}, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
 	}
 	out := Rebalancing{Paused: r.Paused, Limit: r.Limit, Left: r.Left, Running: r.Running, Bytes: r.Bytes, Rate: r.Rate,
-		LeftBytes: r.LeftBytes, TimeLeft: r.TimeLeft, Done: r.Done, DoneBytes: r.DoneBytes, PausedBy: r.PausedBy, PausedAt: r.PausedAt}
-	for _, w := range r.Waits {
+		LeftBytes: r.LeftBytes, TimeLeft: r.TimeLeft}
+	if v, err = s.do(ctx, wire.CmdRebalance, wire.RebalanceWaits); err != nil {
+		if ctx.Err() == nil {
+			err = nil // it is of an earlier build, or has just gone
+		}
+		return out, err
+	}
+	more, err := wire.DecodeRebalanceWaiting(v.Bytes)
+	if err != nil {
+		return out, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
+	}
+	out.Done, out.DoneBytes, out.PausedBy, out.PausedAt = more.Done, more.DoneBytes, more.PausedBy, more.PausedAt
+	for _, w := range more.Waits {
 		out.Waits = append(out.Waits, Wait(w))
 	}
 	return out, nil

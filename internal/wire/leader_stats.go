@@ -67,6 +67,7 @@ const (
 const (
 	statsCollecting = 1 << iota
 	statsCheckpointing
+	statsKnowsWeights
 )
 
 // laterFields are where the numbers go, but for the bits: a new one is added at the end,
@@ -94,6 +95,9 @@ func laterOf(s *vocab.ServerStats) (n laterStats) {
 	if s.Checkpointing {
 		n[laterBits] |= statsCheckpointing
 	}
+	if s.KnowsWeights {
+		n[laterBits] |= statsKnowsWeights
+	}
 	return n
 }
 
@@ -102,6 +106,7 @@ func setLater(s *vocab.ServerStats, i uint64, value uint64) {
 	switch {
 	case i == laterBits:
 		s.Collecting, s.Checkpointing = value&statsCollecting != 0, value&statsCheckpointing != 0
+		s.KnowsWeights = value&statsKnowsWeights != 0
 	case i < laterCount:
 		*laterFields(s)[i] = value
 	}

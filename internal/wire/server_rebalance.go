@@ -15,13 +15,11 @@ const (
 	RebalanceResume = "resume"
 	RebalanceRate   = "rate" // and bytes/s, 0: no limit
 	RebalanceStatus = "status"
+	RebalanceWaits  = "waits" // → RebalanceWaiting; earlier builds do not know it
 )
 
-// The versions of RebalanceReport. A reader takes either, a server of before sends the first.
-const (
-	rebalanceFormat      = 2
-	rebalanceFormatFirst = 1 // neither what is done nor who is waited for
-)
+// rebalanceFormat is the version of RebalanceReport.
+const rebalanceFormat = 1
 
 // RebalanceReport is how a server's copying in goes.
 type RebalanceReport struct {
@@ -33,10 +31,46 @@ type RebalanceReport struct {
 	Rate      uint64        // bytes/s, over the last seconds
 	LeftBytes uint64        // a guess; 0: none yet
 	TimeLeft  time.Duration // a guess; below 0: none yet
-	Done      uint64        // copies made since it began to lack what is left
-	DoneBytes uint64        // likewise
-	PausedBy  string        // the address from which it was paused; "": it is not, or nobody knows
-	PausedAt  time.Time     // likewise zero
+}
+
+// AppendRebalanceReport encodes p.
+func AppendRebalanceReport(b []byte, p *RebalanceReport) []byte {
+	b = append(b, rebalanceFormat)
+	b = codec.AppendBool(b, p.Paused)
+	for _, n := range []uint64{p.Limit, p.Left, p.Running, p.Bytes, p.Rate, p.LeftBytes} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return binary.AppendVarint(b, int64(p.TimeLeft))
+}
+
+// DecodeRebalanceReport parses what AppendRebalanceReport wrote.
+func DecodeRebalanceReport(b []byte) (RebalanceReport, error) {
+	var p RebalanceReport
+	r := codec.NewReader(b)
+	if err := expectFormat(r, "rebalance report", rebalanceFormat); err != nil {
+		return p, err
+	}
+	p.Paused = r.Bool()
+	for _, n := range []*uint64{&p.Limit, &p.Left, &p.Running, &p.Bytes, &p.Rate, &p.LeftBytes} {
+		*n = r.Uvarint()
+	}
+	p.TimeLeft = time.Duration(r.Varint())
+	if err := r.Done(); err != nil {
+		return RebalanceReport{}, fmt.Errorf("rebalance report: %w", err)
+	}
+	return p, nil
+}
+
+// waitingFormat is the version of RebalanceWaiting.
+const waitingFormat = 1
+
+// RebalanceWaiting is what RebalanceReport does not say: its readers of earlier builds take
+// nothing more.
+type RebalanceWaiting struct {
+	Done      uint64    // copies made since it began to lack what is left
+	DoneBytes uint64    // likewise
+	PausedBy  string    // the address from which it was paused; "": it is not, or was before this start
+	PausedAt  time.Time // likewise zero
 	Waits     []RebalanceWait
 }
 
@@ -49,15 +83,9 @@ type RebalanceWait struct {
 	For       time.Duration    // the longest
 }
 
-// AppendRebalanceReport encodes p.
-func AppendRebalanceReport(b []byte, p *RebalanceReport) []byte {
-	b = append(b, rebalanceFormat)
-	b = codec.AppendBool(b, p.Paused)
-	for _, n := range []uint64{p.Limit, p.Left, p.Running, p.Bytes, p.Rate, p.LeftBytes} {
-		b = binary.AppendUvarint(b, n)
-	}
-	b = binary.AppendVarint(b, int64(p.TimeLeft))
-	b = binary.AppendUvarint(b, p.Done)
+// AppendRebalanceWaiting encodes p.
+func AppendRebalanceWaiting(b []byte, p *RebalanceWaiting) []byte {
+	b = binary.AppendUvarint(append(b, waitingFormat), p.Done)
 	b = binary.AppendUvarint(b, p.DoneBytes)
 	b = codec.AppendString(b, p.PausedBy)
 	b = appendTime(b, p.PausedAt)
@@ -72,29 +100,20 @@ func AppendRebalanceReport(b []byte, p *RebalanceReport) []byte {
 	return b
 }
 
-// DecodeRebalanceReport parses what AppendRebalanceReport wrote.
-func DecodeRebalanceReport(b []byte) (RebalanceReport, error) {
-	var p RebalanceReport
+// DecodeRebalanceWaiting parses what AppendRebalanceWaiting wrote.
+func DecodeRebalanceWaiting(b []byte) (RebalanceWaiting, error) {
+	var p RebalanceWaiting
 	r := codec.NewReader(b)
-	format := r.Byte()
-	if r.Err() == nil && format != rebalanceFormat && format != rebalanceFormatFirst {
-		return p, fmt.Errorf("rebalance report: format %d, this build reads %d and %d", format, rebalanceFormatFirst, rebalanceFormat)
+	if err := expectFormat(r, "waits of rebalancing", waitingFormat); err != nil {
+		return p, err
 	}
-	p.Paused = r.Bool()
-	for _, n := range []*uint64{&p.Limit, &p.Left, &p.Running, &p.Bytes, &p.Rate, &p.LeftBytes} {
-		*n = r.Uvarint()
-	}
-	p.TimeLeft = time.Duration(r.Varint())
-	if format > rebalanceFormatFirst {
-		p.Done, p.DoneBytes = r.Uvarint(), r.Uvarint()
-		p.PausedBy, p.PausedAt = r.String(), readTime(r)
-		for range r.Count(5) {
-			p.Waits = append(p.Waits, RebalanceWait{Why: r.Byte(), On: ring.ServerID(r.Uvarint()), Copies: r.Uvarint(),
-				Partition: ring.PartitionID(r.Uvarint()), For: time.Duration(r.Varint())})
-		}
+	p.Done, p.DoneBytes, p.PausedBy, p.PausedAt = r.Uvarint(), r.Uvarint(), r.String(), readTime(r)
+	for range r.Count(5) {
+		p.Waits = append(p.Waits, RebalanceWait{Why: r.Byte(), On: ring.ServerID(r.Uvarint()), Copies: r.Uvarint(),
+			Partition: ring.PartitionID(r.Uvarint()), For: time.Duration(r.Varint())})
 	}
 	if err := r.Done(); err != nil {
-		return RebalanceReport{}, fmt.Errorf("rebalance report: %w", err)
+		return RebalanceWaiting{}, fmt.Errorf("waits of rebalancing: %w", err)
 	}
 	return p, nil
 }

@@ -16,16 +16,10 @@ type Throttle struct {
 	Paused bool
 	Rated  bool  // a rate was set; else that of the server's flags holds
 	Rate   int64 // bytes/s; 0: no limit
-
-	By string // from where it was paused: an address; "": it is not, or an earlier build was told
-	At int64  // when, unix ms
 }
 
-// The first byte of a stored Throttle. Those of before are read on.
-const (
-	throttleFormat      = 2
-	throttleFormatFirst = 1 // it did not say who paused it
-)
+// throttleFormat is the first byte of a stored Throttle.
+const throttleFormat = 1
 
 var throttleKey = replica.MakeKey(0, replica.SpaceLocal, "throttle")
 
@@ -49,8 +43,6 @@ func (s *Store) keepThrottle(t Throttle) error {
 	b := codec.AppendBool([]byte{throttleFormat}, t.Paused)
 	b = codec.AppendBool(b, t.Rated)
 	b = binary.AppendUvarint(b, uint64(t.Rate))
-	b = codec.AppendString(b, t.By)
-	b = binary.AppendVarint(b, t.At)
 	if err := s.write(replica.StoreOp{Kind: replica.PutItem, Partition: nodePartition, Key: throttleKey, Value: b}); err != nil {
 		return fmt.Errorf("keep the rate of rebalancing: %w", err)
 	}
@@ -84,15 +76,11 @@ var errThrottleFormat = errors.New("format")
 
 func decodeThrottle(b []byte) (t Throttle, err error) {
 	r := codec.NewReader(b)
-	f := r.Byte()
-	if r.Err() == nil && f != throttleFormat && f != throttleFormatFirst {
-		return t, fmt.Errorf("%w %d, this build reads %d and %d", errThrottleFormat, f, throttleFormatFirst, throttleFormat)
+	if f := r.Byte(); r.Err() == nil && f != throttleFormat {
+		return t, fmt.Errorf("%w %d, this build reads %d", errThrottleFormat, f, throttleFormat)
 	}
 	t.Paused, t.Rated = r.Bool(), r.Bool()
 	t.Rate = int64(r.Uvarint())
-	if f > throttleFormatFirst {
-		t.By, t.At = r.String(), r.Varint()
-	}
 	switch err := r.Done(); {
 	case err != nil:
 		return Throttle{}, fmt.Errorf("%w: %w", seglog.ErrCorrupt, err)

@@ -17,7 +17,7 @@ func TestThrottle(t *testing.T) {
 	if got, set := s.Throttle(); set {
 		t.Errorf("a new store has %+v", got)
 	}
-	want := Throttle{Paused: true, Rated: true, Rate: 10 << 20, By: "10.0.0.1", At: 1 << 40}
+	want := Throttle{Paused: true, Rated: true, Rate: 10 << 20}
 	for _, t1 := range []Throttle{{Rated: true, Rate: 1}, want} {
 		if err := s.SetThrottle(t1); err != nil {
 			t.Fatal(err)
@@ -56,15 +56,12 @@ func TestThrottle(t *testing.T) {
 
 func TestDecodeThrottle(t *testing.T) {
 	for name, b := range map[string][]byte{
-		"empty": {}, "short": {throttleFormat}, "no rate": {throttleFormat, 1, 1}, "more": {throttleFormatFirst, 1, 1, 5, 0}, "nobody": {throttleFormat, 1, 1, 5},
+		"empty": {}, "short": {throttleFormat}, "no rate": {throttleFormat, 1, 1}, "more": {throttleFormat, 1, 1, 5, 0},
 		"negative": {throttleFormat, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 	} {
 		if got, err := decodeThrottle(b); !errors.Is(err, seglog.ErrCorrupt) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-	}
-	if got, err := decodeThrottle([]byte{throttleFormatFirst, 1, 1, 5}); err != nil || got != (Throttle{Paused: true, Rated: true, Rate: 5}) {
-		t.Errorf("of an earlier build: %+v, %v", got, err)
 	}
 	if _, err := decodeThrottle([]byte{9, 0, 0}); !errors.Is(err, errThrottleFormat) || errors.Is(err, seglog.ErrCorrupt) {
 		t.Errorf("another format: %v", err)

@@ -29,7 +29,9 @@ type Mover struct {
 	throttle struct {
 		sync.Mutex // held while it is kept on the disk, so that the last one told is the last one kept
 		at         store.Throttle
-		flag       int64 // the rate that the server was started with
+		flag       int64     // the rate that the server was started with
+		by         string    // from where it was paused since the start; "": it was not
+		since      time.Time // likewise zero
 	}
 
 	mu struct {
@@ -189,8 +191,8 @@ func (m *Mover) rate() int64 {
 }
 
 // ChangeThrottle changes what holds the copying back, in one step with the look at what it
-// is; it is durable when this returns.
-func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
+// is; it is durable when this returns. by is from where it is changed.
+func (m *Mover) ChangeThrottle(by string, change func(*store.Throttle)) error {
 	m.throttle.Lock()
 	defer m.throttle.Unlock()
 	before, t := m.throttle.at, m.throttle.at
@@ -204,8 +206,10 @@ func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
 	m.m.SetRate(m.rate())
 	switch {
 	case t.Paused && !before.Paused:
+		m.throttle.by, m.throttle.since = by, time.UnixMilli(m.b.Now().Wall)
 		m.m.Pause()
 	case before.Paused && !t.Paused:
+		m.throttle.by, m.throttle.since = "", time.Time{}
 		m.m.Resume()
 	}
 	m.b.Logger.Info("the copying in of this server is set", "paused", t.Paused, "rate", m.rate())
@@ -215,14 +219,20 @@ func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
 // Progress is how the copying in goes.
 func (m *Mover) Progress() wire.RebalanceReport {
 	m.throttle.Lock()
-	paused, rate, by, at := m.throttle.at.Paused, m.rate(), m.throttle.at.By, m.throttle.at.At
+	paused, rate := m.throttle.at.Paused, m.rate()
 	m.throttle.Unlock()
 	p := m.m.Progress()
-	r := wire.RebalanceReport{Paused: paused, Limit: uint64(rate), Left: uint64(p.Left), Running: uint64(p.Running),
-		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft, Done: uint64(p.StretchDone), DoneBytes: p.StretchBytes}
-	if r.PausedBy = by; at != 0 {
-		r.PausedAt = time.UnixMilli(at)
-	}
+	return wire.RebalanceReport{Paused: paused, Limit: uint64(rate), Left: uint64(p.Left), Running: uint64(p.Running),
+		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft}
+}
+
+// Waiting is what the copying in waits for.
+func (m *Mover) Waiting() wire.RebalanceWaiting {
+	p := m.m.Progress()
+	r := wire.RebalanceWaiting{Done: uint64(p.StretchDone), DoneBytes: p.StretchBytes}
+	m.throttle.Lock()
+	r.PausedBy, r.PausedAt = m.throttle.by, m.throttle.since
+	m.throttle.Unlock()
 	for _, w := range m.waits(&p) {
 		r.Waits = append(r.Waits, wire.RebalanceWait{Why: uint8(w.Why), On: w.On, Copies: uint64(w.Copies), Partition: w.One, For: w.For})
 	}

@@ -19,7 +19,7 @@ const (
 	commandsFormatThird  = 3 // none of those
 	commandsFormatSecond = 2 // no sessions, no shared locks
 	commandsFormatFirst  = 1 // registrations had no Starts
-	snapshotFormat       = 5
+	snapshotFormat       = 5 // only where there are weights or zones that were set: else builds of before read it
 	snapshotFormatFourth = 4 // members had not what they said of zone and weight
 	snapshotFormatThird  = 3 // no sessions, no shared locks
 	snapshotFormatSecond = 2 // members had no Start, ejected ones were tainted

@@ -2,10 +2,17 @@ package roster
 
 import (
 	"fmt"
+	"slices"
 
 	"viewring/ring"
 	"viewring/viewleader/vocab"
 )
+
+// places reports whether s has something that builds without weights do not know.
+func (s *State) places() bool {
+	return slices.ContainsFunc(s.members, func(m member) bool { return m.Weight > 1 || m.SaidWeight > 0 || m.SaidZone != m.Zone }) ||
+		slices.ContainsFunc(s.events, func(e vocab.Event) bool { return e.Kind == vocab.EventPlaced })
+}
 
 // setWeight gives a server its part of copies and primaries. What has to move for it moves
 // as after any change of members.
@@ -20,14 +27,6 @@ func (s *State) setWeight(c *Command) Result {
 	if err := s.mayWeigh(m.ID, c.Weight); err != nil {
 		return refused(err)
 	}
-	if c.Weight > 1 {
-		for i := range s.members {
-			if other := &s.members[i]; !other.Weighs {
-				return refused(fmt.Errorf("%v (%s) was started by a build that knows no weights: "+
-					"start it anew with a build that does, and then set weights", other.ID, other.Addr))
-			}
-		}
-	}
 	s.weigh(m, c.Weight)
 	return Result{Code: Done, ID: m.ID}
 }
@@ -41,7 +40,9 @@ func (s *State) setZone(c *Command) Result {
 	case len(c.Zone) > ZoneBytesMax:
 		return refused(fmt.Errorf("a zone of %d bytes: want at most %d", len(c.Zone), ZoneBytesMax))
 	case m.Zone != c.Zone:
-		s.stand(m, c.Zone)
+		s.note(vocab.EventPlaced, m.ID, "zone %q, was %q", c.Zone, m.Zone)
+		m.Zone = c.Zone
+		s.membersChanged(true)
 	}
 	return Result{Code: Done, ID: m.ID}
 }
@@ -72,21 +73,14 @@ func (s *State) weigh(m *member, weight uint32) {
 	s.membersChanged(true)
 }
 
-func (s *State) stand(m *member, zone string) {
-	s.note(vocab.EventPlaced, m.ID, "zone %q, was %q", zone, m.Zone)
-	m.Zone = zone
-	s.membersChanged(true)
-}
-
 // said takes over the zone and the weight that a registration names, where they are not
 // those that it named before: what an operator set since stays until the server is started
 // with another flag.
 func (s *State) said(m *member, r *vocab.Register) {
-	m.Weighs = r.KnowsWeights()
 	if r.Zone != m.SaidZone {
-		m.SaidZone = r.Zone
-		if r.Zone != m.Zone {
-			s.stand(m, r.Zone)
+		if m.SaidZone = r.Zone; r.Zone != m.Zone {
+			m.Zone = r.Zone
+			s.membersChanged(true)
 		}
 	}
 	if w := r.SaidWeight(); w != 0 && w != m.SaidWeight {

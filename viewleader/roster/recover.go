@@ -331,7 +331,7 @@ func (r *Recovery) memberOf(vm *ring.Member) member {
 	m := member{Member: *vm, DownAt: r.At, SaidZone: vm.Zone}
 	m.Up = false
 	if o := r.report(m.ID); o != nil {
-		m.Weighs, m.SaidZone, m.SaidWeight = o.KnowsWeights(), o.Zone, o.SaidWeight()
+		m.SaidZone, m.SaidWeight = o.Zone, o.SaidWeight()
 	}
 	if o := r.report(m.ID); o != nil && r.hears(m.ID) && sameStartOf(vm, &o.Register) {
 		m.Up, m.Instance, m.DownAt = true, o.Instance, 0

@@ -128,7 +128,7 @@ func (s *State) admit(r *vocab.Register) Result {
 	}
 	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool { return g.ID == id })
 	s.nextID = max(s.nextID, id+1)
-	m := member{Instance: r.Instance, Weighs: r.KnowsWeights(), SaidZone: r.Zone, SaidWeight: r.SaidWeight(), Member: ring.Member{
+	m := member{Instance: r.Instance, SaidZone: r.Zone, SaidWeight: r.SaidWeight(), Member: ring.Member{
 		ID: id, Store: r.Store, Incarnation: r.Incarnation, Start: r.Start(), Addr: r.Addr,
 		Zone: r.Zone, Weight: max(1, r.SaidWeight()), Status: ring.In, Up: true,
 	}}

@@ -236,7 +236,7 @@ func TestFormatsBeforeStarts(t *testing.T) {
 	old := beforeSessions(b)
 	old[0] = snapshotFormatSecond
 	i := bytes.Index(old, []byte{1, 2, 3, 4, 5, 6, 7, 8})
-	old = slices.Delete(old, i, i+8+saidBytes)
+	old = slices.Delete(old, i, i+8)
 	i = bytes.Index(old, []byte{1, 1, 1, 1, 1, 1, 1, 0, 0}) // parts, term, min-copies, acting, W, tainted, ejected, reset
 	old = slices.Delete(old, i+8, i+9)
 	s, err := Restore(old)

@@ -89,7 +89,6 @@ type member struct {
 	Doubted  bool   // of Start 0: a second or an older copy of its data folder showed up
 	Removed  bool   // an operator said that it never comes back
 
-	Weighs     bool   // the build that registered places by weight
 	SaidZone   string // at its last registration; Zone may have been set since
 	SaidWeight uint32 // likewise; 0: it never said any
 }

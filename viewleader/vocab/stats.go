@@ -29,6 +29,7 @@ type ServerStats struct {
 	Checkpoints, CheckpointBytes    uint64 // since start
 	LogDamage                       uint64 // since start, damaged records, frames and segments that were met
 	Collecting, Checkpointing       bool   // now
+	KnowsWeights                    bool   // its build places by weight
 	Memory                          uint64 // bytes that the server may take, and of these:
 	IndexBytes                      uint64 // the log's index
 	ItemBytes, ItemBytesMax         uint64 // items kept; the most that it keeps
