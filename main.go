@@ -69,6 +69,7 @@ func run() int {
 	}
 	env := cli.Env{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		StdinTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StdoutTerminal: term.IsTerminal(int(os.Stdout.Fd())), StderrTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 		Getenv: os.Getenv, Executable: executable, Version: version(),
 	}
@@ -215,7 +216,7 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 		return err
 	}
 	s, err := server.Start(ctx, server.Options{
-		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone, KeepZone: o.KeepZone,
+		Listen: o.Listen, Advertise: o.Advertise, Data: o.Data, Zone: o.Zone, Weight: o.Weight, KeepZone: o.KeepZone,
 		LeaderAddrs: o.Leaders, RebalanceRate: o.RebalanceRate, DiskReserve: o.DiskReserve, Memory: o.Memory, LimitHeap: limitHeap, PaceHeap: paceHeap, ScrubEvery: o.ScrubEvery, Secure: o.Secure, Bounds: server.Bounds(o.Bounds), Graces: server.Graces(o.Graces),
 		Monitor: redis.Monitoring(o.Monitor), Version: version(), Logger: o.Logger,
 	})

@@ -12,7 +12,8 @@ type Move struct {
 	Partitions int // of the cluster
 	Moved      int // copies of partitions that land on a server that had none
 	// Fewest is the theoretical minimum of Moved: what newcomers gain, or leavers
-	// held and must be held elsewhere, whichever is more.
+	// held and must be held elsewhere, whichever is more. Where nobody comes or goes it is
+	// what servers then have more than before.
 	Fewest  int
 	Servers []ServerMove // sorted by id
 }
@@ -58,7 +59,7 @@ func Compare(old, now *ring.Table) Move {
 		}
 	}
 	// A leaver's copies need no new place where fewer copies are wanted.
-	gained, held := 0, -m.Partitions*max(0, old.Copies()-now.Copies())
+	gained, more, held := 0, 0, -m.Partitions*max(0, old.Copies()-now.Copies())
 	for _, s := range servers {
 		switch {
 		case s.Before == 0:
@@ -66,9 +67,12 @@ func Compare(old, now *ring.Table) Move {
 		case s.After == 0:
 			held += s.Before
 		}
+		more += max(0, s.After-s.Before)
 		m.Servers = append(m.Servers, *s)
 	}
-	m.Fewest = max(gained, held, 0)
+	if m.Fewest = max(gained, held, 0); m.Fewest == 0 {
+		m.Fewest = more
+	}
 	slices.SortFunc(m.Servers, func(a, b ServerMove) int { return cmp.Compare(a.ID, b.ID) })
 	return m
 }

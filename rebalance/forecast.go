@@ -13,6 +13,9 @@ type Forecast struct {
 	Transfers []Transfer            // what would then have to be copied, fewest copies first, but for what a server that is down brings back
 	Pending   int                   // of them, those that have to be copied anyway
 	Kept      map[ring.ServerID]int // copies that a server has now and goes on to hold
+	// Balance and Then are the most-loaded servers' loads over their parts by weight, now and
+	// then.
+	Balance, Then ring.Balance
 	// Meanwhile counts the partitions that have copies now by those that would be left until
 	// the transfers are done: replicas that act and are up.
 	Meanwhile [ring.Copies + 1]int
@@ -31,7 +34,7 @@ func Foresee(v *ring.View, after []ring.Member) (Forecast, error) {
 	if err != nil {
 		return Forecast{}, fmt.Errorf("forecast: members then: %w", err)
 	}
-	f := Forecast{Move: Compare(now, then), Kept: make(map[ring.ServerID]int)}
+	f := Forecast{Move: Compare(now, then), Balance: now.Balance(), Then: then.Balance(), Kept: make(map[ring.ServerID]int)}
 	for i := range next.Partitions {
 		p := &next.Partitions[i]
 		if len(p.Acting) == 0 {

@@ -62,6 +62,12 @@ func (l *limiter) paused() bool {
 	return l.mu.paused
 }
 
+func (l *limiter) rate() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.rate
+}
+
 // refill adds what has come in since the last look. The caller holds mu.
 func (l *limiter) refill() {
 	now := l.clock.Now()

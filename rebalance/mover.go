@@ -53,7 +53,7 @@ type transfer struct {
 	source ring.ServerID
 	bytes  uint64
 	moved  time.Duration // when it was started or last brought something
-	whole  bool          // nothing is left to copy: it waits for the view that lets the copy act
+	whole  bool          // nothing is left to copy: it waits, since moved, for the view that lets the copy act
 	asked  time.Duration // when Learn was last called
 }
 
@@ -111,6 +111,7 @@ func (m *Mover) step() (orders []order) {
 	now := m.cfg.Clock.Now()
 	wanted := m.mu.wanted
 	m.mu.left = len(wanted)
+	m.mu.meter.lacks(now, len(wanted) > 0)
 	paused := m.limit.paused()
 	still := make(map[ring.PartitionID]*transfer, len(m.mu.running))
 	busy := 0
@@ -190,7 +191,7 @@ func (m *Mover) Whole(p ring.PartitionID) bool {
 	if tr == nil || tr.whole {
 		return false
 	}
-	tr.whole = true
+	tr.whole, tr.moved = true, m.cfg.Clock.Now()
 	return true
 }
 
@@ -215,11 +216,11 @@ func (m *Mover) SetRate(rate int64) { m.limit.setRate(rate) }
 // Progress tells how far the server is.
 func (m *Mover) Progress() Progress {
 	now := m.cfg.Clock.Now()
-	paused := m.limit.paused()
+	paused, limit := m.limit.paused(), m.limit.rate()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.mu.meter.progress(now, m.mu.left)
-	p.Running, p.Paused = len(m.mu.running), paused
+	p.Running, p.Paused, p.Limit = len(m.mu.running), paused, limit
 	for _, tr := range m.mu.running {
 		p.LeftBytes -= min(tr.bytes, p.LeftBytes)
 	}

@@ -10,10 +10,14 @@ import (
 	"viewring/internal/codec"
 )
 
-// The first byte of an encoded view. Whole views are kept in files, deltas never.
+// The first byte of an encoded view. Whole views are kept in files, deltas never. Where a
+// member's weight is not 1 the formats are others, which a build that knows no weights
+// refuses: it would place partitions elsewhere.
 const (
-	viewFormat  = 4
-	deltaFormat = 5
+	viewFormat          = 4
+	deltaFormat         = 5
+	viewFormatWeighted  = 6
+	deltaFormatWeighted = 7
 )
 
 // The flags of an encoded partition.
@@ -48,9 +52,17 @@ func AppendView(b []byte, v *View, since uint64) []byte {
 	if since > 0 {
 		return appendDelta(b, v, since, func(*Member) bool { return true })
 	}
-	b = appendHead(append(b, viewFormat), v, 0)
+	b = appendHead(append(b, v.format(viewFormat, viewFormatWeighted)), v, 0)
 	b = appendMembers(b, v.Members)
 	return appendPartitions(b, v, 0)
+}
+
+// format is the first of two formats, or the second where weights are used.
+func (v *View) format(plain, weighted byte) byte {
+	if v.Weighted() {
+		return weighted
+	}
+	return plain
 }
 
 // appendHead appends what views and deltas begin with, after the format.
@@ -144,9 +156,10 @@ func DecodeView(b []byte, base *View) (*View, error) {
 
 func decodeView(r *codec.Reader, base *View) (*View, error) {
 	format := r.Byte()
-	if r.Err() == nil && format != viewFormat && format != deltaFormat {
-		return nil, fmt.Errorf("format %d, this build reads %d and %d: %w", format, viewFormat, deltaFormat, codec.ErrMalformed)
+	if r.Err() == nil && (format < viewFormat || format > deltaFormatWeighted) {
+		return nil, fmt.Errorf("format %d, this build reads %d to %d: %w", format, viewFormat, deltaFormatWeighted, codec.ErrMalformed)
 	}
+	delta := format == deltaFormat || format == deltaFormatWeighted
 	v := &View{}
 	since := r.Uvarint()
 	r.Fixed(v.Cluster[:])
@@ -156,10 +169,10 @@ func decodeView(r *codec.Reader, base *View) (*View, error) {
 	if err := r.Err(); err != nil {
 		return nil, err
 	}
-	if (since == 0) != (format == viewFormat) {
+	if (since == 0) == delta {
 		return nil, fmt.Errorf("format %d since epoch %d: %w", format, since, codec.ErrMalformed)
 	}
-	if format == deltaFormat {
+	if delta {
 		return decodeDelta(r, v, since, base)
 	}
 	var err error
@@ -230,7 +243,7 @@ func decodeMember(r *codec.Reader) (m Member, err error) {
 	if err := r.Err(); err != nil {
 		return m, fmt.Errorf("member: %w", err)
 	}
-	if len(m.Addr) > textMax || len(m.Zone) > textMax || weight != uint64(m.Weight) || m.Status < In || m.Status > Out {
+	if len(m.Addr) > textMax || len(m.Zone) > textMax || weight > WeightMax || m.Status < In || m.Status > Out {
 		return m, fmt.Errorf("member %v: %w", m.ID, codec.ErrMalformed)
 	}
 	return m, nil

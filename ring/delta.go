@@ -55,7 +55,7 @@ func (d *Deltas) Append(b []byte, since uint64) []byte {
 // appendDelta appends the ids of all members, as runs of neighbours, the members
 // that changed, and the partitions that did.
 func appendDelta(b []byte, v *View, since uint64, changed func(*Member) bool) []byte {
-	b = appendHead(append(b, deltaFormat), v, since)
+	b = appendHead(append(b, v.format(deltaFormat, deltaFormatWeighted)), v, since)
 	runs := idRuns(v.Members)
 	b = binary.AppendUvarint(b, uint64(len(runs)))
 	next := ServerID(1)

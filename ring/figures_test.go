@@ -18,7 +18,7 @@ type choice struct {
 	primary, copies float64
 }
 
-var chosen = choice{pointsPerServer, primaryLoad, copiesLoad}
+var chosen = choice{pointsPerShare, primaryLoad, copiesLoad}
 
 // figures are what a choice gives at one size of cluster. Movement is the copies
 // that a change of one member moves over the fewest possible: what the newcomer
@@ -29,14 +29,25 @@ type figures struct {
 	leave, leaveWorst         float64
 	balance, balanceWorst     float64 // copies of the most-loaded server over the mean
 	primaries, primariesWorst float64 // the same of primaries
+	weigh, weighWorst         float64 // copies that move over those that a server gains when its weight grows by one
 	cost                      time.Duration
-	joins, leaves, tables     int
+	joins, leaves, weighs     int
+	tables                    int
 }
 
 func numbered(first, n int) []Member {
 	members := make([]Member, n)
 	for i := range members {
 		members[i] = Member{ID: ServerID(first + i), Status: In}
+	}
+	return members
+}
+
+// weighted has servers with these weights in turn.
+func weighted(first, n int, weights ...uint32) []Member {
+	members := numbered(first, n)
+	for i := range members {
+		members[i].Weight = weights[i%len(weights)]
 	}
 	return members
 }
@@ -73,7 +84,10 @@ func held(t *Table) (copies, primaries map[ServerID]int) {
 
 // measure looks at sets of consecutive ids: each grown by one, and each shrunk by
 // up to leavers of its members.
-func measure(t testing.TB, c choice, servers, partitions, sets, leavers int) figures {
+func measure(t testing.TB, c choice, servers, partitions, sets, leavers int, weights ...uint32) figures {
+	if weights == nil {
+		weights = []uint32{1}
+	}
 	f := figures{servers: servers, partitions: partitions}
 	table := func(members []Member) *Table {
 		start := time.Now()
@@ -86,14 +100,15 @@ func measure(t testing.TB, c choice, servers, partitions, sets, leavers int) fig
 		return tab
 	}
 	for set := range sets {
-		members := numbered(1+set*(servers+1), servers)
-		newcomer := ServerID(1 + set*(servers+1) + servers)
+		all := weighted(1+set*(servers+1), servers+1, weights...)
+		members := all[:servers:servers]
+		newcomer := all[servers].ID
 		now := table(members)
 		copies, primaries := held(now)
-		f.note(&f.balance, &f.balanceWorst, worstOver(copies, servers))
-		f.note(&f.primaries, &f.primariesWorst, worstOver(primaries, servers))
+		f.note(&f.balance, &f.balanceWorst, worstOver(copies, fairCopies(members, partitions)))
+		f.note(&f.primaries, &f.primariesWorst, worstOver(primaries, fairPrimaries(members, partitions)))
 
-		grown := table(append(slices.Clone(members), Member{ID: newcomer, Status: In}))
+		grown := table(all)
 		gains, _ := held(grown)
 		f.note(&f.join, &f.joinWorst, float64(moved(now, grown))/float64(gains[newcomer]))
 		f.joins++
@@ -108,10 +123,19 @@ func measure(t testing.TB, c choice, servers, partitions, sets, leavers int) fig
 				f.note(&f.leave, &f.leaveWorst, float64(n)/float64(copies[leaver]))
 			}
 			f.leaves++
+
+			heavier := slices.Clone(members)
+			at := slices.IndexFunc(members, func(m Member) bool { return m.ID == leaver })
+			heavier[at].Weight = uint32(heavier[at].shares() + 1)
+			if fewest := rise(members, heavier, partitions); fewest >= 1 {
+				f.note(&f.weigh, &f.weighWorst, float64(moved(now, table(heavier)))/fewest)
+				f.weighs++
+			}
 		}
 	}
 	f.join /= float64(f.joins)
 	f.leave /= float64(f.leaves)
+	f.weigh /= float64(max(1, f.weighs))
 	f.balance /= float64(sets)
 	f.primaries /= float64(sets)
 	f.cost /= time.Duration(f.tables)
@@ -123,22 +147,77 @@ func (f *figures) note(sum, worst *float64, v float64) {
 	*worst = max(*worst, v)
 }
 
-func worstOver(loads map[ServerID]int, servers int) float64 {
-	most, all := 0, 0
-	for _, n := range loads {
-		most = max(most, n)
-		all += n
+// rise is how many copies servers gain, in all, from one set of members to another, where
+// copies are in proportion to weights: the fewest that can move.
+func rise(before, after []Member, partitions int) (gain float64) {
+	then := fairCopies(before, partitions)
+	for id, n := range fairCopies(after, partitions) {
+		gain += max(0, n-then[id])
 	}
-	return float64(most) * float64(servers) / float64(all)
+	return gain
+}
+
+// worstOver is the greatest load over what the server should have.
+func worstOver(loads map[ServerID]int, fair map[ServerID]float64) float64 {
+	worst := 0.0
+	for id, n := range loads {
+		worst = max(worst, float64(n)/fair[id])
+	}
+	return worst
+}
+
+func sharesOf(members []Member) (n int) {
+	for i := range members {
+		n += members[i].shares()
+	}
+	return n
+}
+
+func fairPrimaries(members []Member, partitions int) map[ServerID]float64 {
+	fair := map[ServerID]float64{}
+	for i := range members {
+		fair[members[i].ID] = float64(partitions*members[i].shares()) / float64(sharesOf(members))
+	}
+	return fair
+}
+
+// fairCopies is what each server holds where copies are in proportion to weights, as far
+// as they can be: no server holds more than all partitions.
+func fairCopies(members []Member, partitions int) map[ServerID]float64 {
+	fair := map[ServerID]float64{}
+	left := float64(min(Copies, len(members)))
+	for len(fair) < len(members) {
+		shares := 0
+		for i := range members {
+			if fair[members[i].ID] == 0 {
+				shares += members[i].shares()
+			}
+		}
+		full := 0
+		for i := range members {
+			m := &members[i]
+			if fair[m.ID] == 0 && float64(m.shares())*left > float64(shares) {
+				fair[m.ID] = float64(partitions)
+				full++
+			}
+		}
+		left -= float64(full)
+		for i := range members {
+			if m := &members[i]; full == 0 && fair[m.ID] == 0 {
+				fair[m.ID] = float64(partitions) * left * float64(m.shares()) / float64(shares)
+			}
+		}
+	}
+	return fair
 }
 
 const figuresHead = "" +
-	"| servers | partitions | join | leave | copies, most / mean | primaries, most / mean | ms |\n" +
-	"|---|---|---|---|---|---|---|\n"
+	"| servers | partitions | join | leave | weight | copies, most / mean | primaries, most / mean | ms |\n" +
+	"|---|---|---|---|---|---|---|---|\n"
 
 func (f figures) row() string {
-	return fmt.Sprintf("| %d | %d | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.1f |\n",
-		f.servers, f.partitions, f.join, f.joinWorst, f.leave, f.leaveWorst,
+	return fmt.Sprintf("| %d | %d | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.1f |\n",
+		f.servers, f.partitions, f.join, f.joinWorst, f.leave, f.leaveWorst, f.weigh, f.weighWorst,
 		f.balance, f.balanceWorst, f.primaries, f.primariesWorst, float64(f.cost.Microseconds())/1000)
 }
 
@@ -170,8 +249,18 @@ func TestTable(t *testing.T) {
 		hold(measure(t, chosen, 100, 4096, 5, 10), 1.25)
 	}
 	if *printFigures {
+		printWeighted(t, &out)
 		printTradeOff(t, &out)
 		fmt.Print(out.String())
+	}
+}
+
+func printWeighted(t *testing.T, out *strings.Builder) {
+	out.WriteString("\n| weights in turn " + figuresHead[:len(figuresHead)-1] + "---|\n")
+	for _, weights := range [][]uint32{{1, 2}, {1, 1, 1, 1, 2}, {2, 3, 5}, {1, 1, 1, 4}} {
+		for _, size := range []struct{ servers, partitions, sets, leavers int }{{4, 1024, 10, 4}, {6, 1024, 10, 6}, {10, 1024, 10, 5}, {20, 1024, 10, 5}, {100, 4096, 5, 10}} {
+			fmt.Fprintf(out, "| %s %s", strings.Trim(fmt.Sprint(weights), "[]"), measure(t, chosen, size.servers, size.partitions, size.sets, size.leavers, weights...).row())
+		}
 	}
 }
 

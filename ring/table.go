@@ -7,16 +7,15 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/buraksezer/consistent"
 	"github.com/cespare/xxhash/v2"
 )
 
 // The choices that DESIGN.md gives reasons for. They decide where everything
 // lies: another value moves data in every cluster.
 const (
-	pointsPerServer = 128  // virtual points on the ring
-	primaryLoad     = 1.13 // a server's primaries over the mean, at most; the library's bound
-	copiesLoad      = 1.12 // a server's copies over the mean, at most
+	pointsPerShare = 128  // virtual points on the ring of a server of weight 1
+	primaryLoad    = 1.13 // a server's primaries over the mean by weight, at most; the library's bound
+	copiesLoad     = 1.12 // a server's copies over the mean by weight, at most
 )
 
 // Table is the ring of one set of members: each partition's targets. It depends
@@ -25,7 +24,7 @@ type Table struct {
 	members    []Member // all that were given, sorted by ID
 	partitions int
 	points     []point // of all members, so that one that leaves is still somebody's neighbour
-	perServer  int
+	perShare   int
 	copies     int
 	targets    []ServerID // copies of them for each partition
 }
@@ -34,29 +33,31 @@ type Table struct {
 type point struct {
 	hash   uint64
 	member int32 // index into members
+	extra  bool  // only for the walk to the followers
 }
 
 // NewTable places the partitions on those of the members that are targets. Each
 // gets min(Copies, targets) distinct servers. The primary is the library's
 // choice, consistent hashing with bounded loads; the others are the next servers
 // clockwise, passing by those that are full, and those in a zone already taken
-// while another is left.
+// while another is left. A server of weight w has w times the points, and is full
+// at w times the load.
 func NewTable(members []Member, partitions int) (*Table, error) {
-	return newTable(members, partitions, pointsPerServer, primaryLoad, copiesLoad)
+	return newTable(members, partitions, pointsPerShare, primaryLoad, copiesLoad)
 }
 
-func newTable(members []Member, partitions, perServer int, primaryLoad, copiesLoad float64) (*Table, error) {
+func newTable(members []Member, partitions, perShare int, primaryLoad, copiesLoad float64) (*Table, error) {
 	if !ValidPartitions(partitions) {
 		return nil, fmt.Errorf("ring: %d partitions: not a power of two up to %d", partitions, Slots)
 	}
-	t := &Table{members: slices.Clone(members), partitions: partitions, perServer: perServer}
+	t := &Table{members: slices.Clone(members), partitions: partitions, perShare: perShare}
 	slices.SortFunc(t.members, func(a, b Member) int { return int(int64(a.ID) - int64(b.ID)) })
 	for i := range t.members {
 		if i > 0 && t.members[i].ID == t.members[i-1].ID {
 			return nil, fmt.Errorf("ring: %v is listed twice", t.members[i].ID)
 		}
 	}
-	t.points = virtualPoints(t.members, perServer)
+	t.points = virtualPoints(t.members, perShare)
 	b := newBuilder(t, copiesLoad)
 	if b.servers == 0 {
 		return t, nil
@@ -135,11 +136,6 @@ func (t *Table) Neighbour(p PartitionID, id ServerID, among []ServerID) ServerID
 	return best
 }
 
-// pointName is the name under which the library places a server. It ends with a
-// separator: the library appends the point's number without one, so that s1's
-// point 10 would be s11's point 0.
-func pointName(id ServerID) string { return id.String() + "/" }
-
 // hasher gives the library its places: xxhash64 for the points of the servers,
 // and for partitions their number with its bits reversed. Partitions so stand at
 // equal distances, wherever the library asks for the hash of a partition's
@@ -161,14 +157,24 @@ func (hasher) Sum64(b []byte) uint64 {
 // placeOf is where on the ring a partition stands.
 func placeOf(p PartitionID) uint64 { return bits.Reverse64(uint64(p)) }
 
-// virtualPoints is a copy of what the library keeps to itself. A test pins it.
-func virtualPoints(members []Member, perServer int) []point {
-	points := make([]point, 0, len(members)*perServer)
-	for i := range members {
-		name := []byte(pointName(members[i].ID))
-		for j := range perServer {
-			hash := xxhash.Sum64(strconv.AppendInt(name, int64(j), 10))
-			points = append(points, point{hash: hash, member: int32(i)})
+// virtualPoints makes the points of all members. Those that are not extra are a copy of what
+// the library keeps to itself. A test pins it.
+func virtualPoints(members []Member, perShare int) []point {
+	each := followerPoints(members, perShare)
+	total := 0
+	for _, n := range each {
+		total += n
+	}
+	points := make([]point, 0, total)
+	for i, n := range each {
+		own := members[i].shares() * perShare
+		var name []byte
+		for j := range n {
+			if j%perShare == 0 {
+				name = []byte(pointName(members[i].ID, j/perShare))
+			}
+			hash := xxhash.Sum64(strconv.AppendInt(name, int64(j%perShare), 10))
+			points = append(points, point{hash: hash, member: int32(i), extra: j >= own})
 		}
 	}
 	slices.SortFunc(points, func(a, b point) int {
@@ -181,48 +187,4 @@ func virtualPoints(members []Member, perServer int) []point {
 		return int(a.member - b.member)
 	})
 	return points
-}
-
-// libraryMember is a server as the library knows it.
-type libraryMember struct {
-	name  string
-	index int32 // into members
-}
-
-func (m libraryMember) String() string { return m.name }
-
-// libraryPrimaries asks the library for each partition's primary. It panics when
-// members outnumber partitions, so the caller does not ask it then.
-func libraryPrimaries(members []Member, partitions, perServer int, load float64) []int32 {
-	var named []consistent.Member
-	for i := range members {
-		if members[i].Target() {
-			named = append(named, libraryMember{pointName(members[i].ID), int32(i)})
-		}
-	}
-	library := consistent.New(named, consistent.Config{
-		Hasher:            hasher{},
-		PartitionCount:    partitions,
-		ReplicationFactor: perServer,
-		Load:              libraryLoad(capacityOf(partitions, len(named), load), partitions, len(named)),
-	})
-	primaries := make([]int32, partitions)
-	for p := range primaries {
-		primaries[p] = library.GetPartitionOwner(p).(libraryMember).index
-	}
-	return primaries
-}
-
-// capacityOf is how many of a number of things a server takes, at most: bound
-// times the mean, but room for all.
-func capacityOf(things, servers int, bound float64) int {
-	return max(int(bound*float64(things)/float64(servers)), (things+servers-1)/servers)
-}
-
-// libraryLoad is the load factor that makes the library's limit on primaries
-// capacity. It rounds the mean down before it multiplies and the product up: with
-// one factor for all, 99 servers would get a limit of 48 and 100 one of 46 for 4096
-// partitions, and the step would move partitions that nobody's coming or going asked for.
-func libraryLoad(capacity, partitions, servers int) float64 {
-	return (float64(capacity) - 0.5) / float64(partitions/servers)
 }

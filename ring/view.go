@@ -65,10 +65,17 @@ type Member struct {
 	Start       uint64   // the name of that start, as its data folder has it; 0: registered by an older program
 	Addr        string   // host:port where clients and servers reach it
 	Zone        string   // "" where zones are not used
-	Weight      uint32   // 1 unless weights are used
+	Weight      uint32   // how many shares of copies and primaries it takes; 1 unless weights are used
 	Status      Status
 	Up          bool // heartbeats arrive
 }
+
+// Bounds on weights: of a server, and of all that a cluster lists. The ring has hundreds of
+// points for each.
+const (
+	WeightMax = 64
+	SharesMax = 4096
+)
 
 // Target reports whether the ring may place partitions on m.
 func (m *Member) Target() bool { return m.Status == In || m.Status == Draining }
@@ -165,4 +172,9 @@ func (v *View) Member(id ServerID) *Member {
 		return nil
 	}
 	return &v.Members[i]
+}
+
+// Weighted reports whether a server has another weight than 1.
+func (v *View) Weighted() bool {
+	return slices.ContainsFunc(v.Members, func(m Member) bool { return m.Weight > 1 })
 }

@@ -15,18 +15,12 @@ type walk struct {
 
 func newWalk(t *Table) *walk { return &walk{t: t, met: make([]uint32, len(t.members))} }
 
-// start begins a walk from p's place. As in the library, a point at the very
-// place counts as after it.
+// start begins a walk from p's place.
 func (w *walk) start(p PartitionID) {
 	w.round++
 	w.order = w.order[:0]
 	w.left = len(w.t.points)
-	w.next, _ = slices.BinarySearchFunc(w.t.points, placeOf(p), func(pt point, place uint64) int {
-		if pt.hash < place {
-			return -1
-		}
-		return 1
-	})
+	w.next = w.t.pointAfter(placeOf(p))
 }
 
 // at returns the i-th member met; i grows by one from 0, or is one seen before.
@@ -54,10 +48,11 @@ type builder struct {
 	t        *Table
 	walk     *walk
 	servers  int // members that are targets
+	shares   int // of them
 	zone     []int32
 	zones    int
 	load     []int32 // copies per member
-	capacity int32   // copies at which a member is full
+	capacity []int32 // copies at which a member is full
 	chosen   []int32 // the members of the partition at hand
 }
 
@@ -67,6 +62,7 @@ func newBuilder(t *Table, copiesLoad float64) *builder {
 	for i := range t.members {
 		if m := &t.members[i]; m.Target() {
 			b.servers++
+			b.shares += m.shares()
 			if _, ok := numbers[m.Zone]; !ok {
 				numbers[m.Zone] = int32(len(numbers))
 			}
@@ -76,23 +72,15 @@ func newBuilder(t *Table, copiesLoad float64) *builder {
 	b.zones = len(numbers)
 	t.copies = min(Copies, b.servers)
 	t.targets = make([]ServerID, t.copies*t.partitions)
-	if b.servers > 0 {
-		b.capacity = int32(capacityOf(t.copies*t.partitions, b.servers, copiesLoad))
-	}
+	b.limitCopies(copiesLoad)
 	return b
 }
 
-// placePrimaries puts every partition's primary first.
-func (b *builder) placePrimaries(load float64) {
-	if b.servers > b.t.partitions {
-		for p := range b.t.partitions {
-			b.walk.start(PartitionID(p))
-			b.place(PartitionID(p), 0, b.pick(func(m int32) bool { return b.load[m] == 0 }))
-		}
-		return
-	}
-	for p, m := range libraryPrimaries(b.t.members, b.t.partitions, b.t.perServer, load) {
-		b.place(PartitionID(p), 0, m)
+// limitCopies sets at how many copies each member is full: bound times its part by weight.
+func (b *builder) limitCopies(bound float64) {
+	b.capacity = make([]int32, len(b.t.members))
+	for _, part := range b.t.parts() {
+		b.capacity[part.member] = int32(capacityOf(part.of, part.shares, part.all, bound))
 	}
 }
 
@@ -112,7 +100,7 @@ func (b *builder) placeFollowers(p PartitionID) {
 			inAny := fresh
 			fresh = func(m int32) bool { return inAny(m) && !b.zoneTaken(m) }
 		}
-		m := b.pick(func(m int32) bool { return fresh(m) && b.load[m] < b.capacity })
+		m := b.pick(func(m int32) bool { return fresh(m) && b.load[m] < b.capacity[m] })
 		if m < 0 {
 			m = b.pick(fresh)
 		}

@@ -12,6 +12,7 @@ import (
 	"viewring/server/lane"
 	"viewring/server/redis"
 	"viewring/server/replica"
+	"viewring/viewleader/vocab"
 )
 
 // meters are what is counted for nobody but who reads metrics.
@@ -79,6 +80,7 @@ var (
 	moveRate       = metrics.Gauge("server_rebalance_rate_bytes", "Bytes a second that were copied in lately.")
 	moveLimit      = metrics.Gauge("server_rebalance_limit_bytes", "Bytes a second that may be copied in; 0: any.")
 	movePaused     = metrics.Gauge("server_rebalance_paused", "Whether an operator has paused the copying in.")
+	moveWaiting    = metrics.Gauge("server_rebalance_waiting", "Copies that do not come, by what they wait for.", "why")
 	moveDone       = metrics.Counter("server_rebalance_partitions_total", "Copies that were begun: full, or delta of what changed.", "copy")
 	moveCopied     = metrics.Counter("server_rebalance_bytes_total", "Bytes that were copied in.")
 	moveEnded      = metrics.Counter("server_rebalance_partitions_ended_total", "Copies that were made and act.")
@@ -303,6 +305,10 @@ func (s *Server) collectStore(to *metrics.Sink) {
 	to.Put(memoryLimit, float64(t.RequestBytesMax), "requests")
 }
 
+// movesWait are the labels of what copies wait for.
+var movesWait = [...]string{vocab.WaitingPaused: "paused", vocab.WaitingFull: "disk full", vocab.WaitingLimit: "rate",
+	vocab.WaitingPrimary: "primary", vocab.WaitingSlow: "source slow", vocab.WaitingSilent: "source silent"}
+
 // collectMoves tells of rebalancing.
 func (s *Server) collectMoves(to *metrics.Sink) {
 	t, p := s.stats(), s.mover.Moved()
@@ -311,6 +317,15 @@ func (s *Server) collectMoves(to *metrics.Sink) {
 	to.Put(moveRate, float64(p.Rate))
 	to.Put(moveLimit, float64(s.mover.Progress().Limit))
 	to.PutBool(movePaused, p.Paused)
+	waiting := make(map[uint8]uint64)
+	for _, w := range s.mover.Waiting().Waits {
+		waiting[w.Why] += w.Copies
+	}
+	for why, name := range movesWait {
+		if name != "" {
+			to.Put(moveWaiting, float64(waiting[uint8(why)]), name)
+		}
+	}
 	to.Put(moveDone, float64(t.MovedPartitions), "full")
 	to.Put(moveDone, float64(t.DeltaPartitions), "delta")
 	to.Put(moveCopied, float64(p.Bytes))

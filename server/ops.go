@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -49,9 +50,14 @@ func (c *conn) runScrub(args [][]byte) error {
 // runRebalance holds back the copying in of this server, or lets it go on, and says how it
 // goes.
 func (c *conn) runRebalance(args [][]byte) error {
+	if len(args) == 1 && strings.EqualFold(string(args[0]), wire.RebalanceWaits) {
+		r := c.s.mover.Waiting()
+		c.replyBulk(wire.AppendRebalanceWaiting(nil, &r))
+		return nil
+	}
 	change, err := throttleChange(args)
 	if err == nil && change != nil {
-		err = c.s.mover.ChangeThrottle(change)
+		err = c.s.mover.ChangeThrottle(c.host(), change)
 	}
 	if err != nil {
 		c.replyFailed(err)
@@ -60,6 +66,15 @@ func (c *conn) runRebalance(args [][]byte) error {
 	r := c.s.mover.Progress()
 	c.replyBulk(wire.AppendRebalanceReport(nil, &r))
 	return nil
+}
+
+// host is the address of the client's machine.
+func (c *conn) host() string {
+	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+	if err != nil {
+		return c.RemoteAddr().String() // of no port, in tests
+	}
+	return host
 }
 
 // throttleChange is what the arguments of VR.REBALANCE change; nil: nothing.
@@ -82,7 +97,7 @@ func throttleChange(args [][]byte) (func(*store.Throttle), error) {
 		}
 		return func(t *store.Throttle) { t.Rated, t.Rate = true, rate }, nil
 	}
-	return nil, errors.New("pause, resume, rate or status, not " + quote(args[0]))
+	return nil, errors.New("pause, resume, rate, status or waits, not " + quote(args[0]))
 }
 
 // fullText says which server keeps a write from being taken.

@@ -33,6 +33,7 @@ type Options struct {
 	Advertise      string        // where others reach this server; "" means the address listened on
 	Data           string        // folder
 	Zone           string        // "" where zones are not used
+	Weight         uint32        // its part of copies and primaries; 0: that of its last start, 1 at first
 	KeepZone       bool          // where Zone is "": that of the last start, if there was one
 	LeaderAddrs    []string      // of the view leaders
 	RebalanceRate  int64         // bytes/s that this server copies in; 0 means no limit

@@ -15,13 +15,13 @@ func TestThrottleTogether(t *testing.T) {
 	var setting sync.WaitGroup
 	for i := range 20 {
 		setting.Go(func() {
-			if err := s.mover.ChangeThrottle(func(t *store.Throttle) { t.Rated, t.Rate = true, int64(1000+i) }); err != nil {
+			if err := s.mover.ChangeThrottle("", func(t *store.Throttle) { t.Rated, t.Rate = true, int64(1000+i) }); err != nil {
 				t.Error(err)
 			}
 		})
 		if i == 10 {
 			setting.Go(func() {
-				if err := s.mover.ChangeThrottle(func(t *store.Throttle) { t.Paused = true }); err != nil {
+				if err := s.mover.ChangeThrottle("", func(t *store.Throttle) { t.Paused = true }); err != nil {
 					t.Error(err)
 				}
 			})

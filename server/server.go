@@ -118,7 +118,7 @@ func (s *Server) open() (run []func(), err error) {
 	}
 	s.front = s.newFront()
 	s.member = membership.New(&membership.Config{
-		Addr: s.addr, Zone: s.opts.Zone, Data: s.opts.Data, LeaderAddrs: s.opts.LeaderAddrs, HeartbeatEvery: s.opts.HeartbeatEvery,
+		Addr: s.addr, Zone: s.opts.Zone, Weight: s.opts.Weight, Data: s.opts.Data, LeaderAddrs: s.opts.LeaderAddrs, HeartbeatEvery: s.opts.HeartbeatEvery,
 		Dial: s.opts.Dial, Store: s.store, Now: s.opts.Now, Logger: s.logger, Context: s.ctx, Fail: s.cancel,
 	})
 	view, err := s.member.Join()

@@ -34,6 +34,7 @@ func (s *Server) stats() vocab.ServerStats {
 	}
 	s.unlinked.report(&t)
 	s.mover.Report(&t)
+	t.KnowsWeights = true
 	s.storeStats(&t)
 	return t
 }

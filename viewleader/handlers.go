@@ -25,6 +25,7 @@ var handlers = map[string]handler{
 	wire.CmdChange:    {1, 1, (*conn).change},
 	wire.CmdConfirm:   {1, 1, (*conn).confirm},
 	wire.CmdMember:    {2, 2, (*conn).member},
+	wire.CmdPlace:     {3, 3, (*conn).place},
 	wire.CmdStatus:    {0, 0, (*conn).status},
 	wire.CmdLockGet:   {4, 8, (*conn).lockGet},
 	wire.CmdLockFree:  {2, 3, (*conn).lockFree},
@@ -52,7 +53,7 @@ var meanwhile = map[string]bool{wire.CmdReport: true, wire.CmdVLAbout: true, "PI
 
 // identified are the commands that may carry an id; doing the others twice is as
 // doing them once.
-var identified = map[string]bool{wire.CmdMember: true, wire.CmdLockFree: true, wire.CmdLoss: true}
+var identified = map[string]bool{wire.CmdMember: true, wire.CmdPlace: true, wire.CmdLockFree: true, wire.CmdLoss: true}
 
 // refuse answers with what the roster said.
 func refuse(r *reply, res roster.Result) {
@@ -220,15 +221,62 @@ func (c *conn) member(r *reply, args [][]byte) {
 		r.fail(wire.CodeErr, "unknown verb '"+printable(args[0])+"': want leave, drain, undrain or remove")
 		return
 	}
-	id, err := c.s.resolve(string(args[1]))
+	c.changeMember(r, args[1], string(args[0]), roster.Command{Kind: kind})
+}
+
+// place gives a server another weight or zone.
+func (c *conn) place(r *reply, args [][]byte) {
+	cmd := roster.Command{Kind: roster.KindSetZone, Zone: string(args[2])}
+	switch string(args[0]) {
+	case wire.PlaceZone:
+	case wire.PlaceWeight:
+		weight, err := strconv.ParseUint(cmd.Zone, 10, 32)
+		if err != nil {
+			r.fail(wire.CodeErr, "'"+printable(args[2])+"' is no weight")
+			return
+		}
+		cmd = roster.Command{Kind: roster.KindSetWeight, Weight: uint32(weight)}
+		if why := c.s.weightless(); weight > 1 && why != "" {
+			r.fail(wire.CodeRefused, why)
+			return
+		}
+	default:
+		r.fail(wire.CodeErr, "'"+printable(args[0])+"' can't be set: want weight or zone")
+		return
+	}
+	c.changeMember(r, args[1], "set "+string(args[0]), cmd)
+}
+
+// weightless says which server that is up runs a build that knows no weights: it would place
+// partitions elsewhere. One that comes later is refused by the roster.
+func (s *Service) weightless() string {
+	p := s.published.Load()
+	status := s.beats.status(p.members)
+	for i := range p.members {
+		m := &p.members[i]
+		switch {
+		case !m.Up:
+		case status[i].Age < 0:
+			return fmt.Sprintf("%v (%s) has not been heard of yet, so nobody knows whether its build knows weights: try again", m.ID, m.Addr)
+		case !status[i].Stats.KnowsWeights:
+			return fmt.Sprintf("%v (%s) runs a build that knows no weights: start it with a newer one first", m.ID, m.Addr)
+		}
+	}
+	return ""
+}
+
+// changeMember has cmd done to a server, by id or address, and answers with its id.
+func (c *conn) changeMember(r *reply, name []byte, verb string, cmd roster.Command) {
+	id, err := c.s.resolve(string(name))
 	if err != nil {
 		c.s.answered(r, func() { r.fail(wire.CodeRefused, err.Error()) }, func(res roster.Result) {
 			r.finish(func(w *wire.Writer) { w.WriteBulkString(res.ID.String()) })
 		})
 		return
 	}
-	logger := c.s.opts.Logger.With("verb", string(args[0]), "server", id)
-	c.s.command(r, roster.Command{Kind: kind, ID: id}, func(roster.Result) {
+	cmd.ID = id
+	logger := c.s.opts.Logger.With("verb", verb, "server", id)
+	c.s.command(r, cmd, func(roster.Result) {
 		logger.Info("an operator changed a member")
 		r.finish(func(w *wire.Writer) { w.WriteBulkString(id.String()) })
 	})

@@ -57,6 +57,7 @@ type server struct {
 	leader *wire.Leader
 	reg    vocab.Register
 	view   *ring.View
+	knows  bool // it says that it knows weights
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 }
@@ -86,7 +87,7 @@ func (v *server) register() {
 
 func (v *server) beat() (wire.HeartbeatReply, error) {
 	return v.leader.Heartbeat(v.t.Context(), wire.Heartbeat{ID: v.reg.ID, Instance: v.reg.Instance,
-		Incarnation: v.reg.Incarnation, Epoch: 1, Stats: vocab.ServerStats{Keys: 7}})
+		Incarnation: v.reg.Incarnation, Epoch: 1, Stats: vocab.ServerStats{Keys: 7, KnowsWeights: v.knows}})
 }
 
 // live sends heartbeats until kill.
@@ -378,6 +379,64 @@ func TestMember(t *testing.T) {
 	}
 	if _, err := l.Member(ctx, "explode", "s1"); !wire.IsCode(err, wire.CodeErr) {
 		t.Fatal(err)
+	}
+}
+
+// TestPlace: weights and zones are set by id or address, and no weight while a server that is up
+// says nothing of weights.
+func TestPlace(t *testing.T) {
+	s := start(t, testOptions(t))
+	a, b := newServer(t, s.Addr(), 1), newServer(t, s.Addr(), 2)
+	a.knows = true
+	for _, v := range []*server{a, b} {
+		v.register()
+		v.live()
+	}
+	l := leaderOf(t, s)
+	ctx := t.Context()
+	refused := func(words, what, server, value string) {
+		t.Helper()
+		if _, err := l.Place(ctx, what, server, value); err == nil || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s %s %q: %v, want %q", what, server, value, err, words)
+		}
+	}
+	waitStatus(t, l, func(st *wire.Status) bool { return st.Servers[0].Age >= 0 && st.Servers[1].Age >= 0 })
+	refused("s2 (host:2) runs a build that knows no weights", wire.PlaceWeight, "s1", "2")
+	refused("not a member", wire.PlaceZone, "s9", "x")
+	refused("no weight", wire.PlaceWeight, "s1", "much")
+	refused("weight or zone", "colour", "s1", "red")
+	for _, c := range [][3]string{{wire.PlaceZone, "host:2", "east"}, {wire.PlaceWeight, "s1", "1"}} {
+		if _, err := l.Place(ctx, c[0], c[1], c[2]); err != nil {
+			t.Errorf("%v: %v", c, err)
+		}
+	}
+	b.kill()
+	waitView(t, l, nil, func(v *ring.View) bool { return !v.Member(2).Up })
+	if id, err := l.Place(ctx, wire.PlaceWeight, "s1", "2"); id != 1 || err != nil {
+		t.Error(id, err)
+	}
+	waitView(t, l, nil, func(v *ring.View) bool { return v.Member(1).Weight == 2 && v.Member(2).Zone == "east" })
+	b.leader = wire.NewLeader([]string{s.Addr()}, nil)
+	defer b.leader.Close()
+	b.reg.Previous, b.reg.Incarnation = b.reg.Incarnation, b.reg.Incarnation+1
+	if _, err := b.leader.Register(ctx, b.reg); err == nil || !strings.Contains(err.Error(), "does not know") {
+		t.Errorf("a build without weights is let in: %v", err)
+	}
+}
+
+// waitStatus waits until ok holds for the status.
+func waitStatus(t *testing.T, l *wire.Leader, ok func(*wire.Status) bool) {
+	t.Helper()
+	for over := time.After(2 * time.Minute); ; {
+		st, err := l.Status(t.Context())
+		if err == nil && ok(&st) {
+			return
+		}
+		select {
+		case <-over:
+			t.Fatalf("%+v, %v", st, err)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
 

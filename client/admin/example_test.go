@@ -500,7 +500,7 @@ func ExampleStatus_PlanJoin() {
 		fmt.Println(err)
 		return
 	}
-	plan, err := st.PlanJoin("") // in no zone
+	plan, err := st.PlanJoin(admin.Newcomer{}) // of weight 1, in no zone
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -508,6 +508,36 @@ func ExampleStatus_PlanJoin() {
 	newcomer := plan.Servers[len(plan.Servers)-1]
 	fmt.Println("new:", newcomer.New, "it copies all that moves:", newcomer.Gains == plan.Moved)
 	// Output: new: true it copies all that moves: true
+}
+
+// A server with twice the disk of the others takes twice as much.
+func ExampleCluster_SetWeight() {
+	ctx, c := open()
+	defer c.Close()
+
+	id, err := c.SetWeight(ctx, "s2", 2)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v, err := c.WaitView(ctx, func(v *ring.View) bool { return v.Member(id).Weight == 2 })
+	fmt.Println(id, "has weight", v.Member(id).Weight, err)
+	// Output: s2 has weight 2 <nil>
+}
+
+// A server was carried to another rack.
+func ExampleCluster_SetZone() {
+	ctx, c := open()
+	defer c.Close()
+
+	id, err := c.SetZone(ctx, "s2", "rack 4")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	v, err := c.WaitView(ctx, func(v *ring.View) bool { return v.Member(id).Zone == "rack 4" })
+	fmt.Println(id, "stands in", v.Member(id).Zone, err)
+	// Output: s2 stands in rack 4 <nil>
 }
 
 // A server is to be restarted, without anyone noticing.
@@ -539,15 +569,6 @@ func ExampleServer_About() {
 	defer s.Close()
 
 	about, err := s.About(ctx)
-	fmt.Println(about.Ahead.Abs() < time.Minute, err)
-	// Output: true <nil>
-}
-
-func ExampleAboutViewLeader() {
-	ctx, c := open()
-	defer c.Close()
-
-	about, err := admin.AboutViewLeader(ctx, options().Leaders[0], nil)
 	fmt.Println(about.Ahead.Abs() < time.Minute, err)
 	// Output: true <nil>
 }

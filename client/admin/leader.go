@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"viewring/internal/wire"
@@ -32,6 +33,26 @@ func (c *Cluster) Undrain(ctx context.Context, server string) (ring.ServerID, er
 // others make new copies of what it had. It is client.ErrRefused while the server is up.
 func (c *Cluster) Remove(ctx context.Context, server string) (ring.ServerID, error) {
 	return c.member(ctx, wire.MemberRemove, server)
+}
+
+// SetWeight gives a server, by id or address, a part of copies and primaries: one of weight 2
+// has twice as much as one of weight 1. What moves for it shows the view; PlanWeight
+// says it before. It is client.ErrRefused while a server of a build without weights is there.
+func (c *Cluster) SetWeight(ctx context.Context, server string, weight int) (ring.ServerID, error) {
+	return c.place(ctx, wire.PlaceWeight, server, strconv.Itoa(weight))
+}
+
+// SetZone says in which zone a server, by id or address, stands; PlanZone says before what
+// would move for it.
+func (c *Cluster) SetZone(ctx context.Context, server, zone string) (ring.ServerID, error) {
+	return c.place(ctx, wire.PlaceZone, server, zone)
+}
+
+func (c *Cluster) place(ctx context.Context, what, server, value string) (ring.ServerID, error) {
+	brief, cancel := c.router.Brief(ctx)
+	defer cancel()
+	id, err := c.router.Leader().Place(brief, what, server, value)
+	return id, c.router.LeaderFailed(ctx, "set "+what+" of "+server, err)
 }
 
 func (c *Cluster) member(ctx context.Context, verb, server string) (ring.ServerID, error) {

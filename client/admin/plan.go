@@ -27,15 +27,22 @@ type Plan struct {
 	Meanwhile [ring.Copies + 1]int
 	Wanted    int
 
-	// Time is how long it would take at the pace of the last ten seconds; 0: nothing
-	// was copied in them, so nobody knows.
-	Time time.Duration
+	// Balance and BalanceAfter are the most-loaded servers' loads over their parts by weight.
+	Balance, BalanceAfter Balance
+
+	// Time is how long it would take: of the servers that copy in the one that takes longest, at
+	// the rate that it had when it last copied, or as fast as it may if that is slower. One that has not
+	// copied yet is taken for as fast as the others. 0: nobody has copied anything since its start.
+	Time   time.Duration
+	Paused []ring.ServerID // that would have to copy, and whose copying an operator has paused
 }
 
 // PlannedServer is a server in a Plan.
 type PlannedServer struct {
 	ID            ring.ServerID
 	New, Gone     bool
+	Weight        int    // then; 0: it is gone
+	Zone          string // likewise
 	Copies, After int    // of partitions: held by the ring's word, now and then
 	Gains         int    // copies that it has to make, with those that it has to make anyway
 	Bytes         uint64 // that it has now
@@ -49,17 +56,60 @@ type Route struct {
 	Bytes    uint64
 }
 
-// PlanJoin says what would move if a server joined in each of the zones ("" where zones
-// are not used).
-func (s *Status) PlanJoin(zones ...string) (*Plan, error) {
+// Balance is the most-loaded server's load over its part by weight, of copies and of
+// primaries. 1 is exact.
+type Balance = ring.Balance
+
+// Newcomer is a server that a plan lets join.
+type Newcomer struct {
+	Zone   string // "" where zones are not used
+	Weight int    // 0 is 1
+}
+
+// PlanJoin says what would move if these servers joined.
+func (s *Status) PlanJoin(newcomers ...Newcomer) (*Plan, error) {
 	after := slices.Clone(s.View.Members)
 	next := ring.ServerID(1)
 	for _, m := range after {
 		next = max(next, m.ID+1)
 	}
-	for i, zone := range zones {
-		after = append(after, ring.Member{ID: next + ring.ServerID(i), Zone: zone, Weight: 1, Status: ring.In, Up: true})
+	for i, n := range newcomers {
+		if err := validWeight(max(1, n.Weight)); err != nil {
+			return nil, err
+		}
+		after = append(after, ring.Member{ID: next + ring.ServerID(i), Zone: n.Zone, Weight: uint32(max(1, n.Weight)), Status: ring.In, Up: true})
 	}
+	return s.plan(after)
+}
+
+// PlanWeight says what would move if a server, by id, had another weight.
+func (s *Status) PlanWeight(id ring.ServerID, weight int) (*Plan, error) {
+	if err := validWeight(weight); err != nil {
+		return nil, err
+	}
+	return s.planChange(id, func(m *ring.Member) { m.Weight = uint32(weight) })
+}
+
+// PlanZone says what would move if a server, by id, stood in another zone.
+func (s *Status) PlanZone(id ring.ServerID, zone string) (*Plan, error) {
+	return s.planChange(id, func(m *ring.Member) { m.Zone = zone })
+}
+
+func validWeight(weight int) error {
+	if weight < 1 || weight > ring.WeightMax {
+		return fmt.Errorf("plan: weight %d: want 1 to %d: %w", weight, ring.WeightMax, client.ErrRefused)
+	}
+	return nil
+}
+
+// planChange plans a change of some members.
+func (s *Status) planChange(id ring.ServerID, change func(*ring.Member)) (*Plan, error) {
+	after := slices.Clone(s.View.Members)
+	i := slices.IndexFunc(after, func(m ring.Member) bool { return m.ID == id })
+	if i < 0 {
+		return nil, fmt.Errorf("plan: there is no server %v: %w", id, client.ErrNotFound)
+	}
+	change(&after[i])
 	return s.plan(after)
 }
 
@@ -99,7 +149,7 @@ func (s *Status) plan(after []ring.Member) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	p := &Plan{Moved: f.Move.Moved, Fewest: f.Move.Fewest, Copies: len(f.Transfers), Pending: f.Pending, Meanwhile: f.Meanwhile}
+	p := &Plan{Moved: f.Move.Moved, Fewest: f.Move.Fewest, Copies: len(f.Transfers), Pending: f.Pending, Meanwhile: f.Meanwhile, Balance: f.Balance, BalanceAfter: f.Then}
 	each := s.bytesOfACopy()
 	bytes, gains := make(map[ring.ServerID]uint64), make(map[ring.ServerID]int) // by destination
 	for _, tr := range f.Transfers {
@@ -118,15 +168,46 @@ func (s *Status) plan(after []ring.Member) (*Plan, error) {
 	for _, m := range f.Move.Servers {
 		was, is := s.View.Member(m.ID), slices.IndexFunc(after, func(a ring.Member) bool { return a.ID == m.ID && a.Target() })
 		one := PlannedServer{ID: m.ID, New: was == nil, Gone: is < 0, Copies: m.Before, After: m.After, Gains: gains[m.ID], Bytes: s.Server(m.ID).Stats.Bytes}
+		if is >= 0 {
+			one.Weight, one.Zone = int(max(1, after[is].Weight)), after[is].Zone
+		}
 		one.BytesAfter = each[m.ID]*uint64(f.Kept[m.ID]) + bytes[m.ID]
 		p.Servers = append(p.Servers, one)
 	}
 	safety := s.Safety()
 	p.Wanted = safety.Copies
-	if safety.Rate > 0 {
-		p.Time = time.Duration(float64(p.Bytes) / float64(safety.Rate) * float64(time.Second))
-	}
+	s.foretell(p, bytes)
 	return p, nil
+}
+
+// foretell adds how long the servers take to copy in so many bytes.
+func (s *Status) foretell(p *Plan, bytes map[ring.ServerID]uint64) {
+	var sum, n uint64
+	for i := range s.View.Members {
+		if seen := s.Server(s.View.Members[i].ID).Stats.MoveSeen; seen > 0 {
+			sum, n = sum+seen, n+1
+		}
+	}
+	for _, server := range p.Servers {
+		todo := bytes[server.ID]
+		t := s.Server(server.ID).Stats
+		if todo == 0 {
+			continue
+		}
+		if t.WaitingWhy == WaitingPaused {
+			p.Paused = append(p.Paused, server.ID)
+		}
+		rate := t.MoveSeen
+		if rate == 0 && n > 0 {
+			rate = sum / n
+		}
+		if t.MoveLimit > 0 && rate > 0 {
+			rate = min(rate, t.MoveLimit)
+		}
+		if rate > 0 {
+			p.Time = max(p.Time, time.Duration(float64(todo)/float64(rate)*float64(time.Second)))
+		}
+	}
 }
 
 // bytesOfACopy is how large a copy of a partition is on each server, on average.

@@ -7,6 +7,7 @@ import (
 
 	"viewring/internal/route"
 	"viewring/internal/wire"
+	"viewring/ring"
 )
 
 // Rebalancing is how a server's copying in goes.
@@ -19,6 +20,20 @@ type Rebalancing struct {
 	Rate      uint64        // bytes/s, over the last seconds
 	LeftBytes uint64        // a guess; 0: none yet
 	TimeLeft  time.Duration // a guess; below 0: none yet
+	Done      uint64        // copies made since it began to lack what is left; 0 from an earlier build
+	DoneBytes uint64        // likewise
+	PausedBy  string        // the address from which it was paused; "": it is not, or was before the server's start
+	PausedAt  time.Time     // likewise zero
+	Waits     []Wait        // why copies do not come, what most wait for first
+}
+
+// Wait is why some copies do not come to a server.
+type Wait struct {
+	Why       uint8         // one of the Waiting constants
+	On        ring.ServerID // who is waited for; 0: nobody in particular
+	Copies    uint64
+	Partition ring.PartitionID // of one of them
+	For       time.Duration    // the longest; 0 where they have not begun
 }
 
 // Rebalancing asks how the server's copying in goes.
@@ -53,5 +68,21 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 	if err != nil {
 		return Rebalancing{}, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
 	}
-	return Rebalancing(r), nil
+	out := Rebalancing{Paused: r.Paused, Limit: r.Limit, Left: r.Left, Running: r.Running, Bytes: r.Bytes, Rate: r.Rate,
+		LeftBytes: r.LeftBytes, TimeLeft: r.TimeLeft}
+	if v, err = s.do(ctx, wire.CmdRebalance, wire.RebalanceWaits); err != nil {
+		if ctx.Err() == nil {
+			err = nil // it is of an earlier build, or has just gone
+		}
+		return out, err
+	}
+	more, err := wire.DecodeRebalanceWaiting(v.Bytes)
+	if err != nil {
+		return out, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
+	}
+	out.Done, out.DoneBytes, out.PausedBy, out.PausedAt = more.Done, more.DoneBytes, more.PausedBy, more.PausedAt
+	for _, w := range more.Waits {
+		out.Waits = append(out.Waits, Wait(w))
+	}
+	return out, nil
 }

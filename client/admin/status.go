@@ -115,9 +115,12 @@ type Safety struct {
 	Left        uint64 // copies of partitions to be made or dropped
 	LeftBytes   uint64 // estimate of what is to be copied
 	Rate        uint64 // bytes/s
-	Up          int    // servers that are up, heard of lately or not
-	Unheard     int    // of Up: not heard of lately, so that the counts above are remembered, not known
-	Balanced    bool   // every partition is on exactly its targets, and every server knows it
+	// TimeLeft is a guess: the longest of the servers that lack copies, at their rates. Below
+	// 0: one of them copies nothing now, or nobody has said yet what it lacks.
+	TimeLeft time.Duration
+	Up       int  // servers that are up, heard of lately or not
+	Unheard  int  // of Up: not heard of lately, so that the counts above are remembered, not known
+	Balanced bool // every partition is on exactly its targets, and every server knows it
 }
 
 // Safety sums up the status.
@@ -173,10 +176,14 @@ func (s *Status) sumLeft(out *Safety) {
 		missing += absent(targets, acting)
 		surplus += absent(acting, targets)
 	}
+	moving := s.Moving()
+	for _, m := range moving {
+		out.LeftBytes += m.LeftBytes
+	}
+	out.TimeLeft = longest(moving)
 	for i := range s.View.Members {
 		if m := &s.View.Members[i]; m.Up { // what others last said no longer stands
 			h := s.Server(m.ID)
-			out.LeftBytes += h.Stats.LeftBytes
 			out.Rate += h.Stats.Rate
 			keptBytes += h.Stats.Bytes
 			surplus += uint64(h.Stats.Strays)
@@ -214,6 +221,20 @@ func (s *Status) WaitsOnlyFor() []ring.ServerID {
 	}
 	slices.Sort(down)
 	return down
+}
+
+// WaitsFor counts the copies that are missing on servers that are down, by server: others
+// make them only when it is out.
+func (s *Status) WaitsFor() map[ring.ServerID]int {
+	waits := make(map[ring.ServerID]int)
+	for i := range s.View.Partitions {
+		for _, id := range s.Targets(ring.PartitionID(i)) {
+			if m := s.View.Member(id); m != nil && !m.Up && !s.View.Partitions[i].IsActing(id) {
+				waits[id]++
+			}
+		}
+	}
+	return waits
 }
 
 // Unbalanced says why the cluster is not balanced, or "" when it is: every

@@ -32,3 +32,13 @@ const (
 	UnlinkedFiles       = vocab.UnlinkedFiles
 	UnlinkedTLS         = vocab.UnlinkedTLS
 )
+
+// Why copies do not come to a server: ServerStats.WaitingWhy, Wait.Why.
+const (
+	WaitingPaused  = vocab.WaitingPaused
+	WaitingFull    = vocab.WaitingFull
+	WaitingLimit   = vocab.WaitingLimit
+	WaitingPrimary = vocab.WaitingPrimary
+	WaitingSlow    = vocab.WaitingSlow
+	WaitingSilent  = vocab.WaitingSilent
+)

@@ -31,6 +31,7 @@ const (
 type Env struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	StdinTerminal  bool
 	StdoutTerminal bool
 	StderrTerminal bool
 	Getenv         func(string) string

@@ -25,10 +25,10 @@ left of each partition meanwhile.`,
 		Example: "  viewring plan join\n  viewring plan leave s3\n  viewring plan remove s3 s4 --json",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return usagef("%s: one of join, leave and remove is missing", cmd.CommandPath())
+			return usagef("%s: one of join, leave, remove, set-weight and set-zone is missing", cmd.CommandPath())
 		},
 	}
-	cmd.AddCommand(a.planJoinCmd(),
+	cmd.AddCommand(a.planJoinCmd(), a.planPlaceCmd(weightVerb), a.planPlaceCmd(zoneVerb),
 		a.planServersCmd("leave", "left", `Show what would move if servers, by id or address, left the cluster: see leave.
 They keep their copies until others have them.`, (*admin.Status).PlanLeave),
 		a.planServersCmd("remove", "were gone", `Show what would be copied if servers, by id or address, were gone with all that
@@ -38,13 +38,14 @@ they have: see remove.`, (*admin.Status).PlanRemove))
 
 func (a *app) planJoinCmd() *cobra.Command {
 	var zones []string
+	var weights []int
 	number := 1
 	cmd := &cobra.Command{
 		Use:   "join",
 		Short: "show what would move if servers joined",
 		Long: `Show what would move if servers joined. The view leader gives out ids: should
 another server join first, other copies move, about as many.`,
-		Example: "  viewring plan join\n  viewring plan join --count 2 --zone east,west",
+		Example: "  viewring plan join\n  viewring plan join --count 2 --zone east,west\n  viewring plan join --weight 4",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if number < 1 || number > joinsMax {
@@ -53,10 +54,19 @@ another server join first, other copies move, about as many.`,
 			if len(zones) > 1 && len(zones) != number {
 				return usagef("--zone takes one zone for all, or one for each of the %d servers, not %d", number, len(zones))
 			}
-			each := make([]string, number)
+			if len(weights) > 1 && len(weights) != number {
+				return usagef("--weight takes one weight for all, or one for each of the %d servers, not %d", number, len(weights))
+			}
+			each := make([]admin.Newcomer, number)
 			for i := range each {
 				if len(zones) > 0 {
-					each[i] = zones[i%len(zones)]
+					each[i].Zone = zones[i%len(zones)]
+				}
+				if len(weights) > 0 {
+					each[i].Weight = weights[i%len(weights)]
+					if err := checkWeight(each[i].Weight); err != nil {
+						return err
+					}
 				}
 			}
 			return a.plan("join", func(st *admin.Status, _ []ring.ServerID) (*admin.Plan, error) { return st.PlanJoin(each...) })(cmd, nil)
@@ -64,6 +74,7 @@ another server join first, other copies move, about as many.`,
 	}
 	cmd.Flags().IntVar(&number, "count", number, "how many servers")
 	cmd.Flags().StringSliceVar(&zones, "zone", nil, "the `zone` of all of them, or of each, with commas")
+	cmd.Flags().IntSliceVar(&weights, "weight", nil, "the `weight` of all of them, or of each, with commas (default 1)")
 	return cmd
 }
 
@@ -150,6 +161,8 @@ func planSentences(p *admin.Plan) []string {
 	lines := []string{
 		fmt.Sprintf("%s to be made, about %s", partitionCopies(p.Copies), size(p.Bytes)),
 		fmt.Sprintf("%d move; the fewest possible is %d", p.Moved, p.Fewest),
+		fmt.Sprintf("most loaded, over its part by weight: copies %.2f, then %.2f; primaries %.2f, then %.2f",
+			p.Balance.Copies, p.BalanceAfter.Copies, p.Balance.Primaries, p.BalanceAfter.Primaries),
 	}
 	if p.Pending > 0 {
 		lines = append(lines, fmt.Sprintf("%d of them are to be made anyway: the cluster rebalances", p.Pending))
@@ -157,9 +170,12 @@ func planSentences(p *admin.Plan) []string {
 	switch {
 	case p.Bytes == 0:
 	case p.Time == 0:
-		lines = append(lines, "time: unknown, for nothing was copied in the last ten seconds")
+		lines = append(lines, "time: unknown, for no server has copied anything since its start")
 	default:
-		lines = append(lines, "time: about "+span(p.Time)+" at the pace of the last ten seconds")
+		lines = append(lines, "time: about "+span(p.Time)+", at the rates at which servers copied last")
+	}
+	if len(p.Paused) > 0 {
+		lines = append(lines, "but the copying of "+joined(p.Paused)+" is paused: see 'viewring rebalance --help'")
 	}
 	few := 0
 	for n, partitions := range p.Meanwhile {
@@ -193,7 +209,7 @@ func planJSON(verb string, p *admin.Plan) map[string]any {
 	servers := []map[string]any{}
 	for _, s := range p.Servers {
 		servers = append(servers, map[string]any{
-			"id": s.ID.String(), "new": s.New, "goes": s.Gone, "copies": s.Copies, "copies_then": s.After,
+			"id": s.ID.String(), "new": s.New, "goes": s.Gone, "weight_then": s.Weight, "zone_then": s.Zone, "copies": s.Copies, "copies_then": s.After,
 			"to_copy": s.Gains, "bytes": s.Bytes, "bytes_then": s.BytesAfter,
 		})
 	}
@@ -208,5 +224,10 @@ func planJSON(verb string, p *admin.Plan) map[string]any {
 	return map[string]any{
 		"version": jsonVersion, "change": verb, "servers": servers, "routes": routes, "copies": p.Copies, "pending": p.Pending,
 		"moved": p.Moved, "fewest": p.Fewest, "bytes": p.Bytes, "seconds": seconds, "wanted": p.Wanted, "meanwhile": p.Meanwhile,
+		"balance": balanceObject(p.Balance), "balance_then": balanceObject(p.BalanceAfter),
 	}
+}
+
+func balanceObject(b admin.Balance) map[string]any {
+	return map[string]any{"copies": b.Copies, "primaries": b.Primaries}
 }

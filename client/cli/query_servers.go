@@ -123,21 +123,28 @@ func (a *app) printStatus(st *admin.Status) {
 			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
 	}
 	head := []string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}
-	if slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Zone != "" }) {
-		head = slices.Insert(head, zoneColumn, "ZONE")
+	insert := func(name string, of func(*ring.Member) string) {
+		head = slices.Insert(head, placeColumn, name)
 		for i := range rows {
-			rows[i] = slices.Insert(rows[i], zoneColumn, zoneOf(&v.Members[i]))
+			rows[i] = slices.Insert(rows[i], placeColumn, of(&v.Members[i]))
 		}
 	}
+	if v.Weighted() {
+		insert(">WEIGHT", func(m *ring.Member) string { return strconv.Itoa(int(m.Weight)) })
+	}
+	if slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Zone != "" }) {
+		insert("ZONE", zoneOf)
+	}
 	a.table(head, rows)
+	a.printMoving(st)
 	for _, p := range problemsOf(st, time.Now()) {
 		a.printf("%s\n", a.paint(a.env.Stdout, yellow, p.Server+": "+p.Problem))
 	}
 	a.printSafety(st)
 }
 
-// zoneColumn is where the zones stand, in clusters that have any.
-const zoneColumn = 2
+// placeColumn is where zones and weights stand, in clusters that have any.
+const placeColumn = 2
 
 // zoneOf is a server's zone as tables show it.
 func zoneOf(m *ring.Member) string {
@@ -156,9 +163,16 @@ type problem struct {
 // problemsOf are the reasons that servers give, for copies that are missing and for those that soon may.
 func problemsOf(st *admin.Status, now time.Time) []problem {
 	all := []problem{}
+	absent := map[ring.ServerID]int{}
+	if len(st.WaitsOnlyFor()) == 0 { // else the verdict says so
+		absent = st.WaitsFor()
+	}
 	for i := range st.View.Members {
 		m := &st.View.Members[i]
 		h := st.Server(m.ID)
+		if n := absent[m.ID]; n > 0 {
+			all = append(all, problem{m.ID.String(), "it is down, and " + someWait(uint64(n)) + " for it"})
+		}
 		if !m.Up || !h.Heard {
 			continue // what it said last no longer stands
 		}
@@ -166,7 +180,7 @@ func problemsOf(st *admin.Status, now time.Time) []problem {
 		if at := h.Stats.CertExpires; at > 0 {
 			expires = time.Unix(int64(at), 0)
 		}
-		for _, text := range []string{filesProblem(&h.Stats), linkProblem(&h.Stats), certificateProblem(expires, now)} {
+		for _, text := range []string{filesProblem(&h.Stats), linkProblem(&h.Stats), certificateProblem(expires, now), waitingProblem(st, m.ID, &h.Stats)} {
 			if text != "" {
 				all = append(all, problem{m.ID.String(), text})
 			}
@@ -284,8 +298,8 @@ func rebalancing(st *admin.Status) string {
 		return fmt.Sprintf("rebalancing: %s left, about %s, nothing is copied now", leftCopies(s), size(s.LeftBytes))
 	}
 	text := fmt.Sprintf("rebalancing: %s left, about %s, %s/s", leftCopies(s), size(s.LeftBytes), size(s.Rate))
-	if d, ok := timeLeft(s); ok {
-		text += ", " + toGo(d) + " to go"
+	if s.TimeLeft >= 0 {
+		text += ", " + toGo(s.TimeLeft) + " to go"
 	}
 	return text
 }
@@ -310,13 +324,6 @@ func toGo(d time.Duration) string {
 	return d.Round(time.Second).String()
 }
 
-func timeLeft(s admin.Safety) (time.Duration, bool) {
-	if s.Rate == 0 {
-		return 0, false
-	}
-	return time.Duration(float64(s.LeftBytes) / float64(s.Rate) * float64(time.Second)), true
-}
-
 // serverObject is a server in the output of query_servers --json.
 type serverObject struct {
 	ID           string `json:"id"`
@@ -325,6 +332,7 @@ type serverObject struct {
 	Up           bool   `json:"up"`    // as the view leader remembers, where it was not
 	Heard        bool   `json:"heard"` // of lately
 	Zone         string `json:"zone"`
+	Weight       uint32 `json:"weight"`
 	Primary      int    `json:"primary"`
 	Backup       int    `json:"backup"`
 	Learner      int    `json:"learner"`
@@ -417,7 +425,7 @@ func statusObject(st *admin.Status) map[string]any {
 			held = h.Held.UTC().Format(time.RFC3339Nano)
 		}
 		servers = append(servers, serverObject{
-			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone,
+			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone, Weight: m.Weight,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
 			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
@@ -429,11 +437,7 @@ func statusObject(st *admin.Status) map[string]any {
 		})
 	}
 	s := st.Safety()
-	left, known := timeLeft(s)
-	seconds := -1.0
-	if known {
-		seconds = left.Seconds()
-	}
+	moving, done, doneBytes := movingObjects(st)
 	return map[string]any{
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
 		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
@@ -442,7 +446,8 @@ func statusObject(st *admin.Status) map[string]any {
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
 		},
 		"rebalancing": map[string]any{
-			"balanced": s.Balanced, "left": s.Left, "left_bytes": s.LeftBytes, "rate": s.Rate, "seconds": seconds,
+			"balanced": s.Balanced, "left": s.Left, "left_bytes": s.LeftBytes, "rate": s.Rate, "seconds": secondsLeft(s.TimeLeft),
+			"done": done, "done_bytes": doneBytes, "servers": moving,
 		},
 	}
 }

@@ -15,16 +15,22 @@ func TestProblems(t *testing.T) {
 	now := time.Unix(1_000_000_000, 0)
 	stats := func(s admin.ServerStats) admin.ServerStatus { return admin.ServerStatus{Heard: true, Stats: s} }
 	for want, h := range map[string]admin.ServerStatus{
-		"no file descriptor is left of the 64":                      stats(admin.ServerStats{Files: 62, FilesMax: 64}),
-		"no connection to s3: this server has no file descriptor":   stats(admin.ServerStats{Unlinked: 1, UnlinkedTo: 3, UnlinkedWhy: admin.UnlinkedFiles}),
-		"no connection to s3 and 2 more: it has another password":   stats(admin.ServerStats{Unlinked: 3, UnlinkedTo: 3, UnlinkedWhy: admin.UnlinkedPassword}),
-		"no connection to s2: it refuses this server's certificate": stats(admin.ServerStats{Unlinked: 1, UnlinkedTo: 2, UnlinkedWhy: admin.UnlinkedRefused}),
-		"no connection to s2: one of them speaks TLS":               stats(admin.ServerStats{Unlinked: 1, UnlinkedTo: 2, UnlinkedWhy: admin.UnlinkedTLS}),
-		"its certificate expires in 29 days":                        stats(admin.ServerStats{CertExpires: uint64(now.Add(29*24*time.Hour + time.Minute).Unix())}),
-		"its certificate expires within a day":                      stats(admin.ServerStats{CertExpires: uint64(now.Add(23 * time.Hour).Unix())}),
-		"its certificate has expired":                               stats(admin.ServerStats{CertExpires: uint64(now.Add(-time.Hour).Unix())}),
-		"":                                                          stats(admin.ServerStats{Files: 40, FilesMax: 64, CertExpires: uint64(now.Add(31 * 24 * time.Hour).Unix())}),
-		"nothing is said of it, for it was not heard of":            {Stats: admin.ServerStats{Files: 64, FilesMax: 64}},
+		"no file descriptor is left of the 64":                                               stats(admin.ServerStats{Files: 62, FilesMax: 64}),
+		"no connection to s3: this server has no file descriptor":                            stats(admin.ServerStats{Unlinked: 1, UnlinkedTo: 3, UnlinkedWhy: admin.UnlinkedFiles}),
+		"no connection to s3 and 2 more: it has another password":                            stats(admin.ServerStats{Unlinked: 3, UnlinkedTo: 3, UnlinkedWhy: admin.UnlinkedPassword}),
+		"no connection to s2: it refuses this server's certificate":                          stats(admin.ServerStats{Unlinked: 1, UnlinkedTo: 2, UnlinkedWhy: admin.UnlinkedRefused}),
+		"no connection to s2: one of them speaks TLS":                                        stats(admin.ServerStats{Unlinked: 1, UnlinkedTo: 2, UnlinkedWhy: admin.UnlinkedTLS}),
+		"its certificate expires in 29 days":                                                 stats(admin.ServerStats{CertExpires: uint64(now.Add(29*24*time.Hour + time.Minute).Unix())}),
+		"its certificate expires within a day":                                               stats(admin.ServerStats{CertExpires: uint64(now.Add(23 * time.Hour).Unix())}),
+		"12 copies of partitions wait for s9, which is down: nothing comes from it, for 14s": stats(admin.ServerStats{Left: 20, Waiting: 12, WaitingWhy: admin.WaitingSilent, WaitingOn: 9, WaitingSeconds: 14}),
+		"1 copy of a partition waits for s1, the primary, to let them act":                   stats(admin.ServerStats{Left: 20, Waiting: 1, WaitingWhy: admin.WaitingPrimary, WaitingOn: 1}),
+		"2 copies of partitions wait for s1, whose disk or load is slow":                     stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingSlow, WaitingOn: 1}),
+		"2 copies of partitions wait for its rate of 1.0 KiB/s":                              stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingLimit, MoveLimit: 1024}),
+		"its copying is paused, and 2 copies of partitions wait: 'viewring rebalance resume": stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingPaused}),
+		"its disk is nearly full, and 2 copies of partitions wait until it has room":         stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingFull}),
+		"its certificate has expired":                                                        stats(admin.ServerStats{CertExpires: uint64(now.Add(-time.Hour).Unix())}),
+		"":                                                                                   stats(admin.ServerStats{Files: 40, FilesMax: 64, CertExpires: uint64(now.Add(31 * 24 * time.Hour).Unix())}),
+		"nothing is said of it, for it was not heard of":                                     {Stats: admin.ServerStats{Files: 64, FilesMax: 64}},
 	} {
 		h.ID = 1
 		st := &admin.Status{View: &ring.View{Members: []ring.Member{{ID: 1, Up: true}}}, Servers: []admin.ServerStatus{h}}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -143,7 +144,7 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 	for _, r := range all {
 		if r.err != nil {
 			objects = append(objects, map[string]any{"server": r.name, "error": r.err.Error()})
-			rows = append(rows, []string{r.name, r.err.Error(), "", "", "", ""})
+			rows = append(rows, []string{r.name, r.err.Error(), "", "", "", "", ""})
 			continue
 		}
 		objects = append(objects, rebalancingObject(r.name, &r.says))
@@ -151,8 +152,16 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 	}
 	if a.flags.json {
 		a.printJSON(map[string]any{"version": jsonVersion, "servers": objects})
-	} else {
-		a.table([]string{"SERVER", "STATE", ">LIMIT", ">LEFT", ">RATE", ">TO GO"}, rows)
+		return
+	}
+	a.table([]string{"SERVER", "STATE", ">LIMIT", ">DONE", ">LEFT", ">RATE", ">TO GO"}, rows)
+	for _, r := range all {
+		if r.says.PausedBy != "" {
+			a.printf("%s: paused by %s at %s\n", r.name, r.says.PausedBy, r.says.PausedAt.Local().Format(time.DateTime))
+		}
+		for i := range r.says.Waits {
+			a.printf("%s: %s\n", r.name, waitText(r.name, &r.says.Waits[i], r.says.Limit, ""))
+		}
 	}
 }
 
@@ -170,7 +179,7 @@ func rebalancingRow(name string, r *admin.Rebalancing) []string {
 	if r.Left > 0 && !r.Paused && r.TimeLeft >= 0 {
 		left = toGo(r.TimeLeft)
 	}
-	return []string{name, state, limit, decimal(r.Left), size(r.Rate) + "/s", left}
+	return []string{name, state, limit, decimal(r.Done), decimal(r.Left), size(r.Rate) + "/s", left}
 }
 
 // rebalancingObject is a server in the output of rebalance --json.
@@ -179,6 +188,16 @@ func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
 	if r.TimeLeft >= 0 && !r.Paused {
 		seconds = r.TimeLeft.Seconds()
 	}
-	return map[string]any{"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
+	waits := []map[string]any{}
+	for _, w := range r.Waits {
+		waits = append(waits, map[string]any{"for": waitingFor(w.Why, w.On), "copies": w.Copies, "partition": w.Partition, "seconds": w.For.Seconds(),
+			"text": waitText(name, &w, r.Limit, "")})
+	}
+	since := ""
+	if r.PausedBy != "" {
+		since = r.PausedAt.UTC().Format(time.RFC3339Nano)
+	}
+	return map[string]any{"paused_by": r.PausedBy, "paused_since": since, "done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
+		"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
 		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds}
 }

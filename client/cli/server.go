@@ -25,6 +25,7 @@ type ServerOptions struct {
 	Advertise     string // "" : where it listens
 	Data          string
 	Zone          string
+	Weight        uint32           // 0: none was said
 	KeepZone      bool             // none was said: that of the last start
 	RebalanceRate int64            // bytes/s; 0: no limit
 	ScrubEvery    time.Duration    // 0: when asked to
@@ -99,8 +100,7 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 			if err := o.fillIn(insecure || a.isSafe()); err != nil {
 				return err
 			}
-			o.Leaders = a.leaders()
-			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
+			o.Leaders, o.Secure, o.Logger = a.leaders(), a.secure, a.logger(slog.LevelInfo)
 			var err error
 			if o.HTTP.S3, err = s3.options(a); err != nil {
 				return err
@@ -116,6 +116,7 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 	f.StringVar(&o.Advertise, "advertise", "", "tell others to reach it at `HOST:PORT` (default where it listens)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones (default that of its last start)")
+	f.Var((*weightFlag)(&o.Weight), "weight", "take this many `shares` of copies and requests, 1 to 64 (default that of its last start, or 1)")
 	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, or what the log needs)")

@@ -37,7 +37,9 @@ func values(f *pflag.Flag) (written, printed [3]string) {
 		written = [3]string{"true", "true", "true"}
 	case "duration":
 		written = [3]string{"11s", "12s", "13s"}
-	case "int", "int64", "uint64", "uint", "float64":
+	case "intSlice":
+		return [3]string{"11", "12", "13"}, [3]string{"[11]", "[12]", "[13]"}
+	case "int", "int64", "uint64", "uint", "float64", "shares":
 		written = [3]string{"11", "12", "13"}
 	case "stringArray", "stringSlice":
 		return [3]string{"aa", "bb", "cc"}, [3]string{"[aa]", "[bb]", "[cc]"}

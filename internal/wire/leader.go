@@ -8,8 +8,8 @@ import (
 )
 
 // The commands of the view leader. Each carries one opaque bulk, encoded by the
-// type of the same name below, unless said otherwise. CmdMember, CmdLockFree and
-// CmdLoss may carry a CommandID after all else.
+// type of the same name below, unless said otherwise. CmdMember, CmdPlace,
+// CmdLockFree and CmdLoss may carry a CommandID after all else.
 const (
 	CmdRegister  = "VL.REGISTER"  // Register → Registered
 	CmdHeartbeat = "VL.HEARTBEAT" // Heartbeat → HeartbeatReply
@@ -17,6 +17,7 @@ const (
 	CmdChange    = "VL.CHANGE"    // []Change → []ChangeResult: what servers ask for partitions, many in one
 	CmdConfirm   = "VL.CONFIRM"   // []Confirm → one byte each, 1 = still so
 	CmdMember    = "VL.MEMBER"    // args: verb (leave, drain, undrain, remove), server id or address → id; an operator's
+	CmdPlace     = "VL.PLACE"     // args: what (weight, zone), server id or address, the new one → id; an operator's
 	CmdStatus    = "VL.STATUS"    // no argument → Status
 	CmdLockGet   = "VL.LOCKGET"   // args: lock, client, wait ms (-1 = for ever), ttl ms (0 = none), any of SHARED, KNOT, SESSION id → [token, held since ms]; answers when granted
 	CmdLockFree  = "VL.LOCKFREE"  // args: lock, client, the session in which it is held (0 = none) → OK
@@ -45,6 +46,12 @@ const (
 	MemberDrain   = "drain"
 	MemberUndrain = "undrain"
 	MemberRemove  = "remove"
+)
+
+// What CmdPlace changes.
+const (
+	PlaceWeight = "weight"
+	PlaceZone   = "zone"
 )
 
 // Registered is the view leader's answer to Register.

@@ -105,6 +105,16 @@ func (l *Leader) Member(ctx context.Context, verb, server string) (ring.ServerID
 	return ring.ParseServerID(v.Text())
 }
 
+// Place gives a server, named by id or address, another weight or zone.
+func (l *Leader) Place(ctx context.Context, what, server, value string) (ring.ServerID, error) {
+	v, _, err := l.ask(ctx, question{kind: outcome.Repeatable, once: true,
+		args: [][]byte{[]byte(CmdPlace), []byte(what), []byte(server), []byte(value)}})
+	if err != nil {
+		return 0, fmt.Errorf("set %s of %s: %w", what, server, err)
+	}
+	return ring.ParseServerID(v.Text())
+}
+
 // Status asks for the view and every server's last heartbeat.
 func (l *Leader) Status(ctx context.Context) (Status, error) {
 	v, _, err := l.ask(ctx, question{args: [][]byte{[]byte(CmdStatus)}})

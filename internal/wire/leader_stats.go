@@ -60,13 +60,14 @@ type laterStats [laterCount]uint64
 // laterBits is the place of the number that has bits; it stays.
 const (
 	laterBits  = 17
-	laterCount = laterBits + 8
+	laterCount = laterBits + 16
 )
 
 // The bits. A new one may be added behind them.
 const (
 	statsCollecting = 1 << iota
 	statsCheckpointing
+	statsKnowsWeights
 )
 
 // laterFields are where the numbers go, but for the bits: a new one is added at the end,
@@ -78,6 +79,7 @@ func laterFields(s *vocab.ServerStats) [laterCount]*uint64 {
 		&s.RequestBytes, &s.RequestBytesMax,
 		laterBits: nil,
 		&s.CertExpires, &s.LoginsRefused, &s.Files, &s.FilesMax, &s.Unlinked, &s.UnlinkedTo, &s.UnlinkedWhy,
+		&s.MoveDone, &s.MoveDoneBytes, &s.MoveSeen, &s.MoveLimit, &s.Waiting, &s.WaitingWhy, &s.WaitingOn, &s.WaitingSeconds,
 	}
 }
 
@@ -93,6 +95,9 @@ func laterOf(s *vocab.ServerStats) (n laterStats) {
 	if s.Checkpointing {
 		n[laterBits] |= statsCheckpointing
 	}
+	if s.KnowsWeights {
+		n[laterBits] |= statsKnowsWeights
+	}
 	return n
 }
 
@@ -101,6 +106,7 @@ func setLater(s *vocab.ServerStats, i uint64, value uint64) {
 	switch {
 	case i == laterBits:
 		s.Collecting, s.Checkpointing = value&statsCollecting != 0, value&statsCheckpointing != 0
+		s.KnowsWeights = value&statsKnowsWeights != 0
 	case i < laterCount:
 		*laterFields(s)[i] = value
 	}

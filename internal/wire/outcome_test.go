@@ -57,6 +57,7 @@ func TestTrimAnswered(t *testing.T) {
 // leaderCalls are the calls to a view leader whose effect their callers would miss.
 var leaderCalls = map[string]func(context.Context, *Leader) error{
 	"member":      func(ctx context.Context, l *Leader) error { _, err := l.Member(ctx, "leave", "s1"); return err },
+	"place":       func(ctx context.Context, l *Leader) error { _, err := l.Place(ctx, PlaceWeight, "s1", "2"); return err },
 	"accept loss": func(ctx context.Context, l *Leader) error { _, err := l.AcceptLoss(ctx, nil); return err },
 	"lock get":    func(ctx context.Context, l *Leader) error { _, err := l.LockGet(ctx, LockAsk{Lock: "l"}); return err },
 	"lock free":   func(ctx context.Context, l *Leader) error { return l.LockFree(ctx, "l", "c", 0) },

@@ -20,7 +20,7 @@ const (
 	CmdCopies    = "VR.COPIES"    // args: partition, cursor ("" first), limit → CopiesPage
 	CmdParts     = "VR.PARTS"     // no argument → the partitions that the store holds any key of (DecodeParts)
 	CmdScrub     = "VR.SCRUB"     // args: start → the number of the scrub; or status → ScrubReport, of the last one
-	CmdRebalance = "VR.REBALANCE" // args: pause, resume, rate and bytes/s, or status → RebalanceReport
+	CmdRebalance = "VR.REBALANCE" // args: pause, resume, rate and bytes/s, or status → RebalanceReport; waits → RebalanceWaiting
 	CmdScan      = "VR.SCAN"      // args: those of SCAN → as SCAN, but only up to where the server's partitions end
 	CmdWhole     = "VR.WHOLE"     // args: epoch, DBSIZE or FLUSHALL → the command's reply, or WholeAgain
 	CmdWatch     = "VR.WATCH"     // WatchRequest → OK, then a push for each Told

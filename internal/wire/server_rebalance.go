@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"viewring/internal/codec"
+	"viewring/ring"
 )
 
 // What CmdRebalance is told to do.
@@ -14,6 +15,7 @@ const (
 	RebalanceResume = "resume"
 	RebalanceRate   = "rate" // and bytes/s, 0: no limit
 	RebalanceStatus = "status"
+	RebalanceWaits  = "waits" // → RebalanceWaiting; earlier builds do not know it
 )
 
 // rebalanceFormat is the version of RebalanceReport.
@@ -55,6 +57,63 @@ func DecodeRebalanceReport(b []byte) (RebalanceReport, error) {
 	p.TimeLeft = time.Duration(r.Varint())
 	if err := r.Done(); err != nil {
 		return RebalanceReport{}, fmt.Errorf("rebalance report: %w", err)
+	}
+	return p, nil
+}
+
+// waitingFormat is the version of RebalanceWaiting.
+const waitingFormat = 1
+
+// RebalanceWaiting is what RebalanceReport does not say: its readers of earlier builds take
+// nothing more.
+type RebalanceWaiting struct {
+	Done      uint64    // copies made since it began to lack what is left
+	DoneBytes uint64    // likewise
+	PausedBy  string    // the address from which it was paused; "": it is not, or was before this start
+	PausedAt  time.Time // likewise zero
+	Waits     []RebalanceWait
+}
+
+// RebalanceWait is why copies do not come.
+type RebalanceWait struct {
+	Why       uint8         // one of vocab's Waiting constants
+	On        ring.ServerID // who is waited for; 0: nobody in particular
+	Copies    uint64
+	Partition ring.PartitionID // of one of them
+	For       time.Duration    // the longest
+}
+
+// AppendRebalanceWaiting encodes p.
+func AppendRebalanceWaiting(b []byte, p *RebalanceWaiting) []byte {
+	b = binary.AppendUvarint(append(b, waitingFormat), p.Done)
+	b = binary.AppendUvarint(b, p.DoneBytes)
+	b = codec.AppendString(b, p.PausedBy)
+	b = appendTime(b, p.PausedAt)
+	b = binary.AppendUvarint(b, uint64(len(p.Waits)))
+	for _, w := range p.Waits {
+		b = append(b, w.Why)
+		for _, n := range []uint64{uint64(w.On), w.Copies, uint64(w.Partition)} {
+			b = binary.AppendUvarint(b, n)
+		}
+		b = binary.AppendVarint(b, int64(w.For))
+	}
+	return b
+}
+
+// DecodeRebalanceWaiting parses what AppendRebalanceWaiting wrote.
+func DecodeRebalanceWaiting(b []byte) (RebalanceWaiting, error) {
+	var p RebalanceWaiting
+	r := codec.NewReader(b)
+	if err := expectFormat(r, "waits of rebalancing", waitingFormat); err != nil {
+		return p, err
+	}
+	p.Done, p.DoneBytes, p.PausedBy, p.PausedAt = r.Uvarint(), r.Uvarint(), r.String(), readTime(r)
+	for range r.Count(5) {
+		p.Waits = append(p.Waits, RebalanceWait{Why: r.Byte(), On: ring.ServerID(r.Uvarint()), Copies: r.Uvarint(),
+			Partition: ring.PartitionID(r.Uvarint()), For: time.Duration(r.Varint())})
+	}
+	if err := r.Done(); err != nil {
+		return RebalanceWaiting{}, fmt.Errorf("waits of rebalancing: %w", err)
 	}
 	return p, nil
 }

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"reflect"
 	"testing"
 	"time"
 )
@@ -22,5 +23,23 @@ func TestRebalanceReport(t *testing.T) {
 	}
 	if _, err := DecodeRebalanceReport([]byte{9}); err == nil {
 		t.Error("another format is read")
+	}
+}
+
+func TestRebalanceWaiting(t *testing.T) {
+	for _, want := range []RebalanceWaiting{
+		{},
+		{Done: 8, DoneBytes: 9, PausedBy: "10.0.0.1", PausedAt: time.UnixMilli(1 << 40),
+			Waits: []RebalanceWait{{Why: 3, Copies: 10, Partition: 11}, {Why: 6, On: 12, Copies: 13, Partition: 14, For: 15 * time.Second}}},
+	} {
+		b := AppendRebalanceWaiting(nil, &want)
+		if got, err := DecodeRebalanceWaiting(b); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		}
+		for n := range b {
+			if got, err := DecodeRebalanceWaiting(b[:n]); err == nil {
+				t.Errorf("%d of %d bytes are read as %+v", n, len(b), got)
+			}
+		}
 	}
 }

@@ -32,6 +32,7 @@ const (
 type Config struct {
 	Addr           string        // that others reach this server at
 	Zone           string        // "" where zones are not used
+	Weight         uint32        // 0: as the view leader has it, 1 at first
 	Data           string        // the folder's name
 	LeaderAddrs    []string      // of the view leaders
 	HeartbeatEvery time.Duration // 0: as the view leader wants it

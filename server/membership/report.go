@@ -90,9 +90,13 @@ func (m *Member) highestToken(view []byte) uint64 {
 
 // registration is this start as the view leader is told of it.
 func (m *Member) registration(id *store.Identity) vocab.Register {
+	weight := uint32(0)
+	if m.c.Weight > 0 {
+		weight = m.c.Weight + 1
+	}
 	return vocab.Register{
 		Cluster: id.Cluster, ID: id.Server, Store: id.Store, Instance: m.instance, Previous: id.Previous, Incarnation: id.Incarnation,
-		Addr: m.c.Addr, Zone: m.c.Zone, Weight: 1, Whole: m.c.Store.Corruptions() == 0, Starts: id.Starts,
+		Addr: m.c.Addr, Zone: m.c.Zone, Weight: weight, Whole: m.c.Store.Corruptions() == 0, Starts: id.Starts,
 	}
 }
 

@@ -29,7 +29,9 @@ type Mover struct {
 	throttle struct {
 		sync.Mutex // held while it is kept on the disk, so that the last one told is the last one kept
 		at         store.Throttle
-		flag       int64 // the rate that the server was started with
+		flag       int64     // the rate that the server was started with
+		by         string    // from where it was paused since the start; "": it was not
+		since      time.Time // likewise zero
 	}
 
 	mu struct {
@@ -189,8 +191,8 @@ func (m *Mover) rate() int64 {
 }
 
 // ChangeThrottle changes what holds the copying back, in one step with the look at what it
-// is; it is durable when this returns.
-func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
+// is; it is durable when this returns. by is from where it is changed.
+func (m *Mover) ChangeThrottle(by string, change func(*store.Throttle)) error {
 	m.throttle.Lock()
 	defer m.throttle.Unlock()
 	before, t := m.throttle.at, m.throttle.at
@@ -204,8 +206,10 @@ func (m *Mover) ChangeThrottle(change func(*store.Throttle)) error {
 	m.m.SetRate(m.rate())
 	switch {
 	case t.Paused && !before.Paused:
+		m.throttle.by, m.throttle.since = by, time.UnixMilli(m.b.Now().Wall)
 		m.m.Pause()
 	case before.Paused && !t.Paused:
+		m.throttle.by, m.throttle.since = "", time.Time{}
 		m.m.Resume()
 	}
 	m.b.Logger.Info("the copying in of this server is set", "paused", t.Paused, "rate", m.rate())
@@ -222,6 +226,32 @@ func (m *Mover) Progress() wire.RebalanceReport {
 		Bytes: p.Bytes, Rate: p.Rate, LeftBytes: p.LeftBytes, TimeLeft: p.TimeLeft}
 }
 
+// Waiting is what the copying in waits for.
+func (m *Mover) Waiting() wire.RebalanceWaiting {
+	p := m.m.Progress()
+	r := wire.RebalanceWaiting{Done: uint64(p.StretchDone), DoneBytes: p.StretchBytes}
+	m.throttle.Lock()
+	r.PausedBy, r.PausedAt = m.throttle.by, m.throttle.since
+	m.throttle.Unlock()
+	for _, w := range m.waits(&p) {
+		r.Waits = append(r.Waits, wire.RebalanceWait{Why: uint8(w.Why), On: w.On, Copies: uint64(w.Copies), Partition: w.One, For: w.For})
+	}
+	return r
+}
+
+// waits is why copies do not come. While the disk is full nothing begins.
+func (m *Mover) waits(p *rebalance.Progress) []rebalance.Wait {
+	if m.paused() && p.Left > 0 && !p.Paused {
+		return []rebalance.Wait{{Why: rebalance.WhyFull, Copies: p.Left}}
+	}
+	return m.m.Waits(func(p ring.PartitionID) bool {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		_, held := m.mu.waiting[p]
+		return held
+	})
+}
+
 // Moved is what rebalance.Mover says of it.
 func (m *Mover) Moved() rebalance.Progress { return m.m.Progress() }
 
@@ -229,4 +259,10 @@ func (m *Mover) Moved() rebalance.Progress { return m.m.Progress() }
 func (m *Mover) Report(t *vocab.ServerStats) {
 	p := m.m.Progress()
 	t.Left, t.LeftBytes, t.Rate = uint32(p.Left), p.LeftBytes, p.Rate
+	t.MoveDone, t.MoveDoneBytes, t.MoveSeen, t.MoveLimit = uint64(p.StretchDone), p.StretchBytes, p.Seen, uint64(p.Limit)
+	for i, w := range m.waits(&p) {
+		if t.Waiting += uint64(w.Copies); i == 0 {
+			t.WaitingWhy, t.WaitingOn, t.WaitingSeconds = uint64(w.Why), uint64(w.On), uint64(w.For.Seconds())
+		}
+	}
 }

@@ -16,6 +16,10 @@ type rebalanced struct {
 	Server, Error string
 	Paused        bool
 	Limit, Left   uint64
+	Waits         []struct {
+		For    string
+		Copies uint64
+	}
 }
 
 func rebalance(t *testing.T, s *harness.Shell, args ...string) []rebalanced {
@@ -42,7 +46,7 @@ func testRebalance(t *testing.T, s *harness.Shell) {
 			t.Errorf("status: %+v", r)
 		}
 	}
-	if text := s.OK("rebalance", "status"); !strings.Contains(text, "paused") || !strings.Contains(text, "1.0 MiB/s") {
+	if text := s.OK("rebalance", "status"); !strings.Contains(text, "s2: paused by 127.0.0.1 at ") || !strings.Contains(text, "1.0 MiB/s") {
 		t.Errorf("status:\n%s", text)
 	}
 	rebalance(t, s, "resume")
@@ -80,8 +84,16 @@ func TestRebalancePaused(t *testing.T) {
 	c.WaitUp(away)
 	harness.Eventually(t, "the server knows what it lacks", func() bool {
 		r := rebalance(t, s, "status", "--server", id)[0]
-		return r.Paused && r.Left > 0
+		return r.Paused && r.Left > 0 && len(r.Waits) == 1 && r.Waits[0].For == "resume" && r.Waits[0].Copies == r.Left
 	})
+	for _, words := range []string{id + ": paused by 127.0.0.1 at ", "its copying is paused, and "} {
+		if text := s.OK("rebalance", "status"); !strings.Contains(text, words) {
+			t.Errorf("status does not say %q:\n%s", words, text)
+		}
+	}
+	if text := s.OK("query_servers"); !strings.Contains(text, "COPIES TO") || !strings.Contains(text, id+": its copying is paused") {
+		t.Errorf("query_servers does not say why:\n%s", text)
+	}
 	left := rebalance(t, s, "status", "--server", id)[0].Left
 	harness.Pass(t, 2*time.Second) // it would be done by then
 	if r := rebalance(t, s, "status", "--server", id)[0]; r.Left != left {

@@ -19,6 +19,7 @@ type statusJSON struct {
 	Servers []struct {
 		ID, State, Zone string
 		Heard           bool
+		Weight          int
 	}
 	Problems []struct{ Server, Problem string }
 }
@@ -32,7 +33,7 @@ func statusOf(t *testing.T, s *harness.Shell, flags ...string) (st statusJSON) {
 }
 
 // After a cold start of everything the status tells what was heard from what the view leader remembers,
-// and a server stands in the zone of its last start.
+// and a server has the place that it was given last.
 func TestColdStart(t *testing.T) {
 	t.Parallel()
 	s := harness.NewShell(t, harness.FreeAddr(t))
@@ -49,10 +50,15 @@ func TestColdStart(t *testing.T) {
 	}
 	all := []*harness.Daemon{leader()}
 	for i := range 3 {
-		all = append(all, server(i, "--zone", string(rune('a'+i))))
+		all = append(all, server(i, "--zone", string(rune('a'+i)), "--weight", fmt.Sprint(2-i%2)))
 	}
 	safe := func() bool { return strings.Contains(s.OK("query_servers"), "safe: all") }
 	harness.Eventually(t, "the cluster has all copies", safe)
+	for _, args := range [][]string{{"set-weight", "s2", "3"}, {"set-zone", "s3", "d"}} {
+		s.Fails(4, "--yes does it", args...)
+		s.OK(append(args, "--yes")...)
+	}
+	harness.Eventually(t, "the cluster has all copies by weight", safe)
 	guard := s.Start("lock_get", "deploy", "alice", "--", "sleep", "1000")
 	harness.Eventually(t, "the lock is held", func() bool { return strings.Contains(s.OK("locks"), "deploy") })
 	for _, d := range append(all, guard) {
@@ -70,13 +76,14 @@ func TestColdStart(t *testing.T) {
 	if text := s.OK("locks"); !strings.Contains(text, "not heard of yet") {
 		t.Errorf("a lock whose holder was not heard of: %s", text)
 	}
-	for i := range 3 {
-		server(i)
-	}
+	server(0, "--zone", "a", "--weight", "2") // as before, and so are those that say nothing
+	server(1)
+	server(2, "--zone", "c", "--weight", "4") // the zone as before, the weight not
 	harness.Eventually(t, "the cluster has all copies again", safe)
 	for i, m := range statusOf(t, s).Servers {
-		if want := string(rune('a' + i)); m.Zone != want || !m.Heard {
-			t.Errorf("%s is in zone %q, not %q; heard: %v", m.ID, m.Zone, want, m.Heard)
+		zone, weight := []string{"a", "b", "d"}[i], []int{2, 3, 4}[i]
+		if m.Zone != zone || m.Weight != weight || !m.Heard {
+			t.Errorf("%s is in zone %q, not %q, of weight %d, not %d; heard: %v", m.ID, m.Zone, zone, m.Weight, weight, m.Heard)
 		}
 	}
 }

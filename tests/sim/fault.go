@@ -67,6 +67,8 @@ func faultKinds() []faultKind {
 		{4, "flipped bit", (*world).flipBit},
 		{2, "flipped under lag", func(w *world, _ *server) bool { return w.flipUnderLag() }},
 		{2, "bad block", (*world).breakBlock},
+		{0, "set weight", (*world).setWeight}, // see placedWeights
+		{0, "set zone", (*world).setZone},
 	}
 }
 

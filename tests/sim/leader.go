@@ -51,7 +51,7 @@ func tableOf(members []ring.Member, partitions int) *ring.Table {
 	key := fmt.Appendf(nil, "%d", partitions)
 	for i := range members {
 		m := &members[i]
-		key = fmt.Appendf(key, " %d %s %t", m.ID, m.Zone, m.Target())
+		key = fmt.Appendf(key, " %d %s %d %t", m.ID, m.Zone, m.Weight, m.Target())
 	}
 	if t, ok := rings.Load(string(key)); ok {
 		return t.(*ring.Table)

@@ -28,6 +28,9 @@ func (w *world) pickWeights() {
 		if w.opt.Planned {
 			w.weights[i] = plannedWeights[kinds[i].name]
 		}
+		if n, ok := placedWeights[kinds[i].name]; ok && w.opt.Placed {
+			w.weights[i] = n
+		}
 	}
 	if w.opt.Planned || w.chance(0.5) {
 		return

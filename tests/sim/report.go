@@ -126,6 +126,9 @@ func (r *Result) Report() string {
 	if again.Violation != r.Violation {
 		fmt.Fprintf(&b, "\nplayed again it was something else: %q", again.Violation)
 	}
+	if r.opt.Placed {
+		fmt.Fprintf(&b, "\nreplay: VIEWRING_SIM_SEED_FIRST=%d VIEWRING_SIM_SEEDS=1 go test ./tests/sim -run TestPlaced$", r.Seed)
+	}
 	if r.opt.Planned {
 		fmt.Fprintf(&b, "\nreplay: VIEWRING_SIM_SEED_FIRST=%d VIEWRING_SIM_SEEDS=1 go test ./tests/sim -run TestPlanned$", r.Seed)
 		return b.String()

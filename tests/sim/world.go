@@ -41,6 +41,8 @@ type Options struct {
 
 	// Planned has nothing happen but what operators plan, on slow disks and a slow network.
 	Planned bool
+	// Placed has operators change weights and zones all the time, beside all else.
+	Placed bool
 
 	// Walkers are the clients of the tree of paths; 0: the seed decides.
 	Walkers int

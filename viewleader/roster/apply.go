@@ -50,6 +50,10 @@ func (s *State) applyOne(c *Command) Result {
 		return s.remove(c)
 	case KindConfigure:
 		return s.configure(c)
+	case KindSetWeight:
+		return s.setWeight(c)
+	case KindSetZone:
+		return s.setZone(c)
 	case KindAcceptLoss:
 		return s.acceptLoss(c)
 	}

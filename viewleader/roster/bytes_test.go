@@ -36,15 +36,27 @@ var storedCommands = []Command{
 	{Kind: KindSessionOpen, TTL: 3000, Delay: 500},
 	{Kind: KindSessionEnd, Session: 4},
 	{Kind: KindSessionExpire, Sessions: []uint64{5, 600}},
+}
+
+// newerCommands are those that builds of before do not know.
+var newerCommands = []Command{
+	{Kind: KindSetWeight, At: 1, ID: 9, Weight: 40},
+	{Kind: KindSetZone, ID: 10, Zone: "rack"},
+	{Kind: KindRegister, Register: vocab.Register{Store: [16]byte{1}, Instance: 1, Incarnation: 1, Addr: "h:1", Weight: 3}},
 	{Kind: KindUndrain, ID: 9},
 }
 
 // TestStoredBytes: what Raft's log and snapshots hold is what every build of these formats
 // writes, for members of a group compare and exchange it.
 func TestStoredBytes(t *testing.T) {
-	const commands = "031301020900000000000000000000000000000001020000000000000000000000000000038080808080808080800104050f3132372e302e302e313a3238363030017a0101020000000000000007800000000000000002030201c801ac0204030005040001020708020102030405000102ff070901050606000607000708000809008094ebdc03020a00016c016301a006050301010b00016c01630000000300000c00016c01630000000000000d000e000201f4030f000102030a001000f02ee80711000412000205d804150009"
+	const commands = "031201020900000000000000000000000000000001020000000000000000000000000000038080808080808080800104050f3132372e302e302e313a3238363030017a0101020000000000000007800000000000000002030201c801ac0204030005040001020708020102030405000102ff070901050606000607000708000809008094ebdc03020a00016c016301a006050301010b00016c01630000000300000c00016c01630000000000000d000e000201f4030f000102030a001000f02ee80711000412000205d804"
 	if got := hex.EncodeToString(AppendCommands(nil, storedCommands)); got != commands {
 		t.Errorf("the commands are stored as\n%s, want\n%s", got, commands)
+	}
+	const newer = "04041302092814000a047261636b0100000000000000000000000000000000000100000000000000000000000000000000010001" +
+		"03683a3100030000150009"
+	if got := hex.EncodeToString(AppendCommands(nil, newerCommands)); got != newer {
+		t.Errorf("those that are newer are stored as\n%s, want\n%s", got, newer)
 	}
 	w := newWorld(t, 2)
 	w.join(3)

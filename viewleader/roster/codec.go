@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"viewring/internal/codec"
@@ -14,10 +15,12 @@ import (
 // The format versions of what Raft stores. Older ones are read on, others refused
 // by name.
 const (
-	commandsFormat       = 3
+	commandsFormat       = 4 // only where a batch has something that builds of before do not know: they go on until then
+	commandsFormatThird  = 3 // none of those
 	commandsFormatSecond = 2 // no sessions, no shared locks
 	commandsFormatFirst  = 1 // registrations had no Starts
-	snapshotFormat       = 4
+	snapshotFormat       = 5 // only where there is something that builds of before do not know: else they read it
+	snapshotFormatFourth = 4 // members had not what they said of zone and weight
 	snapshotFormatThird  = 3 // no sessions, no shared locks
 	snapshotFormatSecond = 2 // members had no Start, ejected ones were tainted
 	snapshotFormatFirst  = 1 // nor were there rebirths and events
@@ -28,7 +31,11 @@ var ErrFormat = errors.New("unknown format version")
 
 // AppendCommands encodes a batch.
 func AppendCommands(b []byte, cmds []Command) []byte {
-	b = append(b, commandsFormat)
+	format := byte(commandsFormatThird)
+	if slices.ContainsFunc(cmds, func(c Command) bool { return c.isNewer() }) {
+		format = commandsFormat
+	}
+	b = append(b, format)
 	b = binary.AppendUvarint(b, uint64(len(cmds)))
 	for i := range cmds {
 		b = appendCommand(b, &cmds[i])
@@ -58,6 +65,11 @@ func DecodeCommands(b []byte) ([]Command, error) {
 	return cmds, nil
 }
 
+// isNewer reports whether builds of before know nothing of c: of weights, of zones that were set, or of drains undone.
+func (c *Command) isNewer() bool {
+	return c.Kind == KindSetWeight || c.Kind == KindSetZone || c.Kind == KindUndrain || c.Kind == KindRegister && c.Register.SaidWeight() != 0
+}
+
 func appendCommand(b []byte, c *Command) []byte {
 	b = append(b, byte(c.Kind))
 	b = binary.AppendVarint(b, c.At)
@@ -68,6 +80,12 @@ func appendCommand(b []byte, c *Command) []byte {
 		b = ring.AppendIncarnatedList(b, c.Who)
 	case KindOut, KindLeave, KindDrain, KindUndrain, KindRemove:
 		b = binary.AppendUvarint(b, uint64(c.ID))
+	case KindSetWeight:
+		b = binary.AppendUvarint(b, uint64(c.ID))
+		b = binary.AppendUvarint(b, uint64(c.Weight))
+	case KindSetZone:
+		b = binary.AppendUvarint(b, uint64(c.ID))
+		b = codec.AppendString(b, c.Zone)
 	case KindHandoff, KindEject, KindRestore:
 		b = ring.AppendIncarnated(b, c.From)
 		b = binary.AppendUvarint(b, uint64(c.Partition))
@@ -117,6 +135,10 @@ func readCommand(r *codec.Reader, format byte) (Command, error) {
 		c.Who = ring.ReadIncarnatedList(r)
 	case KindOut, KindLeave, KindDrain, KindUndrain, KindRemove:
 		c.ID = serverID(r)
+	case KindSetWeight:
+		c.ID, c.Weight = serverID(r), uint32(r.Uvarint())
+	case KindSetZone:
+		c.ID, c.Zone = serverID(r), r.String()
 	case KindHandoff, KindEject, KindRestore:
 		c.From = ring.ReadIncarnated(r)
 		c.Partition = ring.PartitionID(r.Uvarint())

@@ -32,7 +32,9 @@ const (
 	KindSessionEnd    Kind = 17 // Session
 	KindSessionExpire Kind = 18 // Sessions
 
-	KindUndrain Kind = 21 // ID
+	KindSetWeight Kind = 19 // ID, Weight
+	KindSetZone   Kind = 20 // ID, Zone
+	KindUndrain   Kind = 21 // ID
 )
 
 // Command is one change of the state. Which fields count depends on its kind.
@@ -48,6 +50,9 @@ type Command struct {
 	Term      uint64
 
 	Partitions []ring.PartitionID
+
+	Weight uint32
+	Zone   string
 
 	LeaseTTL  time.Duration
 	MinCopies int
@@ -82,7 +87,7 @@ const (
 type Result struct {
 	Code   Code
 	Reason string
-	ID     ring.ServerID // Register; the member of Leave, Drain, Undrain and Remove
+	ID     ring.ServerID // Register; the member of Leave, Drain, Undrain, Remove, SetWeight and SetZone
 	Epoch  uint64        // after the batch
 	Token  uint64        // LockGet
 	Since  int64         // LockGet: unix ms

@@ -28,7 +28,7 @@ var eventKinds = [...]string{
 	vocab.EventLeaving, vocab.EventLeft, vocab.EventDraining, vocab.EventRemoved,
 	vocab.EventRestored, vocab.EventLost, vocab.EventAcceptedLoss, vocab.EventConfigured,
 	vocab.EventGranted, vocab.EventDeadlock, vocab.EventSessionLost,
-	vocab.EventRecovered, vocab.EventUndrained,
+	vocab.EventRecovered, vocab.EventPlaced, vocab.EventUndrained,
 }
 
 // Events returns the events with numbers above since that are still kept, oldest

@@ -72,6 +72,10 @@ func (d *driver) command() Command {
 		c.Lock, c.Client = fmt.Sprint("L", d.r.IntN(4)), fmt.Sprint("c", d.r.IntN(5))
 	case n < 93:
 		c.Kind, c.Lock, c.Client = KindLockFree, fmt.Sprint("L", d.r.IntN(4)), fmt.Sprint("c", d.r.IntN(5))
+	case n < 94:
+		c.Kind, c.ID, c.Weight = KindSetWeight, d.id(), d.r.Uint32N(6)
+	case n < 95:
+		c.Kind, c.ID, c.Zone = KindSetZone, d.id(), fmt.Sprint("z", d.r.IntN(4))
 	case n < 96:
 		c.Kind, c.Lock, c.Client = KindLockDequeue, fmt.Sprint("L", d.r.IntN(4)), fmt.Sprint("c", d.r.IntN(5))
 	default:

@@ -328,8 +328,11 @@ func (r *Recovery) count(s *State) {
 // part again: it has no reason to register. Whoever started anew since, or did not
 // report, is down until it registers.
 func (r *Recovery) memberOf(vm *ring.Member) member {
-	m := member{Member: *vm, DownAt: r.At}
+	m := member{Member: *vm, DownAt: r.At, SaidZone: vm.Zone}
 	m.Up = false
+	if o := r.report(m.ID); o != nil {
+		m.SaidZone, m.SaidWeight = o.Zone, o.SaidWeight()
+	}
 	if o := r.report(m.ID); o != nil && r.hears(m.ID) && sameStartOf(vm, &o.Register) {
 		m.Up, m.Instance, m.DownAt = true, o.Instance, 0
 		if m.Status == ring.Out {

@@ -21,6 +21,9 @@ func (s *State) register(c *Command) Result {
 	if m == nil {
 		return s.admit(r)
 	}
+	if err := s.validPlace(m.ID, r); err != nil {
+		return refused(err)
+	}
 	m.recognize(r)
 	if r.Incarnation <= m.Incarnation && (r.Incarnation < m.Incarnation || r.Instance != m.Instance || r.Store != m.Store) {
 		// Two processes on copies of one data folder, or a folder that was
@@ -53,8 +56,6 @@ func (s *State) validRegister(r *vocab.Register) error {
 		return fmt.Errorf("a zone of %d bytes: want at most %d", len(r.Zone), ZoneBytesMax)
 	case len(r.Starts) > StartsMax:
 		return fmt.Errorf("%d starts: want at most %d", len(r.Starts), StartsMax)
-	case r.Weight > 1:
-		return fmt.Errorf("weight %d: weights are not built yet", r.Weight)
 	}
 	return nil
 }
@@ -119,14 +120,17 @@ func (s *State) admit(r *vocab.Register) Result {
 	if limit := min(MembersMax, len(s.parts)); len(s.members) >= limit {
 		return refused(fmt.Errorf("the cluster has %d members, its limit", limit))
 	}
+	if err := s.validPlace(id, r); err != nil {
+		return refused(err)
+	}
 	if err := s.takeAddr(id, r.Addr); err != nil {
 		return refused(err)
 	}
 	s.gone = slices.DeleteFunc(s.gone, func(g gone) bool { return g.ID == id })
 	s.nextID = max(s.nextID, id+1)
-	m := member{Instance: r.Instance, Member: ring.Member{
+	m := member{Instance: r.Instance, SaidZone: r.Zone, SaidWeight: r.SaidWeight(), Member: ring.Member{
 		ID: id, Store: r.Store, Incarnation: r.Incarnation, Start: r.Start(), Addr: r.Addr,
-		Zone: r.Zone, Weight: 1, Status: ring.In, Up: true,
+		Zone: r.Zone, Weight: max(1, r.SaidWeight()), Status: ring.In, Up: true,
 	}}
 	i, _ := slices.BinarySearchFunc(s.members, id, func(m member, id ring.ServerID) int {
 		return int(int64(m.ID) - int64(id))
@@ -148,11 +152,12 @@ func (s *State) admit(r *vocab.Register) Result {
 // sameStart brings back a process that was taken for dead. It stopped for
 // nothing, so its copies are what they were: it goes on where it still acts.
 func (s *State) sameStart(m *member, r *vocab.Register) {
-	if m.Up && m.Addr == r.Addr && m.Zone == r.Zone {
+	s.said(m, r)
+	if m.Up && m.Addr == r.Addr {
 		return
 	}
-	placement := m.Zone != r.Zone || m.Status == ring.Out
-	m.Up, m.Addr, m.Zone = true, r.Addr, r.Zone
+	placement := m.Status == ring.Out
+	m.Up, m.Addr = true, r.Addr
 	if m.Status == ring.Out {
 		m.Status = ring.In
 	}
@@ -180,7 +185,8 @@ func (s *State) newStart(m *member, r *vocab.Register) {
 		m.Status = ring.In
 	}
 	m.Store, m.Incarnation, m.Instance, m.Start = r.Store, r.Incarnation, r.Instance, r.Start()
-	m.Addr, m.Zone, m.Up, m.Doubted = r.Addr, r.Zone, true, false
+	m.Addr, m.Up, m.Doubted = r.Addr, true, false
+	s.said(m, r)
 	s.membersChanged(true)
 	with := "with its data"
 	if !whole {

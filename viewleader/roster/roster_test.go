@@ -280,8 +280,8 @@ func TestRegisterRefusals(t *testing.T) {
 	foreign.Register.Cluster = [16]byte{9}
 	w.refuse(foreign, "belongs to cluster")
 	heavy := reg(0, 8, 1)
-	heavy.Register.Weight = 2
-	w.refuse(heavy, "weight")
+	heavy.Register.Weight = 2 + ring.WeightMax
+	w.refuse(heavy, "weight 65: want 1 to 64")
 }
 
 func TestRolledBackFolderIsNotWhole(t *testing.T) {

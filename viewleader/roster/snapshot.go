@@ -11,7 +11,11 @@ import (
 
 // AppendSnapshot encodes the whole state. Equal states give equal bytes.
 func (s *State) AppendSnapshot(b []byte) []byte {
-	b = append(b, snapshotFormat)
+	format := byte(snapshotFormatFourth)
+	if s.isNewer() {
+		format = snapshotFormat
+	}
+	b = append(b, format)
 	b = append(b, s.cluster[:]...)
 	b = binary.AppendUvarint(b, uint64(s.leaseTTL))
 	b = binary.AppendUvarint(b, uint64(s.patience))
@@ -20,7 +24,7 @@ func (s *State) AppendSnapshot(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(s.nextID))
 	b = binary.AppendUvarint(b, uint64(len(s.members)))
 	for i := range s.members {
-		b = appendMember(b, &s.members[i])
+		b = appendMember(b, &s.members[i], format)
 	}
 	b = binary.AppendUvarint(b, uint64(len(s.gone)))
 	for _, g := range s.gone {
@@ -141,7 +145,7 @@ func (s *State) validRestored() error {
 	return nil
 }
 
-func appendMember(b []byte, m *member) []byte {
+func appendMember(b []byte, m *member, format byte) []byte {
 	b = binary.AppendUvarint(b, uint64(m.ID))
 	b = append(b, m.Store[:]...)
 	b = binary.AppendUvarint(b, m.Incarnation)
@@ -154,7 +158,12 @@ func appendMember(b []byte, m *member) []byte {
 	b = binary.AppendVarint(b, m.DownAt)
 	b = codec.AppendBool(b, m.Doubted)
 	b = codec.AppendBool(b, m.Removed)
-	return binary.BigEndian.AppendUint64(b, m.Start)
+	b = binary.BigEndian.AppendUint64(b, m.Start)
+	if format == snapshotFormatFourth {
+		return b
+	}
+	b = codec.AppendString(b, m.SaidZone)
+	return binary.AppendUvarint(b, uint64(m.SaidWeight))
 }
 
 func readMember(r *codec.Reader, format byte) member {
@@ -173,6 +182,10 @@ func readMember(r *codec.Reader, format byte) member {
 	m.Removed = r.Bool()
 	if format > snapshotFormatSecond {
 		m.Start = r.Uint64()
+	}
+	m.SaidZone = m.Zone
+	if format > snapshotFormatFourth {
+		m.SaidZone, m.SaidWeight = r.String(), uint32(r.Uvarint())
 	}
 	return m
 }

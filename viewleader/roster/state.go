@@ -88,6 +88,9 @@ type member struct {
 	DownAt   int64  // unix ms; when Up was lost
 	Doubted  bool   // of Start 0: a second or an older copy of its data folder showed up
 	Removed  bool   // an operator said that it never comes back
+
+	SaidZone   string // at its last registration; Zone may have been set since
+	SaidWeight uint32 // likewise; 0: it never said any
 }
 
 // gone remembers a server that is no member any more.

@@ -22,6 +22,7 @@ const (
 	EventRestored     = "restored"      // Detail: the partitions that it brings back
 	EventLost         = "lost"          // Detail: the partitions that it was the last to hold; it came back without its data
 	EventAcceptedLoss = "accepted-loss" // Detail: partitions that an operator gave up; Server begins them anew
+	EventPlaced       = "placed"        // Detail: the server's new weight or zone, and what it was
 	EventConfigured   = "configured"    // Detail: what holds from now on
 	EventGranted      = "granted"       // Detail: the lock, whose it is, its token
 	EventDeadlock     = "deadlock"      // Detail: who waits for whom; whether the last one was refused
@@ -41,7 +42,7 @@ type Event struct {
 	Number uint64 // counts from 1, over all events there ever were
 	Epoch  uint64 // of the view that shows it
 	At     time.Time
-	Kind   string        // made, joined, up, down, out, leaving, left, draining, undrained, removed, restored, lost, accepted-loss, configured, recovered; of locks: granted, deadlock, session-lost
+	Kind   string        // made, joined, up, down, out, leaving, left, draining, undrained, removed, restored, lost, accepted-loss, placed, configured, recovered; of locks: granted, deadlock, session-lost
 	Server ring.ServerID // whom it concerns; 0: nobody in particular
 	Detail string
 }

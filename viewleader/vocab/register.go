@@ -17,10 +17,21 @@ type Register struct {
 	Incarnation uint64
 	Addr        string
 	Zone        string
-	Weight      uint32
+	Weight      uint32   // what it was started with plus one; 0: nothing was said; 1: by an older program, which knows no weights
 	Whole       bool     // the store was opened clean: nothing repaired, nothing rolled back
 	Starts      []uint64 // random, one a start: the last that the server knows to be registered, all since, this one last; none from an older program
 }
+
+// SaidWeight is the weight that the server was started with; 0: none was said.
+func (q *Register) SaidWeight() uint32 {
+	if q.Weight < 2 {
+		return 0
+	}
+	return q.Weight - 1
+}
+
+// KnowsWeights reports whether the server places partitions by weight.
+func (q *Register) KnowsWeights() bool { return q.Weight != 1 }
 
 // Start names the start that registers; 0 when an older program does.
 func (q *Register) Start() uint64 {

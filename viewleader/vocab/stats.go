@@ -35,6 +35,7 @@ type ServerStats struct {
 	Checkpoints, CheckpointBytes    uint64 // since start
 	LogDamage                       uint64 // since start, damaged records, frames and segments that were met
 	Collecting, Checkpointing       bool   // now
+	KnowsWeights                    bool   // its build places by weight
 	Memory                          uint64 // bytes that the server may take, and of these:
 	IndexBytes                      uint64 // the log's index
 	ItemBytes, ItemBytesMax         uint64 // items kept; the most that it keeps
@@ -44,7 +45,23 @@ type ServerStats struct {
 	Files, FilesMax                 uint64 // file descriptors: in use, about; that the system lets it have
 	Unlinked                        uint64 // servers that are up, and that it can't connect to; of these one:
 	UnlinkedTo, UnlinkedWhy         uint64 // its id; one of the Unlinked constants
+	MoveDone, MoveDoneBytes         uint64 // copies made, and bytes, since it began to lack what is Left
+	MoveSeen                        uint64 // bytes/s copied in when it last lacked something; 0: not since its start
+	MoveLimit                       uint64 // bytes/s that it may copy in; 0: any
+	Waiting                         uint64 // copies that do not come; of these most for one reason:
+	WaitingWhy, WaitingOn           uint64 // one of the Waiting constants; a server's id, 0: none
+	WaitingSeconds                  uint64 // for how long, at most
 }
+
+// Why copies do not come to a server.
+const (
+	WaitingPaused  = 1 // an operator has paused its copying
+	WaitingFull    = 2 // its disk is nearly full
+	WaitingLimit   = 3 // the rate that it may copy in holds them back
+	WaitingPrimary = 4 // they have everything, and the primary does not let them act
+	WaitingSlow    = 5 // nothing comes of them from where others come
+	WaitingSilent  = 6 // nothing comes from there
+)
 
 // Why a server can't connect to another one.
 const (
