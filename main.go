@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ import (
 	"viewring/server/web"
 	"viewring/server/zk"
 	"viewring/viewleader"
+	"viewring/viewleader/page"
 )
 
 // sameSignal is for how long another SIGTERM counts as the one that began a drain: timeout(1)
@@ -162,6 +164,10 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 		return err
 	}
 	defer out.close()
+	pageAt, err := listenFront(ctx, "page", o.Page.Listen, o.Secure.ForUsers(), o.Logger)
+	if err != nil {
+		return err
+	}
 	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	s, err := viewleader.Start(running, viewleader.Options{
@@ -173,6 +179,9 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 		return ended(ctx, "view leader", err)
 	}
 	out.add(s.Service())
+	if pageAt != nil {
+		defer startPage(ctx, pageAt, o, cmp.Or(o.Advertise, s.Addr())).Close()
+	}
 	stop := context.AfterFunc(ctx, func() { // ends with the process
 		defer out.unit.Draining("handing over to another view leader")()
 		handing, cancel := context.WithTimeout(running, handOverMax)
@@ -185,6 +194,17 @@ func runViewLeader(ctx context.Context, o cli.ViewLeaderOptions) error {
 		return ended(ctx, "view leader", err)
 	}
 	return nil
+}
+
+// startPage serves the page of a cluster, of which the view leader at addr is one.
+func startPage(ctx context.Context, l net.Listener, o cli.ViewLeaderOptions, addr string) *page.Page {
+	at := o.Page.Client
+	if len(at.Leaders) == 0 {
+		at.Leaders = []string{addr}
+	}
+	return page.Start(ctx, page.Options{
+		Listener: l, Client: at, Describe: cli.Describe, Explain: cli.Explain, Secure: o.Secure, AnyHost: o.Page.AnyHost, Logger: o.Logger,
+	})
 }
 
 // runServer runs a server. While drains is set, a SIGTERM comes through terms

@@ -8,17 +8,25 @@ const Slots = 16384
 // SlotOf returns the slot of a key as Redis Cluster computes it: the CRC16 of
 // the key, or of what stands between its first { and the next }, so that keys
 // with one tag share a slot.
-func SlotOf(key string) uint16 {
+func SlotOf(key string) uint16 { return HashOf(key) % Slots }
+
+// HashOf returns the CRC16 from which SlotOf makes a key's slot.
+func HashOf(key string) uint16 {
+	var crc uint16
+	for _, c := range []byte(Hashed(key)) {
+		crc = crc<<8 ^ crcTable[byte(crc>>8)^c]
+	}
+	return crc
+}
+
+// Hashed returns what of a key is hashed: its tag, or all of it.
+func Hashed(key string) string {
 	if _, after, ok := strings.Cut(key, "{"); ok {
 		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
-			key = tag
+			return tag
 		}
 	}
-	var crc uint16
-	for i := range len(key) {
-		crc = crc<<8 ^ crcTable[byte(crc>>8)^key[i]]
-	}
-	return crc % Slots
+	return key
 }
 
 // crcTable is CRC16-XMODEM: polynomial x^16 + x^12 + x^5 + 1, nothing reflected.

@@ -162,6 +162,7 @@ var mayImport = map[string][]string{
 	"client/record":           {"client", "internal/route", "internal/tree", "internal/wire"},
 	"rebalance":               {"internal/codec", "internal/invariant", "ring"},
 	"server/replica":          {"internal/codec", "internal/invariant", "ring"},
+	"viewleader/page":         {"client", "client/admin", "internal/secure", "ring"},
 	"viewleader/roster":       {"internal/codec", "internal/invariant", "ring", "viewleader/vocab"},
 	"viewleader/vocab":        {"internal/codec", "ring"},
 	"internal/disk":           nil,
@@ -191,7 +192,7 @@ var mayImport = map[string][]string{
 	"client/backup":           {"client", "client/file", "client/record", "internal/codec", "internal/disk", "internal/route", "internal/tree", "internal/wire", "ring"},
 	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/quiet", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
-	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/metrics", "internal/route", "internal/secure", "internal/unit", "server", "server/gateway", "server/machine", "server/redis", "server/s3", "server/web", "server/zk", "viewleader"},
+	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/metrics", "internal/route", "internal/secure", "internal/unit", "server", "server/gateway", "server/machine", "server/redis", "server/s3", "server/web", "server/zk", "viewleader", "viewleader/page"},
 }
 
 func checkImports(s source) (found []string) {

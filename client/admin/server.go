@@ -159,9 +159,9 @@ func (s *Server) Look(ctx context.Context, piece []byte) (Copy, error) {
 	return Copy{Version: client.Version(p.Version), Length: uint64(p.Length), Sum: p.Sum, Corrupt: p.Corrupt}, nil
 }
 
-// Info returns the lines of the server's INFO, by their names.
-func (s *Server) Info(ctx context.Context) (map[string]string, error) {
-	v, err := s.do(ctx, "INFO")
+// Info returns the lines of the server's INFO, by their names: of all sections, or of some.
+func (s *Server) Info(ctx context.Context, sections ...string) (map[string]string, error) {
+	v, err := s.do(ctx, "INFO", sections...)
 	if err != nil {
 		return nil, err
 	}

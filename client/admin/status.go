@@ -126,23 +126,65 @@ type Safety struct {
 // Safety sums up the status.
 func (s *Status) Safety() Safety {
 	var out Safety
-	up := make(map[ring.ServerID]bool)
-	targets := 0
 	for i := range s.View.Members {
 		m := &s.View.Members[i]
-		up[m.ID] = m.Up
 		if h := s.Server(m.ID); m.Up {
 			out.Up++
 			if !h.Lately() {
 				out.Unheard++
 			}
 		}
-		if m.Target() {
+	}
+	out.Copies = s.copies()
+	for _, state := range s.Partitions() {
+		switch state {
+		case Whole:
+			out.Whole++
+		case TooFew:
+			out.TooFew++
+		case ReadOnly:
+			out.TooFew++
+			out.ReadOnly++
+		case Unavailable:
+			out.Unavailable++
+		}
+	}
+	s.sumLeft(&out)
+	out.Balanced = s.Unbalanced() == ""
+	return out
+}
+
+// copies is how many copies every partition should have.
+func (s *Status) copies() int {
+	targets := 0
+	for i := range s.View.Members {
+		if s.View.Members[i].Target() {
 			targets++
 		}
 	}
-	out.Copies = min(ring.Copies, targets)
-	for i := range s.View.Partitions {
+	return min(ring.Copies, targets)
+}
+
+// PartitionState is how safe a partition is.
+type PartitionState uint8
+
+// The states of a partition.
+const (
+	Whole       PartitionState = iota // it has all copies
+	TooFew                            // it has fewer, and is served
+	ReadOnly                          // it has fewer than min-copies: writes are refused
+	Unavailable                       // nobody serves it
+)
+
+// Partitions returns the state of each partition.
+func (s *Status) Partitions() []PartitionState {
+	up := make(map[ring.ServerID]bool)
+	for i := range s.View.Members {
+		up[s.View.Members[i].ID] = s.View.Members[i].Up
+	}
+	wanted := s.copies()
+	states := make([]PartitionState, len(s.View.Partitions))
+	for i := range states {
 		p := &s.View.Partitions[i]
 		alive := 0
 		for _, id := range p.Acting {
@@ -152,19 +194,14 @@ func (s *Status) Safety() Safety {
 		}
 		switch {
 		case len(p.Acting) == 0 || !up[p.Primary()]:
-			out.Unavailable++
-		case alive < out.Copies || alive < int(p.MinCopies):
-			out.TooFew++
-			if alive < int(p.MinCopies) {
-				out.ReadOnly++
-			}
-		default:
-			out.Whole++
+			states[i] = Unavailable
+		case alive < int(p.MinCopies):
+			states[i] = ReadOnly
+		case alive < wanted:
+			states[i] = TooFew
 		}
 	}
-	s.sumLeft(&out)
-	out.Balanced = s.Unbalanced() == ""
-	return out
+	return states
 }
 
 // sumLeft counts what the view still lacks, and what servers say of copying it.

@@ -29,7 +29,7 @@ func (a *app) words() map[string]completer {
 		return func(context.Context, string) []string { return words }
 	}
 	return map[string]completer{
-		"SERVER": a.completeServers, "NAME": a.completeNames, "LOCK": a.completeLocks, "CLIENT": a.completeHolders,
+		"SERVER": a.completeServers, "NAME": a.completeNames, "KEY": a.completeNames, "LOCK": a.completeLocks, "CLIENT": a.completeHolders,
 		"PREFIX": a.completeNames, "PATH": fixed(), "BY": fixed(), "DURATION": fixed(), "VALUE": fixed(), "TEXT": fixed(), "PARTITION": fixed(),
 		"--server": a.completeServers, "--mode": fixed("set", "get", "mix", "both"), "--on-deadlock": fixed("fail", "wait"),
 		"--log-level": fixed("debug", "info", "warn", "error"), "--log-format": fixed("auto", "text", "json"),

@@ -23,7 +23,7 @@ func (a *app) demoCmd() *cobra.Command {
 		Short: "show the main job: files through joins, a crash and a leave",
 		Long: `Start a private cluster, load a real folder while reading it back at random, and
 meanwhile let servers join, crash and leave. Then verify every byte and every
-copy. Exit code 1 if a request failed or a key was lost.`,
+copy. The address of a page to watch it on is printed. Exit code 1 if a request failed or a key was lost.`,
 		Example: "  viewring demo\n  viewring demo --dir ./photos",
 		Args:    wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -35,7 +35,7 @@ copy. Exit code 1 if a request failed or a key was lost.`,
 			if err != nil {
 				return fmt.Errorf("demo: %w", err)
 			}
-			summary, err := a.play(cmd.Context(), "demo.txt", bytes.NewReader(text), keep, []string{"TREE=" + tree})
+			summary, err := a.play(cmd.Context(), "demo.txt", bytes.NewReader(text), keep, []string{"TREE=" + tree}, a.demoPage)
 			if a.flags.json && summary != nil {
 				a.printJSON(struct {
 					Version int `json:"version"`

@@ -254,28 +254,51 @@ func stateOf(m *ring.Member, s *admin.ServerStats) string {
 
 // printSafety answers "is my data safe?" in one line.
 func (a *app) printSafety(st *admin.Status) {
+	text, level := verdict(st)
+	a.printf("%s; %s\n", a.paint(a.env.Stdout, level.color(), text), rebalancing(st))
+}
+
+// concern is how much a verdict should concern people. The JSON has its word.
+type concern string
+
+const (
+	calm    concern = "safe"
+	warning concern = "warning"
+	alarm   concern = "alarm"
+)
+
+func (c concern) color() color {
+	switch c {
+	case calm:
+		return green
+	case alarm:
+		return red
+	}
+	return yellow
+}
+
+// verdict answers "is my data safe?".
+func verdict(st *admin.Status) (text string, level concern) {
 	s := st.Safety()
 	total := len(st.View.Partitions)
-	verdict, c := "", green
 	switch {
 	case len(st.View.Members) == 0:
-		verdict, c = "no server has joined yet", yellow
+		return "no server has joined yet", warning
 	case s.Unheard > 0:
-		verdict, c = fmt.Sprintf("not known: %d of the %d servers not heard of lately; remembered: %d of %d partitions whole",
-			s.Unheard, s.Up, s.Whole, total), yellow
+		return fmt.Sprintf("not known: %d of the %d servers not heard of lately; remembered: %d of %d partitions whole",
+			s.Unheard, s.Up, s.Whole, total), warning
 	case s.Unavailable > 0:
-		verdict, c = fmt.Sprintf("NOT ALL SERVED: %d of %d partitions are unavailable, %d have too few copies, %d have all", s.Unavailable, total, s.TooFew, s.Whole), red
+		return fmt.Sprintf("NOT ALL SERVED: %d of %d partitions are unavailable, %d have too few copies, %d have all", s.Unavailable, total, s.TooFew, s.Whole), alarm
 	case s.TooFew > 0:
-		verdict, c = fmt.Sprintf("at risk: %d of %d partitions have too few copies (fewer than %d)", s.TooFew, total, max(s.Copies, int(st.View.MinCopies))), yellow
+		text = fmt.Sprintf("at risk: %d of %d partitions have too few copies (fewer than %d)", s.TooFew, total, max(s.Copies, int(st.View.MinCopies)))
 		if s.ReadOnly > 0 {
-			verdict += fmt.Sprintf(", %d of them are read-only", s.ReadOnly)
+			text += fmt.Sprintf(", %d of them are read-only", s.ReadOnly)
 		}
+		return text, warning
 	case s.Copies < 3:
-		verdict, c = fmt.Sprintf("all %d partitions have %s; 3 servers would make it 3", total, copies(s.Copies)), yellow
-	default:
-		verdict = fmt.Sprintf("safe: all %d partitions have all 3 copies", total)
+		return fmt.Sprintf("all %d partitions have %s; 3 servers would make it 3", total, copies(s.Copies)), warning
 	}
-	a.printf("%s; %s\n", a.paint(a.env.Stdout, c, verdict), rebalancing(st))
+	return fmt.Sprintf("safe: all %d partitions have all 3 copies", total), calm
 }
 
 func copies(n int) string {
@@ -438,16 +461,18 @@ func statusObject(st *admin.Status) map[string]any {
 	}
 	s := st.Safety()
 	moving, done, doneBytes := movingObjects(st)
+	text, level := verdict(st)
 	return map[string]any{
 		"version": jsonVersion, "cluster": hex.EncodeToString(st.View.Cluster[:]), "epoch": st.View.Epoch,
 		"partitions": len(st.View.Partitions), "min_copies": st.View.MinCopies, "servers": servers, "problems": problemsOf(st, time.Now()),
 		"safety": map[string]any{
 			"safe": unsafe(&s) == "", "unheard": s.Unheard, "copies": s.Copies, "whole": s.Whole,
 			"too_few": s.TooFew, "read_only": s.ReadOnly, "unavailable": s.Unavailable,
+			"text": text, "level": level,
 		},
 		"rebalancing": map[string]any{
 			"balanced": s.Balanced, "left": s.Left, "left_bytes": s.LeftBytes, "rate": s.Rate, "seconds": secondsLeft(s.TimeLeft),
-			"done": done, "done_bytes": doneBytes, "servers": moving,
+			"done": done, "done_bytes": doneBytes, "servers": moving, "text": rebalancing(st),
 		},
 	}
 }

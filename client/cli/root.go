@@ -145,7 +145,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	add(groupCluster, a.upCmd(), a.viewleaderCmd(), a.viewleadersCmd(), a.serverCmd(), a.gatewayCmd(), a.zkCmd(), a.httpCmd(), a.certsCmd())
 	add(groupKeys, a.setrCmd(), a.getrCmd(), a.delrCmd(), a.keysCmd(), a.incrCmd(), a.appendCmd(), a.expireCmd(), a.ttlCmd(), a.watchCmd(), a.metaCmd(), a.fileCmd(), a.recordCmd(), a.s3Cmd(), a.bulkCmd(),
 		a.backupCmd(), a.restoreCmd(), a.exportCmd(), a.importCmd())
-	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.waitCmd(), a.doctorCmd(), a.planCmd(), a.placeCmd(weightVerb), a.placeCmd(zoneVerb), a.rebalanceCmd(), a.leaveCmd(), a.drainCmd(), a.undrainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
+	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.explainCmd(), a.waitCmd(), a.doctorCmd(), a.planCmd(), a.placeCmd(weightVerb), a.placeCmd(zoneVerb), a.rebalanceCmd(), a.leaveCmd(), a.drainCmd(), a.undrainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
 		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())
 	add(groupLocks, a.lockGetCmd(), a.lockReleaseCmd(), a.locksCmd())
 	add(groupPlay, a.shellCmd(), a.demoCmd(), a.runCmd(), a.benchCmd())

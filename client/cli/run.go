@@ -18,7 +18,7 @@ import (
 )
 
 // scriptCommands are the commands that scripts use as verbs under their own name.
-var scriptCommands = []string{"setr", "getr", "delr", "keys", "incr", "append", "expire", "ttl", "meta", "file", "record", "lock_get", "lock_release", "locks", "query_servers",
+var scriptCommands = []string{"setr", "getr", "delr", "keys", "incr", "append", "expire", "ttl", "meta", "file", "record", "lock_get", "lock_release", "locks", "query_servers", "explain",
 	"print", "set", "get", "query_all_keys", "drain", "undrain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
 
 func (a *app) runCmd() *cobra.Command {
@@ -58,7 +58,7 @@ and those of every script: ` + strings.Join(play.Common(), ", ") + `.`,
 			if check {
 				return a.checkScript(cmd.Context(), args[0], text, set)
 			}
-			_, err = a.play(cmd.Context(), filepath.Base(args[0]), text, keep, variables(set))
+			_, err = a.play(cmd.Context(), filepath.Base(args[0]), text, keep, variables(set), nil)
 			return err
 		},
 	}
@@ -129,8 +129,8 @@ func (a *app) listScripts() error {
 	return nil
 }
 
-// play plays a script with this command line's commands as verbs.
-func (a *app) play(ctx context.Context, name string, text io.Reader, keep bool, env []string) (*play.Summary, error) {
+// play plays a script with this command line's commands as verbs. Of page see play.Options.
+func (a *app) play(ctx context.Context, name string, text io.Reader, keep bool, env []string, page func([]string) ([]string, string, error)) (*play.Summary, error) {
 	out := a.env.Stdout
 	if a.flags.json {
 		out = a.env.Stderr // standard output is for the object
@@ -138,7 +138,7 @@ func (a *app) play(ctx context.Context, name string, text io.Reader, keep bool, 
 	ctx, cancel := a.longDeadline(ctx)
 	defer cancel()
 	summary, err := play.Play(ctx, name, text, play.Options{
-		Binary: a.env.Executable, Command: a.nested, Commands: scriptCommands, Check: a.checkLine, Out: out, Env: env, Keep: keep,
+		Binary: a.env.Executable, Command: a.nested, Commands: scriptCommands, Check: a.checkLine, Out: out, Env: env, Keep: keep, Page: page,
 		Comment: func(s string) string { return a.paint(out, bold, s) },
 	})
 	switch {

@@ -31,7 +31,8 @@ is in --data: a folder that it makes, keeps and names. Given again, the cluster
 goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining. The
 view leader listens where --viewleader says, the servers on the first free ports
 from 28600. With --metrics the metrics of the view leader are at port 9500, those of
-s1 at 9501, and so on, or where --metrics=HOST:PORT says.`,
+s1 at 9501, and so on, or where --metrics=HOST:PORT says. The address of a page that
+shows the cluster to a browser is printed.`,
 		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster\n  viewring up --metrics",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && cmd.Flags().Changed("metrics") && strings.Contains(args[0], ":") {
@@ -102,6 +103,11 @@ func (a *app) up(ctx context.Context, o *upOptions) error {
 			return codeError{exitRefused, fmt.Errorf("port in use: %w; is another cluster up? --viewleader or --private choose another", err)}
 		}
 	}
+	pageFlags, page, err := localPage(cfg.LeaderAddr, o.leaderFlags)
+	if err != nil {
+		return codeError{exitRefused, fmt.Errorf("up: %w", err)}
+	}
+	cfg.LeaderFlags = append(cfg.LeaderFlags, pageFlags...)
 	if a.env.StderrTerminal {
 		cfg.LeaderFlags = append(cfg.LeaderFlags, "--log-format=text")
 		cfg.ServerFlags = append(cfg.ServerFlags, "--log-format=text")
@@ -119,7 +125,7 @@ func (a *app) up(ctx context.Context, o *upOptions) error {
 	if err != nil {
 		return codeError{exitRefused, fmt.Errorf("up: %w", err)}
 	}
-	a.welcome(cluster, known > 0)
+	a.welcome(cluster, known > 0, a.pageURL(page))
 	for {
 		select {
 		case <-ctx.Done():
@@ -196,7 +202,7 @@ func (a *app) startServers(ctx context.Context, cluster *play.Cluster, n int) er
 const upPatience = 15 * time.Second
 
 // welcome says what runs, and what to type next.
-func (a *app) welcome(cluster *play.Cluster, resumed bool) {
+func (a *app) welcome(cluster *play.Cluster, resumed bool, page string) {
 	addrs := cluster.Addrs()
 	var list, names []string
 	for i := 1; len(list) < len(addrs); i++ {
@@ -206,7 +212,7 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 		}
 	}
 	if a.flags.json {
-		a.printJSON(map[string]any{"version": jsonVersion, "viewleader": cluster.LeaderAddr(), "servers": names, "data": cluster.Dir(), "resumed": resumed, "metrics": append([]string{}, cluster.Metrics()...)})
+		a.printJSON(map[string]any{"version": jsonVersion, "viewleader": cluster.LeaderAddr(), "servers": names, "page": page, "data": cluster.Dir(), "resumed": resumed, "metrics": append([]string{}, cluster.Metrics()...)})
 		return
 	}
 	word := "is up"
@@ -218,7 +224,8 @@ func (a *app) welcome(cluster *play.Cluster, resumed bool) {
 		to = " --viewleader " + cluster.LeaderAddr()
 	}
 	a.printf("\n%s: view leader %s, %s\n", a.paint(a.env.Stdout, green, "the cluster "+word), cluster.LeaderAddr(), strings.Join(list, ", "))
-	a.printf("its data is in %s; 'viewring up --data %s' goes on with it\n\n", cluster.Dir(), cluster.Dir())
+	a.printf("its data is in %s; 'viewring up --data %s' goes on with it\n", cluster.Dir(), cluster.Dir())
+	a.printf("see it at %s\n\n", a.paint(a.env.Stdout, bold, page))
 	a.printf("from another shell:\n")
 	redis := a.secretLines()
 	for _, line := range []string{"setr greeting hello", "getr greeting", "query_servers", "bulk load DIR"} {

@@ -37,6 +37,7 @@ type ViewLeaderOptions struct {
 	AcceptLoss     bool
 
 	Metrics MetricsOptions
+	Page    PageOptions
 	Secure  secure.Config
 	Logger  *slog.Logger
 }
@@ -80,6 +81,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 		Long:  viewleaderLong,
 		Example: `  viewring viewleader --data /var/lib/viewring/leader
   viewring viewleader --fast
+  viewring viewleader --page 127.0.0.1:28430
   viewring viewleader --data /var/lib/viewring/leader --recover
   viewring viewleader --data /var/lib/viewring/leader --recover \
     --recover-without s3 --recover-unchanged
@@ -110,7 +112,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 			if err := o.fill(fast, cmd.Flags().Changed); err != nil {
 				return err
 			}
-			if err := o.Metrics.check(insecure); err != nil {
+			if err := a.checkBeside(&o, insecure); err != nil {
 				return err
 			}
 			o.Secure, o.Logger = a.secure, a.logger(slog.LevelInfo)
@@ -132,6 +134,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,…`")
 	f.BoolVar(&o.Unchanged, "recover-unchanged", false, "with --recover-without: no other server joined since, and min-copies was not lowered")
 	f.BoolVar(&o.AcceptLoss, "recover-accept-loss", false, "with --recover-without: even if acknowledged writes may be lost")
+	pageFlag(cmd, &o.Page)
 	metricsFlags(cmd, &o.Metrics)
 	insecureFlag(cmd, &insecure)
 	childFlag(cmd, &child)

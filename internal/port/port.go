@@ -24,6 +24,7 @@ const (
 	Gateway     = 28400
 	ZooKeeper   = 28410
 	HTTP        = 28420
+	Page        = 28430
 	ServerFirst = 28600 // servers take the first free one
 	ServerLast  = 28699
 )

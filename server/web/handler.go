@@ -2,9 +2,7 @@ package web
 
 import (
 	"context"
-	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
@@ -137,39 +135,25 @@ func (q *request) serveDAV() error {
 	return q.share.Serve(q.w, q.r)
 }
 
-// checkPassword wants the cluster's password, as that of any user (RFC 7617) or as a token (RFC 6750).
+// checkPassword wants the cluster's password.
 func (q *request) checkPassword() error {
-	if !q.opts.Secure.WantsPassword() {
+	why, said := q.opts.Secure.HTTPAuth(q.r)
+	if why == "" {
+		if q.opts.Secure.WantsPassword() {
+			secure.Greeted(q.ctx)
+		}
 		return nil
 	}
-	_, given, ok := q.r.BasicAuth()
-	if !ok {
-		scheme, token, _ := strings.Cut(q.r.Header.Get("Authorization"), " ")
-		given, ok = strings.TrimSpace(token), strings.EqualFold(scheme, "Bearer")
+	if said {
+		q.refuse(q.r.RemoteAddr, why)
 	}
-	if ok {
-		text := q.opts.Secure.Auth([][]byte{[]byte(given)})
-		if text == "" {
-			secure.Greeted(q.ctx)
-			return nil
-		}
-		q.refuse(q.r.RemoteAddr, secure.LoginText(text))
-	}
-	q.w.Header().Set("WWW-Authenticate", `Basic realm="viewring", charset="UTF-8"`)
+	secure.Challenge(q.w.Header())
 	return failf(http.StatusUnauthorized, "the cluster's password is wanted: that of any user")
 }
 
 // checkHost keeps pages of others from reaching this machine by a name of their own. See Options.AnyHost.
 func (q *request) checkHost() error {
-	if q.opts.AnyHost || !q.local || q.opts.Secure.WantsPassword() {
-		return nil
-	}
-	host := q.r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host) != nil {
+	if q.opts.AnyHost || !q.local || q.opts.Secure.WantsPassword() || secure.IsThisMachine(q.r.Host) {
 		return nil
 	}
 	return failf(http.StatusMisdirectedRequest, "without a password this front serves this machine only, and not the host %q: give a password, or start it with --insecure", q.r.Host)

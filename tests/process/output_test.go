@@ -24,7 +24,7 @@ var printing = [][]string{
 	{"file", "verify", "/d"}, {"file", "df", "/"}, {"file", "rm", "-r", "/d"},
 	{"record", "create", "/r"}, {"record", "append", "/r"}, {"record", "tail", "/r"}, {"record", "stat", "/r"}, {"record", "readers", "/r"}, {"record", "verify", "/r"}, {"record", "rm", "/r"},
 	{"bulk", "load", "folder"}, {"bulk", "verify", "folder"},
-	{"query_servers"}, {"events"}, {"plan", "leave", "s1"}, {"set-weight", "s1", "1", "--yes"}, {"set-zone", "s1", "", "--yes"}, {"rebalance", "status"}, {"rebalance", "pause"}, {"rebalance", "resume"}, {"rebalance", "rate", "0"},
+	{"query_servers"}, {"events"}, {"explain", "k"}, {"plan", "leave", "s1"}, {"set-weight", "s1", "1", "--yes"}, {"set-zone", "s1", "", "--yes"}, {"rebalance", "status"}, {"rebalance", "pause"}, {"rebalance", "resume"}, {"rebalance", "rate", "0"},
 	{"export", "lines"}, {"import", "lines"}, {"backup", "copy"}, {"backup", "list", "copy"}, {"backup", "verify", "copy"}, {"restore", "copy", "--existing", "keep"},
 	{"scrub"}, {"print", "hello", "--server", "s1"}, {"set", "a", "b", "--server", "s1"}, {"get", "a", "--server", "s1"}, {"query_all_keys", "--server", "s1"},
 	{"lock_get", "l", "me"}, {"locks"}, {"lock_release", "l", "me"}, {"bench", "--seconds", "0.1", "--keys", "100", "--connections", "2"},

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,10 @@ type Options struct {
 	Comment  func(string) string // shapes a script's comments; may be nil
 	Env      []string            // KEY=VALUE, for $KEY in scripts
 	Keep     bool                // keep the cluster's folder even when all went well
+
+	// Page has a cluster serve its page: further flags of its view leader, given those that it has, and where
+	// browsers find it. nil: there is none.
+	Page func(flags []string) (more []string, url string, err error)
 }
 
 // patience bounds each waiting verb.
@@ -168,15 +173,30 @@ func (p *Player) change(what string) {
 	p.changed = append(p.changed, what)
 }
 
+// page adds to the view leader's flags those for the page, and returns its address; "": there is none.
+func (p *Player) page(flags []string) (all []string, url string, err error) {
+	if p.opts.Page == nil {
+		return flags, "", nil
+	}
+	more, url, err := p.opts.Page(flags)
+	return slices.Concat(flags, more), url, err
+}
+
 // start makes the private cluster.
 func (p *Player) start(ctx context.Context, servers int, leaderFlags []string) error {
 	if p.cluster != nil {
 		return errors.New("there is a cluster already")
 	}
-	var err error
+	leaderFlags, page, err := p.page(leaderFlags)
+	if err != nil {
+		return err
+	}
 	p.cluster, err = Start(ctx, Config{Binary: p.opts.Binary, Dir: filepath.Join(p.dir, "cluster"), LeaderFlags: leaderFlags})
 	if err != nil {
 		return err
+	}
+	if page != "" {
+		p.say("see it at %s", page)
 	}
 	for range servers {
 		if _, err := p.cluster.Add(ctx); err != nil {
