@@ -189,7 +189,7 @@ func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes i
 	for at, more := from.Place, true; more; {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
-		suspect, gone := s.suspicious(p), s.gone.Load()
+		gen, suspect, gone := p.gen, s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
 			return ErrClosed
@@ -203,7 +203,10 @@ func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes i
 			if i > 0 && some[i-1].pos == place {
 				continue
 			}
-			items, err := s.readPlace(part, p, place, n)
+			items, err := s.readGroup(some[i:], part, gen, place, n)
+			if errors.Is(err, errMoved) {
+				items, err = s.readPlace(part, p, place, n)
+			}
 			if err != nil {
 				return fmt.Errorf("scan of partition %d: %w", part, err)
 			}
