@@ -34,6 +34,8 @@ var moverGoals = map[string]struct {
 	"alone: rate / min(disk, loopback)":               {goal: 0.5, least: true},
 	"join: throughput while / before":                 {goal: 0.9, least: true},
 	"leave: throughput while / before":                {goal: 0.9, least: true},
+	"crash: throughput while / before":                {goal: 0.9, least: true},
+	"crash: p99 while / before":                       {goal: 2},
 	"join: p99 while / before":                        {goal: 2},
 	"leave: p99 while / before":                       {goal: 2},
 	"join: longest answer, ms":                        {goal: 50},
