@@ -108,6 +108,11 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 		s.damage.Add(1)
 		return r, false, err
 	}
+	return s.verify(b, e, want)
+}
+
+// verify reads the record of an entry from its bytes, as readEntry does.
+func (s *Store) verify(b []byte, e *entry, want kind) (r record, keyOK bool, err error) {
 	r, keyOK, ok := s.id.readRecord(b, e.place())
 	if !ok || r.kind != want {
 		s.damage.Add(1)
@@ -189,7 +194,7 @@ func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes i
 	for at, more := from.Place, true; more; {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
-		suspect, gone := s.suspicious(p), s.gone.Load()
+		gen, suspect, gone := p.gen, s.suspicious(p), s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
 			return ErrClosed
@@ -198,12 +203,19 @@ func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes i
 			return fmt.Errorf("scan of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}
 		more = false
+		var near stretch
 		for i := range some {
 			place := some[i].pos
 			if i > 0 && some[i-1].pos == place {
 				continue
 			}
-			items, err := s.readPlace(part, p, place, n)
+			if n == wholeValue && near.of(&some[i]) == nil {
+				near = s.ahead(some[i:])
+			}
+			items, err := s.readGroup(some[i:], part, gen, place, n, &near)
+			if errors.Is(err, errMoved) {
+				items, err = s.readPlace(part, p, place, n)
+			}
 			if err != nil {
 				return fmt.Errorf("scan of partition %d: %w", part, err)
 			}
@@ -247,15 +259,15 @@ func (s *Store) readPlace(part uint16, p *partition, place uint64, n int) (items
 		if gone {
 			return nil, ErrClosed
 		}
-		items, err = s.readGroup(group, part, gen, place, n)
+		items, err = s.readGroup(group, part, gen, place, n, &stretch{})
 		if !errors.Is(err, errMoved) || tries >= movedMax {
 			return items, err
 		}
 	}
 }
 
-// readGroup reads the items of entries that have one place.
-func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, n int) (items []found, err error) {
+// readGroup reads the items of entries that have one place. What is near was read already.
+func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, n int, near *stretch) (items []found, err error) {
 	for i := range group {
 		e := &group[i]
 		if e.pos != place {
@@ -267,7 +279,12 @@ func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, 
 		var r record
 		if n == wholeValue {
 			var keyOK bool
-			if r, keyOK, err = s.readEntry(e, kindItem); keyOK {
+			if b := near.of(e); b != nil {
+				r, keyOK, err = s.verify(b, e, kindItem)
+			} else {
+				r, keyOK, err = s.readEntry(e, kindItem)
+			}
+			if keyOK {
 				err = nil // its value is for others to verify
 			}
 		} else {

@@ -7,6 +7,7 @@ package frame
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"viewring/internal/codec"
@@ -59,20 +60,41 @@ func Decode(b []byte) (Header, []*replica.Message, error) {
 	return h, messages, nil
 }
 
-// Buffers for messages and replies go round, those of usual size.
+// Buffers for messages and replies go round. Long ones do by length: what is short should not take
+// one, and a page should not have to make its own.
 const (
 	bufferBytesMin = 4 << 10
-	bufferBytesMax = 1 << 20
+	longBits       = 17 // the least long buffer has 1<<longBits bytes
+	longClasses    = 4  // each twice as long as the one before; what is longer is not kept
 )
 
-var buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytesMin); return &b }}
+var (
+	buffers = sync.Pool{New: func() any { b := make([]byte, 0, bufferBytesMin); return &b }}
+	longs   [longClasses]sync.Pool
+)
 
 // TakeBuffer returns an empty buffer. Whoever has it last gives it back.
 func TakeBuffer() []byte { return (*buffers.Get().(*[]byte))[:0] }
 
+// takeLong returns an empty buffer with room for n bytes.
+func takeLong(n int) []byte {
+	class := max(0, bits.Len(uint(n-1))-longBits)
+	if class >= longClasses {
+		return make([]byte, 0, n)
+	}
+	if b, ok := longs[class].Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, 1<<(longBits+class))
+}
+
 // GiveBuffer takes a buffer back that nobody looks at any more.
 func GiveBuffer(b []byte) {
-	if cap(b) <= bufferBytesMax {
+	class := bits.Len(uint(cap(b))) - 1 - longBits // all of a class have room for what is asked of it
+	switch {
+	case class < 0:
 		buffers.Put(&b)
+	case class < longClasses:
+		longs[class].Put(&b)
 	}
 }

@@ -32,6 +32,14 @@ func (ms *Messages) Append(m *replica.Message) {
 		b = TakeBuffer()
 	}
 	ms.pieces, ms.ours = ms.pieces[:n], ms.ours[:n]
+	if need := m.PageBytes(); need > cap(b)-len(b) { // else what is there would be copied, again with each page
+		if len(b) > 0 {
+			ms.add(b, true)
+		} else {
+			GiveBuffer(b)
+		}
+		b = takeLong(need)
+	}
 	b = replica.AppendMessageApart(b, m, func(before, item []byte) []byte {
 		ms.add(before, true)
 		ms.add(item, false)

@@ -361,6 +361,17 @@ func pageBytes(items []PageItem) int {
 	return n
 }
 
+// PageBytes is about how long the message is encoded if it is a page, and 0 if it is none.
+func (m *Message) PageBytes() int {
+	if len(m.Items) == 0 {
+		return 0
+	}
+	return pageBytes(m.Items) + pageHeadBytes
+}
+
+// pageHeadBytes is more than a page usually has beside its items.
+const pageHeadBytes = 512
+
 func readItems(r *codec.Reader) []PageItem {
 	n := r.Count(2)
 	if n == 0 {

@@ -70,6 +70,8 @@ func main() {
 	zooKeeper := flag.Bool("zookeeper", false, "measure ZooKeeper's clients, beside ZooKeeper alone, and write zookeeper.md")
 	records := flag.Bool("records", false, "measure appends of records, and write records.md")
 	classic := flag.Bool("classic", false, "measure producers and consumers of records while a server is killed, and write classic.md, .csv and .svg")
+	rebalance := flag.Bool("rebalance", false, "measure joins, leaves, crashes and returns, and write rebalance.md and .csv")
+	size := flag.Int("size", 128, "with -rebalance, so many `MiB` of values")
 	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
 	flag.StringVar(&o.rows, "rows", "", "with -zookeeper, only the measurements whose names have this `text`, and nobody is killed unless it is \"killed\"")
 	flag.Parse()
@@ -94,6 +96,9 @@ func main() {
 	}
 	if *classic {
 		measure = func() error { return runClassic(ctx, &o) }
+	}
+	if *rebalance {
+		measure = func() error { return runRebalance(ctx, &o, *size) }
 	}
 	if *large {
 		measure = func() error { return runTree(ctx, &o, *only) }

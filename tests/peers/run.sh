@@ -4,7 +4,7 @@
 # named (default: this one's results). Needs redis-server; further arguments go to peers:
 # tests/peers/run.sh OUT -runs 1 -span 2s. With -goals it leaves goals.md instead: disks,
 # memory, idleness and many keys, about ten minutes a run. With -locks (locks.sh), with
-# -zookeeper (zookeeper.sh), -tree or -classic, or with -only and no Redis among them, none is needed.
+# -zookeeper (zookeeper.sh), -tree, -classic or -rebalance, or with -only and no Redis among them, none is needed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=$(realpath -m "${1:-$here/results}")
@@ -13,7 +13,7 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 redis=1
-[[ " $* " == *" -locks "* || " $* " == *" -zookeeper "* || " $* " == *" -tree "* || " $* " == *" -classic "* ]] && redis=
+[[ " $* " == *" -locks "* || " $* " == *" -zookeeper "* || " $* " == *" -tree "* || " $* " == *" -classic "* || " $* " == *" -rebalance "* ]] && redis=
 [[ " $* " =~ " -only "([^ ]+) && ,${BASH_REMATCH[1]}, != *,redis,* ]] && redis=
 [[ -z $redis ]] || command -v redis-server >/dev/null || {
 	echo "redis-server is needed (Debian: redis)" >&2

@@ -148,7 +148,12 @@ func freeAddrs(n int) (addrs []string, err error) {
 
 // until waits for a condition.
 func until(ctx context.Context, what string, done func() bool) error {
-	ctx, cancel := context.WithTimeout(ctx, startWait)
+	return untilWithin(ctx, startWait, what, done)
+}
+
+// untilWithin waits for a condition for so long.
+func untilWithin(ctx context.Context, most time.Duration, what string, done func() bool) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for !done() {
 		select {
