@@ -208,6 +208,7 @@ func TestWatchUnread(t *testing.T) {
 	w.watch(wire.WatchRequest{ID: 1, Partition: partitionOf("a"), Now: true, Space: wire.UserSpace, Prefix: true, Values: true})
 	w.reply()
 	begun := w.told()
+	c.wait("the watch is counted", func() bool { return c.watched() == 1 }) // by the lane's next tick
 	value := string(bytes.Repeat([]byte("v"), 1<<20))
 	c.wait("a watch that is over", func() bool {
 		c.set("a", value)

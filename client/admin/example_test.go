@@ -557,22 +557,6 @@ func ExampleCluster_Drain() {
 	// Output: s3 serves nothing any more <nil>
 }
 
-// What build a server is, and whether its clock is right.
-func ExampleServer_About() {
-	ctx, c := open()
-	defer c.Close()
-	s, err := admin.DialServer(ctx, c.View().Members[0].Addr, nil)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer s.Close()
-
-	about, err := s.About(ctx)
-	fmt.Println(about.Ahead.Abs() < time.Minute, err)
-	// Output: true <nil>
-}
-
 // The restart is put off: the server serves again. (A server that was not drained has nothing to do.)
 func ExampleCluster_Undrain() {
 	ctx, c := open()
