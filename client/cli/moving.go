@@ -17,11 +17,19 @@ func (a *app) printMoving(st *admin.Status) {
 		if m.TimeLeft >= 0 {
 			left = toGo(m.TimeLeft)
 		}
-		rows = append(rows, []string{m.ID.String(), strconv.Itoa(m.Done), size(m.DoneBytes), strconv.Itoa(m.Left), size(m.LeftBytes), size(m.Rate) + "/s", left})
+		rows = append(rows, []string{m.ID.String(), strconv.Itoa(m.Done), size(m.DoneBytes), strconv.Itoa(m.Left), size(m.LeftBytes), rateNow(m.Rate), left})
 	}
 	if len(rows) > 0 {
 		a.table([]string{"COPIES TO", ">DONE", ">BYTES", ">LEFT", ">BYTES", ">RATE", ">TO GO"}, rows)
 	}
+}
+
+// rateNow is how fast bytes are copied; a dash: none are.
+func rateNow(bytesPerSecond uint64) string {
+	if bytesPerSecond == 0 {
+		return "-"
+	}
+	return size(bytesPerSecond) + "/s"
 }
 
 // movingObjects are the servers that lack copies in the output of query_servers --json, and

@@ -179,7 +179,7 @@ func rebalancingRow(name string, r *admin.Rebalancing) []string {
 	if r.Left > 0 && !r.Paused && r.TimeLeft >= 0 {
 		left = toGo(r.TimeLeft)
 	}
-	return []string{name, state, limit, decimal(r.Done), decimal(r.Left), size(r.Rate) + "/s", left}
+	return []string{name, state, limit, decimal(r.Done), decimal(r.Left), rateNow(r.Rate), left}
 }
 
 // rebalancingObject is a server in the output of rebalance --json.

@@ -45,8 +45,10 @@ says "power of two"
 exits 2 "$vr" viewleader --listen nonsense --data "$work/x"
 says nonsense
 exits 2 "$vr" up --servers 0x
-exits 2 "$vr" server --weight 2 --listen 127.0.0.1:0 --data "$work/x"
-says "unknown flag: --weight"
+exits 2 "$vr" server --weight 0 --listen 127.0.0.1:0 --data "$work/x"
+says "a weight is from 1 to 64"
+exits 2 "$vr" server --nosuch 2 --listen 127.0.0.1:0 --data "$work/x"
+says "unknown flag: --nosuch"
 exits 4 "$vr" viewleader --listen 0.0.0.0:0 --data "$work/x"
 says insecure
 exits 1 "$vr" run no-such-script

@@ -86,10 +86,8 @@ func TestRebalancePaused(t *testing.T) {
 		r := rebalance(t, s, "status", "--server", id)[0]
 		return r.Paused && r.Left > 0 && len(r.Waits) == 1 && r.Waits[0].For == "resume" && r.Waits[0].Copies == r.Left
 	})
-	for _, words := range []string{id + ": paused by 127.0.0.1 at ", "its copying is paused, and "} {
-		if text := s.OK("rebalance", "status"); !strings.Contains(text, words) {
-			t.Errorf("status does not say %q:\n%s", words, text)
-		}
+	if text := s.OK("rebalance", "status"); !strings.Contains(text, id+": its copying is paused, and ") { // by whom is known until a restart
+		t.Errorf("status does not say why:\n%s", text)
 	}
 	if text := s.OK("query_servers"); !strings.Contains(text, "COPIES TO") || !strings.Contains(text, id+": its copying is paused") {
 		t.Errorf("query_servers does not say why:\n%s", text)
