@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -54,6 +55,9 @@ func AtOnce(n int) {
 // Main builds viewring, runs a package's tests and returns their exit code. It
 // is for TestMain.
 func Main(m *testing.M) int {
+	if signal.Ignored(syscall.SIGHUP) { // of nohup; processes of tests must not inherit that
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
+	}
 	dir, err := os.MkdirTemp("", "viewring-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
