@@ -246,6 +246,12 @@ func startTerminal(t *testing.T, s *harness.Shell) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newTerminal(t, shell, file, syscall.SIGHUP)
+}
+
+// newTerminal is that of a shell that was started at it, and which a signal ends with the test.
+func newTerminal(t *testing.T, shell *exec.Cmd, file *os.File, end os.Signal) *terminal {
+	t.Helper()
 	tty := &terminal{Lines: harness.NewLines(), file: file, shell: shell.Process, done: make(chan struct{})}
 	go func() {
 		_, _ = io.Copy(tty.Lines, file) // ends with an error when the shell has ended
@@ -253,7 +259,7 @@ func startTerminal(t *testing.T, s *harness.Shell) *terminal {
 		close(tty.done)
 	}()
 	t.Cleanup(func() {
-		_ = shell.Process.Signal(syscall.SIGHUP)
+		_ = shell.Process.Signal(end)
 		<-tty.done
 		_ = file.Close()
 	})

@@ -109,18 +109,7 @@ func talker(t *testing.T, s *harness.Shell) *terminal {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tty := &terminal{Lines: harness.NewLines(), file: file, shell: shell.Process, done: make(chan struct{})}
-	go func() {
-		_, _ = io.Copy(tty.Lines, file) // ends with an error when the shell has ended
-		_ = shell.Wait()
-		close(tty.done)
-	}()
-	t.Cleanup(func() {
-		_ = shell.Process.Kill()
-		<-tty.done
-		_ = file.Close()
-	})
-	return tty
+	return newTerminal(t, shell, file, os.Kill)
 }
 
 // step types a line, and waits for the prompt after it.

@@ -67,11 +67,6 @@ func (p *Page) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			h.Set("Allow", "GET, HEAD")
-			fail(w, http.StatusMethodNotAllowed, "this page changes nothing: only GET is served")
-			return
-		}
 		if !p.opts.AnyHost && p.local && !p.opts.Secure.WantsPassword() && !secure.IsThisMachine(r.Host) {
 			fail(w, http.StatusMisdirectedRequest, fmt.Sprintf("without a password this page is for this machine only, and not for the host %q: give a password, or start it with --insecure", r.Host))
 			return
