@@ -119,7 +119,7 @@ func (s *Server) open() (run []func(), err error) {
 	s.front = s.newFront()
 	s.member = membership.New(&membership.Config{
 		Addr: s.addr, Zone: s.opts.Zone, Weight: s.opts.Weight, Data: s.opts.Data, LeaderAddrs: s.opts.LeaderAddrs, HeartbeatEvery: s.opts.HeartbeatEvery,
-		Dial: s.opts.Dial, Store: s.store, Now: s.opts.Now, Logger: s.logger, Context: s.ctx, Fail: s.cancel,
+		Dial: s.opts.Dial, Store: s.store, Now: s.opts.Now, Logger: s.logger, Context: s.ctx, Part: s.part, Fail: s.cancel,
 	})
 	view, err := s.member.Join()
 	if err != nil {
@@ -329,14 +329,32 @@ func (s *Server) Drain(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	if err := s.member.Drain(ctx, s.views, s.lanes); err != nil {
-		return err
+	if !s.member.HasLeft() {
+		if err := s.member.Drain(ctx, s.views, s.lanes); err != nil {
+			return err
+		}
 	}
 	wait.For(ctx, drainLinger)
 	ctx, cancel = context.WithTimeout(ctx, farewellMax)
 	defer cancel()
 	s.frontend.Finish(ctx, drainLinger)
 	return nil
+}
+
+// partMax is how long go-redis goes by its map of the cluster, where nobody says MOVED to it
+// (ClusterStateReloadInterval): it does not look again when it finds nobody at an address.
+const partMax = time.Minute
+
+// part begins to take leave of clients: this server, which is no member any more, tells them where
+// everything is until all of them have hung up. Then it ends.
+func (s *Server) part() {
+	s.spawn(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, partMax)
+		defer cancel()
+		wait.For(ctx, drainLinger)
+		s.frontend.Finish(ctx, partMax)
+		s.cancel(ErrLeft)
+	})
 }
 
 // Close stops the server and waits for it to end.

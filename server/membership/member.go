@@ -42,6 +42,7 @@ type Config struct {
 	Logger         *slog.Logger
 
 	Context context.Context // ends when the server stops
+	Part    func()          // begins to take leave of clients, once this server has left; at the end of that it stops
 	Fail    func(err error) // stops it
 }
 
@@ -70,6 +71,7 @@ type Member struct {
 	confirms *wire.Leader  // its own, so that reads do not wait behind changes
 
 	beatEvery atomic.Int64 // between heartbeats
+	left      atomic.Bool  // a view without this server has come
 	fence     fence
 	behind    bool // the view leader is, of this server; the heartbeat's goroutine's
 }
@@ -156,6 +158,9 @@ func (m *Member) joined(r wire.Registered) (*ring.View, error) {
 	return v, nil
 }
 
+// HasLeft reports whether this server has left the cluster, as planned.
+func (m *Member) HasLeft() bool { return m.left.Load() }
+
 // Leader is the view leader, for what is not about this server's membership.
 func (m *Member) Leader() *wire.Leader { return m.leader }
 
@@ -163,7 +168,7 @@ func (m *Member) Leader() *wire.Leader { return m.leader }
 // this goroutine, until the server stops.
 func (m *Member) RunHeartbeats(vitals Vitals) {
 	silent := false
-	for wait.For(m.c.Context, wait.Until(m.c.Now().Mono, time.Duration(m.beatEvery.Load()))) {
+	for wait.For(m.c.Context, wait.Until(m.c.Now().Mono, time.Duration(m.beatEvery.Load()))) && !m.left.Load() {
 		if lane := vitals.Lanes.Stalled(hungAfter); lane >= 0 {
 			if !silent && m.c.Context.Err() == nil {
 				m.c.Logger.Warn("a lane is stalled: no heartbeats until it goes on", "lane", lane, "for", hungAfter)
@@ -197,7 +202,7 @@ func (m *Member) heartbeat(v Vitals) error {
 	if m.behind = reply.Epoch < seen; m.behind {
 		return errBehind(reply.Epoch, seen) // and what it says of this server is of the past, too
 	}
-	if reply.Known {
+	if reply.Known || m.leaves(ctx, v.Views) {
 		return nil
 	}
 	// It took this server for dead. The process lost nothing, so the same start
@@ -211,6 +216,16 @@ func (m *Member) heartbeat(v Vitals) error {
 		m.c.Logger.Warn("the view leader refuses this server's password", "err", err)
 	}
 	return err
+}
+
+// leaves reports whether the view leader does not know this server since it has left, though the
+// view that says so may not have come yet.
+func (m *Member) leaves(ctx context.Context, views *Views) bool {
+	if m.left.Load() {
+		return true
+	}
+	v, err := m.leader.View(ctx, views.View(), 0)
+	return err == nil && v != nil && v.Epoch > views.View().Epoch && v.Member(m.id) == nil
 }
 
 // setBeat takes up the interval that the view leader wants, unless one was given.

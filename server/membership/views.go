@@ -113,9 +113,10 @@ func (vs *Views) adopt(v *ring.View) error {
 		return fmt.Errorf("a view of cluster %x, this server belongs to %x", v.Cluster, id.Cluster)
 	}
 	switch me := v.Member(m.id); {
+	case me == nil && m.left.Load():
+		return vs.takeUp(v)
 	case me == nil:
-		m.c.Logger.Info("this server has left the cluster: nothing is left on it", "epoch", v.Epoch)
-		return ErrLeft
+		return vs.left(v)
 	case me.Incarnation < id.Incarnation:
 		// Its registration went with the view leader's data: it registers again, by its
 		// heartbeat, and is in the views from then on.
@@ -125,18 +126,43 @@ func (vs *Views) adopt(v *ring.View) error {
 	case me.Incarnation != id.Incarnation:
 		return fmt.Errorf("%v runs as another process too: it registered as incarnation %d, this one is %d", m.id, me.Incarnation, id.Incarnation)
 	}
+	err := m.c.Store.Adopt(ring.AppendView(nil, v, 0), func(id *store.Identity) {
+		id.Epoch = v.Epoch
+		id.LeaseMax = max(id.LeaseMax, v.LeaseTTL)
+	})
+	if err != nil {
+		return fmt.Errorf("adopt epoch %d: %w", v.Epoch, err)
+	}
+	return vs.takeUp(v)
+}
+
+// left deals with the first view in which this server is no member. One that left as planned
+// follows the views a while longer, though it stores none, for clients ask it where everything is. One that was
+// removed acted until now, which is over: it ends.
+func (vs *Views) left(v *ring.View) error {
+	m := vs.m
+	me := vs.View().Member(m.id)
+	if me == nil || me.Status != ring.Leaving {
+		m.c.Logger.Info("this server was removed from the cluster", "epoch", v.Epoch)
+		return ErrLeft
+	}
+	m.c.Logger.Info("this server has left the cluster: nothing is left on it", "epoch", v.Epoch)
+	m.left.Store(true)
+	if err := vs.takeUp(v); err != nil {
+		return err
+	}
+	m.c.Part()
+	return nil
+}
+
+// takeUp gives a view to all that go by it.
+func (vs *Views) takeUp(v *ring.View) error {
+	m := vs.m
 	var before *ring.Table
 	if k := vs.Current(); k != nil {
 		before = k.Table
 	}
 	table, err := ring.TableOf(v, before)
-	if err != nil {
-		return fmt.Errorf("adopt epoch %d: %w", v.Epoch, err)
-	}
-	err = m.c.Store.Adopt(ring.AppendView(nil, v, 0), func(id *store.Identity) {
-		id.Epoch = v.Epoch
-		id.LeaseMax = max(id.LeaseMax, v.LeaseTTL)
-	})
 	if err != nil {
 		return fmt.Errorf("adopt epoch %d: %w", v.Epoch, err)
 	}

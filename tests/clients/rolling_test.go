@@ -25,14 +25,17 @@ import (
 // to ask again with. VIEWRING_ROLLING_ROUNDS says how many rounds, by default one.
 func TestRolling(t *testing.T) {
 	harness.Slow(t)
-	for name, secrets := range map[string]*harness.Secrets{"plain": nil, "encrypted": harness.NewSecrets(t)} {
-		t.Run(name, func(t *testing.T) { roll(t, secrets) })
+	for name, secrets := range map[string]*harness.Secrets{"plain": nil, "encrypted": harness.NewSecrets(t)} { // beside each other: they mostly wait
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			roll(t, secrets)
+		})
 	}
 }
 
 func roll(t *testing.T, secrets *harness.Secrets) {
 	// Nobody is to be taken for dead on a busy machine: that would not be planned.
-	cluster := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 5, LeaderFlags: []string{"--down-after", "20s"}, Direct: true, Secrets: secrets})
+	cluster := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 5, LeaderFlags: []string{"--down-after", "20s", harness.UserPartitions}, Direct: true, Secrets: secrets})
 	began := time.Now()
 	stays := new(atomic.Pointer[harness.Node]) // it is not being restarted
 	stays.Store(cluster.Servers[4])

@@ -37,7 +37,7 @@ func buildRelease(t *testing.T, commit string) string {
 func TestUpgrade(t *testing.T) {
 	harness.Slow(t)
 	previous := buildRelease(t, previousRelease)
-	cluster := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 5, LeaderFlags: []string{"--down-after", "20s"}, Direct: true, Program: previous})
+	cluster := harness.NewCluster(t, harness.Config{Leaders: 3, Servers: 5, LeaderFlags: []string{"--down-after", "20s", harness.UserPartitions}, Direct: true, Program: previous})
 	began := time.Now()
 	stays := new(atomic.Pointer[harness.Node])
 	stays.Store(cluster.Servers[4])

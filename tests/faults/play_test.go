@@ -180,6 +180,9 @@ func (s *scene) run(t *testing.T) row {
 	if s.disks != nil {
 		config.Data = smallDisks(t, s.disks)
 	}
+	if s.quick && harness.IsSlow() {
+		config.LeaderFlags = []string{harness.UserPartitions}
+	}
 	p := &play{Cluster: harness.NewCluster(t, config), t: t}
 	p.load = p.start()
 	defer p.load.Stop() // when the test fails

@@ -90,14 +90,17 @@ func Main(m *testing.M) int {
 // IsSlow reports whether tests that take long are wanted.
 func IsSlow() bool { return os.Getenv("VIEWRING_SLOW") != "" }
 
-// Partitions is how many the clusters of tests have: as many as those of users, where tests may
-// take long, and else fewer, for each costs a little at every start and change.
+// Partitions is how many the clusters of tests have. Each costs a little at every start and change, so they
+// are fewer than those of users (UserPartitions), which some tests ask for.
 func Partitions() int {
 	if IsSlow() {
-		return 1024
+		return 256
 	}
 	return 128
 }
+
+// UserPartitions is the flag of view leaders for as many partitions as users have by default.
+const UserPartitions = "--partitions=1024"
 
 func partitionsFlag() string { return fmt.Sprintf("--partitions=%d", Partitions()) }
 

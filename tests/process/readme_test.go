@@ -84,7 +84,11 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := map[string]int{}
-	for i, page := range readmes(t) {
+	pages := readmes(t)
+	if !harness.IsSlow() {
+		pages = slices.DeleteFunc(pages, func(p readme) bool { return p.path != "README.md" })
+	}
+	for i, page := range pages {
 		shell := *s
 		shell.Dir = filepath.Join(s.Dir, string(rune('a'+i)))
 		if err := os.Mkdir(shell.Dir, 0o755); err != nil {
@@ -97,7 +101,7 @@ func TestReadme(t *testing.T) {
 	for path, least := range map[string]int{
 		"README.md": 4, "client/README.md": 3, "client/cli/README.md": 20, "server/README.md": 3, "viewleader/README.md": 1,
 	} {
-		if commands[path] < least {
+		if _, played := commands[path]; (played || harness.IsSlow()) && commands[path] < least {
 			t.Errorf("only %d commands of %s were run", commands[path], path)
 		}
 	}
