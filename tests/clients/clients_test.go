@@ -71,7 +71,7 @@ func TestClients(t *testing.T) {
 	leaving := cluster.Servers[0]
 	shell.OK("leave", leaving.Addr)
 	cluster.WaitView("one has left", func(v *ring.View) bool { return len(v.Members) == 3 })
-	cluster.Servers = cluster.Servers[1:]
+	cluster.Forget(cluster.Servers[0])
 	t.Logf("%s has left", leaving.Name)
 	cluster.Servers[0].Kill()
 	cluster.WaitDown(cluster.Servers[0])

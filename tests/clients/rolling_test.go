@@ -116,7 +116,7 @@ func comeAndGo(t *testing.T, cluster *harness.Cluster) {
 	cluster.WaitView("one has left", func(v *ring.View) bool {
 		return !slices.ContainsFunc(v.Members, func(m ring.Member) bool { return m.Addr == leaves.Addr })
 	})
-	cluster.Servers = cluster.Servers[1:]
+	cluster.Forget(cluster.Servers[0])
 	cluster.WaitBalanced()
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -27,8 +28,8 @@ const Leader = "leader"
 type Cluster struct {
 	Net     *Network
 	Leader  *Node
-	Leaders []*Node // all view leaders, Leader first
-	Servers []*Node
+	Leaders []*Node        // all view leaders, Leader first
+	Servers []*Node        // changed by Add and Forget alone, on the test's goroutine
 	Client  *client.Client // outside; made when the servers are up
 	Admin   *admin.Cluster // likewise
 
@@ -36,6 +37,8 @@ type Cluster struct {
 	shell  *Shell
 	config Config
 	addr   string // where servers find the view leaders: through the network
+
+	serversMu sync.Mutex // of changes of Servers
 }
 
 // Config says how to run a Cluster.
@@ -93,7 +96,15 @@ func NewCluster(t *testing.T, config Config) *Cluster {
 // Add starts one more server.
 func (c *Cluster) Add() *Node {
 	c.t.Helper()
-	name := fmt.Sprintf("s%d", len(c.Servers)+1)
+	n := 1 + len(c.Servers)
+	for slices.ContainsFunc(c.Servers, func(o *Node) bool { return o.Name == fmt.Sprint("s", n) }) {
+		n++ // others have left
+	}
+	return c.add(fmt.Sprint("s", n))
+}
+
+func (c *Cluster) add(name string) *Node {
+	c.t.Helper()
 	n := &Node{Name: name, Data: filepath.Join(c.shell.Dir, name), Program: c.program(), c: c}
 	if c.config.Data != nil {
 		n.Data = c.config.Data(name)
@@ -101,7 +112,9 @@ func (c *Cluster) Add() *Node {
 	listen := FreeAddr(c.t)
 	n.Addr = c.reached(name, listen)
 	n.args = append([]string{"server", "--viewleader", c.addr, "--listen", listen, "--advertise", n.Addr, "--data", n.Data}, c.config.ServerFlags...)
+	c.serversMu.Lock()
 	c.Servers = append(c.Servers, n)
+	c.serversMu.Unlock()
 	n.Start()
 	return n
 }
@@ -128,8 +141,10 @@ func (c *Cluster) Open() *client.Client {
 	return cl
 }
 
-// Addrs are the servers' addresses.
+// Addrs are the servers' addresses. Any goroutine may ask.
 func (c *Cluster) Addrs() []string {
+	c.serversMu.Lock()
+	defer c.serversMu.Unlock()
 	var addrs []string
 	for _, n := range c.Servers {
 		addrs = append(addrs, n.Addr)

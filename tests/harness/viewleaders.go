@@ -109,5 +109,7 @@ func (n *Node) advertised() string {
 
 // Forget leaves out a server that has left.
 func (c *Cluster) Forget(n *Node) {
+	c.serversMu.Lock()
+	defer c.serversMu.Unlock()
 	c.Servers = slices.DeleteFunc(c.Servers, func(o *Node) bool { return o == n })
 }
