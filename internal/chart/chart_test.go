@@ -92,18 +92,18 @@ func TestTableErrors(t *testing.T) {
 func TestPlotErrors(t *testing.T) {
 	good := table(t, "x y z", "1 2 s", "2 3 s")
 	for wrong, p := range map[string]Plot{
-		`no column "w": it has x, y, z`:       {Table: good, X: "x", Y: []string{"w"}},
-		`no column "v"`:                       {Table: good, X: "v", Y: []string{"y"}},
-		`no column "m"`:                       {Table: good, X: "x", Y: []string{"y"}, Marks: "m"},
-		`row 1: z is "s", not a number`:       {Table: good, X: "x", Y: []string{"z"}},
-		`no kind "pie"`:                       {Table: good, X: "x", Y: []string{"y"}, Kind: "pie"},
-		"0 columns to draw":                   {Table: good, X: "x"},
-		"7 columns to draw":                   {Table: good, X: "x", Y: strings.Split("yyyyyyy", "")},
-		"has no rows":                         {Table: table(t, "x y"), X: "x", Y: []string{"y"}},
-		"has no value of y":                   {Table: table(t, "x y", "1 "), X: "x", Y: []string{"y"}},
-		`"a/b" is not made of`:                {Table: good, Name: "a/b", X: "x", Y: []string{"y"}},
-		"row 2: y is 0, which a logarithmic":  {Table: table(t, "x y", "1 1", "1 0"), X: "x", Y: []string{"y"}, LogY: true},
-		"row 1: x is -1, which a logarithmic": {Table: table(t, "x y", "-1 1"), X: "x", Y: []string{"y"}, LogX: true},
+		`no column "w": it has x, y, z`:       {Table: *good, X: "x", Y: []string{"w"}},
+		`no column "v"`:                       {Table: *good, X: "v", Y: []string{"y"}},
+		`no column "m"`:                       {Table: *good, X: "x", Y: []string{"y"}, Marks: "m"},
+		`row 1: z is "s", not a number`:       {Table: *good, X: "x", Y: []string{"z"}},
+		`no kind "pie"`:                       {Table: *good, X: "x", Y: []string{"y"}, Kind: "pie"},
+		"0 columns to draw":                   {Table: *good, X: "x"},
+		"7 columns to draw":                   {Table: *good, X: "x", Y: strings.Split("yyyyyyy", "")},
+		"has no rows":                         {Table: *table(t, "x y"), X: "x", Y: []string{"y"}},
+		"has no value of y":                   {Table: *table(t, "x y", "1 "), X: "x", Y: []string{"y"}},
+		`"a/b" is not made of`:                {Table: *good, Name: "a/b", X: "x", Y: []string{"y"}},
+		"row 2: y is 0, which a logarithmic":  {Table: *table(t, "x y", "1 1", "1 0"), X: "x", Y: []string{"y"}, LogY: true},
+		"row 1: x is -1, which a logarithmic": {Table: *table(t, "x y", "-1 1"), X: "x", Y: []string{"y"}, LogX: true},
 	} {
 		if err := p.Check(); err == nil || !strings.Contains(err.Error(), wrong) {
 			t.Errorf("%v, want %q", err, wrong)
@@ -114,16 +114,16 @@ func TestPlotErrors(t *testing.T) {
 // samples are plots of all kinds, and of all that is easily drawn wrong.
 func samples(t *testing.T) map[string]Plot {
 	return map[string]Plot{
-		"line":       {Table: table(t, "servers moved least", "3 1000 1000", "4 768.5 768", "5 620 614"), X: "servers", Y: []string{"moved", "least"}, YLabel: "copies"},
-		"one point":  {Table: table(t, "x y", "1 5"), X: "x", Y: []string{"y"}},
-		"one value":  {Table: table(t, "x y", "1 0", "2 0"), X: "x", Y: []string{"y"}},
-		"negative":   {Table: table(t, "x y", "1 -5", "2 3"), X: "x", Y: []string{"y"}},
-		"gap":        {Table: table(t, "x y z", "1 1 2", "2  2", "3 3 ", " 4 5"), X: "x", Y: []string{"y", "z"}, Kind: Points},
-		"bars":       {Table: table(t, "what before after", "here 3 4", "there_and_everywhere_else 1 2"), X: "what", Y: []string{"before", "after"}, Kind: Bars},
-		"log":        {Table: table(t, "points ratio", "1 2000000", "8 1.5", "1024 1"), X: "points", Y: []string{"ratio"}, LogX: true, LogY: true},
-		"narrow log": {Table: table(t, "points ratio", "1 4", "8 5"), X: "points", Y: []string{"ratio"}, LogY: true},
-		"marks":      {Table: table(t, "s ops what", "0 5000 ", "1 4000 join", "2 5500 s3&<killed>"), X: "s", Y: []string{"ops"}, Marks: "what"},
-		"names":      {Table: table(t, "who ms", "a 1", "b 2"), X: "who", Y: []string{"ms"}, LogX: false},
+		"line":       {Table: *table(t, "servers moved least", "3 1000 1000", "4 768.5 768", "5 620 614"), X: "servers", Y: []string{"moved", "least"}, YLabel: "copies"},
+		"one point":  {Table: *table(t, "x y", "1 5"), X: "x", Y: []string{"y"}},
+		"one value":  {Table: *table(t, "x y", "1 0", "2 0"), X: "x", Y: []string{"y"}},
+		"negative":   {Table: *table(t, "x y", "1 -5", "2 3"), X: "x", Y: []string{"y"}},
+		"gap":        {Table: *table(t, "x y z", "1 1 2", "2  2", "3 3 ", " 4 5"), X: "x", Y: []string{"y", "z"}, Kind: Scatter},
+		"bars":       {Table: *table(t, "what before after", "here 3 4", "there_and_everywhere_else 1 2"), X: "what", Y: []string{"before", "after"}, Kind: Bar},
+		"log":        {Table: *table(t, "points ratio", "1 2000000", "8 1.5", "1024 1"), X: "points", Y: []string{"ratio"}, LogX: true, LogY: true},
+		"narrow log": {Table: *table(t, "points ratio", "1 4", "8 5"), X: "points", Y: []string{"ratio"}, LogY: true},
+		"marks":      {Table: *table(t, "s ops what", "0 5000 ", "1 4000 join", "2 5500 s3&<killed>"), X: "s", Y: []string{"ops"}, Marks: "what"},
+		"names":      {Table: *table(t, "who ms", "a 1", "b 2"), X: "who", Y: []string{"ms"}, LogX: false},
 	}
 }
 
@@ -188,7 +188,7 @@ func shown(t *testing.T, svg []byte) string {
 
 // TestLegend: series are named where there are several, and drawn so that each differs.
 func TestLegend(t *testing.T) {
-	svg, _, err := (&Plot{Table: table(t, "x one two", "1 1 2", "2 2 4"), X: "x", Y: []string{"one", "two"}}).Draw()
+	svg, _, err := (&Plot{Table: *table(t, "x one two", "1 1 2", "2 2 4"), X: "x", Y: []string{"one", "two"}}).Draw()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -159,7 +159,7 @@ func (d *drawing) axes() {
 	grid.Vertical.Color, grid.Horizontal.Color = nil, gray
 	d.plot.Add(grid)
 	column := d.column(d.X)
-	d.named = d.Kind == Bars || !d.Table.numeric(column)
+	d.named = d.Kind == Bar || !d.Table.numeric(column)
 	for i, row := range d.Table.Rows {
 		f, ok := Number(row[column])
 		switch {
@@ -261,7 +261,7 @@ func (d *drawing) series() error {
 		}
 	}
 	y := &d.plot.Y
-	if !d.LogY && from >= 0 && (d.Kind == Bars || from < nearly*to) {
+	if !d.LogY && from >= 0 && (d.Kind == Bar || from < nearly*to) {
 		y.Min = 0 // differences look as large as they are
 	}
 	if from == to {
@@ -275,7 +275,7 @@ func (d *drawing) series() error {
 
 // one draws one column.
 func (d *drawing) one(i int, name string, runs []plotter.XYs) error {
-	if d.Kind == Bars {
+	if d.Kind == Bar {
 		return d.bars(i, name, runs)
 	}
 	first := true
@@ -291,7 +291,7 @@ func (d *drawing) one(i int, name string, runs []plotter.XYs) error {
 		}
 		thumbs := []plot.Thumbnailer{points}
 		d.plot.Add(points)
-		if d.Kind != Points {
+		if d.Kind != Scatter {
 			d.plot.Add(line)
 			thumbs = []plot.Thumbnailer{line, points}
 		}

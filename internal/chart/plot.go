@@ -12,18 +12,18 @@ import (
 
 // The kinds of plots.
 const (
-	Line   = "line"   // points, joined in the order of the rows
-	Points = "points" // points alone
-	Bars   = "bars"   // bars in the order of the rows
+	Line    = "line"    // points, joined in the order of the rows
+	Scatter = "scatter" // points alone
+	Bar     = "bar"     // bars in the order of the rows
 )
 
 // Kinds lists the kinds of plots.
-func Kinds() []string { return []string{Line, Points, Bars} }
+func Kinds() []string { return []string{Line, Scatter, Bar} }
 
 // Plot says how a table is drawn: some of its columns against another one. An X that is not all
 // numbers stands at equal distances in the order of the rows. A Y without a value is a gap.
 type Plot struct {
-	Table *Table
+	Table Table
 	Name  string // of its files; the table's where it is empty
 	X     string
 	Y     []string
