@@ -35,7 +35,7 @@ copy. The address of a page to watch it on is printed. Exit code 1 if a request 
 			if err != nil {
 				return fmt.Errorf("demo: %w", err)
 			}
-			summary, err := a.play(cmd.Context(), "demo.txt", bytes.NewReader(text), keep, []string{"TREE=" + tree}, a.demoPage)
+			summary, err := a.play(cmd.Context(), "demo.txt", bytes.NewReader(text), played{keep: keep, env: []string{"TREE=" + tree}, page: a.demoPage})
 			if a.flags.json && summary != nil {
 				a.printJSON(struct {
 					Version int `json:"version"`

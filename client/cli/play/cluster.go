@@ -392,11 +392,17 @@ func (c *Cluster) Kill(name string) error {
 	return nil
 }
 
-// Pause stops processes (SIGSTOP) until Resume.
-func (c *Cluster) Pause(name string) error { return c.signal(name, syscall.SIGSTOP, true) }
+func (c *Cluster) kill(_ context.Context, name string) error { return c.Kill(name) }
 
-// Resume lets them go on (SIGCONT).
-func (c *Cluster) Resume(name string) error { return c.signal(name, syscall.SIGCONT, false) }
+// pause stops processes (SIGSTOP) until resume.
+func (c *Cluster) pause(_ context.Context, name string) error {
+	return c.signal(name, syscall.SIGSTOP, true)
+}
+
+// resume lets them go on (SIGCONT).
+func (c *Cluster) resume(_ context.Context, name string) error {
+	return c.signal(name, syscall.SIGCONT, false)
+}
 
 func (c *Cluster) signal(name string, sig syscall.Signal, paused bool) error {
 	nodes, err := c.find(name)

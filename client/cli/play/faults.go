@@ -108,7 +108,8 @@ func (p *Player) outageVerb(ctx context.Context, args []string) (string, error) 
 	}
 	p.say("outage %s: %d keys, down in the view after %d ms, written again from %d to %d ms",
 		args[0], o.keys, o.down.Milliseconds(), o.first.Milliseconds(), o.all.Milliseconds())
-	return "", nil
+	return "", errors.Join(p.set("outage.keys", o.keys), p.set("outage.down", o.down.Milliseconds()),
+		p.set("outage.first", o.first.Milliseconds()), p.set("outage.all", o.all.Milliseconds()))
 }
 
 // expectStall checks the longest request of the traffic that has ended.
