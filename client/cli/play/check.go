@@ -35,12 +35,14 @@ type checker struct {
 	traffed, loaded         bool                 // they have been started
 	tables                  map[string][]string  // columns by name
 	writes                  bool                 // the script leaves files
+	network                 bool                 // it disturbs the network
 }
 
 // checked is what the check of a script has found.
 type checked struct {
 	program []statement
 	writes  bool // it leaves files
+	network bool // it disturbs the network
 }
 
 // unknown stands for what only the playing of a script will tell, in values of variables. What
@@ -81,7 +83,7 @@ func check(ctx context.Context, name string, text []byte, opts Options) (checked
 		slices.SortStableFunc(wrong, func(a, b error) int { return lineOf(a) - lineOf(b) })
 		return checked{}, fmt.Errorf("%w, nothing was played:\n%s", ErrScript, strings.ReplaceAll(errors.Join(wrong...).Error(), unknown, "…"))
 	}
-	return checked{program, c.writes}, nil
+	return checked{program, c.writes, c.network}, nil
 }
 
 // guess lets later lines use the variable that a wrong line would set: they are not wrong for that.

@@ -52,6 +52,7 @@ type Player struct {
 	outShown  string    // to people
 	runner    *runner   // goes through the script
 	ended     bool      // by 'stop'
+	network   bool      // its clusters have one that can be disturbed
 	note      chart.Run // of the results
 	tables    map[string]*chart.Table
 	commands  []int // process ids of external commands
@@ -109,6 +110,7 @@ func Play(ctx context.Context, name string, script io.Reader, opts Options) (*Su
 }
 
 func (p *Player) play(ctx context.Context, name string, what checked) error {
+	p.network = what.network
 	if what.writes {
 		if err := p.makeOut(name); err != nil {
 			return err
@@ -206,7 +208,7 @@ func (p *Player) start(ctx context.Context, servers int, leaderFlags []string) e
 	if err != nil {
 		return err
 	}
-	p.cluster, err = Start(ctx, Config{Binary: p.opts.Binary, Dir: filepath.Join(p.dir, "cluster"), LeaderFlags: leaderFlags})
+	p.cluster, err = Start(ctx, Config{Binary: p.opts.Binary, Dir: filepath.Join(p.dir, "cluster"), LeaderFlags: leaderFlags, Network: p.network})
 	if err != nil {
 		return err
 	}

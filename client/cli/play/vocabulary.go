@@ -41,6 +41,7 @@ func vocabulary() []group {
 	return []group{
 		{"The language", languageVerbs()},
 		{"The cluster", clusterVerbs()},
+		{"The network between its processes", networkVerbs()},
 		{"Load and checks", loadVerbs()},
 		{"Results", resultVerbs()},
 	}
