@@ -53,7 +53,7 @@ func (p *Player) startTraffic(args []string) error {
 	if err != nil || rate < 1 || len(args) > 1 {
 		return script.ErrUsage
 	}
-	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, rate, plain)
+	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, p.meter, rate, plain)
 	p.round = time.Now()
 	return nil
 }

@@ -59,6 +59,7 @@ type Player struct {
 	strangers []int // children of this process that are not the script's
 	cluster   *Cluster
 	ledger    *ledger
+	meter     *meter
 	client    *client.Client // for workload and load: its counts are the summary's
 	workload  *workload
 	load      *treeLoad
@@ -93,7 +94,8 @@ func Play(ctx context.Context, name string, script io.Reader, opts Options) (*Su
 	if err != nil {
 		return nil, fmt.Errorf("run %s: %w", name, err)
 	}
-	p := &Player{opts: opts, dir: dir, ledger: newLedger(), tables: make(map[string]*chart.Table), strangers: children.Descendants()}
+	m := newMeter()
+	p := &Player{opts: opts, dir: dir, meter: m, ledger: newLedger(m), tables: make(map[string]*chart.Table), strangers: children.Descendants()}
 	p.note.Began = time.Now()
 	_, p.note.About = About(string(text))
 	err = errors.Join(p.play(ctx, name, found), p.close())

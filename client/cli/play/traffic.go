@@ -36,6 +36,7 @@ type probe struct {
 	key    string
 	client *client.Client
 	plain  *redirected // nil: written by client
+	meter  *meter
 
 	mu     sync.Mutex // guards what follows
 	shots  []shot     // answered
@@ -49,12 +50,12 @@ type probe struct {
 type shot struct{ began, ended time.Time }
 
 // startTraffic begins: rate requests a second over all probes, each at an even pace.
-func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, rate int, plain bool) *traffic {
+func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, m *meter, rate int, plain bool) *traffic {
 	ctx, stop := context.WithCancel(ctx)
 	t := &traffic{admin: cluster, stop: stop}
 	pace := time.Second * trafficProbes / time.Duration(rate)
 	for i := range trafficProbes {
-		p := &probe{key: "traffic/" + strconv.Itoa(i), client: c, next: make(chan struct{})}
+		p := &probe{key: "traffic/" + strconv.Itoa(i), client: c, meter: m, next: make(chan struct{})}
 		if plain && i%2 == 1 {
 			p.plain = newRedirected(cluster, p.key)
 		}
@@ -116,9 +117,11 @@ func (p *probe) shoot(ctx context.Context, n int) {
 	p.mu.Lock()
 	p.tried = n
 	p.mu.Unlock()
+	over := p.meter.begin()
 	began := time.Now()
 	err := p.write(ctx, value)
 	ended := time.Now()
+	over(err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {

@@ -65,7 +65,7 @@ func (p *Player) destroyVerb(_ context.Context, args []string) (string, error) {
 	err := errors.Join(p.cluster.Kill("all"), p.cluster.Close(), os.RemoveAll(p.cluster.Dir()), os.RemoveAll(p.viewCache()))
 	p.recorder, p.client, p.cluster, p.changed = nil, nil, nil, nil
 	if len(args) > 0 {
-		p.ledger = newLedger()
+		p.ledger = newLedger(p.meter)
 	}
 	return "", err
 }

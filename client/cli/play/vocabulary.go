@@ -158,6 +158,11 @@ func loadVerbs() []verb {
 			check: (*checker).loadVerb, do: (*Player).loadVerb,
 		},
 		{
+			name: "measure", args: "SPAN [as NAME]", summary: "measure the traffic and the workload that go on, for so long",
+			detail:  "It sets $NAME.ops (answered per second), $NAME.p50, $NAME.p99 and $NAME.max (milliseconds), $NAME.count (answered) and $NAME.failed. Without 'as' the NAME is measure. The longest may be a request that is not answered yet.",
+			example: "cluster servers 3\ntraffic start 2000\nmeasure 300ms as calm\necho $calm.ops $calm.p99\ntraffic stop", long: true, check: (*checker).measure, do: (*Player).measure,
+		},
+		{
 			name: "expect", args: "lost N | failed N | copies N | stall MILLISECONDS | delta SERVER [KEYS]", summary: "check that so many acknowledged keys read back wrong, so many requests went 10 s without an answer, every key is on exactly its targets with equal copies, no request of the traffic took longer, a server that came back copied only what changed, so many KEYS at most. What was never tried fails",
 			example: "cluster servers 3\nfill 100\nexpect lost 0\nexpect failed 0\nexpect copies 3", check: (*checker).expect, do: (*Player).expectVerb,
 		},
