@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,13 +15,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"viewring/client"
 	"viewring/client/cli/play"
 	"viewring/scripts"
 )
 
 // scriptCommands are the commands that scripts use as verbs under their own name.
 var scriptCommands = []string{"setr", "getr", "delr", "keys", "incr", "append", "expire", "ttl", "meta", "file", "record", "lock_get", "lock_release", "locks", "query_servers", "explain",
-	"print", "set", "get", "query_all_keys", "drain", "undrain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
+	"print", "set", "get", "query_all_keys", "doctor", "plan", "rebalance", "drain", "undrain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
 
 // runFlags are those of 'run'.
 type runFlags struct {
@@ -33,21 +35,24 @@ func (a *app) runCmd() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE [ARGUMENT…]",
-		Short: "play a script on a private cluster of real processes",
+		Short: "play a script on a private cluster of real processes, or on a running one",
 		Long: `Play a script: plain text, one command a line, on a cluster that it starts
 itself, with ports and a folder of its own, and ends afterwards. FILE is a file,
 or the name of a script that is built in (--list). It is checked as a whole
 before anything is played. Lines that begin with # are shown; ! before a command
 wants it to fail. Servers are s1, s2 and so on, leader is the view leader, all
-are all of them. $NAME stands for a variable, of 'let' or --set, $1 for the
-first ARGUMENT. 'viewring run help VERB' tells more of one of the commands:
+are all of them. With --viewleader it is played on a cluster that runs already:
+commands that start or end processes are refused then, before anything is
+played, and what 'traffic' and its like have written is removed at the end.
+$NAME stands for a variable, of 'let' or --set, $1 for the first ARGUMENT.
+'viewring run help VERB' tells more of one of the commands:
 
 ` + play.Verbs(columns) + `
 
 the commands of viewring itself: ` + strings.Join(scriptCommands, ", ") + `;
 
 and those of every script: ` + strings.Join(play.Common(), ", ") + `.`,
-		Example: "  viewring run crash.txt\n  viewring run sizes.txt --set N=5\n  viewring run --list\n  viewring run help for\n  viewring run ./my-experiment.txt --out ./results",
+		Example: "  viewring run crash.txt\n  viewring run sizes.txt --set N=5\n  viewring run --list\n  viewring run help for\n  viewring run ./my-experiment.txt --out ./results\n  viewring run ./load.txt --viewleader localhost:28500",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if f.list {
 				return wants()(cmd, args)
@@ -87,11 +92,32 @@ func (a *app) runScript(ctx context.Context, args []string, f runFlags) error {
 	if err != nil {
 		return err
 	}
-	if f.check {
-		return a.checkScript(ctx, args[0], text, env)
+	how := played{keep: f.keep, env: env, out: f.out}
+	if a.typed(a.command, "viewleader") { // not by a variable: nobody's cluster is played on by mistake
+		how.running = a.runningCluster()
 	}
-	_, err = a.play(ctx, filepath.Base(args[0]), text, played{keep: f.keep, env: env, out: f.out})
+	if f.check {
+		return a.checkScript(ctx, args[0], text, how)
+	}
+	_, err = a.play(ctx, filepath.Base(args[0]), text, how)
 	return err
+}
+
+// secrets are the files of this command line's connections, by the variables that stand for them.
+func (a *app) secrets() map[string]string {
+	s := a.flags.secure
+	return map[string]string{certEnv: s.Cert, keyEnv: s.Key, caEnv: s.CA, passwordEnv: s.Password}
+}
+
+// runningCluster is the one that --viewleader names.
+func (a *app) runningCluster() *play.Running {
+	r := &play.Running{Client: a.clientOptions(slog.LevelWarn)}
+	for name, file := range a.secrets() {
+		if file != "" {
+			r.Variables = append(r.Variables, name+"="+file)
+		}
+	}
+	return r
 }
 
 // helpVerbs tells of the commands of scripts, or of some.
@@ -131,14 +157,22 @@ func variables(set, args []string) ([]string, error) {
 }
 
 // checkScript says what is wrong with a script.
-func (a *app) checkScript(ctx context.Context, name string, from io.Reader, env []string) error {
+func (a *app) checkScript(ctx context.Context, name string, from io.Reader, how played) error {
 	text, err := io.ReadAll(from)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
-	err = play.Check(ctx, filepath.Base(name), text, play.Options{Commands: scriptCommands, Check: a.checkLine, Env: env})
-	if err != nil {
+	if how.running != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = a.deadline(ctx)
+		defer cancel()
+	}
+	err = play.Check(ctx, filepath.Base(name), text, play.Options{Commands: scriptCommands, Check: a.checkLine, Env: how.env, Running: how.running})
+	switch {
+	case errors.Is(err, play.ErrScript):
 		return usageError{err.Error()}
+	case err != nil:
+		return err
 	}
 	a.say(map[string]any{"script": name}, "%s can be played", name)
 	return nil
@@ -188,10 +222,11 @@ func (a *app) listScripts() error {
 
 // played says how a script is played. Of its fields see play.Options.
 type played struct {
-	keep bool
-	env  []string
-	out  string
-	page func(flags []string) (more []string, url string, err error)
+	keep    bool
+	env     []string
+	out     string
+	running *play.Running // nil: on a private cluster
+	page    func(flags []string) (more []string, url string, err error)
 }
 
 // play plays a script with this command line's commands as verbs.
@@ -203,7 +238,7 @@ func (a *app) play(ctx context.Context, name string, text io.Reader, how played)
 	ctx, cancel := a.longDeadline(ctx)
 	defer cancel()
 	summary, err := play.Play(ctx, name, text, play.Options{
-		Binary: a.env.Executable, Command: a.nested, Commands: scriptCommands, Check: a.checkLine, Out: out, Env: how.env, Version: a.env.Version, OutDir: how.out, Keep: how.keep, Page: how.page,
+		Binary: a.env.Executable, Command: a.nested(how.running != nil), Commands: scriptCommands, Check: a.checkLine, Out: out, Env: how.env, Version: a.env.Version, OutDir: how.out, Running: how.running, Keep: how.keep, Page: how.page,
 		Comment: func(s string) string { return a.paint(out, bold, s) },
 	})
 	switch {
@@ -211,7 +246,7 @@ func (a *app) play(ctx context.Context, name string, text io.Reader, how played)
 		return summary, nil
 	case errors.Is(err, play.ErrScript):
 		return summary, usageError{err.Error()}
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, client.ErrUnreachable):
 		return summary, codeError{exitUnknown, err}
 	}
 	return summary, codeError{exitNotFound, err}
@@ -238,17 +273,23 @@ func idle(cmd *cobra.Command) {
 	}
 }
 
-// nested runs another command of the command line.
-func (a *app) nested(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
-	env := a.env
-	env.Stdin, env.Stdout, env.Stderr, env.Getenv = stdin, stdout, stderr, getenv
-	env.StdoutTerminal, env.StderrTerminal, env.Nested, env.Environ = false, false, true, nil
-	env.Getenv = func(name string) string { // the script's cluster is its own, and plain
-		switch name {
-		case certEnv, keyEnv, caEnv, passwordEnv:
-			return ""
-		}
-		return getenv(name)
+// nested runs other commands of the command line. On a running cluster they have this one's secrets;
+// a private one is plain.
+func (a *app) nested(isRunning bool) play.Command {
+	secrets := map[string]string{certEnv: "", keyEnv: "", caEnv: "", passwordEnv: ""}
+	if isRunning {
+		secrets = a.secrets()
 	}
-	return Main(ctx, args, env, a.starters)
+	return func(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+		env := a.env
+		env.Stdin, env.Stdout, env.Stderr = stdin, stdout, stderr
+		env.StdoutTerminal, env.StderrTerminal, env.Nested, env.Environ = false, false, true, nil
+		env.Getenv = func(name string) string {
+			if file, ok := secrets[name]; ok {
+				return file
+			}
+			return getenv(name)
+		}
+		return Main(ctx, args, env, a.starters)
+	}
 }

@@ -31,7 +31,9 @@ type checker struct {
 	runner                  *runner              // goes through the script
 	lineCheck               func([]string) error // opts.Check, or nil where the command may fail
 	servers                 int                  // started so far; 0: there is no cluster
+	names                   []string             // of the servers of a running cluster
 	workload, traffic, load bool                 // they run
+	timeline                bool                 // it runs
 	traffed, loaded         bool                 // they have been started
 	tables                  map[string][]string  // columns by name
 	writes                  bool                 // the script leaves files
@@ -63,11 +65,15 @@ func check(ctx context.Context, name string, text []byte, opts Options) (checked
 	if err != nil {
 		return checked{}, fmt.Errorf("run %s: %w", name, err)
 	}
+	names, err := serversOf(ctx, opts.Running)
+	if err != nil {
+		return checked{}, err
+	}
 	program, wrong := parse(name, string(text))
 	lines := strings.Split(string(text), "\n")
 	told := make(map[int]bool) // lines, of which each is told once
 	ended := false
-	c := &checker{opts: opts, state: state, tables: make(map[string][]string)}
+	c := &checker{opts: opts, state: state, servers: len(names), names: names, tables: make(map[string][]string)}
 	r := &runner{file: name, state: state, ended: &ended, each: c.each, wrong: func(line int, err error) bool {
 		if !told[line] {
 			told[line] = true
@@ -140,6 +146,9 @@ func (c *checker) checks() map[string]func([]string) error {
 	checks := map[string]func([]string) error{"stdout": matches, "stderr": matches, "grep": matches, "sleep": sleeps}
 	for name, v := range allVerbs() {
 		checks[name] = func(args []string) error {
+			if c.opts.Running != nil && v.private != "" {
+				return fmt.Errorf("not on a running cluster: %s", v.private)
+			}
 			if err := v.check(c, args); err != nil {
 				return v.explain(err)
 			}
@@ -305,6 +314,12 @@ func (c *checker) named(name string) error {
 	if isUnknown(name) {
 		return nil
 	}
+	if c.opts.Running != nil {
+		if !slices.Contains(c.names, name) {
+			return fmt.Errorf("no server is named %q here: they are %s", name, strings.Join(c.names, ", "))
+		}
+		return nil
+	}
 	text, ok := strings.CutPrefix(name, "s")
 	if n, err := strconv.Atoi(text); !ok || err != nil || n < 1 || n > c.servers {
 		return fmt.Errorf("no server is named %q here: they are s1 to s%d", name, c.servers)
@@ -415,6 +430,13 @@ func (c *checker) trafficVerb(args []string) error {
 func (c *checker) loadVerb(args []string) error {
 	if err := c.started(); err != nil {
 		return err
+	}
+	if len(args) > 0 && isCount(args[0]) {
+		_, _, err := keyLoad(args)
+		return err
+	}
+	if c.opts.Running != nil {
+		return errors.New("not on a running cluster: files would be written over keys of the same names; 'load COUNT' writes keys that nobody else has")
 	}
 	c.loaded = true
 	return toggle(&c.load, "load", "finish", args, func(args []string) error {

@@ -93,6 +93,12 @@ func (p *Player) loadVerb(ctx context.Context, args []string) (string, error) {
 	switch {
 	case p.cluster == nil:
 		return "", errNoCluster
+	case len(args) > 0 && isCount(args[0]):
+		count, size, err := keyLoad(args)
+		if err != nil {
+			return "", err
+		}
+		return "", p.loadKeys(ctx, count, size)
 	case len(args) == 2 && args[0] == "start" && p.load == nil:
 		files, err := bulk.List(args[1])
 		if err != nil {

@@ -46,11 +46,12 @@ const portTries = 10
 
 // Cluster is a view leader and servers as child processes.
 type Cluster struct {
-	cfg    Config
-	group  *children.Group
-	leader *node
-	admin  *admin.Cluster
-	net    *network.Network // nil: they reach each other directly
+	cfg       Config
+	group     *children.Group
+	leader    *node
+	admin     *admin.Cluster
+	net       *network.Network // nil: they reach each other directly
+	isRunning bool             // its processes are not this one's: group is nil, and nodes is empty
 
 	mu    sync.Mutex // guards nodes; verbs and the recorder read it
 	nodes []*node
@@ -93,6 +94,9 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 func (c *Cluster) Close() error {
 	if c.admin != nil {
 		_ = c.admin.Close() // has nothing to lose
+	}
+	if c.isRunning {
+		return nil
 	}
 	err := c.group.Close()
 	if c.net != nil {
@@ -165,6 +169,9 @@ func (c *Cluster) Addrs() map[string]string {
 }
 
 func (c *Cluster) servers() []*node {
+	if c.isRunning {
+		return c.members()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.nodes)
@@ -397,6 +404,9 @@ func (c *Cluster) find(name string) ([]*node, error) {
 		return []*node{c.leader}, nil
 	case "all":
 		return append([]*node{c.leader}, c.servers()...), nil
+	}
+	if c.isRunning {
+		return c.member(name)
 	}
 	for _, n := range c.servers() {
 		if n.name == name {

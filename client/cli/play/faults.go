@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"rsc.io/script"
+
+	"viewring/client"
 )
 
 // trafficVerb begins and ends traffic; at its end all its keys are read back.
@@ -53,9 +55,20 @@ func (p *Player) startTraffic(args []string) error {
 	if err != nil || rate < 1 || len(args) > 1 {
 		return script.ErrUsage
 	}
-	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, p.meter, rate, plain)
+	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, p.meter, trafficOptions{prefix: p.prefix, rate: rate, plain: plain, dialer: p.dialer()})
+	for _, probe := range p.traffic.probes {
+		p.trafficKeys = append(p.trafficKeys, probe.key)
+	}
 	p.round = time.Now()
 	return nil
+}
+
+// dialer is how a running cluster is reached; nil: as private ones are.
+func (p *Player) dialer() client.DialFunc {
+	if p.opts.Running == nil {
+		return nil
+	}
+	return p.opts.Running.Client.Dialer
 }
 
 // trafficRound tells how the traffic fared since the last round.

@@ -191,6 +191,9 @@ func (p *Player) environ() ([]string, error) {
 			env = append(env, key+"="+value)
 		}
 	}
+	if p.opts.Running != nil {
+		env = append(env, p.opts.Running.Variables...)
+	}
 	return env, nil
 }
 

@@ -38,14 +38,15 @@ func newLedger(m *meter) *ledger {
 	return &ledger{entries: make(map[string]*entry), counted: make(chan struct{}), meter: m}
 }
 
-// set writes a value and records it.
-func (l *ledger) set(ctx context.Context, c *client.Client, key string, value []byte) {
+// set writes a value and records it, and whether it was acknowledged.
+func (l *ledger) set(ctx context.Context, c *client.Client, key string, value []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
 	over := l.meter.begin()
 	_, err := c.Set(ctx, key, value, client.Always())
 	over(err)
 	l.wrote(ctx, key, value, err)
+	return err == nil
 }
 
 // add appends to a value and records the result.

@@ -30,8 +30,8 @@ type reading struct {
 	failed int
 }
 
-// figures are what a reading comes to. Times are milliseconds.
-type figures struct {
+// measurement is what a reading comes to. Times are milliseconds.
+type measurement struct {
 	ops, p50, p99, max float64
 	count, failed      int
 }
@@ -72,13 +72,13 @@ func (m *meter) read() *reading {
 
 // end ends a reading. The longest request may be one that has no answer yet: what stands still
 // would not show otherwise.
-func (m *meter) end(r *reading) figures {
+func (m *meter) end(r *reading) measurement {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.reading, r)
 	now := time.Now()
 	slices.Sort(r.took)
-	f := figures{count: len(r.took), failed: r.failed, p50: percentile(r.took, 50), p99: percentile(r.took, 99), max: percentile(r.took, 100)}
+	f := measurement{count: len(r.took), failed: r.failed, p50: percentile(r.took, 50), p99: percentile(r.took, 99), max: percentile(r.took, 100)}
 	f.ops = float64(len(r.took)) / now.Sub(r.began).Seconds()
 	for under := range m.underWay {
 		f.max = max(f.max, milliseconds(now.Sub(under.began)))
@@ -125,7 +125,7 @@ func measured(args []string) (long time.Duration, into string, err error) {
 }
 
 // fields are what a measurement sets, each with its value.
-func (f figures) fields(into string) map[string]string {
+func (f measurement) fields(into string) map[string]string {
 	return map[string]string{
 		into + ".ops": rounded(f.ops), into + ".p50": rounded(f.p50), into + ".p99": rounded(f.p99), into + ".max": rounded(f.max),
 		into + ".count": strconv.Itoa(f.count), into + ".failed": strconv.Itoa(f.failed),
@@ -140,7 +140,7 @@ func (c *checker) measure(args []string) error {
 	case !c.traffic && !c.workload:
 		return errors.New("nothing is going on that could be measured: begin with 'traffic start' or 'workload start'")
 	}
-	for name := range (figures{}).fields(into) {
+	for name := range (measurement{}).fields(into) {
 		if err := c.find([]string{name}); err != nil {
 			return err
 		}

@@ -34,6 +34,7 @@ type Options struct {
 	Env      []string            // KEY=VALUE, for $KEY in scripts
 	Version  string              // of viewring, for the note beside results
 	OutDir   string              // for what the script leaves; "": a new one in ./results
+	Running  *Running            // play on this cluster; nil: on private ones
 	Keep     bool                // keep the cluster's folder even when all went well
 
 	// Page has a cluster serve its page: further flags of its view leader, given those that it has, and where
@@ -46,31 +47,36 @@ const patience = 3 * time.Minute
 
 // Player plays one script.
 type Player struct {
-	opts      Options
-	dir       string
-	out       string    // the folder of what the script leaves; "": it leaves nothing
-	outShown  string    // to people
-	runner    *runner   // goes through the script
-	ended     bool      // by 'stop'
-	network   bool      // its clusters have one that can be disturbed
-	note      chart.Run // of the results
-	tables    map[string]*chart.Table
-	commands  []int // process ids of external commands
-	strangers []int // children of this process that are not the script's
-	cluster   *Cluster
-	ledger    *ledger
-	meter     *meter
-	client    *client.Client // for workload and load: its counts are the summary's
-	workload  *workload
-	load      *treeLoad
-	traffic   *traffic
-	round     time.Time     // of the traffic: since when
-	stalls    time.Duration // the longest request of the traffic that has ended
-	recorder  *recorder
-	spans     []balanced
-	summary   *Summary
-	changed   []string  // changes since the cluster was balanced
-	since     time.Time // of the first of them
+	opts         Options
+	dir          string
+	out          string    // the folder of what the script leaves; "": it leaves nothing
+	outShown     string    // to people
+	runner       *runner   // goes through the script
+	ended        bool      // by 'stop'
+	network      bool      // its clusters have one that can be disturbed
+	note         chart.Run // of the results
+	tables       map[string]*chart.Table
+	commands     []int // process ids of external commands
+	strangers    []int // children of this process that are not the script's
+	cluster      *Cluster
+	ledger       *ledger
+	meter        *meter
+	client       *client.Client // for workload and load: its counts are the summary's
+	workload     *workload
+	load         *treeLoad
+	timeline     *timeline
+	prefix       string   // of all keys that are not the script's own
+	trafficKeys  []string // written by traffic, which has its own account of them
+	pausedMoving bool     // the script has paused the rebalancing of a running cluster
+	loadedKeys   int      // by 'load COUNT'
+	traffic      *traffic
+	round        time.Time     // of the traffic: since when
+	stalls       time.Duration // the longest request of the traffic that has ended
+	recorder     *recorder
+	spans        []balanced
+	summary      *Summary
+	changed      []string  // changes since the cluster was balanced
+	since        time.Time // of the first of them
 }
 
 // balanced is how long the cluster took to be balanced after changes.
@@ -98,12 +104,12 @@ func Play(ctx context.Context, name string, script io.Reader, opts Options) (*Su
 	p := &Player{opts: opts, dir: dir, meter: m, ledger: newLedger(m), tables: make(map[string]*chart.Table), strangers: children.Descendants()}
 	p.note.Began = time.Now()
 	_, p.note.About = About(string(text))
-	err = errors.Join(p.play(ctx, name, found), p.close())
+	err = errors.Join(p.play(ctx, name, found), p.close(ctx))
 	if ctx.Err() != nil {
 		err = fmt.Errorf("run %s: interrupted", name)
 	}
 	err = errors.Join(err, p.leave(name, err))
-	if err != nil || opts.Keep {
+	if opts.Running == nil && (err != nil || opts.Keep) {
 		fmt.Fprintf(opts.Out, "data and logs of the cluster are kept in %s\n", dir)
 	} else if rerr := os.RemoveAll(dir); rerr != nil {
 		err = fmt.Errorf("run %s: %w", name, rerr)
@@ -127,6 +133,11 @@ func (p *Player) play(ctx context.Context, name string, what checked) error {
 		err = broke
 		return false
 	}}
+	if p.opts.Running != nil {
+		if err := p.useRunning(ctx); err != nil {
+			return err
+		}
+	}
 	p.runner.engine = &script.Engine{Cmds: p.verbs(), Conds: script.DefaultConds()}
 	p.runner.run(what.program)
 	return errors.Join(err, state.CloseAndWait(io.Discard))
@@ -138,7 +149,11 @@ func (p *Player) set(name string, value any) error {
 }
 
 // close ends what still runs, in the order in which they use each other.
-func (p *Player) close() error {
+func (p *Player) close(ctx context.Context) error {
+	var err error
+	if p.timeline != nil {
+		err = p.timeline.end()
+	}
 	if p.workload != nil {
 		p.workload.end()
 	}
@@ -151,12 +166,12 @@ func (p *Player) close() error {
 	if p.recorder != nil {
 		p.recorder.end()
 	}
+	err = errors.Join(err, p.clean(ctx))
 	if p.client != nil {
 		_ = p.client.Close() // has nothing to lose
 	}
-	var err error
 	if p.cluster != nil {
-		err = p.cluster.Close()
+		err = errors.Join(err, p.cluster.Close())
 	}
 	p.endCommands()
 	return err
@@ -239,6 +254,7 @@ func (p *Player) viewCache() string { return filepath.Join(p.dir, "view") }
 
 // run runs a command of the command line against the cluster.
 func (p *Player) run(ctx context.Context, args []string) (stdout string, code int) {
+	p.noteMoving(args)
 	var out bytes.Buffer
 	w := io.MultiWriter(&out, &indent{to: p.opts.Out, start: true})
 	code = p.opts.Command(ctx, args, strings.NewReader(""), w, &indent{to: p.opts.Out, start: true}, p.getenv)

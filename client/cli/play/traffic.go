@@ -49,15 +49,23 @@ type probe struct {
 // shot is one answered request.
 type shot struct{ began, ended time.Time }
 
+// trafficOptions say how traffic is.
+type trafficOptions struct {
+	prefix string          // of its keys
+	rate   int             // requests/s
+	plain  bool            // half of it as plain Redis clients
+	dialer client.DialFunc // of these; nil: net.Dialer
+}
+
 // startTraffic begins: rate requests a second over all probes, each at an even pace.
-func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, m *meter, rate int, plain bool) *traffic {
+func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, m *meter, o trafficOptions) *traffic {
 	ctx, stop := context.WithCancel(ctx)
 	t := &traffic{admin: cluster, stop: stop}
-	pace := time.Second * trafficProbes / time.Duration(rate)
+	pace := time.Second * trafficProbes / time.Duration(o.rate)
 	for i := range trafficProbes {
-		p := &probe{key: "traffic/" + strconv.Itoa(i), client: c, meter: m, next: make(chan struct{})}
-		if plain && i%2 == 1 {
-			p.plain = newRedirected(cluster, p.key)
+		p := &probe{key: o.prefix + "traffic/" + strconv.Itoa(i), client: c, meter: m, next: make(chan struct{})}
+		if o.plain && i%2 == 1 {
+			p.plain = newRedirected(cluster, p.key, o.dialer)
 		}
 		t.probes = append(t.probes, p)
 		t.running.Go(func() { p.run(ctx, pace, time.Duration(i)*pace/trafficProbes) })

@@ -106,6 +106,9 @@ func (p *Player) leaveVerb(ctx context.Context, args []string) (string, error) {
 	if err != nil {
 		return out, err
 	}
+	if p.cluster.isRunning {
+		return out, nil // the process ends as whoever started it wants
+	}
 	return out, p.cluster.Forget(ctx, args[0])
 }
 
@@ -141,7 +144,7 @@ func (p *Player) fillVerb(ctx context.Context, args []string) (string, error) {
 	if err != nil {
 		return "", script.ErrUsage
 	}
-	fill(ctx, p.client, p.ledger, n)
+	fill(ctx, p.client, p.ledger, p.prefix, n)
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("not all of %d keys could be written: %w", n, context.Cause(ctx))
 	}
@@ -190,6 +193,6 @@ func (p *Player) startWorkload(args []string) error {
 	case p.workload != nil:
 		return errors.New("the workload runs already")
 	}
-	p.workload = startWorkload(context.Background(), p.client, p.ledger, rate)
+	p.workload = startWorkload(context.Background(), p.client, p.ledger, p.prefix, rate)
 	return nil
 }

@@ -153,8 +153,8 @@ func loadVerbs() []verb {
 			private: isProcess, check: (*checker).outage, do: (*Player).outageVerb,
 		},
 		{
-			name: "load", args: "start DIR | PERCENT% | finish", summary: "load a folder in the background, reading back at random; wait until so much is loaded, or all",
-			example: "cluster servers 3\nload start /etc\nload 50%\nload finish\nsummary", private: "files would be written over keys of the same names",
+			name: "load", args: "COUNT [SIZE] | start DIR | PERCENT% | finish", summary: "write COUNT keys more, with values of SIZE (1KiB); or load a folder in the background, reading back at random, wait until so much is loaded, or all",
+			example: "cluster servers 3\nload 2000 4KiB\nload start /etc/init.d\nload 50%\nload finish\nsummary\nexpect lost 0", long: true,
 			check: (*checker).loadVerb, do: (*Player).loadVerb,
 		},
 		{
@@ -163,12 +163,18 @@ func loadVerbs() []verb {
 			example: "cluster servers 3\ntraffic start 2000\nmeasure 300ms as calm\necho $calm.ops $calm.p99\ntraffic stop", long: true, check: (*checker).measure, do: (*Player).measure,
 		},
 		{
+			name: "timeline", args: "start TABLE SPAN | mark TEXT | stop", summary: "measure in the background, one SPAN after the other, each a row of a new table; mark what happens",
+			detail:  "The columns are " + strings.Join(timelineColumns, ", ") + ": seconds since the start, and times of requests in milliseconds. See 'measure'.",
+			example: "cluster servers 3\ntraffic start 1000\ntimeline start crash 50ms\nsleep 100ms\ntimeline mark 's3 is killed'\nkill s3\nwait s3 down\nsleep 100ms\ntimeline stop\ntraffic stop\nplot crash seconds p99 max marks=event",
+			check:   (*checker).timelineVerb, do: (*Player).timelineVerb,
+		},
+		{
 			name: "expect", args: "lost N | failed N | copies N | stall MILLISECONDS | delta SERVER [KEYS]", summary: "check that so many acknowledged keys read back wrong, so many requests went 10 s without an answer, every key is on exactly its targets with equal copies, no request of the traffic took longer, a server that came back copied only what changed, so many KEYS at most. What was never tried fails",
 			example: "cluster servers 3\nfill 100\nexpect lost 0\nexpect failed 0\nexpect copies 3", check: (*checker).expect, do: (*Player).expectVerb,
 		},
 		{
 			name: "summary", summary: "print the figures of a load",
-			example: "cluster servers 3\nload start /etc\nload finish\nsummary", private: isSeen, check: (*checker).summary, do: (*Player).summaryVerb,
+			example: "cluster servers 3\nload start /etc/init.d\nload finish\nsummary", private: isSeen, check: (*checker).summary, do: (*Player).summaryVerb,
 		},
 	}
 }
