@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -148,6 +149,9 @@ func (p *Player) external(ctx context.Context, args []string, shown io.Writer) (
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, shown), &indent{to: p.opts.Out, start: true}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process, which ends it in order
 	cmd.WaitDelay = outputGrace
+	children.DieWithParent(cmd.SysProcAttr)
+	runtime.LockOSThread() // whose end the kernel takes for the parent's
+	defer runtime.UnlockOSThread()
 	if err := children.Adopt(); err != nil {
 		return "", err
 	}

@@ -34,6 +34,7 @@ type reading struct {
 type measurement struct {
 	ops, p50, p99, max float64
 	count, failed      int
+	isEmpty            bool // no request ended or was under way: there are no times
 }
 
 func newMeter() *meter {
@@ -83,6 +84,7 @@ func (m *meter) end(r *reading) measurement {
 	for under := range m.underWay {
 		f.max = max(f.max, milliseconds(now.Sub(under.began)))
 	}
+	f.isEmpty = f.count+f.failed+len(m.underWay) == 0
 	if f.count == 0 { // none was answered: all took as long as that at least
 		f.p50, f.p99 = f.max, f.max
 	}
@@ -164,8 +166,11 @@ func (p *Player) measure(ctx context.Context, args []string) (string, error) {
 	case <-ctx.Done():
 	}
 	f := p.meter.end(r)
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
+	case f.isEmpty:
+		return "", fmt.Errorf("no request was made in %v: measure for longer, or have more of them made", long)
 	}
 	p.say("%s operations/s, p50 %s ms, p99 %s ms, longest %s ms, %d failed", rounded(f.ops), rounded(f.p50), rounded(f.p99), rounded(f.max), f.failed)
 	for name, value := range f.fields(into) {

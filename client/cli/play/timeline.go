@@ -56,8 +56,15 @@ func startTimeline(ctx context.Context, m *meter, table *chart.Table, dir string
 func (t *timeline) add(f measurement, dir string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	seconds := strconv.FormatFloat(time.Since(t.began).Seconds(), 'f', 2, 64)
-	err := t.table.Add(seconds, rounded(f.ops), rounded(f.p50), rounded(f.p99), rounded(f.max), strconv.Itoa(f.failed), t.event)
+	row := []string{strconv.FormatFloat(time.Since(t.began).Seconds(), 'f', 2, 64), rounded(f.ops)}
+	for _, took := range []float64{f.p50, f.p99, f.max} {
+		if f.isEmpty {
+			row = append(row, "")
+		} else {
+			row = append(row, rounded(took))
+		}
+	}
+	err := t.table.Add(append(row, strconv.Itoa(f.failed), t.event)...)
 	t.event = ""
 	t.err = errors.Join(t.err, err, t.table.Write(dir))
 }

@@ -105,15 +105,12 @@ func (p *probe) run(ctx context.Context, pace, offset time.Duration) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	whole := context.WithoutCancel(ctx) // a request once begun is brought to its end
-	for n := 1; ; n++ {
+	for n := 1; ctx.Err() == nil; n++ {
+		p.shoot(whole, n)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		p.shoot(whole, n)
 	}
 }
 
