@@ -24,6 +24,9 @@ import (
 var scriptCommands = []string{"setr", "getr", "delr", "keys", "incr", "append", "expire", "ttl", "meta", "file", "record", "lock_get", "lock_release", "locks", "query_servers", "explain",
 	"print", "set", "get", "query_all_keys", "doctor", "plan", "rebalance", "drain", "undrain", "remove", "bulk", "bench", "backup", "restore", "export", "import"}
 
+// verbsHelp stands in place of a FILE, to be told of verbs.
+const verbsHelp = "help"
+
 // runFlags are those of 'run'.
 type runFlags struct {
 	keep, list, check bool
@@ -66,7 +69,7 @@ and those of every script: ` + strings.Join(play.Common(), ", ") + `.`,
 			switch {
 			case f.list:
 				return a.listScripts()
-			case args[0] == "help":
+			case args[0] == verbsHelp:
 				return a.helpVerbs(args[1:])
 			}
 			return a.runScript(cmd.Context(), args, f)
@@ -99,7 +102,14 @@ func (a *app) runScript(ctx context.Context, args []string, f runFlags) error {
 	if f.check {
 		return a.checkScript(ctx, args[0], text, how)
 	}
-	_, err = a.play(ctx, filepath.Base(args[0]), text, how)
+	done, err := a.play(ctx, filepath.Base(args[0]), text, how)
+	if err == nil && a.flags.json {
+		object := map[string]any{"version": jsonVersion, "script": args[0]}
+		if done.Results != "" {
+			object["results"] = done.Results
+		}
+		a.printJSON(object)
+	}
 	return err
 }
 
@@ -230,26 +240,26 @@ type played struct {
 }
 
 // play plays a script with this command line's commands as verbs.
-func (a *app) play(ctx context.Context, name string, text io.Reader, how played) (*play.Summary, error) {
+func (a *app) play(ctx context.Context, name string, text io.Reader, how played) (play.Played, error) {
 	out := a.env.Stdout
 	if a.flags.json {
 		out = a.env.Stderr // standard output is for the object
 	}
 	ctx, cancel := a.longDeadline(ctx)
 	defer cancel()
-	summary, err := play.Play(ctx, name, text, play.Options{
+	done, err := play.Play(ctx, name, text, play.Options{
 		Binary: a.env.Executable, Command: a.nested(how.running != nil), Commands: scriptCommands, Check: a.checkLine, Out: out, Env: how.env, Version: a.env.Version, OutDir: how.out, Running: how.running, Keep: how.keep, Page: how.page,
 		Comment: func(s string) string { return a.paint(out, bold, s) },
 	})
 	switch {
 	case err == nil:
-		return summary, nil
+		return done, nil
 	case errors.Is(err, play.ErrScript):
-		return summary, usageError{err.Error()}
+		return done, usageError{err.Error()}
 	case ctx.Err() != nil, errors.Is(err, client.ErrUnreachable):
-		return summary, codeError{exitUnknown, err}
+		return done, codeError{exitUnknown, err}
 	}
-	return summary, codeError{exitNotFound, err}
+	return done, codeError{exitNotFound, err}
 }
 
 // checkLine says what is wrong with another command line, without running it.

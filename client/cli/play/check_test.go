@@ -3,6 +3,7 @@ package play
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -118,6 +119,23 @@ func TestVocabulary(t *testing.T) {
 		}
 		if err := Check(t.Context(), name, []byte(v.example), Options{Commands: []string{"setr", "getr"}}); err != nil {
 			t.Errorf("the example of %s: %v", name, err)
+		}
+	}
+}
+
+// TestPage: the page about scripts names every verb.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	more, err := os.ReadFile("../../../scripts/README.md") // verbs that experiments are about
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	for _, name := range Names() {
+		if !strings.Contains(string(page)+string(more), "`"+name+"`") {
+			t.Errorf("client/cli/play/README.md says nothing of %s", name)
 		}
 	}
 }

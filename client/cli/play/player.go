@@ -85,20 +85,26 @@ type balanced struct {
 	Took  time.Duration
 }
 
+// Played is what a script has come to.
+type Played struct {
+	Summary *Summary // nil: it made none
+	Results string   // the folder of its tables and plots; "": it has none
+}
+
 // Play checks the script, plays it and ends its cluster. Its folder is kept, and named in
 // the error, when something went wrong; a script that is wrong in itself is ErrScript.
-func Play(ctx context.Context, name string, script io.Reader, opts Options) (*Summary, error) {
+func Play(ctx context.Context, name string, script io.Reader, opts Options) (Played, error) {
 	text, err := io.ReadAll(script)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return Played{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	found, err := check(ctx, name, text, opts)
 	if err != nil {
-		return nil, err
+		return Played{}, err
 	}
 	dir, err := os.MkdirTemp("", "viewring-run-")
 	if err != nil {
-		return nil, fmt.Errorf("run %s: %w", name, err)
+		return Played{}, fmt.Errorf("run %s: %w", name, err)
 	}
 	m := newMeter()
 	p := &Player{opts: opts, dir: dir, meter: m, ledger: newLedger(m), tables: make(map[string]*chart.Table), strangers: children.Descendants()}
@@ -114,7 +120,7 @@ func Play(ctx context.Context, name string, script io.Reader, opts Options) (*Su
 	} else if rerr := os.RemoveAll(dir); rerr != nil {
 		err = fmt.Errorf("run %s: %w", name, rerr)
 	}
-	return p.summary, err
+	return Played{p.summary, p.outShown}, err
 }
 
 func (p *Player) play(ctx context.Context, name string, what checked) error {
