@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client/admin"
+	"viewring/client/cli/play"
 	"viewring/scripts"
 )
 

@@ -136,8 +136,8 @@ func (n *Network) Heal() {
 	n.told()
 }
 
-// Mend makes the paths from some to others sound, and leaves what else is disturbed.
-func (n *Network) Mend(from, to []string) { n.set(from, to, condition{}) }
+// HealPaths makes the paths from some to others sound, and leaves what else is disturbed.
+func (n *Network) HealPaths(from, to []string) { n.set(from, to, condition{}) }
 
 // Carries reports whether a path lets anything through now.
 func (n *Network) Carries(from, to string) bool {

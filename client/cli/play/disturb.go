@@ -118,9 +118,9 @@ func (p *Player) heal(_ context.Context, args []string) (string, error) {
 	p.change("the network healed")
 	switch net := p.cluster.net; len(args) {
 	case 1:
-		return "", p.cluster.everybody(args[0], net.Mend)
+		return "", p.cluster.everybody(args[0], net.HealPaths)
 	case 2:
-		return "", p.cluster.both(args[0], args[1], net.Mend)
+		return "", p.cluster.both(args[0], args[1], net.HealPaths)
 	default:
 		net.Heal()
 	}
