@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"viewring/client/cli/play"
 	"viewring/tests/harness"
 )
 
@@ -146,7 +147,7 @@ rebalance pause
 		t.Errorf("exit %d after Ctrl-C, want 3", code)
 	}
 	if keys := s.OK("keys", "--viewleader", leader); keys != "own\n" {
-		t.Errorf("there is left %q", keys)
+		t.Errorf("there is left %.300q", keys)
 	}
 	if says := s.OK("rebalance", "status", "--viewleader", leader); strings.Contains(says, "paused") {
 		t.Errorf("rebalancing is still paused: %s", says)
@@ -156,4 +157,19 @@ rebalance pause
 		t.Errorf("exit %d, %s", r.Code, r.Stderr)
 	}
 	s.Fails(3, "connection refused", "run", "--viewleader", harness.FreeAddr(t), "--timeout", "1s", "--check", "crash")
+}
+
+// TestVerbExamples: what help shows of each verb can be played.
+func TestVerbExamples(t *testing.T) {
+	harness.Slow(t)
+	t.Parallel()
+	s := harness.NewShell(t, "")
+	for _, name := range play.Names() {
+		_, example, ok := strings.Cut(s.OK("run", "help", name), "\nExample:\n")
+		if !ok {
+			t.Errorf("%s has no example", name)
+			continue
+		}
+		s.OK("run", "--out", filepath.Join(s.Dir, name), scriptFile(t, s, example))
+	}
 }

@@ -456,7 +456,7 @@ func (c *checker) wait(args []string) error {
 	case len(args) == 0:
 		return nil
 	case len(args) == 1 && (args[0] == "balanced" || args[0] == "agreed"):
-		return c.started()
+		return errors.Join(c.started(), c.find([]string{balancedSeconds}))
 	case len(args) == 2 && args[0] == "epoch":
 		_, err := number(args[1], 0)
 		return errors.Join(c.started(), err)

@@ -125,7 +125,7 @@ func clusterVerbs() []verb {
 		},
 		{
 			name: "wait", args: "[balanced | agreed | epoch N | SERVER STATE]", summary: "wait until each partition is on exactly its targets, and with agreed every store agrees at that moment; for a view; for a server to be up, down, out or gone; without arguments for background commands",
-			detail:  "The states are " + strings.Join(states, ", ") + ".",
+			detail:  "The states are " + strings.Join(states, ", ") + ". How long it took to be balanced since the first change is in $balanced.seconds then.",
 			example: "cluster servers 4 --out-after 1s\nkill s4\nwait s4 out\nwait balanced", check: (*checker).wait, do: (*Player).waitVerb,
 		},
 	}
@@ -154,7 +154,7 @@ func loadVerbs() []verb {
 		},
 		{
 			name: "load", args: "COUNT [SIZE] | start DIR | PERCENT% | finish", summary: "write COUNT keys more, with values of SIZE (1KiB); or load a folder in the background, reading back at random, wait until so much is loaded, or all",
-			example: "cluster servers 3\nload 2000 4KiB\nload start /etc/init.d\nload 50%\nload finish\nsummary\nexpect lost 0", long: true,
+			example: "cluster servers 3\nload 2000 4KiB\nexpect lost 0\nsh 'mkdir $CLUSTER/files; echo hello > $CLUSTER/files/a'\nload start $CLUSTER/files\nload 50%\nload finish", long: true,
 			check: (*checker).loadVerb, do: (*Player).loadVerb,
 		},
 		{
@@ -174,7 +174,7 @@ func loadVerbs() []verb {
 		},
 		{
 			name: "summary", summary: "print the figures of a load",
-			example: "cluster servers 3\nload start /etc/init.d\nload finish\nsummary", private: isSeen, check: (*checker).summary, do: (*Player).summaryVerb,
+			example: "cluster servers 3\nsh 'mkdir $CLUSTER/files; echo hello > $CLUSTER/files/a'\nload start $CLUSTER/files\nload finish\nsummary", private: isSeen, check: (*checker).summary, do: (*Player).summaryVerb,
 		},
 	}
 }
