@@ -38,7 +38,7 @@ func (a *app) runCmd() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
 		Use:   "run FILE [ARGUMENT…]",
-		Short: "play a script on a private cluster of real processes, or on a running one",
+		Short: "play a script on a private cluster, or on a running one",
 		Long: `Play a script: plain text, one command a line, on a cluster that it starts
 itself, with ports and a folder of its own, and ends afterwards. FILE is a file,
 or the name of a script that is built in (--list). It is checked as a whole
