@@ -110,10 +110,11 @@ func Play(ctx context.Context, name string, script io.Reader, opts Options) (Pla
 	p := &Player{opts: opts, dir: dir, meter: m, ledger: newLedger(m), tables: make(map[string]*chart.Table), strangers: children.Descendants()}
 	p.note.Began = time.Now()
 	_, p.note.About = About(string(text))
-	err = errors.Join(p.play(ctx, name, found), p.close(ctx))
+	err = p.play(ctx, name, found)
 	if ctx.Err() != nil {
 		err = fmt.Errorf("run %s: interrupted", name)
 	}
+	err = errors.Join(err, p.close(ctx))
 	err = errors.Join(err, p.leave(name, err))
 	if opts.Running == nil && (err != nil || opts.Keep) {
 		fmt.Fprintf(opts.Out, "data and logs of the cluster are kept in %s\n", dir)
