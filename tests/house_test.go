@@ -139,6 +139,7 @@ const module = "viewring/"
 // mayImport says which packages of ours a package may import; a name that ends
 // in /... stands for what is below it. Tests may import anything.
 var mayImport = map[string][]string{
+	"internal/chart":          nil,
 	"internal/codec":          nil,
 	"internal/files":          nil,
 	"internal/folder":         {"internal/disk"},
@@ -190,7 +191,7 @@ var mayImport = map[string][]string{
 	"client":                  {"internal/route", "internal/secure", "internal/session", "internal/wait", "internal/wire", "viewleader/vocab"}, // not ring: it knows keys, not where they are
 	"client/admin":            {"client", "internal/route", "internal/wait", "internal/wire", "rebalance", "ring", "viewleader/vocab"},
 	"client/backup":           {"client", "client/file", "client/record", "internal/codec", "internal/disk", "internal/route", "internal/tree", "internal/wire", "ring"},
-	"client/...":              {"client", "client/...", "internal/disk", "internal/port", "internal/quiet", "internal/secure", "internal/wire", "ring", "scripts"},
+	"client/...":              {"client", "client/...", "internal/chart", "internal/disk", "internal/port", "internal/quiet", "internal/secure", "internal/wire", "ring", "scripts"},
 	"scripts":                 nil,
 	".":                       {"client", "client/cli", "client/file", "client/s3keys", "internal/metrics", "internal/route", "internal/secure", "internal/unit", "server", "server/gateway", "server/machine", "server/redis", "server/s3", "server/web", "server/zk", "viewleader", "viewleader/page"},
 }

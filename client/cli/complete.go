@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"viewring/client/admin"
+	"viewring/client/cli/play"
 	"viewring/scripts"
 )
 
@@ -155,9 +156,13 @@ func (a *app) completeHolders(ctx context.Context, _ string) (names []string) {
 
 // completeScripts offers the scripts that are built in, beside files.
 func completeScripts(_ *cobra.Command, args []string, begun string) (names []string, _ cobra.ShellCompDirective) {
+	if len(args) > 0 && args[0] == verbsHelp {
+		names = slices.DeleteFunc(play.Names(), func(name string) bool { return !strings.HasPrefix(name, begun) })
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
 	entries, err := scripts.FS.ReadDir(".")
 	if err != nil || len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil, cobra.ShellCompDirectiveDefault // a script's own arguments
 	}
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), begun) {

@@ -35,12 +35,12 @@ copy. The address of a page to watch it on is printed. Exit code 1 if a request 
 			if err != nil {
 				return fmt.Errorf("demo: %w", err)
 			}
-			summary, err := a.play(cmd.Context(), "demo.txt", bytes.NewReader(text), keep, []string{"TREE=" + tree}, a.demoPage)
-			if a.flags.json && summary != nil {
+			done, err := a.play(cmd.Context(), "demo.txt", bytes.NewReader(text), played{keep: keep, env: []string{"TREE=" + tree}, page: a.demoPage})
+			if a.flags.json && done.Summary != nil {
 				a.printJSON(struct {
 					Version int `json:"version"`
 					*play.Summary
-				}{jsonVersion, summary})
+				}{jsonVersion, done.Summary})
 			}
 			return err
 		},

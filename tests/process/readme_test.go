@@ -72,7 +72,7 @@ func blocks(text string) (found []block) {
 
 // Every command in the console blocks of the pages says what its page says it does;
 // "…" there stands for anything. One cluster serves all pages; each has a folder of its
-// own. A Go block that begins with "// NAME" is that file.
+// own. A Go block that begins with "// NAME" is that file, and a script one that begins with "# NAME:".
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	s, _ := harness.Up(t)
@@ -117,6 +117,13 @@ func runBlock(t *testing.T, s *harness.Shell, page string, b block) (commands in
 			if err := os.WriteFile(filepath.Join(s.Dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
+		}
+		return 0
+	}
+	if b.language == "script" { // # NAME: what it shows
+		name, _, _ := strings.Cut(strings.TrimPrefix(b.lines[0], "# "), ":")
+		if err := os.WriteFile(filepath.Join(s.Dir, name), []byte(text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
 		}
 		return 0
 	}

@@ -1,17 +1,16 @@
 package play
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"rsc.io/script"
 )
@@ -28,44 +27,102 @@ const serversMax = 32
 // checker goes through a script before it is played, and knows what runs by then.
 type checker struct {
 	opts                    Options
-	servers                 int  // started so far; 0: there is no cluster
-	workload, traffic, load bool // they run
-	traffed, loaded         bool // they have been started
+	state                   *script.State
+	runner                  *runner              // goes through the script
+	lineCheck               func([]string) error // opts.Check, or nil where the command may fail
+	servers                 int                  // started so far; 0: there is no cluster
+	names                   []string             // of the servers of a running cluster
+	workload, traffic, load bool                 // they run
+	timeline                bool                 // it runs
+	traffed, loaded         bool                 // they have been started
+	tables                  map[string][]string  // columns by name
+	writes                  bool                 // the script leaves files
+	network                 bool                 // it disturbs the network
 }
+
+// checked is what the check of a script has found.
+type checked struct {
+	program []statement
+	writes  bool // it leaves files
+	network bool // it disturbs the network
+}
+
+// unknown stands for what only the playing of a script will tell, in values of variables. What
+// it is part of is taken for right.
+const unknown = "\uE000"
+
+func isUnknown(text string) bool { return strings.Contains(text, unknown) }
 
 // Check says what is wrong with a script, of every verb and every argument, and plays nothing of
 // it. The error is ErrScript.
 func Check(ctx context.Context, name string, text []byte, opts Options) error {
-	c := &checker{opts: opts}
-	verbs := (&Player{opts: opts}).verbs()
-	state, err := script.NewState(ctx, os.TempDir(), append([]string{"CLUSTER=" + os.TempDir()}, opts.Env...))
+	_, err := check(ctx, name, text, opts)
+	return err
+}
+
+func check(ctx context.Context, name string, text []byte, opts Options) (checked, error) {
+	state, err := script.NewState(ctx, os.TempDir(), append([]string{"HOME=", "TMPDIR=", "OUT=", "CLUSTER=" + os.TempDir()}, opts.Env...))
 	if err != nil {
-		return fmt.Errorf("run %s: %w", name, err)
+		return checked{}, fmt.Errorf("run %s: %w", name, err)
 	}
-	engine := &script.Engine{Cmds: c.verbs(verbs), Conds: script.DefaultConds()}
-	var wrong []error
-	for n, line := range strings.Split(string(text), "\n") {
-		wanted := mayFail.FindStringSubmatch(line)
-		c.opts.Check = opts.Check
-		if wanted != nil { // that it fails may be the point
-			line, c.opts.Check = wanted[1]+line[len(wanted[0]):], nil
-		}
-		alone := strings.Repeat("\n", n) + line // with its number
-		if err := engine.Execute(state, name, bufio.NewReader(strings.NewReader(alone)), io.Discard); err != nil {
+	names, err := serversOf(ctx, opts.Running)
+	if err != nil {
+		return checked{}, err
+	}
+	program, wrong := parse(name, string(text))
+	lines := strings.Split(string(text), "\n")
+	told := make(map[int]bool) // lines, of which each is told once
+	ended := false
+	c := &checker{opts: opts, state: state, servers: len(names), names: names, tables: make(map[string][]string)}
+	r := &runner{file: name, state: state, ended: &ended, each: c.each, wrong: func(line int, err error) bool {
+		if !told[line] {
+			told[line] = true
 			wrong = append(wrong, err)
 		}
-	}
+		c.guess(lines[line-1])
+		return !errors.Is(err, errSteps) && ctx.Err() == nil
+	}}
+	c.runner = r
+	r.engine = &script.Engine{Cmds: c.verbs(), Conds: script.DefaultConds()}
+	r.run(program)
 	if len(wrong) > 0 {
-		return fmt.Errorf("%w, nothing was played:\n%w", ErrScript, errors.Join(wrong...))
+		slices.SortStableFunc(wrong, func(a, b error) int { return lineOf(a) - lineOf(b) })
+		return checked{}, fmt.Errorf("%w, nothing was played:\n%s", ErrScript, strings.ReplaceAll(errors.Join(wrong...).Error(), unknown, "…"))
 	}
-	return nil
+	return checked{program, c.writes, c.network}, nil
+}
+
+// guess lets later lines use the variable that a wrong line would set: they are not wrong for that.
+func (c *checker) guess(line string) {
+	if words := strings.Fields(line); len(words) > 1 && words[0] == "let" && name.MatchString(words[1]) && !c.runner.isKnown(words[1]) {
+		_ = c.find(words[1:2]) // of a map
+	}
+}
+
+func lineOf(err error) int {
+	var at *lineError
+	if errors.As(err, &at) {
+		return at.line
+	}
+	return 0
 }
 
 // mayFail matches the beginning of a line whose command may fail, or should.
 var mayFail = regexp.MustCompile(`^(\s*(?:\[[^\]]*\]\s*)*)[!?]\s`)
 
+// each is how a line is checked: that it fails may be the point, but not that it makes no sense.
+func (c *checker) each(l line) (line, error) {
+	c.lineCheck = c.opts.Check
+	if wanted := mayFail.FindStringSubmatch(l.text); wanted != nil {
+		l.text, c.lineCheck = wanted[1]+l.text[len(wanted[0]):], nil
+	}
+	c.writes = c.writes || slices.Contains(l.uses, "OUT")
+	return l, nil
+}
+
 // verbs are those of a script, which only look at their arguments.
-func (c *checker) verbs(real map[string]script.Cmd) map[string]script.Cmd {
+func (c *checker) verbs() map[string]script.Cmd {
+	real := (&Player{opts: c.opts}).verbs()
 	all := make(map[string]script.Cmd)
 	checks := c.checks()
 	for name, cmd := range real {
@@ -74,7 +131,10 @@ func (c *checker) verbs(real map[string]script.Cmd) map[string]script.Cmd {
 			do = func([]string) error { return nil }
 		}
 		all[name] = script.Command(*cmd.Usage(), func(_ *script.State, args ...string) (script.WaitFunc, error) {
-			return nil, do(args)
+			if err := do(args); err != nil || !cmd.Usage().Async {
+				return nil, err
+			}
+			return func(*script.State) (stdout, stderr string, err error) { return "", "", nil }, nil
 		})
 	}
 	all["env"] = real["env"] // later lines have its variables
@@ -83,17 +143,32 @@ func (c *checker) verbs(real map[string]script.Cmd) map[string]script.Cmd {
 
 // checks are what is checked of the verbs' arguments.
 func (c *checker) checks() map[string]func([]string) error {
-	checks := map[string]func([]string) error{
-		"cluster": c.cluster, "join": c.join, "kill": c.processes, "restart": c.processes, "pause": c.processes, "resume": c.processes,
-		"leave": c.server, "terminate": c.server, "outage": c.outage, "fill": c.fill, "workload": c.workloadVerb,
-		"traffic": c.trafficVerb, "load": c.loadVerb, "wait": c.wait, "expect": c.expect, "exits": c.exits, "summary": c.summary,
-		"destroy": c.destroy,
-		"stdout":  matches, "stderr": matches, "grep": matches,
+	checks := map[string]func([]string) error{"stdout": matches, "stderr": matches, "grep": matches, "sleep": sleeps}
+	for name, v := range allVerbs() {
+		checks[name] = func(args []string) error {
+			if c.opts.Running != nil && v.private != "" {
+				return fmt.Errorf("not on a running cluster: %s", v.private)
+			}
+			if err := v.check(c, args); err != nil {
+				return v.explain(err)
+			}
+			return c.find(v.sets)
+		}
 	}
 	for _, name := range c.opts.Commands {
 		checks[name] = func(args []string) error { return c.command(append([]string{name}, args...)) }
 	}
 	return checks
+}
+
+// find makes variables known, whose values are not.
+func (c *checker) find(variables []string) error {
+	for _, name := range variables {
+		if err := c.state.Setenv(name, unknown); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // matches checks what stdout and its like are given.
@@ -102,16 +177,40 @@ func matches(args []string) error {
 	if len(args) == 0 {
 		return script.ErrUsage
 	}
+	if isUnknown(args[0]) {
+		return nil
+	}
 	_, err := regexp.Compile(args[0])
 	return err
 }
 
+// sleeps checks what 'sleep' is given.
+func sleeps(args []string) error {
+	if len(args) != 1 {
+		return errors.New("usage: sleep DURATION")
+	}
+	_, err := span(args[0])
+	return err
+}
+
+// span reads a duration above 0, such as 500ms or 10s.
+func span(text string) (time.Duration, error) {
+	if isUnknown(text) {
+		return time.Second, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("%q is no duration such as 500ms, 10s or 2m", text)
+	}
+	return d, nil
+}
+
 // command checks a command line of viewring.
 func (c *checker) command(args []string) error {
-	if c.opts.Check == nil {
+	if c.lineCheck == nil || slices.ContainsFunc(args, isUnknown) {
 		return nil
 	}
-	return c.opts.Check(args)
+	return c.lineCheck(args)
 }
 
 func (c *checker) exits(args []string) error {
@@ -120,6 +219,8 @@ func (c *checker) exits(args []string) error {
 	}
 	code, err := strconv.Atoi(args[0])
 	switch {
+	case isUnknown(args[0]):
+		return nil
 	case err != nil:
 		return fmt.Errorf("%q is not an exit code", args[0])
 	case code == usageExit:
@@ -145,12 +246,15 @@ func (c *checker) cluster(args []string) error {
 		return errors.New("there is a cluster already")
 	}
 	c.servers = n
+	if isUnknown(args[1]) {
+		c.servers = serversMax
+	}
 	return c.command(append([]string{"viewleader"}, args[2:]...))
 }
 
 func (c *checker) destroy(args []string) error {
 	switch {
-	case len(args) > 0:
+	case len(args) > 1 || len(args) == 1 && args[0] != "forget":
 		return script.ErrUsage
 	case c.workload || c.load || c.traffic:
 		return errors.New("stop the workload, the load and the traffic first")
@@ -170,6 +274,9 @@ func (c *checker) started() error {
 
 // number reads a number that is at least so large.
 func number(text string, least int) (int, error) {
+	if isUnknown(text) {
+		return least, nil
+	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < least {
 		return 0, fmt.Errorf("%q is not a number of %d or more", text, least)
@@ -203,6 +310,15 @@ func usageIf(wrong bool) error {
 func (c *checker) named(name string) error {
 	if err := c.started(); err != nil {
 		return err
+	}
+	if isUnknown(name) {
+		return nil
+	}
+	if c.opts.Running != nil {
+		if !slices.Contains(c.names, name) {
+			return fmt.Errorf("no server is named %q here: they are %s", name, strings.Join(c.names, ", "))
+		}
+		return nil
 	}
 	text, ok := strings.CutPrefix(name, "s")
 	if n, err := strconv.Atoi(text); !ok || err != nil || n < 1 || n > c.servers {
@@ -315,6 +431,13 @@ func (c *checker) loadVerb(args []string) error {
 	if err := c.started(); err != nil {
 		return err
 	}
+	if len(args) > 0 && isCount(args[0]) {
+		_, _, err := keyLoad(args)
+		return err
+	}
+	if c.opts.Running != nil {
+		return errors.New("not on a running cluster: files would be written over keys of the same names; 'load COUNT' writes keys that nobody else has")
+	}
 	c.loaded = true
 	return toggle(&c.load, "load", "finish", args, func(args []string) error {
 		return usageIf(len(args) != 1)
@@ -333,11 +456,11 @@ func (c *checker) wait(args []string) error {
 	case len(args) == 0:
 		return nil
 	case len(args) == 1 && (args[0] == "balanced" || args[0] == "agreed"):
-		return c.started()
+		return errors.Join(c.started(), c.find([]string{balancedSeconds}))
 	case len(args) == 2 && args[0] == "epoch":
 		_, err := number(args[1], 0)
 		return errors.Join(c.started(), err)
-	case len(args) == 2 && !slices.Contains(states, args[1]):
+	case len(args) == 2 && !isUnknown(args[1]) && !slices.Contains(states, args[1]):
 		return fmt.Errorf("no server is ever %q: they are %s", args[1], strings.Join(states, ", "))
 	case len(args) == 2:
 		return c.named(args[0])

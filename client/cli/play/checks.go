@@ -39,6 +39,9 @@ func (p *Player) waitVerb(ctx context.Context, args []string) (string, error) {
 	return "", script.ErrUsage
 }
 
+// balancedSeconds is the variable that says how long the cluster took to be balanced.
+const balancedSeconds = "balanced.seconds"
+
 // waitBalanced waits as it is told to, and notes how long it took.
 func (p *Player) waitBalanced(ctx context.Context, wait func(context.Context) error) error {
 	began := p.since
@@ -54,7 +57,7 @@ func (p *Player) waitBalanced(ctx context.Context, wait func(context.Context) er
 		p.changed = nil
 	}
 	p.say("balanced after %.1f s, epoch %d", took.Seconds(), p.cluster.admin.View().Epoch)
-	return nil
+	return p.set(balancedSeconds, rounded(took.Seconds()))
 }
 
 // agreed waits for the first status that says rebalanced and holds it against
@@ -93,6 +96,12 @@ func (p *Player) loadVerb(ctx context.Context, args []string) (string, error) {
 	switch {
 	case p.cluster == nil:
 		return "", errNoCluster
+	case len(args) > 0 && isCount(args[0]):
+		count, size, err := keyLoad(args)
+		if err != nil {
+			return "", err
+		}
+		return "", p.loadKeys(ctx, count, size)
 	case len(args) == 2 && args[0] == "start" && p.load == nil:
 		files, err := bulk.List(args[1])
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"viewring/client"
 	"viewring/client/admin"
 	"viewring/client/cli/children"
+	"viewring/client/cli/network"
 	"viewring/internal/port"
 	"viewring/ring"
 )
@@ -33,6 +34,7 @@ type Config struct {
 	Metrics     string                      // the address of the view leader's; servers have the ports behind it, or any that are free; "": none
 	Dialer      client.DialFunc             // to the cluster, as the flags want it; nil: net.Dialer
 	Log         func(name string) io.Writer // nil: files in Dir
+	Network     bool                        // they reach each other through a network that can be cut
 	OnEnd       func(name string)           // called when a process that was up has ended, for whatever reason; may be nil
 }
 
@@ -44,10 +46,12 @@ const portTries = 10
 
 // Cluster is a view leader and servers as child processes.
 type Cluster struct {
-	cfg    Config
-	group  *children.Group
-	leader *node
-	admin  *admin.Cluster
+	cfg       Config
+	group     *children.Group
+	leader    *node
+	admin     *admin.Cluster
+	net       *network.Network // nil: they reach each other directly
+	isRunning bool             // its processes are not this one's: group is nil, and nodes is empty
 
 	mu    sync.Mutex // guards nodes; verbs and the recorder read it
 	nodes []*node
@@ -56,7 +60,8 @@ type Cluster struct {
 // node is one process of the cluster, over all its starts.
 type node struct {
 	name    string // leader, s1, s2, …
-	addr    string
+	addr    string // where the others reach it
+	listen  string // where it listens
 	metrics string // where its metrics are; "": nowhere
 	args    []string
 	child   *children.Child // nil before the first start
@@ -75,6 +80,9 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{cfg: cfg, group: group}
+	if cfg.Network {
+		c.net = network.New()
+	}
 	if err := c.startLeader(ctx); err != nil {
 		_ = c.Close()
 		return nil, err
@@ -87,14 +95,30 @@ func (c *Cluster) Close() error {
 	if c.admin != nil {
 		_ = c.admin.Close() // has nothing to lose
 	}
-	return c.group.Close()
+	if c.isRunning {
+		return nil
+	}
+	err := c.group.Close()
+	if c.net != nil {
+		c.net.Close()
+	}
+	return err
+}
+
+// reached has a node listen at an address, and be reached there or through the network.
+func (c *Cluster) reached(n *node, listen string) (err error) {
+	n.listen, n.addr = listen, listen
+	if c.net != nil {
+		n.addr, err = c.net.Listen(n.name, listen)
+	}
+	return err
 }
 
 // Dir returns the cluster's folder.
 func (c *Cluster) Dir() string { return c.cfg.Dir }
 
 // LeaderAddr returns the view leader's address.
-func (c *Cluster) LeaderAddr() string { return c.leader.addr }
+func (c *Cluster) LeaderAddr() string { return c.leader.listen }
 
 // Metrics returns where the metrics of the processes that run are, the view leader's first.
 func (c *Cluster) Metrics() (addrs []string) {
@@ -145,6 +169,9 @@ func (c *Cluster) Addrs() map[string]string {
 }
 
 func (c *Cluster) servers() []*node {
+	if c.isRunning {
+		return c.members()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.nodes)
@@ -161,7 +188,10 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 				return err
 			}
 		}
-		c.leader = &node{name: "leader", addr: addr}
+		c.leader = &node{name: "leader"}
+		if err := c.reached(c.leader, addr); err != nil {
+			return err
+		}
 		c.leader.args = append([]string{"viewleader", "--listen", addr, "--data", filepath.Join(c.cfg.Dir, "leader")}, c.cfg.LeaderFlags...)
 		if err := c.serveMetrics(c.leader, 0); err != nil {
 			return err
@@ -183,7 +213,7 @@ func (c *Cluster) startLeader(ctx context.Context) error {
 func (c *Cluster) connect(ctx context.Context) error {
 	ctx, cancel := c.whileRunning(ctx, c.leader)
 	defer cancel()
-	operator, err := admin.Open(ctx, client.Options{Leaders: []string{c.leader.addr}, Dialer: c.cfg.Dialer, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
+	operator, err := admin.Open(ctx, client.Options{Leaders: []string{c.leader.listen}, Dialer: c.cfg.Dialer, ViewCache: client.NoViewCache, ConnectTimeout: startPatience, Persist: true})
 	if err != nil {
 		return c.explain(c.leader, err)
 	}
@@ -199,9 +229,14 @@ func (c *Cluster) Add(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		n := &node{addr: addr}
-		n.name = fmt.Sprintf("s%d", number)
+		n := &node{name: fmt.Sprintf("s%d", number)}
+		if err := c.reached(n, addr); err != nil {
+			return "", err
+		}
 		n.args = append([]string{"server", "--viewleader", c.leader.addr, "--listen", addr, "--data", filepath.Join(c.cfg.Dir, n.name)}, c.cfg.ServerFlags...)
+		if c.net != nil {
+			n.args = append(n.args, "--advertise", n.addr)
+		}
 		if err := c.serveMetrics(n, number); err != nil {
 			return "", err
 		}
@@ -258,6 +293,9 @@ func (c *Cluster) launch(n *node) error {
 		_ = f.Close() // the child has its own
 	}
 	n.paused = false
+	if err == nil && c.net != nil {
+		c.net.Is(n.name, n.child.Pid())
+	}
 	return err
 }
 
@@ -357,7 +395,7 @@ func (c *Cluster) tail(n *node) string {
 
 // portTaken reports whether a node that has ended did not get its port: another program
 // was given the same one and listens there.
-func (c *Cluster) portTaken(n *node) bool { return port.Check(n.addr) != nil }
+func (c *Cluster) portTaken(n *node) bool { return port.Check(n.listen) != nil }
 
 // find returns the nodes that a script's word names: s1, …, leader, all.
 func (c *Cluster) find(name string) ([]*node, error) {
@@ -366,6 +404,9 @@ func (c *Cluster) find(name string) ([]*node, error) {
 		return []*node{c.leader}, nil
 	case "all":
 		return append([]*node{c.leader}, c.servers()...), nil
+	}
+	if c.isRunning {
+		return c.member(name)
 	}
 	for _, n := range c.servers() {
 		if n.name == name {
@@ -392,11 +433,17 @@ func (c *Cluster) Kill(name string) error {
 	return nil
 }
 
-// Pause stops processes (SIGSTOP) until Resume.
-func (c *Cluster) Pause(name string) error { return c.signal(name, syscall.SIGSTOP, true) }
+func (c *Cluster) kill(_ context.Context, name string) error { return c.Kill(name) }
 
-// Resume lets them go on (SIGCONT).
-func (c *Cluster) Resume(name string) error { return c.signal(name, syscall.SIGCONT, false) }
+// pause stops processes (SIGSTOP) until resume.
+func (c *Cluster) pause(_ context.Context, name string) error {
+	return c.signal(name, syscall.SIGSTOP, true)
+}
+
+// resume lets them go on (SIGCONT).
+func (c *Cluster) resume(_ context.Context, name string) error {
+	return c.signal(name, syscall.SIGCONT, false)
+}
 
 func (c *Cluster) signal(name string, sig syscall.Signal, paused bool) error {
 	nodes, err := c.find(name)

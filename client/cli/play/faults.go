@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"rsc.io/script"
+
+	"viewring/client"
 )
 
 // trafficVerb begins and ends traffic; at its end all its keys are read back.
@@ -36,7 +38,8 @@ func (p *Player) trafficVerb(ctx context.Context, args []string) (string, error)
 	wrong, err := t.lost(ctx)
 	p.ledger.note(requests, len(t.probes), failed, wrong)
 	if err != nil {
-		return "", fmt.Errorf("of %d requests %d failed, and what was written can't be read back: %w", requests, len(failed), err)
+		// Not wrapped: the engine takes a deadline's end for the script's, which '!' does not excuse.
+		return "", fmt.Errorf("of %d requests %d failed, and what was written can't be read back: %v", requests, len(failed), err)
 	}
 	p.say("traffic: %d requests, %d failed, longest %d ms, %d lost", requests, len(failed), p.stalls.Milliseconds(), len(wrong))
 	return "", nil
@@ -53,9 +56,20 @@ func (p *Player) startTraffic(args []string) error {
 	if err != nil || rate < 1 || len(args) > 1 {
 		return script.ErrUsage
 	}
-	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, rate, plain)
+	p.traffic = startTraffic(context.Background(), p.client, p.cluster.admin, p.meter, trafficOptions{prefix: p.prefix, rate: rate, plain: plain, dialer: p.dialer()})
+	for _, probe := range p.traffic.probes {
+		p.trafficKeys = append(p.trafficKeys, probe.key)
+	}
 	p.round = time.Now()
 	return nil
+}
+
+// dialer is how a running cluster is reached; nil: as private ones are.
+func (p *Player) dialer() client.DialFunc {
+	if p.opts.Running == nil {
+		return nil
+	}
+	return p.opts.Running.Client.Dialer
 }
 
 // trafficRound tells how the traffic fared since the last round.
@@ -108,7 +122,8 @@ func (p *Player) outageVerb(ctx context.Context, args []string) (string, error) 
 	}
 	p.say("outage %s: %d keys, down in the view after %d ms, written again from %d to %d ms",
 		args[0], o.keys, o.down.Milliseconds(), o.first.Milliseconds(), o.all.Milliseconds())
-	return "", nil
+	return "", errors.Join(p.set("outage.keys", o.keys), p.set("outage.down", o.down.Milliseconds()),
+		p.set("outage.first", o.first.Milliseconds()), p.set("outage.all", o.all.Milliseconds()))
 }
 
 // expectStall checks the longest request of the traffic that has ended.

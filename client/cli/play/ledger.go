@@ -24,6 +24,7 @@ type ledger struct {
 	count   int           // of requests
 	read    int           // keys that others have read back
 	counted chan struct{} // closed and replaced with each
+	meter   *meter
 }
 
 // entry is the last state of one key. One goroutine at a time writes it.
@@ -33,16 +34,19 @@ type entry struct {
 	maybe   [][]byte // what unanswered writes may have made of it; nil stands for a delete
 }
 
-func newLedger() *ledger {
-	return &ledger{entries: make(map[string]*entry), counted: make(chan struct{})}
+func newLedger(m *meter) *ledger {
+	return &ledger{entries: make(map[string]*entry), counted: make(chan struct{}), meter: m}
 }
 
-// set writes a value and records it.
-func (l *ledger) set(ctx context.Context, c *client.Client, key string, value []byte) {
+// set writes a value and records it, and whether it was acknowledged.
+func (l *ledger) set(ctx context.Context, c *client.Client, key string, value []byte) bool {
 	ctx, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
+	over := l.meter.begin()
 	_, err := c.Set(ctx, key, value, client.Always())
+	over(err)
 	l.wrote(ctx, key, value, err)
+	return err == nil
 }
 
 // add appends to a value and records the result.
@@ -51,7 +55,9 @@ func (l *ledger) add(ctx context.Context, c *client.Client, key string, more []b
 	defer cancel()
 	old := l.get(key)
 	value := append(slices.Clone(old.value), more...)
+	over := l.meter.begin()
 	length, err := c.Append(ctx, key, more)
+	over(err)
 	if err == nil && len(old.maybe) == 0 && length != int64(len(value)) {
 		l.contradict("append to %q made it %d bytes long, not %d", key, length, len(value))
 	}
@@ -98,8 +104,14 @@ func (l *ledger) check(ctx context.Context, c *client.Client, key string) {
 	ctx, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
 	e := l.get(key)
+	over := l.meter.begin()
 	got, err := c.Get(ctx, key)
 	absent := errors.Is(err, client.ErrNotFound)
+	if absent {
+		over(nil)
+	} else {
+		over(err)
+	}
 	l.mu.Lock()
 	l.tick()
 	if err != nil && !absent && !errors.Is(ctx.Err(), context.Canceled) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"viewring/client"
 	"viewring/client/admin"
 	"viewring/internal/wire"
 	"viewring/ring"
@@ -23,10 +24,14 @@ type redirected struct {
 	key   string
 	addr  string
 	conns map[string]*wire.Conn
+	dial  client.DialFunc
 }
 
-func newRedirected(c *admin.Cluster, key string) *redirected {
-	return &redirected{admin: c, key: key, conns: make(map[string]*wire.Conn)}
+func newRedirected(c *admin.Cluster, key string, dial client.DialFunc) *redirected {
+	if dial == nil {
+		dial = (&net.Dialer{}).DialContext
+	}
+	return &redirected{admin: c, key: key, conns: make(map[string]*wire.Conn), dial: dial}
 }
 
 func (r *redirected) set(ctx context.Context, value []byte) error {
@@ -69,8 +74,10 @@ func (r *redirected) primary() string {
 func (r *redirected) try(ctx context.Context, value []byte) error {
 	c := r.conns[r.addr]
 	if c == nil {
+		dctx, cancel := context.WithTimeout(ctx, redialTimeout)
+		defer cancel()
 		var err error
-		if c, err = wire.Dial(ctx, r.addr, (&net.Dialer{Timeout: redialTimeout}).DialContext, wire.DefaultLimits); err != nil {
+		if c, err = wire.Dial(dctx, r.addr, r.dial, wire.DefaultLimits); err != nil {
 			return err
 		}
 		r.conns[r.addr] = c

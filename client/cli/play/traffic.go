@@ -36,6 +36,7 @@ type probe struct {
 	key    string
 	client *client.Client
 	plain  *redirected // nil: written by client
+	meter  *meter
 
 	mu     sync.Mutex // guards what follows
 	shots  []shot     // answered
@@ -48,15 +49,23 @@ type probe struct {
 // shot is one answered request.
 type shot struct{ began, ended time.Time }
 
+// trafficOptions say how traffic is.
+type trafficOptions struct {
+	prefix string          // of its keys
+	rate   int             // requests/s
+	plain  bool            // half of it as plain Redis clients
+	dialer client.DialFunc // of these; nil: net.Dialer
+}
+
 // startTraffic begins: rate requests a second over all probes, each at an even pace.
-func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, rate int, plain bool) *traffic {
+func startTraffic(ctx context.Context, c *client.Client, cluster *admin.Cluster, m *meter, o trafficOptions) *traffic {
 	ctx, stop := context.WithCancel(ctx)
 	t := &traffic{admin: cluster, stop: stop}
-	pace := time.Second * trafficProbes / time.Duration(rate)
+	pace := time.Second * trafficProbes / time.Duration(o.rate)
 	for i := range trafficProbes {
-		p := &probe{key: "traffic/" + strconv.Itoa(i), client: c, next: make(chan struct{})}
-		if plain && i%2 == 1 {
-			p.plain = newRedirected(cluster, p.key)
+		p := &probe{key: o.prefix + "traffic/" + strconv.Itoa(i), client: c, meter: m, next: make(chan struct{})}
+		if o.plain && i%2 == 1 {
+			p.plain = newRedirected(cluster, p.key, o.dialer)
 		}
 		t.probes = append(t.probes, p)
 		t.running.Go(func() { p.run(ctx, pace, time.Duration(i)*pace/trafficProbes) })
@@ -96,15 +105,12 @@ func (p *probe) run(ctx context.Context, pace, offset time.Duration) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	whole := context.WithoutCancel(ctx) // a request once begun is brought to its end
-	for n := 1; ; n++ {
+	for n := 1; ctx.Err() == nil; n++ {
+		p.shoot(whole, n)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-		if ctx.Err() != nil {
-			return
-		}
-		p.shoot(whole, n)
 	}
 }
 
@@ -116,9 +122,11 @@ func (p *probe) shoot(ctx context.Context, n int) {
 	p.mu.Lock()
 	p.tried = n
 	p.mu.Unlock()
+	over := p.meter.begin()
 	began := time.Now()
 	err := p.write(ctx, value)
 	ended := time.Now()
+	over(err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {

@@ -25,12 +25,12 @@ type workload struct {
 }
 
 // startWorkload begins the workload; every answer goes into the ledger.
-func startWorkload(ctx context.Context, c *client.Client, l *ledger, rate int) *workload {
+func startWorkload(ctx context.Context, c *client.Client, l *ledger, prefix string, rate int) *workload {
 	ctx, stop := context.WithCancel(ctx)
 	w := &workload{stop: stop}
 	w.before, _, _ = l.sums()
 	for i := range workers {
-		w.running.Go(func() { work(ctx, c, l, i, time.Second*workers/time.Duration(rate)) })
+		w.running.Go(func() { work(ctx, c, l, prefix, i, time.Second*workers/time.Duration(rate)) })
 	}
 	return w
 }
@@ -41,7 +41,7 @@ func (w *workload) end() {
 	w.running.Wait()
 }
 
-func work(ctx context.Context, c *client.Client, l *ledger, worker int, pace time.Duration) {
+func work(ctx context.Context, c *client.Client, l *ledger, prefix string, worker int, pace time.Duration) {
 	random := rand.New(rand.NewPCG(uint64(worker), 1))
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
@@ -54,7 +54,7 @@ func work(ctx context.Context, c *client.Client, l *ledger, worker int, pace tim
 		if ctx.Err() != nil { // also when both were ready
 			return
 		}
-		key := fmt.Sprintf("work/%d/%d", worker, random.IntN(keysPerWorker))
+		key := fmt.Sprintf("%swork/%d/%d", prefix, worker, random.IntN(keysPerWorker))
 		switch n := random.IntN(10); {
 		case n < 4 || len(l.get(key).value) > valueBytesMax:
 			l.set(whole, c, key, noise(random, fmt.Sprintf("%s#%d:", key, i)))
@@ -76,14 +76,14 @@ func noise(random *rand.Rand, start string) []byte {
 }
 
 // fill writes n keys and records them.
-func fill(ctx context.Context, c *client.Client, l *ledger, n int) {
+func fill(ctx context.Context, c *client.Client, l *ledger, prefix string, n int) {
 	var filling sync.WaitGroup
 	const fillers = 16
 	for f := range fillers {
 		filling.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(f), 2))
 			for i := f; i < n && ctx.Err() == nil; i += fillers {
-				key := fmt.Sprintf("fill/%d", i)
+				key := fmt.Sprintf("%sfill/%d", prefix, i)
 				l.set(ctx, c, key, noise(random, key+":"))
 			}
 		})
