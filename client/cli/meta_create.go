@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -86,6 +87,9 @@ that is exit code 4.`,
 			}
 			return a.onTree(a.deadline, func(ctx context.Context, t *tree.Tree, args []string) error {
 				path, err := t.Create(ctx, args[0], value, f.options()...)
+				if errors.Is(err, tree.ErrNoParent) {
+					err = fmt.Errorf("%w; -p creates missing parents", err)
+				}
 				switch {
 				case err != nil:
 					return err

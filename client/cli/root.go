@@ -109,7 +109,7 @@ from another shell.`,
 		return usageError{text}
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,…]` (default "+defaultLeader+", or $"+leaderEnv+")")
+	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,...]` (default "+defaultLeader+", or $"+leaderEnv+")")
 	f.DurationVar(&a.flags.timeout, "timeout", defaultTimeout, "give up after this long")
 	f.StringVar(&a.flags.secure.Cert, "tls-cert", "", "certificate `file` of this process, PEM (or $"+certEnv+")")
 	f.StringVar(&a.flags.secure.Key, "tls-key", "", "its private key, PEM `file` (or $"+keyEnv+")")
