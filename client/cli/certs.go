@@ -267,7 +267,7 @@ func (a *app) made(f *authority.Folder, dir string, hosts []authority.Host, isNe
 		others = "and so on the others. "
 	}
 	if !isNew {
-		a.printf("%swith the view leader of the cluster, or all of them with commas, as HOST:28500.\n", others)
+		a.printf("%sHOST:28500 is a view leader of the cluster; several go with commas.\n", others)
 		return nil
 	}
 	if others == "" {

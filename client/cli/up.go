@@ -32,10 +32,11 @@ func (a *app) upCmd() *cobra.Command {
 is in --data: a folder that it makes, keeps and names. Given again, the cluster
 goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining, and
 so does a terminal that is closed; SIGHUP without a terminal has all processes
-read their certificates and their password again. The view leader listens where --viewleader says, the servers on the first free ports
-from 28600. With --metrics the metrics of the view leader are at port 9500, those of
-s1 at 9501, and so on, or where --metrics=HOST:PORT says. The address of a page that
-shows the cluster to a browser is printed.`,
+read their certificates and their password again. The view leader listens where
+--viewleader says, the servers on the first free ports from 28600. With --metrics
+the metrics of the view leader are at port 9500, those of s1 at 9501, and so on, or
+where --metrics=HOST:PORT says. The address of a page that shows the cluster to a
+browser is printed.`,
 		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster\n  viewring up --metrics",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && cmd.Flags().Changed("metrics") && strings.Contains(args[0], ":") {
