@@ -20,6 +20,14 @@ const nodeEnv = envPrefix + "NODE"
 // gone before another may create the node.
 const nodeGrace = 500 * time.Millisecond
 
+// parentless adds what creates the parent that is missing.
+func parentless(err error) error {
+	if errors.Is(err, tree.ErrNoParent) {
+		return fmt.Errorf("%w; -p creates missing parents", err)
+	}
+	return err
+}
+
 // metaCreateFlags are what meta create was told.
 type metaCreateFlags struct {
 	parents, sequence, ephemeral bool
@@ -87,12 +95,9 @@ that is exit code 4.`,
 			}
 			return a.onTree(a.deadline, func(ctx context.Context, t *tree.Tree, args []string) error {
 				path, err := t.Create(ctx, args[0], value, f.options()...)
-				if errors.Is(err, tree.ErrNoParent) {
-					err = fmt.Errorf("%w; -p creates missing parents", err)
-				}
 				switch {
 				case err != nil:
-					return err
+					return parentless(err)
 				case a.flags.json:
 					a.printJSON(map[string]any{"version": jsonVersion, "path": path, "bytes": len(value)})
 				case f.sequence:
