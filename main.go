@@ -83,9 +83,15 @@ func run() int {
 		Server: func(ctx context.Context, o cli.ServerOptions) error {
 			return runServer(ctx, o, &drains, terms)
 		},
-		Gateway:   runGateway,
-		ZooKeeper: runZooKeeper,
-		HTTP:      runHTTP,
+		Gateway: func(ctx context.Context, o cli.GatewayOptions) error {
+			return runGateway(ctx, o, &drains, terms)
+		},
+		ZooKeeper: func(ctx context.Context, o cli.ZooKeeperOptions) error {
+			return runZooKeeper(ctx, o, &drains, terms)
+		},
+		HTTP: func(ctx context.Context, o cli.HTTPOptions) error {
+			return runHTTP(ctx, o, &drains, terms)
+		},
 	})
 }
 
@@ -102,6 +108,16 @@ type outside struct {
 	figures *metrics.Endpoint
 	unit    *unit.Unit
 	stop    func()
+
+	mu     sync.Mutex
+	fronts []front
+}
+
+// front is a service that lets its clients go before its end.
+type front interface {
+	Service() metrics.Service
+	Finish(ctx context.Context)
+	Wait()
 }
 
 // openOutside opens the port for metrics, where one was asked for, and has the process read its
@@ -145,6 +161,32 @@ func openOutside(ctx context.Context, config secure.Config, o cli.MetricsOptions
 func (o *outside) add(s metrics.Service) {
 	o.figures.Add(s)
 	o.unit.Add(s.Name, s.Ready)
+}
+
+// serve tells of a front that runs now, until it has ended.
+func (o *outside) serve(f front) {
+	o.mu.Lock()
+	o.fronts = append(o.fronts, f)
+	o.mu.Unlock()
+	o.add(f.Service())
+	f.Wait()
+}
+
+// finishMax bounds the time that a front which is told to end has for the requests under way.
+const finishMax = 10 * time.Second
+
+// finish lets the clients of all fronts go that run.
+func (o *outside) finish(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, finishMax)
+	defer cancel()
+	o.mu.Lock()
+	fronts := o.fronts
+	o.mu.Unlock()
+	var running sync.WaitGroup
+	for _, f := range fronts {
+		running.Go(func() { f.Finish(ctx) })
+	}
+	running.Wait()
 }
 
 func (o *outside) close() {
@@ -250,7 +292,10 @@ func runServer(ctx context.Context, o cli.ServerOptions, drains *atomic.Bool, te
 	go func() { // ends with the process
 		<-terms
 		over := out.unit.Draining("draining: others take over what this server serves")
+		var fronts sync.WaitGroup
+		fronts.Go(func() { out.finish(ctx) })
 		drain(ctx, s, o)
+		fronts.Wait()
 		over()
 		_ = s.Close() // Wait has its error
 	}()
@@ -286,8 +331,8 @@ func (b besides) start(ctx context.Context, o cli.ServerOptions) (end func()) {
 }
 
 // runGateway runs a gateway.
-func runGateway(ctx context.Context, o cli.GatewayOptions) error {
-	return withOutside(ctx, o.Front, "gateway", func(out *outside) error {
+func runGateway(ctx context.Context, o cli.GatewayOptions, drains *atomic.Bool, terms <-chan struct{}) error {
+	return withOutside(ctx, o.Front, "gateway", drains, terms, func(ctx context.Context, out *outside) error {
 		l, err := listenFront(ctx, "gateway", o.Listen, o.Secure, o.Logger)
 		if err == nil {
 			serveGateway(ctx, l, o, out)
@@ -297,8 +342,8 @@ func runGateway(ctx context.Context, o cli.GatewayOptions) error {
 }
 
 // runZooKeeper runs a ZooKeeper front.
-func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
-	return withOutside(ctx, o.Front, "zk", func(out *outside) error {
+func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions, drains *atomic.Bool, terms <-chan struct{}) error {
+	return withOutside(ctx, o.Front, "zk", drains, terms, func(ctx context.Context, out *outside) error {
 		l, err := listenFront(ctx, "zookeeper front", o.Listen, o.Secure, o.Logger)
 		if err == nil {
 			serveZooKeeper(ctx, l, o, out)
@@ -308,8 +353,8 @@ func runZooKeeper(ctx context.Context, o cli.ZooKeeperOptions) error {
 }
 
 // runHTTP runs an HTTP front.
-func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
-	return withOutside(ctx, o.Front, "http", func(out *outside) error {
+func runHTTP(ctx context.Context, o cli.HTTPOptions, drains *atomic.Bool, terms <-chan struct{}) error {
+	return withOutside(ctx, o.Front, "http", drains, terms, func(ctx context.Context, out *outside) error {
 		l, err := listenHTTP(ctx, o)
 		if err == nil {
 			serveHTTP(ctx, l, o, out)
@@ -318,14 +363,24 @@ func runHTTP(ctx context.Context, o cli.HTTPOptions) error {
 	})
 }
 
-// withOutside has a front served that has a process of its own.
-func withOutside(ctx context.Context, o cli.Front, name string, serve func(*outside) error) error {
+// withOutside has a front served that has a process of its own, until ctx ends, or until its clients
+// have left after a SIGTERM.
+func withOutside(ctx context.Context, o cli.Front, name string, drains *atomic.Bool, terms <-chan struct{}, serve func(context.Context, *outside) error) error {
 	out, err := openOutside(ctx, o.Secure, o.Metrics, o.Logger, name)
 	if err != nil {
 		return err
 	}
 	defer out.close()
-	return serve(out)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	drains.Store(true)
+	go func() { // ends with the process
+		<-terms
+		defer out.unit.Draining("ending: requests under way are answered")()
+		out.finish(ctx)
+		stop()
+	}()
+	return serve(ctx, out)
 }
 
 // servicesOf names what runs in a server's process.
@@ -359,16 +414,14 @@ func listenFront(ctx context.Context, what, addr string, config secure.Config, l
 func serveGateway(ctx context.Context, l net.Listener, o cli.GatewayOptions, out *outside) {
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
 		g := gateway.Start(ctx, gateway.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: gateway.Bounds(o.Bounds), Monitor: redis.Monitoring(o.Monitor), Logger: o.Logger})
-		out.add(g.Service())
-		g.Wait()
+		out.serve(g)
 	})
 }
 
 func serveZooKeeper(ctx context.Context, l net.Listener, o cli.ZooKeeperOptions, out *outside) {
 	serveFront(ctx, l, o.Client, o.Logger, func(c *route.Client) {
 		f := zk.Start(ctx, zk.Options{Client: c, Listener: l, Secure: o.Secure, Bounds: zk.Bounds(o.Bounds), Logger: o.Logger})
-		out.add(f.Service())
-		f.Wait()
+		out.serve(f)
 	})
 }
 
@@ -382,8 +435,7 @@ func serveHTTP(ctx context.Context, l net.Listener, o cli.HTTPOptions, out *outs
 			return h
 		},
 	})
-	out.add(f.Service())
-	f.Wait()
+	out.serve(f)
 }
 
 // serveFront finds the cluster, however long that takes, and has it served.

@@ -131,7 +131,13 @@ func (b *Bench) Run(ctx context.Context, mode string) (*Result, error) {
 	began := time.Now()
 	until := began.Add(b.opts.Duration)
 	b.each(func(w *worker) { w.run(ctx, reads, until) })
-	r := &Result{Took: time.Since(began), ClientCPU: cpuOfSelf() - client, ServerCPU: cpuOf(b.servers) - servers, Servers: len(b.servers)}
+	r := &Result{Took: time.Since(began), ClientCPU: cpuOfSelf() - client}
+	for pid, now := range cpuOf(b.servers) {
+		if before, known := servers[pid]; known { // and it has run all the time
+			r.ServerCPU += now - before
+			r.Servers++
+		}
+	}
 	for _, w := range b.workers {
 		r.Errors += w.errors
 		if r.First == nil {

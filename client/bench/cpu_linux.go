@@ -2,6 +2,8 @@ package bench
 
 import (
 	"bufio"
+	"encoding/binary"
+	"encoding/hex"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,9 +31,10 @@ func cpuOfSelf() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// cpuOf returns the processor time, user and system, of processes; one that has
-// ended counts nothing.
-func cpuOf(pids []int) (sum time.Duration) {
+// cpuOf returns the processor time, user and system, of each of the processes that
+// has not ended.
+func cpuOf(pids []int) map[int]time.Duration {
+	used := make(map[int]time.Duration)
 	for _, pid := range pids {
 		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil {
@@ -45,10 +48,10 @@ func cpuOf(pids []int) (sum time.Duration) {
 		}
 		for _, f := range fields[11:13] {
 			ticks, _ := strconv.ParseInt(f, 10, 64) // the kernel's
-			sum += time.Duration(ticks) * procTick
+			used[pid] += time.Duration(ticks) * procTick
 		}
 	}
-	return sum
+	return used
 }
 
 // listeners returns the processes that listen at those of the addresses that are
@@ -63,7 +66,7 @@ func listeners(addrs []string) (pids []int) {
 		}
 		n, _ := strconv.Atoi(port) // was connected to
 		for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-			if inode := listening(table, n); inode != "" {
+			for _, inode := range listening(table, ip, n) {
 				sockets["socket:["+inode+"]"] = true
 			}
 		}
@@ -82,11 +85,12 @@ func listeners(addrs []string) (pids []int) {
 	return pids
 }
 
-// listening returns the inode of the socket that listens at a port.
-func listening(table string, port int) string {
+// listening returns the inodes of the sockets that listen at a port of an address, or of all addresses;
+// nil stands for any.
+func listening(table string, ip net.IP, port int) (inodes []string) {
 	f, err := os.Open(table)
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer f.Close() // read only
 	for lines := bufio.NewScanner(f); lines.Scan(); {
@@ -95,10 +99,27 @@ func listening(table string, port int) string {
 		if len(fields) < 10 || fields[3] != tcpListen {
 			continue
 		}
-		_, hex, _ := strings.Cut(fields[1], ":")
-		if n, err := strconv.ParseInt(hex, 16, 32); err == nil && int(n) == port {
-			return fields[9]
+		at, number, _ := strings.Cut(fields[1], ":")
+		if n, err := strconv.ParseInt(number, 16, 32); err != nil || int(n) != port {
+			continue
+		}
+		if there := addressOf(at); ip == nil || there.IsUnspecified() || there.Equal(ip) {
+			inodes = append(inodes, fields[9])
 		}
 	}
-	return ""
+	return inodes
+}
+
+// addressOf reads an address as the kernel's tables have it: words of 32 bits, each as this machine
+// keeps a number. nil: it is none.
+func addressOf(text string) net.IP {
+	words, err := hex.DecodeString(text)
+	if err != nil || len(words)%4 != 0 {
+		return nil
+	}
+	ip := make(net.IP, 0, len(words))
+	for ; len(words) > 0; words = words[4:] {
+		ip = binary.NativeEndian.AppendUint32(ip, binary.BigEndian.Uint32(words))
+	}
+	return ip
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -81,14 +82,14 @@ func (a *app) openBench(ctx context.Context, o bench.Options, addrs []string) (*
 func (a *app) bench(ctx context.Context, o bench.Options, modes []string, addrs []string) error {
 	b, err := a.openBench(ctx, o, addrs)
 	if err != nil {
-		return err
+		return benchError(ctx, err)
 	}
 	defer b.Close()
 	var results []map[string]any
 	for _, mode := range modes {
 		r, err := b.Run(ctx, mode)
 		if err != nil {
-			return err
+			return benchError(ctx, err)
 		}
 		if !a.flags.json {
 			a.printBench(mode, r)
@@ -104,6 +105,14 @@ func (a *app) bench(ctx context.Context, o bench.Options, modes []string, addrs 
 	return nil
 }
 
+// benchError says so of what Ctrl-C ended.
+func benchError(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return codeError{exitUnknown, errors.New("bench: interrupted")}
+	}
+	return err
+}
+
 func perSecond(r *bench.Result) float64 { return float64(r.Operations) / r.Took.Seconds() }
 
 // micros is a processor time per operation.
@@ -115,7 +124,7 @@ func (a *app) printBench(mode string, r *bench.Result) {
 	a.printf("%-4s %9.0f/s   p50 %-9s p99 %-9s p99.9 %-9s longest %-9s (%d operations, %d errors)\n", mode, perSecond(r),
 		span(r.Percentile(50)), span(r.Percentile(99)), span(r.Percentile(99.9)), span(r.Percentile(100)), r.Operations, r.Errors)
 	if r.Servers > 0 {
-		a.printf("               processor time per operation: %.1fµs in %d servers, %.1fµs here\n", micros(r, r.ServerCPU), r.Servers, micros(r, r.ClientCPU))
+		a.printf("               processor time per operation: %.1fµs in %s, %.1fµs here\n", micros(r, r.ServerCPU), count(r.Servers, "server"), micros(r, r.ClientCPU))
 	}
 	if r.Errors > 0 {
 		a.tell("first error: %v\n", r.First)

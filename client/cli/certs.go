@@ -228,7 +228,11 @@ func (a *app) listCertificates(f *authority.Folder, list []authority.Certificate
 	}
 	var rows [][]string
 	for _, c := range list {
-		rows = append(rows, []string{c.Name, c.Expires.Local().Format(time.DateOnly), strings.Join(c.Hosts, ", ")})
+		expires := c.Expires.Local().Format(time.DateOnly)
+		if !time.Now().Before(c.Expires) {
+			expires += ", expired"
+		}
+		rows = append(rows, []string{c.Name, expires, strings.Join(c.Hosts, ", ")})
 	}
 	a.table([]string{"NAME", "EXPIRES", "HOSTS"}, rows)
 }
@@ -250,19 +254,27 @@ func (a *app) made(f *authority.Folder, dir string, hosts []authority.Host, isNe
 	}
 	file, host := func(name string) string { return filepath.Join(dir, name) }, hosts[0]
 	a.printf("\non %s, with %s.pem, %s.key, ca.pem and password there:\n", host.Names[0], host.Name, host.Name)
-	a.printf("  export VIEWRING_TLS_CERT=%s VIEWRING_TLS_KEY=%s\n", file(host.Name+".pem"), file(host.Name+".key"))
-	a.printf("  export VIEWRING_TLS_CA=%s VIEWRING_PASSWORD_FILE=%s\n", file("ca.pem"), file("password"))
-	a.printf("  viewring viewleader --listen %s\n", net.JoinHostPort(host.Names[0], "28500"))
-	a.printf("  viewring server --listen %s --viewleader %s\n", net.JoinHostPort(host.Names[0], "28600"), net.JoinHostPort(host.Names[0], "28500"))
-	if len(hosts) > 1 {
-		a.printf("and so on the others. ")
-	} else {
-		a.printf("\n")
-	}
-	a.printf("Where commands are typed, with client.pem and client.key there:\n")
-	a.printf("  viewring query_servers --viewleader %s\n", net.JoinHostPort(host.Names[0], "28500"))
+	a.printf("  export VIEWRING_TLS_CERT=%s\n  export VIEWRING_TLS_KEY=%s\n", file(host.Name+".pem"), file(host.Name+".key"))
+	a.printf("  export VIEWRING_TLS_CA=%s\n  export VIEWRING_PASSWORD_FILE=%s\n", file("ca.pem"), file("password"))
+	leader := "HOST:28500" // of the cluster that is there: a new view leader would begin another
 	if isNew {
-		a.printf("\nWho has %s can make certificates: keep it where no server is.\n", file("ca.key"))
+		leader = net.JoinHostPort(host.Names[0], "28500")
+		a.printf("  viewring viewleader --listen %s\n", leader)
 	}
+	a.printf("  viewring server --listen %s --viewleader %s\n", net.JoinHostPort(host.Names[0], "28600"), leader)
+	others := ""
+	if len(hosts) > 1 {
+		others = "and so on the others. "
+	}
+	if !isNew {
+		a.printf("%sHOST:28500 is a view leader of the cluster; several go with commas.\n", others)
+		return nil
+	}
+	if others == "" {
+		others = "\n"
+	}
+	a.printf("%sWhere commands are typed, with client.pem and client.key there:\n", others)
+	a.printf("  viewring query_servers --viewleader %s\n", leader)
+	a.printf("\nWho has %s can make certificates: keep it where no server is.\n", file("ca.key"))
 	return nil
 }

@@ -140,7 +140,11 @@ func (a *app) printEvents(events []admin.Event) {
 			if e.Number == 0 {
 				number = "-"
 			}
-			line := fmt.Sprintf("%5s  %s  epoch %-5d  %-4s  %-13s  %s", number, e.At.Local().Format(time.DateTime), e.Epoch, server, e.Kind, e.Detail)
+			epoch := strconv.FormatUint(e.Epoch, 10)
+			if e.Number == 0 && e.Epoch == 0 {
+				epoch = "-" // of the view leaders: there was no view yet, or none was known
+			}
+			line := fmt.Sprintf("%5s  %s  epoch %-5s  %-4s  %-13s  %s", number, e.At.Local().Format(time.DateTime), epoch, server, e.Kind, e.Detail)
 			a.printf("%s\n", strings.TrimRight(line, " "))
 		}
 	}

@@ -23,7 +23,8 @@ base64, in key_base64 and value_base64.
 
 Each key is as it was at some moment of the export, and different keys may be
 of different moments: 'viewring backup' copies all of a partition at one
-instant. FILE is there only when all is in it.`,
+instant. FILE is there only when all is in it. Paths, files and records are no
+keys: 'viewring backup' copies them too.`,
 		Example: "  viewring export keys.jsonl\n  viewring export --prefix user: | jq -r .key",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -254,16 +254,16 @@ func (j *fileJob) end(ctx context.Context, a *app, many bool) error {
 	case a.flags.json && len(j.problems) == 0 && ctx.Err() == nil:
 		a.printJSON(answer)
 	case many && !a.flags.json && !j.quiet:
-		done := j.done
+		done, deleted := j.done, "deleted"
 		if j.dryRun {
-			done = "nothing was done: not " + done
+			done, deleted = "would "+j.verb, "would be deleted"
 		}
 		a.printf("%s %s, %s, in %s", done, count(j.files, "file"), size(uint64(j.bytes)), span(time.Since(j.began)))
 		if j.skipped > 0 {
 			a.printf("; %s were there already", count(j.skipped, "file"))
 		}
 		if j.deleted > 0 {
-			a.printf("; %d deleted", j.deleted)
+			a.printf("; %d %s", j.deleted, deleted)
 		}
 		a.printf("%s\n", j.more)
 	}

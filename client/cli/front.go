@@ -21,10 +21,17 @@ type Front struct {
 	Metrics MetricsOptions // of a process of its own
 }
 
+// frontEnds is how all of them end.
+const frontEnds = `
+
+SIGTERM lets nobody new in and ends it once what clients have asked is answered,
+within ten seconds. Ctrl-C, or another SIGTERM a second later, ends it at once.`
+
 // frontCmd makes of a command one that runs a front until Ctrl-C, by default at listen. check looks at the flags
 // that it has besides.
 func (a *app) frontCmd(cmd *cobra.Command, o *Front, listen string, check func(insecure bool) error, start func(context.Context) error) *cobra.Command {
 	var child, insecure bool
+	cmd.Long += frontEnds
 	cmd.Args = wants()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		ctx := cmd.Context()

@@ -63,14 +63,14 @@ func (a *app) setHelp(root *cobra.Command) {
 func variablesHelp(cmd *cobra.Command) string {
 	var example string
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-		if example == "" && isSetting(f) {
-			example = f.Name
+		if isSetting(f) && (example == "" || !strings.Contains(example, "-") && strings.Contains(f.Name, "-")) {
+			example = f.Name // one that shows what becomes of a hyphen
 		}
 	})
 	if !cmd.Runnable() || example == "" {
 		example = "timeout"
 	}
-	return fmt.Sprintf("\n\nFlags may be variables too: %s is --%s.\nOr they stand in the file of --config.", envName(example), example)
+	return fmt.Sprintf("\n\nEach flag may be a variable too, VIEWRING_ and its name, or stand in the file of\n--config: %s is --%s.", envName(example), example)
 }
 
 // wrapText breaks the lines of paragraphs anew where one is too long. What is indented stays.

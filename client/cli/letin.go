@@ -15,9 +15,26 @@ var refusals = []struct{ said, why string }{
 	{"x509: certificate is not valid for any names", wrongAddress},
 	{"doesn't contain any IP SANs", wrongAddress},
 	{"x509: certificate signed by unknown authority", "--tls-ca does not have the authority that has signed its certificate"},
-	{"x509: certificate has expired or is not yet valid", "its certificate has expired, or is not valid yet: compare the clocks"},
+	{"x509: certificate has expired or is not yet valid", "its certificate has expired, or is not valid yet: compare the clocks, or make a new one ('viewring certs renew')"},
+	{"tls: expired certificate", "the certificate of this side has expired: 'viewring certs renew' makes a new one"},
 	{"remote error: tls: ", "it does not take the certificate of this side: see --tls-cert and --tls-key"},
 	{"does not speak TLS", "leave the TLS flags out, or give it a certificate"},
+}
+
+// guesses are what may be behind a view leader that is not understood, and what to try.
+var guesses = []struct{ said, why string }{
+	{"read: unexpected EOF", "does it want TLS? --tls-cert, --tls-key and --tls-ca, of 'viewring certs'"},
+	{"unknown command 'VL.", "that is no view leader, but a server perhaps: --viewleader has the address of a view leader"},
+}
+
+// guess says what may be behind an error of a view leader; "": nobody knows.
+func guess(err error) string {
+	for _, g := range guesses {
+		if err != nil && strings.Contains(err.Error(), g.said) {
+			return g.why
+		}
+	}
+	return ""
 }
 
 // noPasswordThere is in the error of a process that has a password, where the other has none.

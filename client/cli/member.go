@@ -56,7 +56,7 @@ func (a *app) followMember(ctx context.Context, c *admin.Cluster, verb string, i
 			if done(st) {
 				return nil
 			}
-			if now := progress(st, id); now != last && !a.flags.json {
+			if now := progress(st, verb, id); now != last && !a.flags.json {
 				a.printf("%s\n", now)
 				last = now
 			}
@@ -69,8 +69,8 @@ func (a *app) followMember(ctx context.Context, c *admin.Cluster, verb string, i
 	}
 }
 
-// progress says what is left on a server.
-func progress(st *admin.Status, id ring.ServerID) string {
+// progress says what is left on a server, or of one that comes back what it serves.
+func progress(st *admin.Status, verb string, id ring.ServerID) string {
 	acting := 0
 	for i := range st.View.Partitions {
 		if st.View.Partitions[i].IsActing(id) {
@@ -80,6 +80,9 @@ func progress(st *admin.Status, id ring.ServerID) string {
 	state := "gone"
 	if m := st.View.Member(id); m != nil {
 		state = m.State()
+	}
+	if verb == "undrain" {
+		return fmt.Sprintf("%v is %s: it acts for %s; %s", id, state, count(acting, "partition"), rebalancing(st))
 	}
 	return fmt.Sprintf("%v is %s: %s left on it; %s", id, state, count(acting, "partition"), rebalancing(st))
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -18,6 +19,14 @@ const nodeEnv = envPrefix + "NODE"
 // nodeGrace is what a command has from SIGTERM to SIGKILL when its node is lost, or less: it is
 // gone before another may create the node.
 const nodeGrace = 500 * time.Millisecond
+
+// parentless adds what creates the parent that is missing.
+func parentless(err error) error {
+	if errors.Is(err, tree.ErrNoParent) {
+		return fmt.Errorf("%w; -p creates missing parents", err)
+	}
+	return err
+}
 
 // metaCreateFlags are what meta create was told.
 type metaCreateFlags struct {
@@ -88,7 +97,7 @@ that is exit code 4.`,
 				path, err := t.Create(ctx, args[0], value, f.options()...)
 				switch {
 				case err != nil:
-					return err
+					return parentless(err)
 				case a.flags.json:
 					a.printJSON(map[string]any{"version": jsonVersion, "path": path, "bytes": len(value)})
 				case f.sequence:

@@ -236,7 +236,7 @@ func certificateProblem(expires, now time.Time) string {
 	case left <= 24*time.Hour:
 		return "its certificate expires within a day, at " + expires.Local().Format(time.DateTime)
 	default:
-		return fmt.Sprintf("its certificate expires in %d days, at %s", int(left.Hours()/24), expires.Local().Format(time.DateTime))
+		return fmt.Sprintf("its certificate expires in %s, at %s", count(int(left.Hours()/24), "day"), expires.Local().Format(time.DateTime))
 	}
 }
 

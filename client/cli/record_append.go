@@ -135,9 +135,9 @@ func (a *app) appendRecords(ctx context.Context, f *record.File, r io.Reader, o 
 	case a.flags.json:
 		a.printJSON(answer)
 	case last >= 0:
-		a.printf("appended %d records, the last at %d\n", done, last)
+		a.printf("appended %s, the last at %d\n", count(int(done), "record"), last)
 	default:
-		a.printf("appended %d records\n", done)
+		a.printf("appended %s\n", count(int(done), "record"))
 	}
 	return nil
 }

@@ -102,14 +102,14 @@ from another shell.`,
 	root.SetGlobalNormalizationFunc(hyphens)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		a.command = cmd
-		text := err.Error()
+		text := flagText(err)
 		if cmd.Annotations[valueAnnotation] != "" && strings.HasPrefix(text, "unknown flag") {
 			text += "; a value that looks like a flag goes behind --"
 		}
 		return usageError{text}
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,…]` (default "+defaultLeader+", or $"+leaderEnv+")")
+	f.StringVar(&a.flags.leaders, "viewleader", "", "view leader `HOST:PORT[,...]` (default "+defaultLeader+", or $"+leaderEnv+")")
 	f.DurationVar(&a.flags.timeout, "timeout", defaultTimeout, "give up after this long")
 	f.StringVar(&a.flags.secure.Cert, "tls-cert", "", "certificate `file` of this process, PEM (or $"+certEnv+")")
 	f.StringVar(&a.flags.secure.Key, "tls-key", "", "its private key, PEM `file` (or $"+keyEnv+")")
@@ -297,7 +297,7 @@ func (a *app) openCluster(ctx context.Context) (*admin.Cluster, error) {
 // opened opens a client, and adds to the error what people may do about it.
 func opened[C any](ctx context.Context, opts client.Options, open func(context.Context, client.Options) (*C, error)) (*C, error) {
 	c, err := open(ctx, opts)
-	if why := notLetIn(err); why != "" {
+	if why := cmp.Or(notLetIn(err), guess(err)); why != "" {
 		return nil, fmt.Errorf("%w (%s)", err, why)
 	}
 	if err != nil && len(opts.Leaders) == 1 && opts.Leaders[0] == defaultLeader {

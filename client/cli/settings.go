@@ -140,11 +140,19 @@ func (a *app) set(flags *pflag.FlagSet, name string, v config.Value) error {
 	}
 	for _, text := range v.Texts {
 		if err := flags.Set(name, text); err != nil {
-			return usagef("%s: %v", v.Origin, err)
+			return usagef("%s: %s", v.Origin, flagText(err))
 		}
 	}
 	a.settings.origins[name] = v.Origin
 	return nil
+}
+
+// flagText is what is wrong with the value of a flag, without the words of the packages that read it.
+func flagText(err error) string {
+	if text, _, found := strings.Cut(err.Error(), " flag: time: "); found {
+		return text + ": want a time such as 90s, 30m or 24h"
+	}
+	return err.Error()
 }
 
 // told adds to the error of a command line where a flag is from that it is about and that
@@ -199,11 +207,18 @@ func flagsOf(root *cobra.Command) config.Commands {
 		return list
 	}
 	commands[config.All] = names(root)
+	had := map[string]bool{} // by a command
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		for _, c := range cmd.Commands() {
 			if c.Runnable() && !strings.HasPrefix(c.Name(), "_") {
 				commands[section(c)] = names(c)
+				for _, name := range commands[section(c)] {
+					if had[name] && !slices.Contains(commands[config.All], name) {
+						commands[config.All] = append(commands[config.All], name) // more than one has it
+					}
+					had[name] = true
+				}
 			}
 			walk(c)
 		}

@@ -137,7 +137,7 @@ func TestSettings(t *testing.T) {
 		{"broken YAML", "server: [\n", nil, nil, file + ": yaml: line 1"},
 		{"two documents", "all: {}\n---\nall: {}\n", nil, nil, file + ": want one document"},
 		{"a list of sections", "- server\n", nil, nil, at(1) + "want sections"},
-		{"a wrong variable", "", map[string]string{"VIEWRING_DRAIN_TIMEOUT": "soon"}, nil, `$VIEWRING_DRAIN_TIMEOUT: invalid argument "soon"`},
+		{"a wrong variable", "", map[string]string{"VIEWRING_DRAIN_TIMEOUT": "soon"}, nil, `$VIEWRING_DRAIN_TIMEOUT: invalid argument "soon" for "--drain-timeout": want a time such as 90s, 30m or 24h`},
 		{"a variable that does not do", "", map[string]string{"VIEWRING_MEMORY": "5"}, nil, "--memory must be at least 134217728 (--memory is from $VIEWRING_MEMORY)"},
 		{"a flag beside a wrong variable", "", map[string]string{"VIEWRING_DRAIN_TIMEOUT": "soon"}, []string{"--drain-timeout=1s"}, "started"},
 		{"a command of another section", "viewleader:\n  data: x\n  listen: nonsense\n", nil, nil, "started"},
@@ -147,6 +147,8 @@ func TestSettings(t *testing.T) {
 		{"underscores", "server:\n  scrub_every: 1h\n", nil, nil, "started"},
 		{"lists", "server:\n  viewleader: [a:1, b:2]\n  s3-domain: [x, y]\n", nil, nil, "leaders [a:1 b:2], domains [x y]"},
 		{"all, and the command before it", "all:\n  viewleader: a:1\nserver:\n  viewleader: b:1\n", nil, nil, "leaders [b:1]"},
+		{"a flag of several commands", "all:\n  s3-domain: [x, y]\n", nil, nil, "domains [x y]"},
+		{"a flag of one command below all", "all:\n  drain-timeout: 1s\n", nil, nil, at(2) + `all has no flag "drain-timeout"`},
 		{"a list in a variable", "", map[string]string{"VIEWRING_S3_DOMAIN": "x\ny"}, nil, "domains [x y]"},
 		{"anchors", "all: {viewleader: &v a:1}\nserver: {viewleader: *v}\n", nil, nil, "leaders [a:1]"},
 	} {

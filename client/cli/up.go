@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,11 +30,13 @@ func (a *app) upCmd() *cobra.Command {
 		Short: "run a whole cluster on this machine",
 		Long: `Run a view leader and a few servers as child processes, until Ctrl-C. Their data
 is in --data: a folder that it makes, keeps and names. Given again, the cluster
-goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining. The
-view leader listens where --viewleader says, the servers on the first free ports
-from 28600. With --metrics the metrics of the view leader are at port 9500, those of
-s1 at 9501, and so on, or where --metrics=HOST:PORT says. The address of a page that
-shows the cluster to a browser is printed.`,
+goes on where it was. Ctrl-C or SIGTERM ends all at once, without draining, and
+so does a terminal that is closed; SIGHUP without a terminal has all processes
+read their certificates and their password again. The view leader listens where
+--viewleader says, the servers on the first free ports from 28600. With --metrics
+the metrics of the view leader are at port 9500, those of s1 at 9501, and so on, or
+where --metrics=HOST:PORT says. The address of a page that shows the cluster to a
+browser is printed.`,
 		Example: "  viewring up\n  viewring up --servers 5 --data ./cluster\n  viewring up --metrics",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && cmd.Flags().Changed("metrics") && strings.Contains(args[0], ":") {
@@ -112,6 +116,11 @@ func (a *app) up(ctx context.Context, o *upOptions) error {
 		cfg.LeaderFlags = append(cfg.LeaderFlags, "--log-format=text")
 		cfg.ServerFlags = append(cfg.ServerFlags, "--log-format=text")
 	}
+	hangUps := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // else nohup has it so
+		signal.Notify(hangUps, syscall.SIGHUP)
+		defer signal.Stop(hangUps)
+	}
 	ended := make(chan string, 64) // more than there are starts
 	cfg.OnEnd = func(name string) { ended <- name }
 	cluster, err := play.Start(ctx, cfg)
@@ -131,6 +140,11 @@ func (a *app) up(ctx context.Context, o *upOptions) error {
 		case <-ctx.Done():
 			a.tell("ending all processes; the data stays in %s\n", data)
 			return nil
+		case <-hangUps:
+			if a.env.StdinTerminal || a.env.StdoutTerminal || a.env.StderrTerminal {
+				return nil // the terminal is gone, and nobody would end the cluster any more
+			}
+			cluster.Reload()
 		case name := <-ended:
 			a.tell("%s has ended\n", name)
 			if name == "leader" {

@@ -121,7 +121,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Listen, "listen", port.Local(port.ViewLeader), "listen at `HOST:PORT`")
-	f.StringVar(&peers, "peers", "", "form a group of the view leaders at `HOST:PORT,…`, this one among them")
+	f.StringVar(&peers, "peers", "", "form a group of the view leaders at `HOST:PORT,...`, this one among them")
 	f.StringVar(&o.Advertise, "advertise", "", "others reach this view leader at `HOST:PORT` (default --listen)")
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default below the user's data folder)")
 	f.IntVar(&o.Partitions, "partitions", 1024, "`number` of partitions, a power of two; fixed when the cluster is made")
@@ -131,7 +131,7 @@ func (a *app) viewleaderCmd() *cobra.Command {
 	f.DurationVar(&o.OutAfter, "out-after", 5*time.Minute, "a server down for this long loses its place")
 	f.BoolVar(&fast, "fast", false, "notice dead servers sooner: shorter --heartbeat, --down-after and leases")
 	f.BoolVar(&o.Recover, "recover", false, "the data is lost: on an empty folder, go on from what the servers report")
-	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,…`")
+	f.StringVar(&without, "recover-without", "", "with --recover: do not wait for the servers `s3,s4,...`")
 	f.BoolVar(&o.Unchanged, "recover-unchanged", false, "with --recover-without: no other server joined since, and min-copies was not lowered")
 	f.BoolVar(&o.AcceptLoss, "recover-accept-loss", false, "with --recover-without: even if acknowledged writes may be lost")
 	pageFlag(cmd, &o.Page)

@@ -5,7 +5,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -59,9 +61,29 @@ func (a *app) groupChangeCmd(verb, what, short, example, outcome string, do func
 				return err
 			}
 			a.say(map[string]any{"viewleader": args[0], outcome: true}, "view leader %s is %s", args[0], outcome)
+			if verb == "add" && !a.flags.json {
+				a.sayPeers(ctx, args[0])
+			}
 			return nil
 		},
 	}
+}
+
+// sayPeers says how a view leader that is expected is started.
+func (a *app) sayPeers(ctx context.Context, addr string) {
+	g, err := admin.ViewLeaders(ctx, a.leaderOptions())
+	if err != nil {
+		return // it is expected all the same
+	}
+	peers := g.Awaited
+	for i := range g.Members {
+		peers = append(peers, g.Members[i].Addr)
+	}
+	if !slices.Contains(peers, addr) {
+		return // it has joined already
+	}
+	slices.Sort(peers)
+	a.printf("start it on an empty folder, with\n  --listen %s --peers %s\n", addr, strings.Join(slices.Compact(peers), ","))
 }
 
 // leaderOptions are for what needs the view leaders only.

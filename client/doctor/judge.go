@@ -78,7 +78,7 @@ func (j *judge) viewLeaders() {
 		}
 	}
 	for _, addr := range j.group.Awaited {
-		j.find(area, cluster, "a view leader is expected at "+addr+" and has not joined", "start it with an empty folder and --peers")
+		j.find(area, cluster, "a view leader is expected at "+addr+" and has not joined", "start it with an empty folder, and with --peers of all, itself among them")
 	}
 }
 
@@ -136,11 +136,15 @@ func (j *judge) copies() {
 	}
 	if n := s.TooFew - s.ReadOnly; n > 0 {
 		j.find(area, cluster, fmt.Sprintf("%d of %d partitions have fewer than %d copies", n, total, s.Copies),
-			first(down, "wait until they are made: 'viewring wait --safe'; 'viewring rebalance status' says whether that goes on"))
+			first(down, j.heldBack(), "wait until they are made: 'viewring wait --safe'; 'viewring rebalance status' says whether that goes on"))
 	}
 	for i := range j.status.View.Members {
 		m := &j.status.View.Members[i]
 		st := j.status.Server(m.ID).Stats
+		if m.Up && st.Waiting > 0 && st.WaitingWhy == admin.WaitingPaused {
+			j.find(area, m.ID.String(), fmt.Sprintf("its copying is paused, and %s", count(st.Waiting, "copy waits", "copies wait")),
+				fmt.Sprintf("'viewring rebalance resume --server %v' lets it go on", m.ID))
+		}
 		switch n := st.Corrupt - min(st.Corrupt, st.Repaired); {
 		case st.Unrepairable > 0:
 			j.find(area, m.ID.String(), fmt.Sprintf("%d keys can't be read, and no other copy was sound", st.Unrepairable), scrubs+"; restore the others from a backup")
@@ -148,6 +152,36 @@ func (j *judge) copies() {
 			j.find(area, m.ID.String(), fmt.Sprintf("%d keys can't be read there, and are not repaired yet", n), scrubs)
 		}
 	}
+}
+
+// heldBack says what to do so that the copies are made that wait for an operator; "": none do.
+func (j *judge) heldBack() string {
+	var full, paused []ring.ServerID
+	for i := range j.status.View.Members {
+		m := &j.status.View.Members[i]
+		switch st := j.status.Server(m.ID).Stats; {
+		case !m.Up:
+		case st.Full:
+			full = append(full, m.ID)
+		case st.Waiting > 0 && st.WaitingWhy == admin.WaitingPaused:
+			paused = append(paused, m.ID)
+		}
+	}
+	switch {
+	case len(full) > 0:
+		return fmt.Sprintf("make room on %s, whose disk is full, or add a server", joined(full))
+	case len(paused) > 0:
+		return "let the copying to " + joined(paused) + " go on: 'viewring rebalance resume'"
+	}
+	return ""
+}
+
+// count is a number of things.
+func count(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // connections looks whether each reaches each.
@@ -196,13 +230,13 @@ func (j *judge) certificates() {
 	const area = "certificates"
 	look := func(name string, expires time.Time) {
 		left := expires.Sub(j.now)
-		const advice = "make a new one in its place: it is read again when it changes"
+		const advice = "put a new one in its place, such as 'viewring certs renew' makes: it is read again when it changes"
 		switch {
 		case expires.IsZero() || left > certSoon:
 		case left <= 0:
 			j.find(area, name, "its certificate has expired, at "+expires.Local().Format(time.DateTime), advice)
 		default:
-			j.find(area, name, fmt.Sprintf("its certificate expires in %d days, at %s", int(left.Hours()/24), expires.Local().Format(time.DateTime)), advice)
+			j.find(area, name, fmt.Sprintf("its certificate expires in %s, at %s", count(uint64(left.Hours()/24), "day", "days"), expires.Local().Format(time.DateTime)), advice)
 		}
 	}
 	if j.group != nil {

@@ -75,6 +75,7 @@ func TestJudge(t *testing.T) {
 		{"short", func(f *facts) { f.status.View.Partitions[1].Acting = []ring.ServerID{1, 2} }, "copies", "cluster", "1 of 4 partitions have fewer than 3 copies"},
 		{"read-only", func(f *facts) { f.status.View.Partitions[1].Acting = []ring.ServerID{1} }, "copies", "cluster", "take no writes"},
 		{"unserved", func(f *facts) { f.status.View.Partitions[1].Acting = nil }, "copies", "cluster", "not served"},
+		{"paused", func(f *facts) { stats(f).Waiting, stats(f).WaitingWhy = 1, admin.WaitingPaused }, "copies", "s1", "its copying is paused, and 1 copy waits"},
 		{"corrupt", func(f *facts) { stats(f).Corrupt, stats(f).Repaired = 3, 1 }, "copies", "s1", "2 keys can't be read there"},
 		{"lost", func(f *facts) { stats(f).Corrupt, stats(f).Unrepairable = 3, 3 }, "copies", "s1", "no other copy was sound"},
 		{"unreachable", func(f *facts) { server(f).err = errors.New("refused") }, "connections", "s1", "can't be reached from here, at h1: refused"},
@@ -82,6 +83,7 @@ func TestJudge(t *testing.T) {
 		{"unlinked", func(f *facts) { server(f).about.Unlinked = []admin.UnlinkedPeer{{ID: 2, Since: now, Text: "no route"}} }, "connections", "s1", "can't connect to s2"},
 		{"unlinked, early", func(f *facts) { server(f).err, stats(f).Unlinked, stats(f).UnlinkedTo = unknown, 1, 2 }, "connections", "s1", "can't connect to s2"},
 		{"certificate of a server", func(f *facts) { stats(f).CertExpires = uint64(now.Add(24 * 10 * time.Hour).Unix()) }, "certificates", "s1", "expires in 10 days"},
+		{"certificate of tomorrow", func(f *facts) { stats(f).CertExpires = uint64(now.Add(30 * time.Hour).Unix()) }, "certificates", "s1", "expires in 1 day,"},
 		{"certificate of a view leader", func(f *facts) { f.group.Members[1].CertExpires = now.Add(-time.Hour) }, "certificates", "view leader 2", "has expired"},
 		{"versions", func(f *facts) { server(f).about.Version = "v2" }, "versions", "cluster", "v1: view leader 1, view leader 2, s2, view leader 3, s3; v2: s1"},
 		{"early", func(f *facts) { server(f).err = unknown }, "versions", "cluster", "an earlier build: s1"},
@@ -107,6 +109,24 @@ func TestJudge(t *testing.T) {
 		}
 		if !ok {
 			t.Errorf("%s: %+v", tt.name, judged(f))
+		}
+	}
+}
+
+// TestHeldBack: copies that wait for an operator are not to be waited for.
+func TestHeldBack(t *testing.T) {
+	for want, spoil := range map[string]func(s *admin.ServerStats){
+		"wait until they are made": func(*admin.ServerStats) {},
+		"make room on s3,":         func(s *admin.ServerStats) { s.Full = true },
+		"let the copying to s3 go": func(s *admin.ServerStats) { s.Waiting, s.WaitingWhy = 4, admin.WaitingPaused },
+	} {
+		f := healthy(t)
+		f.status.View.Partitions[1].Acting = []ring.ServerID{1, 2}
+		spoil(&f.status.Servers[2].Stats)
+		for _, x := range judged(f) {
+			if x.Area == "copies" && x.About == cluster && !strings.HasPrefix(x.Advice, want) {
+				t.Errorf("%+v, want %q", x, want)
+			}
 		}
 	}
 }

@@ -65,7 +65,7 @@ func (g Gate) Compare(logger *slog.Logger, service string, wanted int) {
 		level = slog.LevelWarn
 	}
 	if room < wanted {
-		logger.Log(context.Background(), level, "the system lets this process have too few file descriptors for all clients that it may let in: raise 'ulimit -n' (LimitNOFILE of systemd), or lower --max-connections",
+		logger.Log(context.Background(), level, "the system lets this process have too few file descriptors for all clients that it may let in: raise 'ulimit -n' (LimitNOFILE of systemd), or let fewer in (--max-connections, where there is that flag)",
 			"service", service, "max_connections", wanted, "room_for_about", room, "descriptors", g.limit)
 	}
 }

@@ -25,6 +25,7 @@ type Conn struct {
 	wake    chan struct{} // capacity 1: the first reply may be done, or reading has ended
 
 	came   atomic.Uint64 // commands that were read whole
+	leaves atomic.Bool   // no command is read that has not begun to come
 	broken bool          // a reply could not be written; of the goroutine that has the writer
 	held   atomic.Int64  // bytes of its requests and answers under way
 
@@ -176,6 +177,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 		c.begin()
 	}
 	for {
+		if c.leaves.Load() && c.reader.Buffered() == 0 {
+			return 0, ErrQuit
+		}
 		n, err := c.nc.Read(p)
 		if n > 0 || err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !c.again() {
 			return n, err

@@ -102,9 +102,9 @@ func (c *Conn) PushError(text string) {
 // end says that no more will come. Where the client is read on, its deadline is the writing
 // goroutine's from here on.
 func (c *Conn) end(lingers bool) {
-	c.arm(time.Time{})
 	c.mu.Lock()
 	c.mu.ended, c.mu.lingers = true, lingers
+	_ = c.nc.SetReadDeadline(time.Time{}) // a broken connection says so when it is read
 	c.mu.Unlock()
 	c.Notify()
 }

@@ -17,6 +17,9 @@ const lastLook = 500 * time.Millisecond
 // it did not read then is not late.
 const stillMin = time.Second
 
+// longAgo is a deadline that wakes who reads.
+var longAgo = time.Unix(1, 0)
+
 // patience is until when a connection is waited for. To set a deadline is a call of the
 // runtime that many commands have no use for: one that is set stays, and when it fires is
 // looked at anew.
@@ -104,7 +107,7 @@ func (c *Conn) shake(nc *tls.Conn) error {
 		mu.Lock()
 		defer mu.Unlock()
 		if !over {
-			_ = c.nc.SetDeadline(time.Unix(1, 0)) // in the past; a broken connection says so itself
+			_ = c.nc.SetDeadline(longAgo) // a broken connection says so itself
 		}
 	}
 	most := c.server.opts.Limits.PasswordTimeout
@@ -131,6 +134,9 @@ func (c *Conn) shake(nc *tls.Conn) error {
 func (c *Conn) arm(at time.Time) {
 	c.patience.armed = at
 	_ = c.nc.SetReadDeadline(at) // a broken connection says so when it is read
+	if c.leaves.Load() && c.patience.begun.IsZero() {
+		_ = c.nc.SetReadDeadline(longAgo) // as dismiss did, which came in between
+	}
 }
 
 // lateText is the reply to whom there is no patience with any more.

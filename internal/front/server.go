@@ -91,8 +91,10 @@ type Server struct {
 
 	mu struct {
 		sync.Mutex
-		conns  map[*Conn]struct{}
-		closed bool
+		listener net.Listener // of Serve
+		retiring bool         // takes nobody new
+		conns    map[*Conn]struct{}
+		closed   bool
 	}
 }
 
@@ -143,11 +145,20 @@ func (s *Server) Serve(l net.Listener) {
 		}
 	}()
 	s.gate.Compare(s.opts.Logger, s.opts.Name, s.opts.Limits.Connections)
+	s.mu.Lock()
+	s.mu.listener = l
+	if s.mu.retiring {
+		_ = l.Close() // nobody waits for more
+	}
+	s.mu.Unlock()
 	for {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
 			s.serve(nc)
+		case s.retires():
+			<-s.ctx.Done() // those who are here are served until then
+			return
 		case s.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return
 		default:

@@ -30,7 +30,7 @@ func Load(f Files) (Config, error) {
 		return Config{}, nil
 	}
 	if encrypts := f.Cert != "" || f.Key != "" || f.CA != ""; encrypts && (f.Cert == "" || f.Key == "" || f.CA == "") {
-		return Config{}, errors.New("TLS wants a certificate, its key and a CA: give all three or none")
+		return Config{}, errors.New("TLS wants a certificate, its key and a CA (--tls-cert, --tls-key, --tls-ca): give all three or none")
 	}
 	k := &keeper{files: f}
 	text, err := f.read()

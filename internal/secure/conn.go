@@ -167,6 +167,9 @@ func logIn(nc net.Conn, password string) error {
 			if errors.Is(err, io.EOF) {
 				err = errors.Join(err, errOneEncrypted)
 			}
+			if _, encrypted := nc.(*tls.Conn); encrypted {
+				return fmt.Errorf("no answer: %w", err)
+			}
 			return fmt.Errorf("no answer (does the other side want TLS?): %w", err)
 		}
 		if b[0] == '\n' {

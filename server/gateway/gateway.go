@@ -23,9 +23,10 @@ type Gateway struct {
 	cancel  context.CancelFunc
 	stopped chan struct{} // closed when everything has ended
 
-	stats    stats
-	frontend *front.Server
-	monitor  *redis.Monitor
+	stats     stats
+	finishing atomic.Bool
+	frontend  *front.Server
+	monitor   *redis.Monitor
 }
 
 // spare bytes are each client's own, however many the others have under way.
@@ -79,6 +80,13 @@ func (g *Gateway) Close() error {
 	g.cancel()
 	g.Wait()
 	return nil
+}
+
+// Finish lets the gateway's clients go before its end, and returns when all have left, or with ctx:
+// nobody new is let in, and what clients have sent is carried out and answered. Close ends it.
+func (g *Gateway) Finish(ctx context.Context) {
+	g.finishing.Store(true)
+	g.frontend.Retire(ctx)
 }
 
 // Wait returns when the gateway has stopped.

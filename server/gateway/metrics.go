@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 
 	"viewring/internal/metrics"
 	"viewring/internal/tally"
@@ -23,7 +24,14 @@ var (
 // Service is the gateway as its process's port for metrics shows it. It is ready as soon as it is there: it
 // has found its cluster.
 func (g *Gateway) Service() metrics.Service {
-	return metrics.Service{Name: "gateway", Collect: g.collect, Ready: func() error { return g.ctx.Err() }}
+	return metrics.Service{Name: "gateway", Collect: g.collect, Ready: g.ready}
+}
+
+func (g *Gateway) ready() error {
+	if g.finishing.Load() {
+		return errors.New("it lets its clients go, and ends")
+	}
+	return g.ctx.Err()
 }
 
 func (g *Gateway) collect(_ context.Context, to *metrics.Sink) {

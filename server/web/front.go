@@ -32,8 +32,9 @@ type Front struct {
 	refused  secure.Refusals
 	meters   meters
 
-	cancel  context.CancelFunc
-	stopped chan struct{} // closed when everything has ended
+	finishing atomic.Bool
+	cancel    context.CancelFunc
+	stopped   chan struct{} // closed when everything has ended
 }
 
 // cluster is what a front serves.
@@ -71,8 +72,17 @@ func Start(ctx context.Context, opts Options) *Front {
 // Addr returns the address that the front listens at.
 func (f *Front) Addr() string { return f.opts.Listener.Addr().String() }
 
-// Close stops the front and returns when everything in it has ended. Requests under way are given
-// ten seconds.
+// Finish lets requests end that are under way, before the front's end, and returns when all have, or with ctx.
+// Nobody new is let in. Close ends it.
+func (f *Front) Finish(ctx context.Context) {
+	f.finishing.Store(true)
+	if err := f.server.Shutdown(ctx); err != nil {
+		f.opts.Logger.Warn("requests are cut off", "err", err)
+	}
+}
+
+// Close stops the front and returns when everything in it has ended. Requests under way are cut off:
+// see Finish.
 func (f *Front) Close() error {
 	f.cancel()
 	f.Wait()
@@ -96,24 +106,15 @@ func (f *Front) run(ctx context.Context) {
 	running.Go(func() { f.find(ctx) })
 	running.Go(func() {
 		<-ctx.Done()
-		f.shutDown()
+		_ = f.server.Close() // cuts off, as it should
 	})
 	files.NewGate().Compare(f.opts.Logger, "http front", f.opts.Bounds.Connections)
 	err := f.server.Serve(f.door)
 	if !errors.Is(err, http.ErrServerClosed) {
 		f.opts.Logger.Warn("the http front has stopped", "err", err)
+		f.cancel()
 	}
-	f.cancel()
-}
-
-// shutDown lets requests end that are under way, for a while.
-func (f *Front) shutDown() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if err := f.server.Shutdown(ctx); err != nil {
-		_ = f.server.Close() // cut off: it has been said in the log
-		f.opts.Logger.Warn("requests were cut off", "err", err)
-	}
+	<-ctx.Done() // requests may be under way: see Finish
 }
 
 // find finds the cluster, however long that takes.

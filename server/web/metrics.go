@@ -56,6 +56,9 @@ func (f *Front) Service() metrics.Service {
 }
 
 func (f *Front) ready() error {
+	if f.finishing.Load() {
+		return errors.New("it lets the requests under way end, and ends")
+	}
 	if f.cluster.Load() == nil {
 		return errors.New("it looks for its cluster, or has stopped")
 	}

@@ -58,7 +58,6 @@ const (
 	headMax     = 32 << 10         // bytes of a request's head
 	headTimeout = 10 * time.Second // until a head is complete, and the TLS handshake
 	idleTimeout = 2 * time.Minute  // between two requests of a connection
-	stopTimeout = 10 * time.Second // for requests under way when the front is told to stop
 	admitMax    = 10 * time.Second // that a request waits for room for its body
 	openPause   = time.Second      // between two tries to find the cluster
 	retryAfter  = "5"              // seconds, told to who comes while the cluster is away

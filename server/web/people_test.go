@@ -229,7 +229,7 @@ func TestAskedFirst(t *testing.T) {
 	want(t, 201, "PUT", url+"/a", "body")
 }
 
-// TestStop: a front that is told to stop lets requests under way end.
+// TestStop: a front that is told to finish lets requests under way end, and is not ready any more.
 func TestStop(t *testing.T) {
 	f := start(t, nil)
 	url := "http://" + f.Addr()
@@ -251,6 +251,7 @@ func TestStop(t *testing.T) {
 	closed := make(chan struct{})
 	go func() {
 		defer close(closed)
+		f.Finish(t.Context())
 		_ = f.Close()
 	}()
 	for { // until it listens no more
@@ -259,6 +260,9 @@ func TestStop(t *testing.T) {
 			break
 		}
 		_ = other.Body.Close()
+	}
+	if err := f.Service().Ready(); err == nil {
+		t.Error("it is ready")
 	}
 	if _, err := io.WriteString(c, "0123456789"); err != nil {
 		t.Fatal(err)

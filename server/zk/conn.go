@@ -40,6 +40,7 @@ type conn struct {
 	line    line
 	working sync.WaitGroup // those that carry requests out, and tell the view leader
 
+	leaves         atomic.Bool // nothing more is read: the front is about to end
 	received, sent atomic.Int64
 	held           atomic.Int64 // bytes of requests, and of what it is told
 
@@ -99,7 +100,13 @@ func (c *conn) run() {
 		return
 	}
 	defer c.f.leave(c)
-	c.cancel(c.read()) // what is under way is carried out all the same, and its answer goes nowhere
+	why := c.read()
+	if c.leaves.Load() { // of whoever ends its session just now, too
+		c.beat.stop()
+		c.working.Wait()
+		c.out.flush()
+	}
+	c.cancel(why) // what is under way is carried out all the same, and its answer goes nowhere
 	c.beat.stop()
 	c.working.Wait()
 	c.inherit() // so that all before this one has ended too
@@ -107,7 +114,7 @@ func (c *conn) run() {
 	if c.opened && !c.trusted.Load() && c.f.hasLast(c) {
 		c.endSession() // a stranger's: it would stay for its time to live
 	}
-	if why := context.Cause(c.ctx); c.f.ctx.Err() == nil && !errors.Is(why, errClosed) && !errors.Is(why, io.EOF) {
+	if why := context.Cause(c.ctx); c.f.ctx.Err() == nil && why != errLeaves && !errors.Is(why, errClosed) && !errors.Is(why, io.EOF) {
 		c.f.opts.Logger.Info("a connection has ended", "session", c.name(), "from", c.nc.RemoteAddr().String(), "why", why)
 	}
 }
@@ -129,6 +136,16 @@ func (c *conn) name() string { return fmt.Sprintf("0x%x", c.session) }
 
 // errClosed is why a connection ends whose client has closed its session.
 var errClosed = errors.New("the session is closed")
+
+// errLeaves is why a connection ends that the front lets go before its end.
+var errLeaves = errors.New("the front is about to end")
+
+// leave lets no further request begin: what the client has asked is carried out and answered, and then it is
+// hung up on. Any goroutine may call it.
+func (c *conn) leave() {
+	c.leaves.Store(true)
+	_ = c.nc.SetReadDeadline(time.Unix(1, 0)) // long ago; a broken connection says so when it is read
+}
 
 // greet answers a four-letter word, or opens or takes up the session that the client asks for.
 // Without a session there is nothing more to do.
@@ -231,8 +248,14 @@ func (c *conn) read() error {
 		if c.trusted.Load() {
 			_ = c.nc.SetReadDeadline(time.Now().Add(c.ttl)) // a broken connection says so when it is read
 		}
+		if c.leaves.Load() { // looked at behind the deadline, which leave sets too
+			return errLeaves
+		}
 		b, err := c.frame(c.most())
-		if err != nil {
+		switch {
+		case err != nil && c.leaves.Load():
+			return errLeaves
+		case err != nil:
 			return readFailed(err)
 		}
 		c.received.Add(1)

@@ -39,11 +39,12 @@ type Front struct {
 
 	mu struct {
 		sync.Mutex
-		conns    map[*conn]struct{}
-		sessions map[uint64]*conn // each session's last connection
-		left     map[uint64]left  // of sessions without a connection here that has nodes
-		accepted uint64           // connections
-		closed   bool
+		finishing bool // takes nobody new
+		conns     map[*conn]struct{}
+		sessions  map[uint64]*conn // each session's last connection
+		left      map[uint64]left  // of sessions without a connection here that has nodes
+		accepted  uint64           // connections
+		closed    bool
 	}
 }
 
@@ -117,6 +118,34 @@ func (f *Front) Close() error {
 	return nil
 }
 
+// Finish lets the front's clients go before its end, and returns when all have left, or with ctx: nobody new
+// is let in, and what clients have asked is carried out and answered. Their sessions go on at other fronts. Close ends it.
+func (f *Front) Finish(ctx context.Context) {
+	f.mu.Lock()
+	f.mu.finishing = true
+	_ = f.opts.Listener.Close() // nobody waits for more
+	for c := range f.mu.conns {
+		c.leave()
+	}
+	f.mu.Unlock()
+	for f.serves() && wait.For(ctx, finishLook) {
+	}
+}
+
+// finishes reports whether Finish was called.
+func (f *Front) finishes() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.finishing
+}
+
+// serves reports whether clients are connected.
+func (f *Front) serves() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.mu.conns) > 0
+}
+
 // Wait returns when the front has stopped.
 func (f *Front) Wait() { <-f.stopped }
 
@@ -137,6 +166,9 @@ func (f *Front) serve() {
 		switch {
 		case err == nil:
 			f.accept(nc)
+		case f.finishes():
+			<-f.ctx.Done() // those who are here are served until then
+			return
 		case f.ctx.Err() != nil || errors.Is(err, net.ErrClosed):
 			return
 		default:
@@ -162,7 +194,7 @@ func (f *Front) accept(nc net.Conn) {
 	c := newConn(f, nc)
 	f.mu.Lock()
 	full := len(f.mu.conns) >= f.opts.Bounds.Connections || f.gate.Judge(nc) != files.Everybody
-	ok := !f.mu.closed && !full
+	ok := !f.mu.closed && !f.mu.finishing && !full
 	if ok {
 		f.mu.accepted++
 		c.number = f.mu.accepted

@@ -2,6 +2,7 @@ package zk
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"time"
 
@@ -67,7 +68,14 @@ var (
 // Service is the front as its process's port for metrics shows it. It is ready as soon as it is there: it has
 // found its cluster.
 func (f *Front) Service() metrics.Service {
-	return metrics.Service{Name: "zk", Collect: f.collect, Ready: func() error { return f.ctx.Err() }}
+	return metrics.Service{Name: "zk", Collect: f.collect, Ready: f.ready}
+}
+
+func (f *Front) ready() error {
+	if f.finishes() {
+		return errors.New("it lets its clients go, and ends")
+	}
+	return f.ctx.Err()
 }
 
 func (f *Front) collect(_ context.Context, to *metrics.Sink) {

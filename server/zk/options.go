@@ -32,6 +32,7 @@ const (
 	greetingMax    = 10 * time.Second // until the first message has come, and the password
 	shakeMax       = 5 * time.Second
 	acceptPause    = 50 * time.Millisecond
+	finishLook     = 25 * time.Millisecond
 	sessionMinUsed = 4 * time.Second  // as ZooKeeper's: twice its tick of 2 s
 	sessionMaxUsed = 60 * time.Second // ZooKeeper's is 40 s
 )

@@ -28,7 +28,7 @@ func testSync(t *testing.T, s *harness.Shell) {
 		s.OK("file", "get", "-r", "/sync/d", back)
 		sameFolders(t, dir, back)
 	}
-	ran("not synced 6 files", "-n", dir, "store:/sync/d")
+	ran("would sync 6 files", "-n", dir, "store:/sync/d")
 	s.Fails(1, "does not exist", "file", "ls", "/sync")
 	ran("synced 6 files", dir, "store:/sync/d/")
 	there()
@@ -72,7 +72,7 @@ func testSync(t *testing.T, s *harness.Shell) {
 	if err := os.Chtimes(filepath.Join(other, "long"), time.Time{}, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	ran("synced 1 file,", "-c", "-n", "--delete", "store:/sync/d", other)
+	ran("would sync 1 file,", "-c", "-n", "--delete", "store:/sync/d", other)
 	ran("1 deleted", "-c", "--delete", "store:/sync/d", other)
 	sameFolders(t, dir, other)
 	testSums(t, s, other)

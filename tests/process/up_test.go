@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"viewring/tests/harness"
@@ -34,6 +35,23 @@ func TestUpEndsAndResumes(t *testing.T) {
 	}
 	if after := serverAddrs(t, s); len(after) != len(before) {
 		t.Errorf("servers %q after resuming, %q before", after, before)
+	}
+}
+
+// SIGHUP without a terminal ends nobody, and is passed on to all that up runs.
+func TestUpHangUp(t *testing.T) {
+	t.Parallel()
+	s := harness.NewShell(t, harness.FreeAddr(t))
+	d := s.Start("up", "--private", "--servers", "1", "--data", "cluster")
+	d.Stdout.Wait(t, "Ctrl-C ends it", d.Done)
+	if err := d.Cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, "the view leader and the server have read again", func() bool { return strings.Count(d.Stderr.Text(), "nothing to read again") == 2 })
+	select {
+	case <-d.Done:
+		t.Errorf("it has ended: %v", d.Cmd.ProcessState)
+	default:
 	}
 }
 
