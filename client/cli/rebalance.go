@@ -199,5 +199,6 @@ func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
 	}
 	return map[string]any{"paused_by": r.PausedBy, "paused_since": since, "done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
 		"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
-		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds}
+		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds,
+		"stops": r.Stops.Count, "longest_stop_seconds": r.Stops.Longest.Seconds(), "late_stop_seconds": r.Stops.Late.Seconds()}
 }

@@ -296,6 +296,9 @@ func (l *Lane) perform(r *replica.Ready) error {
 	if len(r.Fed) > 0 {
 		l.out.Fed(r.Fed)
 	}
+	if len(r.Stops) > 0 {
+		l.out.Stopped(r.Stops)
+	}
 	for i := range r.Answers {
 		l.answer(&r.Answers[i])
 	}

@@ -65,7 +65,8 @@ type Outward struct {
 	Mover  Mover
 	Leader Leader
 
-	Fed func(fed []replica.Fed) // what was committed, while there is a feed
+	Fed     func(fed []replica.Fed)     // what was committed, while there is a feed
+	Stopped func(stops []time.Duration) // of partitions that are served again
 
 	Storing func(b *replica.Batch) // before a batch is applied
 	Stored  func(b *replica.Batch) // after that

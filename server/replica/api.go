@@ -207,6 +207,7 @@ type Ready struct {
 	Fed      []Fed     // likewise
 	Answers  []Answer
 	ToLeader []LeaderRequest
+	Stops    []time.Duration // how long partitions took no writes that are served again since their acting replicas changed
 }
 
 // Envelope is a message and the server it goes to. To may be the sending

@@ -264,7 +264,7 @@ func (c *Core) Ready() (Ready, bool) {
 	c.sizes.note(&r)
 	c.batch = nil
 	clear(c.overlay)
-	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Watched != nil || r.Fed != nil || r.Answers != nil || r.ToLeader != nil
+	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Watched != nil || r.Fed != nil || r.Answers != nil || r.ToLeader != nil || r.Stops != nil
 	return r, ok
 }
 

@@ -103,7 +103,7 @@ type Message struct {
 	Commit  uint64  // Append, State
 	Floor   uint64  // State, Subscribe, Subscribed: common point
 	Digest  uint64  // at Last, or at Seq (Ack)
-	Bytes   uint64  // Fetch: limit
+	Bytes   uint64  // Fetch: limit; State: microseconds, see stops.go
 	Cursor  Key     // Fetch, Page
 	History []TermStart
 	Entries []*Entry
