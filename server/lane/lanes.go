@@ -19,6 +19,7 @@ const (
 	eventsMax     = 16 << 10               // waiting, beyond which connections and links wait
 	gatherMax     = time.Millisecond       // that a lane waits for a sync before its next batch
 	commitsMax    = 64                     // batches not yet durable, beyond which it waits
+	bulkMax       = 4 << 10                // pages, and wishes for some, that wait for their round
 )
 
 // DrainMax is how many events a lane takes between two batches.
