@@ -339,6 +339,10 @@ func (l *Lane) send(e *replica.Envelope) {
 		l.sending[e.To] = o
 	}
 	o.Append(e.Msg)
+	if e.Msg.Room != nil {
+		frame.GiveBuffer(e.Msg.Room)
+		e.Msg.Room = nil
+	}
 	if o.Bytes() >= frame.BytesMax {
 		l.ship(e.To, o)
 	}

@@ -123,7 +123,7 @@ func New(c *Config) (Lanes, error) {
 		core, err := replica.NewCore(replica.Config{
 			Self: c.Self, Incarnation: c.Incarnation,
 			Lane: i, Lanes: c.Lanes, Fresh: c.Fresh, ValueBytesMax: c.ValueBytesMax,
-			LeaseSeen: c.LeaseSeen,
+			LeaseSeen: c.LeaseSeen, PageRoom: frame.TakeRoom,
 		}, items, c.Now())
 		if err != nil {
 			return nil, fmt.Errorf("start lane %d: %w", i, err)

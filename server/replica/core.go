@@ -56,6 +56,8 @@ type Config struct {
 
 	// PageBytesMax bounds the items of a page to a learner; 0 = 512 KiB.
 	PageBytesMax uint64
+	// PageRoom returns memory for the items of a page, or nil; they come back as Message.Room. nil: no memory.
+	PageRoom func() []byte
 
 	Limits Limits // zero: the defaults
 

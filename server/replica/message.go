@@ -109,7 +109,8 @@ type Message struct {
 	Entries []*Entry
 	Rows    []Row
 	Items   []PageItem
-	Keys    []Key // Fetch, RepairAsk
+	Keys    []Key  // Fetch, RepairAsk
+	Room    []byte // Page, not sent: memory of Items, which may be used again once the message was encoded
 
 	SentAt      time.Duration // Ping, Promise: the pinger's clock
 	Incarnation uint64        // Ping, Promise: the pinger's
