@@ -163,6 +163,11 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 			a.printf("%s: %s\n", r.name, waitText(r.name, &r.says.Waits[i], r.says.Limit, ""))
 		}
 	}
+	for _, r := range all {
+		if s := &r.says.Stops; s.Count > 0 {
+			a.printf("%s: changes of hands stopped writes for at most %d ms (lately %d)\n", r.name, s.Longest.Milliseconds(), s.Late.Milliseconds())
+		}
+	}
 }
 
 func rebalancingRow(name string, r *admin.Rebalancing) []string {
