@@ -53,6 +53,9 @@ var (
 	linkBytes     = metrics.Gauge("server_link_waiting_bytes", "Bytes that wait to be sent on a link.", "peer")
 	linkDropped   = metrics.Counter("server_link_dropped_messages_total", "Messages that a link had no room for. They are sent again.", "peer")
 
+	stopTimes = metrics.Histogram("server_handoff_stop_duration_seconds",
+		"How long partitions took no writes because their acting replicas changed; told by the next primary.")
+
 	batchSizes = metrics.Histogram("server_batch_operations", "Operations of the store in a batch that is synced as one.")
 	syncTimes  = metrics.Histogram("server_store_sync_duration_seconds", "Synced writes of the log.")
 
@@ -145,6 +148,8 @@ func (s *Server) collect(ctx context.Context, to *metrics.Sink) {
 	batches, syncs := s.meters.batches.Counts(), s.meters.syncs.Counts()
 	to.PutSizes(batchSizes, &batches)
 	to.PutTimes(syncTimes, &syncs)
+	stopped := s.stops.times.Counts()
+	to.PutTimes(stopTimes, &stopped)
 	s.collectStore(to)
 	s.collectMoves(to)
 }

@@ -55,6 +55,11 @@ func (c *conn) runRebalance(args [][]byte) error {
 		c.replyBulk(wire.AppendRebalanceWaiting(nil, &r))
 		return nil
 	}
+	if len(args) == 1 && strings.EqualFold(string(args[0]), wire.RebalanceStopped) {
+		r := c.s.stops.report(c.s.opts.Now().Mono)
+		c.replyBulk(wire.AppendRebalanceStops(nil, &r))
+		return nil
+	}
 	change, err := throttleChange(args)
 	if err == nil && change != nil {
 		err = c.s.mover.ChangeThrottle(c.host(), change)

@@ -62,6 +62,7 @@ type Server struct {
 	notifier *notifier
 	monitor  *redis.Monitor // of commands
 	meters   meters
+	stops    stops
 	clients  // what all connections share
 
 	running sync.WaitGroup
@@ -187,7 +188,8 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 	}
 	run = s.lanes.Begin(s.ctx, lane.Outward{
 		Peers: s.links, Mover: s.mover, Leader: queue, Stored: s.room.Stored, Fail: s.cancel,
-		Fed: s.notifier.fed,
+		Fed:     s.notifier.fed,
+		Stopped: func(stops []time.Duration) { s.stops.note(s.opts.Now().Mono, stops) },
 		Storing: func(b *replica.Batch) {
 			s.meters.batches.Note(len(b.Ops))
 			sweeper.Storing(b)

@@ -25,6 +25,15 @@ type Rebalancing struct {
 	PausedBy  string        // the address from which it was paused; "": it is not, or was before the server's start
 	PausedAt  time.Time     // likewise zero
 	Waits     []Wait        // why copies do not come, what most wait for first
+	Stops     Stops         // none from an earlier build
+}
+
+// Stops is how long partitions took no writes because their acting replicas changed, of those whose primary
+// the server has been since.
+type Stops struct {
+	Count   uint64        // since the server's start
+	Longest time.Duration // of them
+	Late    time.Duration // the longest of the last ten seconds or so; 0: there was none
 }
 
 // Wait is why some copies do not come to a server.
@@ -84,5 +93,16 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 	for _, w := range more.Waits {
 		out.Waits = append(out.Waits, Wait(w))
 	}
+	if v, err = s.do(ctx, wire.CmdRebalance, wire.RebalanceStopped); err != nil {
+		if ctx.Err() == nil {
+			err = nil // as above
+		}
+		return out, err
+	}
+	stops, err := wire.DecodeRebalanceStops(v.Bytes)
+	if err != nil {
+		return out, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
+	}
+	out.Stops = Stops(stops)
 	return out, nil
 }

@@ -163,6 +163,11 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 			a.printf("%s: %s\n", r.name, waitText(r.name, &r.says.Waits[i], r.says.Limit, ""))
 		}
 	}
+	for _, r := range all {
+		if s := &r.says.Stops; s.Count > 0 {
+			a.printf("%s: changes of hands stopped writes for at most %d ms (lately %d)\n", r.name, s.Longest.Milliseconds(), s.Late.Milliseconds())
+		}
+	}
 }
 
 func rebalancingRow(name string, r *admin.Rebalancing) []string {
@@ -199,5 +204,6 @@ func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
 	}
 	return map[string]any{"paused_by": r.PausedBy, "paused_since": since, "done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
 		"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
-		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds}
+		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds,
+		"stops": r.Stops.Count, "longest_stop_seconds": r.Stops.Longest.Seconds(), "late_stop_seconds": r.Stops.Late.Seconds()}
 }

@@ -100,7 +100,12 @@ func (s *Store) readEntry(e *entry, want kind) (r record, keyOK bool, err error)
 		return r, false, err
 	}
 	defer g.release()
-	b, err := g.read(make([]byte, e.bytes()), e.off)
+	return s.readIn(g, make([]byte, e.bytes()), e, want)
+}
+
+// readIn is readEntry of an entry in a segment that is held, into b.
+func (s *Store) readIn(g *segment, b []byte, e *entry, want kind) (r record, keyOK bool, err error) {
+	b, err = g.read(b, e.off)
 	if errors.Is(err, errMoved) {
 		return r, false, err
 	}
@@ -173,24 +178,33 @@ const scanEntries = 256
 // verifies it. One whose key cannot be read ends the scan with an error that wraps
 // ErrCorrupt.
 func (s *Store) Scan(part uint16, from Cursor, fn func(key, value []byte) bool) error {
-	return s.scan(part, from, wholeValue, func(r *record, _ int) bool { return fn(r.key, r.value) })
+	return s.ScanInto(part, from, nil, fn)
+}
+
+// ScanInto is Scan, which reads into what room returns: that many bytes, nil where there is none. The slices are in it. A nil
+// room has none. With one the scan is to end soon: it holds segments.
+func (s *Store) ScanInto(part uint16, from Cursor, room func(n int) []byte, fn func(key, value []byte) bool) error {
+	return s.scan(part, from, wholeValue, room, func(r *record, _ int) bool { return fn(r.key, r.value) })
 }
 
 // ScanHeads is Scan, but of each value only the first n bytes are read, and not verified.
 // bytes is the length of the record on the disk.
 func (s *Store) ScanHeads(part uint16, from Cursor, n int, fn func(key, head []byte, bytes int) bool) error {
-	return s.scan(part, from, n, func(r *record, bytes int) bool { return fn(r.key, r.value, bytes) })
+	return s.scan(part, from, n, nil, func(r *record, bytes int) bool { return fn(r.key, r.value, bytes) })
 }
 
 // wholeValue lets whole values be read.
 const wholeValue = -1
 
 // scan calls fn with records and their lengths on the disk.
-func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes int) bool) error {
+func (s *Store) scan(part uint16, from Cursor, n int, room func(n int) []byte, fn func(r *record, bytes int) bool) error {
 	p := s.parts[part].Load()
 	if p == nil {
 		return s.absent()
 	}
+	in := scanning{s: s, room: room, whole: n == wholeValue}
+	defer in.end()
+	var items []found // of one place
 	for at, more := from.Place, true; more; {
 		p.mu.RLock()
 		some := p.items.places(at, scanEntries)
@@ -203,18 +217,16 @@ func (s *Store) scan(part uint16, from Cursor, n int, fn func(r *record, bytes i
 			return fmt.Errorf("scan of partition %d: %w: records of it are lost", part, ErrCorrupt)
 		}
 		more = false
-		var near stretch
 		for i := range some {
 			place := some[i].pos
 			if i > 0 && some[i-1].pos == place {
 				continue
 			}
-			if n == wholeValue && near.of(&some[i]) == nil {
-				near = s.ahead(some[i:])
-			}
-			items, err := s.readGroup(some[i:], part, gen, place, n, &near)
+			in.goOn(some[i:])
+			var err error
+			items, err = in.readGroup(items[:0], some[i:], part, gen, place, n)
 			if errors.Is(err, errMoved) {
-				items, err = s.readPlace(part, p, place, n)
+				items, err = in.readPlace(part, p, place, n)
 			}
 			if err != nil {
 				return fmt.Errorf("scan of partition %d: %w", part, err)
@@ -250,24 +262,25 @@ type found struct {
 }
 
 // readPlace reads the items of a place, in the order of their keys.
-func (s *Store) readPlace(part uint16, p *partition, place uint64, n int) (items []found, err error) {
+func (in *scanning) readPlace(part uint16, p *partition, place uint64, n int) (items []found, err error) {
 	for tries := 0; ; tries++ {
 		p.mu.RLock()
 		group := p.items.places(place, 1)
-		gen, gone := p.gen, s.gone.Load()
+		gen, gone := p.gen, in.s.gone.Load()
 		p.mu.RUnlock()
 		if gone {
 			return nil, ErrClosed
 		}
-		items, err = s.readGroup(group, part, gen, place, n, &stretch{})
+		in.near = stretch{}
+		items, err = in.readGroup(nil, group, part, gen, place, n)
 		if !errors.Is(err, errMoved) || tries >= movedMax {
 			return items, err
 		}
 	}
 }
 
-// readGroup reads the items of entries that have one place. What is near was read already.
-func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, n int, near *stretch) (items []found, err error) {
+// readGroup appends the items of entries that have one place.
+func (in *scanning) readGroup(items []found, group []entry, part uint16, gen uint32, place uint64, n int) ([]found, error) {
 	for i := range group {
 		e := &group[i]
 		if e.pos != place {
@@ -277,18 +290,14 @@ func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, 
 			return nil, fmt.Errorf("%w: an item is lost", ErrCorrupt)
 		}
 		var r record
+		var err error
 		if n == wholeValue {
 			var keyOK bool
-			if b := near.of(e); b != nil {
-				r, keyOK, err = s.verify(b, e, kindItem)
-			} else {
-				r, keyOK, err = s.readEntry(e, kindItem)
-			}
-			if keyOK {
+			if r, keyOK, err = in.read(e); keyOK {
 				err = nil // its value is for others to verify
 			}
 		} else {
-			r, err = s.readEntryHead(e, n)
+			r, err = in.s.readEntryHead(e, n)
 		}
 		if err != nil {
 			return nil, err
@@ -297,7 +306,9 @@ func (s *Store) readGroup(group []entry, part uint16, gen uint32, place uint64, 
 			items = append(items, found{r, int(e.bytes())})
 		}
 	}
-	slices.SortFunc(items, func(a, b found) int { return bytes.Compare(a.key, b.key) })
+	if len(items) > 1 {
+		slices.SortFunc(items, func(a, b found) int { return bytes.Compare(a.key, b.key) })
+	}
 	return items, nil
 }
 

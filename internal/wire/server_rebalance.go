@@ -16,6 +16,8 @@ const (
 	RebalanceRate   = "rate" // and bytes/s, 0: no limit
 	RebalanceStatus = "status"
 	RebalanceWaits  = "waits" // → RebalanceWaiting; earlier builds do not know it
+
+	RebalanceStopped = "stops" // → RebalanceStops; likewise
 )
 
 // rebalanceFormat is the version of RebalanceReport.
@@ -116,4 +118,36 @@ func DecodeRebalanceWaiting(b []byte) (RebalanceWaiting, error) {
 		return RebalanceWaiting{}, fmt.Errorf("waits of rebalancing: %w", err)
 	}
 	return p, nil
+}
+
+// stopsFormat is the version of RebalanceStops.
+const stopsFormat = 1
+
+// RebalanceStops is how long partitions took no writes because their acting replicas changed, of those that a server is the
+// primary of since.
+type RebalanceStops struct {
+	Count   uint64        // since the server's start
+	Longest time.Duration // of them
+	Late    time.Duration // the longest of the last ten seconds or so; 0: there was none
+}
+
+// AppendRebalanceStops encodes s.
+func AppendRebalanceStops(b []byte, s *RebalanceStops) []byte {
+	b = binary.AppendUvarint(append(b, stopsFormat), s.Count)
+	b = binary.AppendVarint(b, int64(s.Longest))
+	return binary.AppendVarint(b, int64(s.Late))
+}
+
+// DecodeRebalanceStops parses what AppendRebalanceStops wrote.
+func DecodeRebalanceStops(b []byte) (RebalanceStops, error) {
+	var s RebalanceStops
+	r := codec.NewReader(b)
+	if err := expectFormat(r, "stops of partitions", stopsFormat); err != nil {
+		return s, err
+	}
+	s.Count, s.Longest, s.Late = r.Uvarint(), time.Duration(r.Varint()), time.Duration(r.Varint())
+	if err := r.Done(); err != nil {
+		return RebalanceStops{}, fmt.Errorf("stops of partitions: %w", err)
+	}
+	return s, nil
 }

@@ -43,3 +43,17 @@ func TestRebalanceWaiting(t *testing.T) {
 		}
 	}
 }
+
+func TestRebalanceStops(t *testing.T) {
+	for _, want := range []RebalanceStops{{}, {Count: 1, Longest: 2 * time.Second, Late: 3 * time.Millisecond}} {
+		b := AppendRebalanceStops(nil, &want)
+		if got, err := DecodeRebalanceStops(b); err != nil || got != want {
+			t.Errorf("%+v, %v; want %+v", got, err, want)
+		}
+		for n := range b {
+			if got, err := DecodeRebalanceStops(b[:n]); err == nil {
+				t.Errorf("%d of %d bytes are read as %+v", n, len(b), got)
+			}
+		}
+	}
+}

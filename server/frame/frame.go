@@ -88,6 +88,15 @@ func takeLong(n int) []byte {
 	return make([]byte, 0, 1<<(longBits+class))
 }
 
+// roomBytes is enough for the records of a page of the usual length (replica.Config).
+const roomBytes = 640 << 10
+
+// TakeRoom returns memory for a page that is being read. It goes back by GiveBuffer.
+func TakeRoom() []byte {
+	b := takeLong(roomBytes)
+	return b[:cap(b)]
+}
+
 // GiveBuffer takes a buffer back that nobody looks at any more.
 func GiveBuffer(b []byte) {
 	class := bits.Len(uint(cap(b))) - 1 - longBits // all of a class have room for what is asked of it

@@ -81,6 +81,13 @@ func PeerDone(from ring.ServerID, done uint64) Event {
 // Promised is another server's promise, for all lanes.
 func Promised(p *replica.Promise) Event { return Event{kind: onPromise, promise: p} }
 
+// isBulk reports whether the event is a page of a copy, or asks for one: each takes milliseconds. Many come together, and
+// clients, acknowledgements and new terms must not wait for all of them. That they come later than what was sent after them
+// is no more than what the network may do with messages.
+func (e *Event) isBulk() bool {
+	return e.kind == onMessage && (e.msg.Type == replica.MsgPage || e.msg.Type == replica.MsgFetch)
+}
+
 // IsRead reports whether the event is a client's read.
 func (e *Event) IsRead() bool {
 	if e.kind != onCall {

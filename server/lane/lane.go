@@ -54,6 +54,7 @@ type Lane struct {
 	free    []uint64
 	sending map[ring.ServerID]*frame.Messages // of a round; nil: none yet
 	touched []Client                          // have answers that their writers don't know of
+	bulk    []Event                           // see isBulk; one of them is taken up a round
 }
 
 // commit is a batch on its way to the disk.
@@ -88,7 +89,9 @@ func (l *Lane) run() {
 			return
 		}
 		runtime.Gosched() // what else is ready to run may have more for this round
-		l.gather(pause)
+		if len(l.bulk) == 0 {
+			l.gather(pause)
+		}
 		events = l.inbox.take(events)
 		ticked := l.due.Swap(false)
 		if ticked {
@@ -106,6 +109,9 @@ func (l *Lane) run() {
 			ticked = false
 		}
 		clear(events)
+		if len(l.bulk) > 0 {
+			l.inbox.notify()
+		}
 	}
 }
 
@@ -154,7 +160,16 @@ func (l *Lane) carryOut(events []Event, ticked bool) error {
 		if k := events[i].kind; k != onPromise && k != onPeerDone && k != onLook {
 			l.stirred = at.Mono
 		}
+		if events[i].isBulk() && len(l.bulk) < bulkMax {
+			l.bulk = append(l.bulk, events[i])
+			continue
+		}
 		l.handle(at, &events[i])
+	}
+	if len(l.bulk) > 0 {
+		l.handle(at, &l.bulk[0])
+		l.bulk[0] = Event{}
+		l.bulk = l.bulk[1:]
 	}
 	if ticked {
 		l.core.Tick(at)
@@ -296,6 +311,9 @@ func (l *Lane) perform(r *replica.Ready) error {
 	if len(r.Fed) > 0 {
 		l.out.Fed(r.Fed)
 	}
+	if len(r.Stops) > 0 {
+		l.out.Stopped(r.Stops)
+	}
 	for i := range r.Answers {
 		l.answer(&r.Answers[i])
 	}
@@ -321,6 +339,10 @@ func (l *Lane) send(e *replica.Envelope) {
 		l.sending[e.To] = o
 	}
 	o.Append(e.Msg)
+	if e.Msg.Room != nil {
+		frame.GiveBuffer(e.Msg.Room)
+		e.Msg.Room = nil
+	}
 	if o.Bytes() >= frame.BytesMax {
 		l.ship(e.To, o)
 	}

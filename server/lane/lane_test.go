@@ -87,7 +87,7 @@ func startAlone(t *testing.T, st *oneStore) (ls Lanes, failed <-chan error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	for _, run := range ls.Begin(ctx, Outward{Peers: alone{}, Mover: alone{}, Leader: alone{},
-		Storing: alone{}.note, Stored: alone{}.note, Fail: func(err error) { ends <- err }}) {
+		Stopped: func([]time.Duration) {}, Storing: alone{}.note, Stored: alone{}.note, Fail: func(err error) { ends <- err }}) {
 		running.Go(run)
 	}
 	t.Cleanup(func() {
@@ -140,5 +140,32 @@ func TestLane(t *testing.T) {
 	again := Asked(&oneCall{read: true, request: replica.Request{Key: key}, answers: make(chan replica.Answer, 1)})
 	if n := ls[0].ReadFirst([]Event{again}); n != 0 {
 		t.Error("after a round that failed a pipeline was read")
+	}
+}
+
+// TestBulkWaits: whoever comes with many pages, or behind them, does not wait for them; and all have their round.
+func TestBulkWaits(t *testing.T) {
+	const pages = 100
+	ls, _ := startAlone(t, &oneStore{rows: rows{items: make(map[string][]byte)}})
+	left := 0
+	look := func() Event {
+		c := &oneCall{answers: make(chan replica.Answer, 1)}
+		c.look = Only(func(*replica.Core) { left = len(ls[0].bulk) })
+		return Looked(c)
+	}
+	var events []Event
+	for range pages {
+		events = append(events, Message(2, &replica.Message{Type: replica.MsgFetch}), Message(2, &replica.Message{Type: replica.MsgPage}))
+	}
+	last := look()
+	ls.Put(0, append(events, last)...)
+	<-last.call.(*oneCall).answers
+	if left < pages {
+		t.Errorf("%d of %d wait when the call behind them is answered", left, 2*pages)
+	}
+	for left > 0 {
+		again := look()
+		ls.Put(0, again)
+		<-again.call.(*oneCall).answers
 	}
 }

@@ -19,6 +19,7 @@ const (
 	eventsMax     = 16 << 10               // waiting, beyond which connections and links wait
 	gatherMax     = time.Millisecond       // that a lane waits for a sync before its next batch
 	commitsMax    = 64                     // batches not yet durable, beyond which it waits
+	bulkMax       = 4 << 10                // pages, and wishes for some, that wait for their round
 )
 
 // DrainMax is how many events a lane takes between two batches.
@@ -65,7 +66,8 @@ type Outward struct {
 	Mover  Mover
 	Leader Leader
 
-	Fed func(fed []replica.Fed) // what was committed, while there is a feed
+	Fed     func(fed []replica.Fed)     // what was committed, while there is a feed
+	Stopped func(stops []time.Duration) // of partitions that are served again
 
 	Storing func(b *replica.Batch) // before a batch is applied
 	Stored  func(b *replica.Batch) // after that
@@ -121,7 +123,7 @@ func New(c *Config) (Lanes, error) {
 		core, err := replica.NewCore(replica.Config{
 			Self: c.Self, Incarnation: c.Incarnation,
 			Lane: i, Lanes: c.Lanes, Fresh: c.Fresh, ValueBytesMax: c.ValueBytesMax,
-			LeaseSeen: c.LeaseSeen,
+			LeaseSeen: c.LeaseSeen, PageRoom: frame.TakeRoom,
 		}, items, c.Now())
 		if err != nil {
 			return nil, fmt.Errorf("start lane %d: %w", i, err)

@@ -110,7 +110,7 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	p.lead = nil
 	p.stateOwed = false
 	p.held = nil
-	p.retireAskedAt, p.successorBy = 0, 0
+	p.retireAskedAt, p.successorBy, p.stoppedAt = 0, 0, 0
 	unrepaired := p.repairer.drop()
 	lives := p.view.ResetTerm == p.resetTerm // else its log is dropped
 	if !lives || !p.view.IsActing(p.core.cfg.Self) {
@@ -119,6 +119,7 @@ func (p *part) leaveTerm(staysPrimary bool) {
 	if l == nil {
 		return
 	}
+	stopped := l.stoppedSince()
 	l.become(termOver)
 	keep := append(l.queue, unrepaired...)
 	keep = append(keep, l.reads.drop()...)
@@ -131,10 +132,10 @@ func (p *part) leaveTerm(staysPrimary bool) {
 			p.lead.fed = l.fed
 		}
 		l.watchers.leave(p.lead)
-		p.lead.queue = keep
+		p.lead.queue, p.lead.stoppedAt = keep, stopped
 		keep = nil
 	} else {
-		p.successorBy = p.core.now.Mono + successorMax
+		p.successorBy, p.stoppedAt = p.core.now.Mono+successorMax, stopped
 	}
 	l.watchers.leave(nil)
 	if !staysPrimary || !lives {

@@ -132,6 +132,9 @@ type Storage interface {
 	// their places and, within one, of keys, until fn returns false. It need not
 	// verify the items: whoever decodes them does.
 	Scan(p ring.PartitionID, from Cursor, fn func(key Key, item []byte) bool) error
+	// ScanInto is Scan for a page that is read at once. What is read may be put into what room returns: that
+	// many bytes, nil where there are none left. The items may be in it.
+	ScanInto(p ring.PartitionID, from Cursor, room func(n int) []byte, fn func(key Key, item []byte) bool) error
 	// ScanKeys calls fn with the keys that begin with prefix, and perhaps with others of its
 	// slot and space or behind those, as Scan does; items need not be read. The name of
 	// prefix ends with a byte 0, and has no other.
@@ -207,6 +210,7 @@ type Ready struct {
 	Fed      []Fed     // likewise
 	Answers  []Answer
 	ToLeader []LeaderRequest
+	Stops    []time.Duration // how long partitions took no writes that are served again since their acting replicas changed
 }
 
 // Envelope is a message and the server it goes to. To may be the sending

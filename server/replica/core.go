@@ -43,6 +43,8 @@ const (
 	strayAskEvery    = 500 * time.Millisecond
 	learnRetryAfter  = 500 * time.Millisecond
 	learnRetryMax    = 8 * time.Second // the interval between retries of one fetch doubles up to this
+	pagePatience     = 4               // times what pages took lately, a fetch is waited for
+	pageTookOf       = 8               // pages, about, are "lately"
 	learnerKeepAlive = 200 * time.Millisecond
 )
 
@@ -56,6 +58,8 @@ type Config struct {
 
 	// PageBytesMax bounds the items of a page to a learner; 0 = 512 KiB.
 	PageBytesMax uint64
+	// PageRoom returns memory for the items of a page, or nil; they come back as Message.Room. nil: no memory.
+	PageRoom func() []byte
 
 	Limits Limits // zero: the defaults
 
@@ -93,6 +97,7 @@ type Core struct {
 	confirms     map[uint64]*part // by token: questions to the view leader without an answer
 	confirmToken uint64           // of the last one
 	nonces       uint64           // of this start, see nextNonce
+	pageTook     time.Duration    // from the first Fetch to the page, lately
 	deferred     []deferredFetch  // until batch is visible in st
 
 	feeding   bool // somebody wants to be told of all changes
@@ -264,7 +269,7 @@ func (c *Core) Ready() (Ready, bool) {
 	c.sizes.note(&r)
 	c.batch = nil
 	clear(c.overlay)
-	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Watched != nil || r.Fed != nil || r.Answers != nil || r.ToLeader != nil
+	ok := r.Batch != nil || r.Send != nil || r.Reads != nil || r.Watched != nil || r.Fed != nil || r.Answers != nil || r.ToLeader != nil || r.Stops != nil
 	return r, ok
 }
 

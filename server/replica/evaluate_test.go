@@ -100,6 +100,16 @@ func (m *memory) ScanKeys(p ring.PartitionID, _ Key, from Cursor, fn func(Key) b
 	return m.Scan(p, from, func(key Key, _ []byte) bool { return fn(key) })
 }
 
+func (m *memory) ScanInto(p ring.PartitionID, from Cursor, room func(int) []byte, fn func(Key, []byte) bool) error {
+	return m.Scan(p, from, func(key Key, item []byte) bool {
+		if b := room(len(item)); b != nil {
+			copy(b, item)
+			item = b
+		}
+		return fn(key, item)
+	})
+}
+
 // upTo is the Head of so many bytes; of none, keys alone.
 func upTo(n int) func([]byte) int {
 	if n == 0 {

@@ -82,15 +82,17 @@ type learner struct {
 	tombs         map[Key]Version // of deletes since S, against older pages. Invariant: none is added once cursorDone
 	cursor        Key
 	cursorDone    bool
-	pagedTo       uint64 // greatest q of a page taken. Invariant: not ready before log has come there
-	uncommittedTo uint64 // greatest q that its source did not know to be committed
+	ahead         aheadOf // in a full copy: what a page along the cursor need not look for
+	pagedTo       uint64  // greatest q of a page taken. Invariant: not ready before log has come there
+	uncommittedTo uint64  // greatest q that its source did not know to be committed
 
 	// The Fetch under way. Invariant: at most one.
-	nonce    uint64 // 0 = none
-	asked    *Message
-	askedAt  time.Duration // of the Fetch, or while subscribing of the Subscribe
-	patience time.Duration // until it is sent again
-	failures int           // fetches without an answer from source
+	nonce     uint64 // 0 = none
+	asked     *Message
+	fetchedAt time.Duration // it was first sent
+	askedAt   time.Duration // of the Fetch, or while subscribing of the Subscribe
+	patience  time.Duration // until it is sent again
+	failures  int           // fetches without an answer from source
 }
 
 // Learn makes this server follow a partition that it is a target of, copying
@@ -211,7 +213,7 @@ func (l *learner) beginFull(m *Message) {
 		l.part.putRow(row)
 	}
 	l.restart(learner{sub: m.Sub, missing: make(map[Key]uint64), tombs: make(map[Key]Version), log: &l.part.log,
-		cursorDone: m.Flags&flagDone != 0})
+		cursorDone: m.Flags&flagDone != 0, ahead: aheadOf{known: true}})
 	l.become(copying)
 	l.part.touch()
 	l.core.moved.full++
@@ -325,6 +327,7 @@ func (l *learner) applyLive(e *Entry) bool {
 		case v.Compare(e.Version) >= 0:
 		case v == w.Before:
 			l.set(w.Key, stored, w.Item)
+			l.ahead.note(w.Key)
 			if w.Item == nil && !l.cursorDone {
 				l.tombs[w.Key] = e.Version
 			}

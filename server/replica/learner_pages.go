@@ -15,7 +15,9 @@ func (l *learner) fetch() {
 			m.Seq = max(m.Seq, l.missing[k])
 		}
 	}
-	l.nonce, l.patience = l.core.nextNonce(), learnRetryAfter
+	// On a busy machine, or at a low rate, pages take long: to ask another source for each would make that worse.
+	l.nonce, l.patience = l.core.nextNonce(), min(max(learnRetryAfter, pagePatience*l.core.pageTook), learnRetryMax)
+	l.fetchedAt = l.core.now.Mono
 	m.Digest = l.nonce
 	l.asked = m
 	l.sendFetch()
@@ -66,18 +68,23 @@ func (l *learner) onPage(m *Message) {
 		return
 	}
 	l.nonce = 0
+	l.core.pageTook += (l.core.now.Mono - l.fetchedAt - l.core.pageTook) / pageTookOf
 	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
 		return // the retry asks another one
 	}
 	l.failures = 0
+	scanned := m.Flags&flagKeys == 0
 	for _, it := range m.Items {
-		if !l.applyPaged(it, m.Seq) {
+		if !l.applyPaged(it, m.Seq, scanned) {
+			l.ahead = aheadOf{} // a part of the page is here, and the cursor does not say so
 			return
 		}
 	}
-	if m.Flags&flagKeys == 0 {
+	if scanned {
 		l.cursor = m.Cursor
-		l.cursorDone = m.Flags&flagDone != 0
+		if l.cursorDone = m.Flags&flagDone != 0; l.cursorDone {
+			l.ahead = aheadOf{}
+		}
 	}
 	l.pagedTo = max(l.pagedTo, m.Seq)
 	if m.Seq > m.Commit {
@@ -102,9 +109,43 @@ func intact(items []PageItem) bool {
 	return true
 }
 
-// applyPaged applies one item of a page at q, unless what is here is newer.
-func (l *learner) applyPaged(it PageItem, q uint64) bool {
-	old, err := l.learned(it.Key)
+// aheadOf is what is known of the keys behind the cursor of a full copy. The copy began empty, and pages come in the order of
+// the cursor: so only live entries have brought any of these keys, and of all others nothing need be looked for.
+type aheadOf struct {
+	known bool // the keys that live entries brought are these
+	live  map[Key]struct{}
+}
+
+// aheadMax bounds them: a copy may be paused for long.
+const aheadMax = 4096
+
+// note notes a key that a live entry brought or removed.
+func (a *aheadOf) note(key Key) {
+	switch {
+	case !a.known:
+		return
+	case len(a.live) >= aheadMax:
+		*a = aheadOf{}
+		return
+	case a.live == nil:
+		a.live = make(map[Key]struct{})
+	}
+	a.live[key] = struct{}{}
+}
+
+// lacks reports that nothing can be here of a key that a page along the cursor brings.
+func (a *aheadOf) lacks(key Key) bool {
+	_, live := a.live[key]
+	return a.known && !live
+}
+
+// applyPaged applies one item of a page at q, unless what is here is newer. scanned is said of a page along the cursor.
+func (l *learner) applyPaged(it PageItem, q uint64, scanned bool) bool {
+	var old []byte
+	var err error
+	if !scanned || !l.ahead.lacks(it.Key) {
+		old, err = l.learned(it.Key)
+	}
 	if err == nil {
 		_, err = versionOf(old)
 	}

@@ -103,13 +103,14 @@ type Message struct {
 	Commit  uint64  // Append, State
 	Floor   uint64  // State, Subscribe, Subscribed: common point
 	Digest  uint64  // at Last, or at Seq (Ack)
-	Bytes   uint64  // Fetch: limit
+	Bytes   uint64  // Fetch: limit; State: microseconds, see stops.go
 	Cursor  Key     // Fetch, Page
 	History []TermStart
 	Entries []*Entry
 	Rows    []Row
 	Items   []PageItem
-	Keys    []Key // Fetch, RepairAsk
+	Keys    []Key  // Fetch, RepairAsk
+	Room    []byte // Page, not sent: memory of Items, which may be used again once the message was encoded
 
 	SentAt      time.Duration // Ping, Promise: the pinger's clock
 	Incarnation uint64        // Ping, Promise: the pinger's

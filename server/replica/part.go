@@ -49,6 +49,7 @@ type part struct {
 	strayAt       time.Duration
 	retireAskedAt time.Duration // in this term
 	successorBy   time.Duration // who was the primary last retires once its successor serves, or then; 0: at once
+	stoppedAt     time.Duration // as primary of the term before this one we stopped then; 0: we were not
 	offeredAt     time.Duration
 	lonelySince   time.Duration // our copy may be the one to restore from, see offer; 0 = it is not
 }

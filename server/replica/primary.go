@@ -70,6 +70,7 @@ type primary struct {
 
 	handoffAskedAt time.Duration // 0 = never
 	quiesceUntil   time.Duration // new writes wait, see quiesce; 0: they never had to
+	stoppedAt      time.Duration // the partition takes no writes since then, as far as we know; see stops.go
 
 	notice   bool          // the commit moved, which followers may not know yet
 	noticeAt time.Duration // when it began to be so

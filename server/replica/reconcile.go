@@ -23,7 +23,7 @@ func (p *part) sendState() {
 	}
 	p.stateOwed = false
 	p.send(p.view.Primary(), &Message{Type: MsgState, Flags: p.core.roomFlag() | p.owesFlag(), Last: p.log.last, Commit: p.commit,
-		Floor: p.floor, Digest: p.log.digest, History: p.log.history})
+		Floor: p.floor, Bytes: p.stoppedFor(), Digest: p.log.digest, History: p.log.history})
 }
 
 func (l *primary) onState(from ring.ServerID, m *Message) {
@@ -36,6 +36,7 @@ func (l *primary) onState(from ring.ServerID, m *Message) {
 	}
 	f.state, f.movedAt = m, l.core.now.Mono
 	f.note(m.Flags, l.core.now.Mono)
+	l.noteStopped(m.Bytes)
 	l.tryReconcile()
 }
 
@@ -143,6 +144,7 @@ func (l *primary) tryActivate() {
 		next = mute // alone it goes on for those who come back: nobody knows what may be read
 	}
 	l.become(next)
+	l.reportStop()
 	l.untold(l.core.now.Mono)
 	if committed {
 		l.part.commit = l.part.log.last.Seq

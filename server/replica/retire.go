@@ -13,7 +13,7 @@ import (
 // New ones wait for a moment; reads go on.
 
 const (
-	quiesceMax   = 80 * time.Millisecond  // that writes wait for a change of primary, once in a term
+	quiesceMax   = 25 * time.Millisecond  // that writes wait for a change of primary, once in a term
 	turnsMax     = 64                     // partitions of a lane that change hands at once: each new term takes its time
 	successorMax = 500 * time.Millisecond // that who was the primary leaves its successor to begin to serve, before it goes
 	stepDownMax  = ejectAfter             // that a new primary has to begin to serve, before it goes all the same
@@ -44,13 +44,17 @@ func (c *Core) claimTurn(p *part) bool {
 	return true
 }
 
-// quiesce lets no new write be sequenced for a moment, once, and reports whether none is
-// under way, or the moment is over.
+// quiesce reports whether no write is under way. While one is, it lets no new one be sequenced for a moment, once, and then
+// reports that the moment is over. Where none is, the writes of the next milliseconds are few: they go on, and are answered
+// after the change, which costs less than to have all wait for the view.
 func (l *primary) quiesce() bool {
+	if len(l.part.waiting) == 0 {
+		return true
+	}
 	if l.quiesceUntil == 0 {
 		l.quiesceUntil = l.core.now.Mono + quiesceMax
 	}
-	return len(l.part.waiting) == 0 || !l.quiesced()
+	return !l.quiesced()
 }
 
 func (l *primary) quiesced() bool { return l.core.now.Mono < l.quiesceUntil }

@@ -31,6 +31,7 @@ type rig struct {
 	last map[uint64]Version  // by a watch's token: the last that it was told
 	told map[uint64][]string // by a watch's token: what it was told, as wrote says
 	fed  []string            // what the feeds were told
+	stop []time.Duration     // for how long the partition took no writes, each time
 }
 
 // parcel is a message under way.
@@ -224,6 +225,7 @@ func (h *host) step() bool {
 		h.r.net = append(h.r.net, parcel{h.id, e.To, e.Msg})
 	}
 	h.tell(&ready)
+	h.r.stop = append(h.r.stop, ready.Stops...)
 	for _, a := range ready.Answers {
 		if _, twice := h.r.got[a.Token]; twice {
 			h.r.t.Errorf("request %d is answered twice", a.Token)

@@ -145,8 +145,20 @@ func (p *part) pageScan(m, page *Message) error {
 	bytes := uint64(0)
 	page.Flags |= flagDone
 	page.Cursor = m.Cursor
+	if p.core.cfg.PageRoom != nil {
+		page.Room = p.core.cfg.PageRoom()
+	}
+	left := page.Room
+	room := func(n int) []byte {
+		if n > len(left) {
+			return nil
+		}
+		b := left[:n:n]
+		left = left[n:]
+		return b
+	}
 	var bad error
-	err := p.core.st.Scan(p.id, After(m.Cursor), func(key Key, item []byte) bool {
+	err := p.core.st.ScanInto(p.id, After(m.Cursor), room, func(key Key, item []byte) bool {
 		if bytes >= min(m.Bytes, p.core.cfg.PageBytesMax) {
 			page.Flags &^= flagDone
 			return false

@@ -31,6 +31,9 @@ func (s *oneServer) Scan(_ ring.PartitionID, from Cursor, fn func(Key, []byte) b
 func (s *oneServer) ScanKeys(p ring.PartitionID, _ Key, from Cursor, fn func(Key) bool) error {
 	return s.Scan(p, from, func(key Key, _ []byte) bool { return fn(key) })
 }
+func (s *oneServer) ScanInto(p ring.PartitionID, from Cursor, _ func(int) []byte, fn func(Key, []byte) bool) error {
+	return s.Scan(p, from, fn)
+}
 func (s *oneServer) GetPart(_ ring.PartitionID, key Key, cut Cut) (pc Piece, item []byte, err error) {
 	pc, err = CutItem(key, s.items[key], cut)
 	return pc, s.items[key], err

@@ -70,6 +70,11 @@ func (s *Store) Scan(p ring.PartitionID, from replica.Cursor, fn func(key replic
 	return tell(s.log.Scan(uint16(p), cursor(from), func(key, item []byte) bool { return fn(replica.Key(key), item) }))
 }
 
+// ScanInto implements replica.Storage.
+func (s *Store) ScanInto(p ring.PartitionID, from replica.Cursor, room func(n int) []byte, fn func(key replica.Key, item []byte) bool) error {
+	return tell(s.log.ScanInto(uint16(p), cursor(from), room, func(key, item []byte) bool { return fn(replica.Key(key), item) }))
+}
+
 // ScanKeys implements replica.Storage. It tells of all keys.
 func (s *Store) ScanKeys(p ring.PartitionID, _ replica.Key, from replica.Cursor, fn func(key replica.Key) bool) error {
 	return tell(s.log.ScanHeads(uint16(p), cursor(from), 0, func(key, _ []byte, _ int) bool { return fn(replica.Key(key)) }))

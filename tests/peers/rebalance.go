@@ -172,16 +172,21 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	if err != nil {
 		return err
 	}
+	if err := m.calm(ctx); err != nil {
+		return err
+	}
 	l := m.keys.load(ctx)
 	began := time.Now()
 	pauseUntil(ctx, began.Add(m.o.span))
 	act := time.Now()
+	stopped := m.watchStops(ctx)
 	err = do()
 	begun := time.Now()
 	if err == nil {
 		_, err = m.balanced(ctx, servers)
 	}
 	end := time.Now()
+	stop := stopped()
 	failed := l.stop()
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -206,6 +211,7 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	m.t.add(what+": throughput while / before", is.perSecond/was.perSecond)
 	m.t.add(what+": p99 while / before", float64(is.p99)/float64(was.p99))
 	m.t.add(what+": longest answer, ms", float64(all.longest.Microseconds())/1000)
+	m.t.add(what+": longest stop of a key, ms", float64(stop.Microseconds())/1000)
 	m.t.add(what+": longest answer before, ms", float64(was.longest.Microseconds())/1000)
 	m.t.add(what+": seconds", end.Sub(begun).Seconds())
 	return nil
@@ -291,6 +297,10 @@ func (m *moving) alone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := m.calm(ctx); err != nil {
+		return err
+	}
+	stopped := m.watchStops(ctx)
 	cpu, began := processorTime(m.pids()), time.Now()
 	id, err := m.join(ctx)
 	if err != nil {
@@ -301,6 +311,7 @@ func (m *moving) alone(ctx context.Context) error {
 	}
 	took := time.Since(began)
 	cpu = processorTime(m.pids()) - cpu
+	m.t.add("alone: longest stop of a key, ms", float64(stopped().Microseconds())/1000)
 	s, err := m.rest(ctx, moverServers+1)
 	if err != nil {
 		return err

@@ -46,7 +46,7 @@ func testRebalance(t *testing.T, s *harness.Shell) {
 			t.Errorf("status: %+v", r)
 		}
 	}
-	if text := s.OK("rebalance", "status"); !strings.Contains(text, "s2: paused by 127.0.0.1 at ") || !strings.Contains(text, "1.0 MiB/s") {
+	if text := s.OK("rebalance", "status"); !strings.Contains(text, "s2: paused by 127.0.0.1 at ") || !strings.Contains(text, "1.0 MiB/s") || !strings.Contains(text, "stopped writes for at most ") {
 		t.Errorf("status:\n%s", text)
 	}
 	rebalance(t, s, "resume")

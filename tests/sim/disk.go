@@ -220,6 +220,11 @@ func (d *mapDrive) ScanKeys(p ring.PartitionID, _ replica.Key, from replica.Curs
 	return d.Scan(p, from, func(key replica.Key, _ []byte) bool { return fn(key) })
 }
 
+// ScanInto implements replica.Storage.
+func (d *mapDrive) ScanInto(p ring.PartitionID, from replica.Cursor, _ func(n int) []byte, fn func(key replica.Key, item []byte) bool) error {
+	return d.Scan(p, from, fn)
+}
+
 // Index implements replica.Storage.
 func (d *mapDrive) Index(p ring.PartitionID, after uint64, fn func(uint64, []byte) bool) error {
 	s := d.visible[p]
