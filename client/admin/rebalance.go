@@ -25,6 +25,10 @@ type Rebalancing struct {
 	PausedBy  string        // the address from which it was paused; "": it is not, or was before the server's start
 	PausedAt  time.Time     // likewise zero
 	Waits     []Wait        // why copies do not come, what most wait for first
+	Allowed   uint64        // bytes/s that it may copy in now; 0: any, nothing is left, or it is of an earlier build
+	HeldBy    uint8         // who holds that back: one of the Held constants
+	Gives     uint64        // bytes/s that others may copy from it; 0: any
+	Learners  uint64        // how many of them do
 }
 
 // Wait is why some copies do not come to a server.
@@ -84,5 +88,23 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 	for _, w := range more.Waits {
 		out.Waits = append(out.Waits, Wait(w))
 	}
-	return out, nil
+	err = s.pacing(ctx, &out)
+	return out, err
+}
+
+// pacing adds how fast the server may copy. One of an earlier build does not say.
+func (s *Server) pacing(ctx context.Context, out *Rebalancing) error {
+	v, err := s.do(ctx, wire.CmdRebalance, wire.RebalancePace)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = nil
+		}
+		return err
+	}
+	p, err := wire.DecodeRebalancePacing(v.Bytes)
+	if err != nil {
+		return route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
+	}
+	out.Allowed, out.HeldBy, out.Gives, out.Learners = p.Allowed, p.By, p.Gives, p.Learners
+	return nil
 }

@@ -157,6 +157,7 @@ func (l *Lane) carryOut(events []Event, ticked bool) error {
 		l.handle(at, &events[i])
 	}
 	if ticked {
+		l.core.SetHandoffEvery(l.out.Mover.HandoffEvery())
 		l.core.Tick(at)
 		st := l.core.Stats()
 		l.stats.Store(&st)
@@ -312,7 +313,10 @@ func (l *Lane) send(e *replica.Envelope) {
 		l.out.Mover.Fetch(e.To, e.Msg)
 		return
 	}
-	if e.Msg.SaysWhole() {
+	switch {
+	case e.Msg.Type == replica.MsgPage:
+		l.out.Mover.Paged(e.To, e.Msg)
+	case e.Msg.SaysWhole():
 		l.out.Mover.Whole(e.Msg.Partition)
 	}
 	o := l.sending[e.To]

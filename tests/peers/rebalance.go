@@ -174,14 +174,16 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	}
 	l := m.keys.load(ctx)
 	began := time.Now()
+	cost := m.processors()
 	pauseUntil(ctx, began.Add(m.o.span))
-	act := time.Now()
+	act, costBefore := time.Now(), cost()
 	err = do()
 	begun := time.Now()
+	cost = m.processors()
 	if err == nil {
 		_, err = m.balanced(ctx, servers)
 	}
-	end := time.Now()
+	end, costWhile := time.Now(), cost()
 	failed := l.stop()
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -204,6 +206,7 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	m.t.add(what+": moved / least", float64(moved)/float64(max(need, 1)))
 	m.t.add(what+": requests failed", float64(failed))
 	m.t.add(what+": throughput while / before", is.perSecond/was.perSecond)
+	m.t.add(what+": processor time a request, while / before", (costWhile.Seconds()/is.count())/(costBefore.Seconds()/was.count()))
 	m.t.add(what+": p99 while / before", float64(is.p99)/float64(was.p99))
 	m.t.add(what+": longest answer, ms", float64(all.longest.Microseconds())/1000)
 	m.t.add(what+": longest answer before, ms", float64(was.longest.Microseconds())/1000)
@@ -312,6 +315,22 @@ func (m *moving) alone(ctx context.Context) error {
 	m.t.add("alone: rate / min(disk, loopback)", mib/took.Seconds()/min(disk.stream, loop))
 	m.t.add("alone: CPU of all servers, ms a MiB", float64(cpu.Milliseconds())/mib)
 	return nil
+}
+
+// processors begins to measure what all processes take of the processors, this one with the clients
+// included, and returns what tells it. Nothing is counted of a server that has gone by then.
+func (m *moving) processors() func() time.Duration {
+	before, own := make(map[int]time.Duration), ownProcessorTime()
+	for _, pid := range m.pids() {
+		before[pid] = processorTime([]int{pid})
+	}
+	return func() time.Duration {
+		sum := ownProcessorTime() - own
+		for pid, was := range before {
+			sum += max(0, processorTime([]int{pid})-was)
+		}
+		return sum
+	}
 }
 
 // pids are the processes of view leader and servers that there are.
