@@ -1,6 +1,8 @@
 package rebalance
 
 import (
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,6 +116,23 @@ func (g *gate) source(now time.Duration, id ring.ServerID) *bucket {
 		g.mu.sources[id] = b
 	}
 	return b
+}
+
+// roomy returns those of some sources that can take at least half as much as any of them.
+func (g *gate) roomy(sources []ring.ServerID) []ring.ServerID {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	rate := func(id ring.ServerID) float64 {
+		if b := g.mu.sources[id]; b != nil && b.rate > 0 {
+			return b.rate
+		}
+		return math.Inf(1) // any, or it has not said
+	}
+	most := 0.0
+	for _, id := range sources {
+		most = max(most, rate(id))
+	}
+	return slices.DeleteFunc(slices.Clone(sources), func(id ring.ServerID) bool { return rate(id) < most/2 })
 }
 
 // keep forgets all sources but some.

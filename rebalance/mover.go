@@ -152,14 +152,14 @@ func (m *Mover) note(now time.Duration, still map[ring.PartitionID]*transfer) {
 	}
 }
 
-// start chooses a source: the nearest, but not the one that has just failed
-// while there is another.
+// start chooses a source: of those that can take most the nearest, but not the one that has
+// just failed while there is another.
 func (m *Mover) start(p ring.PartitionID, tr *transfer, now time.Duration) order {
 	acting := m.mu.view.Partitions[p].Acting
 	if len(acting) > 1 && tr.source != 0 {
 		acting = slices.DeleteFunc(slices.Clone(acting), func(id ring.ServerID) bool { return id == tr.source })
 	}
-	tr.source = m.mu.table.Neighbour(p, m.cfg.Self, acting)
+	tr.source = m.mu.table.Neighbour(p, m.cfg.Self, m.gate.roomy(acting))
 	tr.asked, tr.whole = now, false
 	return order{p, tr.source}
 }

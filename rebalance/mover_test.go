@@ -135,6 +135,52 @@ func TestMoverFewestCopiesFirst(t *testing.T) {
 	}
 }
 
+// TestMoverRoomySource copies from who can take most of those that have a partition.
+func TestMoverRoomySource(t *testing.T) {
+	v, _ := converged(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	near, l := learned{}, learned{}
+	NewMover(Config{Self: 5, Parallel: 100, Clock: newFakeClock()}, near).Adopt(v, tab)
+	m := NewMover(Config{Self: 5, Parallel: 100, Clock: newFakeClock()}, l)
+	m.Hear(1, 4<<20)
+	m.Hear(2, 1<<20)
+	m.Hear(3, 5<<20)
+	m.Hear(4, 5<<20)
+	m.Adopt(v, tab)
+	slow := 0
+	for p, sources := range l {
+		if near[p][0] == 2 {
+			slow++
+		} else if sources[0] != near[p][0] {
+			t.Errorf("partition %d comes from %v, and %v is nearer and can take as much", p, sources[0], near[p][0])
+		}
+		if sources[0] == 2 {
+			t.Errorf("partition %d comes from one that can take little", p)
+		}
+	}
+	if slow == 0 {
+		t.Error("the slow one was nearest to nothing")
+	}
+}
+
+// TestMoverUrgency: what has one copy left counts least, then what has lost one.
+func TestMoverUrgency(t *testing.T) {
+	v, tab := converged(t, 1, members(4), 64)
+	v = v.Clone()
+	v.Partitions[3].Acting = v.Partitions[3].Acting[:1]
+	v.Partitions[4].Acting = v.Partitions[4].Acting[:2]
+	m := NewMover(Config{Self: 4, Clock: newFakeClock()}, learned{})
+	if got := m.Urgency(3); got != 1 {
+		t.Errorf("%v without a view", got)
+	}
+	m.Adopt(v, tab)
+	for p, want := range map[ring.PartitionID]float64{3: urgencyOfOne, 4: urgencyOfFew, 5: 1, 999: 1} {
+		if got := m.Urgency(p); got != want {
+			t.Errorf("partition %d: %v, want %v", p, got, want)
+		}
+	}
+}
+
 func TestMoverNewerViews(t *testing.T) {
 	v, oldTab := converged(t, 1, members(4), 64)
 	old := v

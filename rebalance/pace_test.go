@@ -136,6 +136,7 @@ func TestPaceLight(t *testing.T) {
 		before, asked := m.waited, m.answered
 		rates := m.run(2 * time.Minute)
 		takes := (m.waited - before) / (m.answered - asked)
+		t.Logf("blind %t: %.1f MiB/s, %.1f in the first ten seconds, commands take %.2f ms", blind, mean(rates)/mib, mean(rates[:40])/mib, takes*1000)
 		if got := mean(rates); got < modelFull*0.2 || takes > 2*modelTakes {
 			t.Errorf("blind %t: %.1f MiB/s, commands take %.2f ms", blind, got/mib, takes*1000)
 		}
@@ -198,6 +199,7 @@ func TestPaceSteady(t *testing.T) {
 	rates := m.run(5 * time.Minute)
 	slices.Sort(rates)
 	low, high := rates[len(rates)/20], rates[len(rates)*19/20]
+	t.Logf("from %.1f to %.1f MiB/s", low/mib, high/mib)
 	if high > 4*low {
 		t.Errorf("from %.1f to %.1f MiB/s", low/mib, high/mib)
 	}
@@ -216,7 +218,9 @@ func TestPaceSlowForAnotherReason(t *testing.T) {
 		t.Errorf("%.1f MiB/s while commands are slow, %.1f before", m.rate/mib, before/mib)
 	}
 	m.run(time.Minute)
-	if after := mean(m.run(10 * time.Second)); after < before/2 {
+	after := mean(m.run(10 * time.Second))
+	t.Logf("%.1f MiB/s before, %.1f a minute later", before/mib, after/mib)
+	if after < before/2 {
 		t.Errorf("%.1f MiB/s a minute later, %.1f before", after/mib, before/mib)
 	}
 }
@@ -231,7 +235,9 @@ func TestPaceFew(t *testing.T) {
 	if m.rate >= modelFull {
 		t.Errorf("at %.1f MiB/s beside the first commands", m.rate/mib)
 	}
-	if m.run(time.Minute); m.rate < modelFull/5 {
+	m.run(time.Minute)
+	t.Logf("%.1f MiB/s beside five commands a second", m.rate/mib)
+	if m.rate < modelFull/5 {
 		t.Errorf("at %.1f MiB/s beside five commands a second", m.rate/mib)
 	}
 }

@@ -21,7 +21,8 @@ func (a *app) rebalanceCmd() *cobra.Command {
 		Use:   "rebalance",
 		Short: "hold back the copying between servers, or let it go on",
 		Long: `Hold back the copying in of servers, all or one, or let it go on; each remembers it
-over restarts. While it is paused, partitions stay short of the copies that are still to
+over restarts. It gives way to clients by itself: a rate is the most that it takes when
+they leave more. While it is paused, partitions stay short of the copies that are still to
 be made. Reads and writes are not held back.`,
 		Example: "  viewring rebalance status\n  viewring rebalance pause --server s4\n  viewring rebalance rate 10485760",
 		Args:    wants(),

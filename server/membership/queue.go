@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	requestsMax = 64 << 10 // of each kind, waiting for the view leader
+	requestsMax  = 64 << 10               // of each kind, waiting for the view leader
 	handoffEvery = 100 * time.Millisecond // between those that can wait for others, where nothing else is said: each view costs every server a sync and a look at all partitions
 )
 

@@ -15,7 +15,11 @@ func (c *Core) Tick(at Instant) {
 	if c.view == nil {
 		return
 	}
-	period := int64(c.now.Mono / c.handoffEvery)
+	every := c.handoffEvery
+	if c.draining || c.full {
+		every = handoffEvery // who goes is waited for
+	}
+	period := int64(c.now.Mono / every)
 	c.handoffsDue, c.handoffPeriod = period != c.handoffPeriod, period
 	defer func() { c.handoffsDue = false }()
 	for _, p := range c.parts {

@@ -82,7 +82,7 @@ func (m *Mover) Copying() bool {
 // handoffEveryHeld is how often acting sets change for what was copied, while copying is held
 // back for clients. Copies are then made one by one, and each view costs every server and client
 // a look at all partitions, and servers a sync: views would be most of what copying costs.
-const handoffEveryHeld = 500 * time.Millisecond
+const handoffEveryHeld = time.Second
 
 // HandoffEvery is how often handoffs should be asked for that nobody waits for; 0: as usual.
 func (m *Mover) HandoffEvery() time.Duration {

@@ -180,8 +180,9 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	err = do()
 	begun := time.Now()
 	cost = m.processors()
+	var turns []turn
 	if err == nil {
-		_, err = m.balanced(ctx, servers)
+		turns, err = m.untilBalanced(ctx, servers)
 	}
 	end, costWhile := time.Now(), cost()
 	failed := l.stop()
@@ -205,6 +206,10 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	moved, need := copied(after)+gone-copied(before), least(before, after)
 	m.t.add(what+": moved / least", float64(moved)/float64(max(need, 1)))
 	m.t.add(what+": requests failed", float64(failed))
+	if throughput, p99, ok := l.compare(turns); ok {
+		m.t.add(what+": throughput copying / paused", throughput)
+		m.t.add(what+": p99 copying / paused", p99)
+	}
 	m.t.add(what+": throughput while / before", is.perSecond/was.perSecond)
 	m.t.add(what+": processor time a request, while / before", (costWhile.Seconds()/is.count())/(costBefore.Seconds()/was.count()))
 	m.t.add(what+": p99 while / before", float64(is.p99)/float64(was.p99))
@@ -212,6 +217,18 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	m.t.add(what+": longest answer before, ms", float64(was.longest.Microseconds())/1000)
 	m.t.add(what+": seconds", end.Sub(begun).Seconds())
 	return nil
+}
+
+// untilBalanced waits until the servers are balanced. With -turns they copy and are paused meanwhile.
+func (m *moving) untilBalanced(ctx context.Context, servers int) (turns []turn, err error) {
+	if !m.o.turns {
+		_, err = m.balanced(ctx, servers)
+		return nil, err
+	}
+	stop := m.takeTurns(ctx)
+	_, err = m.balanced(ctx, servers)
+	turns, stopped := stop()
+	return turns, errors.Join(err, stopped)
 }
 
 // run takes all measurements of one cluster.
