@@ -6,9 +6,9 @@ import (
 
 	"viewring/internal/wait"
 	"viewring/internal/wire"
-	"viewring/rebalance"
 	"viewring/server/machine"
 	"viewring/server/redis"
+	"viewring/server/upkeep"
 )
 
 // How often the mover is told how clients fare: while something is copied, and else, for it to
@@ -44,10 +44,10 @@ func (s *Server) runPace() {
 }
 
 // sample is what has happened since the one before.
-func (p *pacing) sample() rebalance.Sample {
+func (p *pacing) sample() upkeep.Sample {
 	now := p.s.opts.Now().Mono
 	user, system := machine.ProcessorTime()
-	out := rebalance.Sample{At: now, Busy: user + system - p.busy, Starved: -1}
+	out := upkeep.Sample{At: now, Busy: user + system - p.busy, Starved: -1}
 	if starved, ok := machine.Starved(); ok && now > p.at {
 		out.Starved = min(1, float64(starved-p.starved)/float64(now-p.at))
 		p.starved = starved
@@ -56,7 +56,7 @@ func (p *pacing) sample() rebalance.Sample {
 	p.s.monitor.EachTimed(ofClients, func(number int, t redis.Timed) {
 		before := p.kinds[number]
 		if t.Count > before.Count {
-			out.Ops = append(out.Ops, rebalance.Op{Kind: number, Count: t.Count - before.Count, Took: t.Took - before.Took})
+			out.Ops = append(out.Ops, upkeep.Op{Kind: number, Count: t.Count - before.Count, Took: t.Took - before.Took})
 			p.kinds[number] = t
 		}
 	})

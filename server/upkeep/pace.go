@@ -28,8 +28,14 @@ type pacer struct {
 	learners map[ring.ServerID]time.Duration // when they last had a page; likewise
 }
 
+// Sample is how clients fared since the sample before; Op are commands of theirs.
+type (
+	Sample = rebalance.Sample
+	Op     = rebalance.Op
+)
+
 // Observe takes the next sample of how clients fare, which need not say what was copied.
-func (m *Mover) Observe(s *rebalance.Sample) {
+func (m *Mover) Observe(s *Sample) {
 	c := &m.pacer
 	c.mu.Lock()
 	in, out := c.in.Load(), c.out.Load()
