@@ -26,6 +26,7 @@ type model struct {
 	perSecond float64 // commands that come, whatever is answered
 	clients   float64 // or that so many clients ask for, each one at a time
 
+	most             float64 // bytes/s that are copied at the most, for another reason; 0: modelFull
 	rate             float64 // bytes/s in the last step
 	answered, copied float64 // in all: commands, bytes
 	waited           float64 // seconds that all of them took
@@ -44,6 +45,9 @@ const (
 // step lets clients ask, and copying go on at its rate, for a quarter of a second.
 func (m *model) step() {
 	m.rate = modelFull
+	if m.most > 0 {
+		m.rate = m.most
+	}
 	if r := m.pace.Out(); r > 0 {
 		m.rate = min(m.rate, float64(r))
 	}
@@ -165,7 +169,7 @@ func TestPaceFull(t *testing.T) {
 			least = 0.87 // lateness alone tells of a tenth only after it was lost
 		}
 		t.Logf("%-13s clients keep %.2f, %.1f MiB/s", name, kept, m.copied/m.now.Seconds()/mib)
-		if kept < least || slices.Min(rates) < paceLeast {
+		if most := clientShare * modelPower / modelMiB * mib; kept < least || slices.Min(rates) < paceLeast || m.copied/m.now.Seconds() < most/2 {
 			t.Errorf("%s: clients keep %.3f, copying goes at least at %.2f MiB/s", name, kept, slices.Min(rates)/mib)
 		}
 	}
@@ -222,6 +226,17 @@ func TestPaceSlowForAnotherReason(t *testing.T) {
 	t.Logf("%.1f MiB/s before, %.1f a minute later", before/mib, after/mib)
 	if after < before/2 {
 		t.Errorf("%.1f MiB/s a minute later, %.1f before", after/mib, before/mib)
+	}
+}
+
+// TestPaceUnused: a rate that nobody uses does not grow: it would be too much for the clients when
+// somebody does.
+func TestPaceUnused(t *testing.T) {
+	m := newModel()
+	m.perSecond, m.most = 1000, 2*mib
+	m.run(2 * time.Minute)
+	if got := m.pace.Out(); got > 6*mib {
+		t.Errorf("%.1f MiB/s are allowed where 2 are copied", float64(got)/mib)
 	}
 }
 
@@ -284,7 +299,7 @@ func TestGateUrgent(t *testing.T) {
 			if wait == 0 {
 				bytes += 64 << 10
 			}
-			clock.advance(wait)
+			clock.advance(max(wait, time.Microsecond))
 		}
 		if got := float64(bytes) / (10 * mib); got < 0.95*float64(want) || got > 1.1*float64(want) {
 			t.Errorf("%.2f MiB/s of one at 1 MiB/s, at most %d", got, set)

@@ -15,6 +15,7 @@ import (
 	"viewring/server/frame"
 	"viewring/server/replica"
 	"viewring/server/store"
+	"viewring/viewleader/vocab"
 )
 
 // moving is a mover, the time, and what it has sent.
@@ -100,11 +101,13 @@ func TestPaged(t *testing.T) {
 	}
 }
 
-// TestFetchesHeld: a source that can take little is asked for short pages at its rate, one that
-// can take anything at once; partitions that have lost copies come first.
-func TestFetchesHeld(t *testing.T) {
-	w := move(t)
-	v := &ring.View{Epoch: 1, Members: []ring.Member{{ID: 1, Up: true}, {ID: 2, Up: true}, {ID: 3, Up: true}, {ID: 4, Up: true}}, Partitions: make([]ring.Partition, 8)}
+// lack gives the mover a view in which it lacks copies.
+func (w *moving) lack(t *testing.T) {
+	t.Helper()
+	v := &ring.View{Epoch: 1, Partitions: make([]ring.Partition, 8)}
+	for id := range ring.ServerID(4) {
+		v.Members = append(v.Members, ring.Member{ID: id + 1, Status: ring.In, Up: true})
+	}
 	for i := range v.Partitions {
 		v.Partitions[i].Acting = []ring.ServerID{2, 3, 4}
 	}
@@ -114,6 +117,34 @@ func TestFetchesHeld(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.m.Adopt(v, table)
+}
+
+// TestOwnClients: what a server copies in is held back for its own clients, too, and it says so.
+func TestOwnClients(t *testing.T) {
+	w := move(t)
+	w.lack(t)
+	w.observe(100)
+	w.observe(100)
+	w.Arrived(2, &replica.Message{Type: replica.MsgPage})
+	if p := w.Pacing(); p.By != vocab.HeldByOwn || p.Allowed == 0 {
+		t.Errorf("beside its clients: %+v", p)
+	}
+	var said vocab.ServerStats
+	if w.Report(&said); said.MoveHeld != vocab.HeldByOwn || said.MoveAllowed != w.Pacing().Allowed {
+		t.Errorf("its heartbeat says %d, %d", said.MoveAllowed, said.MoveHeld)
+	}
+	w.observe(0)
+	w.observe(0)
+	if p := w.Pacing(); p.By != vocab.HeldByNobody || p.Allowed != 0 {
+		t.Errorf("without clients: %+v", p)
+	}
+}
+
+// TestFetchesHeld: a source that can take little is asked for short pages at its rate, one that
+// can take anything at once; partitions that have lost copies come first.
+func TestFetchesHeld(t *testing.T) {
+	w := move(t)
+	w.lack(t)
 	w.Arrived(2, &replica.Message{Type: replica.MsgPage, Bytes: 1 << 20})
 	w.Arrived(3, &replica.Message{Type: replica.MsgPage}) // of an earlier build, or without clients
 	for p := range ring.PartitionID(8) {
