@@ -41,6 +41,7 @@ type Mover struct {
 		view    *ring.View
 		table   *ring.Table
 		wanted  []Transfer // what the view has missing here
+		short   bool       // some partition has lost copies
 		running map[ring.PartitionID]*transfer
 		left    int
 		meter   meter
@@ -79,7 +80,7 @@ func (m *Mover) Adopt(v *ring.View, t *ring.Table) {
 	m.mu.Lock()
 	if m.mu.view == nil || v != m.mu.view && v.Epoch >= m.mu.view.Epoch {
 		m.mu.view, m.mu.table = v, t
-		m.mu.wanted = missing(v, t, m.cfg.Self)
+		m.mu.wanted, m.mu.short = missing(v, t, m.cfg.Self), short(v, t)
 		m.gate.keep(func(id ring.ServerID) bool { return v.Member(id) != nil })
 	}
 	orders := m.step()
@@ -186,6 +187,23 @@ func (m *Mover) Urgency(p ring.PartitionID) float64 {
 		return urgencyOfFew
 	}
 	return 1
+}
+
+// Short reports whether some partition has lost copies: who makes them should not wait.
+func (m *Mover) Short() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.short
+}
+
+// short reports whether some partition has fewer acting replicas than targets.
+func short(v *ring.View, t *ring.Table) bool {
+	for i := range v.Partitions {
+		if len(v.Partitions[i].Acting) < len(t.Targets(ring.PartitionID(i))) {
+			return true
+		}
+	}
+	return false
 }
 
 // How much more a partition is copied of which copies are lost: all but one, or some.

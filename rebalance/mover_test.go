@@ -170,14 +170,20 @@ func TestMoverUrgency(t *testing.T) {
 	v.Partitions[3].Acting = v.Partitions[3].Acting[:1]
 	v.Partitions[4].Acting = v.Partitions[4].Acting[:2]
 	m := NewMover(Config{Self: 4, Clock: newFakeClock()}, learned{})
-	if got := m.Urgency(3); got != 1 {
-		t.Errorf("%v without a view", got)
+	if got := m.Urgency(3); got != 1 || m.Short() {
+		t.Errorf("%v without a view, short %t", got, m.Short())
 	}
-	m.Adopt(v, tab)
+	if m.Adopt(v, tab); !m.Short() {
+		t.Error("nobody is told that copies are lost")
+	}
 	for p, want := range map[ring.PartitionID]float64{3: urgencyOfOne, 4: urgencyOfFew, 5: 1, 999: 1} {
 		if got := m.Urgency(p); got != want {
 			t.Errorf("partition %d: %v, want %v", p, got, want)
 		}
+	}
+	whole, tab := converged(t, 9, members(4), 64)
+	if m.Adopt(whole, tab); m.Short() {
+		t.Error("all copies are there, and some are told as lost")
 	}
 }
 

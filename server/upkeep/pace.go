@@ -88,10 +88,13 @@ func (m *Mover) Copying() bool {
 // handoffEveryHeld is how often acting sets change for what was copied, while copying is held
 // back for clients. Copies are then made one by one, and each view costs every server and client
 // a look at all partitions, and servers a sync: views would be most of what copying costs.
-const handoffEveryHeld = time.Second
+const handoffEveryHeld = 500 * time.Millisecond
 
 // HandoffEvery is how often handoffs should be asked for that nobody waits for; 0: as usual.
 func (m *Mover) HandoffEvery() time.Duration {
+	if m.m.Short() {
+		return 0 // copies that were lost are made again as soon as can be
+	}
 	c := &m.pacer
 	c.mu.Lock()
 	defer c.mu.Unlock()
