@@ -41,7 +41,7 @@ type Mover struct {
 		view    *ring.View
 		table   *ring.Table
 		wanted  []Transfer // what the view has missing here
-		short   bool       // some partition has lost copies
+		sole    bool       // some partition has one copy left
 		running map[ring.PartitionID]*transfer
 		left    int
 		meter   meter
@@ -80,7 +80,7 @@ func (m *Mover) Adopt(v *ring.View, t *ring.Table) {
 	m.mu.Lock()
 	if m.mu.view == nil || v != m.mu.view && v.Epoch >= m.mu.view.Epoch {
 		m.mu.view, m.mu.table = v, t
-		m.mu.wanted, m.mu.short = missing(v, t, m.cfg.Self), short(v, t)
+		m.mu.wanted, m.mu.sole = missing(v, t, m.cfg.Self), sole(v, t)
 		m.gate.keep(func(id ring.ServerID) bool { return v.Member(id) != nil })
 	}
 	orders := m.step()
@@ -189,17 +189,17 @@ func (m *Mover) Urgency(p ring.PartitionID) float64 {
 	return 1
 }
 
-// Short reports whether some partition has lost copies: who makes them should not wait.
-func (m *Mover) Short() bool {
+// Sole reports whether some partition has one copy left: who makes the others should not wait.
+func (m *Mover) Sole() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mu.short
+	return m.mu.sole
 }
 
-// short reports whether some partition has fewer acting replicas than targets.
-func short(v *ring.View, t *ring.Table) bool {
+// sole reports whether some partition has one acting replica, and should have more.
+func sole(v *ring.View, t *ring.Table) bool {
 	for i := range v.Partitions {
-		if len(v.Partitions[i].Acting) < len(t.Targets(ring.PartitionID(i))) {
+		if len(v.Partitions[i].Acting) == 1 && len(t.Targets(ring.PartitionID(i))) > 1 {
 			return true
 		}
 	}

@@ -170,11 +170,11 @@ func TestMoverUrgency(t *testing.T) {
 	v.Partitions[3].Acting = v.Partitions[3].Acting[:1]
 	v.Partitions[4].Acting = v.Partitions[4].Acting[:2]
 	m := NewMover(Config{Self: 4, Clock: newFakeClock()}, learned{})
-	if got := m.Urgency(3); got != 1 || m.Short() {
-		t.Errorf("%v without a view, short %t", got, m.Short())
+	if got := m.Urgency(3); got != 1 || m.Sole() {
+		t.Errorf("%v without a view, sole %t", got, m.Sole())
 	}
-	if m.Adopt(v, tab); !m.Short() {
-		t.Error("nobody is told that copies are lost")
+	if m.Adopt(v, tab); !m.Sole() {
+		t.Error("nobody is told that a partition has one copy left")
 	}
 	for p, want := range map[ring.PartitionID]float64{3: urgencyOfOne, 4: urgencyOfFew, 5: 1, 999: 1} {
 		if got := m.Urgency(p); got != want {
@@ -182,8 +182,8 @@ func TestMoverUrgency(t *testing.T) {
 		}
 	}
 	whole, tab := converged(t, 9, members(4), 64)
-	if m.Adopt(whole, tab); m.Short() {
-		t.Error("all copies are there, and some are told as lost")
+	if m.Adopt(whole, tab); m.Sole() {
+		t.Error("all copies are there, and some partition is said to have one")
 	}
 }
 

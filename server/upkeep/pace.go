@@ -92,8 +92,8 @@ const handoffEveryHeld = 500 * time.Millisecond
 
 // HandoffEvery is how often handoffs should be asked for that nobody waits for; 0: as usual.
 func (m *Mover) HandoffEvery() time.Duration {
-	if m.m.Short() {
-		return 0 // copies that were lost are made again as soon as can be
+	if m.m.Sole() {
+		return 0 // of a partition that has one copy left another counts as soon as can be
 	}
 	c := &m.pacer
 	c.mu.Lock()
