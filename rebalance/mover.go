@@ -1,7 +1,6 @@
 package rebalance
 
 import (
-	"context"
 	"slices"
 	"sync"
 	"time"
@@ -35,13 +34,14 @@ type Config struct {
 type Mover struct {
 	cfg     Config
 	learner Learner
-	limit   *limiter
+	gate    *gate
 
 	mu struct {
 		sync.Mutex
 		view    *ring.View
 		table   *ring.Table
 		wanted  []Transfer // what the view has missing here
+		sole    bool       // some partition has one copy left
 		running map[ring.PartitionID]*transfer
 		left    int
 		meter   meter
@@ -68,7 +68,7 @@ func NewMover(cfg Config, learner Learner) *Mover {
 	if cfg.Parallel <= 0 {
 		cfg.Parallel = ParallelDefault
 	}
-	m := &Mover{cfg: cfg, learner: learner, limit: newLimiter(cfg.Clock, cfg.Rate)}
+	m := &Mover{cfg: cfg, learner: learner, gate: newGate(cfg.Clock, cfg.Rate)}
 	m.mu.running = make(map[ring.PartitionID]*transfer)
 	return m
 }
@@ -80,7 +80,8 @@ func (m *Mover) Adopt(v *ring.View, t *ring.Table) {
 	m.mu.Lock()
 	if m.mu.view == nil || v != m.mu.view && v.Epoch >= m.mu.view.Epoch {
 		m.mu.view, m.mu.table = v, t
-		m.mu.wanted = missing(v, t, m.cfg.Self)
+		m.mu.wanted, m.mu.sole = missing(v, t, m.cfg.Self), sole(v, t)
+		m.gate.keep(func(id ring.ServerID) bool { return v.Member(id) != nil })
 	}
 	orders := m.step()
 	m.mu.Unlock()
@@ -112,7 +113,7 @@ func (m *Mover) step() (orders []order) {
 	wanted := m.mu.wanted
 	m.mu.left = len(wanted)
 	m.mu.meter.lacks(now, len(wanted) > 0)
-	paused := m.limit.paused()
+	paused := m.gate.paused()
 	still := make(map[ring.PartitionID]*transfer, len(m.mu.running))
 	busy := 0
 	for i := range wanted {
@@ -152,22 +153,86 @@ func (m *Mover) note(now time.Duration, still map[ring.PartitionID]*transfer) {
 	}
 }
 
-// start chooses a source: the nearest, but not the one that has just failed
-// while there is another.
+// start chooses a source: of those that can take most the nearest, but not the one that has
+// just failed while there is another.
 func (m *Mover) start(p ring.PartitionID, tr *transfer, now time.Duration) order {
 	acting := m.mu.view.Partitions[p].Acting
 	if len(acting) > 1 && tr.source != 0 {
 		acting = slices.DeleteFunc(slices.Clone(acting), func(id ring.ServerID) bool { return id == tr.source })
 	}
-	tr.source = m.mu.table.Neighbour(p, m.cfg.Self, acting)
+	tr.source = m.mu.table.Neighbour(p, m.cfg.Self, m.gate.roomy(acting))
 	tr.asked, tr.whole = now, false
 	return order{p, tr.source}
 }
 
-// Admit waits until the next page may be asked for: while the Mover is paused,
-// and as long as the rate demands. bytes is about what the page will bring. The
-// error is ctx's.
-func (m *Mover) Admit(ctx context.Context, bytes int) error { return m.limit.admit(ctx, bytes) }
+// Take asks whether the next page of p may be asked of a source now: it may where wait is 0.
+// Else wait is for how long it may not, unless something changes before; below 0 only that
+// helps. bytes is about what the page will bring.
+func (m *Mover) Take(p ring.PartitionID, source ring.ServerID, bytes int) (wait time.Duration, changed <-chan struct{}) {
+	return m.gate.take(source, bytes, m.Urgency(p))
+}
+
+// Urgency is how many times less the pages of p count, in what is left to copying by clients,
+// than those of a partition that has all its copies elsewhere.
+func (m *Mover) Urgency(p ring.PartitionID) float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.mu.view == nil || int(p) >= len(m.mu.view.Partitions) {
+		return 1
+	}
+	switch n := len(m.mu.view.Partitions[p].Acting); {
+	case n <= 1:
+		return urgencyOfOne
+	case n < len(m.mu.table.Targets(p)):
+		return urgencyOfFew
+	}
+	return 1
+}
+
+// Sole reports whether some partition has one copy left: who makes the others should not wait.
+func (m *Mover) Sole() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.sole
+}
+
+// sole reports whether some partition has one acting replica, and should have more.
+func sole(v *ring.View, t *ring.Table) bool {
+	for i := range v.Partitions {
+		if len(v.Partitions[i].Acting) == 1 && len(t.Targets(ring.PartitionID(i))) > 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// How much more a partition is copied of which copies are lost: all but one, or some.
+const (
+	urgencyOfOne = 4
+	urgencyOfFew = 2
+)
+
+// PageBytes is how long the pages of a source should be: what is held back comes in short ones,
+// for while a page is read and written the clients of its lane wait.
+func (m *Mover) PageBytes(source ring.ServerID) uint64 {
+	rate := m.gate.smallest(source)
+	if rate == 0 {
+		return pageMost
+	}
+	return uint64(min(max(rate/pagesPerSecond, pageLeast), pageMost))
+}
+
+const (
+	pagesPerSecond = 16
+	pageLeast      = 64 << 10
+	pageMost       = 512 << 10
+)
+
+// Hear notes what rate a source can take, in bytes/s; 0: any.
+func (m *Mover) Hear(source ring.ServerID, rate uint64) { m.gate.hear(source, rate) }
+
+// SetOwn sets the rate that this server's clients leave, in bytes/s; 0: any.
+func (m *Mover) SetOwn(rate uint64) { m.gate.setOwn(rate) }
 
 // Copied notes that a page of p has arrived.
 func (m *Mover) Copied(p ring.PartitionID, bytes int) {
@@ -196,11 +261,11 @@ func (m *Mover) Whole(p ring.PartitionID) bool {
 }
 
 // Pause holds transfers back at their next page and starts no others.
-func (m *Mover) Pause() { m.limit.setPaused(true) }
+func (m *Mover) Pause() { m.gate.setPaused(true) }
 
 // Resume ends a Pause.
 func (m *Mover) Resume() {
-	m.limit.setPaused(false)
+	m.gate.setPaused(false)
 	now := m.cfg.Clock.Now()
 	m.mu.Lock()
 	for _, tr := range m.mu.running {
@@ -211,18 +276,30 @@ func (m *Mover) Resume() {
 }
 
 // SetRate changes the limit, in bytes/s; 0 means none.
-func (m *Mover) SetRate(rate int64) { m.limit.setRate(rate) }
+func (m *Mover) SetRate(rate int64) { m.gate.setRate(rate) }
 
 // Progress tells how far the server is.
 func (m *Mover) Progress() Progress {
 	now := m.cfg.Clock.Now()
-	paused, limit := m.limit.paused(), m.limit.rate()
+	paused, limit := m.gate.paused(), m.gate.rate()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.mu.meter.progress(now, m.mu.left)
+	if p.Left > 0 && !paused {
+		p.Allowed = m.allowed()
+	}
 	p.Running, p.Paused, p.Limit = len(m.mu.running), paused, limit
 	for _, tr := range m.mu.running {
 		p.LeftBytes -= min(tr.bytes, p.LeftBytes)
 	}
 	return p
+}
+
+// allowed is at what rate the server may copy in now. The caller holds mu.
+func (m *Mover) allowed() Allowed {
+	sources := make(map[ring.ServerID]bool) // whether something is asked of them
+	for _, tr := range m.mu.running {
+		sources[tr.source] = sources[tr.source] || !tr.whole
+	}
+	return m.gate.allowed(sources)
 }

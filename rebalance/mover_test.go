@@ -1,8 +1,6 @@
 package rebalance
 
 import (
-	"context"
-	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -13,15 +11,11 @@ import (
 
 // fakeClock stands still until advanced.
 type fakeClock struct {
-	mu     sync.Mutex
-	now    time.Duration
-	timers map[chan time.Time]time.Duration
-	asked  chan time.Duration // each After
+	mu  sync.Mutex
+	now time.Duration
 }
 
-func newFakeClock() *fakeClock {
-	return &fakeClock{timers: map[chan time.Time]time.Duration{}, asked: make(chan time.Duration, 100)}
-}
+func newFakeClock() *fakeClock { return &fakeClock{} }
 
 func (c *fakeClock) Now() time.Duration {
 	c.mu.Lock()
@@ -29,25 +23,10 @@ func (c *fakeClock) Now() time.Duration {
 	return c.now
 }
 
-func (c *fakeClock) After(d time.Duration) <-chan time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	ch := make(chan time.Time)
-	c.timers[ch] = c.now + d
-	c.asked <- d
-	return ch
-}
-
 func (c *fakeClock) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now += d
-	for ch, at := range c.timers {
-		if at <= c.now {
-			close(ch)
-			delete(c.timers, ch)
-		}
-	}
 }
 
 // learned records the calls of Learn.
@@ -156,6 +135,58 @@ func TestMoverFewestCopiesFirst(t *testing.T) {
 	}
 }
 
+// TestMoverRoomySource copies from who can take most of those that have a partition.
+func TestMoverRoomySource(t *testing.T) {
+	v, _ := converged(t, 1, members(4), 64)
+	v, tab := joined(t, v)
+	near, l := learned{}, learned{}
+	NewMover(Config{Self: 5, Parallel: 100, Clock: newFakeClock()}, near).Adopt(v, tab)
+	m := NewMover(Config{Self: 5, Parallel: 100, Clock: newFakeClock()}, l)
+	m.Hear(1, 4<<20)
+	m.Hear(2, 1<<20)
+	m.Hear(3, 5<<20)
+	m.Hear(4, 5<<20)
+	m.Adopt(v, tab)
+	slow := 0
+	for p, sources := range l {
+		if near[p][0] == 2 {
+			slow++
+		} else if sources[0] != near[p][0] {
+			t.Errorf("partition %d comes from %v, and %v is nearer and can take as much", p, sources[0], near[p][0])
+		}
+		if sources[0] == 2 {
+			t.Errorf("partition %d comes from one that can take little", p)
+		}
+	}
+	if slow == 0 {
+		t.Error("the slow one was nearest to nothing")
+	}
+}
+
+// TestMoverUrgency: what has one copy left counts least, then what has lost one.
+func TestMoverUrgency(t *testing.T) {
+	v, tab := converged(t, 1, members(4), 64)
+	v = v.Clone()
+	v.Partitions[3].Acting = v.Partitions[3].Acting[:1]
+	v.Partitions[4].Acting = v.Partitions[4].Acting[:2]
+	m := NewMover(Config{Self: 4, Clock: newFakeClock()}, learned{})
+	if got := m.Urgency(3); got != 1 || m.Sole() {
+		t.Errorf("%v without a view, sole %t", got, m.Sole())
+	}
+	if m.Adopt(v, tab); !m.Sole() {
+		t.Error("nobody is told that a partition has one copy left")
+	}
+	for p, want := range map[ring.PartitionID]float64{3: urgencyOfOne, 4: urgencyOfFew, 5: 1, 999: 1} {
+		if got := m.Urgency(p); got != want {
+			t.Errorf("partition %d: %v, want %v", p, got, want)
+		}
+	}
+	whole, tab := converged(t, 9, members(4), 64)
+	if m.Adopt(whole, tab); m.Sole() {
+		t.Error("all copies are there, and some partition is said to have one")
+	}
+}
+
 func TestMoverNewerViews(t *testing.T) {
 	v, oldTab := converged(t, 1, members(4), 64)
 	old := v
@@ -230,83 +261,79 @@ func TestMoverPause(t *testing.T) {
 	if got := m.Progress(); len(l) != 0 || !got.Paused || got.Left == 0 {
 		t.Errorf("paused: %v, %+v", l, got)
 	}
-	ctx, cancel := context.WithCancelCause(context.Background())
-	held := make(chan error, 2)
-	go func() { held <- m.Admit(ctx, 1) }()
-	why := errors.New("enough")
-	cancel(why)
-	if err := <-held; !errors.Is(err, why) {
-		t.Errorf("cancelled: %v", err)
+	wait, changed := m.Take(0, 1, 1)
+	if wait >= 0 {
+		t.Errorf("a page passes while paused, or in %v", wait)
 	}
-	go func() { held <- m.Admit(context.Background(), 1) }()
 	clock.advance(time.Hour)
 	m.Tick()
 	if len(l) != 0 {
 		t.Errorf("started while paused: %v", l)
 	}
 	m.Resume()
-	if err := <-held; err != nil || len(l) != 2 {
-		t.Errorf("resumed: %v, %v", err, l)
+	select {
+	case <-changed:
+	default:
+		t.Error("who waits is not told of the resume")
+	}
+	if wait, _ := m.Take(0, 1, 1); wait != 0 || len(l) != 2 {
+		t.Errorf("resumed: wait %v, %v", wait, l)
 	}
 }
 
-func TestLimiter(t *testing.T) {
-	clock := newFakeClock()
-	l := newLimiter(clock, 1000)
-	clock.advance(time.Hour)
-	ctx := context.Background()
+func TestBucket(t *testing.T) {
+	now := time.Hour
+	b := bucket{rate: 1000}
 	// The burst is spent, and a page beyond it is lent.
 	for range 2 {
-		if err := l.admit(ctx, 100); err != nil {
-			t.Fatal(err)
+		if wait := b.wait(now); wait != 0 {
+			t.Fatalf("waits %v", wait)
 		}
+		b.take(100)
 	}
-	done := make(chan error)
-	go func() { done <- l.admit(ctx, 500) }()
-	if wait := <-clock.asked; wait != 100*time.Millisecond {
+	if wait := b.wait(now); wait != 100*time.Millisecond {
 		t.Errorf("waits %v for 100 bytes at 1000/s", wait)
 	}
-	clock.advance(100 * time.Millisecond)
-	if err := <-done; err != nil {
-		t.Fatal(err)
+	now += 100 * time.Millisecond
+	if wait := b.wait(now); wait != 0 {
+		t.Errorf("still waits %v", wait)
 	}
-	go func() { done <- l.admit(ctx, 1) }()
-	if wait := <-clock.asked; wait != 500*time.Millisecond {
+	b.take(500)
+	if wait := b.wait(now); wait != 500*time.Millisecond {
 		t.Errorf("waits %v for 500 bytes", wait)
 	}
-	l.setRate(0) // no limit: at once
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+	b.set(now, 0) // no limit: at once
 	for range 100 {
-		if err := l.admit(ctx, 1<<30); err != nil {
-			t.Fatal(err)
+		if wait := b.wait(now); wait != 0 {
+			t.Fatalf("waits %v without a limit", wait)
 		}
+		b.take(1 << 30)
 	}
 }
 
-// TestLimiterSettings: who changes the rate and who pauses do not undo each other.
-func TestLimiterSettings(t *testing.T) {
-	l := newLimiter(newFakeClock(), 1)
+// TestGateSettings: who changes the rate and who pauses do not undo each other.
+func TestGateSettings(t *testing.T) {
+	g := newGate(newFakeClock(), 1)
 	for i := range int64(2000) {
 		var both sync.WaitGroup
-		both.Go(func() { l.setPaused(i%2 == 0) })
-		both.Go(func() { l.setRate(i + 1) })
+		both.Go(func() { g.setPaused(i%2 == 0) })
+		both.Go(func() { g.setRate(i + 1) })
 		both.Wait()
-		if l.mu.paused != (i%2 == 0) || l.mu.rate != i+1 {
-			t.Fatalf("paused %t, rate %d after %t and %d", l.mu.paused, l.mu.rate, i%2 == 0, i+1)
+		if g.paused() != (i%2 == 0) || g.rate() != i+1 {
+			t.Fatalf("paused %t, rate %d after %t and %d", g.paused(), g.rate(), i%2 == 0, i+1)
 		}
 	}
 }
 
 // Over a long time the bytes let through are the rate's, whatever the pages.
-func TestLimiterRate(t *testing.T) {
+func TestGateRate(t *testing.T) {
 	clock := newFakeClock()
-	l := newLimiter(clock, 1<<20)
+	g := newGate(clock, 1<<20)
+	g.hear(1, 0)
 	sent := 0
 	for clock.Now() < 100*time.Second {
 		page := 1 + (sent*7919)%300_000
-		wait, _ := l.take(page)
+		wait, _ := g.take(1, page, 1)
 		if wait > 0 {
 			clock.advance(wait)
 			continue

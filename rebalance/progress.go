@@ -18,6 +18,7 @@ type Progress struct {
 	TimeLeft     time.Duration // a guess from the pace of the last seconds; negative: none yet
 	Paused       bool
 	Limit        int64 // bytes/s; 0: none
+	Allowed      Allowed
 }
 
 // seenLeast is how many bytes a stretch brings whose rate tells something.

@@ -19,6 +19,7 @@ const (
 	WhyPrimary Why = 4 // it has everything, and its primary, On, does not let it act
 	WhySlow    Why = 5 // nothing comes of it from On, from where others come
 	WhySilent  Why = 6 // nothing comes from On
+	WhyClients Why = 7 // it leaves the processors to clients, and its next page waits for that
 )
 
 // Wait is why some copies do not come.
@@ -33,7 +34,7 @@ type Wait struct {
 // Waits lists why copies do not come, what most of them wait for first. held tells of which
 // partitions the next page waits here for the rate to allow it.
 func (m *Mover) Waits(held func(ring.PartitionID) bool) []Wait {
-	now, paused := m.cfg.Clock.Now(), m.limit.paused()
+	now, paused := m.cfg.Clock.Now(), m.gate.paused()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var waits []Wait
@@ -43,6 +44,7 @@ func (m *Mover) Waits(held func(ring.PartitionID) bool) []Wait {
 		}
 		return waits
 	}
+	by := m.allowed().By
 	lively := make(map[ring.ServerID]bool) // sources from which something comes
 	for _, tr := range m.mu.running {
 		if !tr.whole && tr.bytes > 0 && now-tr.moved < stallAfter {
@@ -60,7 +62,9 @@ func (m *Mover) Waits(held func(ring.PartitionID) bool) []Wait {
 		case tr.whole:
 			w.Why, w.On = WhyPrimary, m.mu.view.Partitions[p].Primary()
 		case held(p):
-			w.Why, w.On = WhyLimit, 0
+			if w.Why, w.On = WhyLimit, 0; by == ByOwn || by == BySources {
+				w.Why = WhyClients
+			}
 		case lively[tr.source]:
 			w.Why = WhySlow
 		}

@@ -82,6 +82,8 @@ var (
 	moveBytes      = metrics.Gauge("server_rebalance_left_bytes", "About how many bytes they are.")
 	moveRate       = metrics.Gauge("server_rebalance_rate_bytes", "Bytes a second that were copied in lately.")
 	moveLimit      = metrics.Gauge("server_rebalance_limit_bytes", "Bytes a second that may be copied in; 0: any.")
+	moveAllowed    = metrics.Gauge("server_rebalance_allowed_bytes", "Bytes a second that may be copied in now, as clients fare; 0: any.")
+	moveGiven      = metrics.Gauge("server_rebalance_given_bytes", "Bytes a second that others may copy from here now, likewise.")
 	movePaused     = metrics.Gauge("server_rebalance_paused", "Whether an operator has paused the copying in.")
 	moveWaiting    = metrics.Gauge("server_rebalance_waiting", "Copies that do not come, by what they wait for.", "why")
 	moveDone       = metrics.Counter("server_rebalance_partitions_total", "Copies that were begun: full, or delta of what changed.", "copy")
@@ -312,7 +314,7 @@ func (s *Server) collectStore(to *metrics.Sink) {
 
 // movesWait are the labels of what copies wait for.
 var movesWait = [...]string{vocab.WaitingPaused: "paused", vocab.WaitingFull: "disk full", vocab.WaitingLimit: "rate",
-	vocab.WaitingPrimary: "primary", vocab.WaitingSlow: "source slow", vocab.WaitingSilent: "source silent"}
+	vocab.WaitingPrimary: "primary", vocab.WaitingSlow: "source slow", vocab.WaitingSilent: "source silent", vocab.WaitingClients: "clients"}
 
 // collectMoves tells of rebalancing.
 func (s *Server) collectMoves(to *metrics.Sink) {
@@ -321,6 +323,8 @@ func (s *Server) collectMoves(to *metrics.Sink) {
 	to.Put(moveBytes, float64(p.LeftBytes))
 	to.Put(moveRate, float64(p.Rate))
 	to.Put(moveLimit, float64(s.mover.Progress().Limit))
+	to.Put(moveAllowed, float64(p.Allowed.Rate))
+	to.Put(moveGiven, float64(s.mover.Pacing().Gives))
 	to.PutBool(movePaused, p.Paused)
 	waiting := make(map[uint8]uint64)
 	for _, w := range s.mover.Waiting().Waits {

@@ -60,6 +60,11 @@ func (c *conn) runRebalance(args [][]byte) error {
 		c.replyBulk(wire.AppendRebalanceStops(nil, &r))
 		return nil
 	}
+	if len(args) == 1 && strings.EqualFold(string(args[0]), wire.RebalancePace) {
+		r := c.s.mover.Pacing()
+		c.replyBulk(wire.AppendRebalancePacing(nil, &r))
+		return nil
+	}
 	change, err := throttleChange(args)
 	if err == nil && change != nil {
 		err = c.s.mover.ChangeThrottle(c.host(), change)

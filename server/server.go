@@ -166,7 +166,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		Logger: s.logger, Tried: s.unlinked.tried, Context: s.ctx, Spawn: s.spawn,
 	})
 	s.views = membership.NewViews(s.member, s.lanes, s.links)
-	queue := membership.NewQueue(s.member, s.lanes)
+	queue := membership.NewQueue(s.member, s.lanes, func() time.Duration { return s.mover.HandoffEvery() })
 
 	base := &upkeep.Base{Self: s.id, Store: s.store, Lanes: s.lanes, Now: s.opts.Now, Logger: s.logger, Context: s.ctx}
 	s.room = upkeep.NewRoom(base, s.opts.Data, s.opts.DiskReserve)
@@ -204,7 +204,7 @@ func (s *Server) assemble(v *ring.View) (run []func(), err error) {
 		func() { s.budget.Run(s.ctx) },
 		func() { s.console.run(s.ctx) },
 		func() { s.notifier.run(s.ctx) }, func() { s.notifier.runEnds(s.ctx) }, func() { s.notifier.runLeases(s.ctx) },
-		s.watchStore,
+		s.watchStore, s.runPace,
 		func() { s.frontend.Serve(s.listener) },
 	), nil
 }

@@ -15,7 +15,13 @@ type Moving struct {
 	LeftBytes uint64        // a guess: from those done, or before that from what the others hold
 	Rate      uint64        // bytes/s, lately
 	TimeLeft  time.Duration // a guess, at that rate; below 0: nothing comes now
+	Allowed   uint64        // bytes/s that it may copy in now; 0: any, or it is of an earlier build
+	HeldBy    uint8         // who holds that back: one of the Held constants
 }
+
+// HeldForClients reports whether a server copies more slowly than it could, for clients to
+// have the processors and disks.
+func (m *Moving) HeldForClients() bool { return m.HeldBy == HeldByOwn || m.HeldBy == HeldBySources }
 
 // Moving lists the servers that are up and lack copies, by id.
 func (s *Status) Moving() []Moving {
@@ -26,7 +32,7 @@ func (s *Status) Moving() []Moving {
 		if !m.Up || t.Left == 0 {
 			continue
 		}
-		one := Moving{ID: m.ID, Done: int(t.MoveDone), DoneBytes: t.MoveDoneBytes, Left: int(t.Left), LeftBytes: t.LeftBytes, Rate: t.Rate, TimeLeft: -1}
+		one := Moving{ID: m.ID, Done: int(t.MoveDone), DoneBytes: t.MoveDoneBytes, Left: int(t.Left), LeftBytes: t.LeftBytes, Rate: t.Rate, TimeLeft: -1, Allowed: t.MoveAllowed, HeldBy: uint8(t.MoveHeld)}
 		if one.LeftBytes == 0 {
 			one.LeftBytes = uint64(t.Left) * s.meanCopy()
 		}

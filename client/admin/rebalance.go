@@ -26,6 +26,10 @@ type Rebalancing struct {
 	PausedAt  time.Time     // likewise zero
 	Waits     []Wait        // why copies do not come, what most wait for first
 	Stops     Stops         // none from an earlier build
+	Allowed   uint64        // bytes/s that it may copy in now; 0: any, nothing is left, or it is of an earlier build
+	HeldBy    uint8         // who holds that back: one of the Held constants
+	Gives     uint64        // bytes/s that others may copy from it; 0: any
+	Learners  uint64        // how many of them do
 }
 
 // Stops is how long partitions took no writes because their acting replicas changed, of those whose primary
@@ -93,16 +97,42 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 	for _, w := range more.Waits {
 		out.Waits = append(out.Waits, Wait(w))
 	}
-	if v, err = s.do(ctx, wire.CmdRebalance, wire.RebalanceStopped); err != nil {
+	if err = s.stopped(ctx, &out); err == nil {
+		err = s.pacing(ctx, &out)
+	}
+	return out, err
+}
+
+// stopped adds how long partitions stopped. One of an earlier build does not say.
+func (s *Server) stopped(ctx context.Context, out *Rebalancing) error {
+	v, err := s.do(ctx, wire.CmdRebalance, wire.RebalanceStopped)
+	if err != nil {
 		if ctx.Err() == nil {
-			err = nil // as above
+			err = nil
 		}
-		return out, err
+		return err
 	}
 	stops, err := wire.DecodeRebalanceStops(v.Bytes)
 	if err != nil {
-		return out, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
+		return route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
 	}
 	out.Stops = Stops(stops)
-	return out, nil
+	return nil
+}
+
+// pacing adds how fast the server may copy. One of an earlier build does not say.
+func (s *Server) pacing(ctx context.Context, out *Rebalancing) error {
+	v, err := s.do(ctx, wire.CmdRebalance, wire.RebalancePace)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = nil
+		}
+		return err
+	}
+	p, err := wire.DecodeRebalancePacing(v.Bytes)
+	if err != nil {
+		return route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
+	}
+	out.Allowed, out.HeldBy, out.Gives, out.Learners = p.Allowed, p.By, p.Gives, p.Learners
+	return nil
 }

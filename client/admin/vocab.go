@@ -41,4 +41,13 @@ const (
 	WaitingPrimary = vocab.WaitingPrimary
 	WaitingSlow    = vocab.WaitingSlow
 	WaitingSilent  = vocab.WaitingSilent
+	WaitingClients = vocab.WaitingClients
+)
+
+// Who holds back what a server copies in: ServerStats.MoveHeld, Rebalancing.HeldBy.
+const (
+	HeldByNobody  = vocab.HeldByNobody
+	HeldByRate    = vocab.HeldByRate
+	HeldByOwn     = vocab.HeldByOwn
+	HeldBySources = vocab.HeldBySources
 )

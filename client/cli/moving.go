@@ -38,7 +38,7 @@ func movingObjects(st *admin.Status) (objects []map[string]any, done int, bytes 
 	objects = []map[string]any{}
 	for _, m := range st.Moving() {
 		o := map[string]any{"id": m.ID.String(), "done": m.Done, "done_bytes": m.DoneBytes, "left": m.Left, "left_bytes": m.LeftBytes,
-			"rate": m.Rate, "seconds": secondsLeft(m.TimeLeft)}
+			"rate": m.Rate, "seconds": secondsLeft(m.TimeLeft), "allowed": m.Allowed, "held_by": heldBy(m.HeldBy)}
 		if t := st.Server(m.ID).Stats; t.Waiting > 0 {
 			o["waiting"], o["waiting_for"] = t.Waiting, waitingFor(uint8(t.WaitingWhy), ring.ServerID(t.WaitingOn))
 		}
@@ -66,8 +66,37 @@ func waitingFor(why uint8, on ring.ServerID) string {
 		return "room"
 	case admin.WaitingLimit:
 		return "rate"
+	case admin.WaitingClients:
+		return "clients"
 	}
 	return on.String()
+}
+
+// heldBy is who holds a server's copying back, in a word for programs; "": nobody.
+func heldBy(by uint8) string {
+	switch by {
+	case admin.HeldByRate:
+		return "rate"
+	case admin.HeldByOwn:
+		return "own clients"
+	case admin.HeldBySources:
+		return "clients of sources"
+	}
+	return ""
+}
+
+// heldForClients says how much of the copying is held back for clients; "": nothing is.
+func heldForClients(st *admin.Status) string {
+	allowed, held := uint64(0), false
+	for _, m := range st.Moving() {
+		if m.HeldForClients() {
+			allowed, held = allowed+m.Allowed, true
+		}
+	}
+	if !held {
+		return ""
+	}
+	return fmt.Sprintf(", held back for clients to %s/s", size(allowed))
 }
 
 // waitingProblem says why copies do not come to a server.
@@ -98,6 +127,8 @@ func waitText(server string, w *admin.Wait, limit uint64, down string) string {
 		return fmt.Sprintf("its disk is nearly full, and %s until it has room", some)
 	case admin.WaitingLimit:
 		return fmt.Sprintf("%s for its rate of %s/s%s", some, size(limit), since)
+	case admin.WaitingClients:
+		return fmt.Sprintf("%s: clients go first%s", some, since)
 	case admin.WaitingPrimary:
 		return fmt.Sprintf("%s for %v%s, the primary, to let them act%s", some, w.On, down, since)
 	case admin.WaitingSlow:

@@ -324,7 +324,7 @@ func rebalancing(st *admin.Status) string {
 	if s.TimeLeft >= 0 {
 		text += ", " + toGo(s.TimeLeft) + " to go"
 	}
-	return text
+	return text + heldForClients(st)
 }
 
 func leftCopies(s admin.Safety) string {

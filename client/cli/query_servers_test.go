@@ -26,6 +26,7 @@ func TestProblems(t *testing.T) {
 		"1 copy of a partition waits for s1, the primary, to let them act":                   stats(admin.ServerStats{Left: 20, Waiting: 1, WaitingWhy: admin.WaitingPrimary, WaitingOn: 1}),
 		"2 copies of partitions wait for s1, whose disk or load is slow":                     stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingSlow, WaitingOn: 1}),
 		"2 copies of partitions wait for its rate of 1.0 KiB/s":                              stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingLimit, MoveLimit: 1024}),
+		"2 copies of partitions wait: clients go first, for 12s":                             stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingClients, WaitingSeconds: 12}),
 		"its copying is paused, and 2 copies of partitions wait: 'viewring rebalance resume": stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingPaused}),
 		"its disk is nearly full, and 2 copies of partitions wait until it has room":         stats(admin.ServerStats{Left: 20, Waiting: 2, WaitingWhy: admin.WaitingFull}),
 		"its certificate has expired":                                                        stats(admin.ServerStats{CertExpires: uint64(now.Add(-time.Hour).Unix())}),
@@ -39,6 +40,34 @@ func TestProblems(t *testing.T) {
 		case (want == "" || !h.Heard) && len(got) == 0:
 		case len(got) != 1 || want == "" || !strings.HasPrefix(got[0].Problem, want) || got[0].Server != "s1":
 			t.Errorf("%+v, want %q", got, want)
+		}
+	}
+}
+
+// What clients hold back is told with the rate that is left, and by whose clients.
+func TestHeldForClients(t *testing.T) {
+	st := &admin.Status{View: &ring.View{}}
+	for id, s := range map[ring.ServerID]admin.ServerStats{
+		1: {}, // nothing is left
+		2: {Left: 1, MoveAllowed: 2 << 20, MoveHeld: admin.HeldBySources},
+		3: {Left: 1, MoveAllowed: 1 << 20, MoveHeld: admin.HeldByOwn},
+		4: {Left: 1, MoveAllowed: 9 << 20, MoveHeld: admin.HeldByRate},
+		5: {Left: 1},
+	} {
+		st.View.Members = append(st.View.Members, ring.Member{ID: id, Up: true})
+		st.Servers = append(st.Servers, admin.ServerStatus{ID: id, Heard: true, Stats: s})
+	}
+	if got := heldForClients(st); got != ", held back for clients to 3.0 MiB/s" {
+		t.Errorf("%q", got)
+	}
+	for want, r := range map[string]admin.Rebalancing{
+		"": {Gives: 5, HeldBy: admin.HeldByRate, Allowed: 7},
+		"held back for its clients: it copies in at most 1.0 KiB/s now":                                                                     {HeldBy: admin.HeldByOwn, Allowed: 1 << 10, Learners: 2},
+		"held back for clients of those that it copies from: at most 1.0 KiB/s now; others copy at most 2.0 KiB/s from it, for its clients": {HeldBy: admin.HeldBySources, Allowed: 1 << 10, Gives: 2 << 10, Learners: 2},
+		"others copy at most 2.0 KiB/s from it, for its clients":                                                                            {Gives: 2 << 10, Learners: 1},
+	} {
+		if got := paceText(&r); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }

@@ -21,7 +21,8 @@ func (a *app) rebalanceCmd() *cobra.Command {
 		Use:   "rebalance",
 		Short: "hold back the copying between servers, or let it go on",
 		Long: `Hold back the copying in of servers, all or one, or let it go on; each remembers it
-over restarts. While it is paused, partitions stay short of the copies that are still to
+over restarts. It gives way to clients by itself: a rate is the most that it takes when
+they leave more. While it is paused, partitions stay short of the copies that are still to
 be made. Reads and writes are not held back.`,
 		Example: "  viewring rebalance status\n  viewring rebalance pause --server s4\n  viewring rebalance rate 10485760",
 		Args:    wants(),
@@ -159,6 +160,9 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 		if r.says.PausedBy != "" {
 			a.printf("%s: paused by %s at %s\n", r.name, r.says.PausedBy, r.says.PausedAt.Local().Format(time.DateTime))
 		}
+		if text := paceText(&r.says); text != "" {
+			a.printf("%s: %s\n", r.name, text)
+		}
 		for i := range r.says.Waits {
 			a.printf("%s: %s\n", r.name, waitText(r.name, &r.says.Waits[i], r.says.Limit, ""))
 		}
@@ -168,6 +172,25 @@ func (a *app) printRebalancing(all []*rebalanceAnswer) {
 			a.printf("%s: changes of hands stopped writes for at most %d ms (lately %d)\n", r.name, s.Longest.Milliseconds(), s.Late.Milliseconds())
 		}
 	}
+}
+
+// paceText says how clients hold back what a server copies and what others copy from it; "":
+// they don't.
+func paceText(r *admin.Rebalancing) string {
+	text := ""
+	switch {
+	case r.HeldBy == admin.HeldByOwn:
+		text = fmt.Sprintf("held back for its clients: it copies in at most %s/s now", size(r.Allowed))
+	case r.HeldBy == admin.HeldBySources:
+		text = fmt.Sprintf("held back for clients of those that it copies from: at most %s/s now", size(r.Allowed))
+	}
+	if r.Learners == 0 || r.Gives == 0 {
+		return text
+	}
+	if text != "" {
+		text += "; "
+	}
+	return text + fmt.Sprintf("others copy at most %s/s from it, for its clients", size(r.Gives))
 }
 
 func rebalancingRow(name string, r *admin.Rebalancing) []string {
@@ -202,7 +225,7 @@ func rebalancingObject(name string, r *admin.Rebalancing) map[string]any {
 	if r.PausedBy != "" {
 		since = r.PausedAt.UTC().Format(time.RFC3339Nano)
 	}
-	return map[string]any{"paused_by": r.PausedBy, "paused_since": since, "done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
+	return map[string]any{"allowed": r.Allowed, "held_by": heldBy(r.HeldBy), "gives": r.Gives, "learners": r.Learners, "paused_by": r.PausedBy, "paused_since": since, "done": r.Done, "done_bytes": r.DoneBytes, "waits": waits,
 		"server": name, "paused": r.Paused, "limit": r.Limit, "left": r.Left, "running": r.Running,
 		"copied_bytes": r.Bytes, "rate": r.Rate, "left_bytes": r.LeftBytes, "seconds": seconds,
 		"stops": r.Stops.Count, "longest_stop_seconds": r.Stops.Longest.Seconds(), "late_stop_seconds": r.Stops.Late.Seconds()}

@@ -117,7 +117,7 @@ or another SIGTERM a second later, ends it at once; nothing acknowledged is lost
 	f.StringVar(&o.Data, "data", "", "keep everything in this `folder` (default one per port, below the user's data folder)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone it stands in: copies go to different zones (default that of its last start)")
 	f.Var((*weightFlag)(&o.Weight), "weight", "take this many `shares` of copies and requests, 1 to 64 (default that of its last start, or 1)")
-	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default no limit)")
+	f.Int64Var(&o.RebalanceRate, "rebalance-rate", 0, "copy in at most this many `bytes` per second (default what clients leave)")
 	f.DurationVar(&o.ScrubEvery, "scrub-every", 24*time.Hour, "read and verify everything this often, 0 for when asked to")
 	f.Int64Var(&o.DiskReserve, "disk-reserve", 0, "with fewer `bytes` of disk free, take nothing new until twice as many are (default 64 MiB, or what the log needs)")
 	f.Int64Var(&o.Memory, "memory", 0, "take about this many `bytes` of memory: index, values kept, buffers (default a sixty-fourth of the machine's, at least 128 MiB)")

@@ -60,7 +60,7 @@ type laterStats [laterCount]uint64
 // laterBits is the place of the number that has bits; it stays.
 const (
 	laterBits  = 17
-	laterCount = laterBits + 16
+	laterCount = laterBits + 18
 )
 
 // The bits. A new one may be added behind them.
@@ -80,6 +80,7 @@ func laterFields(s *vocab.ServerStats) [laterCount]*uint64 {
 		laterBits: nil,
 		&s.CertExpires, &s.LoginsRefused, &s.Files, &s.FilesMax, &s.Unlinked, &s.UnlinkedTo, &s.UnlinkedWhy,
 		&s.MoveDone, &s.MoveDoneBytes, &s.MoveSeen, &s.MoveLimit, &s.Waiting, &s.WaitingWhy, &s.WaitingOn, &s.WaitingSeconds,
+		&s.MoveAllowed, &s.MoveHeld,
 	}
 }
 

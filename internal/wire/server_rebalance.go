@@ -11,13 +11,13 @@ import (
 
 // What CmdRebalance is told to do.
 const (
-	RebalancePause  = "pause"
-	RebalanceResume = "resume"
-	RebalanceRate   = "rate" // and bytes/s, 0: no limit
-	RebalanceStatus = "status"
-	RebalanceWaits  = "waits" // → RebalanceWaiting; earlier builds do not know it
-
+	RebalancePause   = "pause"
+	RebalanceResume  = "resume"
+	RebalanceRate    = "rate" // and bytes/s, 0: no limit
+	RebalanceStatus  = "status"
+	RebalanceWaits   = "waits" // → RebalanceWaiting; earlier builds do not know it
 	RebalanceStopped = "stops" // → RebalanceStops; likewise
+	RebalancePace    = "pace"  // → RebalancePacing; likewise
 )
 
 // rebalanceFormat is the version of RebalanceReport.
@@ -150,4 +150,39 @@ func DecodeRebalanceStops(b []byte) (RebalanceStops, error) {
 		return RebalanceStops{}, fmt.Errorf("stops of partitions: %w", err)
 	}
 	return s, nil
+}
+
+// pacingFormat is the version of RebalancePacing.
+const pacingFormat = 1
+
+// RebalancePacing is how fast a server may copy now, which it decides by how clients fare.
+type RebalancePacing struct {
+	Allowed  uint64 // bytes/s that it may copy in; 0: any, or it has nothing to copy
+	By       uint8  // who holds that back: one of vocab's Held constants
+	Gives    uint64 // bytes/s that others may copy from it; 0: any
+	Learners uint64 // how many of them do
+}
+
+// AppendRebalancePacing encodes p.
+func AppendRebalancePacing(b []byte, p *RebalancePacing) []byte {
+	b = append(b, pacingFormat)
+	for _, n := range []uint64{p.Allowed, uint64(p.By), p.Gives, p.Learners} {
+		b = binary.AppendUvarint(b, n)
+	}
+	return b
+}
+
+// DecodeRebalancePacing parses what AppendRebalancePacing wrote. What a later build says behind
+// that is passed over.
+func DecodeRebalancePacing(b []byte) (RebalancePacing, error) {
+	var p RebalancePacing
+	r := codec.NewReader(b)
+	if err := expectFormat(r, "pace of rebalancing", pacingFormat); err != nil {
+		return p, err
+	}
+	p.Allowed, p.By, p.Gives, p.Learners = r.Uvarint(), uint8(r.Uvarint()), r.Uvarint(), r.Uvarint()
+	if err := r.Err(); err != nil {
+		return RebalancePacing{}, fmt.Errorf("pace of rebalancing: %w", err)
+	}
+	return p, nil
 }

@@ -57,3 +57,22 @@ func TestRebalanceStops(t *testing.T) {
 		}
 	}
 }
+
+// TestRebalancePacing comes back as it was, is refused where it is cut, and may have more behind it.
+func TestRebalancePacing(t *testing.T) {
+	for _, want := range []RebalancePacing{{}, {Allowed: 1 << 40, By: 3, Gives: 1 << 20, Learners: 2}} {
+		b := AppendRebalancePacing(nil, &want)
+		if got, err := DecodeRebalancePacing(append(b, 9, 9)); err != nil || got != want {
+			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+		for n := range len(b) {
+			if got, err := DecodeRebalancePacing(b[:n]); err == nil {
+				t.Errorf("%d bytes of it are %+v", n, got)
+			}
+		}
+		b[0]++
+		if _, err := DecodeRebalancePacing(b); err == nil {
+			t.Error("another format is read")
+		}
+	}
+}

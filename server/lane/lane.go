@@ -172,6 +172,7 @@ func (l *Lane) carryOut(events []Event, ticked bool) error {
 		l.bulk = l.bulk[1:]
 	}
 	if ticked {
+		l.core.SetHandoffEvery(l.out.Mover.HandoffEvery())
 		l.core.Tick(at)
 		st := l.core.Stats()
 		l.stats.Store(&st)
@@ -330,7 +331,10 @@ func (l *Lane) send(e *replica.Envelope) {
 		l.out.Mover.Fetch(e.To, e.Msg)
 		return
 	}
-	if e.Msg.SaysWhole() {
+	switch {
+	case e.Msg.Type == replica.MsgPage:
+		l.out.Mover.Paged(e.To, e.Msg)
+	case e.Msg.SaysWhole():
 		l.out.Mover.Whole(e.Msg.Partition)
 	}
 	o := l.sending[e.To]

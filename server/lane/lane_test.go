@@ -43,6 +43,8 @@ func (alone) Send(ring.ServerID, *frame.Messages)      {}
 func (alone) ServesFrom(*ring.View)                    {}
 func (alone) Fetch(ring.ServerID, *replica.Message)    {}
 func (alone) Whole(ring.PartitionID)                   {}
+func (alone) HandoffEvery() time.Duration              { return 0 }
+func (alone) Paged(ring.ServerID, *replica.Message)    {}
 func (alone) Ask(lane int, rs []replica.LeaderRequest) {}
 func (alone) note(*replica.Batch)                      {}
 

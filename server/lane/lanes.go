@@ -82,10 +82,14 @@ type Peers interface {
 	ServesFrom(v *ring.View)
 }
 
-// Mover holds back what learners ask for, and is told when they have all of it.
+// Mover holds back what learners ask for, and is told when they have all of it. It says with
+// each page that others are sent how fast they may ask for more.
 type Mover interface {
 	Fetch(to ring.ServerID, m *replica.Message)
+	Paged(to ring.ServerID, page *replica.Message)
 	Whole(p ring.PartitionID)
+	// HandoffEvery is how often primaries should ask to be replaced; 0: as cores see fit.
+	HandoffEvery() time.Duration
 }
 
 // Leader passes requests on to the view leader; Confirmed brings the answer where one is due.

@@ -34,12 +34,12 @@ type Receiver struct {
 	links *Links
 	views Views
 	lanes Lanes
-	paged func(m *replica.Message)
+	paged func(from ring.ServerID, m *replica.Message)
 }
 
 // NewReceiver returns one that hands what it is sent to the lanes, and shows pages to paged
 // before, which must not wait.
-func NewReceiver(links *Links, views Views, lanes Lanes, paged func(m *replica.Message)) *Receiver {
+func NewReceiver(links *Links, views Views, lanes Lanes, paged func(from ring.ServerID, m *replica.Message)) *Receiver {
 	return &Receiver{links: links, views: views, lanes: lanes, paged: paged}
 }
 
@@ -144,7 +144,7 @@ func (l *inward) sort(from ring.ServerID, m *replica.Message) {
 		}
 	case replica.PartitionMessage(m.Type):
 		if m.Type == replica.MsgPage {
-			l.paged(m)
+			l.paged(from, m)
 		}
 		i := l.lanes.Index(m.Partition)
 		l.gathered[i] = append(l.gathered[i], lane.Message(from, m))

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 const (
 	requestsMax  = 64 << 10               // of each kind, waiting for the view leader
-	handoffEvery = 100 * time.Millisecond // between those that can wait for others: each view costs every server a sync and a look at all partitions
+	handoffEvery = 100 * time.Millisecond // between those that can wait for others, where nothing else is said: each view costs every server a sync and a look at all partitions
 )
 
 // Queue is the leader queue: it passes the cores' requests on to the view leader, many in
@@ -21,6 +22,7 @@ const (
 type Queue struct {
 	m              *Member
 	lanes          Lanes
+	every          func() time.Duration
 	changes, confs waiting
 }
 
@@ -40,9 +42,10 @@ type asked struct {
 	replica.LeaderRequest
 }
 
-// NewQueue returns a queue that has the lanes told of confirmations.
-func NewQueue(m *Member, lanes Lanes) *Queue {
-	q := &Queue{m: m, lanes: lanes}
+// NewQueue returns a queue that has the lanes told of confirmations. every says how long it is
+// between handoffs that can wait for others; 0: as usual.
+func NewQueue(m *Member, lanes Lanes, every func() time.Duration) *Queue {
+	q := &Queue{m: m, lanes: lanes, every: every}
 	q.changes.wake, q.confs.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	return q
 }
@@ -116,11 +119,16 @@ var changeKinds = map[replica.LeaderRequestKind]wire.ChangeKind{
 	replica.AskHandoff: wire.ChangeHandoff, replica.AskEject: wire.ChangeEject, replica.AskRestore: wire.ChangeRestore,
 }
 
+// untilDue is how long a handoff waits for others. Servers ask at the same times.
+func (q *Queue) untilDue() time.Duration {
+	return wait.Until(q.m.c.Now().Mono, cmp.Or(q.every(), handoffEvery))
+}
+
 // RunChanges sends handoffs, ejects and offers, until the server stops. What comes of them shows in the views.
 func (q *Queue) RunChanges() {
 	self := ring.Incarnated{ID: q.m.id, Incarnation: q.m.c.Store.Identity().Incarnation}
 	for {
-		requests := q.changes.take(q.m.c.Context, func() time.Duration { return wait.Until(q.m.c.Now().Mono, handoffEvery) })
+		requests := q.changes.take(q.m.c.Context, q.untilDue)
 		if requests == nil {
 			return
 		}

@@ -151,3 +151,20 @@ func readsKey(name string) bool {
 	c := commands[name]
 	return c != nil && c.HasFlag("readonly") && c.Keys.Step > 0 || slices.Contains(readsOwn, name)
 }
+
+// Timed is how many commands there were of a kind, and how long they took together, from their
+// arrival to their answer.
+type Timed struct {
+	Count uint64
+	Took  time.Duration
+}
+
+// EachTimed calls fn with the commands that there were and of says so of, by their numbers. row
+// is nil of those that are not of the table.
+func (m *Monitor) EachTimed(of func(name string, row *Command) bool, fn func(number int, t Timed)) {
+	for number, name := range m.names {
+		if c := m.ops.Counts(number); c.Count() > 0 && of(name, commands[name]) {
+			fn(number, Timed{Count: c.Count(), Took: time.Duration(c.Times.Sum)})
+		}
+	}
+}

@@ -109,8 +109,9 @@ type Core struct {
 	// Primaries ask to be replaced at the first tick of each handoffEvery, those of all
 	// servers whose clocks agree together: each view costs every server a sync and a look
 	// at all partitions.
-	handoffsDue   bool  // in that tick
-	handoffPeriod int64 // in which the last tick was
+	handoffsDue   bool          // in that tick
+	handoffEvery  time.Duration // see SetHandoffEvery
+	handoffPeriod int64         // in which the last tick was
 
 	// Since the start, for Stats.
 	moved   struct{ full, delta, keys, mismatches uint64 }
@@ -140,7 +141,7 @@ func NewCore(cfg Config, st Storage, at Instant) (*Core, error) {
 		cfg: cfg, st: st, now: at, startedAt: at.Mono,
 		peers:    make(map[ring.ServerID]*peer),
 		overlay:  make(map[itemID][]byte),
-		confirms: make(map[uint64]*part),
+		confirms: make(map[uint64]*part), handoffEvery: handoffEvery,
 	}
 	if err := c.loadMetas(); err != nil {
 		return nil, fmt.Errorf("load partitions of lane %d: %w", cfg.Lane, err)

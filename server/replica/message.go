@@ -103,7 +103,7 @@ type Message struct {
 	Commit  uint64  // Append, State
 	Floor   uint64  // State, Subscribe, Subscribed: common point
 	Digest  uint64  // at Last, or at Seq (Ack)
-	Bytes   uint64  // Fetch: limit; State: microseconds, see stops.go
+	Bytes   uint64  // Fetch: limit; State: microseconds, see stops.go; Page: bytes/s that its receiver may ask for, 0: any, or of an earlier build
 	Cursor  Key     // Fetch, Page
 	History []TermStart
 	Entries []*Entry

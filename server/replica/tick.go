@@ -1,5 +1,13 @@
 package replica
 
+import (
+	"cmp"
+	"time"
+)
+
+// SetHandoffEvery sets how often primaries ask to be replaced; 0: as often as by default.
+func (c *Core) SetHandoffEvery(every time.Duration) { c.handoffEvery = cmp.Or(every, handoffEvery) }
+
 // Tick repeats what got no answer and ends what waited too long. It is called
 // every 20–50 ms, and less often where nothing but promises came for seconds.
 func (c *Core) Tick(at Instant) {
@@ -7,7 +15,11 @@ func (c *Core) Tick(at Instant) {
 	if c.view == nil {
 		return
 	}
-	period := int64(c.now.Mono / handoffEvery)
+	every := c.handoffEvery
+	if c.draining || c.full {
+		every = handoffEvery // who goes is waited for
+	}
+	period := int64(c.now.Mono / every)
 	c.handoffsDue, c.handoffPeriod = period != c.handoffPeriod, period
 	defer func() { c.handoffsDue = false }()
 	for _, p := range c.parts {

@@ -1,6 +1,8 @@
 package upkeep
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +27,7 @@ type Mover struct {
 	wake   chan struct{} // capacity 1: fetches wait
 	freed  chan struct{} // capacity 1: a transfer has given its place back
 	page   atomic.Int64  // bytes of a page, lately
+	pacer  pacer
 
 	throttle struct {
 		sync.Mutex // held while it is kept on the disk, so that the last one told is the last one kept
@@ -44,10 +47,11 @@ type Mover struct {
 // Send passes on messages to another server (link.Links).
 type Send func(to ring.ServerID, messages *frame.Messages)
 
-// heldFetch is an encoded Fetch and whom it asks.
+// heldFetch is an encoded Fetch, whom it asks, and for how many bytes at most.
 type heldFetch struct {
-	to  ring.ServerID
-	buf []byte
+	to    ring.ServerID
+	bytes int
+	buf   []byte
 }
 
 const (
@@ -77,8 +81,7 @@ func NewMover(b *Base, views Views, rate int64, send Send, paused func() bool) *
 // moverClock is the server's clock, for the mover.
 type moverClock struct{ now func() replica.Instant }
 
-func (c moverClock) Now() time.Duration                     { return c.now().Mono }
-func (c moverClock) After(d time.Duration) <-chan time.Time { return time.After(d) }
+func (c moverClock) Now() time.Duration { return c.now().Mono }
 
 // Learn implements rebalance.Learner.
 func (m *Mover) Learn(p ring.PartitionID, source ring.ServerID) {
@@ -109,7 +112,8 @@ func (m *Mover) Run() {
 // Fetch takes a fetch from a lane, which never waits for it. A partition has one
 // in the queue: a later one takes the place of the one before.
 func (m *Mover) Fetch(to ring.ServerID, msg *replica.Message) {
-	f := heldFetch{to, replica.AppendMessage(frame.TakeBuffer(), msg)}
+	msg.Bytes = min(msg.Bytes, m.m.PageBytes(to))
+	f := heldFetch{to, int(msg.Bytes), replica.AppendMessage(frame.TakeBuffer(), msg)}
 	m.mu.Lock()
 	if old, ok := m.mu.waiting[msg.Partition]; ok {
 		frame.GiveBuffer(old.buf)
@@ -124,19 +128,34 @@ func (m *Mover) Fetch(to ring.ServerID, msg *replica.Message) {
 	}
 }
 
-// queueLength is how many fetches wait.
-func (m *Mover) queueLength() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.mu.queue)
+// asking is whom the fetch of a partition asks, and about how many bytes that brings.
+type asking struct {
+	partition ring.PartitionID
+	to        ring.ServerID
+	bytes     int
 }
 
-// takeFetch takes the first in the queue, as it is now.
-func (m *Mover) takeFetch() heldFetch {
+// line lists the fetches that wait: partitions that have lost copies come first, then who
+// came first.
+func (m *Mover) line() []asking {
+	m.mu.Lock()
+	line := make([]asking, 0, len(m.mu.queue))
+	for _, p := range m.mu.queue {
+		f := m.mu.waiting[p]
+		line = append(line, asking{p, f.to, min(f.bytes, int(m.page.Load()))})
+	}
+	m.mu.Unlock()
+	slices.SortStableFunc(line, func(a, b asking) int {
+		return cmp.Compare(m.m.Urgency(b.partition), m.m.Urgency(a.partition))
+	})
+	return line
+}
+
+// takeFetch takes that of a partition, as it is now.
+func (m *Mover) takeFetch(p ring.PartitionID) heldFetch {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p := m.mu.queue[0]
-	m.mu.queue = m.mu.queue[1:]
+	m.mu.queue = slices.DeleteFunc(m.mu.queue, func(q ring.PartitionID) bool { return q == p })
 	f := m.mu.waiting[p]
 	delete(m.mu.waiting, p)
 	return f
@@ -144,28 +163,52 @@ func (m *Mover) takeFetch() heldFetch {
 
 // RunFetches sends the fetches at the mover's pace, until the server stops.
 func (m *Mover) RunFetches() {
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
 	for {
+		wait, changed := m.sendFetches()
+		var due <-chan time.Time // never, where nothing waits for time to pass
+		if wait > 0 {
+			again.Reset(wait)
+			due = again.C
+		}
 		select {
+		case <-due:
+		case <-changed:
 		case <-m.wake:
 		case <-m.b.Context.Done():
 			return
 		}
-		for m.queueLength() > 0 {
-			if m.m.Admit(m.b.Context, int(m.page.Load())) != nil {
-				return
-			}
-			f := m.takeFetch()
-			m.send(f.to, frame.MessagesIn(f.buf, 1))
-		}
 	}
 }
 
-// Arrived notes a page.
-func (m *Mover) Arrived(msg *replica.Message) {
-	n := 0
-	for i := range msg.Items {
-		n += len(msg.Items[i].Key) + len(msg.Items[i].Item)
+// sendFetches sends what may be sent, and returns what the others wait for: some time, and
+// that something changes.
+func (m *Mover) sendFetches() (next time.Duration, changed <-chan struct{}) {
+	var held []ring.ServerID // who takes nothing now
+	for _, a := range m.line() {
+		if slices.Contains(held, a.to) {
+			continue
+		}
+		wait, change := m.m.Take(a.partition, a.to, a.bytes)
+		if wait == 0 {
+			f := m.takeFetch(a.partition)
+			m.send(f.to, frame.MessagesIn(f.buf, 1))
+			continue
+		}
+		held, changed = append(held, a.to), change
+		if wait > 0 && (next == 0 || wait < next) {
+			next = wait
+		}
 	}
+	return next, changed
+}
+
+// Arrived notes a page, and what its source says that it can take.
+func (m *Mover) Arrived(from ring.ServerID, msg *replica.Message) {
+	n := itemBytes(msg)
+	m.pacer.in.Add(uint64(n))
+	m.m.Hear(from, msg.Bytes)
 	m.m.Copied(msg.Partition, n)
 	m.page.Store((m.page.Load()*7 + int64(n)) / 8) // off by a page where links race: no harm
 }
@@ -260,6 +303,7 @@ func (m *Mover) Report(t *vocab.ServerStats) {
 	p := m.m.Progress()
 	t.Left, t.LeftBytes, t.Rate = uint32(p.Left), p.LeftBytes, p.Rate
 	t.MoveDone, t.MoveDoneBytes, t.MoveSeen, t.MoveLimit = uint64(p.StretchDone), p.StretchBytes, p.Seen, uint64(p.Limit)
+	t.MoveAllowed, t.MoveHeld = p.Allowed.Rate, uint64(p.Allowed.By)
 	for i, w := range m.waits(&p) {
 		if t.Waiting += uint64(w.Copies); i == 0 {
 			t.WaitingWhy, t.WaitingOn, t.WaitingSeconds = uint64(w.Why), uint64(w.On), uint64(w.For.Seconds())

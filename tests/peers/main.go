@@ -28,7 +28,8 @@ type options struct {
 	idle      time.Duration
 	many      int
 
-	rows string // of ZooKeeper's clients: the measurements whose names have it
+	turns bool   // of the measurement of rebalancing
+	rows  string // of ZooKeeper's clients: the measurements whose names have it
 }
 
 // members are what this program runs as when it is started by itself, by the first
@@ -72,6 +73,7 @@ func main() {
 	classic := flag.Bool("classic", false, "measure producers and consumers of records while a server is killed, and write classic.md, .csv and .svg")
 	rebalance := flag.Bool("rebalance", false, "measure joins, leaves, crashes and returns, and write rebalance.md and .csv")
 	size := flag.Int("size", 128, "with -rebalance, so many `MiB` of values")
+	flag.BoolVar(&o.turns, "turns", false, "with -rebalance, let servers copy and pause them in turns, and compare the turns")
 	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
 	flag.StringVar(&o.rows, "rows", "", "with -zookeeper, only the measurements whose names have this `text`, and nobody is killed unless it is \"killed\"")
 	flag.Parse()

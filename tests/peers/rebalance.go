@@ -177,15 +177,18 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	}
 	l := m.keys.load(ctx)
 	began := time.Now()
+	cost := m.processors()
 	pauseUntil(ctx, began.Add(m.o.span))
-	act := time.Now()
+	act, costBefore := time.Now(), cost()
 	stopped := m.watchStops(ctx)
 	err = do()
 	begun := time.Now()
+	cost = m.processors()
+	var turns []turn
 	if err == nil {
-		_, err = m.balanced(ctx, servers)
+		turns, err = m.untilBalanced(ctx, servers)
 	}
-	end := time.Now()
+	end, costWhile := time.Now(), cost()
 	stop := stopped()
 	failed := l.stop()
 	if err != nil {
@@ -208,13 +211,30 @@ func (m *moving) beside(ctx context.Context, what string, servers int, do func()
 	moved, need := copied(after)+gone-copied(before), least(before, after)
 	m.t.add(what+": moved / least", float64(moved)/float64(max(need, 1)))
 	m.t.add(what+": requests failed", float64(failed))
+	if throughput, p99, ok := l.compare(turns); ok {
+		m.t.add(what+": throughput copying / paused", throughput)
+		m.t.add(what+": p99 copying / paused", p99)
+	}
 	m.t.add(what+": throughput while / before", is.perSecond/was.perSecond)
+	m.t.add(what+": processor time a request, while / before", (costWhile.Seconds()/is.count())/(costBefore.Seconds()/was.count()))
 	m.t.add(what+": p99 while / before", float64(is.p99)/float64(was.p99))
 	m.t.add(what+": longest answer, ms", float64(all.longest.Microseconds())/1000)
 	m.t.add(what+": longest stop of a key, ms", float64(stop.Microseconds())/1000)
 	m.t.add(what+": longest answer before, ms", float64(was.longest.Microseconds())/1000)
 	m.t.add(what+": seconds", end.Sub(begun).Seconds())
 	return nil
+}
+
+// untilBalanced waits until the servers are balanced. With -turns they copy and are paused meanwhile.
+func (m *moving) untilBalanced(ctx context.Context, servers int) (turns []turn, err error) {
+	if !m.o.turns {
+		_, err = m.balanced(ctx, servers)
+		return nil, err
+	}
+	stop := m.takeTurns(ctx)
+	_, err = m.balanced(ctx, servers)
+	turns, stopped := stop()
+	return turns, errors.Join(err, stopped)
 }
 
 // run takes all measurements of one cluster.
@@ -323,6 +343,22 @@ func (m *moving) alone(ctx context.Context) error {
 	m.t.add("alone: rate / min(disk, loopback)", mib/took.Seconds()/min(disk.stream, loop))
 	m.t.add("alone: CPU of all servers, ms a MiB", float64(cpu.Milliseconds())/mib)
 	return nil
+}
+
+// processors begins to measure what all processes take of the processors, this one with the clients
+// included, and returns what tells it. Nothing is counted of a server that has gone by then.
+func (m *moving) processors() func() time.Duration {
+	before, own := make(map[int]time.Duration), ownProcessorTime()
+	for _, pid := range m.pids() {
+		before[pid] = processorTime([]int{pid})
+	}
+	return func() time.Duration {
+		sum := ownProcessorTime() - own
+		for pid, was := range before {
+			sum += max(0, processorTime([]int{pid})-was)
+		}
+		return sum
+	}
 }
 
 // pids are the processes of view leader and servers that there are.

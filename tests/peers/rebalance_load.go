@@ -135,6 +135,7 @@ func (l *moverLoad) stop() (failed int) {
 // window is what the clients saw in a span of time.
 type window struct {
 	perSecond    float64
+	span         time.Duration
 	p99, longest time.Duration
 }
 
@@ -152,5 +153,8 @@ func (l *moverLoad) window(from, to time.Time) (w window) {
 		return w
 	}
 	slices.Sort(took)
-	return window{perSecond: float64(len(took)) / to.Sub(from).Seconds(), p99: took[len(took)*99/100], longest: took[len(took)-1]}
+	return window{perSecond: float64(len(took)) / to.Sub(from).Seconds(), span: to.Sub(from), p99: took[len(took)*99/100], longest: took[len(took)-1]}
 }
+
+// count is how many requests that was.
+func (w *window) count() float64 { return w.perSecond * w.span.Seconds() }

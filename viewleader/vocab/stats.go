@@ -51,6 +51,8 @@ type ServerStats struct {
 	Waiting                         uint64 // copies that do not come; of these most for one reason:
 	WaitingWhy, WaitingOn           uint64 // one of the Waiting constants; a server's id, 0: none
 	WaitingSeconds                  uint64 // for how long, at most
+	MoveAllowed                     uint64 // bytes/s that it may copy in now; 0: any, or nothing is Left
+	MoveHeld                        uint64 // who holds that back: one of the Held constants
 }
 
 // Why copies do not come to a server.
@@ -61,6 +63,15 @@ const (
 	WaitingPrimary = 4 // they have everything, and the primary does not let them act
 	WaitingSlow    = 5 // nothing comes of them from where others come
 	WaitingSilent  = 6 // nothing comes from there
+	WaitingClients = 7 // it is left to clients to go first
+)
+
+// Who holds back what a server copies in.
+const (
+	HeldByNobody  = 0
+	HeldByRate    = 1 // an operator, by a rate
+	HeldByOwn     = 2 // its clients
+	HeldBySources = 3 // the clients of those that it copies from
 )
 
 // Why a server can't connect to another one.
