@@ -12,14 +12,6 @@ import (
 
 var printFigures = flag.Bool("table", false, "print the ring's figures and the trade-off behind them")
 
-// choice is one setting of what DESIGN.md chooses between.
-type choice struct {
-	points          int
-	primary, copies float64
-}
-
-var chosen = choice{pointsPerShare, primaryLoad, copiesLoad}
-
 // figures are what a choice gives at one size of cluster. Movement is the copies
 // that a change of one member moves over the fewest possible: what the newcomer
 // gains, or the leaver held.
@@ -84,14 +76,14 @@ func held(t *Table) (copies, primaries map[ServerID]int) {
 
 // measure looks at sets of consecutive ids: each grown by one, and each shrunk by
 // up to leavers of its members.
-func measure(t testing.TB, c choice, servers, partitions, sets, leavers int, weights ...uint32) figures {
+func measure(t testing.TB, c Choices, servers, partitions, sets, leavers int, weights ...uint32) figures {
 	if weights == nil {
 		weights = []uint32{1}
 	}
 	f := figures{servers: servers, partitions: partitions}
 	table := func(members []Member) *Table {
 		start := time.Now()
-		tab, err := newTable(members, partitions, c.points, c.primary, c.copies)
+		tab, err := c.Table(members, partitions)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,11 +234,11 @@ func TestTable(t *testing.T) {
 		}
 	}
 	for _, n := range sizes {
-		hold(measure(t, chosen, n, 1024, sets, leavers), 1.12)
+		hold(measure(t, Chosen, n, 1024, sets, leavers), 1.12)
 	}
 	if all {
-		hold(measure(t, chosen, 50, 4096, 5, 10), 1.25)
-		hold(measure(t, chosen, 100, 4096, 5, 10), 1.25)
+		hold(measure(t, Chosen, 50, 4096, 5, 10), 1.25)
+		hold(measure(t, Chosen, 100, 4096, 5, 10), 1.25)
 	}
 	if *printFigures {
 		printWeighted(t, &out)
@@ -259,7 +251,7 @@ func printWeighted(t *testing.T, out *strings.Builder) {
 	out.WriteString("\n| weights in turn " + figuresHead[:len(figuresHead)-1] + "---|\n")
 	for _, weights := range [][]uint32{{1, 2}, {1, 1, 1, 1, 2}, {2, 3, 5}, {1, 1, 1, 4}} {
 		for _, size := range []struct{ servers, partitions, sets, leavers int }{{4, 1024, 10, 4}, {6, 1024, 10, 6}, {10, 1024, 10, 5}, {20, 1024, 10, 5}, {100, 4096, 5, 10}} {
-			fmt.Fprintf(out, "| %s %s", strings.Trim(fmt.Sprint(weights), "[]"), measure(t, chosen, size.servers, size.partitions, size.sets, size.leavers, weights...).row())
+			fmt.Fprintf(out, "| %s %s", strings.Trim(fmt.Sprint(weights), "[]"), measure(t, Chosen, size.servers, size.partitions, size.sets, size.leavers, weights...).row())
 		}
 	}
 }
@@ -268,19 +260,19 @@ func printTradeOff(t *testing.T, out *strings.Builder) {
 	out.WriteString("\n| points | primary bound | copies bound | servers | join | leave | copies, most / mean | primaries, most / mean | ms |\n")
 	out.WriteString("|---|---|---|---|---|---|---|---|---|\n")
 	const unbounded = 1000
-	for _, c := range []choice{
-		{32, 1.13, 1.12}, {64, 1.13, 1.12}, chosen, {256, 1.13, 1.12},
+	for _, c := range []Choices{
+		{32, 1.13, 1.12}, {64, 1.13, 1.12}, Chosen, {256, 1.13, 1.12},
 		{128, 1.05, 1.12}, {128, 1.10, 1.12}, {128, 1.25, 1.12},
 		{128, 1.13, 1.05}, {128, 1.13, 1.08}, {128, 1.13, 1.20}, {128, 1.13, unbounded}, {256, 1.13, unbounded},
 	} {
 		for _, size := range []struct{ servers, partitions, sets, leavers int }{{10, 1024, 10, 5}, {20, 1024, 10, 5}, {100, 4096, 5, 10}} {
 			f := measure(t, c, size.servers, size.partitions, size.sets, size.leavers)
-			bound := fmt.Sprintf("%.2f", c.copies)
-			if c.copies == unbounded {
+			bound := fmt.Sprintf("%.2f", c.CopiesLoad)
+			if c.CopiesLoad == unbounded {
 				bound = "none"
 			}
 			fmt.Fprintf(out, "| %d | %.2f | %s | %d | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.3f (%.3f) | %.1f |\n",
-				c.points, c.primary, bound, f.servers, f.join, f.joinWorst, f.leave, f.leaveWorst,
+				c.Points, c.PrimaryLoad, bound, f.servers, f.join, f.joinWorst, f.leave, f.leaveWorst,
 				f.balance, f.balanceWorst, f.primaries, f.primariesWorst, float64(f.cost.Microseconds())/1000)
 		}
 	}

@@ -43,7 +43,23 @@ type point struct {
 // while another is left. A server of weight w has w times the points, and is full
 // at w times the load.
 func NewTable(members []Member, partitions int) (*Table, error) {
-	return newTable(members, partitions, pointsPerShare, primaryLoad, copiesLoad)
+	return Chosen.Table(members, partitions)
+}
+
+// Choices are what decides where everything lies. All clusters have Chosen; others are for
+// experiments.
+type Choices struct {
+	Points      int     // virtual points of a server of weight 1
+	PrimaryLoad float64 // a server's primaries over the mean by weight, at most
+	CopiesLoad  float64 // a server's copies over the mean by weight, at most
+}
+
+// Chosen are the choices of all clusters.
+var Chosen = Choices{Points: pointsPerShare, PrimaryLoad: primaryLoad, CopiesLoad: copiesLoad}
+
+// Table is NewTable with other choices.
+func (c Choices) Table(members []Member, partitions int) (*Table, error) {
+	return newTable(members, partitions, c.Points, c.PrimaryLoad, c.CopiesLoad)
 }
 
 func newTable(members []Member, partitions, perShare int, primaryLoad, copiesLoad float64) (*Table, error) {

@@ -180,7 +180,7 @@ func TestWeightedTable(t *testing.T) {
 		{4, 1024, []uint32{1, 2}, 1.10}, {6, 1024, []uint32{1, 1, 1, 1, 2}, 1.10}, {10, 1024, []uint32{2, 3, 5}, 1.10},
 		{10, 1024, []uint32{1, 1, 1, 4}, 1.20}, {20, 1024, []uint32{1, 2}, 1.10},
 	} {
-		f := measure(t, chosen, tt.servers, tt.partitions, 3, 3, tt.weights...)
+		f := measure(t, Chosen, tt.servers, tt.partitions, 3, 3, tt.weights...)
 		if f.balanceWorst > 1.13 || f.primariesWorst > 1.14 || f.join > tt.moved || f.leave > tt.moved {
 			t.Errorf("weights %v: %s", tt.weights, f.row())
 		}

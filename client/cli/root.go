@@ -148,7 +148,7 @@ func (a *app) addCommands(root *cobra.Command) {
 	add(groupServers, a.queryServersCmd(), a.eventsCmd(), a.explainCmd(), a.waitCmd(), a.doctorCmd(), a.planCmd(), a.placeCmd(weightVerb), a.placeCmd(zoneVerb), a.rebalanceCmd(), a.leaveCmd(), a.drainCmd(), a.undrainCmd(), a.removeCmd(), a.acceptLossCmd(), a.scrubCmd(),
 		a.printCmd(), a.setCmd(), a.getCmd(), a.queryAllKeysCmd())
 	add(groupLocks, a.lockGetCmd(), a.lockReleaseCmd(), a.locksCmd())
-	add(groupPlay, a.shellCmd(), a.demoCmd(), a.runCmd(), a.benchCmd())
+	add(groupPlay, a.shellCmd(), a.demoCmd(), a.runCmd(), a.benchCmd(), a.ringCmd(), a.reportCmd())
 	root.AddCommand(a.versionCmd())
 	a.addCompletion(root, a.words())
 	a.addSettings(root)

@@ -119,7 +119,7 @@ func samples(t *testing.T) map[string]Plot {
 		"one value":  {Table: *table(t, "x y", "1 0", "2 0"), X: "x", Y: []string{"y"}},
 		"negative":   {Table: *table(t, "x y", "1 -5", "2 3"), X: "x", Y: []string{"y"}},
 		"gap":        {Table: *table(t, "x y z", "1 1 2", "2  2", "3 3 ", " 4 5"), X: "x", Y: []string{"y", "z"}, Kind: Scatter},
-		"bars":       {Table: *table(t, "what before after", "here 3 4", "there_and_everywhere_else 1 2"), X: "what", Y: []string{"before", "after"}, Kind: Bar},
+		"bars":       {Table: *table(t, "what before after", "here 3 4", "there_and_everywhere_else_as_well 1 2"), X: "what", Y: []string{"before", "after"}, Kind: Bar},
 		"log":        {Table: *table(t, "points ratio", "1 2000000", "8 1.5", "1024 1"), X: "points", Y: []string{"ratio"}, LogX: true, LogY: true},
 		"narrow log": {Table: *table(t, "points ratio", "1 4", "8 5"), X: "points", Y: []string{"ratio"}, LogY: true},
 		"marks":      {Table: *table(t, "s ops what", "0 5000 ", "1 4000 join", "2 5500 s3&<killed>"), X: "s", Y: []string{"ops"}, Marks: "what"},

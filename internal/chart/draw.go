@@ -29,6 +29,7 @@ const (
 	barsPart   = 0.8  // of the room between two rows that their bars fill
 	ticksMax   = 12   // that stand at the very values of X
 	roundMax   = 6    // ticks of an axis that has any numbers
+	nameMax    = 20   // letters of a row's name below the axis
 	nearly     = 0.8  // of the largest value: if the smallest is below, the axis begins at 0
 )
 
@@ -67,7 +68,7 @@ func (p *Plot) Draw() (svg, png []byte, err error) {
 	if _, err := pixels.WriteTo(&b); err != nil {
 		return nil, nil, fmt.Errorf("plot %s: PNG: %w", p.name(), err)
 	}
-	return a.Bytes(), b.Bytes(), nil
+	return bytes.ReplaceAll(a.Bytes(), []byte("font-family:Liberation Sans;"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif;")), b.Bytes(), nil
 }
 
 // drawing is a plot that is being drawn.
@@ -82,6 +83,7 @@ type drawing struct {
 // drawOn draws the title, the legend to the right of all lines, and the plot in the rest.
 func (p *Plot) drawOn(sizer vg.CanvasSizer) error {
 	d := &drawing{Plot: p, plot: plot.New(), legend: plot.NewLegend()}
+	d.plot.BackgroundColor = nil // the legend's room has it too
 	d.axes()
 	if err := d.series(); err != nil {
 		return err
@@ -159,7 +161,7 @@ func (d *drawing) axes() {
 	grid.Vertical.Color, grid.Horizontal.Color = nil, gray
 	d.plot.Add(grid)
 	column := d.column(d.X)
-	d.named = d.Kind == Bar || !d.Table.numeric(column)
+	d.named = d.Kind == Bar || !d.Table.Numeric(column)
 	for i, row := range d.Table.Rows {
 		f, ok := Number(row[column])
 		switch {
@@ -191,8 +193,12 @@ func (d *drawing) names(column int) {
 	var ticks plot.ConstantTicks
 	style, sum := d.plot.X.Tick.Label, vg.Length(0)
 	for i, row := range d.Table.Rows {
-		ticks = append(ticks, plot.Tick{Value: float64(i), Label: row[column]})
-		sum = max(sum, style.Width(row[column]+"  "))
+		name := row[column]
+		if runes := []rune(name); len(runes) > nameMax {
+			name = string(runes[:nameMax-1]) + "…"
+		}
+		ticks = append(ticks, plot.Tick{Value: float64(i), Label: name})
+		sum = max(sum, style.Width(name+"  "))
 	}
 	d.plot.X.Tick.Marker = ticks
 	if sum*vg.Length(len(ticks)) > width*2/3 {

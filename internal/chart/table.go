@@ -89,8 +89,8 @@ func Number(cell string) (float64, bool) {
 	return f, err == nil && f-f == 0 // neither infinite nor NaN
 }
 
-// numeric says whether a column has nothing but numbers.
-func (t *Table) numeric(column int) bool {
+// Numeric says whether a column has nothing but numbers.
+func (t *Table) Numeric(column int) bool {
 	found := false
 	for _, row := range t.Rows {
 		if row[column] == "" {
@@ -127,7 +127,7 @@ func (t *Table) WriteMarkdown(w io.Writer) error {
 	for i, line := range cells {
 		for c, cell := range line {
 			pad := strings.Repeat(" ", width[c]-utf8.RuneCountInString(cell))
-			if t.numeric(c) {
+			if t.Numeric(c) {
 				cell, pad = pad, cell
 			}
 			b.WriteString("| " + cell + pad + " ")
@@ -138,7 +138,7 @@ func (t *Table) WriteMarkdown(w io.Writer) error {
 		}
 		for c := range cells[0] {
 			rule, end := strings.Repeat("-", width[c]), " "
-			if t.numeric(c) {
+			if t.Numeric(c) {
 				rule, end = rule[1:], ": "
 			}
 			b.WriteString("| " + rule + end)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +30,7 @@ var printing = [][]string{
 	{"scrub"}, {"print", "hello", "--server", "s1"}, {"set", "a", "b", "--server", "s1"}, {"get", "a", "--server", "s1"}, {"query_all_keys", "--server", "s1"},
 	{"lock_get", "l", "me"}, {"locks"}, {"lock_release", "l", "me"}, {"bench", "--seconds", "0.1", "--keys", "100", "--connections", "2"},
 	{"certs", "make", "certs", "a"}, {"certs", "add", "certs", "b"}, {"certs", "renew", "certs"}, {"certs", "list", "certs"},
-	{"viewleaders"}, {"version"}, {"completion", "bash"}, {"help"}, {"run", "--list"}, {"wait", "--safe"}, {"drain", "s1"}, {"undrain", "s1"},
+	{"viewleaders"}, {"version"}, {"completion", "bash"}, {"help"}, {"run", "--list"}, {"ring", "moved", "--servers", "3"}, {"ring", "balance", "--points", "1", "--sets", "1"}, {"ring", "cost", "--servers", "3"}, {"report", "made"}, {"wait", "--safe"}, {"drain", "s1"}, {"undrain", "s1"},
 }
 
 // silent are the commands that print nothing that could be lost, or nothing before their end.
@@ -38,8 +39,8 @@ var silent = strings.Fields("server viewleader gateway zk http s3 up demo leave 
 // TestOutputLost: no command ends well whose output could not be written.
 func TestOutputLost(t *testing.T) {
 	s, _ := harness.Up(t)
-	for name, text := range map[string]string{"src": "source\n", "folder/a": "a"} {
-		if err := errors.Join(os.MkdirAll(s.Dir+"/folder", 0o777), os.WriteFile(s.Dir+"/"+name, []byte(text), 0o666)); err != nil {
+	for name, text := range map[string]string{"src": "source\n", "folder/a": "a", "made/x.csv": "x\n1\n"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(s.Dir+"/"+name), 0o777), os.WriteFile(s.Dir+"/"+name, []byte(text), 0o666)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +70,7 @@ func TestOutputLost(t *testing.T) {
 	for _, name := range silent {
 		tried[name] = true
 	}
-	for _, group := range []string{"", "meta", "file", "record", "bulk", "rebalance", "backup", "certs"} {
+	for _, group := range []string{"", "meta", "file", "record", "bulk", "rebalance", "backup", "certs", "ring"} {
 		for _, name := range subcommands(s, group) {
 			if name != "meta watch" && !tried[name] {
 				t.Errorf("nobody knows what becomes of the output of %q", name)

@@ -75,6 +75,7 @@ type Player struct {
 	recorder     *recorder
 	spans        []balanced
 	summary      *Summary
+	remark       bool      // the line shown last was a comment
 	changed      []string  // changes since the cluster was balanced
 	since        time.Time // of the first of them
 }
@@ -190,10 +191,14 @@ func (p *Player) show(line string) {
 		if p.opts.Comment != nil {
 			text = p.opts.Comment(strings.TrimSpace(text))
 		}
-		fmt.Fprintf(p.opts.Out, "\n%s\n", strings.TrimSpace(text))
+		if !p.remark {
+			fmt.Fprintln(p.opts.Out)
+		}
+		fmt.Fprintf(p.opts.Out, "%s\n", strings.TrimSpace(text))
 	} else {
 		fmt.Fprintf(p.opts.Out, "> %s\n", line)
 	}
+	p.remark = strings.HasPrefix(line, "#")
 }
 
 // say tells what a verb found.

@@ -65,9 +65,14 @@ func parse(file, text string) (program []statement, wrong []error) {
 		}
 		program = append(program, s)
 	}
-	for n, text := range strings.Split(text, "\n") {
-		s := statement{number: n + 1, text: text}
-		first, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
+	lines := strings.Split(text, "\n")
+	for n := 0; n < len(lines); n++ {
+		s := statement{number: n + 1, text: lines[n]}
+		for n+1 < len(lines) && continues(s.text) {
+			n++
+			s.text = strings.TrimSuffix(strings.TrimRight(s.text, " \t\r"), `\`) + strings.TrimSpace(lines[n])
+		}
+		first, rest, _ := strings.Cut(strings.TrimSpace(s.text), " ")
 		switch first {
 		case "for":
 			s.isLoop = true
@@ -91,6 +96,11 @@ func parse(file, text string) (program []statement, wrong []error) {
 		wrong = append(wrong, &lineError{file: file, line: s.number, err: errNoEnd})
 	}
 	return program, wrong
+}
+
+// continues says whether a line goes on in the next: it ends with a backslash, and is no comment.
+func continues(line string) bool {
+	return strings.HasSuffix(strings.TrimRight(line, " \t\r"), `\`) && !strings.HasPrefix(strings.TrimSpace(line), "#")
 }
 
 // runner goes through a program, line by line, by an engine.

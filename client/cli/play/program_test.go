@@ -158,3 +158,52 @@ func TestResults(t *testing.T) {
 		t.Errorf("there is %q, %v", found, err)
 	}
 }
+
+// TestGiven: a default gives way to what is set, rows come from commands, groups have their figures,
+// and a line goes on in the next.
+func TestGiven(t *testing.T) {
+	out := t.TempDir()
+	const script = `table trials n took
+default n 1
+default rows 'n,took\n1,30\n1,10\n'
+default n 5
+rows trials sh "printf '$rows'"
+rows trials sh 'echo $n,7; \
+  echo 3,'
+table sums n count took_median took_min took_max took_mean took_sum
+group sums trials
+`
+	for set, want := range map[string]string{
+		"":    "n,count,took_median,took_min,took_max,took_mean,took_sum\n1,3,10,7,30,15.667,47\n3,1,,,,,\n",
+		"n=2": "n,count,took_median,took_min,took_max,took_mean,took_sum\n1,2,20,10,30,20,40\n2,1,7,7,7,7,7\n3,1,,,,,\n",
+	} {
+		opts := Options{OutDir: out}
+		if set != "" {
+			opts.Env = []string{set}
+		}
+		if said, err := playText(t.Context(), t, script, opts); err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		if got, err := os.ReadFile(filepath.Join(out, "sums.csv")); err != nil || string(got) != want {
+			t.Errorf("with %q: %q, want %q, %v", set, got, want, err)
+		}
+	}
+	const begin = "table a n x\ntable b n x_median\n"
+	for script, wrong := range map[string]string{
+		begin + "group b c\n":                            "no table c",
+		begin + "group a b\n":                            "column x is neither count nor",
+		begin + "table c m x_max\ngroup c a\n":           "come together by m",
+		begin + "rows a\n":                               "usage",
+		begin + "rows d sh echo\n":                       "no table d",
+		begin + "rows a sh nosuchprogram x\n":            "no program",
+		"default 1n x\n":                                 "is no name",
+		begin + "rows a sh 'echo 1'\n":                   "1 values for 2 columns",
+		begin + "rows a sh 'echo 1,\\\"'\n":              "not CSV",
+		begin + "row a 1 x\ngroup b a\n":                 `"x" is not a number`,
+		"table a n x\nrow a 1 2\ntable b n y\ngroup b a": "column y",
+	} {
+		if _, err := playText(t.Context(), t, script, Options{OutDir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("%q: %v, want %q", script, err, wrong)
+		}
+	}
+}

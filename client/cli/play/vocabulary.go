@@ -43,7 +43,7 @@ func vocabulary() []group {
 		{"The cluster", clusterVerbs()},
 		{"The network between its processes", networkVerbs()},
 		{"Load and checks", loadVerbs()},
-		{"Results", resultVerbs()},
+		{"Results", append(resultVerbs(), givenVerbs()...)},
 	}
 }
 
