@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"viewring/client/meter"
 )
 
 // told is what those who look are told: each part as JSON, and how often it has changed.
@@ -96,7 +98,7 @@ func (h *hub) run(ctx context.Context) {
 
 // ask asks again and again until nobody looks any more.
 func (h *hub) ask(ctx context.Context) {
-	r := &reader{opts: h.opts, meters: newMeters(h.opts.Client.Dialer)}
+	r := &reader{opts: h.opts, meters: meter.New(h.opts.Client.Dialer)}
 	defer r.close()
 	tick := time.NewTicker(h.opts.Every)
 	defer tick.Stop()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"viewring/client/admin"
+	"viewring/client/meter"
 )
 
 // Source tells of a cluster. A *admin.Cluster is one.
@@ -27,16 +28,16 @@ type reading struct {
 	at     time.Time
 	status *admin.Status
 	locks  admin.Locks
-	events []admin.Event // oldest first, with elections
-	work   map[string]work
-	err    error // why the rest is of the reading before, or empty
+	events []admin.Event         // oldest first, with elections
+	work   map[string]meter.Work // by the ids of servers
+	err    error                 // why the rest is of the reading before, or empty
 }
 
 // reader asks the cluster, one round after the other.
 type reader struct {
 	opts    *Options
 	source  Source // nil: not found yet
-	meters  *meters
+	meters  *meter.Meters
 	events  []admin.Event
 	elected []admin.Event
 	last    reading
@@ -76,7 +77,10 @@ func (r *reader) ask(ctx context.Context) (now reading, err error) {
 		return now, err
 	}
 	now.events = inOrder(r.events, r.elected)
-	now.work = r.meters.read(ctx, now.status)
+	now.work = make(map[string]meter.Work)
+	for id, w := range r.meters.Read(ctx, now.status) {
+		now.work[id.String()] = w
+	}
 	now.at = time.Now()
 	return now, nil
 }
@@ -113,7 +117,7 @@ func inOrder(events, elections []admin.Event) []admin.Event {
 }
 
 func (r *reader) close() {
-	r.meters.close()
+	r.meters.Close()
 	if r.source != nil {
 		_ = r.source.Close() // nobody uses it any more
 	}
