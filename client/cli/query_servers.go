@@ -33,7 +33,7 @@ again when it changes.`,
 			"  viewring query_servers --json",
 		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
+			if err := a.checkWatch(cmd, &f); err != nil {
 				return err
 			}
 			if f.watch {

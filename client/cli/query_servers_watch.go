@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"viewring/client/admin"
 	"viewring/client/cli/screen"
 	"viewring/client/meter"
@@ -29,13 +31,14 @@ const (
 	watchEveryMax    = 24 * time.Hour
 )
 
-func (f *watchServersFlags) check() error {
-	switch {
-	case !f.watch && f.plain:
-		return usagef("--plain goes with --watch")
-	case !f.watch && f.interval != 0:
-		return usagef("--interval goes with --watch")
-	case f.interval != 0 && (f.interval < watchEveryMin || f.interval > watchEveryMax):
+// checkWatch checks them. One that is not typed may stand in a file or a variable for whenever --watch is.
+func (a *app) checkWatch(cmd *cobra.Command, f *watchServersFlags) error {
+	for _, name := range []string{"plain", "interval"} {
+		if !f.watch && a.typed(cmd, name) {
+			return usagef("--%s goes with --watch", name)
+		}
+	}
+	if f.interval != 0 && (f.interval < watchEveryMin || f.interval > watchEveryMax) {
 		return usagef("--interval must be from %v to %v, not %v", watchEveryMin, watchEveryMax, f.interval)
 	}
 	return nil

@@ -235,6 +235,9 @@ func TestClock(t *testing.T) {
 			t.Errorf("after %d s: asking %v", i, m.asking)
 		}
 	}
+	if m.asked != start.Add(time.Second) {
+		t.Error("it is asked again before it has answered")
+	}
 	if m = send(m, clockMsg{start.Add(9 * time.Second)}); !strings.HasPrefix(m.text(), "! not known: the view leader does not answer") || !strings.Contains(m.text(), "last known 9s ago: safe") {
 		t.Errorf("nothing has come for 9 s:\n%s", m.text())
 	}
@@ -264,6 +267,7 @@ func TestPages(t *testing.T) {
 		{detailsMsg{server: "s1", err: errors.New("no\nconnection")}, "does not answer: no·connection"},
 		{"?", "Ctrl-C"}, {"esc", "Server s1"}, {"?", "Ctrl-C"}, {"?", "Server s1"},
 		{detailsMsg{server: "s1", details: []Detail{{Name: "version", Text: "its own"}}}, "its own"},
+		{detailsMsg{server: "s2", details: []Detail{{Name: "version", Text: "of another"}}}, "its own"},
 		{"esc", "› s1"}, {"h", "Ctrl-C"}, {"esc", "› s1"}, {"down", "› s2"}, {"G", "› s4"}, {"j", "› s4"}, {"pgdown", "› s4"}, {"g", "› s1"}, {"up", "› s1"},
 	} {
 		if m = send(m, tt.msg); !strings.Contains(m.text(), tt.want) {
