@@ -28,7 +28,7 @@ type reading struct {
 	at     time.Time
 	status *admin.Status
 	locks  admin.Locks
-	events []admin.Event         // oldest first, with elections
+	events []admin.Event         // oldest first, with elections and shifts
 	work   map[string]meter.Work // by the ids of servers
 	err    error                 // why the rest is of the reading before, or empty
 }
@@ -40,6 +40,7 @@ type reader struct {
 	meters  *meter.Meters
 	events  []admin.Event
 	elected []admin.Event
+	shifts  *shifts
 	last    reading
 }
 
@@ -76,7 +77,12 @@ func (r *reader) ask(ctx context.Context) (now reading, err error) {
 	if err := r.askEvents(ctx); err != nil {
 		return now, err
 	}
-	now.events = inOrder(r.events, r.elected)
+	happened := time.Time{}
+	if n := len(r.events); n > 0 {
+		happened = r.events[n-1].At
+	}
+	r.shifts.note(now.status.View, time.Now(), happened)
+	now.events = inOrder(r.events, r.elected, r.shifts.events())
 	now.work = make(map[string]meter.Work)
 	for id, w := range r.meters.Read(ctx, now.status) {
 		now.work[id.String()] = w
@@ -109,9 +115,9 @@ func (r *reader) askEvents(ctx context.Context) error {
 
 func newest(events []admin.Event) []admin.Event { return events[max(0, len(events)-eventsMax):] }
 
-// inOrder puts events and elections into the order of their times.
-func inOrder(events, elections []admin.Event) []admin.Event {
-	all := slices.Concat(events, elections)
+// inOrder puts events of several kinds into the order of their times.
+func inOrder(some ...[]admin.Event) []admin.Event {
+	all := slices.Concat(some...)
 	slices.SortStableFunc(all, func(a, b admin.Event) int { return a.At.Compare(b.At) })
 	return newest(all)
 }

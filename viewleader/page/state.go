@@ -112,9 +112,17 @@ const shownMax = 120
 
 // shown is a name as people read it: cut, and quoted where it would not read well.
 func shown(name string) string {
-	if len(name) > shownMax {
-		name = name[:shownMax] + "…"
+	if cut := shownMax; len(name) > cut {
+		for cut > 0 && !utf8.RuneStart(name[cut]) {
+			cut--
+		}
+		name = name[:cut] + "…"
 	}
+	return legible(name)
+}
+
+// legible is shown without a bound.
+func legible(name string) string {
 	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Sprintf("%q", name)
 	}
