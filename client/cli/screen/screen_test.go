@@ -284,11 +284,11 @@ func TestPages(t *testing.T) {
 // TestHostile: whatever names have in them stands there as text.
 func TestHostile(t *testing.T) {
 	r := reading(3)
-	r.Servers[0].Zone, r.Servers[0].State = "\x1b[2J\x1b]0;owned\a", "up\nand\rdown‮"
+	r.Servers[0].Zone, r.Servers[0].State = "\x1b[2J\x1b]0;owned\a", "up\nand\rdown\u202e"
 	r.Problems, r.Facts = []string{"s1: \x1b[31m\x9b5m" + strings.Repeat("x", 5000)}, "a\tb"
 	m := send(newTest(t, 80, 24), readingMsg{reading: r})
 	checkFits(t, &m)
-	if i := strings.IndexFunc(m.text(), func(c rune) bool { return c < ' ' && c != '\n' || c == 0x9b || c == '‮' }); i >= 0 {
+	if i := strings.IndexFunc(m.text(), func(c rune) bool { return c < ' ' && c != '\n' || c == 0x9b || c == '\u202e' }); i >= 0 {
 		t.Errorf("%q", m.text())
 	}
 	m = send(m, readingMsg{err: errors.New("bad \x1b[2J" + strings.Repeat("word ", 500))})
