@@ -163,7 +163,7 @@ var mayImport = map[string][]string{
 	"client/record":           {"client", "internal/route", "internal/tree", "internal/wire"},
 	"rebalance":               {"internal/codec", "internal/invariant", "ring"},
 	"server/replica":          {"internal/codec", "internal/invariant", "ring"},
-	"viewleader/page":         {"client", "client/admin", "internal/secure", "ring"},
+	"viewleader/page":         {"client", "client/admin", "client/file", "client/meter", "internal/secure", "ring"},
 	"viewleader/roster":       {"internal/codec", "internal/invariant", "ring", "viewleader/vocab"},
 	"viewleader/vocab":        {"internal/codec", "ring"},
 	"internal/disk":           nil,

@@ -16,19 +16,28 @@ import (
 )
 
 func (a *app) queryServersCmd() *cobra.Command {
-	var watch bool
+	var f watchServersFlags
 	cmd := &cobra.Command{
 		Use:   "query_servers",
 		Short: "show the servers, and whether the data is safe",
 		Long: `Show the view leader's picture: the epoch, every server with its partitions as
 primary, backup and learner, its keys and bytes (all copies that it holds), and
 one line that answers "is my data safe?". The state says if a disk is nearly full, and
-how many keys are corrupt there and not repaired yet. --watch shows it again when it changes.`,
-		Example: "  viewring query_servers\n  viewring query_servers --watch\n  viewring query_servers --json",
-		Args:    wants(),
+how many keys are corrupt there and not repaired yet.
+
+--watch goes on. On a terminal it is a screen that stays: requests a second and
+percentiles of each server, keys to sort, to open a server, to pause, ? for
+help, q to quit. Elsewhere, with --plain and where TERM is dumb, it prints all
+again when it changes.`,
+		Example: "  viewring query_servers\n  viewring query_servers --watch\n  viewring query_servers --watch --plain --interval 10s\n" +
+			"  viewring query_servers --json",
+		Args: wants(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if watch {
-				return a.watchServers(cmd.Context())
+			if err := a.checkWatch(cmd, &f); err != nil {
+				return err
+			}
+			if f.watch {
+				return a.watchServers(cmd.Context(), &f)
 			}
 			return a.onCluster(func(ctx context.Context, c *admin.Cluster, _ []string) error {
 				st, err := c.Status(ctx)
@@ -40,59 +49,10 @@ how many keys are corrupt there and not repaired yet. --watch shows it again whe
 			})(cmd, nil)
 		},
 	}
-	cmd.Flags().BoolVar(&watch, "watch", false, "go on until Ctrl-C")
+	cmd.Flags().BoolVar(&f.watch, "watch", false, "go on until Ctrl-C, or q on a screen")
+	cmd.Flags().BoolVar(&f.plain, "plain", false, "with --watch: lines, on a terminal too")
+	cmd.Flags().DurationVar(&f.interval, "interval", 0, "with --watch: ask every `SPAN` (default 1s on a screen, else 500ms)")
 	return cmd
-}
-
-// watchInterval is how often --watch asks.
-const watchInterval = 500 * time.Millisecond
-
-func (a *app) watchServers(ctx context.Context) error {
-	c, err := a.openCluster(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	last := ""
-	for {
-		st, err := c.Status(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err != nil:
-			a.tell("%v\n", err)
-		case a.flags.json:
-			a.printStatus(st)
-		default:
-			if now := changing(st); now != last || a.colored(a.env.Stdout) {
-				if a.colored(a.env.Stdout) {
-					a.printf("\x1b[H\x1b[2J") // a terminal shows one picture that changes
-				} else if last != "" {
-					a.printf("\n")
-				}
-				a.printStatus(st)
-				last = now
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// changing is what --watch compares: all but the heartbeats' ages.
-func changing(st *admin.Status) string {
-	var b strings.Builder
-	fmt.Fprint(&b, st.View.Epoch, st.Safety())
-	for _, m := range st.View.Members {
-		s := st.Server(m.ID).Stats
-		fmt.Fprint(&b, stateOf(&m, &s), s.Keys, s.Bytes)
-	}
-	return b.String()
 }
 
 func (a *app) printStatus(st *admin.Status) {

@@ -42,6 +42,7 @@ func TestCommands(t *testing.T) {
 	t.Run("guard", func(t *testing.T) { testGuard(t, s) })
 	t.Run("guard lives", func(t *testing.T) { testGuardLives(t, s) })
 	t.Run("terminal", func(t *testing.T) { testTerminal(t, s) })
+	t.Run("screen", func(t *testing.T) { testScreen(t, s) })
 	t.Run("servers", func(t *testing.T) { testServers(t, s, d) })
 	t.Run("own", func(t *testing.T) { testOneServersOwn(t, s, d) })
 	t.Run("bulk", func(t *testing.T) { testBulk(t, s) })

@@ -23,6 +23,7 @@ var files = []struct{ path, name, kind string }{
 	{"/page.js", "page.js", "text/javascript; charset=utf-8"},
 	{"/ring.js", "ring.js", "text/javascript; charset=utf-8"},
 	{"/tables.js", "tables.js", "text/javascript; charset=utf-8"},
+	{"/paths.js", "paths.js", "text/javascript; charset=utf-8"},
 	{"/icon.svg", "icon.svg", "image/svg+xml"},
 }
 
@@ -55,6 +56,7 @@ func (p *Page) handler() http.Handler {
 	mux.HandleFunc("GET /live", p.live)
 	mux.HandleFunc("GET /state", p.state)
 	mux.HandleFunc("GET /explain", p.explain)
+	mux.HandleFunc("GET /paths", p.browse)
 	return p.guard(mux)
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"viewring/client/meter"
 )
 
 // told is what those who look are told: each part as JSON, and how often it has changed.
@@ -17,8 +19,9 @@ type told struct {
 
 // hub asks the cluster while anybody looks, and tells them all.
 type hub struct {
-	opts *Options
-	wake chan struct{} // of capacity 1: the first who looks has come
+	opts   *Options
+	shifts shifts        // of the goroutine that asks
+	wake   chan struct{} // of capacity 1: the first who looks has come
 
 	mu       sync.Mutex
 	watchers map[chan struct{}]bool // of capacity 1 each, told that there is something new
@@ -96,7 +99,7 @@ func (h *hub) run(ctx context.Context) {
 
 // ask asks again and again until nobody looks any more.
 func (h *hub) ask(ctx context.Context) {
-	r := &reader{opts: h.opts, meters: newMeters(h.opts.Client.Dialer)}
+	r := &reader{opts: h.opts, shifts: &h.shifts, meters: meter.New(h.opts.Client.Dialer)}
 	defer r.close()
 	tick := time.NewTicker(h.opts.Every)
 	defer tick.Stop()

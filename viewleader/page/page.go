@@ -35,6 +35,7 @@ type Options struct {
 	Listener net.Listener   // closed by the page
 	Client   client.Options // how to reach the cluster
 	Source   Source         // for tests: instead of a cluster
+	Files    Files          // likewise
 
 	// Describe says of a status what query_servers --json says, and Explain of a key what explain
 	// --json says. The results are encoded as JSON.
@@ -56,6 +57,7 @@ type Page struct {
 	hub      *hub
 	refused  secure.Refusals
 	explains chan struct{} // a place for each that is under way
+	browses  chan struct{} // likewise
 	cancel   context.CancelFunc
 	ended    chan struct{}
 }
@@ -66,7 +68,7 @@ func Start(ctx context.Context, opts Options) *Page {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	opts.Every = cmp.Or(opts.Every, time.Second)
-	p := &Page{opts: opts, explains: make(chan struct{}, explainsMax), ended: make(chan struct{})}
+	p := &Page{opts: opts, explains: make(chan struct{}, explainsMax), browses: make(chan struct{}, browsesMax), ended: make(chan struct{})}
 	if tcp, ok := opts.Listener.Addr().(*net.TCPAddr); ok {
 		p.local = tcp.IP.IsLoopback()
 	}

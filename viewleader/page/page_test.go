@@ -184,7 +184,7 @@ func TestChangesNothing(t *testing.T) {
 			t.Errorf("%s: %s", method, res.Status)
 		}
 	}
-	for _, path := range []string{"/", "/page.css", "/page.js", "/ring.js", "/tables.js", "/icon.svg", "/state", "/nothing"} {
+	for _, path := range []string{"/", "/page.css", "/page.js", "/ring.js", "/tables.js", "/paths.js", "/icon.svg", "/state", "/nothing"} {
 		res, body := ask(t, "GET", url+path, nil)
 		if csp := res.Header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'none'; script-src 'self'; style-src 'self'") || strings.Contains(csp, "unsafe") {
 			t.Errorf("%s: policy %q", path, csp)
@@ -218,7 +218,7 @@ func TestPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := start(t, feed.New(3, 64), func(o *page.Options) { o.Secure = config })
-	for _, path := range []string{"/", "/page.js", "/state", "/live", "/explain?key=a", "/nothing"} {
+	for _, path := range []string{"/", "/page.js", "/state", "/live", "/explain?key=a", "/paths?path=/", "/nothing"} {
 		for name, change := range map[string]func(*http.Request){"none": nil, "wrong": func(q *http.Request) { q.SetBasicAuth("me", "secret") }, "token": func(q *http.Request) { q.Header.Set("Authorization", "Bearer x") }} {
 			if res, body := ask(t, "GET", url+path, change); res.StatusCode != http.StatusUnauthorized || res.Header.Get("WWW-Authenticate") == "" || strings.Contains(body, "partition") {
 				t.Errorf("%s, password %s: %s", path, name, res.Status)

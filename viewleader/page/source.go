@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"viewring/client/admin"
+	"viewring/client/meter"
 )
 
 // Source tells of a cluster. A *admin.Cluster is one.
@@ -27,18 +28,19 @@ type reading struct {
 	at     time.Time
 	status *admin.Status
 	locks  admin.Locks
-	events []admin.Event // oldest first, with elections
-	work   map[string]work
-	err    error // why the rest is of the reading before, or empty
+	events []admin.Event         // oldest first, with elections and shifts
+	work   map[string]meter.Work // by the ids of servers
+	err    error                 // why the rest is of the reading before, or empty
 }
 
 // reader asks the cluster, one round after the other.
 type reader struct {
 	opts    *Options
 	source  Source // nil: not found yet
-	meters  *meters
+	meters  *meter.Meters
 	events  []admin.Event
 	elected []admin.Event
+	shifts  *shifts
 	last    reading
 }
 
@@ -75,8 +77,16 @@ func (r *reader) ask(ctx context.Context) (now reading, err error) {
 	if err := r.askEvents(ctx); err != nil {
 		return now, err
 	}
-	now.events = inOrder(r.events, r.elected)
-	now.work = r.meters.read(ctx, now.status)
+	happened := time.Time{}
+	if n := len(r.events); n > 0 {
+		happened = r.events[n-1].At
+	}
+	r.shifts.note(now.status.View, time.Now(), happened)
+	now.events = inOrder(r.events, r.elected, r.shifts.events())
+	now.work = make(map[string]meter.Work)
+	for id, w := range r.meters.Read(ctx, now.status) {
+		now.work[id.String()] = w
+	}
 	now.at = time.Now()
 	return now, nil
 }
@@ -105,15 +115,15 @@ func (r *reader) askEvents(ctx context.Context) error {
 
 func newest(events []admin.Event) []admin.Event { return events[max(0, len(events)-eventsMax):] }
 
-// inOrder puts events and elections into the order of their times.
-func inOrder(events, elections []admin.Event) []admin.Event {
-	all := slices.Concat(events, elections)
+// inOrder puts events of several kinds into the order of their times.
+func inOrder(some ...[]admin.Event) []admin.Event {
+	all := slices.Concat(some...)
 	slices.SortStableFunc(all, func(a, b admin.Event) int { return a.At.Compare(b.At) })
 	return newest(all)
 }
 
 func (r *reader) close() {
-	r.meters.close()
+	r.meters.Close()
 	if r.source != nil {
 		_ = r.source.Close() // nobody uses it any more
 	}

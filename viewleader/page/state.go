@@ -10,19 +10,20 @@ import (
 	"unicode/utf8"
 
 	"viewring/client/admin"
+	"viewring/client/meter"
 	"viewring/ring"
 )
 
 // state is what those who look are told every time.
 type state struct {
-	At         int64           `json:"at"`              // of the reading, in milliseconds since 1970; 0: there was none yet
-	Error      string          `json:"error,omitempty"` // why there is no newer one
-	Status     any             `json:"status,omitempty"`
-	Partitions string          `json:"partitions"` // a letter for each, see stateLetters
-	Work       map[string]work `json:"work"`
-	Locks      []lock          `json:"locks"`
-	LocksLeft  int             `json:"locks_left"` // that are not shown
-	Deadlocks  []string        `json:"deadlocks"`
+	At         int64                 `json:"at"`              // of the reading, in milliseconds since 1970; 0: there was none yet
+	Error      string                `json:"error,omitempty"` // why there is no newer one
+	Status     any                   `json:"status,omitempty"`
+	Partitions string                `json:"partitions"` // a letter for each, see stateLetters
+	Work       map[string]meter.Work `json:"work"`
+	Locks      []lock                `json:"locks"`
+	LocksLeft  int                   `json:"locks_left"` // that are not shown
+	Deadlocks  []string              `json:"deadlocks"`
 }
 
 // lock is one that is held, as the page shows it.
@@ -111,9 +112,17 @@ const shownMax = 120
 
 // shown is a name as people read it: cut, and quoted where it would not read well.
 func shown(name string) string {
-	if len(name) > shownMax {
-		name = name[:shownMax] + "…"
+	if cut := shownMax; len(name) > cut {
+		for cut > 0 && !utf8.RuneStart(name[cut]) {
+			cut--
+		}
+		name = name[:cut] + "…"
 	}
+	return legible(name)
+}
+
+// legible is shown without a bound.
+func legible(name string) string {
 	if name == "" || !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return fmt.Sprintf("%q", name)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"viewring/client/admin"
 	"viewring/client/cli"
+	"viewring/ring"
 	"viewring/tests/fake/feed"
 	"viewring/tests/harness"
 	"viewring/viewleader/page"
@@ -24,7 +26,7 @@ func startFeed(t *testing.T, source *feed.Feed) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := page.Start(t.Context(), page.Options{Listener: l, Source: source, Describe: cli.Describe, Explain: cli.Explain})
+	p := page.Start(t.Context(), page.Options{Listener: l, Source: source, Files: feed.NewFiles(700), Describe: cli.Describe, Explain: cli.Explain})
 	t.Cleanup(p.Close)
 	return "http://" + p.Addr() + "/"
 }
@@ -46,7 +48,7 @@ func TestLarge(t *testing.T) {
 	}{
 		{"rest", func() {}, "safe: all 4096 partitions have all 3 copies"},
 		{"dead", func() { cluster.Down(7) }, "at risk: "},
-		{"rebalance", cluster.Join, "at risk: "},
+		{"rebalance", func() { cluster.Join(); cluster.HandOver(40) }, "at risk: "},
 		{"silent", cluster.Silence, "not known: "},
 	} {
 		step.change()
@@ -57,6 +59,10 @@ func TestLarge(t *testing.T) {
 			if servers := value[int](p, `document.querySelectorAll("#servers tbody tr").length`); servers < 100 {
 				t.Errorf("%s, %s: %d servers", step.name, l.name, servers)
 			}
+			if step.name == "rebalance" {
+				p.wait(`[...document.querySelectorAll("#events .badge")].some((e) => e.textContent === "handoff") && document.querySelector("#timeline").getAttribute("aria-label").includes("1 handoff")`)
+			}
+			p.browse(map[string]string{"rest": "/hostile", "dead": "/many", "rebalance": feed.LongPath(), "silent": "/"}[step.name])
 			p.check(step.name + ", " + l.name)
 			p.isQuiet()
 			if i == 0 {
@@ -68,10 +74,28 @@ func TestLarge(t *testing.T) {
 	}
 }
 
+// browse opens a path, and waits until it is shown.
+func (p *tab) browse(path string) {
+	p.t.Helper()
+	value[string](p, fmt.Sprintf(`document.querySelector("#path").value = %s`, quote(path)))
+	p.do(chromedp.Click(chromedp.CSS("#path-form button")))
+	p.wait(`document.querySelector("#paths-result").dataset.path === ` + quote(path))
+}
+
+// quote is a text in JavaScript.
+func quote(text string) string {
+	b, err := json.Marshal(text)
+	if err != nil {
+		panic(err) // texts can be encoded
+	}
+	return string(b)
+}
+
 // explained is a part of what explain --json says.
 type explained struct {
 	Hash, Slot, Partition int
-	Acting, Targets       []string
+	Acting, Targets, Text []string
+	Walk                  []struct{ Server, Text string }
 }
 
 // TestCluster: with a cluster of real processes the page says what commands say, to who types a key and to
@@ -99,7 +123,13 @@ func TestCluster(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: the page says %q, explain %q", key, got, want)
 		}
+		p.checkExplained(&e)
 	}
+	p.checkTables(s)
+	p.checkPaths(s)
+	p.checkKeyboard()
+	p.isQuiet()
+	p.checkAbsent()
 	p.do(chromedp.Click(chromedp.CSS("#legend button[data-server='2']")))
 	if n := value[int](p, `document.querySelectorAll("#ring.one .arc.chosen").length`); n != 3 {
 		t.Errorf("s2 stands out in %d bands, not 3", n)
@@ -107,8 +137,10 @@ func TestCluster(t *testing.T) {
 	p.do(chromedp.Click(chromedp.CSS("#legend button[data-server='2']")))
 	p.shoot("cluster-safe")
 
+	members := c.Admin.View().Members // under load servers do not join in the order in which they start
+	dead := members[slices.IndexFunc(members, func(m ring.Member) bool { return m.Addr == c.Servers[1].Addr })].ID
 	c.Servers[1].Kill()
-	p.wait(`document.querySelector("#servers tr[data-server=s2] .badge").textContent.startsWith("down")`)
+	p.wait(fmt.Sprintf(`document.querySelector("#servers tr[data-server=%v] .badge").textContent.startsWith("down")`, dead))
 	p.wait(`document.querySelector("#sentence").textContent.startsWith("at risk") && document.querySelector("#events .badge").textContent !== "joined"`)
 	p.check("a server is dead")
 	p.shoot("cluster-dead")

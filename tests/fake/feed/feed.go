@@ -85,6 +85,20 @@ func (f *Feed) Join() {
 	})
 }
 
+// HandOver lets the newest server act for so many partitions, in place of the last of their copies.
+func (f *Feed) HandOver(partitions int) {
+	f.change(func(v *ring.View) {
+		id := v.Members[len(v.Members)-1].ID
+		for p := range v.Partitions {
+			part := &v.Partitions[p]
+			if n := len(part.Acting); partitions > 0 && n == 3 && !part.IsActing(id) {
+				part.Acting = []ring.ServerID{part.Acting[0], part.Acting[1], id}
+				partitions--
+			}
+		}
+	})
+}
+
 // Lock sets the locks that are held.
 func (f *Feed) Lock(locks ...admin.Lock) {
 	f.mu.Lock()

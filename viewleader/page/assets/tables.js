@@ -38,6 +38,9 @@ export function span(ms) {
 
 const microseconds = (us) => (us < 1000 ? `${Math.round(us)} µs` : `${(us / 1000).toFixed(us < 9950 ? 1 : 0)} ms`);
 
+/** within is the bound of a percentile. */
+const within = (us) => (us ? "≤ " + microseconds(us) : "–");
+
 const kept = new WeakMap(); // the rows of each parent, by their keys
 
 /** rows keeps the children of a parent: one for each item, found by its key, made by make and changed by change. */
@@ -93,6 +96,8 @@ const columns = [
   { title: "Bytes", n: true, by: (s) => s.bytes, text: (s) => size(s.bytes) },
   { title: "Requests/s", n: true, by: (s, w) => (w ? w.per_second : -1), text: (s, w) => (w ? Math.round(w.per_second).toLocaleString("en") : "–") },
   { title: "Each took", n: true, by: (s, w) => (w ? w.mean_us : -1), text: (s, w) => (w && w.mean_us ? microseconds(w.mean_us) : "–") },
+  { title: "p50", n: true, by: (s, w) => (w ? w.p50_us : -1), text: (s, w) => within(w && w.p50_us) },
+  { title: "p99", n: true, by: (s, w) => (w ? w.p99_us : -1), text: (s, w) => within(w && w.p99_us) },
   { title: "Heartbeat", n: true, by: (s) => s.heartbeat_ms, text: (s) => (s.heartbeat_ms < 0 ? "never" : span(s.heartbeat_ms) + " ago") },
 ];
 
@@ -161,8 +166,9 @@ const special = {
 
 const tones = {
   made: "good", joined: "good", up: "good", restored: "good", recovered: "good", head: "good", "leader-joined": "good",
-  leaving: "mid", left: "mid", draining: "mid", configured: "mid", "leader-left": "mid", weight: "mid", zone: "mid",
-  down: "bad", out: "bad", removed: "bad", lost: "bad", "accepted-loss": "bad", "no-head": "bad", "session-lost": "bad", deadlock: "bad",
+  leaving: "mid", undrained: "good", placed: "mid", left: "mid", draining: "mid", configured: "mid", "leader-left": "mid",
+  handoff: "move",
+  down: "bad", out: "bad", eject: "bad", removed: "bad", lost: "bad", "accepted-loss": "bad", "no-head": "bad", "session-lost": "bad", deadlock: "bad",
 };
 
 const toneOf = (kind) => tones[kind] || "";
@@ -206,7 +212,10 @@ export function showTimeline(chart, says, events, epochs, now) {
     parts.push(at);
   }
   chart.replaceChildren(...parts);
-  chart.setAttribute("aria-label", `Epochs over the last ${span(wide)}: from ${first} to ${last}, with ${inside.filter((e) => e.kind).length} events`);
+  const n = {};
+  for (const e of inside) if (e.kind) n[e.kind] = (n[e.kind] || 0) + 1;
+  const told = Object.entries(n).map(([kind, times]) => `${times} ${kind}`).join(", ") || "no events";
+  chart.setAttribute("aria-label", `Epochs over the last ${span(wide)}: from ${first} to ${last}; ${told}`);
   put(says, `the last ${span(wide)}: epoch ${first.toLocaleString("en")} to ${last.toLocaleString("en")}`);
 }
 
