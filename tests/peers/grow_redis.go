@@ -61,7 +61,7 @@ func (c *redisCluster) manage(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// agree waits until all servers know each other, serve all slots, and so many replicas hold what their
+// agree waits until all servers know each other and where all slots are, and so many replicas hold what their
 // primary has.
 func (c *redisCluster) agree(ctx context.Context, replicas int) error {
 	return untilWithin(ctx, moverWait, "all servers of Redis Cluster agree", func() bool {
@@ -77,7 +77,7 @@ func (c *redisCluster) agree(ctx context.Context, replicas int) error {
 			}
 			online += strings.Count(info, "state=online")
 		}
-		return online == replicas
+		return online == replicas && c.manage(ctx, "check", c.nodes[0].addr) == nil
 	})
 }
 
@@ -130,8 +130,15 @@ func (c *redisCluster) grow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	id = strings.TrimSpace(id)
 	for _, replica := range added[1:] {
-		if err := c.manage(ctx, "add-node", replica, old, "--cluster-slave", "--cluster-master-id", strings.TrimSpace(id)); err != nil {
+		if err := until(ctx, "the new primary is known", func() bool {
+			nodes, err := c.ask(ctx, old, "CLUSTER", "NODES")
+			return err == nil && strings.Contains(nodes, id) && !strings.Contains(nodes, "handshake") && c.manage(ctx, "check", old) == nil
+		}); err != nil {
+			return err
+		}
+		if err := c.manage(ctx, "add-node", replica, old, "--cluster-slave", "--cluster-master-id", id); err != nil {
 			return err
 		}
 	}
