@@ -92,6 +92,20 @@ type UnlinkedPeer struct {
 	Text  string    // what the last try said
 }
 
+// Stored is how many bytes all that the server holds takes: keys, paths, files and records, with their names.
+// Servers of earlier builds tell those of keys' values alone.
+func (s *ServerStats) Stored() uint64 {
+	return max(s.Bytes, s.LogLive)
+}
+
+// logOverhead is about what the log needs beside a key and its item.
+const logOverhead = 80
+
+// Carried is how many bytes a copy of all that the server holds is, about: less than Stored by what the log needs for itself.
+func (s *ServerStats) Carried() uint64 {
+	return max(s.Bytes, s.LogLive-min(s.LogLive, logOverhead*s.LogKeys))
+}
+
 // LogGarbage returns the bytes of the log's files that no record needs: what is dead,
 // deletions that are kept, what holds the records, and the space not written to yet.
 func (s *ServerStats) LogGarbage() uint64 { return s.LogDisk - min(s.LogDisk, s.LogLive) }
