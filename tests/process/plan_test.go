@@ -105,7 +105,8 @@ func TestPlanComesTrue(t *testing.T) {
 	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 4})
 	s := harness.NewShell(t, c.Leader.Addr)
-	s.OK("bench", "--keys", "24000", "--value-size", "1024", "--seconds", "0.1")
+	const keys = 24_000
+	s.OK("bench", "--keys", fmt.Sprint(keys), "--value-size", "1024", "--seconds", "0.1")
 	c.WaitBalanced()
 	for _, tt := range []struct {
 		plan    []string
@@ -116,6 +117,14 @@ func TestPlanComesTrue(t *testing.T) {
 		{[]string{"set-weight", "s2", "3"}, 5, func() { s.OK("set-weight", "s2", "3", "--yes") }},
 		{[]string{"leave", "s1"}, 4, func() { s.OK("leave", "s1") }},
 	} {
+		harness.Eventually(t, "heartbeats tell what servers have", func() bool {
+			st, err := c.Admin.Status(t.Context())
+			sum := uint64(0)
+			for _, h := range st.Servers {
+				sum += h.Stats.Keys
+			}
+			return err == nil && sum == 3*keys
+		})
 		before := copiedIn(t, c)
 		plan, began := planOf(t, s, tt.plan...), time.Now()
 		tt.do()
