@@ -101,9 +101,14 @@ func (s *ServerStats) Stored() uint64 {
 // logOverhead is about what the log needs beside a key and its item.
 const logOverhead = 80
 
-// Carried is how many bytes a copy of all that the server holds is, about: less than Stored by what the log needs for itself.
+// Carried is how many bytes a copy of all that the server holds is, about: the values of keys, and what else is stored where
+// that is more than the log's own needs explain (an eighth).
 func (s *ServerStats) Carried() uint64 {
-	return max(s.Bytes, s.LogLive-min(s.LogLive, logOverhead*s.LogKeys))
+	other := s.LogLive - min(s.LogLive, s.Bytes+logOverhead*s.LogKeys)
+	if other <= s.Bytes/8 {
+		other = 0
+	}
+	return s.Bytes + other
 }
 
 // LogGarbage returns the bytes of the log's files that no record needs: what is dead,
