@@ -56,7 +56,8 @@ func (s *Status) meanCopy() uint64 {
 	}
 	for i := range s.View.Members {
 		if m := &s.View.Members[i]; m.Up {
-			bytes += s.Server(m.ID).Stats.Bytes
+			h := s.Server(m.ID)
+			bytes += h.Stats.Carried()
 		}
 	}
 	return bytes / max(1, held)

@@ -12,7 +12,7 @@ import (
 )
 
 // Plan is what a change of servers would move. Bytes are guesses: a copy of a partition
-// is taken for as large as the others that its source holds.
+// is taken for as large as the others that its source holds, of keys, paths, files and records.
 type Plan struct {
 	Servers []PlannedServer // sorted by id; newcomers have ids that the view leader has yet to give
 	Routes  []Route         // sorted by destination, then by source
@@ -167,7 +167,8 @@ func (s *Status) plan(after []ring.Member) (*Plan, error) {
 	}
 	for _, m := range f.Move.Servers {
 		was, is := s.View.Member(m.ID), slices.IndexFunc(after, func(a ring.Member) bool { return a.ID == m.ID && a.Target() })
-		one := PlannedServer{ID: m.ID, New: was == nil, Gone: is < 0, Copies: m.Before, After: m.After, Gains: gains[m.ID], Bytes: s.Server(m.ID).Stats.Bytes}
+		h := s.Server(m.ID)
+		one := PlannedServer{ID: m.ID, New: was == nil, Gone: is < 0, Copies: m.Before, After: m.After, Gains: gains[m.ID], Bytes: h.Stats.Carried()}
 		if is >= 0 {
 			one.Weight, one.Zone = int(max(1, after[is].Weight)), after[is].Zone
 		}
@@ -220,7 +221,8 @@ func (s *Status) bytesOfACopy() map[ring.ServerID]uint64 {
 	}
 	each := make(map[ring.ServerID]uint64)
 	for id, n := range held {
-		each[id] = s.Server(id).Stats.Bytes / n
+		h := s.Server(id)
+		each[id] = h.Stats.Carried() / n
 	}
 	return each
 }

@@ -222,7 +222,7 @@ func (s *Status) sumLeft(out *Safety) {
 		if m := &s.View.Members[i]; m.Up { // what others last said no longer stands
 			h := s.Server(m.ID)
 			out.Rate += h.Stats.Rate
-			keptBytes += h.Stats.Bytes
+			keptBytes += h.Stats.Carried()
 			surplus += uint64(h.Stats.Strays)
 		}
 	}

@@ -80,7 +80,7 @@ func (a *app) printStatus(st *admin.Status) {
 		}
 		rows = append(rows, []string{m.ID.String(), m.Addr, state,
 			strconv.Itoa(primary), strconv.Itoa(backup), strconv.Itoa(learner),
-			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Bytes), heard})
+			strconv.FormatUint(h.Stats.Keys, 10), size(h.Stats.Stored()), heard})
 	}
 	head := []string{"ID", "ADDRESS", "STATE", ">PRIMARY", ">BACKUP", ">LEARNER", ">KEYS", ">BYTES", ">HEARTBEAT"}
 	insert := func(name string, of func(*ring.Member) string) {
@@ -322,6 +322,7 @@ type serverObject struct {
 	Stray        uint32 `json:"stray"`
 	Keys         uint64 `json:"keys"`
 	Bytes        uint64 `json:"bytes"`
+	Stored       uint64 `json:"stored_bytes"`
 	Epoch        uint64 `json:"epoch"`
 	HeartbeatMS  int64  `json:"heartbeat_ms"` // -1: never
 	CopiedKeys   uint64 `json:"copied_keys"`
@@ -410,7 +411,7 @@ func statusObject(st *admin.Status) map[string]any {
 		servers = append(servers, serverObject{
 			ID: m.ID.String(), Address: m.Addr, State: m.State(), Up: m.Up, Heard: h.Lately(), Zone: m.Zone, Weight: m.Weight,
 			Primary: primary, Backup: backup, Learner: learner, Stray: h.Stats.Strays,
-			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Epoch: h.Epoch, HeartbeatMS: age,
+			Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Stored: h.Stats.Stored(), Epoch: h.Epoch, HeartbeatMS: age,
 			CopiedKeys: h.Stats.CopiedKeys, Moved: h.Stats.MovedPartitions, Delta: h.Stats.DeltaPartitions, DiskFree: h.Stats.DiskFree, Full: h.Stats.Full,
 			Failures: h.Failures, HeldUntil: held,
 			Clients: h.Stats.Clients, Refused: h.Stats.ClientsRefused, Cut: h.Stats.ClientsCut, TooMuch: h.Stats.RequestsRefused,

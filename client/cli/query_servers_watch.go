@@ -208,7 +208,7 @@ func (s *screenSource) reading(st *admin.Status, work map[ring.ServerID]meter.Wo
 func serverOf(st *admin.Status, m *ring.Member, now time.Time) screen.Server {
 	h := st.Server(m.ID)
 	one := screen.Server{Name: m.ID.String(), Number: uint64(m.ID), Address: m.Addr, State: stateOf(m, &h.Stats), Weight: int(m.Weight),
-		Keys: h.Stats.Keys, Bytes: h.Stats.Bytes, Size: size(h.Stats.Bytes), Silent: h.Age}
+		Keys: h.Stats.Keys, Bytes: h.Stats.Stored(), Size: size(h.Stats.Stored()), Silent: h.Age}
 	if m.Zone != "" {
 		one.Zone = zoneOf(m)
 	}

@@ -43,8 +43,6 @@ const (
 	strayAskEvery    = 500 * time.Millisecond
 	learnRetryAfter  = 500 * time.Millisecond
 	learnRetryMax    = 8 * time.Second // the interval between retries of one fetch doubles up to this
-	pagePatience     = 4               // times what pages took lately, a fetch is waited for
-	pageTookOf       = 8               // pages, about, are "lately"
 	learnerKeepAlive = 200 * time.Millisecond
 )
 
@@ -97,7 +95,6 @@ type Core struct {
 	confirms     map[uint64]*part // by token: questions to the view leader without an answer
 	confirmToken uint64           // of the last one
 	nonces       uint64           // of this start, see nextNonce
-	pageTook     time.Duration    // from the first Fetch to the page, lately
 	deferred     []deferredFetch  // until batch is visible in st
 
 	feeding   bool // somebody wants to be told of all changes

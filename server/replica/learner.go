@@ -87,12 +87,11 @@ type learner struct {
 	uncommittedTo uint64  // greatest q that its source did not know to be committed
 
 	// The Fetch under way. Invariant: at most one.
-	nonce     uint64 // 0 = none
-	asked     *Message
-	fetchedAt time.Duration // it was first sent
-	askedAt   time.Duration // of the Fetch, or while subscribing of the Subscribe
-	patience  time.Duration // until it is sent again
-	failures  int           // fetches without an answer from source
+	nonce    uint64 // 0 = none
+	asked    *Message
+	askedAt  time.Duration // of the Fetch, or while subscribing of the Subscribe
+	patience time.Duration // until it is sent again
+	failures int           // fetches without an answer from source
 }
 
 // Learn makes this server follow a partition that it is a target of, copying

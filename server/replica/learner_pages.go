@@ -15,9 +15,7 @@ func (l *learner) fetch() {
 			m.Seq = max(m.Seq, l.missing[k])
 		}
 	}
-	// On a busy machine, or at a low rate, pages take long: to ask another source for each would make that worse.
-	l.nonce, l.patience = l.core.nextNonce(), min(max(learnRetryAfter, pagePatience*l.core.pageTook), learnRetryMax)
-	l.fetchedAt = l.core.now.Mono
+	l.nonce, l.patience = l.core.nextNonce(), learnRetryAfter
 	m.Digest = l.nonce
 	l.asked = m
 	l.sendFetch()
@@ -68,7 +66,6 @@ func (l *learner) onPage(m *Message) {
 		return
 	}
 	l.nonce = 0
-	l.core.pageTook += (l.core.now.Mono - l.fetchedAt - l.core.pageTook) / pageTookOf
 	if m.Flags&flagCorrupt != 0 || !intact(m.Items) {
 		return // the retry asks another one
 	}

@@ -72,8 +72,9 @@ func main() {
 	records := flag.Bool("records", false, "measure appends of records, and write records.md")
 	classic := flag.Bool("classic", false, "measure producers and consumers of records while a server is killed, and write classic.md, .csv and .svg")
 	rebalance := flag.Bool("rebalance", false, "measure joins, leaves, crashes and returns, and write rebalance.md and .csv")
-	size := flag.Int("size", 128, "with -rebalance, so many `MiB` of values")
+	size := flag.Int("size", 128, "with -rebalance and -grow, so many `MiB` of values")
 	flag.BoolVar(&o.turns, "turns", false, "with -rebalance, let servers copy and pause them in turns, and compare the turns")
+	grow := flag.Bool("grow", false, "measure a fifth server that joins four beside a load, of viewring, Redis Cluster and Olric, and write grow.md")
 	large := flag.Bool("tree", false, "measure a tree of a million nodes, beside ZooKeeper alone, and write tree.md")
 	flag.StringVar(&o.rows, "rows", "", "with -zookeeper, only the measurements whose names have this `text`, and nobody is killed unless it is \"killed\"")
 	flag.Parse()
@@ -101,6 +102,9 @@ func main() {
 	}
 	if *rebalance {
 		measure = func() error { return runRebalance(ctx, &o, *size) }
+	}
+	if *grow {
+		measure = func() error { return runGrow(ctx, &o, *only, *size) }
 	}
 	if *large {
 		measure = func() error { return runTree(ctx, &o, *only) }

@@ -78,28 +78,41 @@ func olricClient(addrs []string, connections int) (*olric.ClusterClient, olric.D
 	return client, m, nil
 }
 
-// startOlric starts three members, all of which have every key, in memory alone: a write
-// is answered when two have it, a read by its partition's owner.
-func startOlric(ctx context.Context, o *options, dir string) (*system, error) {
-	addrs, err := freeAddrs(6)
+// olricMembers are members that gossip with each other, in memory alone: a write is answered when two
+// have it, a read by its partition's owner.
+type olricMembers struct {
+	group
+	dir             string
+	clients, gossip []string // addresses
+}
+
+// grow starts n more, and waits until all know each other.
+func (ms *olricMembers) grow(ctx context.Context, n int) error {
+	addrs, err := freeAddrs(2 * n)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	clients, gossip := addrs[:3], addrs[3:]
+	ms.clients, ms.gossip = append(ms.clients, addrs[:n]...), append(ms.gossip, addrs[n:]...)
 	self, err := os.Executable()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var run group
-	for i := range 3 {
-		if err := run.add(filepath.Join(dir, fmt.Sprint("o", i, ".log")), self, olricMember, clients[i], gossip[i], strings.Join(gossip, ",")); err != nil {
-			return nil, err
+	for i := len(ms.clients) - n; i < len(ms.clients); i++ {
+		if err := ms.add(filepath.Join(ms.dir, fmt.Sprint("o", i, ".log")), self, olricMember, ms.clients[i], ms.gossip[i], strings.Join(ms.gossip, ",")); err != nil {
+			return err
 		}
 	}
-	if err := until(ctx, "Olric answers", func() bool { return olricUp(ctx, clients) }); err != nil {
+	return until(ctx, "Olric answers", func() bool { return olricUp(ctx, ms.clients) })
+}
+
+// startOlric starts three members, all of which have every key.
+func startOlric(ctx context.Context, o *options, dir string) (*system, error) {
+	run := &olricMembers{dir: dir}
+	if err := run.grow(ctx, 3); err != nil {
 		run.stop()
 		return nil, err
 	}
+	clients := run.clients
 	all := callers{most: 1, dial: func(_ context.Context, value []byte) (*caller, error) {
 		c, m, err := olricClient(clients, 256)
 		if err != nil {
@@ -116,7 +129,7 @@ func startOlric(ctx context.Context, o *options, dir string) (*system, error) {
 	}}, nil
 }
 
-// olricUp reports whether all three members know each other and a write gets through.
+// olricUp reports whether all members know each other and a write gets through.
 func olricUp(ctx context.Context, addrs []string) bool {
 	c, m, err := olricClient(addrs, 1)
 	if err != nil {

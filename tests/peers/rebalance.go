@@ -29,6 +29,7 @@ type moving struct {
 	dir    string
 	up     *cluster
 	ops    *admin.Cluster
+	cl     *client.Client
 	keys   *movedKeys
 	stops  []func() // of servers beside those of up
 	joined int      // servers, for their names
@@ -68,8 +69,8 @@ func (m *moving) close() {
 	if m.ops != nil {
 		_ = m.ops.Close() // it has nothing to lose
 	}
-	if m.keys != nil {
-		_ = m.keys.cl.Close() // likewise
+	if m.cl != nil {
+		_ = m.cl.Close() // likewise
 	}
 	if m.up != nil {
 		m.up.stop()
@@ -85,11 +86,11 @@ func (m *moving) begin(ctx context.Context) (err error) {
 	if m.ops, err = admin.Open(ctx, opts); err != nil {
 		return err
 	}
-	cl, err := client.Open(ctx, opts)
+	m.cl, err = client.Open(ctx, opts)
 	if err != nil {
 		return err
 	}
-	m.keys = newMovedKeys(cl, m.o.keys)
+	m.keys = newMovedKeys(viewringStore{m.cl}, m.o.keys)
 	m.o.keys = len(m.keys.acked)
 	if _, err = m.balanced(ctx, moverServers); err != nil {
 		return err

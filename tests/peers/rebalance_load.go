@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -21,17 +22,39 @@ const (
 	moverValue   = 1024
 )
 
+// keyStore is what stores keys: one of the systems, by its own Go client.
+type keyStore interface {
+	set(ctx context.Context, key string, value []byte) error
+	get(ctx context.Context, key string) ([]byte, error) // nil where there is none
+}
+
+// viewringStore is viewring's.
+type viewringStore struct{ cl *client.Client }
+
+func (s viewringStore) set(ctx context.Context, key string, value []byte) error {
+	_, err := s.cl.Set(ctx, key, value, client.Always())
+	return err
+}
+
+func (s viewringStore) get(ctx context.Context, key string) ([]byte, error) {
+	v, err := s.cl.Get(ctx, key)
+	if errors.Is(err, client.ErrNotFound) {
+		return nil, nil
+	}
+	return v.Bytes, err
+}
+
 // movedKeys are the keys of a cluster and what was acknowledged of each. A key is set by one
 // client, so that its values have an order that everybody knows.
 type movedKeys struct {
-	cl    *client.Client
+	store keyStore
 	acked []atomic.Uint64 // by key: the sequence of the last acknowledged value
 	stale atomic.Int64    // gets that were answered with an older value than was acknowledged before, or with none
 }
 
-func newMovedKeys(cl *client.Client, n int) *movedKeys {
+func newMovedKeys(store keyStore, n int) *movedKeys {
 	n = max(n/moverClients, 1) * moverClients // the same for each
-	return &movedKeys{cl: cl, acked: make([]atomic.Uint64, n)}
+	return &movedKeys{store: store, acked: make([]atomic.Uint64, n)}
 }
 
 // value is the one with a sequence.
@@ -45,7 +68,7 @@ func (k *movedKeys) value(sequence uint64) []byte {
 // set writes the next value of a key, which nobody else sets meanwhile.
 func (k *movedKeys) set(ctx context.Context, key int) error {
 	next := k.acked[key].Load() + 1
-	if _, err := k.cl.Set(ctx, keyName(key), k.value(next), client.Always()); err != nil {
+	if err := k.store.set(ctx, keyName(key), k.value(next)); err != nil {
 		return err
 	}
 	k.acked[key].Store(next)
@@ -55,11 +78,11 @@ func (k *movedKeys) set(ctx context.Context, key int) error {
 // get reads a key and compares it with what was acknowledged before.
 func (k *movedKeys) get(ctx context.Context, key int) error {
 	least := k.acked[key].Load()
-	v, err := k.cl.Get(ctx, keyName(key))
+	v, err := k.store.get(ctx, keyName(key))
 	if err != nil {
 		return err
 	}
-	if len(v.Bytes) < 8 || binary.BigEndian.Uint64(v.Bytes) < least {
+	if len(v) < 8 || binary.BigEndian.Uint64(v) < least {
 		k.stale.Add(1)
 	}
 	return nil

@@ -80,6 +80,12 @@ func testPlan(t *testing.T, s *harness.Shell) {
 		t.Errorf("plan set-zone, of one of three: %+v", same)
 	}
 	planOf(t, s, "set-weight", "s2", "5")
+	before := planOf(t, s, "join").Bytes
+	if r := s.Run(strings.Repeat("x", 8<<20), "file", "put", "-", "/planned"); r.Code != 0 {
+		t.Fatal(r.Stderr)
+	}
+	harness.Eventually(t, "a plan counts what is not keys", func() bool { return planOf(t, s, "join").Bytes > before+2<<20 })
+	s.OK("file", "rm", "/planned")
 	s.Fails(4, "no server", "plan", "set-weight", "s99", "2")
 	for _, args := range [][]string{{"plan", "set-weight", "s1", "0"}, {"plan", "join", "--weight", "65"}, {"set-weight", "s1", "much"}, {"set-zone", "s1"}, {"server", "--weight", "0"}} {
 		s.Fails(2, "", args...)
@@ -99,7 +105,8 @@ func TestPlanComesTrue(t *testing.T) {
 	t.Parallel()
 	c := harness.NewCluster(t, harness.Config{Servers: 4})
 	s := harness.NewShell(t, c.Leader.Addr)
-	s.OK("bench", "--keys", "6000", "--value-size", "4096", "--seconds", "0.1")
+	const keys = 24_000
+	s.OK("bench", "--keys", fmt.Sprint(keys), "--value-size", "1024", "--seconds", "0.1")
 	c.WaitBalanced()
 	for _, tt := range []struct {
 		plan    []string
@@ -110,6 +117,14 @@ func TestPlanComesTrue(t *testing.T) {
 		{[]string{"set-weight", "s2", "3"}, 5, func() { s.OK("set-weight", "s2", "3", "--yes") }},
 		{[]string{"leave", "s1"}, 4, func() { s.OK("leave", "s1") }},
 	} {
+		harness.Eventually(t, "heartbeats tell what servers have", func() bool {
+			st, err := c.Admin.Status(t.Context())
+			sum := uint64(0)
+			for _, h := range st.Servers {
+				sum += h.Stats.Keys
+			}
+			return err == nil && sum == 3*keys
+		})
 		before := copiedIn(t, c)
 		plan, began := planOf(t, s, tt.plan...), time.Now()
 		tt.do()

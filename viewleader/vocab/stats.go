@@ -92,6 +92,25 @@ type UnlinkedPeer struct {
 	Text  string    // what the last try said
 }
 
+// Stored is how many bytes all that the server holds takes: keys, paths, files and records, with their names.
+// Servers of earlier builds tell those of keys' values alone.
+func (s *ServerStats) Stored() uint64 {
+	return max(s.Bytes, s.LogLive)
+}
+
+// logOverhead is about what the log needs beside a key and its item.
+const logOverhead = 80
+
+// Carried is how many bytes a copy of all that the server holds is, about: the values of keys, and what else is stored where
+// that is more than the log's own needs explain (an eighth).
+func (s *ServerStats) Carried() uint64 {
+	other := s.LogLive - min(s.LogLive, s.Bytes+logOverhead*s.LogKeys)
+	if other <= s.Bytes/8 {
+		other = 0
+	}
+	return s.Bytes + other
+}
+
 // LogGarbage returns the bytes of the log's files that no record needs: what is dead,
 // deletions that are kept, what holds the records, and the space not written to yet.
 func (s *ServerStats) LogGarbage() uint64 { return s.LogDisk - min(s.LogDisk, s.LogLive) }
