@@ -36,6 +36,8 @@ func brokenFields(c *Core) (broken []string) {
 		check(p.term == p.view.Term && p.role == p.roleIn(), "term %d, role %d, the view has %d, %d", p.term, p.role, p.view.Term, p.roleIn())
 		check(p.lead == nil || p.role == rolePrimary, "a primary in role %d", p.role)
 		check(p.learn == nil || p.role == roleLearner, "a learner in role %d", p.role)
+		check(!p.fedOpen || c.feeding && p.lead != nil, "the feed says that role %d serves", p.role)
+		check(p.fedOpen || !c.feeding || p.lead == nil || p.lead.phase != active, "the feed does not say that the primary serves")
 		check(len(p.held) <= heldPagesMax, "%d pages held", len(p.held))
 		check(slices.IsSortedFunc(p.waiting, func(a, b waitingWrite) int { return int(a.seq) - int(b.seq) }), "waiting writes out of order")
 		check(len(p.waiting) == 0 || p.isActing() && p.waiting[len(p.waiting)-1].seq <= head, "%d answers are owed in role %d, at a log of %d", len(p.waiting), p.role, head)

@@ -43,7 +43,7 @@ type part struct {
 	gapSaid   time.Duration // the primary was last told of a gap; 0 = there is none
 	held      []heldPage    // until their state is committed. Invariant: at most heldPagesMax
 	sending   bool          // in Core.toSend
-	fedOpen   bool          // the feed was told that we serve the partition. Invariant: only where lead is not nil
+	fedOpen   bool          // the feed was told that we serve, in this term or one from which we go on. Invariant: where the feed is on and lead is active; nowhere without lead
 
 	// What is repeated until the view changes: when it was last done, 0 = never.
 	strayAt       time.Duration

@@ -345,3 +345,48 @@ func TestFeed(t *testing.T) {
 	r.set(2, "c", "1")
 	isFed()
 }
+
+// TestFeedGoesOn: a primary that goes on in the next term tells the feed nothing until it serves,
+// and then all. Meanwhile it has no lease, by which a listener knows that others may tell more; they do
+// if it is replaced or removed before it serves, and it says so when it hears of that.
+func TestFeedGoesOn(t *testing.T) {
+	for _, replaced := range []bool{false, true} {
+		r := acting(t, 3, 2)
+		for _, h := range r.hosts {
+			h.core.SetFeed(h.at(), true)
+		}
+		r.run()
+		first := r.host(1)
+		isFed := func(want ...string) {
+			t.Helper()
+			if !slices.Equal(r.fed, want) {
+				t.Errorf("replaced %v: fed %q, not %q", replaced, r.fed, want)
+			}
+			r.fed = nil
+		}
+		isFed("s1 began 0 ")
+		r.drop = lost(MsgAck)
+		r.write(1, Request{Op: OpSet, Key: name("a")})
+		r.run()
+		r.drop = func(p parcel) bool { return p.from == 1 || p.to == 1 }
+		r.change(actingAre(1, 2, 3))
+		r.pass(time.Second)
+		isFed()
+		if first.core.Leased(first.at(), 0) {
+			t.Errorf("replaced %v: a primary that does not serve has a lease", replaced)
+		}
+		if replaced {
+			r.nextTerm(actingAre(2, 3), 2, 3)
+			r.pass(2 * r.view.LeaseTTL)
+			isFed("s2 began 1 ", "s2 changes 1 a set")
+			r.drop = nil
+			first.adopt()
+			r.run()
+			isFed("s1 ended 0 ")
+			continue
+		}
+		r.drop = nil
+		r.pass(time.Second)
+		isFed("s1 began 1 ", "s1 changes 1 a set")
+	}
+}

@@ -54,7 +54,10 @@ func (g *watching) fed(l *lane, list []replica.Fed) {
 	}
 }
 
-// checkFed: all that was committed was told by some server, and who serves no more has said so.
+// checkFed: all that was committed was told by some server, and who serves no more has said so. A
+// server that was removed while it was cut off has not heard of that, and need not have said so while
+// it is a primary in the view that it has, even one that does not serve yet: it goes on from a term in
+// which it did (server/replica/WATCHES.md).
 func (g *watching) checkFed() string {
 	if !g.feeding.on {
 		return ""
@@ -62,7 +65,8 @@ func (g *watching) checkFed() string {
 	for _, s := range g.w.servers {
 		for _, l := range s.lanes {
 			for p := range g.feeding.open[l] {
-				if s.alive && !l.core.Inspect(p).Serving {
+				goesOn := g.w.stranded(s.id()) && l.core.Detail(p).Lead != ""
+				if s.alive && !l.core.Inspect(p).Serving && !goesOn {
 					return fmt.Sprintf("watch: partition %d: the feed of %v was not told that it is not served any more", p, s)
 				}
 			}
