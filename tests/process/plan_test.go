@@ -117,13 +117,18 @@ func TestPlanComesTrue(t *testing.T) {
 		{[]string{"set-weight", "s2", "3"}, 5, func() { s.OK("set-weight", "s2", "3", "--yes") }},
 		{[]string{"leave", "s1"}, 4, func() { s.OK("leave", "s1") }},
 	} {
-		harness.Eventually(t, "heartbeats tell what servers have", func() bool {
+		harness.Eventually(t, "heartbeats tell what servers have, and of what moved away nothing is left", func() bool {
 			st, err := c.Admin.Status(t.Context())
+			if err != nil {
+				return false
+			}
 			sum := uint64(0)
 			for _, h := range st.Servers {
-				sum += h.Stats.Keys
+				if sum += h.Stats.Keys; h.Stats.Carried() != h.Stats.Bytes {
+					return false
+				}
 			}
-			return err == nil && sum == 3*keys
+			return sum == 3*keys
 		})
 		before := copiedIn(t, c)
 		plan, began := planOf(t, s, tt.plan...), time.Now()
