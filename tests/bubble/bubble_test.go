@@ -11,13 +11,13 @@ import (
 	"viewring/tests/harness"
 )
 
-// TestSeeds plays two minutes of a cluster, of 10 with VIEWRING_SLOW=1.
+// TestSeeds plays two minutes of a cluster, of 6 with VIEWRING_SLOW=1.
 // VIEWRING_BUBBLE_SEEDS says how many, VIEWRING_BUBBLE_SEED replays one, as far as
 // goroutines allow.
 func TestSeeds(t *testing.T) {
 	few := uint64(1)
 	if os.Getenv("VIEWRING_SLOW") != "" {
-		few = 10
+		few = 6
 	}
 	first, n := harness.EnvUint(t, "VIEWRING_BUBBLE_SEED_FIRST", 1), harness.EnvUint(t, "VIEWRING_BUBBLE_SEEDS", few)
 	if one := harness.EnvUint(t, "VIEWRING_BUBBLE_SEED", 0); one != 0 {
