@@ -81,7 +81,7 @@ func TestCompleteAgain(t *testing.T) {
 				if got := string(c.must(200, "GET", "/again/dir/o", nil).body); got != want {
 					t.Errorf("it died %s, newer %v: the object is %.10q, want %.10q", died, newer, got, want)
 				}
-				nothingLeft(t, files, "again")
+				nothingLeft(t, files, "again", id)
 			}
 		}
 	}

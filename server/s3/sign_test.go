@@ -56,10 +56,9 @@ func encoded(name string, body []byte) string {
 	return base64.StdEncoding.EncodeToString(sum.Sum(nil))
 }
 
-// inChunks frames a body: chunks are signed after the seed unless that is "".
-func (c *caller) inChunks(seed string, body []byte, size int, trailer string, tamper func([]byte) []byte) []byte {
-	now := c.now()
-	date, day := now.Format("20060102T150405Z"), now.Format("20060102")
+// inChunks frames the body of a request of that date: chunks are signed after the seed unless that is "".
+func (c *caller) inChunks(date, seed string, body []byte, size int, trailer string, tamper func([]byte) []byte) []byte {
+	day, _, _ := strings.Cut(date, "T")
 	key, previous := c.signingKey(day), seed
 	link := func(algorithm, of string) string {
 		previous = hex.EncodeToString(mac(key, algorithm+"\n"+date+"\n"+day+"/eu-test-1/s3/aws4_request\n"+previous+"\n"+of))
@@ -104,7 +103,7 @@ func chunks(payload, sum string) func(*caller, string, []byte, func([]byte) []by
 		if payload == unsignedTrailer {
 			seed = ""
 		}
-		framed := c.inChunks(seed, body, 64<<10, trailer, tamper)
+		framed := c.inChunks(r.Header.Get("X-Amz-Date"), seed, body, 64<<10, trailer, tamper)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(framed)), int64(len(framed))
 		return r
 	}
@@ -185,7 +184,8 @@ func TestDecodedLength(t *testing.T) {
 		body := text(1000)
 		r := c.request("PUT", "/decoded/o", nil)
 		r.Header.Set("X-Amz-Decoded-Content-Length", fmt.Sprint(len(body)+off))
-		framed := c.inChunks(c.sign(r, streamingPayload), body, 300, "", same)
+		seed := c.sign(r, streamingPayload)
+		framed := c.inChunks(r.Header.Get("X-Amz-Date"), seed, body, 300, "", same)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(framed)), int64(len(framed))
 		if p := c.send(r); p.code() != code {
 			t.Errorf("%d bytes more: %d %s, want %s", off, p.status, p.code(), code)
