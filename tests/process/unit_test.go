@@ -94,11 +94,10 @@ func TestUnit(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-d.Done
-		m.heard.Wait(t, "STOPPING=1 STATUS=ending", nil)
-		all := m.told()
-		if last := all[len(all)-1]; last != "STOPPING=1 STATUS=ending" {
-			t.Errorf("%s ended with %s", name, last)
-		}
+		harness.Eventually(t, name+" said at last that it ends", func() bool {
+			all := m.told()
+			return all[len(all)-1] == "STOPPING=1 STATUS=ending"
+		})
 		if !strings.Contains(m.heard.Text(), "EXTEND_TIMEOUT_USEC=15000000") {
 			t.Errorf("%s asked for no more time: %s", name, m.heard.Text())
 		}
