@@ -15,7 +15,7 @@ const (
 	freeFirst  = 20000
 	freeBlocks = 256
 	blockPorts = 31 // behind the first
-	blocksMax  = 24 // of one process, which then gives its ports away again
+	blocksMax  = 64 // of one process, which then gives its ports away again: those of killed processes may be among them
 )
 
 var free struct {

@@ -5,7 +5,7 @@ up --data "$work/cluster" --servers 3
 port_of() { sed 's/.*://' <<<"$1"; }
 read -r s1 s2 s3 <<<"$servers"
 exits 0 "$vr" setr kept value
-picture() { query | sed 's/"\(log\|memory\)":{[^}]*}//g; s/"keys":[0-9]*\|"bytes":[0-9]*\|"heartbeat_ms":[0-9]*\|"disk_free":[0-9]*\|"rate":[0-9]*\|"files":[0-9]*\|"logins_refused":[0-9]*\|"\(clients\|clients_refused\|clients_cut_off\|requests_refused\)":[0-9]*//g'; }
+picture() { query | sed 's/"\(log\|memory\)":{[^}]*}//g; s/"keys":[0-9]*\|"bytes":[0-9]*\|"stored_bytes":[0-9]*\|"heartbeat_ms":[0-9]*\|"disk_free":[0-9]*\|"rate":[0-9]*\|"files":[0-9]*\|"logins_refused":[0-9]*\|"\(clients\|clients_refused\|clients_cut_off\|requests_refused\)":[0-9]*//g'; }
 until_ok 30 "balanced" balanced
 before=$(picture)
 unchanged() { same "the cluster after $1" "$(picture)" "$before"; }

@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"viewring/internal/port"
@@ -83,10 +84,7 @@ func (n *Network) Close() {
 
 // Listen opens an address at which process name is reached; it listens itself at target.
 func (n *Network) Listen(name, target string) (addr string, err error) {
-	if addr, err = port.Free(); err != nil {
-		return "", err
-	}
-	l, err := net.Listen("tcp", addr)
+	l, addr, err := listen()
 	if err != nil {
 		return "", fmt.Errorf("network: %w", err)
 	}
@@ -104,6 +102,21 @@ func (n *Network) Listen(name, target string) (addr string, err error) {
 		}
 	})
 	return addr, nil
+}
+
+// listenTries are the ports that are tried: who was killed may come back to its port just when it is found free.
+const listenTries = 10
+
+func listen() (l net.Listener, addr string, err error) {
+	for range listenTries {
+		if addr, err = port.Free(); err != nil {
+			return nil, "", err
+		}
+		if l, err = net.Listen("tcp", addr); !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return l, addr, err
 }
 
 // Is says which process bears a name now.
