@@ -56,7 +56,7 @@ func (c *redisCluster) ask(ctx context.Context, addr string, args ...string) (st
 func (c *redisCluster) manage(ctx context.Context, args ...string) error {
 	out, err := exec.CommandContext(ctx, "redis-cli", append([]string{"--cluster"}, args...)...).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "[ERR]") {
-		return fmt.Errorf("redis-cli --cluster %s: %w\n%.2000s", strings.Join(args, " "), err, out)
+		return fmt.Errorf("redis-cli --cluster %s: %w\n%s", strings.Join(args, " "), err, out[max(0, len(out)-500):])
 	}
 	return nil
 }
@@ -132,14 +132,17 @@ func (c *redisCluster) grow(ctx context.Context) error {
 	}
 	id = strings.TrimSpace(id)
 	for _, replica := range added[1:] {
-		if err := until(ctx, "the new primary is known", func() bool {
-			nodes, err := c.ask(ctx, old, "CLUSTER", "NODES")
-			return err == nil && strings.Contains(nodes, id) && !strings.Contains(nodes, "handshake") && c.manage(ctx, "check", old) == nil
-		}); err != nil {
+		if err := c.knows(ctx, old, id); err != nil {
 			return err
 		}
-		if err := c.manage(ctx, "add-node", replica, old, "--cluster-slave", "--cluster-master-id", id); err != nil {
+		if err := c.manage(ctx, "add-node", replica, old); err != nil {
 			return err
+		}
+		if err := c.knows(ctx, replica, id); err != nil { // by what others tell it: 'add-node --cluster-slave' does not wait for that
+			return err
+		}
+		if out, err := c.ask(ctx, replica, "CLUSTER", "REPLICATE", id); err != nil || !strings.HasPrefix(out, "OK") {
+			return fmt.Errorf("CLUSTER REPLICATE: %s, %w", out, err)
 		}
 	}
 	if err := c.agree(ctx, 2*growFrom+2); err != nil {
@@ -149,6 +152,14 @@ func (c *redisCluster) grow(ctx context.Context) error {
 		return err
 	}
 	return c.agree(ctx, 2*growFrom+2)
+}
+
+// knows waits until a server knows another one, and all agree.
+func (c *redisCluster) knows(ctx context.Context, addr, id string) error {
+	return until(ctx, "a new primary is known", func() bool {
+		nodes, err := c.ask(ctx, addr, "CLUSTER", "NODES")
+		return err == nil && strings.Contains(nodes, id) && !strings.Contains(nodes, "handshake") && c.manage(ctx, "check", c.nodes[0].addr) == nil
+	})
 }
 
 // redisStore is Redis Cluster by go-redis, whose defaults follow moves and ask again.
