@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"time"
@@ -83,56 +84,35 @@ func (s *Server) rebalance(ctx context.Context, args ...string) (Rebalancing, er
 	}
 	out := Rebalancing{Paused: r.Paused, Limit: r.Limit, Left: r.Left, Running: r.Running, Bytes: r.Bytes, Rate: r.Rate,
 		LeftBytes: r.LeftBytes, TimeLeft: r.TimeLeft}
-	if v, err = s.do(ctx, wire.CmdRebalance, wire.RebalanceWaits); err != nil {
-		if ctx.Err() == nil {
-			err = nil // it is of an earlier build, or has just gone
-		}
-		return out, err
-	}
-	more, err := wire.DecodeRebalanceWaiting(v.Bytes)
-	if err != nil {
-		return out, route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
-	}
-	out.Done, out.DoneBytes, out.PausedBy, out.PausedAt = more.Done, more.DoneBytes, more.PausedBy, more.PausedAt
-	for _, w := range more.Waits {
-		out.Waits = append(out.Waits, Wait(w))
-	}
-	if err = s.stopped(ctx, &out); err == nil {
-		err = s.pacing(ctx, &out)
-	}
+	err = cmp.Or(
+		further(ctx, s, wire.RebalanceWaits, wire.DecodeRebalanceWaiting, func(m wire.RebalanceWaiting) {
+			out.Done, out.DoneBytes, out.PausedBy, out.PausedAt = m.Done, m.DoneBytes, m.PausedBy, m.PausedAt
+			for _, w := range m.Waits {
+				out.Waits = append(out.Waits, Wait(w))
+			}
+		}),
+		further(ctx, s, wire.RebalanceStopped, wire.DecodeRebalanceStops, func(m wire.RebalanceStops) { out.Stops = Stops(m) }),
+		further(ctx, s, wire.RebalancePace, wire.DecodeRebalancePacing, func(m wire.RebalancePacing) {
+			out.Allowed, out.HeldBy, out.Gives, out.Learners = m.Allowed, m.By, m.Gives, m.Learners
+		}),
+	)
 	return out, err
 }
 
-// stopped adds how long partitions stopped. One of an earlier build does not say.
-func (s *Server) stopped(ctx context.Context, out *Rebalancing) error {
-	v, err := s.do(ctx, wire.CmdRebalance, wire.RebalanceStopped)
+// further asks for a part of the report that was added later, and takes it up. A server of an earlier build does
+// not know it, and one may just have gone: then there is none.
+func further[T any](ctx context.Context, s *Server, part string, decode func([]byte) (T, error), take func(T)) error {
+	v, err := s.do(ctx, wire.CmdRebalance, part)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = nil
 		}
 		return err
 	}
-	stops, err := wire.DecodeRebalanceStops(v.Bytes)
+	m, err := decode(v.Bytes)
 	if err != nil {
 		return route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
 	}
-	out.Stops = Stops(stops)
-	return nil
-}
-
-// pacing adds how fast the server may copy. One of an earlier build does not say.
-func (s *Server) pacing(ctx context.Context, out *Rebalancing) error {
-	v, err := s.do(ctx, wire.CmdRebalance, wire.RebalancePace)
-	if err != nil {
-		if ctx.Err() == nil {
-			err = nil
-		}
-		return err
-	}
-	p, err := wire.DecodeRebalancePacing(v.Bytes)
-	if err != nil {
-		return route.Failed(ctx, "rebalance "+s.conn.Addr(), err)
-	}
-	out.Allowed, out.HeldBy, out.Gives, out.Learners = p.Allowed, p.By, p.Gives, p.Learners
+	take(m)
 	return nil
 }

@@ -117,28 +117,20 @@ func (c *churner) forgetLeft(wait bool) {
 	})
 }
 
-func (c *churner) crash() bool {
-	n := c.any()
-	n.Kill()
-	harness.Pass(c.t, c.moment())
-	n.Start()
-	c.WaitUp(n)
-	return true
-}
-
+func (c *churner) crash() bool { return c.away((*harness.Node).Kill, c.moment(), restarted) }
 func (c *churner) standStill() bool {
-	n := c.any()
-	n.Pause()
-	harness.Pass(c.t, c.moment())
-	n.Resume()
-	c.WaitUp(n)
-	return true
+	return c.away((*harness.Node).Pause, c.moment(), (*harness.Node).Resume)
 }
+func (c *churner) restart() bool { return c.away((*harness.Node).Stop, 0, restarted) }
 
-func (c *churner) restart() bool {
+func restarted(n *harness.Node) { n.Start() }
+
+// away has a server be away for a while.
+func (c *churner) away(ends func(*harness.Node), span time.Duration, begins func(*harness.Node)) bool {
 	n := c.any()
-	n.Stop()
-	n.Start()
+	ends(n)
+	harness.Pass(c.t, span)
+	begins(n)
 	c.WaitUp(n)
 	return true
 }
