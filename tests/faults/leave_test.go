@@ -16,8 +16,8 @@ import (
 // that has left says where everything is until its clients have hung up. Then it ends.
 func TestLeaveTellsClients(t *testing.T) {
 	t.Parallel()
-	cluster := harness.NewCluster(t, harness.Config{Servers: 4, Direct: true})
-	leaves := cluster.Servers[3]
+	cluster := harness.NewCluster(t, harness.Config{Servers: 5, Direct: true})
+	leaves, next := cluster.Servers[4], cluster.Servers[3]
 	ask := func(c *wire.Conn, key string) string {
 		v, err := c.Do(t.Context(), []byte("GET"), []byte(key))
 		if err != nil {
@@ -29,7 +29,7 @@ func TestLeaveTellsClients(t *testing.T) {
 	if _, err := cluster.Admin.Leave(t.Context(), leaves.Addr); err != nil {
 		t.Fatal(err)
 	}
-	cluster.WaitView("one has left", func(v *ring.View) bool { return len(v.Members) == 3 })
+	cluster.WaitView("one has left", func(v *ring.View) bool { return len(v.Members) == 4 })
 	leaves.Daemon().Stderr.Wait(t, "has left the cluster", leaves.Daemon().Done)
 	for i := range 20 {
 		key := fmt.Sprint("key", i)
@@ -41,6 +41,18 @@ func TestLeaveTellsClients(t *testing.T) {
 			t.Errorf("%s at %s, where it is told to be: %q", key, addr, told)
 		}
 	}
+	if _, err := cluster.Admin.Leave(t.Context(), next.Addr); err != nil { // what changes since is told, too
+		t.Fatal(err)
+	}
+	cluster.WaitView("two have left", func(v *ring.View) bool { return len(v.Members) == 3 })
+	harness.Eventually(t, "nobody is sent to the second", func() bool {
+		for i := range 20 {
+			if told := ask(early, fmt.Sprint("key", i)); !strings.HasPrefix(told, "MOVED") || strings.HasSuffix(told, next.Addr) {
+				return false
+			}
+		}
+		return true
+	})
 	late := dialPlain(t, leaves.Addr)
 	_ = early.Close()
 	if told := ask(late, "late"); !strings.HasPrefix(told, "MOVED") {
