@@ -3,6 +3,7 @@ package process
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ type rebalanced struct {
 	Server, Error string
 	Paused        bool
 	Limit, Left   uint64
+	Gives         uint64
 	Waits         []struct {
 		For    string
 		Copies uint64
@@ -55,6 +57,10 @@ func testRebalance(t *testing.T, s *harness.Shell) {
 			t.Errorf("rate 0: %+v", r)
 		}
 	}
+	harness.Eventually(t, "copying would give way to clients", func() bool {
+		s.OK("setr", "paced", "x")
+		return slices.ContainsFunc(rebalance(t, s, "status"), func(r rebalanced) bool { return r.Gives > 0 })
+	})
 	s.Fails(2, "missing", "rebalance")
 	s.Fails(2, "BYTES", "rebalance", "rate")
 	s.Fails(2, "BYTES", "rebalance", "rate", "fast")
