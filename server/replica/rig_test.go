@@ -103,7 +103,7 @@ func (h *host) boot(fresh bool) {
 	h.down, h.unsynced, h.reads = false, nil, nil
 	h.store.crash()
 	core, err := NewCore(Config{Self: h.id, Incarnation: h.inc, Lanes: 1, Fresh: fresh, ValueBytesMax: 1 << 10,
-		PageBytesMax: 64, Limits: h.r.limits}, h.store, h.at())
+		PageBytesMax: 64, PageRoom: func() []byte { return make([]byte, 64) }, Limits: h.r.limits}, h.store, h.at())
 	if err != nil {
 		h.r.t.Fatal(err)
 	}

@@ -221,8 +221,14 @@ func (d *mapDrive) ScanKeys(p ring.PartitionID, _ replica.Key, from replica.Curs
 }
 
 // ScanInto implements replica.Storage.
-func (d *mapDrive) ScanInto(p ring.PartitionID, from replica.Cursor, _ func(n int) []byte, fn func(key replica.Key, item []byte) bool) error {
-	return d.Scan(p, from, fn)
+func (d *mapDrive) ScanInto(p ring.PartitionID, from replica.Cursor, room func(n int) []byte, fn func(key replica.Key, item []byte) bool) error {
+	return d.Scan(p, from, func(key replica.Key, item []byte) bool {
+		if b := room(len(item)); b != nil {
+			copy(b, item)
+			item = b
+		}
+		return fn(key, item)
+	})
 }
 
 // Index implements replica.Storage.

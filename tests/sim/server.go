@@ -172,7 +172,7 @@ func (s *server) registered(r roster.Result, v *ring.View, instance, reported ui
 	at := s.instant()
 	for i := range s.lanes {
 		core, err := replica.NewCore(replica.Config{Self: r.ID, Incarnation: s.disk.incarnation, Lane: i, Lanes: lanes,
-			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease}, s.disk, at)
+			Fresh: fresh, ValueBytesMax: s.w.valueMax, PageBytesMax: 100, Limits: s.w.limits, LeaseSeen: s.disk.lease, PageRoom: pageRoom}, s.disk, at)
 		invariant.Check(err == nil, "disk", "%v: %v", s, err)
 		core.SetFeed(at, s.w.watching.feeding.on)
 		s.lanes[i] = &lane{s: s, id: i, core: core, commits: make([]uint64, s.w.partitions), seen: make([]replica.Detail, s.w.partitions)}
@@ -345,9 +345,13 @@ func (l *lane) read(rs []replica.Read) {
 	})
 }
 
+// pageRoom has room for some items of a page, and not for all.
+func pageRoom() []byte { return make([]byte, 100) }
+
 func (s *server) send(to ring.ServerID, m *replica.Message) {
 	f := &frame{from: s.id(), incarnation: s.disk.incarnation, epoch: s.node.Epoch(), done: s.done, view: s.view,
 		msg: replica.AppendMessage(nil, m)}
+	clear(m.Room) // it is somebody else's from here on
 	target := s.w.byID(to)
 	if target == nil {
 		return
