@@ -11,6 +11,16 @@ func (o *Options) PartBytes(n int) { o.partBytes = n }
 // HashBits lets only so many bits of places count, so that keys collide.
 func (o *Options) HashBits(n uint) { o.hashBits = n }
 
+// Readers is how many reads of segments that there are are under way.
+func (s *Store) Readers() (n int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range s.table.segs {
+		n += g.refs.Load() - 1
+	}
+	return n
+}
+
 // Audit compares what is counted with what is there.
 func (s *Store) Audit() error {
 	for s.digGraves(1 << 20) {

@@ -102,6 +102,9 @@ func scanInto(t *testing.T, s *seglog.Store, keys int, isRight func(i int, value
 	if err != nil || len(values) != keys {
 		t.Fatalf("%d items of %d, %v", len(values), keys, err)
 	}
+	if n := s.Readers(); n != 0 {
+		t.Errorf("segments are read by %d after the scan", n)
+	}
 	for i, value := range values {
 		if !isRight(i, value) {
 			t.Errorf("item %d is read as %d bytes that are not its", i, len(value))
@@ -131,7 +134,7 @@ func TestScanWhileCollected(t *testing.T) {
 		put(2, i%10)
 	}
 	before := files(d, "segment-")
-	next := 0
+	next, most := 0, int32(0)
 	err := s.ScanInto(1, seglog.Cursor{}, func(int) []byte { return nil }, func(key, value []byte) bool {
 		if next == keys/2 {
 			if _, err := s.Collect(); err != nil {
@@ -142,10 +145,14 @@ func TestScanWhileCollected(t *testing.T) {
 			t.Fatalf("item %d is told as %q of %d bytes", next, key, len(value))
 		}
 		next++
+		most = max(most, s.Readers())
 		return true
 	})
 	if err != nil || next != keys {
 		t.Fatalf("%d items of %d, %v", next, keys, err)
+	}
+	if n := s.Readers(); n != 0 || most < 2 {
+		t.Errorf("%d segments were held at once, and %d after the scan", most, n)
 	}
 	if after := files(d, "segment-"); after[0] == before[0] {
 		t.Errorf("nothing was collected: %v", after)
