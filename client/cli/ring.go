@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -62,15 +61,15 @@ mod N: each key on the server hash mod N, and on the two that follow.`,
 	cmd.Flags().StringVar(&s.points, "points", strconv.Itoa(ring.Chosen.Points), "virtual `points` of a server")
 	cmd.Flags().IntVar(&s.keys, "keys", 20_000, "`number` of keys that are looked at")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		points, err := listed("--points", s.points, 1, studyPointsMax)
-		if err != nil || len(points) != 1 {
-			return errors.Join(err, usageUnless(len(points) == 1, "--points is one number here"))
+		points, err := single("--points", s.points, studyPointsMax)
+		if err != nil {
+			return err
 		}
 		if s.keys < 1 || s.keys > studyKeysMax {
 			return usagef("--keys must be from 1 to %d, not %d", studyKeysMax, s.keys)
 		}
 		choices := ring.Chosen
-		choices.Points = points[0]
+		choices.Points = points
 		return studied(a, cmd.Context(), &s, "servers ring minimum mod_n", s.servers, func(n int) (rings.Moved, []string, error) {
 			m, err := rings.Join(n, s.partitions, s.keys, choices)
 			return m, []string{strconv.Itoa(m.Servers), fixed(m.Ring, 1), fixed(m.Minimum, 1), fixed(m.ModN, 1)}, err
@@ -95,15 +94,15 @@ server is ever full, and bounded, where servers are full as in a cluster.`,
 	cmd.Flags().StringVar(&s.points, "points", "1,2,4,8,16,32,64,128,256,512", "virtual `points` of a server, several with commas")
 	cmd.Flags().IntVar(&s.sets, "sets", 10, "`number` of sets of servers")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		servers, err := listed("--servers", s.servers, 1, studyServersMax)
-		if err != nil || len(servers) != 1 {
-			return errors.Join(err, usageUnless(len(servers) == 1, "--servers is one number here"))
+		servers, err := single("--servers", s.servers, studyServersMax)
+		if err != nil {
+			return err
 		}
 		if s.sets < 1 || s.sets > studyListMax {
 			return usagef("--sets must be from 1 to %d, not %d", studyListMax, s.sets)
 		}
 		return studied(a, cmd.Context(), &s, "points plain bounded plain_moved bounded_moved", s.points, func(n int) (rings.Evenness, []string, error) {
-			e, err := rings.Balance(servers[0], s.partitions, n, s.sets)
+			e, err := rings.Balance(servers, s.partitions, n, s.sets)
 			return e, []string{strconv.Itoa(e.Points), fixed(e.Plain, 3), fixed(e.Bounded, 3), fixed(e.PlainMoved, 3), fixed(e.BoundedMoved, 3)}, err
 		})
 	}
@@ -205,11 +204,16 @@ func listed(flag, text string, least, most int) (numbers []int, err error) {
 	return numbers, nil
 }
 
-func usageUnless(good bool, text string) error {
-	if good {
-		return nil
+// single is one number, from 1 to most, where other commands take several.
+func single(flag, text string, most int) (int, error) {
+	all, err := listed(flag, text, 1, most)
+	if err == nil && len(all) != 1 {
+		err = usagef("%s is one number here", flag)
 	}
-	return usageError{text}
+	if err != nil {
+		return 0, err
+	}
+	return all[0], nil
 }
 
 func fixed(f float64, digits int) string { return strconv.FormatFloat(f, 'f', digits, 64) }
